@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# felhom-agent. `make help` lists the targets.
+
+VERSION := 0.1.0
+BUILD   ?= build
+PREFIX  ?= /usr
+DESTDIR ?=
+
+# --- packages that each kind of work needs ---------------------------------------------------------------
+PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-certificates \
+                  libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev
+PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3-minimal python3-yaml
+PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags
+PACKAGES_BENCH := perl nginx-light wrk curl jq
+
+# --- compiler ---------------------------------------------------------------------------------------------
+CC       ?= gcc
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wvla -Werror
+HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
+LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,-O1
+OPTIMIZE ?= -O2 -g
+ifdef SANITIZE
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
+LINK     += -fsanitize=$(SANITIZE)
+else
+HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+ifeq ($(shell uname -m),x86_64)
+HARDEN   += -fcf-protection
+endif
+CPPFLAGS += -D_GNU_SOURCE -DFELHOM_VERSION='"$(VERSION)"' -I. -I$(CIVETWEB)/include
+CFLAGS   += -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) -MMD -MP
+
+# --- what is built from what ------------------------------------------------------------------------------
+CIVETWEB := build/source/civetweb
+PARTS    := schema store hooks server cli
+objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(wildcard $(1)/*.c)))
+
+LIBS_STORE  := -lsqlite3 -lmbedx509 -lmbedcrypto -lyaml -ljansson
+LIBS_SERVER := -lmbedtls $(LIBS_STORE) -lpthread -lrt
+
+PROGRAMS := $(BUILD)/felhom-hook $(BUILD)/felhomd $(BUILD)/felhomctl
+
+.PHONY: all help
+all: $(PROGRAMS) compile_commands.json
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make              builds build/felhom-hook, build/felhomd, build/felhomctl; installs what is missing
+## make demo         plays a guest's whole life on a scratch host
+## make check        every test: units, end to end; plain and under ASan+UBSan
+## make check-trixie the same in a Debian 13 chroot
+## make lint         format, static analysis, layering, both compilers
+## make bench        timings, each as a ratio to a peer in the same run
+## make install      into DESTDIR
+
+$(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+
+$(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a $(BUILD)/civetweb.o
+	$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
+
+$(BUILD)/felhomctl: $(BUILD)/cli/main.o $(BUILD)/cli.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+
+define archive
+$(BUILD)/$(1).a: $$(call objects,$(1))
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach part,$(PARTS),$(eval $(call archive,$(part))))
+$(BUILD)/store.a: $(BUILD)/migrations.o
+
+$(BUILD)/%.o: %.c | build/.packages-build
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/migrations.c: $(wildcard schema/*.sql) tools/embed-migrations
+	@mkdir -p $(@D)
+	tools/embed-migrations $(sort $(wildcard schema/*.sql)) >$@
+$(BUILD)/migrations.o: $(BUILD)/migrations.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
+$(BUILD)/civetweb.o: server/mod_mbedtls.inl server/tls.h $(CIVETWEB)/src/civetweb.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
+	    -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include \
+	    -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
+
+# Objects that include civetweb.h need the fetched source first.
+$(call objects,server) $(BUILD)/server/main.o: | $(CIVETWEB)/src/civetweb.c
+
+$(CIVETWEB)/src/civetweb.c: | build/.packages-build
+	tools/fetch-civetweb build/source
+
+build/.packages-%: Makefile
+	@mkdir -p build
+	@tools/install-packages $(PACKAGES_$(shell echo $* | tr a-z A-Z))
+	@touch $@
+
+compile_commands.json: Makefile
+	@tools/compile-commands "$(CC)" "$(CPPFLAGS) $(CFLAGS)" $(foreach part,$(PARTS),$(wildcard $(part)/*.c)) >$@
+
+# --- tests ------------------------------------------------------------------------------------------------
+# A unit test tests/unit/PART_NOUN.c is linked with the part it names and with those below.
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
+below_schema := $(BUILD)/schema.a
+below_store  := $(BUILD)/store.a $(below_schema)
+below_hooks  := $(BUILD)/hooks.a $(below_store)
+below_cli    := $(BUILD)/cli.a $(below_store)
+below_server := $(BUILD)/server.a $(below_store)
+
+define unit
+$(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) | build/.packages-check
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$(filter %.c %.a,$$^) \
+	    $(if $(filter server,$(firstword $(subst _, ,$(1)))),$$(BUILD)/civetweb.o $$(LIBS_SERVER),$$(LIBS_STORE)) -lcmocka
+$(if $(filter server,$(firstword $(subst _, ,$(1)))),$(BUILD)/unit/$(1): | $(BUILD)/civetweb.o)
+endef
+$(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
+
+.PHONY: unit
+unit: $(UNITS)
+	@for test in $(UNITS); do $$test || exit 1; done
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

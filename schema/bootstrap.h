@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bootstrap.json: what a guest needs to find and trust its host. Contract: the platform's spike format
+ * (hub_url, host_id, local_api_endpoint, ...) with schema, vmid and the leaf pin added, and felhom.bootstrap/v2.
+ */
+#ifndef FELHOM_BOOTSTRAP_H
+#define FELHOM_BOOTSTRAP_H
+
+#include <stdint.h>
+
+#include "schema/buffer.h"
+#include "schema/config.h"
+#include "schema/pin.h"
+
+/* All texts borrowed; "" for what is not known. */
+struct bootstrap {
+    uint32_t vmid;
+    const char *host_id;
+    const char *endpoint; /* HOST:PORT without a scheme */
+    const struct pins *pins;
+    const char *token;
+    const char *hub_url;
+    const char *hub_retrieval_password;
+    const char *customer_id;
+    const char *registry_host;
+    const char *registry_username;
+    const char *controller_image;
+};
+
+/*
+ * Adds the document, one line-broken JSON object and a newline. In the spike format local_api_endpoint is
+ * https://HOST:PORT, and registry.token stays "" (a credential is fetched from the API when it is needed).
+ */
+void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap, struct buffer *out);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* IPv4 and IPv6 networks and ADDRESS:PORT pairs. */
+#ifndef FELHOM_CIDR_H
+#define FELHOM_CIDR_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct cidr {
+    sa_family_t family; /* AF_INET or AF_INET6 */
+    uint8_t prefix;     /* 0..32 or 0..128 */
+    union {
+        struct in_addr v4;
+        struct in6_addr v6;
+    } address;
+};
+
+/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). Bits beyond the prefix are refused: false. */
+bool cidr_parse(const char *text, struct cidr *ret);
+
+/* Whether the address lies in the network. A v4-mapped IPv6 address counts as IPv4. */
+bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
+
+/* Reads A.B.C.D:PORT, port 1..65535. */
+bool endpoint_parse(const char *text, struct sockaddr_in *ret);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ENROLMENT/VMID.yaml: what the operator wishes for one guest.
+ *
+ *     customer: {id: acme, name: ACME, domain: acme.example, email: it@acme.example}
+ *     hub: {retrieval_password: ...}
+ *     image: registry.example/controller:v1   # instead of controller.image
+ *     controller: {...}                       # more keys for this guest's controller.yaml
+ */
+#ifndef FELHOM_ENROLMENT_H
+#define FELHOM_ENROLMENT_H
+
+#include <stddef.h>
+
+#include "schema/buffer.h"
+#include "schema/error.h"
+
+/* Texts are never NULL: "" where the file does not say. */
+struct enrolment {
+    char *customer_id; /* letters, digits, - _ . */
+    char *customer_name;
+    char *customer_domain;
+    char *customer_email;
+    char *hub_retrieval_password; /* secret: wiped by enrolment_free */
+    char *image;
+};
+
+/*
+ * Reads length bytes of YAML; an empty document is an empty enrolment. name stands in front of each message
+ * (NAME:LINE:COLUMN: key: why). Unknown keys, wrong types and duplicates fail with ERROR_INVALID.
+ */
+int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
+                    struct error *error);
+
+void enrolment_free(struct enrolment *enrolment);
+
+/* Writes an enrolment (without controller keys) as YAML. */
+int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Allocation that cannot fail: when memory is out the process ends with EXIT_MEMORY, so callers carry no
+ * branches for it. What that means is decided by whoever waits for the process: felhom-hook's supervisor
+ * applies the operator's on_error policy, systemd starts felhomd again.
+ */
+#ifndef FELHOM_MEMORY_H
+#define FELHOM_MEMORY_H
+
+#include <stddef.h>
+
+#define EXIT_MEMORY 71 /* sysexits' EX_OSERR */
+
+/* Zeroed memory for count objects of size bytes; the caller frees it with free(). */
+void *mem_new_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+#define mem_new(type) ((type *)mem_new_array(1, sizeof(type)))
+
+/* An array grown to count objects of size bytes; new space is not cleared. Frees the old one. */
+void *mem_resize(void *array, size_t count, size_t size) __attribute__((returns_nonnull));
+
+/* Copies to be freed with free(). mem_copy_text_n copies at most n bytes and ends with a NUL. */
+char *mem_copy_text(const char *text) __attribute__((malloc, returns_nonnull));
+char *mem_copy_text_n(const char *text, size_t n) __attribute__((malloc, returns_nonnull));
+
+/* printf into fresh memory, to be freed with free(). */
+char *mem_format(const char *format, ...)
+    __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+
+/* Ends the process as above; for libraries that report lack of memory themselves. */
+void mem_exhausted(void) __attribute__((noreturn, cold));
+
+#endif

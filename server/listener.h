@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTPS listener: CivetWeb's threads behind the gate and our TLS. */
+#ifndef FELHOM_LISTENER_H
+#define FELHOM_LISTENER_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/error.h"
+#include "server/gate.h"
+
+struct listener;
+struct mg_connection; /* CivetWeb's */
+
+struct listener_settings {
+    struct sockaddr_in address;
+    const char *pem_file; /* key and certificate */
+    uint32_t threads;
+    uint64_t handshake_ms; /* the whole TLS handshake */
+    uint64_t request_ms;   /* headers and body of one request */
+    struct gate *gate;     /* borrowed; outlives the listener */
+    /* Answers one request, whatever its path; returns the HTTP status that it sent. */
+    int (*handle)(struct mg_connection *connection, const struct peer *peer, void *context);
+    /* Answers a request that CivetWeb itself refuses (malformed, too large, timed out). */
+    void (*handle_error)(struct mg_connection *connection, int status, void *context);
+    void *context;
+};
+
+/* Starts listening; the settings are copied. Ends with listener_stop, which waits for the requests under way. */
+int listener_start(const struct listener_settings *settings, struct listener **ret, struct error *error);
+void listener_stop(struct listener *listener);
+
+/* Whether three quarters of the threads hold a connection: time to withdraw keep-alive. */
+bool listener_crowded(const struct listener *listener);
+
+#endif

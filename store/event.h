@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit trail. No secret ever goes in: a token is named by its public id. */
+#ifndef FELHOM_STORE_EVENT_H
+#define FELHOM_STORE_EVENT_H
+
+#include <stdint.h>
+
+#include "store/store.h"
+
+/* Texts borrowed when adding; valid during the visit when listing. NULL counts as "". */
+struct event {
+    int64_t seq; /* set by the store, ever growing */
+    int64_t at_ms;
+    uint32_t vmid;       /* 0: of no guest */
+    const char *kind;    /* "pre-start", "mint", "revoke", "refused", ... */
+    const char *outcome; /* "ok", "warning" or "error" */
+    const char *detail;  /* one line in words */
+    const char *source;  /* where a request came from: address or MAC; "" for the host's own doings */
+    int64_t duration_us; /* -1: has none */
+};
+
+int event_add(struct store *store, const struct event *event, struct error *error);
+
+/* Visits events with seq > since in order (vmid 0: of all guests), at most limit, until visit returns non-zero. */
+int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
+               int (*visit)(const struct event *event, void *context), void *context,
+               struct error *error);
+
+#endif
