@@ -11,7 +11,16 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-ce
                   libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev
 PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3-minimal python3-yaml
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags
+PACKAGES_DEMO  := curl jq iproute2 util-linux
+PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
 PACKAGES_BENCH := perl nginx-light wrk curl jq
+
+# `make V=1` shows the commands.
+ifndef V
+QUIET = @echo "  $(1) $@";
+else
+QUIET =
+endif
 
 # --- compiler ---------------------------------------------------------------------------------------------
 CC       ?= gcc
@@ -52,40 +61,42 @@ help:
 ## make check        every test: units, end to end; plain and under ASan+UBSan
 ## make check-trixie the same in a Debian 13 chroot
 ## make lint         format, static analysis, layering, both compilers
+## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
 ## make bench        timings, each as a ratio to a peer in the same run
 ## make install      into DESTDIR
 
 $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
 
-$(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a $(BUILD)/civetweb.o
-	$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
+$(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
 
 $(BUILD)/felhomctl: $(BUILD)/cli/main.o $(BUILD)/cli.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
 
 define archive
 $(BUILD)/$(1).a: $$(call objects,$(1))
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call QUIET,AR  )ar rcs $$@ $$^
 endef
 $(foreach part,$(PARTS),$(eval $(call archive,$(part))))
 $(BUILD)/store.a: $(BUILD)/migrations.o
+$(BUILD)/server.a: $(BUILD)/civetweb.o
 
 $(BUILD)/%.o: %.c | build/.packages-build
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/migrations.c: $(wildcard schema/*.sql) tools/embed-migrations
 	@mkdir -p $(@D)
-	tools/embed-migrations $(sort $(wildcard schema/*.sql)) >$@
+	$(call QUIET,MAKE)tools/embed-migrations $(sort $(wildcard schema/*.sql)) >$@
 $(BUILD)/migrations.o: $(BUILD)/migrations.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
 $(BUILD)/civetweb.o: server/mod_mbedtls.inl server/tls.h $(CIVETWEB)/src/civetweb.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
+	$(call QUIET,CC  )$(CC) -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
 	    -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include \
 	    -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
 
@@ -115,14 +126,76 @@ below_server := $(BUILD)/server.a $(below_store)
 define unit
 $(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) | build/.packages-check
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$(filter %.c %.a,$$^) \
-	    $(if $(filter server,$(firstword $(subst _, ,$(1)))),$$(BUILD)/civetweb.o $$(LIBS_SERVER),$$(LIBS_STORE)) -lcmocka
-$(if $(filter server,$(firstword $(subst _, ,$(1)))),$(BUILD)/unit/$(1): | $(BUILD)/civetweb.o)
+	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$(filter %.c %.a,$$^) $$(LIBS_SERVER) -lcmocka
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
-.PHONY: unit
+.PHONY: unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install clean
 unit: $(UNITS)
 	@for test in $(UNITS); do $$test || exit 1; done
+
+E2E ?= $(sort $(wildcard tests/e2e/*.t))
+e2e: $(PROGRAMS) | build/.packages-check
+	BIN=$(abspath $(BUILD)) prove --timer $(E2E)
+
+check-plain:
+	$(MAKE) unit e2e
+
+check-sanitized:
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(MAKE) BUILD=build/asan SANITIZE=address,undefined unit e2e
+
+check: check-sanitized check-plain
+
+check-trixie: | build/.packages-chroot
+	tools/check-in-chroot trixie
+
+demo: $(PROGRAMS) | build/.packages-demo
+	@BIN=$(abspath $(BUILD)) tools/demo
+
+bench: $(PROGRAMS) | build/.packages-bench
+	@for bench in tests/bench/*.bench; do BIN=$(abspath $(BUILD)) $$bench || exit 1; done
+
+# --- fuzzing: each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS over the seeds in tests/fuzz/seeds/NOUN ---
+FUZZ_SECONDS ?= 60
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
+build/fuzz/%: tests/fuzz/%.c $(wildcard schema/*.[ch] cli/*.[ch]) | build/.packages-lint
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
+	    $(wildcard schema/*.c) $(FUZZ_MORE_$*) -lmbedx509 -lmbedcrypto -lyaml -ljansson
+FUZZ_MORE_pve_config_edit := cli/pve_config_text.c
+
+fuzz: $(FUZZERS)
+	@for fuzzer in $(FUZZERS); do \
+	    name=$$(basename $$fuzzer); mkdir -p build/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
+	    echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
+	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$name- \
+	        build/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; \
+	done
+
+# --- quality ----------------------------------------------------------------------------------------------
+SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
+SCRIPTS := $(wildcard tools/*) .ci/run tests/lib/world.sh tests/lib/tap.sh $(wildcard tests/e2e/*.t tests/bench/*.bench)
+
+lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint
+	tools/lint-layers
+	tools/lint-shape
+	clang-format --dry-run --Werror $(SOURCES)
+	shellcheck --external-sources $(SCRIPTS)
+	cppcheck --quiet --error-exitcode=1 --std=c17 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression \
+	    -D_GNU_SOURCE -DFELHOM_VERSION='""' -I. $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
+	printf '%s\n' $(wildcard $(foreach part,$(PARTS),$(part)/*.c)) | xargs -P 2 -n 8 clang-tidy --quiet --warnings-as-errors='*'
+	$(MAKE) CC=clang BUILD=build/clang build/clang/felhom-hook build/clang/felhomd build/clang/felhomctl
+
+# --- installation -----------------------------------------------------------------------------------------
+install: $(PROGRAMS)
+	install -D -m 755 $(BUILD)/felhom-hook $(DESTDIR)$(PREFIX)/libexec/felhom-agent/felhom-hook
+	install -D -m 755 $(BUILD)/felhomd $(DESTDIR)$(PREFIX)/sbin/felhomd
+	install -D -m 755 $(BUILD)/felhomctl $(DESTDIR)$(PREFIX)/sbin/felhomctl
+	install -D -m 644 debian/agent.yaml $(DESTDIR)/etc/felhom-agent/agent.yaml
+
+clean:
+	rm -rf build compile_commands.json
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

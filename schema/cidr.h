@@ -17,8 +17,17 @@ struct cidr {
     } address;
 };
 
-/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). Bits beyond the prefix are refused: false. */
+/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). Bits beyond the prefix are refused:
+ * false. */
 bool cidr_parse(const char *text, struct cidr *ret);
+
+/* Reads the same, but clears the bits beyond the prefix: the network that such a text must have
+ * meant. */
+bool cidr_parse_host(const char *text, struct cidr *ret);
+
+/* Writes ADDRESS/PREFIX. */
+#define CIDR_TEXT_SIZE 50
+void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE]);
 
 /* Whether the address lies in the network. A v4-mapped IPv6 address counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);

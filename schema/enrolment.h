@@ -26,15 +26,19 @@ struct enrolment {
 };
 
 /*
- * Reads length bytes of YAML; an empty document is an empty enrolment. name stands in front of each message
- * (NAME:LINE:COLUMN: key: why). Unknown keys, wrong types and duplicates fail with ERROR_INVALID.
+ * Reads length bytes of YAML; an empty document is an empty enrolment. name stands in front of each
+ * message (NAME:LINE:COLUMN: key: why). Unknown keys, wrong types and duplicates fail with
+ * ERROR_INVALID.
  */
 int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
                     struct error *error);
 
 void enrolment_free(struct enrolment *enrolment);
 
-/* Writes an enrolment (without controller keys) as YAML. */
+/*
+ * Adds an enrolment (without controller keys) as YAML that enrolment_parse reads as the same. A
+ * text that it would refuse fails with ERROR_INVALID and "key: why".
+ */
 int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Proxmox makes of a guest's configuration file (/etc/pve/lxc/VMID.conf, /etc/pve/qemu-server/VMID.conf):
- * the live section only, with Proxmox's own grammar. Contract: pve-container's PVE::LXC::Config::parse_pct_config
- * and PVE::JSONSchema::parse_property_string; for QEMU guests the NICs, the disks and the name.
+ * What Proxmox makes of a guest's configuration file (/etc/pve/lxc/VMID.conf,
+ * /etc/pve/qemu-server/VMID.conf): the live section only, with Proxmox's own grammar. Contract:
+ * pve-container's PVE::LXC::Config::parse_pct_config and PVE::JSONSchema::parse_property_string;
+ * for QEMU guests the NICs, the disks and the name.
  */
 #ifndef FELHOM_GUEST_CONFIG_H
 #define FELHOM_GUEST_CONFIG_H
@@ -39,9 +40,10 @@ struct volume {
     char *storage;     /* what stands before the colon; "" unless kind is VOLUME_STORAGE */
     char *mount_point; /* "/" for rootfs; "" for a QEMU disk */
     bool read_only;
-    bool backup;        /* whether vzdump includes it: rootfs always, mpN only with backup=1, never a bind or device */
-    int64_t size_bytes; /* -1 where the configuration does not say */
-    char *idmap;        /* of the mount point, NULL if none */
+    bool backup; /* whether vzdump includes it: rootfs always, mpN only with backup=1, never a bind
+                    or device */
+    int64_t size_bytes;          /* -1 where the configuration does not say */
+    char *idmap;                 /* of the mount point, NULL if none */
     struct property *properties; /* all of them, in Proxmox's names */
     size_t property_count;
 };
@@ -58,10 +60,12 @@ struct nic {
 
 struct guest_config {
     enum guest_kind kind;
-    char *name;       /* hostname (LXC) or name (QEMU); "" if none */
-    char *hookscript; /* NULL if none */
-    int unprivileged; /* 1, 0, or -1 where the file does not say */
-    char *lock;       /* NULL if none */
+    char *name;              /* hostname (LXC) or name (QEMU); "" if none */
+    char *hookscript;        /* NULL if none */
+    int unprivileged;        /* 1, 0, or -1 where the file does not say */
+    char *unprivileged_text; /* what the file says where that is no boolean: Proxmox takes it for 1;
+                                else NULL */
+    char *lock;              /* NULL if none */
     bool template;
     uint32_t root_uid; /* the host's ids of the guest's root; 0 for QEMU guests */
     uint32_t root_gid;
@@ -78,18 +82,19 @@ struct guest_config {
 };
 
 /*
- * Reads the length bytes of text. What Proxmox skips is skipped, with a warning in ret->warnings. Fails with
- * ERROR_INVALID only for what is no guest configuration at all (a NUL byte, over 1 MiB). The result is the
- * caller's to free with guest_config_free.
+ * Reads the length bytes of text. What Proxmox skips is skipped, with a warning in ret->warnings.
+ * Fails with ERROR_INVALID only for what is no guest configuration at all (a NUL byte, over 1 MiB).
+ * The result is the caller's to free with guest_config_free.
  */
-int guest_config_parse(enum guest_kind kind, const char *text, size_t length, struct guest_config *ret,
-                       struct error *error);
+int guest_config_parse(enum guest_kind kind, const char *text, size_t length,
+                       struct guest_config *ret, struct error *error);
 
 void guest_config_free(struct guest_config *config);
 
 /*
- * The host's ids that the guest's root has on the file system behind a mount point with this idmap= (NULL: none):
- * what the owner of a file there must be for the guest to see root:root. Contract: pve-container >= 6.1.6.
+ * The host's ids that the guest's root has on the file system behind a mount point with this idmap=
+ * (NULL: none): what the owner of a file there must be for the guest to see root:root. Contract:
+ * pve-container >= 6.1.6.
  */
 void guest_config_disk_ids(const struct guest_config *config, const char *idmap, uint32_t *ret_uid,
                            uint32_t *ret_gid);

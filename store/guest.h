@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schema/buffer.h"
 #include "schema/guest_config.h"
 #include "store/store.h"
 

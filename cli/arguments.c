@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/arguments.h"
+
+#include <ctype.h>
+#include <getopt.h>
+#include <string.h>
+
+#include "cli/nearest.h"
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "schema/vmid.h"
+
+enum {
+    OPTION_FORMAT = 256, /* beyond any character */
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_OF_VERB, /* and those after it */
+};
+
+/* getopt_long's answers besides the options' own. */
+enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?', ANSWER_INCOMPLETE = ':' };
+
+static const struct option global_options[] = {
+    {"output-format", required_argument, NULL, OPTION_FORMAT},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+};
+#define GLOBAL_COUNT ARRAY_SIZE(global_options)
+
+/* Whether text is one of the choices of "a|b|c". */
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t length = strlen(text);
+    for (const char *choice = choices;;) {
+        size_t n = strcspn(choice, "|");
+        if (n == length && strncmp(choice, text, n) == 0)
+            return true;
+        if (choice[n] == '\0')
+            return false;
+        choice += n + 1;
+    }
+}
+
+static int check_choice(const char *option, const char *choices, const char *text,
+                        struct error *error)
+{
+    if (!strchr(choices, '|') || is_choice(choices, text))
+        return 0;
+    return fail(error, ERROR_INVALID, "--%s: '%.100s' is none of %s", option, text, choices);
+}
+
+static int take_verb_option(size_t index, struct arguments *arguments, struct error *error)
+{
+    const struct verb_option *option = &arguments->verb->options[index];
+    if (option->argument && check_choice(option->name, option->argument, optarg, error) < 0)
+        return -1;
+    arguments->invocation.values[index] = option->argument ? optarg : "";
+    return 0;
+}
+
+static int take_format(struct arguments *arguments, struct error *error)
+{
+    if (check_choice("output-format", "text|json", optarg, error) < 0)
+        return -1;
+    arguments->invocation.format = strcmp(optarg, "json") == 0 ? OUTPUT_JSON : OUTPUT_TEXT;
+    return 0;
+}
+
+/* getopt_long leaves it to optopt to tell a lone letter from a word. */
+static int refuse_option(char *const *argv, struct error *error)
+{
+    if (optopt > 0 && optopt < 256 && isprint(optopt))
+        return fail(error, ERROR_INVALID, "unknown option '-%c'", optopt);
+    if (optopt >= OPTION_FORMAT)
+        return fail(error, ERROR_INVALID, "option '%.100s' takes no value", argv[optind - 1]);
+    return fail(error, ERROR_INVALID, "unknown option '%.100s'", argv[optind - 1]);
+}
+
+static int take_option(int answer, char *const *argv, struct arguments *arguments,
+                       struct error *error)
+{
+    switch (answer) {
+    case OPTION_FORMAT:
+        return take_format(arguments, error);
+    case OPTION_HELP:
+        arguments->help = true;
+        return 0;
+    case OPTION_VERSION:
+        arguments->version = true;
+        return 0;
+    case ANSWER_UNKNOWN:
+        return refuse_option(argv, error);
+    case ANSWER_INCOMPLETE:
+        return fail(error, ERROR_INVALID, "option '%.100s' needs a value", argv[optind - 1]);
+    default:
+        return take_verb_option((size_t)(answer - OPTION_OF_VERB), arguments, error);
+    }
+}
+
+static int take_global_options(int argc, char **argv, struct arguments *arguments,
+                               struct error *error)
+{
+    struct option options[GLOBAL_COUNT + 1] = {0};
+    int answer;
+    memcpy(options, global_options, sizeof global_options);
+    optind = 0; /* glibc starts afresh */
+    while ((answer = getopt_long(argc, argv, "+:", options, NULL)) != -1)
+        if (take_option(answer, argv, arguments, error) < 0)
+            return -1;
+    return 0;
+}
+
+static int find_verb(const struct verb_table *table, const char *name, const struct verb **ret,
+                     struct error *error)
+{
+    cleanup_free const char **names = mem_new_array(table->count, sizeof *names);
+    for (size_t i = 0; i < table->count; i++) {
+        names[i] = table->verbs[i]->name;
+        if (strcmp(names[i], name) == 0) {
+            *ret = table->verbs[i];
+            return 0;
+        }
+    }
+    const char *nearest = nearest_of(name, names, table->count);
+    if (nearest)
+        return fail(error, ERROR_INVALID, "unknown verb '%.50s': did you mean '%s'?", name, nearest);
+    return fail(error, ERROR_INVALID, "unknown verb '%.50s'", name);
+}
+
+static int take_operand(const char *text, struct arguments *arguments, bool *seen,
+                        struct error *error)
+{
+    const struct verb *verb = arguments->verb;
+    if (*seen || verb->operand == OPERAND_NONE)
+        return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
+    *seen = true;
+    arguments->invocation.file = text;
+    if (verb->operand == OPERAND_VMID && !vmid_parse(text, &arguments->invocation.vmid))
+        return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
+                    verb->name, text, VMID_MIN, VMID_MAX);
+    return 0;
+}
+
+/* "-" has operands handed out where they stand, whatever POSIXLY_CORRECT says. */
+static int take_verb_arguments(int argc, char **argv, struct arguments *arguments, bool *seen,
+                               struct error *error)
+{
+    const struct verb *verb = arguments->verb;
+    struct option options[GLOBAL_COUNT + VERB_OPTIONS_MAX + 1] = {0};
+    int answer;
+    memcpy(options, global_options, sizeof global_options);
+    for (size_t i = 0; i < verb->option_count; i++)
+        options[GLOBAL_COUNT + i] = (struct option){
+            verb->options[i].name,
+            verb->options[i].argument ? required_argument : no_argument,
+            NULL,
+            OPTION_OF_VERB + (int)i,
+        };
+    optind = 0;
+    while ((answer = getopt_long(argc, argv, "-:", options, NULL)) != -1) {
+        int r = answer == ANSWER_OPERAND ? take_operand(optarg, arguments, seen, error)
+                                         : take_option(answer, argv, arguments, error);
+        if (r < 0)
+            return -1;
+    }
+    for (; optind < argc; optind++)
+        if (take_operand(argv[optind], arguments, seen, error) < 0)
+            return -1;
+    return 0;
+}
+
+static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
+{
+    static const char *const names[] = {"", "VMID", "FILE"};
+    if (seen || arguments->verb->operand == OPERAND_NONE || arguments->help || arguments->version)
+        return 0;
+    return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
+                names[arguments->verb->operand]);
+}
+
+int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,
+                    const struct verb **ret_verb, struct error *error)
+{
+    struct arguments arguments = {.verb = NULL};
+    bool seen = false;
+    opterr = 0;
+    *ret_verb = NULL;
+    if (take_global_options(argc, argv, &arguments, error) < 0)
+        return -1;
+    if (optind < argc) {
+        int first = optind;
+        if (find_verb(table, argv[first], &arguments.verb, error) < 0)
+            return -1;
+        *ret_verb = arguments.verb;
+        if (take_verb_arguments(argc - first, argv + first, &arguments, &seen, error) < 0)
+            return -1;
+    } else if (!arguments.help && !arguments.version) {
+        arguments.verb = table->verbs[0];
+    }
+    if (arguments.verb && require_operand(&arguments, seen, error) < 0)
+        return -1;
+    arguments.invocation.out = ret->invocation.out;
+    arguments.invocation.warnings = ret->invocation.warnings;
+    *ret = arguments;
+    return 0;
+}
+
+static const char *operand_text(const struct verb *verb)
+{
+    static const char *const texts[] = {"", " VMID", " FILE"};
+    return texts[verb->operand];
+}
+
+static void print_verb_usage(FILE *out, const struct verb *verb)
+{
+    (void)fprintf(out, "usage: felhomctl %s%s%s\n\n%s.\n", verb->name, operand_text(verb),
+                  verb->option_count ? " [OPTION...]" : "", verb->help);
+    for (size_t i = 0; i < verb->option_count; i++) {
+        const struct verb_option *option = &verb->options[i];
+        cleanup_free char *form =
+            option->argument ? mem_format("--%s %s", option->name, option->argument)
+                             : mem_format("--%s", option->name);
+        (void)fprintf(out, "%s  %-34s %s\n", i == 0 ? "\n" : "", form, option->help);
+    }
+}
+
+void usage_print(FILE *out, const struct verb_table *table, const struct verb *verb)
+{
+    if (verb) {
+        print_verb_usage(out, verb);
+        return;
+    }
+    (void)fprintf(out,
+                  "usage: felhomctl [--output-format text|json] [VERB [ARGUMENT] [OPTION...]]\n\n");
+    for (size_t i = 0; i < table->count; i++) {
+        cleanup_free char *form =
+            mem_format("%s%s", table->verbs[i]->name, operand_text(table->verbs[i]));
+        (void)fprintf(out, "  %-16s %s%s\n", form, table->verbs[i]->help,
+                      i == 0 ? " (what is done without a verb)" : "");
+    }
+    (void)fprintf(out, "\nfelhomctl VERB --help tells more of each.\n");
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* init: directories, store, TLS identity, and what the store knows of the host. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/host_report.h"
+#include "cli/output.h"
+#include "cli/pve_config.h"
+#include "cli/session.h"
+#include "cli/state_owner.h"
+#include "cli/steps.h"
+#include "cli/verb.h"
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "store/endpoint.h"
+#include "store/file.h"
+#include "store/host.h"
+#include "store/identity.h"
+#include "store/settings.h"
+
+#define DEFAULT_USER "felhom-agent"
+
+enum { OPTION_USER };
+static const struct verb_option options[] = {
+    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " DEFAULT_USER ")"},
+};
+
+static void note(struct steps *steps, bool changed, const char *about, const char *detail)
+{
+    steps_add(steps, changed ? STEP_DONE : STEP_ALREADY, about, "%s%s", detail,
+              changed ? "" : ": already there");
+}
+
+static int ready_state(const struct config *config, const char *user, struct steps *steps,
+                       struct error *error)
+{
+    struct owner owner;
+    bool known;
+    bool changed;
+    if (state_owner_find(user, &owner, &known, error) < 0 ||
+        state_directory_ready(config->paths.state, owner, &changed, error) < 0)
+        return -1;
+    note(steps, changed, "state", config->paths.state);
+    if (!known)
+        steps_add(steps, STEP_WARNING, "user", "there is no user %s: the files stay with uid %u",
+                  user, geteuid());
+    return 0;
+}
+
+static int ready_directory(const char *about, const char *path, mode_t mode, struct steps *steps,
+                           struct error *error)
+{
+    cleanup_close int fd = -1;
+    bool missing = access(path, F_OK) < 0 && errno == ENOENT;
+    if (directory_make(path, mode, (uid_t)-1, (gid_t)-1, &fd, error) < 0)
+        return -1;
+    note(steps, missing, about, path);
+    return 0;
+}
+
+/*
+ * On a Proxmox host the enrolment directory waits for the first enroll: init is run by the package's scripts too, which must not write
+ * to the cluster's file system, and before that is mounted it would make the directory on the disk below.
+ */
+static bool is_for_enroll(const struct config *config)
+{
+    size_t length = strlen(config->paths.pve);
+    return pve_is_real(config) &&
+           strncmp(config->paths.enrolment, config->paths.pve, length) == 0 &&
+           config->paths.enrolment[length] == '/';
+}
+
+static int ready_directories(const struct config *config, struct steps *steps, struct error *error)
+{
+    if (ready_directory("run", config->paths.run, 0711, steps, error) < 0 ||
+        ready_directory("guests", config->paths.guests, 0711, steps, error) < 0 ||
+        ready_directory("export", config->paths.export, 0711, steps, error) < 0)
+        return -1;
+    if (is_for_enroll(config))
+        return 0;
+    return ready_directory("enrolment", config->paths.enrolment, 0700, steps, error);
+}
+
+static int ready_store(struct session *session, struct steps *steps, struct error *error)
+{
+    const char *state = session->config.paths.state;
+    cleanup_free char *path = mem_format("%s/db/agent.db", state);
+    bool missing = access(path, F_OK) < 0 && errno == ENOENT;
+    if (store_open(state, STORE_OPEN_CREATE, SESSION_BUSY_MS, &session->store, error) < 0)
+        return -1;
+    note(steps, missing, "store", path);
+    return 0;
+}
+
+static int advise_on_endpoint(struct error *error)
+{
+    struct error cause = *error;
+    if (cause.kind != ERROR_MISSING)
+        return -1;
+    return fail(error, ERROR_MISSING, "%.400s, or bring it up; then run felhomctl init again",
+                cause.message);
+}
+
+static int ready_identity(const struct session *session, struct host *ret, struct steps *steps,
+                          struct error *error)
+{
+    const struct pins none = {.spki = ""};
+    struct sockaddr_in endpoint;
+    cleanup(identity_free) struct identity identity = {0};
+    bool made;
+    if (endpoint_resolve(&session->config, &endpoint, error) < 0 ||
+        endpoint_describe_host(&session->config, &none, ret, error) < 0)
+        return advise_on_endpoint(error);
+    if (identity_ensure(session->config.paths.state, ret->node, endpoint.sin_addr, &identity, &made,
+                        error) < 0)
+        return -1;
+    ret->pins = identity.pins;
+    note(steps, made, "identity", "key and certificate");
+    return host_put(session->store, ret, error);
+}
+
+static int ready_all(struct session *session, const char *user, struct steps *steps,
+                     struct host *ret, struct error *error)
+{
+    if (settings_load(&session->config, error) < 0 ||
+        ready_state(&session->config, user, steps, error) < 0 ||
+        ready_directories(&session->config, steps, error) < 0 ||
+        ready_store(session, steps, error) < 0 ||
+        ready_identity(session, ret, steps, error) < 0)
+        return -1;
+    return steps->changed ? session_event(session, 0, "init", "", error) : 0;
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    cleanup_session struct session session = {.store = NULL};
+    cleanup(steps_free) struct steps steps = steps_new();
+    cleanup_json json_t *report = NULL;
+    struct host host;
+    const char *user = invocation->values[OPTION_USER];
+    int result = ready_all(&session, user ? user : DEFAULT_USER, &steps, &host, error);
+    if (result == 0)
+        report = host_report(&session.config, &host);
+    steps_print(&steps, invocation, report);
+    if (report && invocation->format == OUTPUT_TEXT)
+        host_report_print(invocation->out, report);
+    return result;
+}
+
+const struct verb verb_init = {
+    .name = "init",
+    .help = "Make directories, store and TLS identity where they are missing; show the pins",
+    .run = run,
+    .options = options,
+    .option_count = ARRAY_SIZE(options),
+};

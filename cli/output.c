@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/output.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+
+#define NOTHING    "-"
+#define COLUMN_GAP 2
+
+void output_put(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) < 0)
+        mem_exhausted();
+}
+
+/* Proxmox keeps to ASCII where it matters; a file edited by hand may hold any byte. */
+static json_t *latin_text(const char *text)
+{
+    cleanup_free char *copy = mem_copy_text(text);
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80)
+            *c = '?';
+    return json_string(copy);
+}
+
+void output_put_text(json_t *object, const char *key, const char *text)
+{
+    json_t *value = json_string(text);
+    output_put(object, key, value ? value : latin_text(text));
+}
+
+void output_put_int(json_t *object, const char *key, int64_t number)
+{
+    output_put(object, key, json_integer(number));
+}
+
+void output_put_bool(json_t *object, const char *key, bool flag)
+{
+    output_put(object, key, json_boolean(flag));
+}
+
+void output_put_time(json_t *object, const char *key, int64_t at_ms)
+{
+    char text[sizeof "YYYYYYYY-MM-DDTHH:MM:SSZ"];
+    struct tm parts;
+    time_t seconds = at_ms / 1000;
+    bool known = at_ms != 0 && gmtime_r(&seconds, &parts) &&
+                 strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
+    output_put(object, key, known ? json_string(text) : json_null());
+}
+
+static char *age_text(int64_t seconds)
+{
+    static const struct {
+        int64_t size;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "m"}};
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (seconds >= units[i].size)
+            return mem_format("%" PRId64 "%s", seconds / units[i].size, units[i].name);
+    return mem_format("%" PRId64 "s", seconds);
+}
+
+static char *size_text(int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double size = (double)bytes;
+    size_t i = 0;
+    if (bytes < 0)
+        return mem_copy_text(NOTHING);
+    for (; size >= 1024 && i + 1 < ARRAY_SIZE(units); i++)
+        size /= 1024;
+    return mem_format("%.4g %s", size, units[i]);
+}
+
+static char *number_text(int64_t number, enum output_shape shape)
+{
+    switch (shape) {
+    case SHAPE_AGE:
+        return age_text(number);
+    case SHAPE_SIZE:
+        return size_text(number);
+    case SHAPE_PLAIN:
+        break;
+    }
+    return mem_format("%" PRId64, number);
+}
+
+/* The control characters of ASCII, and those of Latin-1 as UTF-8 writes them (a terminal heeds both). */
+static bool is_control(const char *at)
+{
+    unsigned char first = (unsigned char)at[0];
+    unsigned char second = (unsigned char)at[1];
+    return first < ' ' || first == 0x7f || (first == 0xc2 && second >= 0x80 && second < 0xa0);
+}
+
+static char *printable(const char *text)
+{
+    char *copy = mem_copy_text(*text ? text : NOTHING);
+    char *to = copy;
+    for (const char *from = copy; *from; from++) {
+        bool control = is_control(from);
+        from += control && (unsigned char)*from >= 0x80;
+        *to++ = control ? '?' : *from;
+    }
+    *to = '\0';
+    return copy;
+}
+
+/* To be freed with free(). */
+static char *value_text(const json_t *value, enum output_shape shape)
+{
+    if (json_is_string(value))
+        return printable(json_string_value(value));
+    if (json_is_integer(value))
+        return number_text(json_integer_value(value), shape);
+    if (json_is_boolean(value))
+        return mem_copy_text(json_is_true(value) ? "yes" : "no");
+    return mem_copy_text(NOTHING);
+}
+
+static char *cell_text(const json_t *row, const struct output_column *column)
+{
+    return value_text(json_object_get(row, column->key), column->shape);
+}
+
+static size_t column_width(const struct output_column *column, const json_t *rows)
+{
+    size_t width = strlen(column->title);
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        cleanup_free char *text = cell_text(json_array_get(rows, i), column);
+        if (strlen(text) > width)
+            width = strlen(text);
+    }
+    return width;
+}
+
+static void print_cell(FILE *out, const char *text, size_t width, bool last)
+{
+    if (last)
+        (void)fprintf(out, "%s\n", text);
+    else
+        (void)fprintf(out, "%-*s", (int)width + COLUMN_GAP, text);
+}
+
+void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows)
+{
+    cleanup_free size_t *widths = mem_new_array(count, sizeof *widths);
+    for (size_t i = 0; i < count; i++) {
+        widths[i] = column_width(&columns[i], rows);
+        print_cell(out, columns[i].title, widths[i], i + 1 == count);
+    }
+    for (size_t row = 0; row < json_array_size(rows); row++) {
+        for (size_t i = 0; i < count; i++) {
+            cleanup_free char *text = cell_text(json_array_get(rows, row), &columns[i]);
+            print_cell(out, text, widths[i], i + 1 == count);
+        }
+    }
+}
+
+void output_fields(FILE *out, const struct output_column *columns, size_t count,
+                   const json_t *object)
+{
+    size_t width = 0;
+    for (size_t i = 0; i < count; i++)
+        if (strlen(columns[i].title) > width)
+            width = strlen(columns[i].title);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *value = json_object_get(object, columns[i].key);
+        if (!value || json_is_null(value))
+            continue;
+        cleanup_free char *title = mem_format("%s:", columns[i].title);
+        cleanup_free char *text = value_text(value, columns[i].shape);
+        (void)fprintf(out, "%-*s %s\n", (int)width + 1, title, text);
+    }
+}
+
+void output_json(FILE *out, const json_t *value)
+{
+    if (json_dumpf(value, out, JSON_INDENT(2)) == 0)
+        (void)fputc('\n', out);
+}

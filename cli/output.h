@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Results as one JSON value, shown either as that or as text made from it. Text is for people: what a terminal could take for a
+ * command is shown as '?'.
+ */
+#ifndef FELHOM_OUTPUT_H
+#define FELHOM_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "schema/error.h"
+
+static inline void cleanup_json_fn(json_t **json)
+{
+    json_decref(*json);
+}
+#define cleanup_json cleanup(cleanup_json_fn)
+
+/* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
+void output_put(json_t *object, const char *key, json_t *value); /* takes the reference */
+void output_put_text(json_t *object, const char *key, const char *text);
+void output_put_int(json_t *object, const char *key, int64_t number);
+void output_put_bool(json_t *object, const char *key, bool flag);
+/* A time as YYYY-MM-DDTHH:MM:SSZ; null for 0. */
+void output_put_time(json_t *object, const char *key, int64_t at_ms);
+
+/* How a value is put into words. */
+enum output_shape { SHAPE_PLAIN, SHAPE_AGE /* seconds */, SHAPE_SIZE /* bytes */ };
+
+struct output_column {
+    const char *title;
+    const char *key;
+    enum output_shape shape;
+};
+
+/* A table with one row per object of the array, with aligned columns. */
+void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows);
+
+/* "TITLE: VALUE" lines of one object; keys that it lacks or that are null are left out. */
+void output_fields(FILE *out, const struct output_column *columns, size_t count,
+                   const json_t *object);
+
+/* The value itself, indented, keys in the order in which they were put. */
+void output_json(FILE *out, const json_t *value);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Proxmox's own command-line tools. */
+#ifndef FELHOM_PVE_COMMAND_H
+#define FELHOM_PVE_COMMAND_H
+
+#include "schema/error.h"
+
+#define PVE_COMMAND_LXC  "/usr/sbin/pct"
+#define PVE_COMMAND_QEMU "/usr/sbin/qm"
+
+/*
+ * Runs a program by its absolute path (argv[0]; argv ends with NULL) without a shell, in a clean environment and with empty input, and waits
+ * for it. Fails unless it ends with 0; the message then carries what it wrote to standard error.
+ */
+int pve_command_run(const char *const *argv, struct error *error);
+
+#endif

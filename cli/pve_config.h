@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A guest's configuration file, held under Proxmox's own lock while it is changed. */
+#ifndef FELHOM_PVE_CONFIG_H
+#define FELHOM_PVE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/buffer.h"
+#include "schema/config.h"
+#include "schema/error.h"
+#include "schema/guest_config.h"
+
+#define PVE_CONFIG_WAIT_MS 10000 /* as long as Proxmox itself waits */
+
+struct pve_config {
+    int lock_fd;
+    int dirfd;
+    char name[32];
+    struct buffer text; /* the caller's to change before pve_config_write */
+};
+
+/* Whether this is a Proxmox host, and not a scratch one whose files stand in for its. */
+bool pve_is_real(const struct config *config);
+
+/*
+ * Locks and reads the guest's file. ERROR_BUSY where somebody holds the lock for wait_ms; ERROR_CONFLICT where the guest itself is locked
+ * (backup, migration, ...); ERROR_MISSING where there is no such guest on this node. The caller closes it with pve_config_close.
+ */
+int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                    uint32_t wait_ms, struct pve_config *ret, struct error *error);
+
+/* Replaces the file by text. */
+int pve_config_write(const struct pve_config *file, struct error *error);
+
+/* Gives the lock back. */
+void pve_config_close(struct pve_config *file);
+
+#define PVE_CONFIG_CLOSED ((struct pve_config){.lock_fd = -1, .dirfd = -1})
+#define cleanup_pve_config cleanup(pve_config_close)
+
+#endif

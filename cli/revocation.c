@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/revocation.h"
+
+#include "store/clock.h"
+#include "store/directory.h"
+#include "store/token.h"
+
+/* The file goes first: a token that is dead must never lie there as if it were good. */
+int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
+                   struct steps *steps, int *ret_count, struct error *error)
+{
+    struct error of_scrub;
+    int scrubbed = guest_directory_scrub(session->config.paths.guests, vmid, &of_scrub);
+    if (token_revoke_before(session->store, vmid, INT64_MAX, clock_wall_ms(), reason, ret_count,
+                            error) < 0)
+        return -1;
+    steps_add(steps, *ret_count ? STEP_DONE : STEP_ALREADY, "tokens", "%d revoked", *ret_count);
+    if (scrubbed < 0)
+        return fail(error, of_scrub.kind, "all tokens are revoked, but %.400s", of_scrub.message);
+    return 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/session.h"
+
+#include "schema/cleanup.h"
+#include "store/clock.h"
+#include "store/event.h"
+#include "store/settings.h"
+
+int session_open(struct session *ret, struct error *error)
+{
+    cleanup_session struct session session = {.store = NULL};
+    if (settings_load(&session.config, error) < 0 ||
+        store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
+                   error) < 0)
+        return -1;
+    *ret = session;
+    session = (struct session){.store = NULL};
+    return 0;
+}
+
+void session_close(struct session *session)
+{
+    store_close(session->store);
+    config_free(&session->config);
+}
+
+int session_event(const struct session *session, uint32_t vmid, const char *kind,
+                  const char *detail, struct error *error)
+{
+    const struct event event = {
+        .at_ms = clock_wall_ms(),
+        .vmid = vmid,
+        .kind = kind,
+        .outcome = "ok",
+        .detail = detail,
+        .source = "felhomctl",
+        .duration_us = -1,
+    };
+    return event_add(session->store, &event, error);
+}

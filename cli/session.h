@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What nearly every verb begins with: the settings, and the store that they name. */
+#ifndef FELHOM_SESSION_H
+#define FELHOM_SESSION_H
+
+#include <stdint.h>
+
+#include "schema/config.h"
+#include "schema/error.h"
+#include "store/store.h"
+
+#define SESSION_BUSY_MS 5000
+
+struct session {
+    struct config config;
+    struct store *store;
+};
+
+/* Loads agent.yaml and opens the existing store; where there is none, the message says to run init. The caller closes it. */
+int session_open(struct session *ret, struct error *error);
+void session_close(struct session *session);
+
+#define cleanup_session cleanup(session_close)
+
+/* Notes in the audit trail what the operator did to a guest (vmid 0: to none). */
+int session_event(const struct session *session, uint32_t vmid, const char *kind,
+                  const char *detail, struct error *error);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/steps.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli/output.h"
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+
+static const char *const outcome_names[] = {"done", "already", "warning"};
+
+struct steps steps_new(void)
+{
+    json_t *list = json_array();
+    if (!list)
+        mem_exhausted();
+    return (struct steps){list, false};
+}
+
+void steps_free(struct steps *steps)
+{
+    json_decref(steps->list);
+    steps->list = NULL;
+}
+
+void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
+               const char *format, ...)
+{
+    cleanup_free char *detail = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&detail, format, args);
+    va_end(args);
+    json_t *step = json_object();
+    if (length < 0 || !step)
+        mem_exhausted();
+    output_put_text(step, "about", about);
+    output_put_text(step, "outcome", outcome_names[outcome]);
+    output_put_text(step, "detail", detail);
+    if (json_array_append_new(steps->list, step) < 0)
+        mem_exhausted();
+    steps->changed = steps->changed || outcome == STEP_DONE;
+}
+
+static void print_text(const struct steps *steps, FILE *out)
+{
+    for (size_t i = 0; i < json_array_size(steps->list); i++) {
+        const json_t *step = json_array_get(steps->list, i);
+        (void)fprintf(out, "%-8s %-16s %s\n", json_string_value(json_object_get(step, "outcome")),
+                      json_string_value(json_object_get(step, "about")),
+                      json_string_value(json_object_get(step, "detail")));
+    }
+}
+
+static void print_next(const json_t *next, FILE *out)
+{
+    if (next)
+        (void)fprintf(out, "\nNext: %s.\n", json_string_value(next));
+}
+
+void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest)
+{
+    if (invocation->format == OUTPUT_TEXT) {
+        print_text(steps, invocation->out);
+        print_next(json_object_get(rest, "next"), invocation->out);
+        return;
+    }
+    cleanup_json json_t *whole = json_object();
+    if (!whole || (rest && json_object_update(whole, rest) < 0))
+        mem_exhausted();
+    output_put_bool(whole, "changed", steps->changed);
+    output_put(whole, "steps", json_incref(steps->list));
+    output_json(invocation->out, whole);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a verb that changes things has done, step by step. */
+#ifndef FELHOM_STEPS_H
+#define FELHOM_STEPS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/verb.h"
+
+enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING };
+
+struct steps {
+    json_t *list;
+    bool changed; /* whether any step was done */
+};
+
+/* An empty list, the caller's to free with steps_free. */
+struct steps steps_new(void);
+void steps_free(struct steps *steps);
+
+/* Notes a step: what it was about, and how it went in words. */
+void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
+               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * Prints the steps line by line and, if rest has one, the text of its "next"; as JSON, they and changed join the members of rest. rest may be NULL. A verb
+ * that failed prints its steps too, so that the operator sees how far it came.
+ */
+void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest);
+
+#endif

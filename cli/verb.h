@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a verb of felhomctl is made of, and what it is called with. */
+#ifndef FELHOM_VERB_H
+#define FELHOM_VERB_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "schema/error.h"
+
+#define VERB_OPTIONS_MAX 12
+
+enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
+
+enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE };
+
+struct verb_option {
+    const char *name;
+    const char *argument; /* NULL: takes none; "a|b": one of these; else what to call it */
+    const char *help;
+};
+
+/* What the user asked for. Texts belong to argv. */
+struct invocation {
+    enum output_format format;
+    const char *values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
+    uint32_t vmid;                        /* with OPERAND_VMID */
+    const char *file;                     /* with OPERAND_FILE */
+    FILE *out;                            /* for the result */
+    FILE *warnings;                       /* for what does not keep the verb from its work */
+};
+
+struct verb {
+    const char *name;
+    enum operand operand; /* it takes exactly this one */
+    const char *help;
+    int (*run)(const struct invocation *invocation, struct error *error);
+    const struct verb_option *options;
+    size_t option_count;
+};
+
+extern const struct verb verb_init;
+extern const struct verb verb_enroll;
+extern const struct verb verb_unenroll;
+extern const struct verb verb_guests;
+extern const struct verb verb_guest;
+extern const struct verb verb_identity;
+extern const struct verb verb_revoke;
+extern const struct verb verb_parse;
+
+#endif

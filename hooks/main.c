@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* felhom-hook VMID PHASE: the hookscript that Proxmox VE runs, as root, at each turn of a guest's
+ * life. */
+#include <ctype.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "hooks/journal.h"
+#include "hooks/phase.h"
+#include "hooks/supervisor.h"
+#include "hooks/surroundings.h"
+#include "schema/cleanup.h"
+#include "schema/vmid.h"
+#include "store/clock.h"
+#include "store/settings.h"
+
+#define EXIT_USAGE 2
+
+struct call {
+    uint32_t vmid;
+    const char *phase_name;
+};
+
+static const char usage[] = "usage: felhom-hook VMID PHASE\n"
+                            "\n"
+                            "Reacts to one phase (pre-start, post-start, pre-stop, post-stop) of "
+                            "guest VMID (100..999999999), as\n"
+                            "Proxmox VE calls a hookscript. Other phases are ignored.\n"
+                            "\n"
+                            "  --help     this text\n"
+                            "  --version  the version\n";
+
+static int usage_error(const char *why)
+{
+    (void)fprintf(stderr, "felhom-hook: %s\n%s", why, usage);
+    return EXIT_USAGE;
+}
+
+/* Returns -1 where *ret is filled, else the exit status. */
+static int parse_arguments(int argc, char **argv, struct call *ret)
+{
+    static const struct option options[] = {
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {0}};
+    opterr = 0;
+    switch (getopt_long(argc, argv, "+", options, NULL)) {
+    case 'h':
+        (void)fputs(usage, stdout);
+        return EXIT_SUCCESS;
+    case 'v':
+        (void)puts("felhom-hook " FELHOM_VERSION);
+        return EXIT_SUCCESS;
+    case -1:
+        break;
+    default:
+        return usage_error("unknown option");
+    }
+    if (argc - optind != 2)
+        return usage_error("wants a VMID and a phase");
+    if (!vmid_parse(argv[optind], &ret->vmid))
+        return usage_error("not a VMID");
+    if (*argv[optind + 1] == '\0')
+        return usage_error("the phase is empty");
+    ret->phase_name = argv[optind + 1];
+    return -1;
+}
+
+static void ignore_phase(const struct call *call)
+{
+    char name[32] = "";
+    for (size_t i = 0; i < sizeof name - 1 && call->phase_name[i]; i++)
+        name[i] = isgraph((unsigned char)call->phase_name[i]) ? call->phase_name[i] : '?';
+    (void)printf("felhom: %u %s: not a phase that needs a reaction\n", call->vmid, name);
+}
+
+static void tell(const struct phase *phase, const struct call *call, const struct report *report)
+{
+    struct journal_entry entry = {LOG_INFO, call->vmid, phase->name, report->line};
+    if (phase->says_what_done && *report->line)
+        (void)puts(report->line);
+    if (*report->line)
+        journal_send(&entry);
+    entry.priority = report->outcome == REPORT_DONE ? LOG_WARNING : LOG_ERR;
+    for (int i = 0; i < report->problem_count; i++) {
+        entry.text = report->problems[i];
+        journal_send(&entry);
+        if (phase->says_problems)
+            (void)fprintf(stderr, "felhom-hook: %s\n", report->problems[i]);
+    }
+    (void)fflush(stdout);
+}
+
+/* Whether Proxmox is to keep the guest from starting. */
+static bool must_block(const struct phase *phase, const struct report *report, enum on_error policy)
+{
+    if (!phase->can_block || report->outcome == REPORT_DONE)
+        return false;
+    return report->outcome == REPORT_BLOCKED || policy == ON_ERROR_BLOCK;
+}
+
+static int conclude(const struct phase *phase, const struct call *call, struct report *report,
+                    enum on_error policy)
+{
+    bool blocked = must_block(phase, report, policy);
+    if (phase->can_block && report->outcome != REPORT_DONE && !blocked)
+        report_problem(
+            report,
+            "guest %u starts all the same, without a fresh identity (hook.on_error: continue)",
+            call->vmid);
+    if (report->outcome == REPORT_DONE && !*report->line)
+        report_line(report, "felhom: %u %s: done", call->vmid, phase->name);
+    tell(phase, call, report);
+    return blocked ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int react(const struct phase *phase, const struct call *call, int64_t started_us,
+                 struct report *report)
+{
+    struct error error;
+    cleanup(config_free) struct config config = {0};
+    if (surroundings_clean(&error) < 0 || settings_load(&config, &error) < 0) {
+        report_failure(report, &error);
+        return conclude(phase, call, report, ON_ERROR_CONTINUE);
+    }
+    struct reaction reaction = {
+        .config = &config,
+        .vmid = call->vmid,
+        .phase = phase->name,
+        .started_us = started_us,
+        .report = report,
+    };
+    supervise(phase, &reaction);
+    return conclude(phase, call, report, config.hook.on_error);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t started_us = clock_steady_us();
+    struct call call;
+    int status = parse_arguments(argc, argv, &call);
+    if (status >= 0)
+        return status;
+    const struct phase *phase = phase_find(call.phase_name);
+    if (!phase) {
+        ignore_phase(&call);
+        return EXIT_SUCCESS;
+    }
+    struct report *report = report_new();
+    if (!report) {
+        (void)fputs("felhom-hook: out of memory\n", stderr);
+        return EXIT_SUCCESS;
+    }
+    return react(phase, &call, started_us, report);
+}

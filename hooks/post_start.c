@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* post-start: the guest runs; does it see its directory? */
+#include <string.h>
+
+#include "hooks/reaction.h"
+#include "hooks/sighting.h"
+#include "store/clock.h"
+#include "store/guest.h"
+
+static void check_sighting(struct reaction *reaction, const struct guest *guest)
+{
+    if (*guest->mount_form == '\0')
+        return;
+    if (sighting_of(reaction->config, reaction->vmid) == SIGHTING_MISSING)
+        report_problem(reaction->report,
+                       "the running guest does not see its directory at %s (mount form %s); "
+                       "felhomctl guest %u shows more",
+                       reaction->config->bootstrap.guest_path, guest->mount_form, reaction->vmid);
+}
+
+int react_post_start(struct reaction *reaction, struct error *error)
+{
+    struct guest guest;
+    if (reaction_open_store(reaction, error) < 0 ||
+        guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
+        return -1;
+    check_sighting(reaction, &guest);
+    const char *outcome = reaction->report->problem_count ? "warning" : "ok";
+    const char *detail = reaction->report->problem_count ? reaction->report->problems[0] : "";
+    if (store_begin(reaction->store, error) < 0 ||
+        guest_set_state(reaction->store, reaction->vmid, GUEST_RUNNING, clock_wall_ms(), error) <
+            0 ||
+        reaction_event(reaction, reaction->phase, outcome, detail, error) < 0)
+        return -1;
+    return store_commit(reaction->store, error);
+}

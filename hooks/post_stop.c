@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * post-stop: the guest is gone; so is what it knew. The files go first: a file must never outlive
+ * the token in it. Mounts are left alone: this phase runs in the LXC monitor's private mount
+ * namespace.
+ */
+#include <stdio.h>
+
+#include "hooks/lock.h"
+#include "hooks/reaction.h"
+#include "schema/cleanup.h"
+#include "store/clock.h"
+#include "store/directory.h"
+#include "store/guest.h"
+#include "store/token.h"
+
+static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error *error)
+{
+    int count = 0;
+    char detail[64];
+    if (token_revoke_before(reaction->store, reaction->vmid, INT64_MAX, now_ms, "the guest stopped",
+                            &count, error) < 0)
+        return -1;
+    (void)snprintf(detail, sizeof detail, "%d: the guest stopped", count);
+    return count == 0 ? 0 : reaction_event(reaction, "revoke", "ok", detail, error);
+}
+
+static int forget(struct reaction *reaction, struct error *error)
+{
+    int64_t now_ms = clock_wall_ms();
+    struct guest guest;
+    if (store_begin(reaction->store, error) < 0)
+        return -1;
+    if (guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
+        return -1;
+    if (revoke_tokens(reaction, now_ms, error) < 0 ||
+        guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
+        reaction_event(reaction, reaction->phase, "ok", "", error) < 0)
+        return -1;
+    return store_commit(reaction->store, error);
+}
+
+int react_post_stop(struct reaction *reaction, struct error *error)
+{
+    cleanup_close int lock = -1;
+    if (guest_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
+        guest_directory_scrub(reaction->config->paths.guests, reaction->vmid, error) < 0 ||
+        reaction_open_store(reaction, error) < 0)
+        return -1;
+    return forget(reaction, error);
+}

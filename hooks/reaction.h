@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A reaction to one phase of one guest's life, and what it works with. */
+#ifndef FELHOM_REACTION_H
+#define FELHOM_REACTION_H
+
+#include <stdint.h>
+
+#include "hooks/report.h"
+#include "schema/config.h"
+#include "store/store.h"
+
+struct reaction {
+    const struct config *config; /* borrowed */
+    uint32_t vmid;
+    const char *phase;
+    int64_t started_us; /* clock_steady_us() when the program began */
+    struct report *report;
+    struct store *store; /* NULL until reaction_open_store */
+};
+
+/* Opens the store unless it is open; waits for its lock until shortly before the deadline. */
+int reaction_open_store(struct reaction *reaction, struct error *error);
+
+/* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".
+ */
+int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,
+                   const char *detail, struct error *error);
+
+/* Milliseconds since the program began. */
+double reaction_elapsed_ms(const struct reaction *reaction);
+
+/* The reactions. Each is idempotent and right from any earlier state: phases are not paired. */
+int react_pre_start(struct reaction *reaction, struct error *error);
+int react_post_start(struct reaction *reaction, struct error *error);
+int react_pre_stop(struct reaction *reaction, struct error *error);
+int react_post_stop(struct reaction *reaction, struct error *error);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs a reaction in a child process and outwaits it no longer than the deadline: a reaction that
+ * hangs (a locked store, a stuck disk), crashes or runs out of memory cannot hold up the guest's
+ * start, and leaves its open transaction to be rolled back.
+ */
+#ifndef FELHOM_SUPERVISOR_H
+#define FELHOM_SUPERVISOR_H
+
+#include "hooks/phase.h"
+#include "hooks/reaction.h"
+
+/*
+ * Runs phase->react(reaction) and returns with reaction->report filled, its outcome never
+ * REPORT_UNFINISHED. The child dies with this process. Nothing is left behind but, at worst, a
+ * killed child that the kernel cannot yet end.
+ */
+void supervise(const struct phase *phase, struct reaction *reaction);
+
+#endif

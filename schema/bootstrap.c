@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/bootstrap.h"
+
+#include <jansson.h>
+
+#include "schema/cleanup.h"
+#include "schema/json_text.h"
+#include "schema/memory.h"
+
+static json_t *endpoint_url(const char *endpoint)
+{
+    cleanup_buffer struct buffer url = BUFFER_EMPTY;
+    if (*endpoint)
+        buffer_add_format(&url, "https://%s", endpoint);
+    return json_text(buffer_text(&url));
+}
+
+static json_t *make_spike(const struct bootstrap *bootstrap)
+{
+    /* clang-format off */
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:s}, s:o}",
+        "schema", "spike",
+        "vmid", (json_int_t)bootstrap->vmid,
+        "hub_url", json_text(bootstrap->hub_url),
+        "host_id", json_text(bootstrap->host_id),
+        "local_api_endpoint", endpoint_url(bootstrap->endpoint),
+        "local_api_pin_spki_sha256", json_text(bootstrap->pins->spki),
+        "local_api_pin_leaf_sha256", json_text(bootstrap->pins->leaf),
+        "local_api_token", json_text(bootstrap->token),
+        "registry",
+            "host", json_text(bootstrap->registry_host),
+            "username", json_text(bootstrap->registry_username),
+            "token", "",
+        "controller_image", json_text(bootstrap->controller_image));
+    /* clang-format on */
+}
+
+static json_t *make_v2(const struct bootstrap *bootstrap)
+{
+    /* clang-format off */
+    return json_pack("{s:s, s:{s:o}, s:{s:o, s:o}, s:{s:o, s:o, s:o}}",
+        "schema", "felhom.bootstrap/v2",
+        "customer",
+            "id", json_text(bootstrap->customer_id),
+        "hub",
+            "url", json_text(bootstrap->hub_url),
+            "retrieval_password", json_text(bootstrap->hub_retrieval_password),
+        "local_api",
+            "endpoint", json_text(bootstrap->endpoint),
+            "fingerprint", json_text(bootstrap->pins->leaf),
+            "token", json_text(bootstrap->token));
+    /* clang-format on */
+}
+
+void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
+                      struct buffer *out)
+{
+    json_t *document = schema == BOOTSTRAP_V2 ? make_v2(bootstrap) : make_spike(bootstrap);
+    if (!document)
+        mem_exhausted();
+    json_write(document, JSON_INDENT(2), out);
+    buffer_add_text(out, "\n");
+    json_wipe(document);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "schema/cleanup.h"
+#include "schema/config.h"
+
+#define SECOND_MS  UINT64_C(1000)
+#define DAY_MS     (24 * 60 * 60 * SECOND_MS)
+#define CENTURY_MS (100 * 365 * DAY_MS)
+#define DIGITS_LIMIT \
+    10 /* a century has that many seconds, and as many digits of days fit uint64_t */
+
+static const struct {
+    char letter;
+    uint64_t ms;
+} units[] = {
+    {'s', SECOND_MS},
+    {'m', 60 * SECOND_MS},
+    {'h', 60 * 60 * SECOND_MS},
+    {'d', DAY_MS},
+};
+
+static uint64_t unit_ms(const char *text)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (text[0] == units[i].letter && !text[1])
+            return units[i].ms;
+    return 0;
+}
+
+bool duration_parse(const char *text, uint64_t *ret_ms)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t unit = strcmp(text, "0") ? unit_ms(text + digits) : SECOND_MS;
+    uint64_t count = 0;
+    if (!digits || digits > DIGITS_LIMIT || !unit)
+        return false;
+    for (size_t i = 0; i < digits; i++)
+        count = count * 10 + (uint64_t)(text[i] - '0');
+    if (count > CENTURY_MS / unit)
+        return false;
+    *ret_ms = count * unit;
+    return true;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/enrolment.h"
+
+#include <string.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "schema/text_rules.h"
+#include "schema/yaml_keys.h"
+#include "schema/yaml_reader.h"
+#include "schema/yaml_tree.h"
+
+#define TEXT(path, field, kind) \
+    { \
+        path, &yaml_text, offsetof(struct enrolment, field), "", \
+        { \
+            .text = &(kind) \
+        } \
+    }
+
+/* clang-format off */
+static const struct yaml_key keys[] = {
+    TEXT("customer.id",            customer_id,            rule_name),
+    TEXT("customer.name",          customer_name,          rule_line),
+    TEXT("customer.domain",        customer_domain,        rule_word),
+    TEXT("customer.email",         customer_email,         rule_word),
+    TEXT("hub.retrieval_password", hub_retrieval_password, rule_line),
+    TEXT("image",                  image,                  rule_word),
+    {"controller", &yaml_anything, 0, NULL, {NULL}},
+};
+/* clang-format on */
+
+static const struct yaml_table table = {keys, ARRAY_SIZE(keys)};
+
+int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
+                    struct error *error)
+{
+    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    struct enrolment enrolment = {.customer_id = NULL};
+    if (yaml_read(name, text, length, &root, error))
+        return -1;
+    if (yaml_table_read(&table, &root, &enrolment, error)) {
+        enrolment_free(&enrolment);
+        return -1;
+    }
+    *ret = enrolment;
+    return 0;
+}
+
+static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)
+{
+    const char *text;
+    if (key->type != &yaml_text)
+        return "";
+    memcpy(&text, (const char *)enrolment + key->offset, sizeof text);
+    return text;
+}
+
+/* Puts the text at the key's path, "name" or "section.name". */
+static void put(struct yaml_tree *root, const struct yaml_key *key, const char *text)
+{
+    const char *dot = strchr(key->path, '.');
+    struct yaml_tree *value = yaml_tree_new_text(text);
+    if (!dot) {
+        yaml_tree_put(root, key->path, value);
+        return;
+    }
+    cleanup_free char *section = mem_copy_text_n(key->path, (size_t)(dot - key->path));
+    struct yaml_tree *map = yaml_tree_new(YAML_TREE_MAP);
+    yaml_tree_put(map, dot + 1, value);
+    yaml_tree_put(root, section, map);
+}
+
+int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error)
+{
+    cleanup_yaml_tree struct yaml_tree *root = yaml_tree_new(YAML_TREE_MAP);
+    for (size_t i = 0; i < table.count; i++) {
+        const char *text = text_of(&keys[i], enrolment);
+        if (!*text)
+            continue;
+        if (yaml_text_check(keys[i].rule.text, text, error))
+            return fail_context(error, "%s", keys[i].path);
+        put(root, &keys[i], text);
+    }
+    return yaml_tree_emit(root, out, error);
+}
+
+void enrolment_free(struct enrolment *enrolment)
+{
+    yaml_table_free(&table, enrolment);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Texts in and out of JSON documents. */
+#ifndef FELHOM_JSON_TEXT_H
+#define FELHOM_JSON_TEXT_H
+
+#include <jansson.h>
+
+#include "schema/buffer.h"
+
+/*
+ * A JSON string (a new reference, never NULL) for any text: what is not UTF-8 in it becomes U+FFFD,
+ * byte by byte, so that a strange file or host name cannot make a document fail.
+ */
+json_t *json_text(const char *text);
+
+/* Adds the value with jansson's flags (JSON_INDENT(2), JSON_COMPACT, ...). */
+void json_write(const json_t *value, size_t flags, struct buffer *out);
+
+/* Wipes every string in the value and releases it: for documents that carry a secret. The caller's
+ * must be the only reference. */
+void json_wipe(json_t *value);
+
+#endif

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "server/answer.h"
+#include "server/privileges.h"
+#include "store/endpoint.h"
+#include "store/guest.h"
+#include "store/log.h"
+
+#define PEM_FILE      "tls/agent.pem"
+#define RETRY_SECONDS 2
+
+struct setup *agent_setup(struct agent *agent)
+{
+    (void)pthread_mutex_lock(&agent->lock);
+    struct setup *setup = setup_hold(agent->setup);
+    (void)pthread_mutex_unlock(&agent->lock);
+    return setup;
+}
+
+/* Takes over the caller's hold on setup, and hands over the one on the old. */
+static struct setup *swap_setup(struct agent *agent, struct setup *setup)
+{
+    (void)pthread_mutex_lock(&agent->lock);
+    struct setup *old = agent->setup;
+    agent->setup = setup;
+    (void)pthread_mutex_unlock(&agent->lock);
+    return old;
+}
+
+bool agent_listens(struct agent *agent)
+{
+    return atomic_load(&agent->listener) != NULL;
+}
+
+bool agent_crowded(struct agent *agent)
+{
+    const struct listener *listener = atomic_load(&agent->listener);
+    return listener && listener_crowded(listener);
+}
+
+void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *error,
+                struct reply *reply)
+{
+    throttled_log_line(&agent->log, LOG_ERR, "a request could not be answered: %s", error->message);
+    if (loan)
+        store_loan_failed(loan, error);
+    if (error->kind == ERROR_INVALID)
+        reply_error(reply, 500, NULL);
+    else
+        reply_later(reply, 503, RETRY_SECONDS);
+}
+
+static int is_enrolled(const struct hwaddr *hwaddr, void *context)
+{
+    struct agent *agent = context;
+    struct error error;
+    uint32_t vmid;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) == 0 &&
+        nic_find_guest(loan.store, hwaddr, 0, &vmid, &error) == 0)
+        return vmid != 0;
+    store_loan_failed(&loan, &error);
+    throttled_log_line(&agent->log, LOG_ERR, "a connection's guest could not be found: %s",
+                       error.message);
+    return -1;
+}
+
+static void connection_refused(const struct peer *peer, enum gate_refusal reason, uint32_t count,
+                               void *context)
+{
+    struct agent *agent = context;
+    const struct refusal refusal = {.reason = gate_refusal_name(reason), .detail = "connection"};
+    refusal_tell(agent->stores, peer, &refusal, count);
+}
+
+static int load_identity(const struct setup *setup, struct identity *ret, struct error *error)
+{
+    if (identity_load(setup->config.paths.state, ret, error) == 0)
+        return 0;
+    if (error->kind == ERROR_MISSING)
+        (void)fail(error, ERROR_MISSING,
+                   "there is no TLS identity in %s: run felhomctl init as root",
+                   setup->config.paths.state);
+    return -1;
+}
+
+int agent_open(struct agent *agent, struct error *error)
+{
+    *agent = (struct agent){.log = THROTTLED_LOG_NEW, .refusals = refusals_new()};
+    (void)pthread_mutex_init(&agent->lock, NULL);
+    if (setup_load(&agent->setup, error) < 0 ||
+        privileges_drop(agent->setup->config.paths.state, error) < 0 ||
+        load_identity(agent->setup, &agent->identity, error) < 0)
+        return -1;
+    return store_pool_new(agent->setup->config.paths.state, &agent->stores, error);
+}
+
+void agent_close(struct agent *agent)
+{
+    gate_free(agent->gate);
+    sweep_clear(&agent->sweep);
+    refusals_free(agent->refusals);
+    store_pool_free(agent->stores);
+    identity_free(&agent->identity);
+    setup_drop(agent->setup);
+    (void)pthread_mutex_destroy(&agent->log.lock);
+    (void)pthread_mutex_destroy(&agent->lock);
+}
+
+static int start_listener(struct agent *agent, const struct setup *setup, struct error *error)
+{
+    cleanup_free char *pem_file = mem_format("%s/" PEM_FILE, setup->config.paths.state);
+    struct listener *listener;
+    const struct listener_settings settings = {
+        .address = setup->address,
+        .pem_file = pem_file,
+        .threads = setup->config.limits.threads,
+        .handshake_ms = setup->config.limits.handshake_ms,
+        .request_ms = setup->config.limits.request_ms,
+        .gate = agent->gate,
+        .handle = answer_request,
+        .handle_error = answer_malformed,
+        .context = agent,
+    };
+    if (listener_start(&settings, &listener, error) < 0)
+        return -1;
+    atomic_store(&agent->listener, listener);
+    return 0;
+}
+
+/* What the hooks write into each guest's directory comes from here. */
+static int refresh_host(struct agent *agent, const struct setup *setup,
+                        const struct identity *identity, struct error *error)
+{
+    struct host host;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (endpoint_describe_host(&setup->config, &identity->pins, &host, error) < 0 ||
+        store_borrow(agent->stores, &loan, error) < 0)
+        return -1;
+    if (host_put(loan.store, &host, error) == 0)
+        return 0;
+    store_loan_failed(&loan, error);
+    return -1;
+}
+
+int agent_start(struct agent *agent, struct error *error)
+{
+    struct setup *setup = agent->setup;
+    const struct gate_callbacks callbacks = {is_enrolled, connection_refused, agent};
+    if (setup_locate(setup, error) < 0 || refresh_host(agent, setup, &agent->identity, error) < 0)
+        return -1;
+    agent->gate = gate_new(&setup->config, setup->allow, setup->allow_count, &callbacks);
+    return start_listener(agent, setup, error);
+}
+
+void agent_stop(struct agent *agent)
+{
+    listener_stop(atomic_load(&agent->listener));
+    atomic_store(&agent->listener, NULL);
+}
+
+static void enforce(struct agent *agent, struct setup *setup)
+{
+    gate_reconfigure(agent->gate, &setup->config, setup->allow, setup->allow_count);
+    setup_drop(swap_setup(agent, setup_hold(setup)));
+}
+
+/* An address can be listened on by one listener only: the old one has to go before the new one's
+ * luck is known. */
+static int replace_listener(struct agent *agent, struct setup *old, struct setup *new,
+                            struct error *error)
+{
+    struct error ignored;
+    agent_stop(agent);
+    enforce(agent, new);
+    if (start_listener(agent, new, error) == 0)
+        return 0;
+    enforce(agent, old);
+    (void)start_listener(agent, old, &ignored);
+    return -1;
+}
+
+static int apply(struct agent *agent, struct setup *new, bool same_identity, struct error *error)
+{
+    cleanup_setup struct setup *old = agent_setup(agent);
+    if (!same_identity || setup_moves_listener(old, new))
+        return replace_listener(agent, old, new, error);
+    enforce(agent, new);
+    return 0;
+}
+
+static int check_state(const struct setup *old, const struct setup *new, struct error *error)
+{
+    if (strcmp(old->config.paths.state, new->config.paths.state) == 0)
+        return 0;
+    return fail(error, ERROR_CONFLICT,
+                "paths.state cannot change while felhomd runs: systemctl restart felhomd");
+}
+
+/* Before the start there is nothing yet to be kept. */
+static int replace_setup(struct agent *agent, struct setup *new)
+{
+    setup_drop(swap_setup(agent, setup_hold(new)));
+    return 0;
+}
+
+static int put_in_force(struct agent *agent, struct setup *new, struct error *error)
+{
+    cleanup(identity_free) struct identity identity = {0};
+    if (setup_locate(new, error) < 0 || load_identity(new, &identity, error) < 0)
+        return -1;
+    bool same_identity = strcmp(identity.pins.leaf, agent->identity.pins.leaf) == 0;
+    if (apply(agent, new, same_identity, error) < 0)
+        return -1;
+    struct identity old = agent->identity;
+    agent->identity = identity;
+    identity = old;
+    return 0;
+}
+
+int agent_reload(struct agent *agent, struct error *error)
+{
+    cleanup_setup struct setup *new = NULL;
+    struct error problem;
+    if (setup_load(&new, error) < 0 || check_state(agent->setup, new, error) < 0)
+        return -1;
+    if (!agent->gate)
+        return replace_setup(agent, new);
+    if (put_in_force(agent, new, error) < 0)
+        return -1;
+    if (refresh_host(agent, new, &agent->identity, &problem) < 0)
+        log_line(LOG_ERR, "guests will not be told of the new configuration: %s", problem.message);
+    return 0;
+}

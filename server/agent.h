@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon as a whole: what every request is answered from, and how it is started, reloaded and
+ * stopped. */
+#ifndef FELHOM_AGENT_H
+#define FELHOM_AGENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "schema/error.h"
+#include "server/gate.h"
+#include "server/listener.h"
+#include "server/refusal.h"
+#include "server/reply.h"
+#include "server/setup.h"
+#include "server/store_pool.h"
+#include "server/sweep.h"
+#include "server/throttled_log.h"
+#include "store/identity.h"
+
+struct agent {
+    pthread_mutex_t lock; /* of setup */
+    struct setup *setup;  /* never NULL; ask agent_setup for it */
+    struct store_pool *stores;
+    struct refusals *refusals;
+    struct throttled_log log; /* of what keeps requests from being answered */
+    struct gate *gate;
+    _Atomic(struct listener *) listener; /* NULL while it is being started */
+    struct sweep sweep;                  /* the main thread's */
+    struct identity identity;            /* the main thread's */
+};
+
+/* The configuration in force, held for the caller, who ends that with setup_drop. */
+struct setup *agent_setup(struct agent *agent);
+
+/* Whether connections should not be kept any longer than for one request. */
+bool agent_crowded(struct agent *agent);
+
+/*
+ * Configuration, store and identity, without listening yet. As root it becomes the state
+ * directory's owner first, if that is felhom-agent. Ends with agent_close.
+ */
+int agent_open(struct agent *agent, struct error *error);
+void agent_close(struct agent *agent);
+
+/* Begins to listen. ERROR_MISSING while the address is not there yet: nothing has changed then. */
+int agent_start(struct agent *agent, struct error *error);
+
+/* Waits for the requests under way. */
+void agent_stop(struct agent *agent);
+
+/*
+ * Reads the configuration and the identity again and puts them in force. On failure the old ones
+ * stay; only when not even they could be restored is agent_listens false afterwards.
+ */
+int agent_reload(struct agent *agent, struct error *error);
+bool agent_listens(struct agent *agent);
+
+/*
+ * For a request that could not be answered because of error: says so in the log, gives the loan up
+ * if it is spoilt (NULL: none), and answers 503, or 500 where a document of the operator's is at
+ * fault. The guest learns nothing of the reason.
+ */
+void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *error,
+                struct reply *reply);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/authenticate.h"
+
+#include <string.h>
+
+#include "schema/cleanup.h"
+#include "server/agent.h"
+#include "server/request.h"
+#include "store/clock.h"
+#include "store/token.h"
+
+static bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
+                          struct refusal *refusal)
+{
+    uint32_t seconds = gate_locked_out(agent->gate, request->peer);
+    if (seconds == 0)
+        return false;
+    reply_later(reply, 429, seconds);
+    refusal->reason = "too many bad tokens";
+    return true;
+}
+
+static void describe(const struct request *request, const struct token_check *check,
+                     struct refusal *refusal)
+{
+    static const char *const reasons[] = {
+        [TOKEN_MALFORMED] = "malformed token",
+        [TOKEN_UNKNOWN] = "unknown token",
+        [TOKEN_REVOKED] = "revoked token",
+        [TOKEN_EXPIRED] = "expired token",
+    };
+    refusal->reason = request->token.length > 0 ? reasons[check->verdict] : "no token";
+    refusal->vmid = check->vmid;
+    (void)snprintf(refusal->detail, sizeof refusal->detail, "%s", check->id);
+}
+
+static bool judge(struct agent *agent, struct request *request, struct reply *reply,
+                  struct token_check *ret)
+{
+    struct error error;
+    const struct presented_token *token = &request->token;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) == 0 &&
+        token_check(loan.store, token->text, token->length, clock_wall_ms(), ret, &error) == 0)
+        return true;
+    agent_fail(agent, &loan, &error, reply);
+    return false;
+}
+
+bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
+                  struct refusal *refusal)
+{
+    struct token_check check;
+    if (is_locked_out(agent, request, reply, refusal) || !judge(agent, request, reply, &check))
+        return false;
+    if (check.verdict == TOKEN_GOOD) {
+        request->vmid = check.vmid;
+        memcpy(request->token_id, check.id, sizeof check.id);
+        return true;
+    }
+    gate_count_failure(agent->gate, request->peer);
+    describe(request, &check, refusal);
+    reply_error(reply, 401, NULL);
+    reply_header(reply, "WWW-Authenticate", "Bearer");
+    return false;
+}

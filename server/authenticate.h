@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose token is it? */
+#ifndef FELHOM_AUTHENTICATE_H
+#define FELHOM_AUTHENTICATE_H
+
+#include <stdbool.h>
+
+struct agent;
+struct refusal;
+struct reply;
+struct request;
+
+/*
+ * Fills the request's vmid and token_id from the token that it presents. False: *reply is 401, the
+ * same for every kind of bad token, or 429 when the source has failed too often, or 503, and
+ * *refusal says which.
+ */
+bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
+                  struct refusal *refusal);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection from accept to close: first the gate, then TLS. CivetWeb serves one connection at a
+ * time in each worker thread, so every worker owns one struct connection and uses it again and
+ * again. It is the worker's thread pointer (mg_get_thread_pointer) and, for civetweb.c, its SSL
+ * object.
+ */
+#ifndef FELHOM_CONNECTION_H
+#define FELHOM_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "server/gate.h"
+#include "server/peer.h"
+#include "server/throttled_log.h"
+#include "server/tls.h"
+
+/* What all connections of a listener share. */
+struct entrance {
+    struct gate *gate;
+    struct tls_context *tls;
+    struct throttled_log log;
+    atomic_bool closing; /* nobody is let in any more */
+};
+
+struct connection {
+    struct entrance *entrance;
+    int socket; /* CivetWeb's */
+    struct peer peer;
+    struct tls_session *session;
+};
+
+/* Lets the accepted socket in and shakes hands. -1: nothing is left to undo but the socket's close.
+ */
+int connection_open(struct connection *connection, int socket);
+
+/* Ends what connection_open began; the socket's close remains CivetWeb's. */
+void connection_close(struct connection *connection);
+
+#endif

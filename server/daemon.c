@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/daemon.h"
+
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+#include "schema/cleanup.h"
+#include "server/agent.h"
+#include "server/notify.h"
+#include "store/clock.h"
+#include "store/log.h"
+
+#define SECOND_US       ((int64_t)1000000)
+#define SWEEP_US        (10 * SECOND_US)
+#define START_EXTENSION 30 /* seconds; renewed each second while the network is waited for */
+
+/* Every thread inherits the mask, so that these reach nobody but wait_for_signal. */
+static sigset_t block_signals(void)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return signals;
+}
+
+/* 0: none came in that time. */
+static int wait_for_signal(const sigset_t *signals, int64_t wait_us)
+{
+    const struct timespec wait = {wait_us / SECOND_US, wait_us % SECOND_US * 1000};
+    int number = sigtimedwait(signals, NULL, &wait);
+    return number > 0 ? number : 0;
+}
+
+static void reload(struct agent *agent)
+{
+    struct error error;
+    if (agent_reload(agent, &error) < 0)
+        log_line(LOG_ERR, "reload failed, the old configuration stays in force: %s", error.message);
+    else
+        log_line(LOG_NOTICE, "configuration reloaded");
+}
+
+/* What keeps us waiting is said once, not once a second. */
+static void tell_waiting(const struct error *error, char *last, size_t size)
+{
+    notify_waiting(error->message, START_EXTENSION);
+    if (strcmp(last, error->message) == 0)
+        return;
+    log_line(LOG_WARNING, "waiting: %s", error->message);
+    (void)snprintf(last, size, "%s", error->message);
+}
+
+/* Listens as soon as the address is there. *ret_ended: the daemon was told to end before it was. */
+static int start(struct agent *agent, const sigset_t *signals, bool *ret_ended, struct error *error)
+{
+    char last[sizeof error->message] = "";
+    while (agent_start(agent, error) < 0) {
+        if (error->kind != ERROR_MISSING)
+            return -1;
+        tell_waiting(error, last, sizeof last);
+        int number = wait_for_signal(signals, SECOND_US);
+        if (number == SIGHUP)
+            reload(agent);
+        *ret_ended = number == SIGTERM || number == SIGINT;
+        if (*ret_ended)
+            return 0;
+    }
+    return 0;
+}
+
+static void sweep(struct agent *agent)
+{
+    struct error error;
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) == 0 &&
+        sweep_run(&agent->sweep, &setup->config, loan.store, clock_steady_us(), clock_wall_ms(),
+                  &error) == 0)
+        return;
+    store_loan_failed(&loan, &error);
+    throttled_log_line(&agent->log, LOG_ERR, "the sweep for stopped guests failed: %s",
+                       error.message);
+}
+
+/* Twice in the watchdog's interval, and often enough for the sweep; never more than once a second.
+ */
+static int64_t tick_us(void)
+{
+    int64_t half_us = (int64_t)(notify_watchdog_us() / 2);
+    if (half_us == 0 || half_us > SWEEP_US)
+        return SWEEP_US;
+    return half_us < SECOND_US ? SECOND_US : half_us;
+}
+
+static void tick(struct agent *agent, int64_t *next_sweep_us)
+{
+    notify_watchdog();
+    if (clock_steady_us() < *next_sweep_us)
+        return;
+    sweep(agent);
+    *next_sweep_us = clock_steady_us() + SWEEP_US;
+}
+
+static int serve(struct agent *agent, const sigset_t *signals, struct error *error)
+{
+    int64_t next_sweep_us = 0;
+    for (;;) {
+        tick(agent, &next_sweep_us);
+        int number = wait_for_signal(signals, tick_us());
+        if (number == SIGTERM || number == SIGINT)
+            return 0;
+        if (number != SIGHUP)
+            continue;
+        notify_reloading();
+        reload(agent);
+        if (!agent_listens(agent))
+            return fail(error, ERROR_SYSTEM, "nothing is listened on any more, see above");
+        notify_ready();
+    }
+}
+
+int daemon_run(struct error *error)
+{
+    bool ended = false;
+    struct agent agent;
+    const sigset_t signals = block_signals();
+    int result = agent_open(&agent, error);
+    if (result == 0)
+        result = start(&agent, &signals, &ended, error);
+    if (result == 0 && !ended) {
+        notify_ready();
+        result = serve(&agent, &signals, error);
+    }
+    notify_stopping();
+    agent_stop(&agent);
+    agent_close(&agent);
+    return result;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/listener.h"
+
+#include <arpa/inet.h>
+#include <civetweb.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "schema/memory.h"
+#include "server/connection.h"
+#include "store/clock.h"
+#include "store/log.h"
+
+#define IDLE_MS          15000 /* keep-alive: the pause between two requests */
+#define HEADER_LIMIT     16384 /* request line and headers */
+#define BACKLOG          1024
+#define DRAIN_STEP_US    10000
+#define FIRST_FD         3
+#define LISTENING_FD_MAX 1024 /* it is opened early in the daemon's life */
+
+/* What CivetWeb said first while it was being started: why it did not. */
+struct complaint {
+    pthread_t starter;
+    int errnum;
+    char message[256];
+};
+
+struct listener {
+    struct listener_settings settings;
+    struct entrance entrance;
+    struct mg_context *civetweb;
+    struct complaint complaint;
+};
+
+static struct listener *listener_of(const struct mg_context *civetweb)
+{
+    return mg_get_user_data(civetweb);
+}
+
+/* Each worker has one struct connection for all its life; see connection.h. */
+static void *begin_thread(const struct mg_context *civetweb, int type)
+{
+    (void)type;
+    struct connection *connection = mem_new(struct connection);
+    connection->entrance = &listener_of(civetweb)->entrance;
+    return connection;
+}
+
+static void end_thread(const struct mg_context *civetweb, int type, void *connection)
+{
+    (void)civetweb;
+    (void)type;
+    free(connection);
+}
+
+static int take_request(struct mg_connection *request)
+{
+    const struct listener_settings *settings = &listener_of(mg_get_context(request))->settings;
+    const struct connection *connection = mg_get_thread_pointer(request);
+    int status = settings->handle(request, &connection->peer, settings->context);
+    /* Anything else would make CivetWeb look for a file. */
+    return status > 0 ? status : 500;
+}
+
+/* CivetWeb calls most of what it could not read a bad request. */
+static int true_status(const struct connection *connection, int status)
+{
+    if (status != 400)
+        return status;
+    if (tls_timed_out(connection->session))
+        return 408;
+    return tls_request_size(connection->session) >= HEADER_LIMIT ? 413 : status;
+}
+
+static int take_error(struct mg_connection *request, int status, const char *message)
+{
+    (void)message;
+    const struct listener_settings *settings = &listener_of(mg_get_context(request))->settings;
+    const struct connection *connection = mg_get_thread_pointer(request);
+    settings->handle_error(request, true_status(connection, status), settings->context);
+    return 0;
+}
+
+static void keep_complaint(struct complaint *complaint, const char *message)
+{
+    int errnum = errno;
+    if (complaint->message[0])
+        return;
+    complaint->errnum = errnum;
+    (void)snprintf(complaint->message, sizeof(complaint->message), "%s", message);
+}
+
+static int take_message(const struct mg_connection *request, const char *message)
+{
+    struct listener *listener = listener_of(mg_get_context(request));
+    if (pthread_equal(pthread_self(), listener->complaint.starter))
+        keep_complaint(&listener->complaint, message);
+    else
+        throttled_log_line(&listener->entrance.log, LOG_WARNING, "CivetWeb: %s", message);
+    return 1;
+}
+
+static void endpoint_text(const struct sockaddr_in *address, char *ret, size_t size)
+{
+    char host[INET_ADDRSTRLEN];
+    (void)inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
+    (void)snprintf(ret, size, "%s:%u", host, ntohs(address->sin_port));
+}
+
+struct option_texts {
+    char port[32];
+    char threads[16];
+    char header_limit[16];
+    char backlog[16];
+    char timeout_ms[24];
+};
+
+static struct option_texts option_texts_new(const struct listener_settings *settings)
+{
+    struct option_texts texts;
+    char endpoint[24];
+    endpoint_text(&settings->address, endpoint, sizeof(endpoint));
+    (void)snprintf(texts.port, sizeof(texts.port), "%ss", endpoint);
+    (void)snprintf(texts.threads, sizeof(texts.threads), "%" PRIu32, settings->threads);
+    (void)snprintf(texts.header_limit, sizeof(texts.header_limit), "%d", HEADER_LIMIT);
+    (void)snprintf(texts.backlog, sizeof(texts.backlog), "%d", BACKLOG);
+    /* tls.c keeps the deadlines; CivetWeb's own, which are laxer, must not strike first. */
+    (void)snprintf(texts.timeout_ms, sizeof(texts.timeout_ms), "%" PRIu64,
+                   IDLE_MS + 2 * settings->request_ms);
+    return texts;
+}
+
+static struct mg_context *start_civetweb(struct listener *listener)
+{
+    static const struct mg_callbacks callbacks = {
+        .init_thread = begin_thread,
+        .exit_thread = end_thread,
+        .begin_request = take_request,
+        .http_error = take_error,
+        .log_message = take_message,
+    };
+    const struct option_texts texts = option_texts_new(&listener->settings);
+    const char *options[] = {
+        "listening_ports",
+        texts.port,
+        "num_threads",
+        texts.threads,
+        "connection_queue",
+        texts.threads,
+        "listen_backlog",
+        texts.backlog,
+        "max_request_size",
+        texts.header_limit,
+        "request_timeout_ms",
+        texts.timeout_ms,
+        "keep_alive_timeout_ms",
+        texts.timeout_ms,
+        "enable_keep_alive",
+        "yes",
+        "tcp_nodelay",
+        "1",
+        "decode_url",
+        "yes",
+        NULL,
+    };
+    struct mg_init_data data = {
+        .callbacks = &callbacks,
+        .user_data = listener,
+        .configuration_options = options,
+    };
+    listener->complaint = (struct complaint){.starter = pthread_self()};
+    errno = 0;
+    return mg_start2(&data, NULL);
+}
+
+static int fail_start(const struct listener *listener, struct error *error)
+{
+    char endpoint[24];
+    const struct complaint *complaint = &listener->complaint;
+    endpoint_text(&listener->settings.address, endpoint, sizeof(endpoint));
+    if (complaint->errnum != 0)
+        return fail_errno(error, complaint->errnum, "cannot listen on %s", endpoint);
+    return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint, complaint->message);
+}
+
+static int entrance_init(struct entrance *entrance, const struct listener_settings *settings,
+                         struct error *error)
+{
+    const struct tls_limits limits = {
+        .handshake_ms = settings->handshake_ms,
+        .request_ms = settings->request_ms,
+        .idle_ms = IDLE_MS,
+    };
+    entrance->gate = settings->gate;
+    entrance->log = THROTTLED_LOG_NEW;
+    atomic_init(&entrance->closing, false);
+    return tls_context_new(settings->pem_file, &limits, &entrance->tls, error);
+}
+
+static void listener_free(struct listener *listener)
+{
+    (void)mg_exit_library();
+    tls_context_free(listener->entrance.tls);
+    (void)pthread_mutex_destroy(&listener->entrance.log.lock);
+    free(listener);
+}
+
+int listener_start(const struct listener_settings *settings, struct listener **ret,
+                   struct error *error)
+{
+    struct listener *listener = mem_new(struct listener);
+    listener->settings = *settings;
+    (void)mg_init_library(MG_FEATURES_DEFAULT);
+    int result = entrance_init(&listener->entrance, settings, error);
+    if (result == 0) {
+        listener->civetweb = start_civetweb(listener);
+        result = listener->civetweb ? 0 : fail_start(listener, error);
+    }
+    if (result < 0)
+        listener_free(listener);
+    else
+        *ret = listener;
+    return result;
+}
+
+/* Waits for the requests under way, so that CivetWeb, once told to stop, has no answer to cut
+ * short. */
+static void drain(struct listener *listener)
+{
+    int64_t end_us = clock_steady_us() + 2 * (int64_t)listener->settings.request_ms * 1000;
+    atomic_store(&listener->entrance.closing, true);
+    tls_context_interrupt(listener->entrance.tls);
+    while (gate_connections(listener->settings.gate) > 0 && clock_steady_us() < end_us)
+        (void)usleep(DRAIN_STEP_US);
+}
+
+static bool is_listening_on(int fd, const struct sockaddr_in *address)
+{
+    int listening = 0;
+    struct sockaddr_in own = {0};
+    socklen_t size = sizeof(listening);
+    socklen_t own_size = sizeof(own);
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
+           getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 && own.sin_family == AF_INET &&
+           own.sin_port == address->sin_port && own.sin_addr.s_addr == address->sin_addr.s_addr;
+}
+
+/* CivetWeb looks at its stop flag every two seconds, or when something happens on its socket, which
+ * it keeps to itself. */
+static void wake_civetweb(const struct sockaddr_in *address)
+{
+    for (int fd = FIRST_FD; fd < LISTENING_FD_MAX; fd++) {
+        if (is_listening_on(fd, address))
+            (void)shutdown(fd, SHUT_RDWR);
+    }
+}
+
+void listener_stop(struct listener *listener)
+{
+    if (!listener)
+        return;
+    drain(listener);
+    wake_civetweb(&listener->settings.address);
+    mg_stop(listener->civetweb);
+    listener_free(listener);
+}
+
+bool listener_crowded(const struct listener *listener)
+{
+    uint64_t inside = gate_connections(listener->settings.gate);
+    return inside * 4 >= (uint64_t)listener->settings.threads * 3;
+}

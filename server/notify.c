@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/notify.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "schema/cleanup.h"
+#include "store/clock.h"
+
+/* The address of the manager's socket; its length is 0 where there is none. */
+static socklen_t manager_address(struct sockaddr_un *ret)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    size_t length = path ? strlen(path) : 0;
+    if (length < 2 || length >= sizeof ret->sun_path || (path[0] != '/' && path[0] != '@'))
+        return 0;
+    *ret = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(ret->sun_path, path, length);
+    if (path[0] == '@')
+        ret->sun_path[0] = '\0';
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+}
+
+__attribute__((format(printf, 1, 2))) static void notify(const char *format, ...)
+{
+    char message[512];
+    struct sockaddr_un address;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    socklen_t length = manager_address(&address);
+    cleanup_close int fd = length > 0 ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd >= 0)
+        (void)sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                     length);
+}
+
+void notify_ready(void)
+{
+    notify("READY=1\nSTATUS=serving");
+}
+
+void notify_reloading(void)
+{
+    notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_steady_us());
+}
+
+void notify_stopping(void)
+{
+    notify("STOPPING=1");
+}
+
+void notify_watchdog(void)
+{
+    notify("WATCHDOG=1");
+}
+
+void notify_waiting(const char *reason, uint32_t seconds)
+{
+    notify("STATUS=waiting: %s\nEXTEND_TIMEOUT_USEC=%llu", reason, seconds * 1000000ULL);
+}
+
+uint64_t notify_watchdog_us(void)
+{
+    const char *interval = getenv("WATCHDOG_USEC");
+    const char *process = getenv("WATCHDOG_PID");
+    if (!interval || (process && strtoll(process, NULL, 10) != getpid()))
+        return 0;
+    return strtoull(interval, NULL, 10);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/presence.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+
+/* What cannot be looked at counts as there: nobody loses a token on a guess. */
+static enum presence presence_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) < 0 && errno == ENOENT ? PRESENCE_NO : PRESENCE_YES;
+}
+
+/* DIRECTORY/PREFIX + VMID + SUFFIX; unknown where there is no such directory at all. */
+static enum presence presence_in(const char *directory, uint32_t vmid, const char *suffix)
+{
+    cleanup_free char *path = mem_format("%s/%u%s", directory, vmid, suffix);
+    if (presence_of(directory) != PRESENCE_YES)
+        return PRESENCE_UNKNOWN;
+    return presence_of(path);
+}
+
+/* One that is there decides; else one place where it could be but is not. */
+static enum presence combine(enum presence a, enum presence b)
+{
+    if (a == PRESENCE_YES || b == PRESENCE_YES)
+        return PRESENCE_YES;
+    return a == PRESENCE_NO || b == PRESENCE_NO ? PRESENCE_NO : PRESENCE_UNKNOWN;
+}
+
+enum presence presence_configured(const char *pve, uint32_t vmid)
+{
+    static const char *const directories[] = {"lxc", "qemu-server"};
+    enum presence presence = PRESENCE_UNKNOWN;
+    for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+        cleanup_free char *directory = mem_format("%s/%s", pve, directories[i]);
+        presence = combine(presence, presence_in(directory, vmid, ".conf"));
+    }
+    return presence;
+}
+
+enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+{
+    static const char *const hierarchies[] = {"", "/unified", "/systemd"};
+    static const struct {
+        const char *parent;
+        const char *suffix;
+    } places[] = {
+        [GUEST_LXC] = {"lxc", ""},
+        [GUEST_QEMU] = {"qemu.slice", ".scope"},
+    };
+    enum presence presence = PRESENCE_UNKNOWN;
+    for (size_t i = 0; i < ARRAY_SIZE(hierarchies); i++) {
+        cleanup_free char *parent =
+            mem_format("%s%s/%s", cgroup, hierarchies[i], places[kind].parent);
+        presence = combine(presence, presence_in(parent, vmid, places[kind].suffix));
+    }
+    return presence;
+}

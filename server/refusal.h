@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Refused requests in the audit trail: at most one a minute for each source and reason, with how
+ * many it stands for. */
+#ifndef FELHOM_REFUSAL_H
+#define FELHOM_REFUSAL_H
+
+#include <stdint.h>
+
+#include "server/peer.h"
+#include "server/store_pool.h"
+
+/* Why a request, or a connection, was refused. */
+struct refusal {
+    const char
+        *reason;      /* one of a fixed few texts, "revoked token", ...; NULL: it was not refused */
+    uint32_t vmid;    /* the guest whose token it was; 0: of none that we know */
+    char detail[128]; /* more in words; never a secret */
+};
+
+struct refusals;
+
+struct refusals *refusals_new(void);
+void refusals_free(struct refusals *refusals);
+
+/* How many refusals are to be told of now, this one included; 0: not yet. */
+uint32_t refusals_count(struct refusals *refusals, const struct peer *peer, const char *reason,
+                        int64_t now_us);
+
+/* Writes count refusals as one event and one line of the log. */
+void refusal_tell(struct store_pool *stores, const struct peer *peer, const struct refusal *refusal,
+                  uint32_t count);
+
+#endif

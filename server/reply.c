@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/reply.h"
+
+#include <civetweb.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include "schema/cleanup.h"
+#include "schema/json_text.h"
+#include "schema/memory.h"
+#include "server/status.h"
+
+#define REQUEST_ID_SIZE 17 /* 16 hex digits and a NUL */
+
+void reply_free(struct reply *reply)
+{
+    buffer_free(&reply->headers);
+    buffer_free(&reply->body);
+}
+
+/* An answer replaces whatever was said before. */
+static void begin(struct reply *reply, int status)
+{
+    reply_free(reply);
+    reply->status = status;
+    reply->type = "application/json";
+}
+
+static void write_envelope(struct reply *reply, json_t *envelope)
+{
+    if (!envelope)
+        mem_exhausted();
+    json_write(envelope, JSON_COMPACT, &reply->body);
+    buffer_add_text(&reply->body, "\n");
+    json_decref(envelope);
+}
+
+void reply_data(struct reply *reply, int status, json_t *data)
+{
+    begin(reply, status);
+    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 1, "data", data));
+}
+
+void reply_error(struct reply *reply, int status, const char *text)
+{
+    begin(reply, status);
+    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error",
+                                    json_text(text ? text : status_text(status))));
+}
+
+void reply_later(struct reply *reply, int status, uint32_t seconds)
+{
+    char value[16];
+    (void)snprintf(value, sizeof value, "%" PRIu32, seconds);
+    reply_error(reply, status, NULL);
+    reply_header(reply, "Retry-After", value);
+}
+
+void reply_header(struct reply *reply, const char *name, const char *value)
+{
+    buffer_add_format(&reply->headers, "%s: %s\r\n", name, value);
+}
+
+static void add_date(time_t now, struct buffer *out)
+{
+    struct tm parts;
+    char text[64];
+    (void)gmtime_r(&now, &parts);
+    (void)strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    buffer_add_format(out, "Date: %s\r\n", text);
+}
+
+void reply_render(const struct reply *reply, const struct reply_manner *manner, struct buffer *out)
+{
+    buffer_add_format(out, "HTTP/1.1 %d %s\r\n", reply->status, status_phrase(reply->status));
+    add_date(manner->now, out);
+    if (reply->type)
+        buffer_add_format(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", reply->type,
+                          reply->body.length);
+    buffer_add_format(out,
+                      "Cache-Control: no-store\r\nConnection: %s\r\nX-Request-Id: %s\r\n%s\r\n",
+                      manner->keep_alive ? "keep-alive" : "close", manner->request_id,
+                      buffer_text(&reply->headers));
+    if (reply->type && !manner->head && reply->body.length > 0)
+        buffer_add(out, reply->body.data, reply->body.length);
+}
+
+/* It has to differ from others in the log, no more: no randomness is no reason to fail. */
+static void make_request_id(char ret[static REQUEST_ID_SIZE])
+{
+    uint64_t number = 0;
+    (void)!getrandom(&number, sizeof number, GRND_NONBLOCK);
+    (void)snprintf(ret, REQUEST_ID_SIZE, "%016" PRIx64, number);
+}
+
+int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,
+               bool keep_alive)
+{
+    char request_id[REQUEST_ID_SIZE];
+    cleanup_buffer struct buffer out = BUFFER_EMPTY;
+    make_request_id(request_id);
+    const struct reply_manner manner = {
+        .head = head,
+        .keep_alive = keep_alive && !reply->close,
+        .now = time(NULL),
+        .request_id = request_id,
+    };
+    if (!manner.keep_alive)
+        mg_disable_connection_keep_alive(connection);
+    reply_render(reply, &manner, &out);
+    (void)mg_write(connection, out.data, out.length);
+    return reply->status;
+}

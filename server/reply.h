@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An answer in the making. Every one is a JSON envelope, {"ok":true,"data":{...}} or
+ * {"ok":false,"error":"..."}, but for a document that is served as it is. It goes out in one piece.
+ */
+#ifndef FELHOM_REPLY_H
+#define FELHOM_REPLY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "schema/buffer.h"
+#include "schema/cleanup.h"
+
+struct mg_connection; /* CivetWeb's */
+
+struct reply {
+    int status;
+    const char *type;      /* of the body; NULL: there is none, as with 304 */
+    struct buffer headers; /* further ones, each with its CR LF */
+    struct buffer body;
+    bool close; /* the connection can't go on after it */
+};
+
+#define REPLY_EMPTY ((struct reply){.status = 500})
+
+/* Wipes and frees. Fits cleanup(). */
+void reply_free(struct reply *reply);
+#define cleanup_reply cleanup(reply_free)
+
+/* {"ok":true,"data":DATA}; takes the reference to data. */
+void reply_data(struct reply *reply, int status, json_t *data);
+
+/* {"ok":false,"error":TEXT}; text NULL: the status's own. */
+void reply_error(struct reply *reply, int status, const char *text);
+
+/* reply_error() with the status's own text and Retry-After. */
+void reply_later(struct reply *reply, int status, uint32_t seconds);
+
+/* Adds one header. */
+void reply_header(struct reply *reply, const char *name, const char *value);
+
+/* How the answer goes out. */
+struct reply_manner {
+    bool head;       /* to HEAD: without the body */
+    bool keep_alive; /* what the Connection header says */
+    time_t now;
+    const char *request_id;
+};
+
+/* Adds the whole answer as it goes over the wire. */
+void reply_render(const struct reply *reply, const struct reply_manner *manner, struct buffer *out);
+
+/*
+ * Sends the answer with a fresh X-Request-Id, in one write. keep_alive: whether the connection may
+ * go on; where it is false, or the reply says close, CivetWeb is told to close it. Returns the
+ * status.
+ */
+int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,
+               bool keep_alive);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/json_text.h"
+#include "server/agent.h"
+#include "server/handlers.h"
+#include "server/request.h"
+#include "store/guest.h"
+
+static json_t *size_of(const struct mount *mount)
+{
+    return mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes);
+}
+
+static json_t *describe(const struct mount *mount, const struct config *config)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}",                            /**/
+                     "key", json_text(mount->key),                                     /**/
+                     "storage", json_text(mount->storage),                             /**/
+                     "mount_point", json_text(mount->mount_point),                     /**/
+                     "class", json_text(config_storage_class(config, mount->storage)), /**/
+                     "backup", mount->backup,                                          /**/
+                     "read_only", mount->read_only,                                    /**/
+                     "size_bytes", size_of(mount));
+}
+
+void storage_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct error error;
+    cleanup(mount_list_free) struct mount_list mounts = {0};
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) < 0 ||
+        mount_list(loan.store, request->vmid, &mounts, &error) < 0) {
+        agent_fail(agent, &loan, &error, reply);
+        return;
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; i < mounts.count; i++)
+        (void)json_array_append_new(list, describe(&mounts.items[i], &request->setup->config));
+    reply_data(reply, 200,
+               json_pack("{s:I, s:o}", "vmid", (json_int_t)request->vmid, "mounts", list));
+}

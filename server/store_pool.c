@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/store_pool.h"
+
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "schema/memory.h"
+
+#define STORES_MIN    2
+#define STORES_MAX    8
+#define WAIT_SECONDS  1
+#define STORE_BUSY_MS 1000
+
+struct store_pool {
+    char *state_dir;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t returned;
+    size_t free_places; /* stores that may still be lent, open or not */
+    struct store *open[STORES_MAX];
+    size_t open_count;
+};
+
+static size_t places(void)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    if (processors < STORES_MIN)
+        return STORES_MIN;
+    return processors > STORES_MAX ? STORES_MAX : (size_t)processors;
+}
+
+int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error)
+{
+    struct store *first;
+    if (store_open(state_dir, STORE_OPEN_CREATE, STORE_BUSY_MS, &first, error) < 0)
+        return -1;
+    struct store_pool *pool = mem_new(struct store_pool);
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&pool->returned, &attributes);
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    pool->state_dir = mem_copy_text(state_dir);
+    pool->free_places = places();
+    pool->open[pool->open_count++] = first;
+    *ret = pool;
+    return 0;
+}
+
+void store_pool_free(struct store_pool *pool)
+{
+    if (!pool)
+        return;
+    while (pool->open_count > 0)
+        store_close(pool->open[--pool->open_count]);
+    (void)pthread_cond_destroy(&pool->returned);
+    (void)pthread_mutex_destroy(&pool->lock);
+    free(pool->state_dir);
+    free(pool);
+}
+
+/* Waits, holding the lock, until a place is free. */
+static bool wait_for_place(struct store_pool *pool)
+{
+    struct timespec end;
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += WAIT_SECONDS;
+    int result = 0;
+    while (pool->free_places == 0 && result == 0)
+        result = pthread_cond_timedwait(&pool->returned, &pool->lock, &end);
+    return pool->free_places > 0;
+}
+
+/* Takes a place and, if there is one, an open store; false when the wait is over. */
+static bool take_place(struct store_pool *pool, struct store **ret)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    bool taken = wait_for_place(pool);
+    if (taken) {
+        pool->free_places--;
+        *ret = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
+    }
+    (void)pthread_mutex_unlock(&pool->lock);
+    return taken;
+}
+
+int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error)
+{
+    struct store *store = NULL;
+    if (!take_place(pool, &store))
+        return fail(error, ERROR_BUSY, "every store handle is in use");
+    *ret = (struct store_loan){pool, store};
+    if (store)
+        return 0;
+    return store_open(pool->state_dir, STORE_OPEN_EXISTING, STORE_BUSY_MS, &ret->store, error);
+}
+
+void store_return(struct store_loan *loan)
+{
+    struct store_pool *pool = loan->pool;
+    if (!pool)
+        return;
+    (void)pthread_mutex_lock(&pool->lock);
+    if (loan->store)
+        pool->open[pool->open_count++] = loan->store;
+    pool->free_places++;
+    (void)pthread_cond_signal(&pool->returned);
+    (void)pthread_mutex_unlock(&pool->lock);
+    *loan = (struct store_loan){0};
+}
+
+void store_loan_failed(struct store_loan *loan, const struct error *error)
+{
+    if (error->kind == ERROR_BUSY)
+        return;
+    store_close(loan->store);
+    loan->store = NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A few open stores for many threads. Nothing is kept from one loan to the next but the open file,
+ * so that a revocation counts at once.
+ */
+#ifndef FELHOM_STORE_POOL_H
+#define FELHOM_STORE_POOL_H
+
+#include "schema/cleanup.h"
+#include "store/store.h"
+
+struct store_pool;
+
+/* Makes the store where it is missing and opens it once, to see that it can be. Ends with
+ * store_pool_free, after the last loan. */
+int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error);
+void store_pool_free(struct store_pool *pool);
+
+/* A borrowed store. Zero-initialise. */
+struct store_loan {
+    struct store_pool *pool;
+    struct store *store; /* NULL: none, or it was spoilt */
+};
+
+/* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
+int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error);
+
+/* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
+void store_return(struct store_loan *loan);
+#define cleanup_store_loan cleanup(store_return)
+
+/* After a failure: unless others were merely in the way, the store is closed, and the next borrower
+ * opens it anew. */
+void store_loan_failed(struct store_loan *loan, const struct error *error);
+
+#endif

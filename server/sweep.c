@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/sweep.h"
+
+#include <stdlib.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "server/presence.h"
+#include "store/event.h"
+#include "store/guest.h"
+#include "store/log.h"
+#include "store/token.h"
+
+#define GRACE_US ((int64_t)60 * 1000000)
+#define GRACE_MS ((int64_t)60 * 1000)
+
+/* One look at the guests. */
+struct look {
+    const struct config *config;
+    struct store *store;
+    int64_t now_us;
+    int64_t now_ms;
+};
+
+struct guests {
+    struct guest *items;
+    size_t count;
+};
+
+static void free_guests(struct guests *guests)
+{
+    free(guests->items);
+}
+
+void sweep_clear(struct sweep *sweep)
+{
+    free(sweep->absences);
+    *sweep = (struct sweep){0};
+}
+
+static int keep_guest(const struct guest *guest, void *context)
+{
+    struct guests *guests = context;
+    guests->items = mem_resize(guests->items, guests->count + 1, sizeof *guest);
+    guests->items[guests->count++] = *guest;
+    return 0;
+}
+
+/* Its control group does not exist yet. */
+static bool is_about_to_run(const struct look *look, const struct guest *guest)
+{
+    int64_t age_ms = look->now_ms - guest->changed_at_ms;
+    return guest->state == GUEST_STARTING && age_ms >= 0 && age_ms < GRACE_MS;
+}
+
+static bool is_absent(const struct look *look, const struct guest *guest)
+{
+    return !is_about_to_run(look, guest) &&
+           presence_running(look->config->paths.cgroup, guest->kind, guest->vmid) == PRESENCE_NO;
+}
+
+static int64_t absent_since(const struct sweep *sweep, uint32_t vmid, int64_t otherwise_us)
+{
+    for (size_t i = 0; i < sweep->absence_count; i++) {
+        if (sweep->absences[i].vmid == vmid)
+            return sweep->absences[i].since_us;
+    }
+    return otherwise_us;
+}
+
+/* Forgets those that run again or are no more. */
+static void note_absences(struct sweep *sweep, const struct look *look, const struct guests *guests)
+{
+    struct sweep noted = {mem_new_array(guests->count, sizeof *noted.absences), 0};
+    for (size_t i = 0; i < guests->count; i++) {
+        uint32_t vmid = guests->items[i].vmid;
+        if (is_absent(look, &guests->items[i]))
+            noted.absences[noted.absence_count++] =
+                (struct absence){vmid, absent_since(sweep, vmid, look->now_us)};
+    }
+    sweep_clear(sweep);
+    *sweep = noted;
+}
+
+/* Why the guest's tokens should be good no more; NULL: they should. */
+static const char *find_reason(const struct sweep *sweep, const struct look *look,
+                               const struct guest *guest)
+{
+    if (presence_configured(look->config->paths.pve, guest->vmid) == PRESENCE_NO)
+        return "its configuration is gone from this node";
+    if (look->now_us - absent_since(sweep, guest->vmid, look->now_us) < GRACE_US)
+        return NULL;
+    return is_absent(look, guest) ? "it has not been running for a minute" : NULL;
+}
+
+static int record(const struct look *look, uint32_t vmid, const char *reason, int count,
+                  struct error *error)
+{
+    cleanup_free char *detail =
+        mem_format("%d token%s revoked: %s", count, count == 1 ? "" : "s", reason);
+    const struct event event = {
+        .at_ms = look->now_ms,
+        .vmid = vmid,
+        .kind = "revoke",
+        .outcome = "ok",
+        .detail = detail,
+        .duration_us = -1,
+    };
+    log_line(LOG_NOTICE, "guest %u: %s", vmid, detail);
+    return event_add(look->store, &event, error);
+}
+
+/* Looks again inside the transaction: a start that has just minted a token must not lose it. */
+static int revoke_tokens(const struct sweep *sweep, const struct look *look, uint32_t vmid,
+                         struct error *error)
+{
+    struct guest guest;
+    int count;
+    if (guest_find(look->store, vmid, &guest, error) < 0)
+        return -1;
+    const char *reason = find_reason(sweep, look, &guest);
+    if (!reason)
+        return 0;
+    if (token_revoke_before(look->store, vmid, INT64_MAX, look->now_ms, reason, &count, error) <
+            0 ||
+        guest_set_state(look->store, vmid, GUEST_STOPPED, look->now_ms, error) < 0)
+        return -1;
+    return count > 0 ? record(look, vmid, reason, count, error) : 0;
+}
+
+static int revoke_at_once(const struct sweep *sweep, const struct look *look, uint32_t vmid,
+                          struct error *error)
+{
+    if (store_begin(look->store, error) < 0)
+        return -1;
+    if (revoke_tokens(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0)
+        return 0;
+    store_rollback(look->store);
+    return -1;
+}
+
+static int sweep_guest(const struct sweep *sweep, const struct look *look,
+                       const struct guest *guest, struct error *error)
+{
+    int good = 0;
+    if (!find_reason(sweep, look, guest))
+        return 0;
+    if (token_count_before(look->store, guest->vmid, INT64_MAX, look->now_ms, &good, error) < 0)
+        return -1;
+    return good > 0 ? revoke_at_once(sweep, look, guest->vmid, error) : 0;
+}
+
+int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
+              int64_t now_ms, struct error *error)
+{
+    const struct look look = {config, store, now_us, now_ms};
+    cleanup(free_guests) struct guests guests = {0};
+    if (guest_each(store, keep_guest, &guests, error) < 0)
+        return -1;
+    note_absences(sweep, &look, &guests);
+    for (size_t i = 0; i < guests.count; i++) {
+        if (sweep_guest(sweep, &look, &guests.items[i], error) < 0)
+            return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Phases are not paired: after a crash, a migration or a power-off nobody tells the agent that a
+ * guest is gone. So the daemon looks for itself now and then, and revokes the tokens of guests
+ * whose configuration has left this node or that have not been running for a minute.
+ */
+#ifndef FELHOM_SWEEP_H
+#define FELHOM_SWEEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/config.h"
+#include "store/store.h"
+
+/* Since when a guest was seen not to run. */
+struct absence {
+    uint32_t vmid;
+    int64_t since_us;
+};
+
+/* What is remembered from one look to the next. Zero-initialise; sweep_clear frees it. */
+struct sweep {
+    struct absence *absences;
+    size_t absence_count;
+};
+
+void sweep_clear(struct sweep *sweep);
+
+/* One look at all guests; now_us by clock_steady_us, now_ms by clock_wall_ms. */
+int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
+              int64_t now_ms, struct error *error);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/throttled_log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "store/clock.h"
+#include "store/log.h"
+
+#define BURST     10
+#define SECOND_US 1000000
+
+/* Whether a line may be written now, and how many were left out before it. */
+static bool take_line(struct throttled_log *log, uint32_t *ret_left_out)
+{
+    const struct bucket_rate rate = bucket_rate(1, SECOND_US, BURST);
+    (void)pthread_mutex_lock(&log->lock);
+    bool taken = bucket_take(&log->lines, &rate, clock_steady_us()) == 0;
+    *ret_left_out = log->left_out;
+    log->left_out = taken ? 0 : log->left_out + 1;
+    (void)pthread_mutex_unlock(&log->lock);
+    return taken;
+}
+
+void throttled_log_line(struct throttled_log *log, int priority, const char *format, ...)
+{
+    char line[512];
+    uint32_t left_out;
+    if (!take_line(log, &left_out))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    if (left_out > 0)
+        log_line(priority, "%s (%u lines before this one were left out)", line, left_out);
+    else
+        log_line(priority, "%s", line);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/tls.h"
+
+#include <errno.h>
+#include <mbedtls/net_sockets.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "server/tls_context.h"
+#include "store/clock.h"
+
+/* What the peer and we are at; each phase has a deadline of its own. */
+enum phase {
+    PHASE_HANDSHAKE,
+    PHASE_PAUSE,   /* before a request's first byte */
+    PHASE_RECEIVE, /* until the request's last byte */
+    PHASE_SEND,    /* until the next read */
+};
+
+struct tls_session {
+    struct tls_context *context;
+    int socket;
+    enum phase phase;
+    int64_t deadline_us;
+    bool timed_out;
+    bool broken; /* an answer was cut: nothing sensible can follow it */
+    size_t request_size;
+    mbedtls_ssl_context ssl;
+};
+
+static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+{
+    const struct tls_session *session = context;
+    ssize_t count = recv(session->socket, bytes, size, MSG_DONTWAIT);
+    if (count >= 0)
+        return (int)count;
+    if (errno == EAGAIN || errno == EINTR)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    return MBEDTLS_ERR_NET_RECV_FAILED;
+}
+
+static int send_bytes(void *context, const unsigned char *bytes, size_t size)
+{
+    const struct tls_session *session = context;
+    ssize_t count = send(session->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count >= 0)
+        return (int)count;
+    if (errno == EAGAIN || errno == EINTR)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
+    return MBEDTLS_ERR_NET_SEND_FAILED;
+}
+
+static void enter_phase(struct tls_session *session, enum phase phase, uint64_t limit_ms)
+{
+    session->phase = phase;
+    session->deadline_us = clock_steady_us() + (int64_t)limit_ms * 1000;
+}
+
+static bool is_late(const struct tls_session *session)
+{
+    return clock_steady_us() >= session->deadline_us;
+}
+
+/* Rounded up, so that the last wait does not end just before the deadline; 0 once it has passed. */
+static int milliseconds_left(const struct tls_session *session)
+{
+    int64_t left_us = session->deadline_us - clock_steady_us();
+    return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
+}
+
+/* Only what is under way outlives an interruption. */
+static int interrupt_of(const struct tls_session *session)
+{
+    bool under_way = session->phase == PHASE_RECEIVE || session->phase == PHASE_SEND;
+    return under_way ? -1 : session->context->interrupt_fd;
+}
+
+/* Waits until mbedTLS can go on; false at the deadline, at an interruption, or when code asks for
+ * no waiting at all. */
+static bool can_go_on(struct tls_session *session, int code)
+{
+    if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
+        return false;
+    struct pollfd polled[] = {
+        {.fd = session->socket, .events = code == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT},
+        {.fd = interrupt_of(session), .events = POLLIN},
+    };
+    int ready = poll(polled, ARRAY_SIZE(polled), milliseconds_left(session));
+    if (ready < 0)
+        return errno == EINTR;
+    return ready > 0 && polled[1].revents == 0;
+}
+
+static int handshake(struct tls_session *session, struct error *error)
+{
+    int code;
+    do
+        code = mbedtls_ssl_handshake(&session->ssl);
+    while (code != 0 && !is_late(session) && can_go_on(session, code));
+    if (code == 0)
+        return 0;
+    if (is_late(session))
+        return fail(error, ERROR_BUSY, "the TLS handshake was not finished in time");
+    return tls_fail(error, code, "the TLS handshake failed");
+}
+
+int tls_accept(struct tls_context *context, int socket, struct tls_session **ret,
+               struct error *error)
+{
+    struct tls_session *session = mem_new(struct tls_session);
+    session->context = context;
+    session->socket = socket;
+    enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
+    mbedtls_ssl_init(&session->ssl);
+    mbedtls_ssl_set_bio(&session->ssl, session, send_bytes, receive_bytes, NULL);
+    int code = mbedtls_ssl_setup(&session->ssl, &context->config);
+    if (code != 0)
+        (void)tls_fail(error, code, "cannot set up a TLS session");
+    if (code != 0 || handshake(session, error) < 0) {
+        tls_close(session);
+        return -1;
+    }
+    enter_phase(session, PHASE_PAUSE, context->limits.request_ms);
+    *ret = session;
+    return 0;
+}
+
+/* A request begins with the first byte that is read after an answer. */
+static void note_received(struct tls_session *session, int count)
+{
+    if (session->phase == PHASE_PAUSE) {
+        session->request_size = 0;
+        enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
+    }
+    session->request_size += (size_t)count;
+}
+
+static bool is_over(const struct tls_session *session)
+{
+    return session->broken || is_late(session);
+}
+
+int tls_read(struct tls_session *session, void *bytes, size_t size)
+{
+    int count;
+    if (session->phase == PHASE_SEND)
+        enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    /* The deadline counts even while bytes keep coming, one by one. */
+    do
+        count = is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
+    while (count < 0 && can_go_on(session, count));
+    if (count <= 0) {
+        session->timed_out = session->phase == PHASE_RECEIVE && is_late(session);
+        return -1;
+    }
+    note_received(session, count);
+    return count;
+}
+
+int tls_write(struct tls_session *session, const void *bytes, size_t size)
+{
+    int count;
+    if (session->phase != PHASE_SEND)
+        enter_phase(session, PHASE_SEND, session->context->limits.request_ms);
+    do
+        count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
+    while (count < 0 && can_go_on(session, count));
+    session->broken = count <= 0;
+    return session->broken ? -1 : count;
+}
+
+bool tls_timed_out(const struct tls_session *session)
+{
+    return session->timed_out;
+}
+
+size_t tls_request_size(const struct tls_session *session)
+{
+    return session->request_size;
+}
+
+void tls_close(struct tls_session *session)
+{
+    (void)mbedtls_ssl_close_notify(&session->ssl);
+    mbedtls_ssl_free(&session->ssl);
+    free(session);
+}

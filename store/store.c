@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store.h"
+
+#include "schema/memory.h"
+#include "store/database_file.h"
+#include "store/migrations.h"
+#include "store/sql.h"
+
+int store_schema_version(void)
+{
+    return migration_count;
+}
+
+static int run_script(struct store *store, const char *script, struct error *error)
+{
+    if (sqlite3_exec(store->connection, script, NULL, NULL, NULL) != SQLITE_OK)
+        return sql_fail(store, error);
+    return 0;
+}
+
+static int read_version(struct store *store, int64_t *ret, struct error *error)
+{
+    if (sql_settle(store, "PRAGMA user_version", ret, error) < 0)
+        return -1;
+    if (*ret < 0 || *ret > migration_count)
+        return fail(error, ERROR_NEWER,
+                    "the store %s has version %lld, written by a newer felhom-agent; this one "
+                    "knows versions up to %d: upgrade it",
+                    store->path, (long long)*ret, migration_count);
+    return 0;
+}
+
+/* One step up, unless another process made it since we looked. */
+static int migrate_once(struct store *store, int64_t *version, struct error *error)
+{
+    cleanup_scope struct sql_scope scope = {0};
+    if (sql_scope_enter(store, &scope, error) < 0 || read_version(store, version, error) < 0)
+        return -1;
+    if (*version == migration_count)
+        return 0;
+    int next = (int)*version + 1;
+    cleanup_free char *script =
+        mem_format("%s; PRAGMA user_version = %d", migrations[*version], next);
+    if (run_script(store, script, error) < 0)
+        return fail_context(error, "migration of %s to version %d", store->path, next);
+    *version = next;
+    return sql_scope_commit(&scope, error);
+}
+
+/* Nothing is set before the version is known: a newer program's database must stay as it is. */
+static int bring_up(struct store *store, struct error *error)
+{
+    int64_t version = 0;
+    int64_t ignored = 0;
+    if (read_version(store, &version, error) < 0 ||
+        sql_settle(store, "PRAGMA journal_mode = WAL", &ignored, error) < 0 ||
+        sql_settle(store, "PRAGMA synchronous = FULL", &ignored, error) < 0)
+        return -1;
+    while (version < migration_count)
+        if (migrate_once(store, &version, error) < 0)
+            return -1;
+    return 0;
+}
+
+int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
+               struct store **ret, struct error *error)
+{
+    cleanup_store struct store *store = mem_new(struct store);
+    store->busy_ms = busy_ms;
+    if (database_file_ready(state_dir, mode == STORE_OPEN_CREATE, &store->path, error) < 0 ||
+        sql_connect(store, error) < 0 || bring_up(store, error) < 0)
+        return -1;
+    *ret = steal(store);
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    sql_disconnect(store);
+    free(store->path);
+    free(store);
+}
+
+int store_begin(struct store *store, struct error *error)
+{
+    return sql_run(store, "BEGIN IMMEDIATE", SQL_NO_VALUES, error);
+}
+
+int store_commit(struct store *store, struct error *error)
+{
+    return sql_run(store, "COMMIT", SQL_NO_VALUES, error);
+}
+
+void store_rollback(struct store *store)
+{
+    struct error ignored;
+    if (!sqlite3_get_autocommit(store->connection))
+        (void)sql_run(store, "ROLLBACK", SQL_NO_VALUES, &ignored);
+}

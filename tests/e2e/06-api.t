@@ -1,0 +1,180 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The local API over the wire: codes, envelope, limits, scoping.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+world_enter "$0" "$@"
+world_host
+agent_yaml <<'EOF'
+storage_classes: {local-lvm: fast, usb-backup: slow}
+limits: {requests_per_source: 10000, failures_per_source: 1000, connections_per_source: 50, request: 2s}
+EOF
+guest_config 8200 </dev/null
+guest_config 8300 </dev/null
+ctl init >/dev/null
+enroll 8200 --customer acme >/dev/null
+enroll 8300 >/dev/null
+world_guest 8200 200
+world_guest 8300 201
+phase 8200 pre-start >/dev/null
+phase 8300 pre-start >/dev/null
+ok "felhomd starts" daemon_start
+OWN=$(token_of 8200)
+OTHER=$(token_of 8300)
+
+# get PATH [CURL_OPTION...]: as guest 8200 with its token; $status, $body, $headers (lower case)
+get_as() {
+    local token=$1 path=$2
+    shift 2
+    status=$(request 8200 "$token" "$path" -D "$HOST/headers" -o "$HOST/body" "$@" | tail -n 1)
+    body=$(cat "$HOST/body" 2>/dev/null)
+    headers=$(tr -d '\r' <"$HOST/headers" | tr '[:upper:]' '[:lower:]')
+    : >"$HOST/body"
+}
+get() { get_as "$OWN" "$@"; }
+
+get /storage
+is "200" "$status" 200
+is "class by storage_classes" "$(jq -c '[.data.mounts[].class]' <<<"$body")" '["fast","slow"]'
+like "JSON" "$headers" 'content-type: application/json'
+like "never cached" "$headers" 'cache-control: no-store'
+like "with its length" "$headers" "content-length: ${#body}|content-length: $((${#body} + 1))"
+like "kept alive" "$headers" 'connection: keep-alive'
+like "with an id" "$headers" 'x-request-id: [0-9a-f]+'
+
+get /guests/8200/storage
+is "the same under /guests/VMID" "$status" 200
+get /guests/8300/storage
+is "another VMID in the path: 403" "$status" 403
+is "403 is enveloped" "$(jq -c '[.ok, (.error | type)]' <<<"$body")" '[false,"string"]'
+get /guests/8299/storage
+is "a VMID that nobody has looks the same" "$status$(jq -r .error <<<"$body")" "403$(get /guests/8300/storage; jq -r .error <<<"$body")"
+get /guests/x/storage
+is "no VMID at all: 404" "$status" 404
+get /nothing
+is "an unknown path: 404" "$status" 404
+is "404 is enveloped" "$(jq -c .ok <<<"$body")" false
+get /storage -X DELETE
+is "an odd method: 405" "$status" 405
+like "405 says what is allowed" "$headers" 'allow: .*get'
+get /storage -X BREW
+is "a method that is none" "$(jq -c .ok <<<"$body")" false
+get /storage --head
+is "HEAD" "$status" 200
+get '/storage%00x'
+like "NUL in the path" "$status" '^40[04]$'
+get '/%73torage'
+is "percent encoding is decoded once" "$status" 200
+get '/%2573torage'
+is "and only once" "$status" 404
+get /../storage --path-as-is
+like "dots lead nowhere else" "$status" '^(200|40[04])$'
+
+# 401s: all alike.
+printf 'fh1_AAAAAAAA_%s_000000' "$(printf 'A%.0s' $(seq 43))" >"$HOST/malformed"
+sed 's/./x/20' "$OWN" >"$HOST/damaged"
+phase 8300 post-stop
+cp "$OTHER" "$HOST/other" 2>/dev/null
+phase 8300 pre-start >/dev/null
+cp "$OTHER" "$HOST/revoked"
+phase 8300 post-stop
+phase 8300 pre-start >/dev/null
+get_as - /storage
+reference=$body
+is "no token: 401" "$status" 401
+like "401 says how" "$headers" 'www-authenticate: bearer'
+for bad in malformed damaged revoked; do
+    get_as "$HOST/$bad" /storage
+    is "$bad token: 401" "$status" 401
+    is "$bad token: the same body" "$body" "$reference"
+done
+get_as - /nothing
+is "without a token even a path that is not there is 401" "$status" 401
+status=$(in_guest 8200 curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Basic eDp5" "https://$ENDPOINT/storage")
+is "another scheme: 401" "$status" 401
+get /storage -H 'Authorization: Bearer x'
+is "two Authorization headers: 400" "$status" 400
+cp "$OWN" "$HOST/own"
+sql "UPDATE token SET expires_at_ms = 1 WHERE vmid = 8200 AND revoked_at_ms IS NULL"
+get_as "$HOST/own" /storage
+is "an expired token: 401" "$status$body" "401$reference"
+sql "UPDATE token SET expires_at_ms = NULL WHERE vmid = 8200 AND revoked_at_ms IS NULL" 2>/dev/null ||
+    sql "UPDATE token SET expires_at_ms = 0 WHERE vmid = 8200 AND revoked_at_ms IS NULL"
+get /storage
+is "(good again)" "$status" 200
+PIN=$(pin_of 8200)
+ctl revoke 8200 >/dev/null
+get_as "$HOST/own" /storage
+is "revoked by the operator: refused at once" "$status" 401
+not_ok "and no longer in the guest's directory" test -e "$OWN"
+phase 8200 pre-start >/dev/null
+
+# Another guest's token.
+get_as "$OTHER" /storage
+is "another guest's token: 403" "$status" 403
+unlike "403 tells nothing of the other guest" "$body" 8300
+get_as "$OTHER" /guests/8300/storage
+is "also under its own path" "$status" 403
+
+# controller.yaml
+get /controller.yaml
+is "controller.yaml: 200" "$status" 200
+like "controller.yaml is YAML" "$headers" 'content-type: application/yaml'
+etag=$(grep -o '^etag: .*' <<<"$headers" | cut -d' ' -f2)
+like "with a strong ETag" "$etag" '^"[^"]+"$'
+etag=$(tr -d '\r' <"$HOST/headers" | sed -n 's/^[Ee][Tt]ag: //p')
+get /controller.yaml -H "If-None-Match: $etag"
+is "If-None-Match: 304" "$status$body" 304
+get /controller.yaml -H "If-None-Match: \"x\", W/$etag"
+is "in a list, weakly: 304" "$status" 304
+get /controller.yaml -H 'If-None-Match: "x"'
+is "another ETag: 200" "$status" 200
+ok "it parses, and carries the caller's token" python3 -c '
+import sys, yaml
+document = yaml.safe_load(sys.argv[1])
+assert document["local_api"]["token"] == open(sys.argv[2]).read().strip()
+assert document["local_api"]["endpoint"] == "192.168.0.162:8443"
+assert document["customer"]["id"] == "acme"
+' "$body" "$OWN"
+
+# Health
+get_as - /healthz
+is "healthz needs no token" "$status" 200
+unlike "healthz tells of no guest" "$body" '8200|8300|guest8'
+
+# Limits
+get /storage -H "X-Long: $(printf 'x%.0s' $(seq 17000))"
+like "headers over 16 KiB: refused" "$status" '^(400|413|431)$'
+is "in JSON" "$(jq -c .ok <<<"$body")" false
+head -c 70000 /dev/zero | tr '\0' x >"$HOST/large"
+get /storage -X POST --data-binary "@$HOST/large"
+like "a body over 64 KiB: refused" "$status" '^(405|413)$'
+raw() {
+    in_guest 8200 timeout 8 openssl s_client -quiet -no_ign_eof -connect "$ENDPOINT" 2>/dev/null
+}
+reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' | (cat; sleep 1) | raw | tr -d '\r')
+like "Transfer-Encoding with Content-Length: 400" "$reply" '^HTTP/1.1 400'
+like "and closed" "$reply" 'Connection: close'
+reply=$(printf 'nonsense\r\n\r\n' | (cat; sleep 1) | raw | tr -d '\r')
+like "nonsense: 400" "$reply" ' 400 '
+like "in JSON" "$reply" '"ok":false'
+reply=$( (printf 'GET /healthz HTTP/1.1\r\nHost:'; sleep 4) | raw | tr -d '\r')
+like "a request that does not come to its end: 408" "$reply" ' 408 |^$'
+curl_connects=$(in_guest 8200 curl -sk -o /dev/null -o /dev/null -o /dev/null -w '%{num_connects}' \
+    "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz")
+is "three requests, one connection" "$curl_connects" 100
+
+# TLS
+for version in tls1 tls1_1; do
+    not_ok "$version is refused" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -$version -cipher ALL:@SECLEVEL=0 >/dev/null 2>&1"
+done
+ok "TLS 1.2 is served" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -tls1_2 >/dev/null 2>&1"
+
+# What was refused is on record, without a secret.
+ok "refusals are in the audit trail" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused'")" -gt 0
+secret=$(cut -c 14-56 "$OWN")
+is "no secret in the log" "$(grep -cF -- "$secret" "$HOST/felhomd.log")" 0
+is "no secret in the audit trail" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%$secret%'")" 0
+unlike "no secret in the arguments" "$(tr '\0' ' ' </proc/"$DAEMON"/cmdline)" "$secret"
+ok "felhomd stops cleanly" daemon_stop
+tap_done

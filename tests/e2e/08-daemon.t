@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# felhomd's own life: start, waiting for the bridge, reload, sweep, stop.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+world_enter "$0" "$@"
+world_host
+guest_config 8200 </dev/null
+
+"$BIN/felhomd" --check >"$HOST/out" 2>&1
+is "--check before init fails" $? 1
+like "and says what to do" "$(cat "$HOST/out")" 'felhomctl init'
+"$BIN/felhomd" >"$HOST/out" 2>&1
+is "felhomd before init fails" $? 1
+like "and says what to do" "$(cat "$HOST/out")" 'felhomctl init'
+"$BIN/felhomd" --nonsense >/dev/null 2>&1
+is "an unknown option is a usage error" $? 2
+ctl init >/dev/null
+before=$(find "$HOST/state" -printf '%p %T@\n' | grep -v 'shm\|wal' | sort)
+ok "--check" "$BIN/felhomd" --check
+is "--check changes nothing" "$(find "$HOST/state" -printf '%p %T@\n' | grep -v 'shm\|wal' | sort)" "$before"
+agent_yaml <<<'limits: {threads: many}'
+"$BIN/felhomd" --check >"$HOST/out" 2>&1
+is "--check of a wrong agent.yaml fails" $? 1
+like "with the place" "$(cat "$HOST/out")" 'agent.yaml:[0-9]+:[0-9]+: limits.threads: '
+agent_yaml </dev/null
+phase 8200 pre-start >/dev/null 2>&1
+TOKEN=$HOST/kept
+cp "$(token_of 8200)" "$TOKEN"
+api() { curl -sk -o /dev/null --max-time 5 -w '%{http_code}' -H "@$(header_file "$TOKEN")" "https://$ENDPOINT/storage"; }
+
+# The bridge is not there yet at boot.
+ip addr del $ADDRESS/24 dev vmbr0
+"$BIN/felhomd" >"$HOST/felhomd.log" 2>&1 &
+DAEMON=$!
+sleep 1.5
+ok "felhomd waits for the bridge's address" kill -0 $DAEMON
+is "and says so once" "$(grep -c vmbr0 "$HOST/felhomd.log")" 1
+ip addr add $ADDRESS/24 dev vmbr0
+for _ in $(seq 60); do [ "$(api)" = 200 ] && break; sleep 0.1; done
+is "then it listens there" "$(api)" 200
+ok "and not elsewhere" test -z "$(ss -Hltn "sport = :$PORT" | grep -v "$ADDRESS:$PORT")"
+phase 8200 post-start >/dev/null 2>&1
+
+# Reload.
+echo 'nonsense: [' >>"$HOST/agent.yaml"
+kill -HUP $DAEMON
+sleep 0.5
+is "a reload of a broken configuration keeps the old one" "$(api)" 200
+like "and says why" "$(cat "$HOST/felhomd.log")" 'agent.yaml:[0-9]+:[0-9]+'
+agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
+kill -HUP $DAEMON
+sleep 0.7
+is "a reload moves the listener" "$(curl -sk -o /dev/null -w '%{http_code}' https://127.0.0.1:9443/healthz)" 200
+is "away from where it was" "$(api)" 000
+agent_yaml </dev/null
+kill -HUP $DAEMON
+sleep 0.7
+is "and back" "$(api)" 200
+
+# A guest that is gone, and one that does not run.
+mkdir -p "$HOST/cgroup/lxc/8200"
+sql "UPDATE guest SET changed_at_ms = changed_at_ms - 120000"
+sleep 12
+is "a running guest keeps its token" "$(api)" 200
+rmdir "$HOST/cgroup/lxc/8200"
+for _ in $(seq 20); do [ "$(api)" = 401 ] && break; sleep 1; done
+is "one that has not been running for a minute loses it" "$(api)" 401
+like "which is on record" "$(sql "SELECT detail FROM event WHERE kind = 'revoke' ORDER BY seq DESC LIMIT 1")" 'running'
+phase 8200 pre-start >/dev/null 2>&1
+cp "$(token_of 8200)" "$TOKEN"
+is "(started again)" "$(api)" 200
+mv "$HOST/pve" "$HOST/pve.away"
+mkdir "$HOST/pve"
+sleep 12
+is "an unmounted /etc/pve revokes nothing" "$(api)" 200
+rmdir "$HOST/pve"
+mv "$HOST/pve.away" "$HOST/pve"
+touch "$HOST/pve/lxc/100.conf"
+mv "$HOST/pve/lxc/8200.conf" "$HOST/8200.conf"
+for _ in $(seq 20); do [ "$(api)" = 401 ] && break; sleep 1; done
+is "a guest whose configuration is gone loses its token" "$(api)" 401
+mv "$HOST/8200.conf" "$HOST/pve/lxc/8200.conf"
+
+# Idle, it is quiet and small.
+rss=$(awk '/^VmRSS/ {print $2}' /proc/$DAEMON/status)
+diag "RSS with 256 idle threads: $rss kB"
+case $BIN in *asan*) skip "RSS under 12 MB" "sanitizers take more" ;; *) ok "RSS under 12 MB" test "$rss" -lt 12288 ;; esac
+like "no core dumps" "$(grep 'Max core file size' /proc/$DAEMON/limits)" 'size +0 +0 '
+kill -TERM $DAEMON
+wait $DAEMON
+is "SIGTERM: a clean end" $? 0
+like "nothing went wrong unsaid" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" '^0$'
+tap_done

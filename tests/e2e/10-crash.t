@@ -1,0 +1,44 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# kill -9 at any moment of a reaction: the store opens, every file is whole, and no file holds a token that is refused.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+world_enter "$0" "$@"
+world_host
+guest_config 8200 </dev/null
+ctl init >/dev/null
+enroll 8200 >/dev/null
+phase 8200 pre-start >/dev/null
+
+# What must hold after every death.
+broken() {
+    local file=$1
+    [ "$(sql 'PRAGMA integrity_check')" = ok ] || echo "store"
+    [ -e "$file" ] || return
+    grep -qE '^fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}$' "$file" || echo "token file: $(cat "$file")"
+    [ "$(sql "SELECT count(*) FROM token WHERE id = '$(cut -c 5-12 "$file")' AND revoked_at_ms IS NULL")" = 1 ] ||
+        echo "a file holds a token that is refused"
+    jq -e .local_api_token "$(directory_of 8200)/bootstrap.json" >/dev/null || echo "bootstrap.json"
+    grep -q '^local_api:' "$(directory_of 8200)/controller.yaml" || echo "controller.yaml"
+}
+
+for phase_name in pre-start post-stop; do
+    wrong=
+    for round in $(seq 150); do
+        [ $phase_name = pre-start ] || phase 8200 pre-start >/dev/null
+        "$BIN/felhom-hook" 8200 $phase_name >/dev/null 2>&1 &
+        pid=$!
+        # 0 to 4.5 ms into a reaction that takes about 3.
+        perl -e 'select undef, undef, undef, $ARGV[0] * 0.00003' "$round"
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        while pgrep -x felhom-hook >/dev/null; do sleep 0.001; done
+        wrong=$(broken "$(token_of 8200)")
+        [ -z "$wrong" ] || break
+    done
+    is "killed 150 times in $phase_name" "$wrong" ""
+    ok "then it works as ever" phase 8200 $phase_name
+done
+phase 8200 pre-start >/dev/null
+is "no drafts pile up" "$(ls -A "$(directory_of 8200)" | wc -l)" 4
+tap_done

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Test Anything Protocol for prove. To be sourced; a test file ends with `tap_done`.
+
+tap_count=0
+tap_failures=0
+
+tap_result() {
+    tap_count=$((tap_count + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $tap_count - $2"
+    else
+        tap_failures=$((tap_failures + 1))
+        echo "not ok $tap_count - $2"
+    fi
+}
+
+diag() {
+    sed 's/^/# /' <<<"$*" >&2
+}
+
+# ok WHAT COMMAND...: the command succeeds.
+ok() {
+    local what=$1
+    shift
+    "$@"
+    tap_result $? "$what"
+}
+
+# not_ok WHAT COMMAND...: the command fails.
+not_ok() {
+    local what=$1 status=0
+    shift
+    "$@" && status=1
+    tap_result $status "$what"
+}
+
+# is WHAT GOT WANTED
+is() {
+    local status=0
+    [ "$2" = "$3" ] || status=1
+    tap_result $status "$1"
+    [ $status -eq 0 ] || diag "     got: $2" "
+  wanted: $3"
+}
+
+# like WHAT GOT REGEX
+like() {
+    local status=0
+    [[ $2 =~ $3 ]] || status=1
+    tap_result $status "$1"
+    [ $status -eq 0 ] || diag "     got: $2" "
+  wanted: /$3/"
+}
+
+# unlike WHAT GOT REGEX
+unlike() {
+    local status=0
+    [[ ! $2 =~ $3 ]] || status=1
+    tap_result $status "$1"
+    [ $status -eq 0 ] || diag "          got: $2" "
+  not wanted: /$3/"
+}
+
+skip() {
+    tap_count=$((tap_count + 1))
+    echo "ok $tap_count - $1 # SKIP $2"
+}
+
+tap_done() {
+    echo "1..$tap_count"
+    exit $((tap_failures > 0))
+}

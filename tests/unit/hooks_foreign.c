@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which mounts would hand a guest somebody else's secret. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "hooks/foreign.h"
+#include "schema/buffer.h"
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "tests/unit/test.h"
+
+#define OWN 8200
+
+struct scratch {
+    char *root;
+    struct config config;
+};
+
+static int set_up(void **state)
+{
+    static char template[sizeof "/tmp/felhom-foreign.XXXXXX"];
+    struct scratch *scratch = mem_new(struct scratch);
+    struct error error;
+    strcpy(template, "/tmp/felhom-foreign.XXXXXX");
+    scratch->root = mkdtemp(template);
+    cleanup_free char *text = mem_format("paths: {guests: %s/run/guests, export: %s/run/export}\n",
+                                         scratch->root, scratch->root);
+    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &scratch->config, &error), 0);
+    cleanup_free char *make =
+        mem_format("mkdir -p %s/run/guests/8300 %s/run/export/8300 %s/else && "
+                   "ln -s run %s/link",
+                   scratch->root, scratch->root, scratch->root, scratch->root);
+    assert_int_equal(system(make), 0);
+    *state = scratch;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scratch *scratch = *state;
+    cleanup_free char *remove = mem_format("rm -rf %s", scratch->root);
+    assert_int_equal(system(remove), 0);
+    config_free(&scratch->config);
+    free(scratch);
+    return 0;
+}
+
+/* Judges a configuration of one line, in which @ stands for the scratch root. */
+static int judge(struct scratch *scratch, const char *line, enum mount_form *ret_form,
+                 struct error *error)
+{
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    struct own_mount own;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    for (const char *c = line; *c; c++)
+        if (*c == '@')
+            buffer_add_text(&text, scratch->root);
+        else
+            buffer_add(&text, c, 1);
+    assert_int_equal(guest_config_parse(GUEST_LXC, buffer_text(&text), text.length, &guest, error),
+                     0);
+    int result = foreign_check(&scratch->config, OWN, &guest, &own, error);
+    if (result == 0)
+        *ret_form = own.form;
+    return result;
+}
+
+static void test_foreign_lines_are_refused(void **state)
+{
+    static const char *const lines[] = {
+        "mp0: @/run/guests/8300,mp=/etc/felhom-bootstrap",
+        "mp0: @/run/export/8300,mp=/etc/felhom-bootstrap",
+        "mp0: @/run/guests/8300/token,mp=/x",
+        "mp0: @/run/guests/8301,mp=/x",
+        "mp0: @/run//guests/8300//,mp=/x",
+        "mp0: @/link/guests/8300,mp=/x",
+        "mp0: @/run/guests,mp=/x",
+        "mp0: @/run,mp=/x",
+        "mp0: @,mp=/x",
+        "lxc.mount.entry: @/run/export/8300 etc/x none bind,ro 0 0",
+        "lxc.mount.entry = @/run/guests/8300 etc/x none bind 0 0",
+        "lxc.mount.entry: @/else/../run/guests/8300 etc/x none bind 0 0",
+        "lxc.mount.entry: @/run/guests/\\0708300 etc/x none bind 0 0", /* \\070 is 8: guest 88300 */
+        "lxc.mount.entry:  \t@/run/guests/8300\tetc/x none bind 0 0",
+        "lxc.mount.entry: / mnt none rbind 0 0",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        struct error error = {0};
+        enum mount_form form;
+        if (judge(*state, lines[i], &form, &error) == 0)
+            fail_test("not refused: %s", lines[i]);
+        assert_int_equal(error.kind, ERROR_FOREIGN);
+        assert_non_null(strstr(error.message, "felhomctl enroll 8200"));
+    }
+}
+
+static void test_other_lines_are_fine(void **state)
+{
+    static const struct {
+        const char *line;
+        enum mount_form form;
+    } cases[] = {
+        {"mp0: @/run/guests/8200,mp=/etc/felhom-bootstrap", MOUNT_FORM_MP},
+        {"lxc.mount.entry: @/run/export/8200 etc/felhom-bootstrap none bind,ro 0 0",
+         MOUNT_FORM_ENTRY},
+        {"mp0: @/else,mp=/x", MOUNT_FORM_NONE},
+        {"mp0: @/run/guestsandmore/8300,mp=/x", MOUNT_FORM_NONE},
+        {"mp0: @/run/guests/readme,mp=/x", MOUNT_FORM_NONE},
+        {"mp0: local-lvm:vm-8300-disk-0,mp=/x", MOUNT_FORM_NONE},
+        {"mp0: /dev/sdb1,mp=/x", MOUNT_FORM_NONE},
+        {"lxc.mount.entry: proc proc proc nodev 0 0", MOUNT_FORM_NONE},
+        {"lxc.mount.entry:", MOUNT_FORM_NONE},
+        {"hostname: plain", MOUNT_FORM_NONE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct error error = {0};
+        enum mount_form form;
+        if (judge(*state, cases[i].line, &form, &error) < 0)
+            fail_test("refused: %s: %s", cases[i].line, error.message);
+        assert_int_equal(form, cases[i].form);
+    }
+}
+
+static void test_message_names_mount_and_cure(void **state)
+{
+    struct error error = {0};
+    enum mount_form form;
+    assert_int_equal(judge(*state, "mp3: @/run/guests/8300,mp=/x", &form, &error), -1);
+    assert_non_null(strstr(error.message, "mp3 mounts the directory of guest 8300"));
+    assert_non_null(strstr(error.message, "pct set 8200 --delete mp3"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_foreign_lines_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_other_lines_are_fine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_message_names_mount_and_cure, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

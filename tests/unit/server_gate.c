@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The gate with a clock and a neighbour table of the test's own; its source is included, so that
+ * both can be put in place. */
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/neighbour.h"
+#include "store/clock.h"
+
+static int64_t test_clock_us(void);
+static int test_neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error);
+
+#define clock_steady_us test_clock_us
+#define neighbour_find  test_neighbour_find
+#include "server/gate.c" /* NOLINT(bugprone-suspicious-include) */
+#include "tests/unit/test.h"
+
+#define CLIENTS 64
+
+/* One guest's MAC per last byte of the address below 100; from 100 on nobody is on the link. */
+static struct world {
+    int64_t now_us;
+    int enrolled; /* what is_enrolled says */
+    int lookups;
+    int one_mac; /* every address has the same MAC */
+    int reports;
+    struct {
+        struct peer peer;
+        enum gate_refusal refusal;
+        uint32_t count;
+    } last;
+    int listening;
+    int clients[CLIENTS]; /* both ends of each connection */
+    int servers[CLIENTS];
+    int used;
+    struct config config;
+    struct gate *gate;
+} world;
+
+static int64_t test_clock_us(void)
+{
+    return world.now_us;
+}
+
+static int test_neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error)
+{
+    uint8_t last = (uint8_t)(ntohl(address.s_addr) & 0xff);
+    world.lookups++;
+    if (last >= 100)
+        return fail(error, ERROR_MISSING, "nobody");
+    *ret = (struct hwaddr){{0xbc, 0x24, 0x11, 0, 0, world.one_mac ? 1 : last}};
+    return 0;
+}
+
+static int say_enrolled(const struct hwaddr *hwaddr, void *context)
+{
+    (void)hwaddr;
+    assert_ptr_equal(context, &world);
+    return world.enrolled;
+}
+
+static void note_refused(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+                         void *context)
+{
+    assert_ptr_equal(context, &world);
+    world.reports++;
+    world.last.peer = *peer;
+    world.last.refusal = refusal;
+    world.last.count = count;
+}
+
+static const struct gate_callbacks callbacks = {say_enrolled, note_refused, &world};
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct cidr allow[] = {{.family = AF_INET, .prefix = 16}};
+    (void)inet_pton(AF_INET, "127.0.0.0", &allow[0].address.v4);
+    memset(&world, 0, sizeof(world));
+    world.now_us = 5000 * SECOND_US;
+    world.enrolled = 1;
+    world.config.limits.connections_per_source = 2;
+    world.config.limits.requests_per_source = 5;
+    world.config.limits.failures_per_source = 20;
+    world.config.local_api.source_binding = BINDING_AUTO;
+    world.gate = gate_new(&world.config, allow, 1, &callbacks);
+    world.listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return bind(world.listening, (struct sockaddr *)&any, sizeof(any)) < 0 ||
+           listen(world.listening, CLIENTS) < 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (int i = 0; i < world.used; i++) {
+        (void)close(world.clients[i]);
+        (void)close(world.servers[i]);
+    }
+    (void)close(world.listening);
+    gate_free(world.gate);
+    return 0;
+}
+
+/* A connection of which our end sees the given address as the peer's. */
+static int connect_from(const char *text)
+{
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct sockaddr_in to;
+    socklen_t size = sizeof(to);
+    assert_true(world.used < CLIENTS);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(inet_pton(AF_INET, text, &from.sin_addr), 1);
+    assert_int_equal(bind(client, (struct sockaddr *)&from, sizeof(from)), 0);
+    assert_int_equal(getsockname(world.listening, (struct sockaddr *)&to, &size), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof(to)), 0);
+    int server = accept4(world.listening, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(server >= 0);
+    world.clients[world.used] = client;
+    world.servers[world.used++] = server;
+    return server;
+}
+
+static enum gate_refusal enter(const char *address, struct peer *ret)
+{
+    return gate_enter(world.gate, connect_from(address), ret);
+}
+
+static void assert_reported(int reports, enum gate_refusal refusal, uint32_t count)
+{
+    assert_int_equal(world.reports, reports);
+    assert_int_equal(world.last.refusal, refusal);
+    assert_int_equal(world.last.count, count);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_string_equal(gate_refusal_name(GATE_ADMITTED), "admitted");
+    assert_string_equal(gate_refusal_name(GATE_NOT_ALLOWED), "not allowed");
+    assert_string_equal(gate_refusal_name(GATE_STRANGER), "stranger");
+    assert_string_equal(gate_refusal_name(GATE_UNRESOLVABLE), "unresolvable");
+    assert_string_equal(gate_refusal_name(GATE_TOO_MANY), "too many connections");
+}
+
+static void test_a_guest_is_admitted(void **state)
+{
+    (void)state;
+    struct peer peer;
+    const struct hwaddr expected = {{0xbc, 0x24, 0x11, 0, 0, 7}};
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_string_equal(peer.address_text, "127.0.0.7");
+    assert_true(peer.has_hwaddr);
+    assert_memory_equal(&peer.hwaddr, &expected, sizeof(expected));
+    assert_int_equal(gate_connections(world.gate), 1);
+    gate_leave(world.gate, &peer);
+    assert_int_equal(gate_connections(world.gate), 0);
+    assert_int_equal(world.reports, 0);
+}
+
+static void test_the_allow_list_comes_first(void **state)
+{
+    (void)state;
+    struct peer peer = {.source = 12345};
+    assert_int_equal(enter("127.1.0.7", &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(peer.source, 12345);
+    assert_int_equal(world.lookups, 0);
+    assert_reported(1, GATE_NOT_ALLOWED, 1);
+    assert_string_equal(world.last.peer.address_text, "127.1.0.7");
+}
+
+static void test_an_empty_allow_list_allows_nobody(void **state)
+{
+    (void)state;
+    struct peer peer;
+    gate_reconfigure(world.gate, &world.config, NULL, 0);
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_NOT_ALLOWED);
+}
+
+/* What becomes of a peer on the link (.7) and of one that is not (.200), by binding and by what
+ * is_enrolled says. */
+static void test_binding(void **state)
+{
+    (void)state;
+    static const struct {
+        enum source_binding binding;
+        const char *address;
+        int enrolled;
+        enum gate_refusal expected;
+    } cases[] = {
+        {BINDING_AUTO, "127.0.0.7", 1, GATE_ADMITTED},
+        {BINDING_AUTO, "127.0.0.7", 0, GATE_STRANGER},
+        {BINDING_AUTO, "127.0.0.7", -1, GATE_ADMITTED},
+        {BINDING_AUTO, "127.0.0.200", 0, GATE_ADMITTED},
+        {BINDING_REQUIRE, "127.0.0.7", 1, GATE_ADMITTED},
+        {BINDING_REQUIRE, "127.0.0.7", 0, GATE_STRANGER},
+        {BINDING_REQUIRE, "127.0.0.7", -1, GATE_UNRESOLVABLE},
+        {BINDING_REQUIRE, "127.0.0.200", 1, GATE_UNRESOLVABLE},
+        {BINDING_OFF, "127.0.0.7", 0, GATE_ADMITTED},
+        {BINDING_OFF, "127.0.0.200", 0, GATE_ADMITTED},
+    };
+    struct cidr allow = {.family = AF_INET, .prefix = 8};
+    (void)inet_pton(AF_INET, "127.0.0.0", &allow.address.v4);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct peer peer;
+        world.config.local_api.source_binding = cases[i].binding;
+        world.enrolled = cases[i].enrolled;
+        gate_reconfigure(world.gate, &world.config, &allow, 1);
+        assert_int_equal(enter(cases[i].address, &peer), cases[i].expected);
+        if (cases[i].expected == GATE_ADMITTED)
+            gate_leave(world.gate, &peer);
+    }
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
+static void test_binding_off_looks_nothing_up(void **state)
+{
+    (void)state;
+    struct peer peer;
+    world.config.local_api.source_binding = BINDING_OFF;
+    struct cidr allow = {.family = AF_INET, .prefix = 0};
+    gate_reconfigure(world.gate, &world.config, &allow, 1);
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(world.lookups, 0);
+    assert_false(peer.has_hwaddr);
+}
+
+static void test_connections_are_capped_by_source(void **state)
+{
+    (void)state;
+    struct peer first;
+    struct peer second;
+    struct peer third;
+    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &second), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
+    assert_reported(1, GATE_TOO_MANY, 1);
+    assert_int_equal(enter("127.0.0.8", &third), GATE_ADMITTED);
+    gate_leave(world.gate, &first);
+    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
+    assert_int_equal(gate_connections(world.gate), 3);
+}
+
+static void test_many_addresses_of_one_mac_are_one_source(void **state)
+{
+    (void)state;
+    struct peer peer;
+    world.one_mac = 1;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.8", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.9", &peer), GATE_TOO_MANY);
+}
+
+static void test_a_lower_limit_spares_who_is_inside(void **state)
+{
+    (void)state;
+    struct peer peers[2];
+    struct peer third;
+    struct cidr allow = {.family = AF_INET, .prefix = 0};
+    assert_int_equal(enter("127.0.0.7", &peers[0]), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peers[1]), GATE_ADMITTED);
+    world.config.limits.connections_per_source = 1;
+    gate_reconfigure(world.gate, &world.config, &allow, 1);
+    assert_int_equal(gate_connections(world.gate), 2);
+    gate_leave(world.gate, &peers[0]);
+    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
+    gate_leave(world.gate, &peers[1]);
+    assert_int_equal(enter("127.0.0.7", &third), GATE_ADMITTED);
+}
+
+static void test_refusals_are_told_once_a_minute(void **state)
+{
+    (void)state;
+    struct peer peer;
+    world.enrolled = 0;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
+    assert_reported(1, GATE_STRANGER, 1);
+    world.now_us += MINUTE_US - 1;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
+    assert_reported(1, GATE_STRANGER, 1);
+    world.now_us += 1;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
+    assert_reported(2, GATE_STRANGER, 6);
+}
+
+static void test_each_source_and_reason_is_told_of(void **state)
+{
+    (void)state;
+    struct peer peer;
+    world.enrolled = 0;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
+    assert_int_equal(enter("127.0.0.8", &peer), GATE_STRANGER);
+    assert_reported(2, GATE_STRANGER, 1);
+    gate_reconfigure(world.gate, &world.config, NULL, 0);
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(enter("127.0.0.200", &peer), GATE_NOT_ALLOWED);
+    assert_reported(4, GATE_NOT_ALLOWED, 1);
+}
+
+/* Straight to report(): it would take more sockets than are good for a test. */
+static void test_invented_sources_do_not_flood_the_events(void **state)
+{
+    (void)state;
+    struct peer peer = {.has_hwaddr = true};
+    for (uint32_t i = 0; i < 100000; i++) {
+        memcpy(peer.hwaddr.bytes, &i, sizeof(i));
+        report(world.gate, &peer, GATE_STRANGER);
+    }
+    assert_int_equal(world.reports, REPORTS_PER_MINUTE);
+    world.now_us += MINUTE_US;
+    report(world.gate, &peer, GATE_STRANGER);
+    assert_int_equal(world.reports, REPORTS_PER_MINUTE + 1);
+}
+
+static void test_strangers_do_not_push_guests_out(void **state)
+{
+    (void)state;
+    struct peer guest;
+    struct peer peer = {.has_hwaddr = true};
+    assert_int_equal(enter("127.0.0.7", &guest), GATE_ADMITTED);
+    for (int i = 0; i < 20; i++)
+        gate_count_failure(world.gate, &guest);
+    gate_leave(world.gate, &guest);
+    for (uint32_t i = 0; i < 100000; i++) {
+        memcpy(peer.hwaddr.bytes, &i, sizeof(i));
+        report(world.gate, &peer, GATE_STRANGER);
+    }
+    assert_int_equal(enter("127.0.0.7", &guest), GATE_ADMITTED);
+    assert_int_equal(gate_locked_out(world.gate, &guest), 3);
+}
+
+static void test_requests_have_a_rate_and_a_burst(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct peer other;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.8", &other), GATE_ADMITTED);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(gate_count_request(world.gate, &peer), 0);
+    assert_int_equal(gate_count_request(world.gate, &peer), 1);
+    assert_int_equal(gate_count_request(world.gate, &other), 0);
+    world.now_us += SECOND_US / 5;
+    assert_int_equal(gate_count_request(world.gate, &peer), 0);
+    assert_int_equal(gate_count_request(world.gate, &peer), 1);
+    world.now_us += SECOND_US;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(gate_count_request(world.gate, &peer), 0);
+    assert_int_equal(gate_count_request(world.gate, &peer), 1);
+}
+
+static void test_failures_lock_out(void **state)
+{
+    (void)state;
+    struct peer peer;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    for (int i = 0; i < 19; i++)
+        gate_count_failure(world.gate, &peer);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 0);
+    gate_count_failure(world.gate, &peer);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 3);
+    for (int i = 0; i < 1000; i++)
+        gate_count_failure(world.gate, &peer);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 3);
+    world.now_us += 3 * SECOND_US;
+    assert_int_equal(gate_locked_out(world.gate, &peer), 0);
+    gate_count_failure(world.gate, &peer);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 3);
+}
+
+static void test_a_lockout_outlives_the_connection(void **state)
+{
+    (void)state;
+    struct peer peer;
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    for (int i = 0; i < 20; i++)
+        gate_count_failure(world.gate, &peer);
+    gate_leave(world.gate, &peer);
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 3);
+}
+
+static void test_waits_stay_within_a_minute(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct cidr allow = {.family = AF_INET, .prefix = 0};
+    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    for (int i = 0; i < 20; i++)
+        gate_count_failure(world.gate, &peer);
+    world.config.limits.failures_per_source = 1;
+    gate_reconfigure(world.gate, &world.config, &allow, 1);
+    assert_int_equal(gate_locked_out(world.gate, &peer), 60);
+}
+
+static void test_a_socket_without_a_peer_is_refused(void **state)
+{
+    (void)state;
+    struct peer peer;
+    assert_int_equal(gate_enter(world.gate, world.listening, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(world.reports, 0);
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_names),
+        TEST(test_a_guest_is_admitted),
+        TEST(test_the_allow_list_comes_first),
+        TEST(test_an_empty_allow_list_allows_nobody),
+        TEST(test_binding),
+        TEST(test_binding_off_looks_nothing_up),
+        TEST(test_connections_are_capped_by_source),
+        TEST(test_many_addresses_of_one_mac_are_one_source),
+        TEST(test_a_lower_limit_spares_who_is_inside),
+        TEST(test_refusals_are_told_once_a_minute),
+        TEST(test_each_source_and_reason_is_told_of),
+        TEST(test_invented_sources_do_not_flood_the_events),
+        TEST(test_strangers_do_not_push_guests_out),
+        TEST(test_requests_have_a_rate_and_a_burst),
+        TEST(test_failures_lock_out),
+        TEST(test_a_lockout_outlives_the_connection),
+        TEST(test_waits_stay_within_a_minute),
+        TEST(test_a_socket_without_a_peer_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The listener under clients that stall, trickle, babble and stay. */
+#include <errno.h>
+#include <sys/resource.h>
+
+#include "tests/unit/local_listener.h"
+#include "tests/unit/tls_client.h"
+
+#define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static int64_t now_ms(void)
+{
+    return clock_steady_us() / 1000;
+}
+
+/* Processor time of this process, the server included, in milliseconds. */
+static int64_t used_ms(void)
+{
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+           (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000;
+}
+
+static void assert_about(int64_t since_ms, int64_t expected_ms)
+{
+    int64_t took_ms = now_ms() - since_ms;
+    if (took_ms < expected_ms - 20 || took_ms > expected_ms + SLACK_MS)
+        fail_test("took %lld ms, not %lld", (long long)took_ms, (long long)expected_ms);
+}
+
+static void assert_contains(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_test("no \"%s\" in \"%s\"", part, text);
+}
+
+/* The gate's count goes down a moment after the client has seen the end. */
+static void assert_all_gone(void)
+{
+    int64_t until_ms = now_ms() + SLACK_MS;
+    while (gate_connections(local.gate) > 0 && now_ms() < until_ms)
+        (void)usleep(5000);
+    assert_int_equal(gate_connections(local.gate), 0);
+}
+
+/* Whether the server has ended a connection that it sent nothing on; waits for it. */
+static bool is_ended(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, 0) <= 0 && errno != EAGAIN;
+}
+
+static void test_stalled_handshakes_are_cut(void **state)
+{
+    (void)state;
+    int fds[4];
+    int64_t used_before_ms = used_ms();
+    int64_t since_ms = now_ms();
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        fds[i] = plain_connect(&local.address);
+    /* The first record's header, and a body that never comes. */
+    assert_int_equal(send(fds[0], "\x16\x03\x01\x02\x00\x01", 6, MSG_NOSIGNAL), 6);
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+        assert_true(is_ended(fds[i]));
+        (void)close(fds[i]);
+    }
+    assert_about(since_ms, HANDSHAKE_MS);
+    assert_true(used_ms() - used_before_ms < 60);
+    assert_all_gone();
+}
+
+static void test_trickled_handshake_is_cut(void **state)
+{
+    (void)state;
+    int64_t since_ms = now_ms();
+    static const char hello[] = "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    int fd = plain_connect(&local.address);
+    size_t sent = 0;
+    while (sent < 100 && send(fd, &hello[sent % sizeof(hello)], 1, MSG_NOSIGNAL) == 1) {
+        (void)usleep(50000);
+        sent = sent < sizeof(hello) - 2 ? sent + 1 : sent;
+        if (now_ms() - since_ms > HANDSHAKE_MS + SLACK_MS)
+            break;
+    }
+    assert_about(since_ms, HANDSHAKE_MS);
+    (void)close(fd);
+    assert_all_gone();
+}
+
+static void test_other_protocols_are_cut_at_once(void **state)
+{
+    (void)state;
+    int64_t since_ms = now_ms();
+    int fd = plain_connect(&local.address);
+    assert_int_equal(send(fd, GET, strlen(GET), MSG_NOSIGNAL), (ssize_t)strlen(GET));
+    char bytes[64];
+    while (recv(fd, bytes, sizeof(bytes), 0) > 0)
+        ;
+    assert_about(since_ms, 0);
+    (void)close(fd);
+    assert_all_gone();
+}
+
+static void test_half_a_header_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t used_before_ms = used_ms();
+    int64_t since_ms = now_ms();
+    assert_int_equal(client_send_text(&client, "GET / HTTP/1.1\r\nHost"), 0);
+    assert_contains(client_receive(&client, NULL), "{\"refused\":408}");
+    assert_about(since_ms, REQUEST_MS);
+    assert_true(used_ms() - used_before_ms < 60);
+    client_close(&client);
+    assert_all_gone();
+}
+
+/* Bytes keep coming, so that no single wait is long. */
+static void trickle(struct client *client)
+{
+    int64_t until_ms = now_ms() + REQUEST_MS + SLACK_MS;
+    while (now_ms() < until_ms && gate_connections(local.gate) > 0) {
+        (void)client_send_text(client, "a");
+        (void)usleep(50000);
+    }
+}
+
+static void test_a_trickled_header_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(client_send_text(&client, "GET / HTTP/1.1\r\nX-Long: "), 0);
+    trickle(&client);
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+}
+
+static void test_a_trickled_second_request_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send_text(&client, GET), 0);
+    assert_contains(client_receive(&client, "}"), "200");
+    int64_t since_ms = now_ms();
+    assert_int_equal(client_send_text(&client, "GET / HTTP/1.1\r\nX-Long: "), 0);
+    trickle(&client);
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+}
+
+static void test_a_stalled_body_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(
+        client_send_text(&client, "POST /body HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc"), 0);
+    assert_contains(client_receive(&client, "}"), "{\"body\":3}");
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+}
+
+static void test_a_body_in_pieces_is_read(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(
+        client_send_text(&client, "POST /body HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc"), 0);
+    (void)usleep(100000);
+    assert_int_equal(client_send_text(&client, "def"), 0);
+    assert_contains(client_receive(&client, "}"), "{\"body\":6}");
+    client_close(&client);
+}
+
+static void test_silence_before_the_first_request_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    assert_string_equal(client_receive(&client, NULL), "");
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+    assert_all_gone();
+}
+
+static void test_who_does_not_read_the_answer_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t used_before_ms = used_ms();
+    int64_t since_ms = now_ms();
+    assert_int_equal(client_send_text(&client, "GET /big HTTP/1.1\r\n\r\n"), 0);
+    while (gate_connections(local.gate) > 0 && now_ms() - since_ms < 10000)
+        (void)usleep(10000);
+    assert_about(since_ms, REQUEST_MS);
+    assert_true(used_ms() - used_before_ms < 400);
+    client_close(&client);
+}
+
+static void test_a_connection_serves_many_requests(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(client_send_text(&client, GET), 0);
+        assert_contains(client_receive(&client, "}"), "{\"peer\":\"127.0.0.1\"}");
+        assert_int_equal(gate_connections(local.gate), 1);
+        /* Longer than a request may take: the pause between two has its own limit. */
+        if (i == 2)
+            (void)usleep((REQUEST_MS + 200) * 1000);
+    }
+    client_close(&client);
+    assert_all_gone();
+}
+
+static void test_curl_keeps_its_connection(void **state)
+{
+    (void)state;
+    const char *output =
+        run(NULL, "curl -sk -o /dev/null -o /dev/null -w '%%{num_connects} ' %s/ %s/", local.url,
+            local.url);
+    assert_string_equal(output, "1 0 ");
+}
+
+static void assert_answer_to(const char *request, size_t length, const char *expected)
+{
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send(&client, request, length), 0);
+    assert_contains(client_receive(&client, NULL), expected);
+    client_close(&client);
+}
+
+static void test_malformed_requests_get_our_error(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request;
+        const char *answer;
+    } cases[] = {
+        {"nonsense\r\n\r\n", "{\"refused\":400}"},
+        {"GET / HTTP/3.7\r\n\r\n", "{\"refused\":505}"},
+        {"GET ../etc HTTP/1.1\r\n\r\n", "{\"refused\":400}"},
+        {"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "{\"refused\":411}"},
+        {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "{\"refused\":400}"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        assert_answer_to(cases[i].request, strlen(cases[i].request), cases[i].answer);
+    assert_all_gone();
+}
+
+static void test_oversize_headers_get_our_error(void **state)
+{
+    (void)state;
+    static char request[20000] = "GET / HTTP/1.1\r\nX-Long: ";
+    size_t start = strlen(request);
+    memset(request + start, 'a', sizeof(request) - start);
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send(&client, request, 16000), 0);
+    assert_int_equal(client_send(&client, request + start, 2000), 0);
+    assert_contains(client_receive(&client, NULL), "{\"refused\":413}");
+    client_close(&client);
+    assert_all_gone();
+}
+
+static void test_who_is_refused_is_closed_at_once(void **state)
+{
+    struct error error = {0};
+    assert_int_equal(stop_local(state), 0);
+    local.gate = make_gate(1);
+    const struct listener_settings settings = local_settings();
+    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    int fd = plain_connect(&local.address);
+    assert_true(is_ended(fd));
+    assert_about(since_ms, 0);
+    (void)close(fd);
+    assert_int_equal(gate_connections(local.gate), 1);
+    client_close(&client);
+    assert_all_gone();
+}
+
+static void test_crowded_at_three_quarters(void **state)
+{
+    (void)state;
+    struct client clients[THREADS * 3 / 4];
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+        assert_false(listener_crowded(local.listener));
+        client_connect(&clients[i], &local.address);
+    }
+    assert_true(listener_crowded(local.listener));
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+        client_close(&clients[i]);
+    assert_all_gone();
+    assert_false(listener_crowded(local.listener));
+}
+
+static void test_stop_does_not_wait_for_idle_clients(void **state)
+{
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send_text(&client, GET), 0);
+    assert_contains(client_receive(&client, "}"), "200");
+    int fd = plain_connect(&local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(stop_local(state), 0);
+    assert_about(since_ms, 0);
+    assert_true(is_ended(fd));
+    (void)close(fd);
+    client_close(&client);
+    assert_int_equal(start_local(state), 0);
+}
+
+static void test_stop_lets_an_answer_finish(void **state)
+{
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send_text(&client, "GET /slow HTTP/1.1\r\n\r\n"), 0);
+    (void)usleep(100000);
+    assert_int_equal(stop_local(state), 0);
+    assert_contains(client_receive(&client, NULL), "\r\n\r\nslow");
+    client_close(&client);
+    assert_int_equal(start_local(state), 0);
+}
+
+static void assert_cannot_start(const struct listener_settings *settings, const char *message)
+{
+    struct listener *listener = NULL;
+    struct error error = {0};
+    assert_int_equal(listener_start(settings, &listener, &error), -1);
+    assert_null(listener);
+    assert_string_equal(error.message, message);
+}
+
+static void test_address_in_use(void **state)
+{
+    (void)state;
+    char message[128];
+    const struct listener_settings settings = local_settings();
+    (void)snprintf(message, sizeof(message), "cannot listen on %s: Address already in use",
+                   local.endpoint);
+    assert_cannot_start(&settings, message);
+}
+
+static void test_address_of_nobody(void **state)
+{
+    (void)state;
+    struct listener_settings settings = local_settings();
+    (void)inet_pton(AF_INET, "203.0.113.1", &settings.address.sin_addr);
+    settings.address.sin_port = htons(8443);
+    assert_cannot_start(&settings,
+                        "cannot listen on 203.0.113.1:8443: Cannot assign requested address");
+}
+
+static void test_no_certificate(void **state)
+{
+    (void)state;
+    struct listener_settings settings = local_settings();
+    settings.pem_file = "/nonexistent/agent.pem";
+    assert_cannot_start(&settings, "/nonexistent/agent.pem: no such file");
+}
+
+/* CivetWeb would report the end of every connection there. */
+static void test_nothing_is_said_of_a_normal_close(void **state)
+{
+    (void)state;
+    char path[128];
+    (void)snprintf(path, sizeof(path), "%s/stderr", local.directory);
+    int saved = dup(STDERR_FILENO);
+    cleanup_close int file = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(dup2(file, STDERR_FILENO) >= 0);
+    assert_answer_to("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 39, "200");
+    struct client client;
+    client_connect(&client, &local.address);
+    client_close(&client);
+    assert_all_gone();
+    (void)dup2(saved, STDERR_FILENO);
+    (void)close(saved);
+    assert_int_equal(lseek(file, 0, SEEK_END), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LOCAL_TEST(test_stalled_handshakes_are_cut),
+        LOCAL_TEST(test_trickled_handshake_is_cut),
+        LOCAL_TEST(test_other_protocols_are_cut_at_once),
+        LOCAL_TEST(test_half_a_header_is_cut),
+        LOCAL_TEST(test_a_trickled_header_is_cut),
+        LOCAL_TEST(test_a_trickled_second_request_is_cut),
+        LOCAL_TEST(test_a_stalled_body_is_cut),
+        LOCAL_TEST(test_a_body_in_pieces_is_read),
+        LOCAL_TEST(test_silence_before_the_first_request_is_cut),
+        LOCAL_TEST(test_who_does_not_read_the_answer_is_cut),
+        LOCAL_TEST(test_a_connection_serves_many_requests),
+        LOCAL_TEST(test_curl_keeps_its_connection),
+        LOCAL_TEST(test_malformed_requests_get_our_error),
+        LOCAL_TEST(test_oversize_headers_get_our_error),
+        LOCAL_TEST(test_who_is_refused_is_closed_at_once),
+        LOCAL_TEST(test_crowded_at_three_quarters),
+        LOCAL_TEST(test_stop_does_not_wait_for_idle_clients),
+        LOCAL_TEST(test_stop_lets_an_answer_finish),
+        LOCAL_TEST(test_address_in_use),
+        LOCAL_TEST(test_address_of_nobody),
+        LOCAL_TEST(test_no_certificate),
+        LOCAL_TEST(test_nothing_is_said_of_a_normal_close),
+    };
+    return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/refusal.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "tests/unit/test.h"
+
+#define SECOND_US ((int64_t)1000000)
+
+static int set_up(void **state)
+{
+    *state = refusals_new();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    refusals_free(*state);
+    return 0;
+}
+
+static struct peer peer_at(uint32_t address)
+{
+    return (struct peer){.address.sin_addr.s_addr = htonl(address)};
+}
+
+static void test_one_a_minute_with_its_count(void **state)
+{
+    const struct peer peer = peer_at(1);
+    assert_int_equal(refusals_count(*state, &peer, "no token", 1), 1);
+    assert_int_equal(refusals_count(*state, &peer, "no token", 2), 0);
+    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US), 0);
+    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US + 1), 3);
+    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US + 2), 0);
+}
+
+static void test_sources_and_reasons_apart(void **state)
+{
+    const struct peer a = peer_at(1);
+    const struct peer b = peer_at(2);
+    assert_int_equal(refusals_count(*state, &a, "no token", 1), 1);
+    assert_int_equal(refusals_count(*state, &a, "revoked token", 1), 1);
+    assert_int_equal(refusals_count(*state, &b, "no token", 1), 1);
+    assert_int_equal(refusals_count(*state, &b, "no token", 1), 0);
+}
+
+static void test_a_source_is_its_hwaddr_if_known(void **state)
+{
+    struct peer a = peer_at(1);
+    struct peer b = peer_at(2);
+    a.has_hwaddr = b.has_hwaddr = true;
+    assert_int_equal(refusals_count(*state, &a, "no token", 1), 1);
+    assert_int_equal(refusals_count(*state, &b, "no token", 1), 0);
+}
+
+static void test_many_sources_cannot_flood(void **state)
+{
+    int told = 0;
+    for (uint32_t i = 1; i <= 5000; i++) {
+        const struct peer peer = peer_at(i);
+        told += refusals_count(*state, &peer, "no token", i) > 0;
+    }
+    assert_int_equal(told, 257);
+    /* A minute later the rows are for others again. */
+    const struct peer late = peer_at(6000);
+    assert_int_equal(refusals_count(*state, &late, "no token", 61 * SECOND_US), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_a_minute_with_its_count, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sources_and_reasons_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_source_is_its_hwaddr_if_known, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_sources_cannot_flood, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/store_pool.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "store/host.h"
+#include "tests/unit/test.h"
+
+#define MORE_THAN_ALL 9
+
+static char root[64];
+static struct store_pool *pool;
+
+static void run(const char *format)
+{
+    char command[256];
+    (void)snprintf(command, sizeof command, format, root);
+    assert_int_equal(system(command), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct error error;
+    (void)snprintf(root, sizeof root, "/tmp/felhom-pool.XXXXXX");
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(store_pool_new(root, &pool, &error), 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    store_pool_free(pool);
+    run("rm -rf %s");
+    return 0;
+}
+
+/* Borrows until there are no more; how many there were. */
+static size_t borrow_all(struct store_loan loans[static MORE_THAN_ALL], struct error *error)
+{
+    size_t count = 0;
+    while (count < MORE_THAN_ALL && store_borrow(pool, &loans[count], error) == 0)
+        count++;
+    return count;
+}
+
+static void test_the_number_of_stores_is_bounded(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct store_loan loans[MORE_THAN_ALL] = {0};
+    size_t count = borrow_all(loans, &error);
+    assert_in_range(count, 2, 8);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    assert_ptr_not_equal(loans[0].store, loans[1].store);
+    for (size_t i = 0; i < MORE_THAN_ALL; i++)
+        store_return(&loans[i]);
+    assert_int_equal(borrow_all(loans, &error), count);
+    for (size_t i = 0; i < MORE_THAN_ALL; i++)
+        store_return(&loans[i]);
+}
+
+static void *return_soon(void *loan)
+{
+    (void)usleep(100000);
+    store_return(loan);
+    return NULL;
+}
+
+static void test_a_borrower_waits_for_one_to_come_back(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct error error;
+    struct store_loan loans[MORE_THAN_ALL] = {0};
+    struct store_loan late = {0};
+    size_t count = borrow_all(loans, &error);
+    const struct store *returned = loans[0].store;
+    assert_int_equal(pthread_create(&thread, NULL, return_soon, &loans[0]), 0);
+    assert_int_equal(store_borrow(pool, &late, &error), 0);
+    assert_ptr_equal(late.store, returned);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    store_return(&late);
+    for (size_t i = 1; i < count; i++)
+        store_return(&loans[i]);
+}
+
+static void test_only_a_spoilt_store_is_given_up(void **state)
+{
+    (void)state;
+    const struct error busy = {.kind = ERROR_BUSY};
+    const struct error corrupt = {.kind = ERROR_CORRUPT};
+    struct error error;
+    struct host host;
+    struct store_loan loan = {0};
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    store_loan_failed(&loan, &busy);
+    assert_non_null(loan.store);
+    store_loan_failed(&loan, &corrupt);
+    assert_null(loan.store);
+    store_return(&loan);
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), -1);
+    assert_int_equal(error.kind, ERROR_MISSING);
+    store_return(&loan);
+}
+
+static void test_a_store_that_cannot_be_opened_costs_no_place(void **state)
+{
+    (void)state;
+    const struct error corrupt = {.kind = ERROR_CORRUPT};
+    struct error error = {0};
+    struct store_loan loan = {0};
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    store_loan_failed(&loan, &corrupt);
+    store_return(&loan);
+    run("rm -r %s/db");
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(store_borrow(pool, &loan, &error), -1);
+        assert_int_equal(error.kind, ERROR_MISSING);
+        store_loan_failed(&loan, &error);
+        store_return(&loan);
+    }
+}
+
+static void test_nothing_borrowed_is_nothing_to_return(void **state)
+{
+    (void)state;
+    struct store_loan loan = {0};
+    const struct error corrupt = {.kind = ERROR_CORRUPT};
+    store_loan_failed(&loan, &corrupt);
+    store_return(&loan);
+    store_return(&loan);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_the_number_of_stores_is_bounded),
+        TEST(test_a_borrower_waits_for_one_to_come_back),
+        TEST(test_only_a_spoilt_store_is_given_up),
+        TEST(test_a_store_that_cannot_be_opened_costs_no_place),
+        TEST(test_nothing_borrowed_is_nothing_to_return),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

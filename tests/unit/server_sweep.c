@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/sweep.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "schema/cleanup.h"
+#include "schema/memory.h"
+#include "server/presence.h"
+#include "store/event.h"
+#include "store/guest.h"
+#include "store/token.h"
+#include "tests/unit/test.h"
+
+#define SECOND_US ((int64_t)1000000)
+#define NOW_MS    ((int64_t)1700000000000)
+
+/* A host of files below a temporary directory, with one running container. */
+struct world {
+    char root[64];
+    struct config config;
+    struct store *store;
+    struct sweep sweep;
+    struct error error;
+};
+
+static void run(const char *format, const char *root)
+{
+    char command[256];
+    (void)snprintf(command, sizeof command, format, root);
+    assert_int_equal(system(command), 0);
+}
+
+static void add_guest(struct world *world, enum guest_kind kind, uint32_t vmid)
+{
+    struct token token;
+    const struct guest guest = {
+        .vmid = vmid, .kind = kind, .state = GUEST_RUNNING, .changed_at_ms = NOW_MS - 3600000};
+    assert_int_equal(guest_put(world->store, &guest, &world->error), 0);
+    assert_int_equal(token_mint(world->store, vmid, NOW_MS, 0, &token, &world->error), 0);
+}
+
+static int set_up(void **state)
+{
+    struct world *world = mem_new(struct world);
+    (void)snprintf(world->root, sizeof world->root, "/tmp/felhom-sweep.XXXXXX");
+    assert_non_null(mkdtemp(world->root));
+    run("cd %s && mkdir -m 700 state && mkdir -p pve/lxc pve/qemu-server cgroup/lxc/8200 && "
+        "touch pve/lxc/8200.conf",
+        world->root);
+    assert_int_equal(config_parse("agent.yaml", "", 0, &world->config, &world->error), 0);
+    free(world->config.paths.pve);
+    free(world->config.paths.cgroup);
+    world->config.paths.pve = mem_format("%s/pve", world->root);
+    world->config.paths.cgroup = mem_format("%s/cgroup", world->root);
+    cleanup_free char *path = mem_format("%s/state", world->root);
+    assert_int_equal(store_open(path, STORE_OPEN_CREATE, 1000, &world->store, &world->error), 0);
+    add_guest(world, GUEST_LXC, 8200);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    sweep_clear(&world->sweep);
+    store_close(world->store);
+    config_free(&world->config);
+    run("rm -rf %s", world->root);
+    free(world);
+    return 0;
+}
+
+static void look(struct world *world, int64_t second)
+{
+    assert_int_equal(sweep_run(&world->sweep, &world->config, world->store, second * SECOND_US,
+                               NOW_MS + second * 1000, &world->error),
+                     0);
+}
+
+static int good_tokens(struct world *world, uint32_t vmid)
+{
+    int count;
+    assert_int_equal(
+        token_count_before(world->store, vmid, INT64_MAX, NOW_MS, &count, &world->error), 0);
+    return count;
+}
+
+static int keep_detail(const struct event *event, void *context)
+{
+    assert_string_equal(event->kind, "revoke");
+    (void)snprintf(context, 128, "%u: %s", event->vmid, event->detail);
+    return 0;
+}
+
+static void assert_event(struct world *world, const char *expected)
+{
+    char detail[128] = "";
+    assert_int_equal(event_each(world->store, 0, 0, 10, keep_detail, detail, &world->error), 0);
+    assert_string_equal(detail, expected);
+}
+
+static void test_a_running_guest_is_left_alone(void **state)
+{
+    look(*state, 1);
+    look(*state, 1000);
+    assert_int_equal(good_tokens(*state, 8200), 1);
+    assert_event(*state, "");
+}
+
+static void test_configuration_gone(void **state)
+{
+    struct world *world = *state;
+    run("rm %s/pve/lxc/8200.conf", world->root);
+    look(world, 1);
+    assert_int_equal(good_tokens(world, 8200), 0);
+    assert_event(world, "8200: 1 token revoked: its configuration is gone from this node");
+}
+
+static void test_an_unmounted_pve_revokes_nothing(void **state)
+{
+    struct world *world = *state;
+    run("rm -r %s/pve/*", world->root);
+    look(world, 1);
+    run("rmdir %s/pve", world->root);
+    look(world, 2);
+    assert_int_equal(good_tokens(world, 8200), 1);
+}
+
+static void test_not_running_for_a_minute(void **state)
+{
+    struct world *world = *state;
+    struct guest guest;
+    run("rmdir %s/cgroup/lxc/8200", world->root);
+    look(world, 100);
+    look(world, 159);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    look(world, 160);
+    assert_int_equal(good_tokens(world, 8200), 0);
+    assert_event(world, "8200: 1 token revoked: it has not been running for a minute");
+    assert_int_equal(guest_find(world->store, 8200, &guest, &world->error), 0);
+    assert_int_equal(guest.state, GUEST_STOPPED);
+}
+
+static void test_a_short_absence_is_forgotten(void **state)
+{
+    struct world *world = *state;
+    run("rmdir %s/cgroup/lxc/8200", world->root);
+    look(world, 100);
+    run("mkdir %s/cgroup/lxc/8200", world->root);
+    look(world, 130);
+    run("rmdir %s/cgroup/lxc/8200", world->root);
+    look(world, 140);
+    look(world, 170);
+    assert_int_equal(good_tokens(world, 8200), 1);
+}
+
+static void test_a_starting_guest_has_its_minute(void **state)
+{
+    struct world *world = *state;
+    run("rmdir %s/cgroup/lxc/8200", world->root);
+    look(world, 1);
+    assert_int_equal(
+        guest_set_state(world->store, 8200, GUEST_STARTING, NOW_MS + 30000, &world->error), 0);
+    look(world, 61);
+    look(world, 89);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    look(world, 95);
+    look(world, 154);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    look(world, 155);
+    assert_int_equal(good_tokens(world, 8200), 0);
+}
+
+static void test_without_control_groups_nothing_is_known(void **state)
+{
+    struct world *world = *state;
+    run("rm -r %s/cgroup/lxc", world->root);
+    look(world, 1);
+    look(world, 100);
+    assert_int_equal(good_tokens(world, 8200), 1);
+}
+
+static void test_presence_in_each_hierarchy(void **state)
+{
+    const struct world *world = *state;
+    const char *cgroup = world->config.paths.cgroup;
+    assert_int_equal(presence_running(cgroup, GUEST_LXC, 8200), PRESENCE_YES);
+    assert_int_equal(presence_running(cgroup, GUEST_LXC, 820), PRESENCE_NO);
+    assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_UNKNOWN);
+    run("mkdir -p %s/cgroup/qemu.slice/9000.scope", world->root);
+    assert_int_equal(presence_running(cgroup, GUEST_QEMU, 9000), PRESENCE_YES);
+    assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_NO);
+    run("mkdir -p %s/cgroup/unified/lxc/300", world->root);
+    assert_int_equal(presence_running(cgroup, GUEST_LXC, 300), PRESENCE_YES);
+    run("mkdir -p %s/cgroup/systemd/lxc/400", world->root);
+    assert_int_equal(presence_running(cgroup, GUEST_LXC, 400), PRESENCE_YES);
+}
+
+static void test_presence_of_configurations(void **state)
+{
+    const struct world *world = *state;
+    const char *pve = world->config.paths.pve;
+    run("touch %s/pve/qemu-server/9000.conf", world->root);
+    assert_int_equal(presence_configured(pve, 8200), PRESENCE_YES);
+    assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
+    assert_int_equal(presence_configured(pve, 100), PRESENCE_NO);
+    run("rm -r %s/pve/lxc", world->root);
+    assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
+    run("rm -r %s/pve/qemu-server", world->root);
+    assert_int_equal(presence_configured(pve, 9000), PRESENCE_UNKNOWN);
+    assert_int_equal(presence_configured("/nowhere", 9000), PRESENCE_UNKNOWN);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_running_guest_is_left_alone),
+        TEST(test_configuration_gone),
+        TEST(test_an_unmounted_pve_revokes_nothing),
+        TEST(test_not_running_for_a_minute),
+        TEST(test_a_short_absence_is_forgotten),
+        TEST(test_a_starting_guest_has_its_minute),
+        TEST(test_without_control_groups_nothing_is_known),
+        TEST(test_presence_in_each_hierarchy),
+        TEST(test_presence_of_configurations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The audit trail: order, filters, bounds. */
+#include "tests/unit/test.h"
+
+#include "store/event.h"
+
+#include "tests/unit/store_fixture.h"
+
+struct seen {
+    int count;
+    int stop_after;
+    int64_t seqs[16];
+};
+
+static int note(const struct event *event, void *context)
+{
+    struct seen *seen = context;
+    seen->seqs[seen->count++] = event->seq;
+    return seen->count == seen->stop_after ? 7 : 0;
+}
+
+static void add(struct store *store, uint32_t vmid, const char *detail)
+{
+    struct event event = {.at_ms = 5000,
+                          .vmid = vmid,
+                          .kind = "mint",
+                          .outcome = "ok",
+                          .detail = detail,
+                          .duration_us = -1};
+    OK(event_add(store, &event, &error));
+}
+
+static int compare_full(const struct event *event, void *context)
+{
+    (void)context;
+    assert_int_equal(event->seq, 1);
+    assert_int_equal(event->at_ms, 1700000000123);
+    assert_int_equal(event->vmid, 999999999);
+    assert_string_equal(event->kind, "refused");
+    assert_string_equal(event->outcome, "warning");
+    assert_string_equal(event->detail, "token 'x'; -- ä");
+    assert_string_equal(event->source, "BC:24:11:09:CE:72");
+    assert_int_equal(event->duration_us, 2900);
+    return 0;
+}
+
+static void test_all_fields(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct event event = {.seq = 77, /* the store's to set */
+                          .at_ms = 1700000000123,
+                          .vmid = 999999999,
+                          .kind = "refused",
+                          .outcome = "warning",
+                          .detail = "token 'x'; -- ä",
+                          .source = "BC:24:11:09:CE:72",
+                          .duration_us = 2900};
+    OK(event_add(store, &event, &error));
+    OK(event_each(store, 0, 0, 10, compare_full, NULL, &error));
+}
+
+static int compare_empty(const struct event *event, void *context)
+{
+    *(bool *)context = true;
+    assert_string_equal(event->kind, "mint");
+    assert_string_equal(event->detail, "");
+    assert_string_equal(event->source, "");
+    assert_int_equal(event->duration_us, -1);
+    return 0;
+}
+
+static void test_null_is_empty(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    bool seen = false;
+    add(store, 0, NULL);
+    OK(event_each(store, 0, 0, 10, compare_empty, &seen, &error));
+    assert_true(seen);
+}
+
+static void test_unknown_outcome(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct event event = {.kind = "mint", .outcome = "fine"};
+    assert_int_equal(event_add(store, &event, &error), -1);
+    assert_int_equal(error.kind, ERROR_INVALID);
+    event.outcome = NULL;
+    assert_int_equal(event_add(store, &event, &error), -1);
+}
+
+static void test_filters(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    const uint32_t vmids[] = {8200, 8300, 0, 8200, 8200};
+    for (size_t i = 0; i < ARRAY_SIZE(vmids); i++)
+        add(store, vmids[i], "x");
+    static const struct {
+        uint32_t vmid;
+        int64_t since;
+        int limit;
+        int count;
+        int64_t first;
+    } cases[] = {
+        {0, 0, 10, 5, 1},    {0, 3, 10, 2, 4},    {0, 5, 10, 0, 0},   {0, 0, 2, 2, 1},
+        {8200, 0, 10, 3, 1}, {8200, 1, 10, 2, 4}, {8200, 0, 1, 1, 1}, {8300, 0, 10, 1, 2},
+        {8400, 0, 10, 0, 0}, {8200, 0, 0, 0, 0},  {0, -5, 10, 5, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct seen seen = {0};
+        OK(event_each(store, cases[i].vmid, cases[i].since, cases[i].limit, note, &seen, &error));
+        assert_int_equal(seen.count, cases[i].count);
+        assert_int_equal(seen.seqs[0], cases[i].first);
+        for (int at = 1; at < seen.count; at++)
+            assert_true(seen.seqs[at] > seen.seqs[at - 1]);
+    }
+}
+
+static void test_visit_stops(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct seen seen = {.stop_after = 2};
+    for (int i = 0; i < 5; i++)
+        add(store, 8200, "x");
+    assert_int_equal(event_each(store, 0, 0, 10, note, &seen, &error), 7);
+    assert_int_equal(seen.count, 2);
+}
+
+struct nested {
+    struct store *store;
+    int inner;
+};
+
+static int count_inner(const struct event *event, void *context)
+{
+    (void)event;
+    ++*(int *)context;
+    return 0;
+}
+
+static int ask_again(const struct event *event, void *context)
+{
+    struct nested *nested = context;
+    (void)event;
+    OK(event_each(nested->store, 0, 0, 10, count_inner, &nested->inner, &error));
+    return 0;
+}
+
+/* The same statement twice at a time. */
+static void test_visit_inside_a_visit(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct nested nested = {.store = store};
+    for (int i = 0; i < 3; i++)
+        add(store, 8200, "x");
+    OK(event_each(store, 0, 0, 10, ask_again, &nested, &error));
+    assert_int_equal(nested.inner, 9);
+}
+
+static void test_rolled_back_with_the_rest(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct seen seen = {0};
+    OK(store_begin(store, &error));
+    add(store, 8200, "x");
+    store_rollback(store);
+    OK(event_each(store, 0, 0, 10, note, &seen, &error));
+    assert_int_equal(seen.count, 0);
+}
+
+/* Numbers are not used twice, even if the newest events are gone. */
+static void test_seq_is_never_reused(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    add(store, 8200, "x");
+    add(store, 8200, "x");
+    run_raw("DELETE FROM event");
+    add(store, 8200, "x");
+    assert_raw("SELECT seq FROM event", "3");
+}
+
+static void add_many(struct store *store, int count)
+{
+    OK(store_begin(store, &error));
+    for (int i = 0; i < count; i++)
+        add(store, 8200, "x");
+    OK(store_commit(store, &error));
+}
+
+static void test_bounded(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    add_many(store, 2);
+    run_raw("UPDATE sqlite_sequence SET seq = 100000 WHERE name = 'event'");
+    add_many(store, 999);
+    assert_raw("SELECT count(*) FROM event", "1001"); /* not pruned on every insert */
+    add_many(store, 1);
+    assert_raw("SELECT min(seq) FROM event", "100001");
+    add_many(store, 99000);
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "100000 100001");
+    add_many(store, 999);
+    assert_raw("SELECT count(*) FROM event", "100999");
+    add_many(store, 1);
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "100000 101001");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        store_test(test_all_fields),
+        store_test(test_null_is_empty),
+        store_test(test_unknown_outcome),
+        store_test(test_filters),
+        store_test(test_visit_stops),
+        store_test(test_visit_inside_a_visit),
+        store_test(test_rolled_back_with_the_rest),
+        store_test(test_seq_is_never_reused),
+        store_test(test_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store_peek.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tests/unit/test.h"
+
+static char root[64];
+
+static int run(const char *format)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command, format, root);
+    return system(command);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    (void)snprintf(root, sizeof root, "/tmp/felhom-peek.XXXXXX");
+    assert_non_null(mkdtemp(root));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return run("rm -rf %s");
+}
+
+static struct store *open_store(void)
+{
+    struct store *store;
+    struct error error;
+    assert_int_equal(store_open(root, STORE_OPEN_CREATE, 1000, &store, &error), 0);
+    return store;
+}
+
+static void set_version(int version)
+{
+    char path[128];
+    char sql[64];
+    sqlite3 *connection;
+    (void)snprintf(path, sizeof path, "%s/db/agent.db", root);
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", version);
+    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(connection, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+static void assert_version(int expected)
+{
+    struct error error;
+    int version = -1;
+    assert_int_equal(store_peek_version(root, &version, &error), 0);
+    assert_int_equal(version, expected);
+}
+
+static void test_nothing_is_made_where_there_is_none(void **state)
+{
+    (void)state;
+    struct error error;
+    int version;
+    assert_int_equal(store_peek_version(root, &version, &error), -1);
+    assert_int_equal(error.kind, ERROR_MISSING);
+    assert_int_equal(run("test -z \"$(ls -A %s)\""), 0);
+}
+
+static void test_a_closed_store_is_not_touched(void **state)
+{
+    (void)state;
+    store_close(open_store());
+    assert_version(store_schema_version());
+    assert_int_equal(run("test \"$(ls %s/db)\" = agent.db"), 0);
+}
+
+static void test_an_open_store_is_read_with_its_log(void **state)
+{
+    (void)state;
+    struct store *store = open_store();
+    set_version(7);
+    assert_version(7);
+    store_close(store);
+}
+
+static void test_a_newer_store(void **state)
+{
+    (void)state;
+    store_close(open_store());
+    set_version(99);
+    assert_version(99);
+}
+
+static void test_no_database(void **state)
+{
+    (void)state;
+    struct error error;
+    int version;
+    assert_int_equal(run("cd %s && mkdir db && yes | head -c 8192 >db/agent.db"), 0);
+    assert_int_equal(store_peek_version(root, &version, &error), -1);
+    assert_int_equal(error.kind, ERROR_CORRUPT);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_nothing_is_made_where_there_is_none),
+        TEST(test_a_closed_store_is_not_touched),
+        TEST(test_an_open_store_is_read_with_its_log),
+        TEST(test_a_newer_store),
+        TEST(test_no_database),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

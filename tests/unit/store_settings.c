@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the operator's documents are found, and what is said when they cannot be read. */
+
+#include "store/settings.h"
+#include "tests/unit/scratch.h"
+
+static struct error error;
+static struct config config;
+
+static int set_up(void **state)
+{
+    cleanup_free char *text = NULL;
+    if (scratch_make(state) < 0)
+        return -1;
+    text = mem_format("paths: {pve: %s/pve, enrolment: %s/enrolment}\n"
+                      "controller: {template: %s/template.yaml}\n",
+                      scratch, scratch, scratch);
+    (void)unsetenv(SETTINGS_VARIABLE);
+    return config_parse("agent.yaml", text, strlen(text), &config, &error);
+}
+
+static int tear_down(void **state)
+{
+    config_free(&config);
+    return scratch_remove(state);
+}
+
+static void use(const char *name)
+{
+    assert_int_equal(setenv(SETTINGS_VARIABLE, in_scratch(name), 1), 0);
+}
+
+static void assert_fails(enum error_kind kind, int result, const char *ending)
+{
+    size_t length = strlen(error.message);
+    assert_int_equal(result, -1);
+    assert_int_equal(error.kind, kind);
+    assert_true(length >= strlen(ending));
+    assert_string_equal(error.message + length - strlen(ending), ending);
+}
+
+static void test_path(void **state)
+{
+    (void)state;
+    assert_string_equal(settings_path(), "/etc/felhom-agent/agent.yaml");
+    use("mine.yaml");
+    assert_string_equal(settings_path(), in_scratch("mine.yaml"));
+    assert_int_equal(setenv(SETTINGS_VARIABLE, "", 1), 0);
+    assert_string_equal(settings_path(), SETTINGS_FILE);
+}
+
+static void test_missing_or_empty_file_is_all_defaults(void **state)
+{
+    (void)state;
+    struct config loaded;
+    shell(": >empty.yaml");
+    static const char *const names[] = {"none.yaml", "empty.yaml"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        use(names[i]);
+        assert_int_equal(settings_load(&loaded, &error), 0);
+        assert_string_equal(loaded.local_api.bridge, "vmbr0");
+        assert_string_equal(loaded.paths.state, "/var/lib/felhom-agent");
+        config_free(&loaded);
+    }
+}
+
+static void test_load(void **state)
+{
+    (void)state;
+    struct config loaded;
+    shell("echo 'host_id: demo-felhom' >agent.yaml; ln -s agent.yaml link.yaml");
+    use("link.yaml");
+    assert_int_equal(settings_load(&loaded, &error), 0);
+    assert_string_equal(loaded.host_id, "demo-felhom");
+    config_free(&loaded);
+}
+
+static void test_mistakes_are_named_by_file_and_line(void **state)
+{
+    (void)state;
+    struct config loaded;
+    shell("printf 'host_id: a\\nhostid: b\\n' >mine.yaml");
+    use("mine.yaml");
+    assert_int_equal(settings_load(&loaded, &error), -1);
+    assert_int_equal(error.kind, ERROR_INVALID);
+    assert_int_equal(strncmp(error.message, "mine.yaml:2:1: hostid: ", 23), 0);
+}
+
+static void test_unreadable_file_is_no_default(void **state)
+{
+    (void)state;
+    struct config loaded;
+    shell("mkdir directory; touch file; head -c 1048577 /dev/zero >large");
+    use("directory");
+    assert_fails(ERROR_INVALID, settings_load(&loaded, &error), "/directory: not a regular file");
+    use("file/agent.yaml");
+    assert_fails(ERROR_SYSTEM, settings_load(&loaded, &error), "/file/agent.yaml: Not a directory");
+    use("large");
+    assert_fails(ERROR_INVALID, settings_load(&loaded, &error),
+                 "/large: larger than 1048576 bytes");
+}
+
+static int load_without_permission(void)
+{
+    struct config loaded;
+    EXPECT(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+    EXPECT(settings_load(&loaded, &error) == -1);
+    EXPECT(strstr(error.message, "/agent.yaml: Permission denied") != NULL);
+    return 0;
+}
+
+static void test_file_without_permission(void **state)
+{
+    (void)state;
+    shell("chmod 711 .; touch agent.yaml; chmod 0 agent.yaml");
+    use("agent.yaml");
+    in_child(load_without_permission);
+}
+
+static void test_guest(void **state)
+{
+    (void)state;
+    struct guest_config guest;
+    shell("mkdir -p pve/nodes/pve1/lxc pve/nodes/pve1/qemu-server; "
+          "ln -s nodes/pve1/lxc pve/lxc; ln -s nodes/pve1/qemu-server pve/qemu-server; "
+          "echo 'hostname: box' >pve/lxc/8200.conf; echo 'name: vm' >pve/qemu-server/8300.conf");
+    assert_int_equal(settings_load_guest(&config, 8200, &guest, &error), 0);
+    assert_int_equal(guest.kind, GUEST_LXC);
+    assert_string_equal(guest.name, "box");
+    guest_config_free(&guest);
+    assert_int_equal(settings_load_guest(&config, 8300, &guest, &error), 0);
+    assert_int_equal(guest.kind, GUEST_QEMU);
+    assert_string_equal(guest.name, "vm");
+    guest_config_free(&guest);
+}
+
+static void test_guest_that_is_not_there(void **state)
+{
+    (void)state;
+    struct guest_config guest;
+    assert_fails(ERROR_MISSING, settings_load_guest(&config, 8200, &guest, &error),
+                 "/pve/lxc/8200.conf: no such guest configuration on this node");
+    assert_int_equal(error.message[0], '/');
+    shell("mkdir -p pve/lxc; echo >pve/lxc/82000.conf");
+    assert_fails(ERROR_MISSING, settings_load_guest(&config, 8200, &guest, &error),
+                 "/pve/lxc/8200.conf: no such guest configuration on this node");
+}
+
+static void test_guest_that_cannot_be_read(void **state)
+{
+    (void)state;
+    struct guest_config guest;
+    shell("mkdir -p pve/lxc/8200.conf pve/qemu-server; echo 'name: vm' >pve/qemu-server/8200.conf; "
+          "printf 'hostname: a\\0b\\n' >pve/lxc/8300.conf");
+    assert_fails(ERROR_INVALID, settings_load_guest(&config, 8200, &guest, &error),
+                 "/pve/lxc/8200.conf: not a regular file");
+    assert_int_equal(settings_load_guest(&config, 8300, &guest, &error), -1);
+    assert_int_equal(error.kind, ERROR_INVALID);
+    assert_non_null(strstr(error.message, "/pve/lxc/8300.conf: "));
+}
+
+static void test_enrolment_and_template(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer out = BUFFER_EMPTY;
+    assert_int_equal(settings_read_enrolment(&config, 8200, &out, &error), 0);
+    assert_int_equal(settings_read_template(&config, &out, &error), 0);
+    assert_int_equal(out.length, 0);
+    shell("mkdir enrolment; echo enrolled >enrolment/8200.yaml; echo template >template.yaml");
+    assert_int_equal(settings_read_enrolment(&config, 8200, &out, &error), 0);
+    assert_int_equal(settings_read_template(&config, &out, &error), 0);
+    assert_string_equal(buffer_text(&out), "enrolled\ntemplate\n");
+    shell("rm template.yaml; mkdir template.yaml enrolment/8300.yaml");
+    assert_fails(ERROR_INVALID, settings_read_template(&config, &out, &error),
+                 "/template.yaml: not a regular file");
+    assert_fails(ERROR_INVALID, settings_read_enrolment(&config, 8300, &out, &error),
+                 "/enrolment/8300.yaml: not a regular file");
+    assert_string_equal(buffer_text(&out), "enrolled\ntemplate\n");
+}
+
+#define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        test(test_path),
+        test(test_missing_or_empty_file_is_all_defaults),
+        test(test_load),
+        test(test_mistakes_are_named_by_file_and_line),
+        test(test_unreadable_file_is_no_default),
+        test(test_file_without_permission),
+        test(test_guest),
+        test(test_guest_that_is_not_there),
+        test(test_guest_that_cannot_be_read),
+        test(test_enrolment_and_template),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
