@@ -181,7 +181,7 @@ lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint
 	tools/lint-layers
 	tools/lint-shape
 	clang-format --dry-run --Werror $(SOURCES)
-	shellcheck --external-sources $(SCRIPTS)
+	shellcheck --severity=warning --external-sources $(SCRIPTS)
 	cppcheck --quiet --error-exitcode=1 --std=c17 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression \
 	    -D_GNU_SOURCE -DFELHOM_VERSION='""' -I. $(wildcard $(foreach part,$(PARTS),$(part)/*.c))

@@ -123,7 +123,8 @@ static int find_verb(const struct verb_table *table, const char *name, const str
     }
     const char *nearest = nearest_of(name, names, table->count);
     if (nearest)
-        return fail(error, ERROR_INVALID, "unknown verb '%.50s': did you mean '%s'?", name, nearest);
+        return fail(error, ERROR_INVALID, "unknown verb '%.50s': did you mean '%s'?", name,
+                    nearest);
     return fail(error, ERROR_INVALID, "unknown verb '%.50s'", name);
 }
 
@@ -217,9 +218,9 @@ static void print_verb_usage(FILE *out, const struct verb *verb)
                   verb->option_count ? " [OPTION...]" : "", verb->help);
     for (size_t i = 0; i < verb->option_count; i++) {
         const struct verb_option *option = &verb->options[i];
-        cleanup_free char *form =
-            option->argument ? mem_format("--%s %s", option->name, option->argument)
-                             : mem_format("--%s", option->name);
+        cleanup_free char *form = option->argument
+                                      ? mem_format("--%s %s", option->name, option->argument)
+                                      : mem_format("--%s", option->name);
         (void)fprintf(out, "%s  %-34s %s\n", i == 0 ? "\n" : "", form, option->help);
     }
 }

@@ -23,7 +23,8 @@ struct arguments {
 };
 
 /*
- * Reads the command line. On failure *ret_verb names the verb whose usage would help, NULL for that of all. Global options (--output-format,
+ * Reads the command line. On failure *ret_verb names the verb whose usage would help, NULL for that
+ * of all. Global options (--output-format,
  * --help, --version) may stand before or behind the verb.
  */
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,

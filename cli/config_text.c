@@ -79,12 +79,12 @@ static bool is_section(struct slice line)
     if (line.length < 4 || line.bytes[0] != '[' || line.bytes[line.length - 1] != ']')
         return false;
     struct slice name = {line.bytes + 1, line.length - 2};
-    return is_special_section(name) ||
-           (slice_span(name, LOWER UPPER) > 0 &&
-            slice_span(name, LOWER UPPER DIGITS "_-") == name.length);
+    return is_special_section(name) || (slice_span(name, LOWER UPPER) > 0 &&
+                                        slice_span(name, LOWER UPPER DIGITS "_-") == name.length);
 }
 
-/* The length of the key, and in *ret_separator that of the separator behind it; 0 where the line has none. */
+/* The length of the key, and in *ret_separator that of the separator behind it; 0 where the line
+ * has none. */
 static size_t key_span(struct slice line, size_t *ret_separator)
 {
     bool raw = slice_starts(line, "lxc.");
@@ -173,7 +173,8 @@ static size_t insertion_point(const struct buffer *text)
     return point;
 }
 
-/* A text that ends in a bare CR gets a CRLF too, so that taking the line out again leaves that CR alone. */
+/* A text that ends in a bare CR gets a CRLF too, so that taking the line out again leaves that CR
+ * alone. */
 static const char *line_end(const struct buffer *text)
 {
     struct slice first = line_at(text, 0);

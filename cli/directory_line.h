@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lines that put a guest's directory into it, in either form: how they are recognised and how they read. */
+/* The lines that put a guest's directory into it, in either form: how they are recognised and how
+ * they read. */
 #ifndef FELHOM_DIRECTORY_LINE_H
 #define FELHOM_DIRECTORY_LINE_H
 
@@ -25,7 +26,8 @@ struct directory_line {
 bool directory_line_read(const struct config *config, const char *key, const char *value,
                          struct directory_line *ret);
 
-/* Whether the line mounts the guest's directory as enroll would have it; an mp may carry more options. */
+/* Whether the line mounts the guest's directory as enroll would have it; an mp may carry more
+ * options. */
 bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
                              const char *key, const char *value);
 

@@ -8,6 +8,7 @@
 #include "cli/guest_change.h"
 #include "cli/guest_place.h"
 #include "cli/output.h"
+#include "cli/pve_config.h"
 #include "cli/session.h"
 #include "cli/snippet.h"
 #include "cli/steps.h"
@@ -31,7 +32,8 @@ enum {
     OPTION_HOOK,
 };
 static const struct verb_option options[] = {
-    [OPTION_MOUNT] = {"mount", "entry|mp", "how the directory gets into the guest (default: as it is, else entry)"},
+    [OPTION_MOUNT] = {"mount", "entry|mp",
+                      "how the directory gets into the guest (default: as it is, else entry)"},
     [OPTION_CUSTOMER] = {"customer", "ID", "the same as --customer-id"},
     [OPTION_CUSTOMER_ID] = {"customer-id", "ID", "whose guest it is"},
     [OPTION_CUSTOMER_NAME] = {"customer-name", "NAME", "the customer's name"},
@@ -89,8 +91,8 @@ static enum mount_form form_of(const struct enrolling *enrolling)
         return MOUNT_FORM_NONE;
     if (wished)
         return strcmp(wished, "mp") == 0 ? MOUNT_FORM_MP : MOUNT_FORM_ENTRY;
-    enum mount_form found = directory_line_find(
-        &enrolling->session.config, enrolling->invocation->vmid, &enrolling->guest);
+    enum mount_form found = directory_line_find(&enrolling->session.config,
+                                                enrolling->invocation->vmid, &enrolling->guest);
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
@@ -100,10 +102,10 @@ static int prepare(struct enrolling *enrolling, struct error *error)
     const struct config *config = &enrolling->session.config;
     uint32_t vmid = enrolling->invocation->vmid;
     struct enrolment_wish wish = wish_of(enrolling->invocation);
-    const char *hookscript;
-    if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0)
+    if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
+        pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
-    hookscript = enrolling->guest.hookscript;
+    const char *hookscript = enrolling->guest.hookscript;
     if (hookscript && guest_lines_check_hookscript(vmid, hookscript, error) < 0)
         return -1;
     enrolling->form = form_of(enrolling);
@@ -138,8 +140,8 @@ static int write_enrolment(struct enrolling *enrolling, struct error *error)
     const struct enrolment_plan *plan = &enrolling->plan;
     if (enrolment_plan_apply(config, enrolling->invocation->vmid, plan, error) < 0)
         return -1;
-    steps_add(&enrolling->steps, plan->write ? STEP_DONE : STEP_ALREADY, "enrolment", "%s/%u.yaml%s",
-              config->paths.enrolment, enrolling->invocation->vmid,
+    steps_add(&enrolling->steps, plan->write ? STEP_DONE : STEP_ALREADY, "enrolment",
+              "%s/%u.yaml%s", config->paths.enrolment, enrolling->invocation->vmid,
               plan->write && plan->exists ? " (comments in it are not kept)" : "");
     return 0;
 }
@@ -178,8 +180,8 @@ static int change_config(struct enrolling *enrolling, struct error *error)
 
 static bool is_running(const struct config *config, enum guest_kind kind, uint32_t vmid)
 {
-    cleanup_free char *name = kind == GUEST_LXC ? mem_format("lxc/%u", vmid)
-                                                : mem_format("qemu.slice/%u.scope", vmid);
+    cleanup_free char *name =
+        kind == GUEST_LXC ? mem_format("lxc/%u", vmid) : mem_format("qemu.slice/%u.scope", vmid);
     cleanup_free char *path = mem_format("%s/%s", config->paths.cgroup, name);
     return access(path, F_OK) == 0;
 }

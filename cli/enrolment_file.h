@@ -27,8 +27,8 @@ struct enrolment_plan {
 };
 
 /*
- * Works out the file without touching it: what is there with what is wished put over it. ERROR_CONFLICT where a change would lose the
- * controller keys of an existing file.
+ * Works out the file without touching it: what is there with what is wished put over it.
+ * ERROR_CONFLICT where a change would lose the controller keys of an existing file.
  */
 int enrolment_plan_make(const struct config *config, uint32_t vmid,
                         const struct enrolment_wish *wish, struct enrolment_plan *ret,

@@ -33,8 +33,8 @@ static const struct output_column nics[] = {
     {"IP", "ip", SHAPE_PLAIN},
 };
 static const struct output_column tokens[] = {
-    {"TOKEN", "id", SHAPE_PLAIN},          {"GEN", "token_generation", SHAPE_PLAIN},
-    {"STATE", "token", SHAPE_PLAIN},       {"AGE", "token_age_seconds", SHAPE_AGE},
+    {"TOKEN", "id", SHAPE_PLAIN},           {"GEN", "token_generation", SHAPE_PLAIN},
+    {"STATE", "token", SHAPE_PLAIN},        {"AGE", "token_age_seconds", SHAPE_AGE},
     {"EXPIRES", "expires_at", SHAPE_PLAIN}, {"REASON", "revoked_reason", SHAPE_PLAIN},
 };
 static const struct output_column events[] = {
@@ -57,13 +57,9 @@ static const struct {
 static void print_text(FILE *out, const json_t *whole)
 {
     output_fields(out, fields, ARRAY_SIZE(fields), whole);
-    for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
-        const json_t *rows = json_object_get(whole, tables[i].key);
-        if (json_array_size(rows) == 0)
-            continue;
-        (void)fputc('\n', out);
-        output_table(out, tables[i].columns, tables[i].count, rows);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+        output_section(out, tables[i].columns, tables[i].count,
+                       json_object_get(whole, tables[i].key));
 }
 
 static int find(const struct session *session, uint32_t vmid, struct guest *ret,
@@ -73,7 +69,8 @@ static int find(const struct session *session, uint32_t vmid, struct guest *ret,
         return 0;
     if (error->kind != ERROR_MISSING)
         return -1;
-    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid, vmid);
+    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
+                vmid);
 }
 
 static int run(const struct invocation *invocation, struct error *error)
@@ -81,8 +78,7 @@ static int run(const struct invocation *invocation, struct error *error)
     cleanup_session struct session session = {.store = NULL};
     cleanup_json json_t *whole = NULL;
     struct guest guest;
-    if (session_open(&session, error) < 0 ||
-        find(&session, invocation->vmid, &guest, error) < 0 ||
+    if (session_open(&session, error) < 0 || find(&session, invocation->vmid, &guest, error) < 0 ||
         guest_report_whole(session.store, &guest, &whole, error) < 0)
         return -1;
     if (invocation->format == OUTPUT_JSON)

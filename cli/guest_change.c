@@ -82,8 +82,8 @@ static void note(const struct line_changes *changes, bool by_command, struct ste
     for (size_t i = 0; i < changes->count; i++) {
         const struct line_change *change = &changes->items[i];
         if (change->by_command == by_command)
-            steps_add(steps, STEP_DONE, change->key, "%s %s", change->removed ? "removed" : "set to",
-                      change->value);
+            steps_add(steps, STEP_DONE, change->key, "%s %s",
+                      change->removed ? "removed" : "set to", change->value);
     }
 }
 

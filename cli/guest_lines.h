@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What enroll and unenroll do to a guest's configuration, worked out on its text alone: the hookscript and the line that mounts
- * its directory. Lines that name a guest's directory and are not the wanted one go, whosever directory it is.
+ * What enroll and unenroll do to a guest's configuration, worked out on its text alone: the
+ * hookscript and the line that mounts its directory. Lines that name a guest's directory and are
+ * not the wanted one go, whosever directory it is.
  */
 #ifndef FELHOM_GUEST_LINES_H
 #define FELHOM_GUEST_LINES_H
@@ -40,8 +41,9 @@ struct line_changes {
 };
 
 /*
- * Changes the text as wished, but for what a command is to change; *ret lists both, the caller's to free with line_changes_free.
- * ERROR_CONFLICT where the guest has another hookscript than the wanted one: nothing has changed then.
+ * Changes the text as wished, but for what a command is to change; *ret lists both, the caller's to
+ * free with line_changes_free. ERROR_CONFLICT where the guest has another hookscript than the
+ * wanted one: nothing has changed then.
  */
 int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
                       struct line_changes *ret, struct error *error);

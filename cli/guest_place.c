@@ -32,7 +32,8 @@ int guest_place_make(const struct config *config, uint32_t vmid, const struct gu
     if (directory_open_at(guests, name, name, &fd, error) < 0)
         return -1;
     if (made && file_settle(fd, MODE, uid, gid) < 0)
-        return fail_errno(error, errno, "cannot set the owner of %s/%s", config->paths.guests, name);
+        return fail_errno(error, errno, "cannot set the owner of %s/%s", config->paths.guests,
+                          name);
     *ret_made = made;
     return 0;
 }

@@ -158,7 +158,8 @@ int guest_report_whole(struct store *store, const struct guest *guest, json_t **
         add_mounts(store, guest->vmid, put_list(whole, "mounts"), error) < 0 ||
         nic_each(store, guest->vmid, visit_nic, put_list(whole, "nics"), error) < 0 ||
         token_each(store, guest->vmid, visit_token, put_list(whole, "tokens"), error) < 0 ||
-        event_each(store, guest->vmid, 0, INT_MAX, visit_event, put_list(whole, "events"), error) < 0)
+        event_each(store, guest->vmid, 0, INT_MAX, visit_event, put_list(whole, "events"), error) <
+            0)
         return -1;
     *ret = steal(whole);
     return 0;

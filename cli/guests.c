@@ -8,9 +8,9 @@
 #include "schema/memory.h"
 
 static const struct output_column columns[] = {
-    {"VMID", "vmid", SHAPE_PLAIN},   {"NAME", "name", SHAPE_PLAIN},
-    {"KIND", "kind", SHAPE_PLAIN},   {"STATE", "state", SHAPE_PLAIN},
-    {"TOKEN", "token", SHAPE_PLAIN}, {"GEN", "token_generation", SHAPE_PLAIN},
+    {"VMID", "vmid", SHAPE_PLAIN},           {"NAME", "name", SHAPE_PLAIN},
+    {"KIND", "kind", SHAPE_PLAIN},           {"STATE", "state", SHAPE_PLAIN},
+    {"TOKEN", "token", SHAPE_PLAIN},         {"GEN", "token_generation", SHAPE_PLAIN},
     {"AGE", "token_age_seconds", SHAPE_AGE}, {"MOUNT", "mount", SHAPE_PLAIN},
 };
 

@@ -60,8 +60,9 @@ static int ready_directory(const char *about, const char *path, mode_t mode, str
 }
 
 /*
- * On a Proxmox host the enrolment directory waits for the first enroll: init is run by the package's scripts too, which must not write
- * to the cluster's file system, and before that is mounted it would make the directory on the disk below.
+ * On a Proxmox host the enrolment directory waits for the first enroll: init is run by the
+ * package's scripts too, which must not write to the cluster's file system, and before that is
+ * mounted it would make the directory on the disk below.
  */
 static bool is_for_enroll(const struct config *config)
 {
@@ -126,8 +127,7 @@ static int ready_all(struct session *session, const char *user, struct steps *st
     if (settings_load(&session->config, error) < 0 ||
         ready_state(&session->config, user, steps, error) < 0 ||
         ready_directories(&session->config, steps, error) < 0 ||
-        ready_store(session, steps, error) < 0 ||
-        ready_identity(session, ret, steps, error) < 0)
+        ready_store(session, steps, error) < 0 || ready_identity(session, ret, steps, error) < 0)
         return -1;
     return steps->changed ? session_event(session, 0, "init", "", error) : 0;
 }

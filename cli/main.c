@@ -1,47 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* felhomctl: what the operator does with the agent. One file per verb. */
-#include <stdio.h>
-
-#include "cli/arguments.h"
-#include "cli/verb.h"
-#include "schema/cleanup.h"
-
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-static const struct verb *const verbs[] = {
-    &verb_guests, &verb_guest,  &verb_init,  &verb_enroll,
-    &verb_unenroll, &verb_revoke, &verb_identity, &verb_parse,
-};
-static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
-
-static int complain(const struct error *error, int status)
-{
-    (void)fprintf(stderr, "felhomctl: %s\n", error->message);
-    return status;
-}
-
-static int run(const struct arguments *arguments, struct error *error)
-{
-    if (arguments->help)
-        usage_print(stdout, &table, arguments->verb);
-    else if (arguments->version)
-        (void)printf("felhomctl %s\n", FELHOM_VERSION);
-    else if (arguments->verb->run(&arguments->invocation, error) < 0)
-        return -1;
-    if (fflush(stdout) == EOF || ferror(stdout))
-        return fail(error, ERROR_SYSTEM, "cannot write the output");
-    return 0;
-}
+/* felhomctl: what the operator does with the agent. One file per verb, dispatched from the table in
+ * felhomctl.c. */
+#include "cli/felhomctl.h"
 
 int main(int argc, char **argv)
 {
-    struct error error = {0};
-    const struct verb *verb = NULL;
-    struct arguments arguments = {.invocation = {.out = stdout, .warnings = stderr}};
-    if (arguments_parse(&table, argc, argv, &arguments, &verb, &error) < 0) {
-        (void)complain(&error, EXIT_USAGE);
-        usage_print(stderr, &table, verb);
-        return EXIT_USAGE;
-    }
-    return run(&arguments, &error) < 0 ? complain(&error, EXIT_FAILED) : EXIT_OK;
+    return felhomctl_main(argc, argv);
 }

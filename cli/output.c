@@ -90,7 +90,8 @@ static char *number_text(int64_t number, enum output_shape shape)
     return mem_format("%" PRId64, number);
 }
 
-/* The control characters of ASCII, and those of Latin-1 as UTF-8 writes them (a terminal heeds both). */
+/* The control characters of ASCII, and those of Latin-1 as UTF-8 writes them (a terminal heeds
+ * both). */
 static bool is_control(const char *at)
 {
     unsigned char first = (unsigned char)at[0];
@@ -160,6 +161,15 @@ void output_table(FILE *out, const struct output_column *columns, size_t count, 
             print_cell(out, text, widths[i], i + 1 == count);
         }
     }
+}
+
+void output_section(FILE *out, const struct output_column *columns, size_t count,
+                    const json_t *rows)
+{
+    if (json_array_size(rows) == 0)
+        return;
+    (void)fputc('\n', out);
+    output_table(out, columns, count, rows);
 }
 
 void output_fields(FILE *out, const struct output_column *columns, size_t count,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Results as one JSON value, shown either as that or as text made from it. Text is for people: what a terminal could take for a
- * command is shown as '?'.
+ * Results as one JSON value, shown either as that or as text made from it. Text is for people: what
+ * a terminal could take for a command is shown as '?'.
  */
 #ifndef FELHOM_OUTPUT_H
 #define FELHOM_OUTPUT_H
@@ -39,6 +39,10 @@ struct output_column {
 
 /* A table with one row per object of the array, with aligned columns. */
 void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows);
+
+/* The same below an empty line; nothing where there are no rows. */
+void output_section(FILE *out, const struct output_column *columns, size_t count,
+                    const json_t *rows);
 
 /* "TITLE: VALUE" lines of one object; keys that it lacks or that are null are left out. */
 void output_fields(FILE *out, const struct output_column *columns, size_t count,

@@ -48,10 +48,14 @@ static void print_text(FILE *out, const struct guest_config *guest)
     output_put_int(summary, "root_uid", guest->root_uid);
     output_put_int(summary, "root_gid", guest->root_gid);
     static const struct output_column columns[] = {
-        {"kind", "kind", SHAPE_PLAIN},         {"name", "name", SHAPE_PLAIN},
-        {"hookscript", "hookscript", SHAPE_PLAIN}, {"lock", "lock", SHAPE_PLAIN},
-        {"template", "template", SHAPE_PLAIN}, {"unprivileged", "unprivileged", SHAPE_PLAIN},
-        {"root uid", "root_uid", SHAPE_PLAIN}, {"root gid", "root_gid", SHAPE_PLAIN},
+        {"kind", "kind", SHAPE_PLAIN},
+        {"name", "name", SHAPE_PLAIN},
+        {"hookscript", "hookscript", SHAPE_PLAIN},
+        {"lock", "lock", SHAPE_PLAIN},
+        {"template", "template", SHAPE_PLAIN},
+        {"unprivileged", "unprivileged", SHAPE_PLAIN},
+        {"root uid", "root_uid", SHAPE_PLAIN},
+        {"root gid", "root_gid", SHAPE_PLAIN},
     };
     output_fields(out, columns, ARRAY_SIZE(columns), summary);
 }
@@ -59,8 +63,8 @@ static void print_text(FILE *out, const struct guest_config *guest)
 static void print_volumes(FILE *out, const struct guest_config *guest)
 {
     static const struct output_column columns[] = {
-        {"KEY", "key", SHAPE_PLAIN},     {"SOURCE", "source", SHAPE_PLAIN},
-        {"AT", "at", SHAPE_PLAIN},       {"READ-ONLY", "read_only", SHAPE_PLAIN},
+        {"KEY", "key", SHAPE_PLAIN},       {"SOURCE", "source", SHAPE_PLAIN},
+        {"AT", "at", SHAPE_PLAIN},         {"READ-ONLY", "read_only", SHAPE_PLAIN},
         {"BACKUP", "backup", SHAPE_PLAIN}, {"SIZE", "size", SHAPE_SIZE},
     };
     cleanup_json json_t *rows = json_array();
@@ -75,10 +79,7 @@ static void print_volumes(FILE *out, const struct guest_config *guest)
         output_put_int(row, "size", volume->size_bytes);
         (void)json_array_append_new(rows, row);
     }
-    if (guest->volume_count)
-        (void)fputc('\n', out);
-    if (guest->volume_count)
-        output_table(out, columns, ARRAY_SIZE(columns), rows);
+    output_section(out, columns, ARRAY_SIZE(columns), rows);
 }
 
 static void print_nics(FILE *out, const struct guest_config *guest)
@@ -102,10 +103,7 @@ static void print_nics(FILE *out, const struct guest_config *guest)
         output_put_text(row, "ip", nic->ip);
         (void)json_array_append_new(rows, row);
     }
-    if (guest->nic_count)
-        (void)fputc('\n', out);
-    if (guest->nic_count)
-        output_table(out, columns, ARRAY_SIZE(columns), rows);
+    output_section(out, columns, ARRAY_SIZE(columns), rows);
 }
 
 static void print_guest(const struct invocation *invocation, const struct guest_config *guest)

@@ -29,8 +29,7 @@ static int spawn(const char *const *argv, int complaints, pid_t *ret_pid)
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) != 0 ||
         posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO) != 0)
         mem_exhausted();
-    int errnum =
-        posix_spawn(ret_pid, argv[0], &actions, NULL, (char *const *)argv, environment);
+    int errnum = posix_spawn(ret_pid, argv[0], &actions, NULL, (char *const *)argv, environment);
     (void)posix_spawn_file_actions_destroy(&actions);
     return errnum;
 }

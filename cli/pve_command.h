@@ -9,8 +9,9 @@
 #define PVE_COMMAND_QEMU "/usr/sbin/qm"
 
 /*
- * Runs a program by its absolute path (argv[0]; argv ends with NULL) without a shell, in a clean environment and with empty input, and waits
- * for it. Fails unless it ends with 0; the message then carries what it wrote to standard error.
+ * Runs a program by its absolute path (argv[0]; argv ends with NULL) without a shell, in a clean
+ * environment and with empty input, and waits for it. Fails unless it ends with 0; the message then
+ * carries what it wrote to standard error.
  */
 int pve_command_run(const char *const *argv, struct error *error);
 

@@ -15,11 +15,11 @@
 #include "store/clock.h"
 #include "store/file.h"
 
-#define PVE_REAL    "/etc/pve"
-#define FILE_MODE   0640
-#define FILE_LIMIT  ((size_t)1 << 20)
-#define RETRY_NS    (50 * 1000 * 1000)
-#define US_PER_MS   1000
+#define PVE_REAL   "/etc/pve"
+#define FILE_MODE  0640
+#define FILE_LIMIT ((size_t)1 << 20)
+#define RETRY_NS   (50 * 1000 * 1000)
+#define US_PER_MS  1000
 
 bool pve_is_real(const struct config *config)
 {
@@ -78,13 +78,23 @@ static int take_lock(const struct config *config, enum guest_kind kind, uint32_t
 static int open_directory(const struct config *config, enum guest_kind kind, int *ret_fd,
                           struct error *error)
 {
-    cleanup_free char *path = mem_format("%s/%s", config->paths.pve,
-                                         kind == GUEST_LXC ? "lxc" : "qemu-server");
+    cleanup_free char *path =
+        mem_format("%s/%s", config->paths.pve, kind == GUEST_LXC ? "lxc" : "qemu-server");
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", path);
     *ret_fd = fd;
     return 0;
+}
+
+int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, struct error *error)
+{
+    if (!guest->lock)
+        return 0;
+    return fail(error, ERROR_CONFLICT,
+                "guest %u is locked (%s): wait until that is done, or unlock it if nothing is "
+                "running",
+                vmid, guest->lock);
 }
 
 static int refuse_locked(const struct pve_config *file, enum guest_kind kind, uint32_t vmid,
@@ -93,12 +103,7 @@ static int refuse_locked(const struct pve_config *file, enum guest_kind kind, ui
     cleanup(guest_config_free) struct guest_config guest = {0};
     if (guest_config_parse(kind, buffer_text(&file->text), file->text.length, &guest, error) < 0)
         return -1;
-    if (guest.lock)
-        return fail(error, ERROR_CONFLICT,
-                    "guest %u is locked (%s): wait until that is done, or unlock it if nothing "
-                    "is running",
-                    vmid, guest.lock);
-    return 0;
+    return pve_config_check_unlocked(vmid, &guest, error);
 }
 
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,

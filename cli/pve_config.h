@@ -23,9 +23,13 @@ struct pve_config {
 /* Whether this is a Proxmox host, and not a scratch one whose files stand in for its. */
 bool pve_is_real(const struct config *config);
 
+/* ERROR_CONFLICT where Proxmox has the guest locked (backup, migration, ...). */
+int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, struct error *error);
+
 /*
- * Locks and reads the guest's file. ERROR_BUSY where somebody holds the lock for wait_ms; ERROR_CONFLICT where the guest itself is locked
- * (backup, migration, ...); ERROR_MISSING where there is no such guest on this node. The caller closes it with pve_config_close.
+ * Locks and reads the guest's file. ERROR_BUSY where somebody holds the lock for wait_ms;
+ * ERROR_CONFLICT where the guest itself is locked (backup, migration, ...); ERROR_MISSING where
+ * there is no such guest on this node. The caller closes it with pve_config_close.
  */
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
@@ -36,7 +40,7 @@ int pve_config_write(const struct pve_config *file, struct error *error);
 /* Gives the lock back. */
 void pve_config_close(struct pve_config *file);
 
-#define PVE_CONFIG_CLOSED ((struct pve_config){.lock_fd = -1, .dirfd = -1})
+#define PVE_CONFIG_CLOSED  ((struct pve_config){.lock_fd = -1, .dirfd = -1})
 #define cleanup_pve_config cleanup(pve_config_close)
 
 #endif

@@ -28,7 +28,8 @@ static bool is_refusal(int result)
     return result < 0 && errno != EPERM;
 }
 
-/* The cluster file system answers EPERM to any mode or owner that is not its own: it has set the right ones already. */
+/* The cluster file system answers EPERM to any mode or owner that is not its own: it has set the
+ * right ones already. */
 static int settle(int fd, int dirfd, const char *name, mode_t mode)
 {
     struct stat before;

@@ -9,8 +9,8 @@
 #include "cli/steps.h"
 
 /*
- * Takes the secrets out of GUESTS/VMID, then revokes all of the guest's tokens and notes how many were good, in *ret_count too. Where the
- * first fails the second is done all the same.
+ * Takes the secrets out of GUESTS/VMID, then revokes all of the guest's tokens and notes how many
+ * were good, in *ret_count too. Where the first fails the second is done all the same.
  */
 int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
                    struct steps *steps, int *ret_count, struct error *error);

@@ -16,7 +16,8 @@ struct session {
     struct store *store;
 };
 
-/* Loads agent.yaml and opens the existing store; where there is none, the message says to run init. The caller closes it. */
+/* Loads agent.yaml and opens the existing store; where there is none, the message says to run init.
+ * The caller closes it. */
 int session_open(struct session *ret, struct error *error);
 void session_close(struct session *session);
 

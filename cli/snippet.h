@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The name under which Proxmox finds the hook: a link in the snippets directory of the storage "local". */
+/* The name under which Proxmox finds the hook: a link in the snippets directory of the storage
+ * "local". */
 #ifndef FELHOM_SNIPPET_H
 #define FELHOM_SNIPPET_H
 
@@ -11,8 +12,9 @@
 #define SNIPPET_HOOK      "/usr/libexec/felhom-agent/felhom-hook"
 
 /*
- * Makes DIRECTORY/felhom-hook a link to hook, and the directory (0755) where it is missing. Something else of that name is refused with ERROR_CONFLICT, a
- * hook that cannot be run with ERROR_MISSING, as no guest that names it could start.
+ * Makes DIRECTORY/felhom-hook a link to hook, and the directory (0755) where it is missing.
+ * Something else of that name is refused with ERROR_CONFLICT, a hook that cannot be run with
+ * ERROR_MISSING, as no guest that names it could start.
  */
 int snippet_make(const char *directory, const char *hook, bool *ret_made, struct error *error);
 

@@ -52,8 +52,7 @@ int state_directory_ready(const char *path, struct owner owner, bool *ret_change
     if (fstat(fd, &status) < 0)
         return fail_errno(error, errno, "cannot look at %s", path);
     bool hand_over = owner.uid != NOBODY && owner.uid != 0 && status.st_uid == 0;
-    if (hand_over &&
-        (hand_over_identity(fd, owner) < 0 || fchown(fd, owner.uid, owner.gid) < 0))
+    if (hand_over && (hand_over_identity(fd, owner) < 0 || fchown(fd, owner.uid, owner.gid) < 0))
         return fail_errno(error, errno, "cannot hand %s over to uid %u", path, owner.uid);
     *ret_changed = missing || hand_over;
     return 0;

@@ -13,12 +13,14 @@ struct owner {
     gid_t gid;
 };
 
-/* The user's ids, or (uid_t)-1 where there is no such user or this process is not root. *ret_known: there is one. */
+/* The user's ids, or (uid_t)-1 where there is no such user or this process is not root. *ret_known:
+ * there is one. */
 int state_owner_find(const char *user, struct owner *ret, bool *ret_known, struct error *error);
 
 /*
- * Makes the state directory where it is missing. One that root made before there was such a user is handed over with its identity; one of anybody
- * else stays as it is. *ret_changed tells whether anything was done.
+ * Makes the state directory where it is missing. One that root made before there was such a user is
+ * handed over with its identity; one of anybody else stays as it is. *ret_changed tells whether
+ * anything was done.
  */
 int state_directory_ready(const char *path, struct owner owner, bool *ret_changed,
                           struct error *error);

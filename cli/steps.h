@@ -25,8 +25,9 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /*
- * Prints the steps line by line and, if rest has one, the text of its "next"; as JSON, they and changed join the members of rest. rest may be NULL. A verb
- * that failed prints its steps too, so that the operator sees how far it came.
+ * Prints the steps line by line and, if rest has one, the text of its "next"; as JSON, they and
+ * changed join the members of rest. rest may be NULL. A verb that failed prints its steps too, so
+ * that the operator sees how far it came.
  */
 void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest);
 

@@ -49,7 +49,8 @@ static int clean_config(const struct session *session, uint32_t vmid, struct ste
     return 0;
 }
 
-/* Proxmox keeps an mp of a running guest until it stops; a reboot inside fails where its directory is gone. */
+/* Proxmox keeps an mp of a running guest until it stops; a reboot inside fails where its directory
+ * is gone. */
 static int still_mounts(const struct session *session, uint32_t vmid, bool *ret,
                         struct error *error)
 {

@@ -24,11 +24,12 @@ struct verb_option {
 /* What the user asked for. Texts belong to argv. */
 struct invocation {
     enum output_format format;
-    const char *values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
-    uint32_t vmid;                        /* with OPERAND_VMID */
-    const char *file;                     /* with OPERAND_FILE */
-    FILE *out;                            /* for the result */
-    FILE *warnings;                       /* for what does not keep the verb from its work */
+    const char *
+        values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
+    uint32_t vmid;                /* with OPERAND_VMID */
+    const char *file;             /* with OPERAND_FILE */
+    FILE *out;                    /* for the result */
+    FILE *warnings;               /* for what does not keep the verb from its work */
 };
 
 struct verb {

@@ -21,8 +21,7 @@ static bool number_parse(const char *text, unsigned most, unsigned *ret)
     return value <= most;
 }
 
-/* Splits text at its last occurrence of mark into at most size - 1 bytes and what follows, NULL if
- * it has none. */
+/* Splits text at the last mark in it; what follows is NULL if there is none. */
 static bool split(const char *text, char mark, char *front, size_t size, const char **ret_back)
 {
     const char *end = strrchr(text, mark);
@@ -43,8 +42,7 @@ static bool address_parse(const char *text, struct cidr *cidr)
     return v4 || inet_pton(AF_INET6, text, &cidr->address.v6) == 1;
 }
 
-/* Only IPv4 addresses are ever looked for in the mapped range, so a network there is meant as one
- * of IPv4. */
+/* A mapped address counts as IPv4, so that a network of such is one of IPv4. */
 static void unmap(struct cidr *cidr)
 {
     if (cidr->family != AF_INET6 || cidr->prefix < MAPPED_BITS ||

@@ -17,12 +17,10 @@ struct cidr {
     } address;
 };
 
-/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). Bits beyond the prefix are refused:
- * false. */
+/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). False for bits beyond the prefix. */
 bool cidr_parse(const char *text, struct cidr *ret);
 
-/* Reads the same, but clears the bits beyond the prefix: the network that such a text must have
- * meant. */
+/* The same, but bits beyond the prefix are cleared: the network that the text must have meant. */
 bool cidr_parse_host(const char *text, struct cidr *ret);
 
 /* Writes ADDRESS/PREFIX. */

@@ -7,11 +7,12 @@
 #include "schema/config_lists.h"
 #include "schema/text_rules.h"
 
-#define SECOND UINT64_C(1000)
-#define MINUTE (60 * SECOND)
-#define HOUR   (60 * MINUTE)
-#define DAY    (24 * HOUR)
-#define YEAR   (365 * DAY)
+#define SECOND  UINT64_C(1000)
+#define MINUTE  (60 * SECOND)
+#define HOUR    (60 * MINUTE)
+#define DAY     (24 * HOUR)
+#define YEAR    (365 * DAY)
+#define CENTURY (100 * YEAR)
 
 static const char *const bindings[] = {"auto", "require", "off", NULL};
 static const char *const reactions[] = {"continue", "block", NULL};
@@ -26,101 +27,77 @@ _Static_assert(BOOTSTRAP_V2 == ARRAY_SIZE(bootstrap_schemas) - 2, "one word each
 _Static_assert(REGISTRY_GITEA == ARRAY_SIZE(registry_modes) - 2, "one word each");
 _Static_assert(sizeof(enum registry_mode) == sizeof(unsigned), "yaml_enum writes an unsigned");
 
-#define AT(field) offsetof(struct config, field)
-
-#define TEXT(path, field, standard, kind) \
-    { \
-        path, &yaml_text, AT(field), standard, \
-        { \
-            .text = &(kind) \
-        } \
-    }
-#define ONE_OF(path, type, field, standard, list) \
-    { \
-        path, &(type), AT(field), standard, \
-        { \
-            .words = (list) \
-        } \
-    }
-#define BETWEEN(path, type, field, standard, least, most) \
-    { \
-        path, &(type), AT(field), standard, \
-        { \
-            .bounds = { least, most } \
-        } \
-    }
-#define CHOICE(path, field, standard, list) ONE_OF(path, yaml_choice, field, standard, list)
-#define ENUM(path, field, standard, list)   ONE_OF(path, yaml_enum, field, standard, list)
-#define COUNT(path, field, standard, least, most) \
-    BETWEEN(path, yaml_count, field, standard, least, most)
-#define DURATION(path, field, standard, least, most) \
-    BETWEEN(path, yaml_duration, field, standard, least, most)
-#define SPECIAL(path, type, field, standard) \
-    { \
-        path, &(type), AT(field), standard, \
-        { \
-            .text = NULL \
-        } \
-    }
-
+/* TYPE(key, default, what it may be). A field is named like its key, a duration's with _ms. */
 /* clang-format off */
+#define ROW(path, type, field, standard, ...) \
+    {path, &(type), offsetof(struct config, field), standard, {__VA_ARGS__}}
+#define TEXT(key, standard, kind)    ROW(#key, yaml_text, key, standard, .text = &(kind))
+#define CHOICE(key, standard, list)  ROW(#key, yaml_choice, key, standard, .words = (list))
+#define ENUM(key, standard, list)    ROW(#key, yaml_enum, key, standard, .words = (list))
+#define COUNT(key, standard, ...)    ROW(#key, yaml_count, key, standard, .bounds = {__VA_ARGS__})
+#define DURATION(key, standard, ...) \
+    ROW(#key, yaml_duration, key##_ms, standard, .bounds = {__VA_ARGS__})
+#define SPECIAL(key, standard, type) ROW(#key, type, key, standard, .text = NULL)
+
 static const struct yaml_key keys[] = {
-    TEXT    ("host_id",                       host_id,                       "",         rule_host_id),
+    TEXT    (host_id,                       "",         rule_host_id),
 
-    TEXT    ("local_api.bridge",              local_api.bridge,              "vmbr0",    rule_interface),
-    SPECIAL ("local_api.listen",              config_listen,   local_api.listen, ""),
-    SPECIAL ("local_api.allow",               config_networks, local_api.allow,  NULL),
-    ENUM    ("local_api.source_binding",      local_api.source_binding,      "auto",     bindings),
+    TEXT    (local_api.bridge,              "vmbr0",    rule_interface),
+    SPECIAL (local_api.listen,              "",         config_listen),
+    SPECIAL (local_api.allow,               NULL,       config_networks),
+    ENUM    (local_api.source_binding,      "auto",     bindings),
 
-    ENUM    ("hook.on_error",                 hook.on_error,                 "continue", reactions),
-    DURATION("hook.deadline",                 hook.deadline_ms,              "5s",       SECOND, HOUR),
+    ENUM    (hook.on_error,                 "continue", reactions),
+    DURATION(hook.deadline,                 "5s",       SECOND, HOUR),
 
-    COUNT   ("limits.threads",                limits.threads,                "256",      4, 4096),
-    COUNT   ("limits.connections_per_source", limits.connections_per_source, "8",        1, 4096),
-    COUNT   ("limits.requests_per_source",    limits.requests_per_source,    "50",       1, 1000000),
-    COUNT   ("limits.failures_per_source",    limits.failures_per_source,    "20",       1, 1000000),
-    DURATION("limits.handshake",              limits.handshake_ms,           "2s",       SECOND, HOUR),
-    DURATION("limits.request",                limits.request_ms,             "5s",       SECOND, HOUR),
+    COUNT   (limits.threads,                "256",      4, 4096),
+    COUNT   (limits.connections_per_source, "8",        1, 4096),
+    COUNT   (limits.requests_per_source,    "50",       1, 1000000),
+    COUNT   (limits.failures_per_source,    "20",       1, 1000000),
+    DURATION(limits.handshake,              "2s",       SECOND, HOUR),
+    DURATION(limits.request,                "5s",       SECOND, HOUR),
 
-    DURATION("token.overlap",                 token.overlap_ms,              "5m",       0, DAY),
-    DURATION("token.max_age",                 token.max_age_ms,              "0",        0, 100 * YEAR),
+    DURATION(token.overlap,                 "5m",       0, DAY),
+    DURATION(token.max_age,                 "0",        0, CENTURY),
 
-    TEXT    ("bootstrap.guest_path",          bootstrap.guest_path, "/etc/felhom-bootstrap", rule_mount_path),
-    ENUM    ("bootstrap.schema",              bootstrap.schema,              "spike",    bootstrap_schemas),
+    TEXT    (bootstrap.guest_path,          "/etc/felhom-bootstrap", rule_mount_path),
+    ENUM    (bootstrap.schema,              "spike",    bootstrap_schemas),
 
-    TEXT    ("controller.image",              controller.image,              "",         rule_word),
-    TEXT    ("controller.template",           controller.template_file, "/etc/felhom-agent/controller.yaml", rule_path),
-    TEXT    ("controller.guest_path",         controller.guest_path, "/opt/docker/felhom-controller/controller.yaml", rule_path),
+    TEXT    (controller.image,              "",         rule_word),
+    ROW     ("controller.template", yaml_text, controller.template_file,
+             "/etc/felhom-agent/controller.yaml", .text = &rule_path),
+    TEXT    (controller.guest_path,
+             "/opt/docker/felhom-controller/controller.yaml", rule_path),
 
-    TEXT    ("hub.url",                       hub.url,                       "",         rule_url),
-    TEXT    ("hub.api_key_file",              hub.api_key_file,              "",         rule_path),
-    DURATION("hub.poll",                      hub.poll_ms,                   "15m",      SECOND, 365 * DAY),
-    TEXT    ("hub.ca_file",                   hub.ca_file,                   "",         rule_path),
+    TEXT    (hub.url,                       "",         rule_url),
+    TEXT    (hub.api_key_file,              "",         rule_path),
+    DURATION(hub.poll,                      "15m",      SECOND, YEAR),
+    TEXT    (hub.ca_file,                   "",         rule_path),
 
-    ENUM    ("registry.mode",                 registry.mode,                 "none",     registry_modes),
-    TEXT    ("registry.host",                 registry.host,                 "",         rule_authority),
-    TEXT    ("registry.username",             registry.username,             "",         rule_word),
-    TEXT    ("registry.secret_file",          registry.secret_file,          "",         rule_path),
+    ENUM    (registry.mode,                 "none",     registry_modes),
+    TEXT    (registry.host,                 "",         rule_authority),
+    TEXT    (registry.username,             "",         rule_word),
+    TEXT    (registry.secret_file,          "",         rule_path),
 
-    TEXT    ("pve.endpoint",                  pve.endpoint, "https://127.0.0.1:8006",        rule_https),
-    TEXT    ("pve.token_file",                pve.token_file, "/etc/felhom-agent/pve.token", rule_path),
-    TEXT    ("pve.ca_file",                   pve.ca_file, "/etc/pve/pve-root-ca.pem",       rule_path),
+    TEXT    (pve.endpoint,                  "https://127.0.0.1:8006", rule_https),
+    TEXT    (pve.token_file,                "/etc/felhom-agent/pve.token", rule_path),
+    TEXT    (pve.ca_file,                   "/etc/pve/pve-root-ca.pem", rule_path),
 
-    TEXT    ("backup.storage",                backup.storage,                "local",    rule_storage),
-    CHOICE  ("backup.mode",                   backup.mode,                   "snapshot", backup_modes),
-    CHOICE  ("backup.compress",               backup.compress,               "zstd",     compressions),
-    DURATION("backup.max_age",                backup.max_age_ms,             "24h",      0, 100 * YEAR),
-    TEXT    ("backup.window",                 backup.window,                 "",         rule_window),
+    TEXT    (backup.storage,                "local",    rule_storage),
+    CHOICE  (backup.mode,                   "snapshot", backup_modes),
+    CHOICE  (backup.compress,               "zstd",     compressions),
+    DURATION(backup.max_age,                "24h",      0, CENTURY),
+    TEXT    (backup.window,                 "",         rule_window),
 
-    SPECIAL ("storage_classes",               config_classes, storage_classes, NULL),
+    SPECIAL (storage_classes,               NULL,       config_classes),
 
-    TEXT    ("paths.state",                   paths.state,     "/var/lib/felhom-agent",      rule_path),
-    TEXT    ("paths.guests",                  paths.guests,    "/run/felhom-agent/guests",   rule_mount_path),
-    TEXT    ("paths.export",                  paths.export,    "/run/felhom-agent/export",   rule_mount_path),
-    TEXT    ("paths.run",                     paths.run,       "/run/felhom-agent",          rule_path),
-    TEXT    ("paths.pve",                     paths.pve,       "/etc/pve",                   rule_path),
-    TEXT    ("paths.enrolment",               paths.enrolment, "/etc/pve/priv/felhom",       rule_path),
-    TEXT    ("paths.cgroup",                  paths.cgroup,    "/sys/fs/cgroup",             rule_path),
+    TEXT    (paths.state,                   "/var/lib/felhom-agent", rule_path),
+    TEXT    (paths.guests,                  "/run/felhom-agent/guests", rule_mount_path),
+    TEXT    (paths.export,                  "/run/felhom-agent/export", rule_mount_path),
+    TEXT    (paths.run,                     "/run/felhom-agent", rule_path),
+    TEXT    (paths.pve,                     "/etc/pve", rule_path),
+    TEXT    (paths.enrolment,               "/etc/pve/priv/felhom", rule_path),
+    TEXT    (paths.cgroup,                  "/sys/fs/cgroup", rule_path),
 };
 /* clang-format on */
 

@@ -5,18 +5,21 @@
 #include "schema/config.h"
 
 #define SECOND_MS  UINT64_C(1000)
-#define DAY_MS     (24 * 60 * 60 * SECOND_MS)
-#define CENTURY_MS (100 * 365 * DAY_MS)
-#define DIGITS_LIMIT \
-    10 /* a century has that many seconds, and as many digits of days fit uint64_t */
+#define MINUTE_MS  (SECOND_MS * 60)
+#define HOUR_MS    (MINUTE_MS * 60)
+#define DAY_MS     (HOUR_MS * 24)
+#define CENTURY_MS (DAY_MS * 365 * 100)
+
+/* No more are needed for a century in seconds, and that many cannot overflow. */
+#define DIGITS_LIMIT 10
 
 static const struct {
     char letter;
     uint64_t ms;
 } units[] = {
     {'s', SECOND_MS},
-    {'m', 60 * SECOND_MS},
-    {'h', 60 * 60 * SECOND_MS},
+    {'m', MINUTE_MS},
+    {'h', HOUR_MS},
     {'d', DAY_MS},
 };
 

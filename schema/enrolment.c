@@ -10,15 +10,10 @@
 #include "schema/yaml_reader.h"
 #include "schema/yaml_tree.h"
 
-#define TEXT(path, field, kind) \
-    { \
-        path, &yaml_text, offsetof(struct enrolment, field), "", \
-        { \
-            .text = &(kind) \
-        } \
-    }
-
 /* clang-format off */
+#define TEXT(path, field, kind) \
+    {path, &yaml_text, offsetof(struct enrolment, field), "", {.text = &(kind)}}
+
 static const struct yaml_key keys[] = {
     TEXT("customer.id",            customer_id,            rule_name),
     TEXT("customer.name",          customer_name,          rule_line),

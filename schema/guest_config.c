@@ -14,7 +14,7 @@
 #include "schema/guest_volume.h"
 #include "schema/memory.h"
 
-#define LENGTH_MAX (1024 * 1024) /* what a file in /etc/pve can hold */
+#define LENGTH_MAX ((size_t)1024 * 1024) /* what a file in /etc/pve can hold */
 
 /* What is known while the lines are read. */
 struct reading {

@@ -163,22 +163,20 @@ bool format_mount_options(const char *text)
     return is_list_of(text, is_mount_option);
 }
 
-/* Steps over digits that end with a colon. */
-static bool skip_number(const char **text)
+/* What follows the digits and the colon at the start of text, NULL if they are not there. */
+static const char *after_number(const char *text)
 {
-    size_t digits = strspn(*text, DIGITS);
-    bool good = digits > 0 && (*text)[digits] == ':';
-    *text += good ? digits + 1 : 0;
-    return good;
+    size_t digits = strspn(text, DIGITS);
+    return digits > 0 && text[digits] == ':' ? text + digits + 1 : NULL;
 }
 
+/* TYPE:CONTAINER:DISK:LENGTH */
 static bool is_idmap_entry(const char *text)
 {
-    if (!is_one_of(text[0], "ug") || text[1] != ':')
-        return false;
-    text += 2;
-    return skip_number(&text) && skip_number(&text) && *text != '0' &&
-           format_is_made_of(text, DIGITS);
+    bool has_type = is_one_of(text[0], "ug") && text[1] == ':';
+    const char *disk = has_type ? after_number(text + 2) : NULL;
+    const char *length = disk ? after_number(disk) : NULL;
+    return length && *length != '0' && format_is_made_of(length, DIGITS);
 }
 
 bool format_mount_idmap(const char *text)
@@ -213,15 +211,20 @@ bool format_drive_source(const char *text)
            format_volume_id(text);
 }
 
-/* URL-encoding makes three bytes of one. */
+static bool is_url_encoded_of(const char *text, size_t max)
+{
+    const size_t bytes_per_character = 3; /* %20 */
+    return format_url_encoded(text) && strlen(text) <= max * bytes_per_character;
+}
+
 bool format_drive_serial(const char *text)
 {
-    return format_url_encoded(text) && strlen(text) <= 20 * 3;
+    return is_url_encoded_of(text, 20);
 }
 
 bool format_drive_model(const char *text)
 {
-    return format_url_encoded(text) && strlen(text) <= 40 * 3;
+    return is_url_encoded_of(text, 40);
 }
 
 static bool is_drive_text(const char *text, size_t max)

@@ -87,8 +87,7 @@ static bool is_port(const char *text)
     return port <= UINT16_MAX;
 }
 
-/* HOST or HOST:PORT of length bytes, where HOST is a name, an IPv4 address or an IPv6 address in
- * brackets. */
+/* HOST or HOST:PORT of length bytes: a name, an IPv4 address or an IPv6 address in brackets. */
 static bool is_authority_n(const char *text, size_t length)
 {
     char copy[NAME_MAX + 1];

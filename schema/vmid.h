@@ -11,7 +11,8 @@
 
 #define VMID_TEXT_SIZE 11 /* any uint32_t in decimal and a NUL */
 
-/* Reads a VMID of decimal digits alone, without sign, blank or leading zero. False otherwise, *ret untouched. */
+/* Reads a VMID of decimal digits alone, without sign, blank or leading zero. False otherwise, *ret
+ * untouched. */
 bool vmid_parse(const char *text, uint32_t *ret);
 
 #endif

@@ -6,8 +6,7 @@
 
 #include "schema/yaml_unknown.h"
 
-/* A dotted path of as many components as a table has, and room for an unknown key, which may be
- * cut. */
+/* A dotted path; an unknown key in it may be cut, as it is longer than any known one. */
 struct path {
     char text[64];
 };

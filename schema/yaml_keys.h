@@ -16,8 +16,7 @@
 
 struct yaml_key;
 
-/* Puts a value of the right kind (or, for a list or map, an empty one) into its field of the
- * document. */
+/* Puts a value of its type's kind (a list or map may be KIND_NOTHING) into its field. */
 typedef int yaml_read_fn(const struct yaml_key *key, const struct yaml_value *value, void *document,
                          struct error *error);
 
@@ -37,8 +36,7 @@ struct yaml_key {
     const char *path; /* dotted: section.key */
     const struct yaml_type *type;
     size_t offset;        /* of its field in the document */
-    const char *standard; /* the default, as the document would say it; NULL for a list or map,
-                             which is empty */
+    const char *standard; /* the default in the document's words; NULL: an empty list or map */
     union {
         const struct yaml_text_rule *text;
         const char *const *words; /* until NULL */

@@ -4,7 +4,6 @@
 #include <search.h>
 #include <stdarg.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 
-#define SIZE_LIMIT  (1024 * 1024)
+#define SIZE_LIMIT  ((size_t)1024 * 1024)
 #define DEPTH_LIMIT 64
 
 struct reader {
@@ -186,8 +185,7 @@ static char *scalar_text(const yaml_event_t *event)
     return mem_copy_text_n((const char *)event->data.scalar.value, event->data.scalar.length);
 }
 
-/* Grows at powers of two. The texts stay where they are, so that no copy of a secret is left
- * behind. */
+/* Grows at powers of two. Texts stay where they are: no copy of a secret is left behind. */
 static struct yaml_entry *new_entry(struct yaml_value *value)
 {
     if ((value->count & (value->count - 1)) == 0)

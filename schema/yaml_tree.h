@@ -35,7 +35,7 @@ struct yaml_tree {
 
 /*
  * Reads length bytes: one document whose root is a map, without duplicate keys; nothing but space
- * and comments gives an empty map. At most 1 MiB, 64 levels, and 16384 nodes once aliases are
+ * and comments gives an empty map. At most 1 MiB, 64 levels, and 8192 nodes once aliases are
  * resolved. Fails with ERROR_INVALID and NAME:LINE:COLUMN. The result is the caller's to free with
  * yaml_tree_free.
  */

@@ -7,7 +7,7 @@
 
 #define MAX_BYTES ((size_t)1024 * 1024) /* of input, and of scalars once aliases are resolved */
 #define MAX_DEPTH 64
-#define MAX_NODES 16384
+#define MAX_NODES 8192
 
 struct anchor {
     char *name;
@@ -92,20 +92,22 @@ static char *copy_tag(const void *tag)
     return tag ? mem_copy_text(tag) : NULL;
 }
 
-static int copy_node(struct loader *loader, const struct yaml_tree *node, size_t depth,
-                     struct yaml_tree **ret)
+/* A deep copy for the alias at mark, which is where its nodes are said to be from then on. */
+static int copy_node(struct loader *loader, const struct yaml_tree *node, yaml_mark_t mark,
+                     size_t depth, struct yaml_tree **ret)
 {
-    if (admit(loader, node->mark, depth, node->length) != 0)
+    if (admit(loader, mark, depth, node->length) != 0)
         return -1;
     cleanup_yaml_tree struct yaml_tree *copy = mem_new(struct yaml_tree);
     *copy = *node;
+    copy->mark = mark;
     copy->tag = copy_tag(node->tag);
     copy->text = node->text ? copy_bytes(node->text, node->length) : NULL;
     copy->items = NULL;
     copy->count = 0;
     for (size_t i = 0; i < node->count; i++) {
         struct yaml_tree *item = NULL;
-        if (copy_node(loader, node->items[i], depth + 1, &item) != 0)
+        if (copy_node(loader, node->items[i], mark, depth + 1, &item) != 0)
             return -1;
         yaml_tree_append(copy, item);
     }
@@ -129,7 +131,7 @@ static int load_alias(struct loader *loader, const yaml_event_t *event, size_t d
         return fail_at(loader, event->start_mark, "this alias has no anchor before it");
     if (anchor->open)
         return fail_at(loader, event->start_mark, "this alias stands inside what it names");
-    return copy_node(loader, anchor->node, depth, ret);
+    return copy_node(loader, anchor->node, event->start_mark, depth, ret);
 }
 
 /* Returns the anchor's number for close_anchor, which matters only if there is one. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "schema/buffer.h"
+#include "schema/cleanup.h"
 #include "schema/config.h"
 #include "schema/memory.h"
 #include "schema/yaml_keys.h"
@@ -53,14 +53,12 @@ static int read_text(const struct yaml_key *key, const struct yaml_value *value,
 static int refuse_word(const struct yaml_key *key, const struct yaml_value *value,
                        struct error *error)
 {
-    struct buffer list = BUFFER_EMPTY;
+    cleanup_buffer struct buffer list = BUFFER_EMPTY;
     for (const char *const *word = key->rule.words; *word; word++) {
         const char *before = word == key->rule.words ? "" : word[1] ? ", " : " or ";
         buffer_add_format(&list, "%s%s", before, *word);
     }
-    int r = yaml_refuse(&value->place, key->path, error, "must be %s", buffer_text(&list));
-    buffer_free(&list);
-    return r;
+    return yaml_refuse(&value->place, key->path, error, "must be %s", buffer_text(&list));
 }
 
 static int find_word(const struct yaml_key *key, const struct yaml_value *value, unsigned *ret,

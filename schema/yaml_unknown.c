@@ -35,8 +35,7 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* How many letters to add, drop or change to make one word of the other, by the last row of the
- * usual matrix. */
+/* How many letters to add, drop or change; of the usual matrix only the last row is kept. */
 static size_t distance(const char *a, const struct name *b)
 {
     size_t row[NAME_SIZE];

@@ -56,8 +56,8 @@ static bool check_identity(const struct config *config, FILE *out)
 static bool check_address(struct setup *setup, FILE *out)
 {
     struct error error;
-    char host[INET_ADDRSTRLEN];
     if (setup_locate(setup, &error) == 0) {
+        char host[INET_ADDRSTRLEN];
         (void)inet_ntop(AF_INET, &setup->address.sin_addr, host, sizeof host);
         (void)fprintf(out, "ok: address %s:%u\n", host, ntohs(setup->address.sin_port));
         return true;

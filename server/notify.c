@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/notify.h"
 
-#include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +9,7 @@
 #include <unistd.h>
 
 #include "schema/cleanup.h"
+#include "schema/memory.h"
 #include "store/clock.h"
 
 /* The address of the manager's socket; its length is 0 where there is none. */
@@ -27,14 +26,9 @@ static socklen_t manager_address(struct sockaddr_un *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-__attribute__((format(printf, 1, 2))) static void notify(const char *format, ...)
+static void notify(const char *message)
 {
-    char message[512];
     struct sockaddr_un address;
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
     socklen_t length = manager_address(&address);
     cleanup_close int fd = length > 0 ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
     if (fd >= 0)
@@ -49,7 +43,9 @@ void notify_ready(void)
 
 void notify_reloading(void)
 {
-    notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_steady_us());
+    cleanup_free char *message =
+        mem_format("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_steady_us());
+    notify(message);
 }
 
 void notify_stopping(void)
@@ -64,7 +60,9 @@ void notify_watchdog(void)
 
 void notify_waiting(const char *reason, uint32_t seconds)
 {
-    notify("STATUS=waiting: %s\nEXTEND_TIMEOUT_USEC=%llu", reason, seconds * 1000000ULL);
+    cleanup_free char *message =
+        mem_format("STATUS=waiting: %s\nEXTEND_TIMEOUT_USEC=%llu", reason, seconds * 1000000ULL);
+    notify(message);
 }
 
 uint64_t notify_watchdog_us(void)

@@ -176,6 +176,6 @@ void request_end(struct request *request)
     /* CivetWeb's buffer is writable, whatever its interface says, and nobody reads the header after
      * us. */
     if (request->token.length > 0)
-        explicit_bzero((void *)(uintptr_t)request->token.text, request->token.length);
+        explicit_bzero((char *)request->token.text, request->token.length);
     buffer_free(&request->body);
 }

@@ -2,6 +2,7 @@
 #include "server/store_pool.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,11 +15,14 @@
 
 struct store_pool {
     char *state_dir;
+    char *path;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t returned;
     size_t free_places; /* stores that may still be lent, open or not */
     struct store *open[STORES_MAX];
     size_t open_count;
+    struct stat file;    /* what they have open */
+    uint64_t generation; /* grows whenever that changes */
 };
 
 static size_t places(void)
@@ -41,21 +45,29 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     (void)pthread_cond_init(&pool->returned, &attributes);
     (void)pthread_mutex_init(&pool->lock, NULL);
     pool->state_dir = mem_copy_text(state_dir);
+    pool->path = mem_format("%s/db/agent.db", state_dir);
+    (void)stat(pool->path, &pool->file);
     pool->free_places = places();
     pool->open[pool->open_count++] = first;
     *ret = pool;
     return 0;
 }
 
+static void close_all(struct store_pool *pool)
+{
+    while (pool->open_count > 0)
+        store_close(pool->open[--pool->open_count]);
+}
+
 void store_pool_free(struct store_pool *pool)
 {
     if (!pool)
         return;
-    while (pool->open_count > 0)
-        store_close(pool->open[--pool->open_count]);
+    close_all(pool);
     (void)pthread_cond_destroy(&pool->returned);
     (void)pthread_mutex_destroy(&pool->lock);
     free(pool->state_dir);
+    free(pool->path);
     free(pool);
 }
 
@@ -71,14 +83,28 @@ static bool wait_for_place(struct store_pool *pool)
     return pool->free_places > 0;
 }
 
+/* A file that was removed or replaced would go on answering for whoever has it open. */
+static void heed_replacement(struct store_pool *pool)
+{
+    struct stat file = {0};
+    (void)stat(pool->path, &file);
+    if (file.st_ino == pool->file.st_ino && file.st_dev == pool->file.st_dev)
+        return;
+    close_all(pool);
+    pool->file = file;
+    pool->generation++;
+}
+
 /* Takes a place and, if there is one, an open store; false when the wait is over. */
-static bool take_place(struct store_pool *pool, struct store **ret)
+static bool take_place(struct store_pool *pool, struct store_loan *ret)
 {
     (void)pthread_mutex_lock(&pool->lock);
     bool taken = wait_for_place(pool);
     if (taken) {
         pool->free_places--;
-        *ret = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
+        heed_replacement(pool);
+        struct store *store = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
+        *ret = (struct store_loan){pool, store, pool->generation};
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return taken;
@@ -86,11 +112,9 @@ static bool take_place(struct store_pool *pool, struct store **ret)
 
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error)
 {
-    struct store *store = NULL;
-    if (!take_place(pool, &store))
+    if (!take_place(pool, ret))
         return fail(error, ERROR_BUSY, "every store handle is in use");
-    *ret = (struct store_loan){pool, store};
-    if (store)
+    if (ret->store)
         return 0;
     return store_open(pool->state_dir, STORE_OPEN_EXISTING, STORE_BUSY_MS, &ret->store, error);
 }
@@ -101,8 +125,10 @@ void store_return(struct store_loan *loan)
     if (!pool)
         return;
     (void)pthread_mutex_lock(&pool->lock);
-    if (loan->store)
+    if (loan->store && loan->generation == pool->generation)
         pool->open[pool->open_count++] = loan->store;
+    else
+        store_close(loan->store);
     pool->free_places++;
     (void)pthread_cond_signal(&pool->returned);
     (void)pthread_mutex_unlock(&pool->lock);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A few open stores for many threads. Nothing is kept from one loan to the next but the open file,
- * so that a revocation counts at once.
+ * so that a revocation counts at once; and where another file has taken its place, as after a
+ * restore, that one is opened instead.
  */
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
@@ -20,6 +21,7 @@ void store_pool_free(struct store_pool *pool);
 struct store_loan {
     struct store_pool *pool;
     struct store *store; /* NULL: none, or it was spoilt */
+    uint64_t generation; /* of the file that it has open; the pool's own */
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */

@@ -140,7 +140,7 @@ static void note_received(struct tls_session *session, int count)
 
 static bool is_over(const struct tls_session *session)
 {
-    return session->broken || is_late(session);
+    return session->broken || session->timed_out || is_late(session);
 }
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
@@ -153,7 +153,7 @@ int tls_read(struct tls_session *session, void *bytes, size_t size)
         count = is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
     while (count < 0 && can_go_on(session, count));
     if (count <= 0) {
-        session->timed_out = session->phase == PHASE_RECEIVE && is_late(session);
+        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
         return -1;
     }
     note_received(session, count);

@@ -46,7 +46,8 @@ int tls_read(struct tls_session *session, void *bytes, size_t size);
 /* How many of the bytes went out, at least one, else -1. */
 int tls_write(struct tls_session *session, const void *bytes, size_t size);
 
-/* Whether a request was cut by its deadline. */
+/* Whether a request was cut by its deadline; nothing more is read then, but an answer still goes
+ * out. */
 bool tls_timed_out(const struct tls_session *session);
 
 /* How many bytes of the present request were read so far. */

@@ -3,6 +3,8 @@
  * what is used. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +13,8 @@
 #include "schema/memory.h"
 #include "store/file.h"
 
-#define NOBODY ((uid_t)-1)
+#define NOBODY       ((uid_t)-1)
+#define OVERFLOW_UID 65534
 
 /* A walk from "/" along a path, and what it does on the way. */
 struct walk {
@@ -60,12 +63,33 @@ int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd
     return open_component(dirfd, name, path, O_RDONLY, ret_fd, error);
 }
 
+/*
+ * In a user namespace the host's root shows as this id, like everybody else who is not mapped. The
+ * only users there are our own, and what belongs to nobody of them is as far out of their reach as
+ * root's.
+ */
+static bool is_unmapped(uid_t uid)
+{
+    char map[64] = "";
+    cleanup_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    if (uid != OVERFLOW_UID || fd < 0 || read(fd, map, sizeof map - 1) < 0)
+        return false;
+    unsigned long first = 0;
+    unsigned long count = UINT32_MAX;
+    return sscanf(map, "%lu %*u %lu", &first, &count) == 2 && count < OVERFLOW_UID;
+}
+
+static bool is_trusted(const struct walk *walk, uid_t owner)
+{
+    return owner == 0 || owner == geteuid() || owner == walk->friend || is_unmapped(owner);
+}
+
 static int judge(const struct walk *walk, const char *path, struct error *error)
 {
     struct stat status;
     if (fstat(walk->fd, &status) < 0)
         return fail_errno(error, errno, "cannot look at %s", path);
-    if (status.st_uid != 0 && status.st_uid != geteuid() && status.st_uid != walk->friend)
+    if (!is_trusted(walk, status.st_uid))
         return fail(error, ERROR_DENIED,
                     "%s belongs to uid %u, who could replace what is in it: chown root %s", path,
                     status.st_uid, path);

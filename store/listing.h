@@ -18,7 +18,8 @@ struct token_row {
     const char *revoked_reason;
 };
 
-/* Visits the guest's tokens, newest first, until visit returns non-zero; returns that, or -1 on failure. */
+/* Visits the guest's tokens, newest first, until visit returns non-zero; returns that, or -1 on
+ * failure. */
 int token_each(struct store *store, uint32_t vmid,
                int (*visit)(const struct token_row *token, void *context), void *context,
                struct error *error);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* agent.yaml: whatever the bytes, a configuration within its bounds or a message that says where.
- */
+/* agent.yaml: whatever the bytes, a configuration within bounds or a message that says where. */
 #include <stdlib.h>
 #include <string.h>
 

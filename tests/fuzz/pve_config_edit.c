@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any text: its lines cover the live section without a gap, and what is inserted can be removed without a trace. */
+/* Any text: its lines cover the live section without a gap, and what is inserted can be removed
+ * without a trace. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -16,11 +16,16 @@ ADDRESS=192.168.0.162
 PORT=8443
 ENDPOINT=$ADDRESS:$PORT
 
+world_flags=(--mount --net --pid --fork --mount-proc --kill-child)
+[ "$(id -u)" -eq 0 ] || world_flags+=(--user --map-root-user)
+
 world_enter() {
     [ -z "${FELHOM_WORLD:-}" ] || return 0
-    local flags=(--mount --net --pid --fork --mount-proc --kill-child)
-    [ "$(id -u)" -eq 0 ] || flags+=(--user --map-root-user)
-    FELHOM_WORLD=$(id -u) exec unshare "${flags[@]}" -- bash "$@"
+    FELHOM_WORLD=$(id -u) exec unshare "${world_flags[@]}" -- bash "$@"
+}
+
+world_possible() {
+    unshare "${world_flags[@]}" -- true 2>/dev/null
 }
 
 # Whether this world may give files to other users (not in a user namespace with one user).
@@ -52,7 +57,7 @@ world_loopback() {
     mkdir -p "$HOST"/{pve/lxc,pve/qemu-server,pve/nodes/pve1,pve/priv,cgroup,snippets}
     ln -s nodes/pve1 "$HOST/pve/local"
     ADDRESS=127.0.0.1
-    PORT=18443
+    PORT=$((20000 + RANDOM % 10000))
     ENDPOINT=$ADDRESS:$PORT
     export FELHOM_AGENT_CONFIG=$HOST/agent.yaml
     agent_yaml <<<"local_api: {listen: \"$ENDPOINT\"}"
@@ -64,6 +69,7 @@ world_end() {
     trap - EXIT
     local status=$?
     cd /
+    umount -l "$HOST"/run/export/* 2>/dev/null
     umount -R -l "$HOST" 2>/dev/null
     rm -rf --one-file-system "$HOST"
     return $status
@@ -146,8 +152,8 @@ daemon_start() {
     DAEMON=$!
     local tries
     for tries in $(seq 100); do
-        curl -sk -o /dev/null --max-time 1 "https://$ENDPOINT/healthz" && return 0
         kill -0 $DAEMON 2>/dev/null || break
+        curl -sk -o /dev/null --max-time 1 "https://$ENDPOINT/healthz" && return 0
         sleep 0.05
     done
     echo "felhomd did not answer after $tries tries:" >&2

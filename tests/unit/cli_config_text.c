@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text surgery on a guest's configuration: which lines count, and that all others stay byte for byte. */
+/* Text surgery on a guest's configuration: which lines count, and that all others stay byte for
+ * byte. */
 #include "cli/config_text.h"
 
 #include <string.h>
@@ -49,7 +50,8 @@ static void the_live_section_ends_at_the_first_real_section(void **state)
     assert_lines("a: b\n[PVE:pending]  \r\nc: d\n", "a=b;");
     assert_lines("[s1]\nc: d\n", "");
     assert_lines("a: b\n[special:cloudinit]\nc: d\n", "a=b;");
-    /* One letter, a digit first, no end, blanks in front or within: no snapshot of that name can exist. */
+    /* One letter, a digit first, no end, blanks in front or within: no snapshot of that name can
+     * exist. */
     assert_lines("[s]\n[1a]\n[snap\n [snap]\n[sn ap]\n[x:y]\na: b\n", "a=b;");
 }
 

@@ -8,9 +8,12 @@
 #include "schema/config.h"
 #include "tests/unit/test.h"
 
-#define HOOK  "hookscript: local:snippets/felhom-hook\n"
-#define ENTRY "lxc.mount.entry: /run/felhom-agent/export/8200 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0\n"
-#define MP    "/run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,ro=1,backup=0,replicate=0,shared=1\n"
+#define HOOK "hookscript: local:snippets/felhom-hook\n"
+#define ENTRY \
+    "lxc.mount.entry: /run/felhom-agent/export/8200 etc/felhom-bootstrap none " \
+    "bind,ro,create=dir,optional 0 0\n"
+#define MP \
+    "/run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,ro=1,backup=0,replicate=0,shared=1\n"
 
 static struct config config;
 
@@ -96,8 +99,9 @@ static void what_an_operator_or_proxmox_wrote_is_right(void **state)
 {
     (void)state;
     struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
-    const char *sorted = HOOK "mp7: /run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,backup=0,"
-                              "mountoptions=noexec,replicate=0,ro=1,shared=1\n";
+    const char *sorted =
+        HOOK "mp7: /run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,backup=0,"
+             "mountoptions=noexec,replicate=0,ro=1,shared=1\n";
     assert_applied(&mp, sorted, sorted);
 }
 
@@ -145,10 +149,10 @@ static void a_foreign_hookscript_is_refused(void **state)
     buffer_add_text(&text, HOOK "hookscript: local:snippets/other.pl\n");
     assert_int_equal(guest_lines_apply(&entry, &text, &changes, &error), -1);
     assert_int_equal(error.kind, ERROR_CONFLICT);
-    assert_string_equal(error.message,
-                        "guest 8200 already has the hookscript local:snippets/other.pl, and Proxmox "
-                        "runs only one: take it out if it is not needed (--delete hookscript), then "
-                        "enroll again");
+    assert_string_equal(
+        error.message, "guest 8200 already has the hookscript local:snippets/other.pl, and Proxmox "
+                       "runs only one: take it out if it is not needed (--delete hookscript), then "
+                       "enroll again");
     assert_string_equal(buffer_text(&text), HOOK "hookscript: local:snippets/other.pl\n");
 }
 

@@ -2,11 +2,6 @@
 /* The command line of felhomctl, and the verbs that show or revoke. */
 #include <string.h>
 
-int felhomctl_main(int argc, char **argv);
-#define main felhomctl_main
-#include "cli/main.c" // NOLINT(bugprone-suspicious-include)
-#undef main
-
 #include <jansson.h>
 
 #include "schema/guest_config.h"
@@ -107,7 +102,8 @@ static void bad_settings_are_named(void **state)
     scratch_write("agent.yaml", "bogus: 1\n");
     cleanup_outcome struct outcome outcome = felhomctl("guests", NULL);
     assert_int_equal(outcome.status, 1);
-    assert_int_equal(strncmp(buffer_text(&outcome.err), "felhomctl: agent.yaml:1:1: bogus: ", 34), 0);
+    assert_int_equal(strncmp(buffer_text(&outcome.err), "felhomctl: agent.yaml:1:1: bogus: ", 34),
+                     0);
 }
 
 static void init_can_run_again(void **state)
@@ -167,8 +163,12 @@ static void init_says_what_to_do_without_an_address(void **state)
 static void init_hands_over_what_root_made(void **state)
 {
     (void)state;
-    static const char *const handed[] = {"state",     "state/db",          "state/db/agent.db",
-                                         "state/tls", "state/tls/agent.pem", "state/tls/agent.crt"};
+    static const char *const handed[] = {"state",
+                                         "state/db",
+                                         "state/db/agent.db",
+                                         "state/tls",
+                                         "state/tls/agent.pem",
+                                         "state/tls/agent.crt"};
     struct stat status;
     if (geteuid() != 0)
         skip();
@@ -204,8 +204,8 @@ static void make_guest(char *ret_token, size_t size)
     assert_int_equal(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error), 0);
     assert_int_equal(guest_put(store, &guest, &error), 0);
     assert_int_equal(nic_replace_all(store, 8200, config.nics, config.nic_count, &error), 0);
-    assert_int_equal(
-        mount_replace_all(store, 8200, config.volumes, config.volume_count, &error), 0);
+    assert_int_equal(mount_replace_all(store, 8200, config.volumes, config.volume_count, &error),
+                     0);
     assert_int_equal(token_mint(store, 8200, 1000, 0, &token, &error), 0);
     (void)snprintf(ret_token, size, "%s", token.text.text);
     token_text_wipe(&token.text);

@@ -13,13 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cli/felhomctl.h"
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
 #include "schema/error.h"
 #include "schema/memory.h"
 #include "store/file.h"
-
-int felhomctl_main(int argc, char **argv);
 
 static char scratch_root[64];
 
@@ -84,7 +83,8 @@ static inline void scratch_make_directory(const char *name)
 static inline void scratch_make(void)
 {
     static const char *const directories[] = {
-        "pve", "pve/nodes", "pve/nodes/n1", "pve/nodes/n1/lxc", "pve/nodes/n1/qemu-server", "cgroup",
+        "pve",    "pve/nodes", "pve/nodes/n1", "pve/nodes/n1/lxc", "pve/nodes/n1/qemu-server",
+        "cgroup",
     };
     const char *r = scratch_root;
     (void)umask(022);

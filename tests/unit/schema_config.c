@@ -16,11 +16,6 @@
 
 #define SHIPPED "debian/agent.yaml"
 
-struct bad {
-    const char *text;
-    const char *message;
-};
-
 static struct config parse_n(const char *text, size_t length)
 {
     struct config config;
@@ -34,39 +29,6 @@ static struct config parse_n(const char *text, size_t length)
 static struct config parse(const char *text)
 {
     return parse_n(text, strlen(text));
-}
-
-static void expect_n(const char *text, size_t length, const char *message)
-{
-    struct config config;
-    struct error error = {.kind = ERROR_NONE};
-    memset(&config, 0x5A, sizeof config);
-    struct config before = config;
-    if (!config_parse("agent.yaml", text, length, &config, &error))
-        fail_msg("accepted: %s", text);
-    assert_string_equal(error.message, message);
-    assert_int_equal(error.kind, ERROR_INVALID);
-    assert_memory_equal(&config, &before, sizeof config);
-}
-
-static void expect_each(const struct bad *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        expect_n(list[i].text, strlen(list[i].text), list[i].message);
-}
-
-/* Every value of a row at once: "key: value" must be refused there with the same why. */
-static void refuse_values(const char *section, const char *key, const char *why,
-                          const char *const *values)
-{
-    for (; *values; values++) {
-        char *text = mem_format("%s:\n  %s: %s\n", section, key, *values);
-        char *message =
-            mem_format("agent.yaml:2:%zu: %s.%s: %s", strlen(key) + 5, section, key, why);
-        expect_n(text, strlen(text), message);
-        free(text);
-        free(message);
-    }
 }
 
 static void accept_values(const char *section, const char *key, const char *const *values)
@@ -158,9 +120,6 @@ static void nothing_said_is_all_defaults(void **state)
     config_free(&config);
 }
 
-/* --- the file that is shipped
- * ----------------------------------------------------------------------------- */
-
 static bool is_setting(const char *line)
 {
     return line[0] == '#' && (islower((unsigned char)line[1]) || !strncmp(line + 1, "  ", 2)) &&
@@ -215,10 +174,6 @@ static void the_shipped_file_has_every_key(void **state)
         assert_null(yaml_find(&commented, key->path));
     }
 }
-
-/* --- values
- * ------------------------------------------------------------------------------------------------
- */
 
 static const char everything[] =
     "host_id: demo-felhom\n"
@@ -335,281 +290,10 @@ static void values_at_their_bounds(void **state)
     accept_values("backup", "storage", VALUES("ab", "a-_.9"));
     accept_values("backup", "window", VALUES("''", "'00:00-23:59'", "23:59-00:00", "20:00-20:01"));
     accept_values("storage_classes", "local", VALUES("fast", "très-vite", "1"));
-}
-
-#define PATH_RULE "must be an absolute path without . or .. in it, // or a / at its end"
-
-static void bad_texts(void **state)
-{
-    (void)state;
-    refuse_values("local_api", "bridge", "must be the name of a network interface",
-                  VALUES("''", "a/b", "'a b'", "'a:0'", "..", ".", "\"a\\tb\""));
-    refuse_values("local_api", "bridge", "must not be longer than 15 bytes",
-                  VALUES("abcdefghijklmnop"));
-    refuse_values("paths", "state", PATH_RULE,
-                  VALUES("''", "a", "a/b", "/", "/a/", "//a", "/a//b", "/a/./b", "/a/..", "/a/../b",
-                         "/..", "/.", "'./a'", "\"/a\\n\"", "\"/a\\x1b[2J\""));
-    refuse_values("bootstrap", "guest_path",
-                  "must be an absolute path of letters, digits and / - _ . + @, without . or .. in "
-                  "it, // or a / at its end",
-                  VALUES("'/a b'", "'/a,ro=0'", "'/a#'", "/a/", "'/a:b'", "/\xC3\xB6"));
-    refuse_values("controller", "image", "must be one word without blanks or control characters",
-                  VALUES("'a b'", "\"a\\n\"", "\"a\\x7f\"", "|\n    a"));
-    refuse_values(
-        "hub", "url",
-        "must be http://HOST[:PORT][/PATH] or https://..., without a user name or a query",
-        VALUES("hub.example", "ftp://h", "'http://'", "'https://:1'", "'http://u:p@h/'",
-               "'http://h/?q'", "'http://h/#f'", "'http://h /'", "'http://h:0'",
-               "'http://h:65536/'", "'http://[::1/'", "'http://h]'", "'http://-h'"));
-    refuse_values("pve", "endpoint", "must be https://HOST:PORT and nothing more",
-                  VALUES("''", "http://127.0.0.1:8006", "'https://h:8006/'", "'https://h:x'"));
-    refuse_values("registry", "host", "must be HOST or HOST:PORT",
-                  VALUES("https://h", "h/path", "'h:'", "'a b'"));
-    refuse_values("backup", "storage",
-                  "must be a storage's id: letters, digits, - _ and ., with a letter in front",
-                  VALUES("''", "a", "1a", "a-", "'a b'", "'a:b'"));
-    refuse_values("backup", "window",
-                  "must be HH:MM-HH:MM, from 00:00 to 23:59, with two different times",
-                  VALUES("24:00-01:00", "'1:00-02:00'", "00:60-01:00", "00:00-00:00", "00:00",
-                         "00:00 01:00", "00:00-01:0x", "30:00-01:00", "00:00-01:000", "'00:00-'"));
-    refuse_values("hook", "on_error", "must be continue or block", VALUES("Block", "''", "1"));
-    refuse_values("local_api", "source_binding", "must be auto, require or off", VALUES("no"));
-    refuse_values("backup", "compress", "must be 0, 1, gzip, lzo or zstd", VALUES("2", "xz", "''"));
-}
-
-static void bad_numbers(void **state)
-{
-    static const char why[] = "must be a duration: digits and one of s m h d, such as 30s or 24h";
-    (void)state;
-    refuse_values("limits", "threads", "must be a number from 4 to 4096",
-                  VALUES("3", "4097", "-8", "+8", "0x10", "010", "8.0", "8k", "''", "many", "'8 '",
-                         "4294967300", "18446744073709551620"));
-    refuse_values("hook", "deadline", why,
-                  VALUES("5", "s", "5 s", "-5s", "5ms", "5S", "1.5s", "''", "00", "99999999999s",
-                         "36501d", "9999999999d"));
-    refuse_values("hook", "deadline", "must be from 1s to 3600s", VALUES("0", "0s", "3601s", "2h"));
-    refuse_values("local_api", "listen", "must be A.B.C.D:PORT, with a port from 1 to 65535",
-                  VALUES("8443", "192.168.0.162", "'[::1]:8443'", "host:8443"));
-}
-
-static void bad_lists(void **state)
-{
-    static const struct bad bad[] = {
-        {"local_api:\n  allow: [10.0.0.0/8, 192.168.0.7/24]",
-         "agent.yaml:2:23: local_api.allow: names a host, not a network; did you mean "
-         "192.168.0.0/24?"},
-        {"local_api:\n  allow:\n    - fd00::1/64\n",
-         "agent.yaml:3:7: local_api.allow: names a host, not a network; did you mean fd00::/64?"},
-        {"local_api: {allow: [everybody]}", "agent.yaml:1:21: local_api.allow: each item must be "
-                                            "ADDRESS or ADDRESS/PREFIX, such as 192.168.0.0/24"},
-        {"local_api: {allow: [10.0.0.0/8, [10.0.0.0/8]]}",
-         "agent.yaml:1:33: local_api.allow: each item must be a text, such as 192.168.0.0/24, not "
-         "a list"},
-        {"local_api: {allow: 10.0.0.0/8}",
-         "agent.yaml:1:20: local_api.allow: must be a list, not a text"},
-        {"local_api: {allow: {}}", "agent.yaml:1:20: local_api.allow: must be a list, not a map"},
-        {"storage_classes: [a]", "agent.yaml:1:18: storage_classes: must be a map, not a list"},
-        {"storage_classes:\n  local: fast\n  usb: \n",
-         "agent.yaml:3:7: storage_classes.usb: must be a text, not nothing"},
-        {"storage_classes: {local: [fast]}",
-         "agent.yaml:1:26: storage_classes.local: must be a text, not a list"},
-        {"storage_classes: {local: ''}", "agent.yaml:1:26: storage_classes.local: must be one word "
-                                         "without blanks or control characters"},
-        {"storage_classes: {'a b': fast}",
-         "agent.yaml:1:19: storage_classes.a b: must be a storage's id: letters, digits, - _ and "
-         "., with a letter in front"},
-        {"storage_classes: {local: fast, local: slow}",
-         "agent.yaml:1:32: storage_classes.local: this key is there twice in the same map"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-}
-
-static void wrong_types(void **state)
-{
-    static const struct bad bad[] = {
-        {"[]", "agent.yaml:1:1: must be a map, not a list"},
-        {"\n text", "agent.yaml:2:2: must be a map, not a text"},
-        {"hub: https://h", "agent.yaml:1:6: hub: must be a map, not a text"},
-        {"hub: []", "agent.yaml:1:6: hub: must be a map, not a list"},
-        {"host_id:\n", "agent.yaml:1:9: host_id: must be a text, not nothing"},
-        {"host_id: ~\n", "agent.yaml:1:10: host_id: must be a text, not nothing"},
-        {"host_id: {}", "agent.yaml:1:10: host_id: must be a text, not a map"},
-        {"hub:\n  url: [a]", "agent.yaml:2:8: hub.url: must be a text, not a list"},
-        {"limits: {threads: {}}", "agent.yaml:1:19: limits.threads: must be a text, not a map"},
-        {"limits: {threads: null}", "agent.yaml:1:19: limits.threads: must be a text, not nothing"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-}
-
-#define KNOWN_AT_THE_TOP \
-    "unknown key; known at the top: host_id, local_api, hook, limits, token, bootstrap, " \
-    "controller, hub, registry, pve, backup, storage_classes, paths"
-
-static void unknown_keys(void **state)
-{
-    static const struct bad bad[] = {
-        {"surprise: 1", "agent.yaml:1:1: surprise: " KNOWN_AT_THE_TOP},
-        {"'': 1", "agent.yaml:1:1: : " KNOWN_AT_THE_TOP},
-        {"limits.threads: 5", "agent.yaml:1:1: limits.threads: " KNOWN_AT_THE_TOP},
-        {"<<: {hub: {}}", "agent.yaml:1:1: <<: " KNOWN_AT_THE_TOP},
-        {"hub:\n  token: a", "agent.yaml:2:3: hub.token: unknown key; known there: url, "
-                             "api_key_file, poll, ca_file"},
-        {"limits:\n  thread: 5",
-         "agent.yaml:2:3: limits.thread: unknown key; did you mean limits.threads?"},
-        {"limit: {}", "agent.yaml:1:1: limit: unknown key; did you mean limits?"},
-        {"Hub: {}", "agent.yaml:1:1: Hub: unknown key; did you mean hub?"},
-        {"hsot_id: a", "agent.yaml:1:1: hsot_id: unknown key; did you mean host_id?"},
-        {"threads: 5", "agent.yaml:1:1: threads: unknown key; did you mean limits.threads?"},
-        {"hub: {template: /a}",
-         "agent.yaml:1:7: hub.template: unknown key; did you mean controller.template?"},
-        {"hub: {url.x: a}", "agent.yaml:1:7: hub.url.x: unknown key; did you mean hub.url?"},
-        {"\"a\\e[2J\xC3\xB6\\n\": 1", "agent.yaml:1:1: a?[2J???: " KNOWN_AT_THE_TOP},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-}
-
-static void a_long_unknown_key_is_cut(void **state)
-{
-    char text[2000];
-    char message[600];
-    (void)state;
-    memset(text, 'x', sizeof text);
-    memcpy(text + sizeof text - 4, ": 1", 4);
-    (void)snprintf(message, sizeof message, "agent.yaml:1:1: %.63s: %s", text, KNOWN_AT_THE_TOP);
-    text[1000] = '\0'; /* longer than 1024 would be no YAML key */
-    memcpy(text + 996, ": 1", 4);
-    expect_n(text, strlen(text), message);
-}
-
-static void duplicates(void **state)
-{
-    static const struct bad bad[] = {
-        {"hub: {}\nhook: {}\nhub: {}\n",
-         "agent.yaml:3:1: hub: this key is there twice in the same map"},
-        {"hub:\n  url: ''\n  'url': ''\n",
-         "agent.yaml:3:3: hub.url: this key is there twice in the same map"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-}
-
-static void keys_that_must_agree(void **state)
-{
-    static const struct bad bad[] = {
-        {"limits:\n  threads: 64\n  connections_per_source: 65\n",
-         "agent.yaml:3:27: limits.connections_per_source: 65 is more than limits.threads, which is "
-         "64"},
-        {"limits:\n  connections_per_source: 257\n",
-         "agent.yaml:2:27: limits.connections_per_source: 257 is more than limits.threads, which "
-         "is 256"},
-        {"limits: {threads: 4}", "agent.yaml:1:19: limits.connections_per_source: 8 is more than "
-                                 "limits.threads, which is 4"},
-        {"registry: {mode: static}",
-         "agent.yaml:1:18: registry.host: must be set unless registry.mode is none"},
-        {"registry: {mode: gitea, host: h, username: ''}",
-         "agent.yaml:1:44: registry.username: must be set unless registry.mode is none"},
-        {"registry: {mode: gitea, host: h, username: u}",
-         "agent.yaml:1:18: registry.secret_file: must be set unless registry.mode is none"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
     accept_values("limits", "threads", VALUES("4, connections_per_source: 4"));
     accept_values("registry", "mode",
                   VALUES("none, host: h", "static, host: h, username: u, "
                                           "secret_file: /s"));
-}
-
-/* --- YAML itself
- * --------------------------------------------------------------------------------------------- */
-
-static void what_is_no_yaml(void **state)
-{
-    static const struct bad bad[] = {
-        {"hub: {url: ''", "agent.yaml:2:1: while parsing a flow mapping: did not find expected "
-                          "',' or '}'"},
-        {"hub:\n\turl: ''", "agent.yaml:2:1: while scanning for the next token: found character "
-                            "that cannot start any token"},
-        {"a: b: c", "agent.yaml:1:5: mapping values are not allowed in this context"},
-        {"host_id: \"a", "agent.yaml:1:12: while scanning a quoted scalar: found unexpected end "
-                         "of stream"},
-        {"hub:\n  url: \xC3\xB6\xFF", "agent.yaml:2:9: invalid leading UTF-8 octet"},
-        {"hub: \xC3", "agent.yaml:1:6: incomplete UTF-8 octet sequence"},
-        {"a: \x01", "agent.yaml:1:4: control characters are not allowed"},
-        {"host_id: \"a\\0\"", "agent.yaml:1:10: a text cannot hold a NUL character"},
-        {"\"a\\0\": 1", "agent.yaml:1:1: a text cannot hold a NUL character"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-    expect_n("hub:\n\0", 6, "agent.yaml:2:1: control characters are not allowed");
-    expect_n("\xFF\xFEh\0", 4, "agent.yaml:1:1: invalid leading UTF-8 octet");
-}
-
-static void what_a_settings_file_does_not_need(void **state)
-{
-    static const struct bad bad[] = {
-        {"hub: &a {}", "agent.yaml:1:6: anchors and aliases are not allowed here; write the value "
-                       "out"},
-        {"host_id: &a x", "agent.yaml:1:10: anchors and aliases are not allowed here; write the "
-                          "value out"},
-        {"local_api: {allow: &a [10.0.0.0/8]}",
-         "agent.yaml:1:20: anchors and aliases are not allowed here; write the value out"},
-        {"host_id: *a", "agent.yaml:1:10: anchors and aliases are not allowed here; write the "
-                        "value out"},
-        {"*a : 1", "agent.yaml:1:1: anchors and aliases are not allowed here; write the value out"},
-        {"host_id: !!str x", "agent.yaml:1:10: tags are not allowed here; leave the tag out"},
-        {"hub: !x {}", "agent.yaml:1:6: tags are not allowed here; leave the tag out"},
-        {"!x []", "agent.yaml:1:1: tags are not allowed here; leave the tag out"},
-        {"[a]: 1", "agent.yaml:1:1: a key must be a text"},
-        {"? {a: b}\n: 1", "agent.yaml:1:3: a key must be a text"},
-        {"{}\n---\n{}\n", "agent.yaml:2:1: there must be only one document in the file"},
-        {"---\n---\n", "agent.yaml:2:1: there must be only one document in the file"},
-    };
-    (void)state;
-    expect_each(bad, ARRAY_SIZE(bad));
-}
-
-static void depth_has_a_limit(void **state)
-{
-    char text[200] = "a: ";
-    (void)state;
-    memset(text + 3, '[', 64);
-    expect_n(text, strlen(text), "agent.yaml:1:67: nested too deeply");
-    memset(text + 3, '[', 63);
-    memset(text + 66, ']', 63);
-    text[129] = '\0';
-    expect_n(text, strlen(text), "agent.yaml:1:1: a: " KNOWN_AT_THE_TOP);
-}
-
-static void size_has_a_limit(void **state)
-{
-    size_t limit = 1024 * 1024;
-    char *text = mem_new_array(limit + 1, 1);
-    (void)state;
-    memset(text, '\n', limit + 1);
-    struct config config = parse_n(text, limit);
-    config_free(&config);
-    expect_n(text, limit + 1, "agent.yaml:1:1: the document is larger than 1 MiB");
-    free(text);
-}
-
-static void texts_have_limits(void **state)
-{
-    char *name = mem_new_array(254, 1);
-    char *text;
-    (void)state;
-    memset(name, 'h', 253);
-    text = mem_format("host_id: %s", name);
-    struct config config = parse(text);
-    assert_string_equal(config.host_id, name);
-    config_free(&config);
-    free(text);
-    text = mem_format("host_id: %sh", name);
-    expect_n(text, strlen(text), "agent.yaml:1:10: host_id: must not be longer than 253 bytes");
-    free(text);
-    free(name);
 }
 
 static void durations(void **state)
@@ -635,19 +319,6 @@ int main(void)
         cmocka_unit_test(the_shipped_file_has_every_key),
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(values_at_their_bounds),
-        cmocka_unit_test(bad_texts),
-        cmocka_unit_test(bad_numbers),
-        cmocka_unit_test(bad_lists),
-        cmocka_unit_test(wrong_types),
-        cmocka_unit_test(unknown_keys),
-        cmocka_unit_test(a_long_unknown_key_is_cut),
-        cmocka_unit_test(duplicates),
-        cmocka_unit_test(keys_that_must_agree),
-        cmocka_unit_test(what_is_no_yaml),
-        cmocka_unit_test(what_a_settings_file_does_not_need),
-        cmocka_unit_test(depth_has_a_limit),
-        cmocka_unit_test(size_has_a_limit),
-        cmocka_unit_test(texts_have_limits),
         cmocka_unit_test(durations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

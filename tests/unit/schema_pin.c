@@ -43,8 +43,7 @@ static const uint8_t cert_der[] = {
 };
 /* clang-format on */
 
-/* openssl x509 -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary |
- * base64 */
+/* its key by openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64 */
 #define SPKI_PIN "nkWMG6BMYzqDGPqMRRv9abgiKQWw8+g6PPTsBGcdZHg="
 
 /* openssl x509 -noout -fingerprint -sha256 */

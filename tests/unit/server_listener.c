@@ -166,6 +166,23 @@ static void test_a_stalled_body_is_cut(void **state)
     client_close(&client);
 }
 
+/* Bytes are always there, so that nobody ever waits. */
+static void test_an_endless_body_is_cut(void **state)
+{
+    (void)state;
+    static const char bytes[16000];
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(
+        client_send_text(&client, "POST /body HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n"), 0);
+    while (now_ms() - since_ms < 5 * REQUEST_MS && client_send(&client, bytes, sizeof(bytes)) == 0)
+        ;
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+    assert_all_gone();
+}
+
 static void test_a_body_in_pieces_is_read(void **state)
 {
     (void)state;
@@ -232,11 +249,11 @@ static void test_curl_keeps_its_connection(void **state)
     assert_string_equal(output, "1 0 ");
 }
 
-static void assert_answer_to(const char *request, size_t length, const char *expected)
+static void assert_answer_to(const char *request, const char *expected)
 {
     struct client client;
     client_connect(&client, &local.address);
-    assert_int_equal(client_send(&client, request, length), 0);
+    assert_int_equal(client_send_text(&client, request), 0);
     assert_contains(client_receive(&client, NULL), expected);
     client_close(&client);
 }
@@ -255,7 +272,7 @@ static void test_malformed_requests_get_our_error(void **state)
         {"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", "{\"refused\":400}"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-        assert_answer_to(cases[i].request, strlen(cases[i].request), cases[i].answer);
+        assert_answer_to(cases[i].request, cases[i].answer);
     assert_all_gone();
 }
 
@@ -382,7 +399,7 @@ static void test_nothing_is_said_of_a_normal_close(void **state)
     int saved = dup(STDERR_FILENO);
     cleanup_close int file = open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
     assert_true(dup2(file, STDERR_FILENO) >= 0);
-    assert_answer_to("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", 39, "200");
+    assert_answer_to("GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "200");
     struct client client;
     client_connect(&client, &local.address);
     client_close(&client);
@@ -402,6 +419,7 @@ int main(void)
         LOCAL_TEST(test_a_trickled_header_is_cut),
         LOCAL_TEST(test_a_trickled_second_request_is_cut),
         LOCAL_TEST(test_a_stalled_body_is_cut),
+        LOCAL_TEST(test_an_endless_body_is_cut),
         LOCAL_TEST(test_a_body_in_pieces_is_read),
         LOCAL_TEST(test_silence_before_the_first_request_is_cut),
         LOCAL_TEST(test_who_does_not_read_the_answer_is_cut),

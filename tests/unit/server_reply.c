@@ -23,7 +23,7 @@ static void test_data_on_the_wire(void **state)
     cleanup_reply struct reply reply = REPLY_EMPTY;
     reply_data(&reply, 200, json_pack("{s:i}", "vmid", 8200));
     assert_rendered(&reply, false, true,
-                    HEAD_OF("200 OK") "Content-Type: application/json\r\nContent-Length: 32\r\n"
+                    HEAD_OF("200 OK") "Content-Type: application/json\r\nContent-Length: 33\r\n"
                                       "Cache-Control: no-store\r\nConnection: keep-alive\r\n"
                                       "X-Request-Id: abc\r\n\r\n"
                                       "{\"ok\":true,\"data\":{\"vmid\":8200}}\n");
@@ -35,7 +35,7 @@ static void test_head_tells_the_length_and_sends_nothing(void **state)
     cleanup_reply struct reply reply = REPLY_EMPTY;
     reply_data(&reply, 200, json_pack("{s:i}", "vmid", 8200));
     assert_rendered(&reply, true, false,
-                    HEAD_OF("200 OK") "Content-Type: application/json\r\nContent-Length: 32\r\n"
+                    HEAD_OF("200 OK") "Content-Type: application/json\r\nContent-Length: 33\r\n"
                                       "Cache-Control: no-store\r\nConnection: close\r\n"
                                       "X-Request-Id: abc\r\n\r\n");
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "schema/memory.h"
 #include "store/host.h"
 #include "tests/unit/test.h"
 
@@ -13,11 +14,11 @@
 static char root[64];
 static struct store_pool *pool;
 
-static void run(const char *format)
+/* A shell command in the state directory. */
+static void run(const char *command)
 {
-    char command[256];
-    (void)snprintf(command, sizeof command, format, root);
-    assert_int_equal(system(command), 0);
+    cleanup_free char *line = mem_format("cd %s && %s", root, command);
+    assert_int_equal(system(line), 0);
 }
 
 static int set_up(void **state)
@@ -34,7 +35,7 @@ static int tear_down(void **state)
 {
     (void)state;
     store_pool_free(pool);
-    run("rm -rf %s");
+    run("rm -rf \"$PWD\"");
     return 0;
 }
 
@@ -117,13 +118,37 @@ static void test_a_store_that_cannot_be_opened_costs_no_place(void **state)
     assert_int_equal(store_borrow(pool, &loan, &error), 0);
     store_loan_failed(&loan, &corrupt);
     store_return(&loan);
-    run("rm -r %s/db");
+    run("rm -r db");
     for (int i = 0; i < 20; i++) {
         assert_int_equal(store_borrow(pool, &loan, &error), -1);
         assert_int_equal(error.kind, ERROR_MISSING);
         store_loan_failed(&loan, &error);
         store_return(&loan);
     }
+}
+
+static void test_another_file_in_its_place_is_heeded(void **state)
+{
+    (void)state;
+    struct error error;
+    struct host host = {.node = "old"};
+    struct store_loan early = {0};
+    struct store_loan loan = {0};
+    assert_int_equal(store_borrow(pool, &early, &error), 0);
+    assert_int_equal(host_put(early.store, &host, &error), 0);
+    run("mv db aside && mkdir -m 700 db && install -m 600 /dev/null db/agent.db");
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), -1);
+    store_return(&loan);
+    store_return(&early);
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), -1);
+    store_return(&loan);
+    run("mv db new && mv aside db");
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), 0);
+    assert_string_equal(host.node, "old");
+    store_return(&loan);
 }
 
 static void test_nothing_borrowed_is_nothing_to_return(void **state)
@@ -145,6 +170,7 @@ int main(void)
         TEST(test_a_borrower_waits_for_one_to_come_back),
         TEST(test_only_a_spoilt_store_is_given_up),
         TEST(test_a_store_that_cannot_be_opened_costs_no_place),
+        TEST(test_another_file_in_its_place_is_heeded),
         TEST(test_nothing_borrowed_is_nothing_to_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

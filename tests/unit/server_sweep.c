@@ -26,11 +26,11 @@ struct world {
     struct error error;
 };
 
-static void run(const char *format, const char *root)
+/* A shell command in the world's directory. */
+static void run(const struct world *world, const char *command)
 {
-    char command[256];
-    (void)snprintf(command, sizeof command, format, root);
-    assert_int_equal(system(command), 0);
+    cleanup_free char *line = mem_format("cd %s && %s", world->root, command);
+    assert_int_equal(system(line), 0);
 }
 
 static void add_guest(struct world *world, enum guest_kind kind, uint32_t vmid)
@@ -47,9 +47,8 @@ static int set_up(void **state)
     struct world *world = mem_new(struct world);
     (void)snprintf(world->root, sizeof world->root, "/tmp/felhom-sweep.XXXXXX");
     assert_non_null(mkdtemp(world->root));
-    run("cd %s && mkdir -m 700 state && mkdir -p pve/lxc pve/qemu-server cgroup/lxc/8200 && "
-        "touch pve/lxc/8200.conf",
-        world->root);
+    run(world, "mkdir -m 700 state && mkdir -p pve/lxc pve/qemu-server cgroup/lxc/8200 && "
+               "touch pve/lxc/8200.conf");
     assert_int_equal(config_parse("agent.yaml", "", 0, &world->config, &world->error), 0);
     free(world->config.paths.pve);
     free(world->config.paths.cgroup);
@@ -68,7 +67,7 @@ static int tear_down(void **state)
     sweep_clear(&world->sweep);
     store_close(world->store);
     config_free(&world->config);
-    run("rm -rf %s", world->root);
+    run(world, "rm -rf \"$PWD\"");
     free(world);
     return 0;
 }
@@ -113,7 +112,7 @@ static void test_a_running_guest_is_left_alone(void **state)
 static void test_configuration_gone(void **state)
 {
     struct world *world = *state;
-    run("rm %s/pve/lxc/8200.conf", world->root);
+    run(world, "rm pve/lxc/8200.conf");
     look(world, 1);
     assert_int_equal(good_tokens(world, 8200), 0);
     assert_event(world, "8200: 1 token revoked: its configuration is gone from this node");
@@ -122,9 +121,9 @@ static void test_configuration_gone(void **state)
 static void test_an_unmounted_pve_revokes_nothing(void **state)
 {
     struct world *world = *state;
-    run("rm -r %s/pve/*", world->root);
+    run(world, "rm -r pve/*");
     look(world, 1);
-    run("rmdir %s/pve", world->root);
+    run(world, "rmdir pve");
     look(world, 2);
     assert_int_equal(good_tokens(world, 8200), 1);
 }
@@ -133,7 +132,7 @@ static void test_not_running_for_a_minute(void **state)
 {
     struct world *world = *state;
     struct guest guest;
-    run("rmdir %s/cgroup/lxc/8200", world->root);
+    run(world, "rmdir cgroup/lxc/8200");
     look(world, 100);
     look(world, 159);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -147,11 +146,11 @@ static void test_not_running_for_a_minute(void **state)
 static void test_a_short_absence_is_forgotten(void **state)
 {
     struct world *world = *state;
-    run("rmdir %s/cgroup/lxc/8200", world->root);
+    run(world, "rmdir cgroup/lxc/8200");
     look(world, 100);
-    run("mkdir %s/cgroup/lxc/8200", world->root);
+    run(world, "mkdir cgroup/lxc/8200");
     look(world, 130);
-    run("rmdir %s/cgroup/lxc/8200", world->root);
+    run(world, "rmdir cgroup/lxc/8200");
     look(world, 140);
     look(world, 170);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -160,7 +159,7 @@ static void test_a_short_absence_is_forgotten(void **state)
 static void test_a_starting_guest_has_its_minute(void **state)
 {
     struct world *world = *state;
-    run("rmdir %s/cgroup/lxc/8200", world->root);
+    run(world, "rmdir cgroup/lxc/8200");
     look(world, 1);
     assert_int_equal(
         guest_set_state(world->store, 8200, GUEST_STARTING, NOW_MS + 30000, &world->error), 0);
@@ -177,7 +176,7 @@ static void test_a_starting_guest_has_its_minute(void **state)
 static void test_without_control_groups_nothing_is_known(void **state)
 {
     struct world *world = *state;
-    run("rm -r %s/cgroup/lxc", world->root);
+    run(world, "rm -r cgroup/lxc");
     look(world, 1);
     look(world, 100);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -190,12 +189,12 @@ static void test_presence_in_each_hierarchy(void **state)
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 8200), PRESENCE_YES);
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 820), PRESENCE_NO);
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_UNKNOWN);
-    run("mkdir -p %s/cgroup/qemu.slice/9000.scope", world->root);
+    run(world, "mkdir -p cgroup/qemu.slice/9000.scope");
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 9000), PRESENCE_YES);
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_NO);
-    run("mkdir -p %s/cgroup/unified/lxc/300", world->root);
+    run(world, "mkdir -p cgroup/unified/lxc/300");
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 300), PRESENCE_YES);
-    run("mkdir -p %s/cgroup/systemd/lxc/400", world->root);
+    run(world, "mkdir -p cgroup/systemd/lxc/400");
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 400), PRESENCE_YES);
 }
 
@@ -203,13 +202,13 @@ static void test_presence_of_configurations(void **state)
 {
     const struct world *world = *state;
     const char *pve = world->config.paths.pve;
-    run("touch %s/pve/qemu-server/9000.conf", world->root);
+    run(world, "touch pve/qemu-server/9000.conf");
     assert_int_equal(presence_configured(pve, 8200), PRESENCE_YES);
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
     assert_int_equal(presence_configured(pve, 100), PRESENCE_NO);
-    run("rm -r %s/pve/lxc", world->root);
+    run(world, "rm -r pve/lxc");
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
-    run("rm -r %s/pve/qemu-server", world->root);
+    run(world, "rm -r pve/qemu-server");
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_UNKNOWN);
     assert_int_equal(presence_configured("/nowhere", 9000), PRESENCE_UNKNOWN);
 }
