@@ -18,7 +18,7 @@ enum {
 };
 
 /* getopt_long's answers besides the options' own. */
-enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?', ANSWER_INCOMPLETE = ':' };
+enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?' /* and ':' for one without its value */ };
 
 static const struct option global_options[] = {
     {"output-format", required_argument, NULL, OPTION_FORMAT},
@@ -90,10 +90,8 @@ static int take_option(int answer, char *const *argv, struct arguments *argument
         return 0;
     case ANSWER_UNKNOWN:
         return refuse_option(argv, error);
-    case ANSWER_INCOMPLETE:
-        return fail(error, ERROR_INVALID, "option '%.100s' needs a value", argv[optind - 1]);
     default:
-        return take_verb_option((size_t)(answer - OPTION_OF_VERB), arguments, error);
+        return fail(error, ERROR_INVALID, "option '%.100s' needs a value", argv[optind - 1]);
     }
 }
 
@@ -110,22 +108,20 @@ static int take_global_options(int argc, char **argv, struct arguments *argument
     return 0;
 }
 
-static int find_verb(const struct verb_table *table, const char *name, const struct verb **ret,
-                     struct error *error)
+/* NULL, with *error filled, where there is none of that name. */
+static const struct verb *find_verb(const struct verb_table *table, const char *name,
+                                    struct error *error)
 {
     cleanup_free const char **names = mem_new_array(table->count, sizeof *names);
     for (size_t i = 0; i < table->count; i++) {
         names[i] = table->verbs[i]->name;
-        if (strcmp(names[i], name) == 0) {
-            *ret = table->verbs[i];
-            return 0;
-        }
+        if (strcmp(names[i], name) == 0)
+            return table->verbs[i];
     }
     const char *nearest = nearest_of(name, names, table->count);
-    if (nearest)
-        return fail(error, ERROR_INVALID, "unknown verb '%.50s': did you mean '%s'?", name,
-                    nearest);
-    return fail(error, ERROR_INVALID, "unknown verb '%.50s'", name);
+    (void)fail(error, ERROR_INVALID, "unknown verb '%.50s'%s%s%s", name,
+               nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    return NULL;
 }
 
 static int take_operand(const char *text, struct arguments *arguments, bool *seen,
@@ -142,11 +138,20 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
     return 0;
 }
 
-/* "-" has operands handed out where they stand, whatever POSIXLY_CORRECT says. */
-static int take_verb_arguments(int argc, char **argv, struct arguments *arguments, bool *seen,
-                               struct error *error)
+static int take_answer(int answer, char *const *argv, struct arguments *arguments, bool *seen,
+                       struct error *error)
 {
-    const struct verb *verb = arguments->verb;
+    if (answer == ANSWER_OPERAND)
+        return take_operand(optarg, arguments, seen, error);
+    if (answer >= OPTION_OF_VERB)
+        return take_verb_option((size_t)(answer - OPTION_OF_VERB), arguments, error);
+    return take_option(answer, argv, arguments, error);
+}
+
+/* "-" has operands handed out where they stand, whatever POSIXLY_CORRECT says. */
+static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
+                               struct arguments *arguments, bool *seen, struct error *error)
+{
     struct option options[GLOBAL_COUNT + VERB_OPTIONS_MAX + 1] = {0};
     int answer;
     memcpy(options, global_options, sizeof global_options);
@@ -159,9 +164,7 @@ static int take_verb_arguments(int argc, char **argv, struct arguments *argument
         };
     optind = 0;
     while ((answer = getopt_long(argc, argv, "-:", options, NULL)) != -1) {
-        int r = answer == ANSWER_OPERAND ? take_operand(optarg, arguments, seen, error)
-                                         : take_option(answer, argv, arguments, error);
-        if (r < 0)
+        if (take_answer(answer, argv, arguments, seen, error) < 0)
             return -1;
     }
     for (; optind < argc; optind++)
@@ -190,10 +193,10 @@ int arguments_parse(const struct verb_table *table, int argc, char **argv, struc
         return -1;
     if (optind < argc) {
         int first = optind;
-        if (find_verb(table, argv[first], &arguments.verb, error) < 0)
-            return -1;
-        *ret_verb = arguments.verb;
-        if (take_verb_arguments(argc - first, argv + first, &arguments, &seen, error) < 0)
+        const struct verb *verb = find_verb(table, argv[first], error);
+        *ret_verb = arguments.verb = verb;
+        if (!verb ||
+            take_verb_arguments(verb, argc - first, argv + first, &arguments, &seen, error) < 0)
             return -1;
     } else if (!arguments.help && !arguments.version) {
         arguments.verb = table->verbs[0];

@@ -121,7 +121,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
             return -1;
     }
     *ret = plan;
-    plan = (struct enrolment_plan){0};
+    plan.text = BUFFER_EMPTY;
     return 0;
 }
 

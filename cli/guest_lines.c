@@ -20,30 +20,34 @@ void line_changes_free(struct line_changes *changes)
     *changes = (struct line_changes){0};
 }
 
-/* Takes the key and the value over. Returns whether the text is to be changed. */
+/* Takes the change over, and returns whether it is to be made in the text. */
 static bool note_change(const struct guest_lines_wish *wish, struct line_changes *changes,
-                        char *key, char *value, bool removed)
+                        struct line_change change)
 {
-    bool by_command = wish->by_command && strcmp(key, MOUNT_ENTRY_KEY) != 0;
+    change.by_command = wish->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
     changes->items = mem_resize(changes->items, changes->count + 1, sizeof *changes->items);
-    changes->items[changes->count++] = (struct line_change){key, value, removed, by_command};
-    changes->edited = changes->edited || !by_command;
-    return !by_command;
+    changes->items[changes->count++] = change;
+    changes->edited = changes->edited || !change.by_command;
+    return !change.by_command;
 }
 
 static void remove_line(const struct guest_lines_wish *wish, struct buffer *text,
                         struct config_line *line, struct line_changes *changes)
 {
-    char *key = config_line_key(text, line);
-    char *value = config_line_value(text, line);
-    if (note_change(wish, changes, key, value, true))
+    struct line_change change = {
+        .key = config_line_key(text, line),
+        .value = config_line_value(text, line),
+        .removed = true,
+    };
+    if (note_change(wish, changes, change))
         config_text_remove(text, line);
 }
 
 static void add_line(const struct guest_lines_wish *wish, struct buffer *text, char *key,
                      char *value, struct line_changes *changes)
 {
-    if (note_change(wish, changes, key, value, false))
+    struct line_change change = {.key = key, .value = value};
+    if (note_change(wish, changes, change))
         config_text_insert(text, key, value);
 }
 

@@ -104,9 +104,12 @@ static char *printable(const char *text)
     char *copy = mem_copy_text(*text ? text : NOTHING);
     char *to = copy;
     for (const char *from = copy; *from; from++) {
-        bool control = is_control(from);
-        from += control && (unsigned char)*from >= 0x80;
-        *to++ = control ? '?' : *from;
+        *to = *from;
+        if (is_control(from)) {
+            *to = '?';
+            from += (unsigned char)*from >= 0x80;
+        }
+        to++;
     }
     *to = '\0';
     return copy;

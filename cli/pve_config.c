@@ -18,7 +18,7 @@
 #define PVE_REAL   "/etc/pve"
 #define FILE_MODE  0640
 #define FILE_LIMIT ((size_t)1 << 20)
-#define RETRY_NS   (50 * 1000 * 1000)
+#define RETRY_NS   50000000L
 #define US_PER_MS  1000
 
 bool pve_is_real(const struct config *config)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/session.h"
 
-#include "schema/cleanup.h"
 #include "store/clock.h"
 #include "store/event.h"
 #include "store/settings.h"
 
 int session_open(struct session *ret, struct error *error)
 {
-    cleanup_session struct session session = {.store = NULL};
+    struct session session = {.store = NULL};
     if (settings_load(&session.config, error) < 0 ||
         store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
-                   error) < 0)
+                   error) < 0) {
+        session_close(&session);
         return -1;
+    }
     *ret = session;
-    session = (struct session){.store = NULL};
     return 0;
 }
 

@@ -86,7 +86,7 @@ static int read_choice(const struct yaml_key *key, const struct yaml_value *valu
 static int read_enum(const struct yaml_key *key, const struct yaml_value *value, void *document,
                      struct error *error)
 {
-    unsigned index;
+    unsigned index = 0;
     if (find_word(key, value, &index, error))
         return -1;
     memcpy(yaml_field(key, document), &index, sizeof index);

@@ -57,6 +57,13 @@ static void append(struct mount_list *list, struct mount mount)
     list->items[list->count++] = mount;
 }
 
+static struct mount_list take(struct mount_list *list)
+{
+    struct mount_list taken = *list;
+    *list = (struct mount_list){0};
+    return taken;
+}
+
 int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struct error *error)
 {
     cleanup(mount_list_free) struct mount_list list = {0};
@@ -70,8 +77,7 @@ int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struc
         append(&list, read_mount(&query));
     if (row < 0)
         return -1;
-    *ret = list;
-    list = (struct mount_list){0};
+    *ret = take(&list);
     return 0;
 }
 

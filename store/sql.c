@@ -45,7 +45,7 @@ static int fail_read_only(struct store *store, struct error *error)
     return fail(error, ERROR_DENIED, "the store %s may not be written by this user", store->path);
 }
 
-int sql_fail(struct store *store, struct error *error)
+static int explain(struct store *store, struct error *error)
 {
     switch (sqlite3_errcode(store->connection) & 0xff) {
     case SQLITE_BUSY:
@@ -68,6 +68,12 @@ int sql_fail(struct store *store, struct error *error)
         return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path,
                     sqlite3_errmsg(store->connection));
     }
+}
+
+int sql_fail(struct store *store, struct error *error)
+{
+    (void)explain(store, error);
+    return -1;
 }
 
 /* --- connection --- */

@@ -1,41 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The database itself: making, opening, refusing, sharing and surviving. */
+/* The database itself: making, opening, refusing. */
 #include "tests/unit/test.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 
 #include "store/clock.h"
-#include "store/event.h"
 #include "store/sql.h"
-#include "store/token.h"
 
 #include "tests/unit/store_fixture.h"
-
-#define OWNER 12345
-#define GROUP 23456
-
-static const char database[] = "state/db/agent.db";
-
-static void assert_whole(void)
-{
-    assert_raw("PRAGMA integrity_check", "ok");
-    assert_raw("SELECT count(*) FROM pragma_foreign_key_check", "0");
-    assert_raw("SELECT count(*) FROM guest WHERE generation <>"
-               " (SELECT ifnull(max(generation), 0) FROM token WHERE token.vmid = guest.vmid)",
-               "0");
-}
-
-static int open_scratch(enum store_open_mode mode, uint32_t busy_ms, struct error *failure)
-{
-    struct store *store = NULL;
-    int r = store_open(in_scratch("state"), mode, busy_ms, &store, failure);
-    if (r < 0 && store)
-        return -2; /* set on success only */
-    store_close(store);
-    return r;
-}
+#include "tests/unit/store_work.h"
 
 static void assert_refused(enum store_open_mode mode, enum error_kind kind, const char *format,
                            const char *name)
@@ -46,26 +20,6 @@ static void assert_refused(enum store_open_mode mode, enum error_kind kind, cons
     (void)snprintf(expected, sizeof expected, "%.*s%s%s", (int)(place - format), format, path,
                    place + strlen("PATH"));
     FAILS(open_scratch(mode, 100, &error), kind, expected);
-}
-
-/* A whole pre-start as the store sees it. 0 if all went well; for children, which have no cmocka.
- */
-static int work(enum store_open_mode mode, uint32_t vmid)
-{
-    cleanup_store struct store *store = NULL;
-    struct error failure = {0};
-    struct guest guest = guest_named(vmid, "web");
-    struct token token;
-    struct event event = {.vmid = vmid, .kind = "mint", .outcome = "ok"};
-    if (store_open(in_scratch("state"), mode, BUSY_MS, &store, &failure) < 0 ||
-        store_begin(store, &failure) < 0 || guest_put(store, &guest, &failure) < 0 ||
-        token_mint(store, vmid, 1000, 0, &token, &failure) < 0 ||
-        token_revoke_before(store, vmid, token.generation, 1000, "x", NULL, &failure) < 0 ||
-        event_add(store, &event, &failure) < 0 || store_commit(store, &failure) < 0) {
-        (void)fprintf(stderr, "guest %u: %s\n", vmid, failure.message);
-        return 1;
-    }
-    return 0;
 }
 
 /* --- making and opening --- */
@@ -159,21 +113,6 @@ static void test_state_directory_may_be_a_link(void **state)
     shell("mv state real; ln -s real state");
     OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
     assert_true(is_there("real/db/agent.db"));
-}
-
-static void assert_owned(const char *name)
-{
-    struct stat status = status_of(name);
-    assert_int_equal(status.st_uid, OWNER);
-    assert_int_equal(status.st_gid, GROUP);
-}
-
-static void assert_all_owned(void)
-{
-    assert_owned("state/db");
-    assert_owned(database);
-    assert_owned("state/db/agent.db-wal");
-    assert_owned("state/db/agent.db-shm");
 }
 
 static int work_as_owner(void)
@@ -413,285 +352,6 @@ static void test_failing_migration_leaves_nothing(void **state)
     assert_int_equal(work(STORE_OPEN_EXISTING, 8200), 0);
 }
 
-/* --- many at once --- */
-
-static void run_together(int count, enum store_open_mode mode)
-{
-    int failures = 0;
-    int gate[2];
-    assert_int_equal(pipe(gate), 0);
-    for (int i = 0; i < count; i++)
-        if (fork() == 0) {
-            char byte;
-            (void)close(gate[1]);
-            (void)!read(gate[0], &byte, 1); /* all start when the last one is there */
-            _exit(work(mode, 100 + (uint32_t)i));
-        }
-    (void)close(gate[0]);
-    (void)close(gate[1]);
-    for (int i = 0, status; i < count; i++)
-        failures += wait(&status) < 0 || status != 0;
-    assert_int_equal(failures, 0);
-    assert_raw("SELECT (SELECT count(*) FROM guest) || ' ' || (SELECT count(*) FROM token)"
-               " || ' ' || (SELECT max(seq) FROM event)",
-               "64 64 64");
-    assert_whole();
-}
-
-static void test_many_make_it_at_once(void **state)
-{
-    (void)state;
-    run_together(64, STORE_OPEN_CREATE);
-}
-
-static void test_many_bring_it_up_at_once(void **state)
-{
-    (void)state;
-    shell("mkdir -m 700 state/db; (umask 077; : >state/db/agent.db)");
-    run_together(64, STORE_OPEN_EXISTING);
-}
-
-/* Runs hold in a child, which then says that it is ready and stays until it is killed. */
-static pid_t hold(void (*what)(void))
-{
-    int ready[2];
-    char byte = 0;
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        what();
-        (void)!write(ready[1], "x", 1);
-        for (;;)
-            (void)pause();
-    }
-    (void)close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    (void)close(ready[0]);
-    return child;
-}
-
-static void end(pid_t child)
-{
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-}
-
-static void begin_and_write(void)
-{
-    struct store *store = store_of_scratch();
-    OK(store_begin(store, &error));
-    put_guest(store, 8200);
-}
-
-static void lock_all(void)
-{
-    sqlite3 *connection = connect_raw();
-    assert_int_equal(sqlite3_exec(connection,
-                                  "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;"
-                                  "DELETE FROM guest; COMMIT",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
-}
-
-static void test_writer_elsewhere(void **state)
-{
-    (void)state;
-    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
-    pid_t child = hold(begin_and_write);
-    cleanup_store struct store *store = NULL;
-    OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 150, &store, &error));
-    struct guest guest = guest_named(8300, "db");
-    int64_t started = clock_steady_us();
-    FAILS(store_begin(store, &error), ERROR_BUSY, "the store is locked by another process");
-    assert_in_range(clock_steady_us() - started, 150000, 1500000);
-    FAILS(guest_put(store, &guest, &error), ERROR_BUSY, "the store is locked by another process");
-    /* Reading goes on, without what is not committed. */
-    FAILS(guest_find(store, 8200, &guest, &error), ERROR_MISSING, "the store knows no guest 8200");
-    end(child);
-    OK(store_begin(store, &error));
-    put_guest(store, 8300);
-    OK(store_commit(store, &error));
-    assert_raw("SELECT group_concat(vmid) FROM guest", "8300");
-    assert_whole();
-}
-
-static void test_all_locked_elsewhere(void **state)
-{
-    (void)state;
-    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
-    pid_t child = hold(lock_all);
-    int64_t started = clock_steady_us();
-    FAILS(open_scratch(STORE_OPEN_EXISTING, 150, &error), ERROR_BUSY,
-          "the store is locked by another process");
-    assert_in_range(clock_steady_us() - started, 150000, 1500000);
-    end(child);
-    OK(open_scratch(STORE_OPEN_EXISTING, 150, &error));
-}
-
-static void test_lock_that_is_given_back_in_time(void **state)
-{
-    (void)state;
-    cleanup_store struct store *store = store_of_scratch();
-    pid_t child = hold(begin_and_write);
-    pid_t killer = fork();
-    if (killer == 0) {
-        (void)usleep(100000);
-        _exit(kill(child, SIGKILL));
-    }
-    OK(store_begin(store, &error));
-    store_rollback(store);
-    assert_int_equal(waitpid(killer, NULL, 0), killer);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-}
-
-static int expect_busy(void)
-{
-    cleanup_store struct store *store = NULL;
-    struct error failure = {0};
-    EXPECT(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 50, &store, &failure) == 0);
-    EXPECT(store_begin(store, &failure) == -1);
-    EXPECT(failure.kind == ERROR_BUSY);
-    return 0;
-}
-
-/* POSIX locks go with the first descriptor of a file that a process closes: opening and closing
- * once more must not be one. */
-static void test_second_handle_keeps_the_locks_of_the_first(void **state)
-{
-    (void)state;
-    cleanup_store struct store *store = store_of_scratch();
-    OK(store_begin(store, &error));
-    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
-    in_child(expect_busy);
-    store_rollback(store);
-}
-
-static void test_rollback(void **state)
-{
-    (void)state;
-    cleanup_store struct store *store = store_of_scratch();
-    store_rollback(store);
-    OK(store_begin(store, &error));
-    put_guest(store, 8200);
-    store_rollback(store);
-    OK(store_begin(store, &error));
-    put_guest(store, 8300);
-    store_close(steal(store)); /* rolls back too */
-    assert_raw("SELECT count(*) FROM guest", "0");
-}
-
-static void test_begin_twice(void **state)
-{
-    (void)state;
-    cleanup_store struct store *store = store_of_scratch();
-    OK(store_begin(store, &error));
-    assert_int_equal(store_begin(store, &error), -1);
-    assert_int_equal(error.kind, ERROR_SYSTEM);
-    OK(store_commit(store, &error));
-    assert_int_equal(store_commit(store, &error), -1);
-}
-
-/* --- surviving --- */
-
-/* So much that part of it has left the memory for the log before the end. */
-static void write_much(void)
-{
-    static char detail[2000];
-    struct store *store = store_of_scratch();
-    struct event event = {.vmid = 8200, .kind = "mint", .outcome = "ok", .detail = detail};
-    memset(detail, 'x', sizeof detail - 1);
-    OK(store_begin(store, &error));
-    put_guest(store, 8200);
-    for (int i = 0; i < 3000; i++)
-        OK(event_add(store, &event, &error));
-}
-
-static void test_killed_in_a_transaction(void **state)
-{
-    (void)state;
-    assert_int_equal(work(STORE_OPEN_CREATE, 8300), 0);
-    end(hold(write_much));
-    assert_true(status_of("state/db/agent.db-wal").st_size > 1000000);
-    assert_int_equal(work(STORE_OPEN_EXISTING, 8300), 0);
-    assert_raw("SELECT group_concat(vmid) FROM guest", "8300");
-    assert_raw("SELECT group_concat(seq) FROM event", "1,2");
-    assert_whole();
-}
-
-static void work_for_ever(enum store_open_mode mode)
-{
-    while (work(mode, 8200) == 0)
-        ;
-    _exit(1);
-}
-
-static void kill_after(useconds_t pause_us)
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        work_for_ever(STORE_OPEN_CREATE);
-    (void)usleep(pause_us);
-    end(child);
-}
-
-static void test_killed_anywhere(void **state)
-{
-    (void)state;
-    for (useconds_t i = 0; i < 25; i++) {
-        kill_after(3000 + i * 1371);
-        assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
-        assert_whole();
-    }
-}
-
-static void test_killed_while_making_it(void **state)
-{
-    (void)state;
-    for (useconds_t i = 0; i < 25; i++) {
-        if (geteuid() == 0)
-            shell("chown %d:%d state", OWNER, GROUP);
-        kill_after(300 + i * 211);
-        assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
-        assert_whole();
-        if (geteuid() == 0)
-            assert_all_owned();
-        shell("rm -r state/db");
-    }
-}
-
-/* Openers that come one by one never share the log's index, and still the log must not grow without
- * end. */
-static void test_log_is_bounded(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 100; i++)
-        assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
-    assert_in_range(status_of("state/db/agent.db-wal").st_size, 0, 200 * 4120);
-    assert_raw("SELECT generation FROM guest", "100");
-    assert_whole();
-}
-
-/* A reader in the way puts off the emptying of the log; nobody waits for that. */
-static void test_reader_does_not_hold_up_writers(void **state)
-{
-    (void)state;
-    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
-    sqlite3 *reader = connect_raw();
-    sqlite3_stmt *statement = NULL;
-    assert_int_equal(
-        sqlite3_prepare_v2(reader, "SELECT * FROM sqlite_schema", -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t started = clock_steady_us();
-    for (int i = 0; i < 40; i++)
-        assert_int_equal(work(STORE_OPEN_EXISTING, 8200), 0);
-    assert_true(clock_steady_us() - started < BUSY_MS * 1000LL);
-    (void)sqlite3_finalize(statement);
-    assert_int_equal(sqlite3_close(reader), SQLITE_OK);
-    assert_whole();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -715,19 +375,6 @@ int main(void)
         store_test(test_fresh_start_after_damage),
         store_test(test_empty_file_is_brought_up),
         store_test(test_failing_migration_leaves_nothing),
-        store_test(test_many_make_it_at_once),
-        store_test(test_many_bring_it_up_at_once),
-        store_test(test_writer_elsewhere),
-        store_test(test_all_locked_elsewhere),
-        store_test(test_lock_that_is_given_back_in_time),
-        store_test(test_second_handle_keeps_the_locks_of_the_first),
-        store_test(test_rollback),
-        store_test(test_begin_twice),
-        store_test(test_killed_in_a_transaction),
-        store_test(test_killed_anywhere),
-        store_test(test_killed_while_making_it),
-        store_test(test_log_is_bounded),
-        store_test(test_reader_does_not_hold_up_writers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
