@@ -29,7 +29,7 @@ HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,-O1
 OPTIMIZE ?= -O2 -g
 # The hook is static (hooks/no_plugins.c says why); sanitizers need it dynamic.
-LINK_HOOK = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections,-u,dlopen
+LINK_HOOK = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections,-u,dlopen,--no-warnings
 ifdef SANITIZE
 LINK_HOOK = $(LINK)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined

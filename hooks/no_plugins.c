@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * felhom-hook is linked statically: it starts in two thirds of the time, and no LD_ variable that leaks from the caller's environment can put
- * anything into it. What SQLite would load as an extension is refused here, in place of the C library's loader.
+ * felhom-hook is linked statically: it starts in two thirds of the time, and no LD_ variable that
+ * leaks from the caller's environment can put anything into it. What SQLite would load as an
+ * extension is refused here, in place of the C library's loader.
  */
 #include <dlfcn.h>
 #include <stddef.h>

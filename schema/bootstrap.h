@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bootstrap.json: what a guest needs to find and trust its host. Contract: the platform's spike format
- * (hub_url, host_id, local_api_endpoint, ...) with schema, vmid and the leaf pin added, and felhom.bootstrap/v2.
+ * bootstrap.json: what a guest needs to find and trust its host. Contract: the platform's spike
+ * format (hub_url, host_id, local_api_endpoint, ...) with schema, vmid and the leaf pin added, and
+ * felhom.bootstrap/v2.
  */
 #ifndef FELHOM_BOOTSTRAP_H
 #define FELHOM_BOOTSTRAP_H
@@ -28,9 +29,11 @@ struct bootstrap {
 };
 
 /*
- * Adds the document, one line-broken JSON object and a newline. In the spike format local_api_endpoint is
- * https://HOST:PORT, and registry.token stays "" (a credential is fetched from the API when it is needed).
+ * Adds the document, one line-broken JSON object and a newline. In the spike format
+ * local_api_endpoint is https://HOST:PORT, and registry.token stays "" (a credential is fetched
+ * from the API when it is needed).
  */
-void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap, struct buffer *out);
+void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
+                      struct buffer *out);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing run of bytes, always followed by a NUL that does not count. Documents that hold a token are built in
- * it, so it wipes every piece of memory it lets go of.
+ * A growing run of bytes, always followed by a NUL that does not count. Documents that hold a token
+ * are built in it, so it wipes every piece of memory it lets go of.
  */
 #ifndef FELHOM_BUFFER_H
 #define FELHOM_BUFFER_H
@@ -26,7 +26,8 @@ void buffer_add_text(struct buffer *buffer, const char *text);
 void buffer_add_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Makes room for extra more bytes and returns where they go; buffer->length is the caller's to raise. */
+/* Makes room for extra more bytes and returns where they go; buffer->length is the caller's to
+ * raise. */
 char *buffer_reserve(struct buffer *buffer, size_t extra);
 
 /* The content as text; "" while empty. Valid until the next change. */

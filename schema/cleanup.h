@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scope-bound ownership: a variable marked with one of these is released when it goes out of scope. */
+/* Scope-bound ownership: a variable marked with one of these is released when it goes out of scope.
+ */
 #ifndef FELHOM_CLEANUP_H
 #define FELHOM_CLEANUP_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent.yaml: every setting of the agent, with its default. Contract: the comments in debian/agent.yaml and agent.yaml(5).
+ * agent.yaml: every setting of the agent, with its default. Contract: the comments in
+ * debian/agent.yaml and agent.yaml(5).
  */
 #ifndef FELHOM_CONFIG_H
 #define FELHOM_CONFIG_H
@@ -23,7 +24,8 @@ struct storage_class {
     char *name; /* "fast", "slow" or whatever the operator says */
 };
 
-/* Texts are never NULL: "" where the file does not say and there is no default. Durations are milliseconds. */
+/* Texts are never NULL: "" where the file does not say and there is no default. Durations are
+ * milliseconds. */
 struct config {
     char *host_id; /* "" means: the host's name */
     struct {
@@ -97,9 +99,10 @@ struct config {
 };
 
 /*
- * Reads length bytes of YAML; an empty document is all defaults. name stands in front of each message
- * ("agent.yaml:LINE:COLUMN: key: why"). Unknown and duplicate keys, wrong types and bad values fail with ERROR_INVALID.
- * The result is the caller's to free with config_free.
+ * Reads length bytes of YAML; an empty document is all defaults. name stands in front of each
+ * message
+ * ("agent.yaml:LINE:COLUMN: key: why"). Unknown and duplicate keys, wrong types and bad values fail
+ * with ERROR_INVALID. The result is the caller's to free with config_free.
  */
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error);
@@ -109,7 +112,8 @@ void config_free(struct config *config);
 /* The class of a storage by storage_classes, "" where it has none. Never NULL; owned by config. */
 const char *config_storage_class(const struct config *config, const char *storage);
 
-/* Reads a duration: digits and one of s m h d, or a bare 0. False for anything else or over 100 years. */
+/* Reads a duration: digits and one of s m h d, or a bare 0. False for anything else or over 100
+ * years. */
 bool duration_parse(const char *text, uint64_t *ret_ms);
 
 #endif

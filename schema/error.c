@@ -23,8 +23,7 @@ int fail_errno(struct error *error, int errnum, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return fail(error, ERROR_SYSTEM, "%.350s: %s", what,
-                strerror_r(errnum, reason, sizeof reason));
+    return fail(error, ERROR_SYSTEM, "%.350s: %s", what, strerror_r(errnum, reason, sizeof reason));
 }
 
 int fail_context(struct error *error, const char *format, ...)

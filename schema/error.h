@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How failures travel: a function that can fail returns 0 or -1 and takes a struct error as its last
- * parameter. Success never touches it. Callers add context on the way up; main prints it, once.
+ * How failures travel: a function that can fail returns 0 or -1 and takes a struct error as its
+ * last parameter. Success never touches it. Callers add context on the way up; main prints it,
+ * once.
  */
 #ifndef FELHOM_ERROR_H
 #define FELHOM_ERROR_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocation that cannot fail: when memory is out the process ends with EXIT_MEMORY, so callers carry no
- * branches for it. What that means is decided by whoever waits for the process: felhom-hook's supervisor
- * applies the operator's on_error policy, systemd starts felhomd again.
+ * Allocation that cannot fail: when memory is out the process ends with EXIT_MEMORY, so callers
+ * carry no branches for it. What that means is decided by whoever waits for the process:
+ * felhom-hook's supervisor applies the operator's on_error policy, systemd starts felhomd again.
  */
 #ifndef FELHOM_MEMORY_H
 #define FELHOM_MEMORY_H

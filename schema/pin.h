@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PIN_SPKI_SIZE 45 /* base64 of a SHA-256 and a NUL: curl's sha256//... without the prefix */
+#define PIN_SPKI_SIZE 45 /* base64 of a SHA-256 and a NUL: curl's sha256//... without the prefix \
+                          */
 #define PIN_LEAF_SIZE 96 /* 32 upper-case hex pairs with colons and a NUL */
 
 struct pins {
@@ -16,10 +17,11 @@ struct pins {
 };
 
 /* Formats both pins from the two DER pieces. */
-void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_der, size_t cert_length,
-               struct pins *ret);
+void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_der,
+               size_t cert_length, struct pins *ret);
 
-/* Brings a leaf pin in any case, with or without colons, into our form. False if it is none; *ret untouched. */
+/* Brings a leaf pin in any case, with or without colons, into our form. False if it is none; *ret
+ * untouched. */
 bool pin_leaf_normalize(const char *text, char ret[static PIN_LEAF_SIZE]);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text form of a bearer token: fh1_ID_SECRET_CHECK, where ID is 8 base62 characters (public, fit for logs), SECRET is
- * 32 random bytes in base64url (43 characters) and CHECK is the CRC-32 of all before its underscore in base62 (6 characters), so that
- * a scanner can recognise a leaked token offline.
+ * The text form of a bearer token: fh1_ID_SECRET_CHECK, where ID is 8 base62 characters (public,
+ * fit for logs), SECRET is 32 random bytes in base64url (43 characters) and CHECK is the CRC-32 of
+ * all before its underscore in base62 (6 characters), so that a scanner can recognise a leaked
+ * token offline.
  */
 #ifndef FELHOM_TOKEN_TEXT_H
 #define FELHOM_TOKEN_TEXT_H
@@ -22,11 +23,12 @@ struct token_text {
 };
 
 /* Builds the text from 8 id bytes (only their randomness counts) and the secret. */
-void token_text_make(const uint8_t id_random[static 8], const uint8_t secret[static TOKEN_SECRET_BYTES],
-                     struct token_text *ret);
+void token_text_make(const uint8_t id_random[static 8],
+                     const uint8_t secret[static TOKEN_SECRET_BYTES], struct token_text *ret);
 
 /*
- * Takes length bytes apart. False unless they have the exact form and the check fits; *ret is untouched then.
+ * Takes length bytes apart. False unless they have the exact form and the check fits; *ret is
+ * untouched then.
  */
 bool token_text_parse(const char *text, size_t length, struct token_text *ret);
 

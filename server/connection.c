@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include "server/stack.h"
 #include "store/log.h"
 
 static int shake_hands(struct connection *connection)
@@ -26,6 +27,7 @@ int connection_open(struct connection *connection, int socket)
         return -1;
     if (shake_hands(connection) < 0) {
         gate_leave(entrance->gate, &connection->peer);
+        stack_give_back(connection->stack_lowest);
         return -1;
     }
     return 0;
@@ -46,4 +48,5 @@ void connection_close(struct connection *connection)
     connection->session = NULL;
     discard_unread(connection->socket);
     gate_leave(connection->entrance->gate, &connection->peer);
+    stack_give_back(connection->stack_lowest);
 }

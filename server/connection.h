@@ -26,7 +26,8 @@ struct entrance {
 
 struct connection {
     struct entrance *entrance;
-    int socket; /* CivetWeb's */
+    void *stack_lowest; /* of the worker; see stack.h */
+    int socket;         /* CivetWeb's */
     struct peer peer;
     struct tls_session *session;
 };

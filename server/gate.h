@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate stands before the TLS handshake: it decides from address and MAC alone whether a connection is worth a thread. A source is a
- * MAC where the peer is on the link, else an address, so that a guest with many addresses is still one source. All tables have a fixed
- * size, whatever clients do. Safe to use from many threads.
+ * The gate stands before the TLS handshake: it decides from address and MAC alone whether a
+ * connection is worth a thread. A source is a MAC where the peer is on the link, else an address,
+ * so that a guest with many addresses is still one source. All tables have a fixed size, whatever
+ * clients do. Safe to use from many threads.
  */
 #ifndef FELHOM_GATE_H
 #define FELHOM_GATE_H
@@ -30,10 +31,13 @@ const char *gate_refusal_name(enum gate_refusal refusal);
 
 /* What the gate asks and tells; called without the gate's locks held, from any thread. */
 struct gate_callbacks {
-    /* Whether some enrolled guest owns this hardware address. -1 on failure: the peer is then treated as unresolvable. */
+    /* Whether some enrolled guest owns this hardware address. -1 on failure: the peer is then
+     * treated as unresolvable. */
     int (*is_enrolled)(const struct hwaddr *hwaddr, void *context);
-    /* Called for refusals, at most once a minute for each source and reason. count: how many it stands for. */
-    void (*refused)(const struct peer *peer, enum gate_refusal refusal, uint32_t count, void *context);
+    /* Called for refusals, at most once a minute for each source and reason. count: how many it
+     * stands for. */
+    void (*refused)(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+                    void *context);
     void *context;
 };
 
@@ -53,13 +57,15 @@ void gate_leave(struct gate *gate, const struct peer *peer);
 /* Connections inside now. */
 uint32_t gate_connections(const struct gate *gate);
 
-/* Counts a request of the source: 0, or after how many seconds (1..60) it may try again (HTTP 429). */
+/* Counts a request of the source: 0, or after how many seconds (1..60) it may try again (HTTP 429).
+ */
 uint32_t gate_count_request(struct gate *gate, const struct peer *peer);
 
 /* Counts a failed authentication. */
 void gate_count_failure(struct gate *gate, const struct peer *peer);
 
-/* 0, or for how many seconds (1..60) the source's authentications are refused because too many have failed. */
+/* 0, or for how many seconds (1..60) the source's authentications are refused because too many have
+ * failed. */
 uint32_t gate_locked_out(struct gate *gate, const struct peer *peer);
 
 #endif

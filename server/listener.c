@@ -14,6 +14,7 @@
 
 #include "schema/memory.h"
 #include "server/connection.h"
+#include "server/stack.h"
 #include "store/clock.h"
 #include "store/log.h"
 
@@ -49,6 +50,7 @@ static void *begin_thread(const struct mg_context *civetweb, int type)
     (void)type;
     struct connection *connection = mem_new(struct connection);
     connection->entrance = &listener_of(civetweb)->entrance;
+    connection->stack_lowest = stack_lowest();
     return connection;
 }
 
@@ -166,7 +168,7 @@ static struct mg_context *start_civetweb(struct listener *listener)
         "tcp_nodelay",
         "1",
         "decode_url",
-        "yes",
+        "no",
         NULL,
     };
     struct mg_init_data data = {

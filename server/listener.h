@@ -27,8 +27,10 @@ struct listener_settings {
     void *context;
 };
 
-/* Starts listening; the settings are copied. Ends with listener_stop, which waits for the requests under way. */
-int listener_start(const struct listener_settings *settings, struct listener **ret, struct error *error);
+/* Starts listening; the settings are copied. Ends with listener_stop, which waits for the requests
+ * under way. */
+int listener_start(const struct listener_settings *settings, struct listener **ret,
+                   struct error *error);
 void listener_stop(struct listener *listener);
 
 /* Whether three quarters of the threads hold a connection: time to withdraw keep-alive. */

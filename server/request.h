@@ -28,7 +28,8 @@ struct presented_token {
 struct request {
     const struct mg_request_info *info; /* method, headers, query: borrowed */
     const char *method;                 /* HEAD counts as GET */
-    const char *path;                   /* decoded, without dot segments */
+    const char *
+        path; /* as sent, without dot segments: no path of ours needs escapes, so none is decoded */
     bool head;
     bool keep_alive; /* the client wants the connection to go on, and CivetWeb will let it */
     struct presented_token token;

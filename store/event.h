@@ -15,13 +15,15 @@ struct event {
     const char *kind;    /* "pre-start", "mint", "revoke", "refused", ... */
     const char *outcome; /* "ok", "warning" or "error" */
     const char *detail;  /* one line in words */
-    const char *source;  /* where a request came from: address or MAC; "" for the host's own doings */
+    const char
+        *source; /* where a request came from: address or MAC; "" for the host's own doings */
     int64_t duration_us; /* -1: has none */
 };
 
 int event_add(struct store *store, const struct event *event, struct error *error);
 
-/* Visits events with seq > since in order (vmid 0: of all guests), at most limit, until visit returns non-zero. */
+/* Visits events with seq > since in order (vmid 0: of all guests), at most limit, until visit
+ * returns non-zero. */
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                int (*visit)(const struct event *event, void *context), void *context,
                struct error *error);

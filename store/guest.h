@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The guests that the agent serves, with their NICs and mounts as last read from their configuration. */
+/* The guests that the agent serves, with their NICs and mounts as last read from their
+ * configuration. */
 #ifndef FELHOM_STORE_GUEST_H
 #define FELHOM_STORE_GUEST_H
 
@@ -23,8 +24,9 @@ struct guest {
     enum guest_state state;
     uint32_t root_uid;
     uint32_t root_gid;
-    char mount_form[8];    /* "entry", "mp" or "" where the guest's configuration names no directory of ours */
-    int64_t generation;    /* of its newest token; 0 before the first */
+    char mount_form[8]; /* "entry", "mp" or "" where the guest's configuration names no directory of
+                           ours */
+    int64_t generation; /* of its newest token; 0 before the first */
     int64_t changed_at_ms; /* when state last changed */
 };
 
@@ -41,23 +43,26 @@ int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, 
 /* Forgets a guest with its NICs, mounts and tokens. Its events stay. No such guest is no error. */
 int guest_remove(struct store *store, uint32_t vmid, struct error *error);
 
-/* Calls visit for every guest in VMID order until it returns non-zero; returns that, or -1 on failure. */
+/* Calls visit for every guest in VMID order until it returns non-zero; returns that, or -1 on
+ * failure. */
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),
                void *context, struct error *error);
 
-/* The operator's enrolment document for a guest (YAML text), kept for the daemon, which may not read the enrolment directory. */
+/* The operator's enrolment document for a guest (YAML text), kept for the daemon, which may not
+ * read the enrolment directory. */
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
                         struct error *error);
 /* Adds it to out; nothing where there is none. */
-int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error);
+int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out,
+                        struct error *error);
 
 /* Replaces all of the guest's NIC rows by those of its configuration. */
 int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
                     struct error *error);
 
 /*
- * The guest that owns this hardware address, in *ret_vmid; 0 where none does. Where several do (a restored copy keeps its MAC), prefer
- * is returned if it is among them, else the lowest.
+ * The guest that owns this hardware address, in *ret_vmid; 0 where none does. Where several do (a
+ * restored copy keeps its MAC), prefer is returned if it is among them, else the lowest.
  */
 int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
                    uint32_t *ret_vmid, struct error *error);
@@ -80,8 +85,8 @@ struct mount_list {
 };
 
 /* Replaces all of the guest's mount rows by the volumes of its configuration. */
-int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes, size_t count,
-                      struct error *error);
+int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
+                      size_t count, struct error *error);
 
 /* All of the guest's mounts, the caller's to free with mount_list_free. */
 int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struct error *error);

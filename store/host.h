@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the agent knows of its own host: names, where the API listens, which certificate it shows. */
+/* What the agent knows of its own host: names, where the API listens, which certificate it shows.
+ */
 #ifndef FELHOM_STORE_HOST_H
 #define FELHOM_STORE_HOST_H
 

@@ -9,8 +9,9 @@
 #include "schema/config.h"
 #include "schema/guest_config.h"
 
-#define SETTINGS_FILE     "/etc/felhom-agent/agent.yaml"
-#define SETTINGS_VARIABLE "FELHOM_AGENT_CONFIG" /* names another file; the only variable that is heeded */
+#define SETTINGS_FILE "/etc/felhom-agent/agent.yaml"
+#define SETTINGS_VARIABLE \
+    "FELHOM_AGENT_CONFIG" /* names another file; the only variable that is heeded */
 
 /* The path that is in force. Owned by the environment; valid until it changes. */
 const char *settings_path(void);
@@ -19,8 +20,8 @@ const char *settings_path(void);
 int settings_load(struct config *ret, struct error *error);
 
 /*
- * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. ERROR_MISSING, naming the first, where there is neither. The caller
- * frees *ret with guest_config_free.
+ * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. ERROR_MISSING,
+ * naming the first, where there is neither. The caller frees *ret with guest_config_free.
  */
 int settings_load_guest(const struct config *config, uint32_t vmid, struct guest_config *ret,
                         struct error *error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's memory: one SQLite database (WAL, synchronous=FULL), STATE/db/agent.db, shared by hooks, daemon and tool.
- * A store belongs to one thread at a time.
+ * The agent's memory: one SQLite database (WAL, synchronous=FULL), STATE/db/agent.db, shared by
+ * hooks, daemon and tool. A store belongs to one thread at a time.
  */
 #ifndef FELHOM_STORE_H
 #define FELHOM_STORE_H
@@ -15,16 +15,18 @@ struct store;
 
 enum store_open_mode {
     STORE_OPEN_EXISTING, /* ERROR_MISSING where there is none */
-    STORE_OPEN_CREATE,   /* make it (0600, below a 0700 directory, both of the state directory's owner) */
+    STORE_OPEN_CREATE,   /* make it (0600, below a 0700 directory, both of the state directory's
+                            owner) */
 };
 
 /*
- * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction. busy_ms: how long any call waits for
- * another process's lock before it fails with ERROR_BUSY. ERROR_NEWER where a newer program has written it (it is not touched then),
- * ERROR_CORRUPT where it is no database. The caller closes it with store_close.
+ * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction.
+ * busy_ms: how long any call waits for another process's lock before it fails with ERROR_BUSY.
+ * ERROR_NEWER where a newer program has written it (it is not touched then), ERROR_CORRUPT where it
+ * is no database. The caller closes it with store_close.
  */
-int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms, struct store **ret,
-               struct error *error);
+int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
+               struct store **ret, struct error *error);
 
 /* Rolls back what is open and closes. NULL is fine. */
 void store_close(struct store *store);

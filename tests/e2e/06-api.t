@@ -64,9 +64,9 @@ is "HEAD" "$status" 200
 get '/storage%00x'
 like "NUL in the path" "$status" '^40[04]$'
 get '/%73torage'
-is "percent encoding is decoded once" "$status" 200
-get '/%2573torage'
-is "and only once" "$status" 404
+is "escapes are not decoded: no path needs them" "$status" 404
+get '/%2e%2e/storage'
+is "nor are escaped dots" "$status" 404
 get /../storage --path-as-is
 like "dots lead nowhere else" "$status" '^(200|40[04])$'
 
