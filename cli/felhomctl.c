@@ -6,6 +6,7 @@
 #include "cli/arguments.h"
 #include "cli/verb.h"
 #include "schema/cleanup.h"
+#include "schema/version.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 

@@ -10,18 +10,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
-
-static int write_all(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t count = TEMP_FAILURE_RETRY(write(fd, bytes, length));
-        if (count < 0)
-            return -1;
-        bytes += count;
-        length -= (size_t)count;
-    }
-    return 0;
-}
+#include "store/file.h"
 
 static bool is_refusal(int result)
 {
@@ -48,7 +37,7 @@ static int write_temporary(int dirfd, const char *temporary, const char *name, m
     if (fd < 0)
         return -1;
     if (settle(fd, dirfd, name, mode) < 0 ||
-        write_all(fd, buffer_text(content), content->length) < 0)
+        file_write_all(fd, buffer_text(content), content->length) < 0)
         return -1;
     return fsync(fd);
 }

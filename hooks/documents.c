@@ -99,6 +99,14 @@ static int render_controller(const struct config *config, uint32_t vmid,
     return controller_render(&controller, out, error);
 }
 
+/* Out of the cleanup scope that holds them. */
+static struct guest_files hand_out(struct guest_files *files)
+{
+    struct guest_files value = *files;
+    *files = (struct guest_files){0};
+    return value;
+}
+
 int documents_render(const struct config *config, uint32_t vmid, const struct sources *sources,
                      const char *token, struct guest_files *ret, struct error *error)
 {
@@ -110,7 +118,6 @@ int documents_render(const struct config *config, uint32_t vmid, const struct so
     buffer_add_text(&files.token, token);
     buffer_add_text(&files.token, "\n");
     buffer_add(&files.agent_crt, certificate->data, certificate->length);
-    *ret = files;
-    files = (struct guest_files){0};
+    *ret = hand_out(&files);
     return 0;
 }

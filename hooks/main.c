@@ -13,6 +13,7 @@
 #include "hooks/supervisor.h"
 #include "hooks/surroundings.h"
 #include "schema/cleanup.h"
+#include "schema/version.h"
 #include "schema/vmid.h"
 #include "store/clock.h"
 #include "store/settings.h"

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,10 +25,11 @@ static void close_stream(DIR **stream)
 
 static pid_t pid_in(int dirfd)
 {
-    int pid = 0;
-    int fd = openat(dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-    cleanup_file FILE *file = fd < 0 ? NULL : fdopen(fd, "re");
-    return file && fscanf(file, "%d", &pid) == 1 ? pid : 0;
+    char first[16] = "";
+    cleanup_close int fd = openat(dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, first, sizeof first - 1) < 0)
+        return 0;
+    return (pid_t)strtol(first, NULL, 10);
 }
 
 /* The first process in this cgroup or below; 0 if there is none. Takes dirfd over. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * agent.yaml: every setting of the agent, with its default. Contract: the comments in
- * debian/agent.yaml and agent.yaml(5).
+ * debian/agent.yaml.
  */
 #ifndef FELHOM_CONFIG_H
 #define FELHOM_CONFIG_H

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "schema/version.h"
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/privileges.h"

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,13 +70,15 @@ int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd
  */
 static bool is_unmapped(uid_t uid)
 {
-    char map[64] = "";
+    char map[64] = ""; /* FIRST_INSIDE FIRST_OUTSIDE COUNT */
     cleanup_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
     if (uid != OVERFLOW_UID || fd < 0 || read(fd, map, sizeof map - 1) < 0)
         return false;
-    unsigned long first = 0;
-    unsigned long count = UINT32_MAX;
-    return sscanf(map, "%lu %*u %lu", &first, &count) == 2 && count < OVERFLOW_UID;
+    char *rest = map;
+    (void)strtoul(rest, &rest, 10);
+    (void)strtoul(rest, &rest, 10);
+    unsigned long count = strtoul(rest, &rest, 10);
+    return count > 0 && count < OVERFLOW_UID;
 }
 
 static bool is_trusted(const struct walk *walk, uid_t owner)

@@ -115,7 +115,7 @@ static int draft_create(const char *name, struct file_draft *draft)
     return fd;
 }
 
-static int write_all(int fd, const char *bytes, size_t length)
+int file_write_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
         ssize_t count = TEMP_FAILURE_RETRY(write(fd, bytes, length));
@@ -134,7 +134,7 @@ static int draft_fill(int fd, mode_t mode, uid_t uid, gid_t gid, const void *byt
 {
     if (file_settle(fd, mode, uid, gid) < 0)
         return -1;
-    if (write_all(fd, bytes, length) < 0)
+    if (file_write_all(fd, bytes, length) < 0)
         return -1;
     return durable ? fsync(fd) : 0;
 }

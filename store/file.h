@@ -49,6 +49,9 @@ int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd
 int directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_fd,
                    struct error *error);
 
+/* Writes all length bytes, however many calls it takes. -1 with errno set on failure. */
+int file_write_all(int fd, const char *bytes, size_t length);
+
 /* A file that is being written beside its final name. Zero-initialise name[0]. */
 struct file_draft {
     int dirfd;      /* borrowed */

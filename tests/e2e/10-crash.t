@@ -28,8 +28,8 @@ for phase_name in pre-start post-stop; do
         [ $phase_name = pre-start ] || phase 8200 pre-start >/dev/null
         "$BIN/felhom-hook" 8200 $phase_name >/dev/null 2>&1 &
         pid=$!
-        # 0 to 4.5 ms into a reaction that takes about 3.
-        perl -e 'select undef, undef, undef, $ARGV[0] * 0.00003' "$round"
+        # 0 to 6 ms into a reaction that takes about 3.
+        perl -e 'select undef, undef, undef, $ARGV[0] * 0.00004' "$round"
         kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
         while pgrep -x felhom-hook >/dev/null; do sleep 0.001; done

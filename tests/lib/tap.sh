@@ -19,11 +19,11 @@ diag() {
     sed 's/^/# /' <<<"$*" >&2
 }
 
-# ok WHAT COMMAND...: the command succeeds.
+# ok WHAT COMMAND...: the command succeeds. Its standard output would pass for TAP.
 ok() {
     local what=$1
     shift
-    "$@"
+    "$@" >/dev/null
     tap_result $? "$what"
 }
 
@@ -31,7 +31,7 @@ ok() {
 not_ok() {
     local what=$1 status=0
     shift
-    "$@" && status=1
+    "$@" >/dev/null && status=1
     tap_result $status "$what"
 }
 

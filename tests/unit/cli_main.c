@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "schema/guest_config.h"
+#include "schema/version.h"
 #include "store/guest.h"
 #include "store/identity.h"
 #include "store/token.h"

@@ -3,11 +3,22 @@
 #include "tests/unit/test.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "store/clock.h"
 
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_work.h"
+
+/* A child that does not outlive a test that fails. */
+static pid_t fork_child(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return child;
+}
 
 static void run_together(int count, enum store_open_mode mode)
 {
@@ -15,7 +26,7 @@ static void run_together(int count, enum store_open_mode mode)
     int gate[2];
     assert_int_equal(pipe(gate), 0);
     for (int i = 0; i < count; i++)
-        if (fork() == 0) {
+        if (fork_child() == 0) {
             char byte;
             (void)close(gate[1]);
             (void)!read(gate[0], &byte, 1); /* all start when the last one is there */
@@ -45,14 +56,13 @@ static void test_many_bring_it_up_at_once(void **state)
     run_together(64, STORE_OPEN_EXISTING);
 }
 
-/* Runs hold in a child, which then says that it is ready and stays until it is killed. */
+/* Runs what in a child, which then says that it is ready and stays until it is killed. */
 static pid_t hold(void (*what)(void))
 {
     int ready[2];
     char byte = 0;
     assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = fork_child();
     if (child == 0) {
         what();
         (void)!write(ready[1], "x", 1);
@@ -126,9 +136,9 @@ static void test_all_locked_elsewhere(void **state)
 static void test_lock_that_is_given_back_in_time(void **state)
 {
     (void)state;
-    cleanup_store struct store *store = store_of_scratch();
     pid_t child = hold(begin_and_write);
-    pid_t killer = fork();
+    cleanup_store struct store *store = store_of_scratch();
+    pid_t killer = fork_child();
     if (killer == 0) {
         (void)usleep(100000);
         _exit(kill(child, SIGKILL));
@@ -139,7 +149,7 @@ static void test_lock_that_is_given_back_in_time(void **state)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-static int expect_busy(void)
+static int find_busy(void)
 {
     cleanup_store struct store *store = NULL;
     struct error failure = {0};
@@ -149,15 +159,31 @@ static int expect_busy(void)
     return 0;
 }
 
-/* POSIX locks go with the first descriptor of a file that a process closes: opening and closing
- * once more must not be one. */
+/*
+ * POSIX locks go with the first descriptor of a file that a process closes: opening and closing
+ * once more must not be one. The child is forked before this process has any store, as SQLite would
+ * share what it knows of the locks with it.
+ */
 static void test_second_handle_keeps_the_locks_of_the_first(void **state)
 {
     (void)state;
+    int gate[2];
+    int status = -1;
+    assert_int_equal(pipe(gate), 0);
+    pid_t child = fork_child();
+    if (child == 0) {
+        char byte;
+        (void)!read(gate[0], &byte, 1);
+        _exit(find_busy());
+    }
     cleanup_store struct store *store = store_of_scratch();
     OK(store_begin(store, &error));
     OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
-    in_child(expect_busy);
+    assert_int_equal(write(gate[1], "x", 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    (void)close(gate[0]);
+    (void)close(gate[1]);
     store_rollback(store);
 }
 
@@ -222,8 +248,7 @@ static void work_for_ever(enum store_open_mode mode)
 
 static void kill_after(useconds_t pause_us)
 {
-    pid_t child = fork();
-    assert_true(child >= 0);
+    pid_t child = fork_child();
     if (child == 0)
         work_for_ever(STORE_OPEN_CREATE);
     (void)usleep(pause_us);
