@@ -177,19 +177,21 @@ fuzz: $(FUZZERS)
 	done
 
 # --- quality ----------------------------------------------------------------------------------------------
+CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
 SCRIPTS := $(wildcard tools/*) .ci/run tests/lib/world.sh tests/lib/tap.sh $(wildcard tests/e2e/*.t tests/bench/*.bench)
 
-lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint
-	tools/lint-layers
-	tools/lint-shape
-	clang-format --dry-run --Werror $(SOURCES)
-	shellcheck --severity=warning --external-sources $(SCRIPTS)
-	cppcheck --quiet --error-exitcode=1 --std=c17 --enable=warning,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem --suppress=ctuuninitvar --suppress=normalCheckLevelMaxBranches --suppress=unmatchedSuppression \
-	    -D_GNU_SOURCE -I. $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
-	printf '%s\n' $(wildcard $(foreach part,$(PARTS),$(part)/*.c)) | xargs -P 2 -n 1 clang-tidy --quiet --warnings-as-errors='*'
-	$(MAKE) CC=clang BUILD=build/clang build/clang/felhom-hook build/clang/felhomd build/clang/felhomctl
+lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
+	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
+	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(SOURCES)
+	@echo "  LINT shellcheck"; shellcheck --severity=warning --external-sources $(SCRIPTS)
+	@echo "  LINT cppcheck"; cppcheck --quiet --error-exitcode=1 --std=c17 \
+	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+	    --suppress=ctuuninitvar --suppress=unmatchedSuppression -D_GNU_SOURCE -I. $(CODE)
+	@echo "  LINT clang-tidy"; printf '%s\n' $(CODE) | \
+	    xargs -P 2 -n 1 clang-tidy --quiet --warnings-as-errors='*' 2>/dev/null
+	@echo "  LINT clang"; $(MAKE) CC=clang BUILD=build/clang \
+	    build/clang/felhom-hook build/clang/felhomd build/clang/felhomctl
 
 # --- installation -----------------------------------------------------------------------------------------
 install: $(PROGRAMS)

@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PIN_SPKI_SIZE 45 /* base64 of a SHA-256 and a NUL: curl's sha256//... without the prefix \
-                          */
-#define PIN_LEAF_SIZE 96 /* 32 upper-case hex pairs with colons and a NUL */
+/* curl's sha256//... without the prefix: base64 of a SHA-256, and a NUL. */
+#define PIN_SPKI_SIZE 45
+/* 32 upper-case hex pairs with colons, and a NUL. */
+#define PIN_LEAF_SIZE 96
 
 struct pins {
     char spki[PIN_SPKI_SIZE]; /* of the DER SubjectPublicKeyInfo */
