@@ -122,8 +122,18 @@ static void warn(struct enrolling *enrolling)
                   "this is a virtual machine: it gets the hook, but no mount");
 }
 
+/* On a scratch host nothing looks hooks up in the machine's own snippets. */
+static bool wants_no_link(const struct enrolling *enrolling)
+{
+    const struct invocation *invocation = enrolling->invocation;
+    return !pve_is_real(&enrolling->session.config) && !invocation->values[OPTION_SNIPPETS] &&
+           !invocation->values[OPTION_HOOK];
+}
+
 static int link_hook(struct enrolling *enrolling, struct error *error)
 {
+    if (wants_no_link(enrolling))
+        return 0;
     const char *directory = value_or(enrolling->invocation, OPTION_SNIPPETS, SNIPPET_DIRECTORY);
     const char *hook = value_or(enrolling->invocation, OPTION_HOOK, SNIPPET_HOOK);
     bool made;
