@@ -20,6 +20,7 @@ struct event {
     int64_t duration_us; /* -1: has none */
 };
 
+/* Adds it within or without a transaction; the newest 100 000 are kept. */
 int event_add(struct store *store, const struct event *event, struct error *error);
 
 /* Visits events with seq > since in order (vmid 0: of all guests), at most limit, until visit

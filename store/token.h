@@ -17,8 +17,10 @@ struct token {
     int64_t generation;     /* 1, 2, ... within the guest */
 };
 
-/* Mints the next generation for a guest known to the store. expires_at_ms 0: never by itself. Older
- * tokens stay as they are. */
+/*
+ * Mints the next generation for a guest known to the store. expires_at_ms 0: never by itself.
+ * Older tokens stay as they are. Tokens revoked more than 100 generations ago are forgotten.
+ */
 int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
                struct token *ret, struct error *error);
 
