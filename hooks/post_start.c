@@ -25,12 +25,10 @@ int react_post_start(struct reaction *reaction, struct error *error)
         guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
         return -1;
     check_sighting(reaction, &guest);
-    const char *outcome = reaction->report->problem_count ? "warning" : "ok";
-    const char *detail = reaction->report->problem_count ? reaction->report->problems[0] : "";
     if (store_begin(reaction->store, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_RUNNING, clock_wall_ms(), error) <
             0 ||
-        reaction_event(reaction, reaction->phase, outcome, detail, error) < 0)
+        reaction_phase_event(reaction, error) < 0)
         return -1;
     return store_commit(reaction->store, error);
 }

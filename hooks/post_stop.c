@@ -35,7 +35,7 @@ static int forget(struct reaction *reaction, struct error *error)
         return -1;
     if (revoke_tokens(reaction, now_ms, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
-        reaction_event(reaction, reaction->phase, "ok", "", error) < 0)
+        reaction_phase_event(reaction, error) < 0)
         return -1;
     return store_commit(reaction->store, error);
 }

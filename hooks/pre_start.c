@@ -133,9 +133,7 @@ static int prepare(struct reaction *reaction, const struct arrival *arrival, str
                            error) < 0 ||
         write_drafts(reaction, arrival, token, drafts, error) < 0)
         return -1;
-    const char *outcome = reaction->report->problem_count ? "warning" : "ok";
-    const char *detail = reaction->report->problem_count ? reaction->report->problems[0] : "";
-    if (reaction_event(reaction, reaction->phase, outcome, detail, error) < 0)
+    if (reaction_phase_event(reaction, error) < 0)
         return -1;
     return store_commit(reaction->store, error);
 }

@@ -9,7 +9,7 @@ int react_pre_stop(struct reaction *reaction, struct error *error)
     if (reaction_open_store(reaction, error) < 0 || store_begin(reaction->store, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPING, clock_wall_ms(), error) <
             0 ||
-        reaction_event(reaction, reaction->phase, "ok", "", error) < 0)
+        reaction_phase_event(reaction, error) < 0)
         return -1;
     return store_commit(reaction->store, error);
 }

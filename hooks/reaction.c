@@ -36,6 +36,14 @@ int reaction_event(struct reaction *reaction, const char *kind, const char *outc
     return event_add(reaction->store, &event, error);
 }
 
+int reaction_phase_event(struct reaction *reaction, struct error *error)
+{
+    const struct report *report = reaction->report;
+    if (report->problem_count > 0)
+        return reaction_event(reaction, reaction->phase, "warning", report->problems[0], error);
+    return reaction_event(reaction, reaction->phase, "ok", "", error);
+}
+
 double reaction_elapsed_ms(const struct reaction *reaction)
 {
     return (double)(clock_steady_us() - reaction->started_us) / 1000.0;

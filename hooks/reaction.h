@@ -26,6 +26,10 @@ int reaction_open_store(struct reaction *reaction, struct error *error);
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,
                    const char *detail, struct error *error);
 
+/* Adds the event of the phase itself: "warning" with the first problem reported so far, else "ok".
+ */
+int reaction_phase_event(struct reaction *reaction, struct error *error);
+
 /* Milliseconds since the program began. */
 double reaction_elapsed_ms(const struct reaction *reaction);
 
