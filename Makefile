@@ -8,8 +8,8 @@ DESTDIR ?=
 
 # --- packages that each kind of work needs ---------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-certificates \
-                  libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev
-PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3-minimal python3-yaml
+                  libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev libcurl4-openssl-dev
+PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3 python3-yaml
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags
 PACKAGES_DEMO  := curl jq iproute2 util-linux
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring

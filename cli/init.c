@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* init: directories, store, TLS identity, and what the store knows of the host. */
+/* init: directories, store, TLS identity, what the store knows of the host, and on request
+ * Proxmox's token. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include "cli/host_report.h"
 #include "cli/output.h"
 #include "cli/pve_config.h"
+#include "cli/pve_token.h"
 #include "cli/session.h"
 #include "cli/state_owner.h"
 #include "cli/steps.h"
@@ -21,9 +23,11 @@
 
 #define DEFAULT_USER "felhom-agent"
 
-enum { OPTION_USER };
+enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {
     [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " DEFAULT_USER ")"},
+    [OPTION_PVE_TOKEN] = {"pve-token", NULL,
+                          "make Proxmox role, user and API token too, for snapshots and backups"},
 };
 
 static void note(struct steps *steps, bool changed, const char *about, const char *detail)
@@ -121,13 +125,29 @@ static int ready_identity(const struct session *session, struct host *ret, struc
     return host_put(session->store, ret, error);
 }
 
-static int ready_all(struct session *session, const char *user, struct steps *steps,
-                     struct host *ret, struct error *error)
+static int ready_pve(const struct config *config, const char *user, const struct host *host,
+                     struct steps *steps, struct error *error)
 {
+    struct owner owner;
+    bool known;
+    if (state_owner_find(user, &owner, &known, error) < 0)
+        return -1;
+    return pve_token_ready(config, host->node, owner, steps, error);
+}
+
+static int ready_all(struct session *session, const struct invocation *invocation,
+                     struct steps *steps, struct host *ret, struct error *error)
+{
+    const char *user = invocation->values[OPTION_USER];
+    if (!user)
+        user = DEFAULT_USER;
     if (settings_load(&session->config, error) < 0 ||
         ready_state(&session->config, user, steps, error) < 0 ||
         ready_directories(&session->config, steps, error) < 0 ||
         ready_store(session, steps, error) < 0 || ready_identity(session, ret, steps, error) < 0)
+        return -1;
+    if (invocation->values[OPTION_PVE_TOKEN] &&
+        ready_pve(&session->config, user, ret, steps, error) < 0)
         return -1;
     return steps->changed ? session_event(session, 0, "init", "", error) : 0;
 }
@@ -138,8 +158,7 @@ static int run(const struct invocation *invocation, struct error *error)
     cleanup(steps_free) struct steps steps = steps_new();
     cleanup_json json_t *report = NULL;
     struct host host;
-    const char *user = invocation->values[OPTION_USER];
-    int result = ready_all(&session, user ? user : DEFAULT_USER, &steps, &host, error);
+    int result = ready_all(&session, invocation, &steps, &host, error);
     if (result == 0)
         report = host_report(&session.config, &host);
     steps_print(&steps, invocation, report);

@@ -13,12 +13,7 @@
 #include <stdio.h>
 
 #include "schema/error.h"
-
-static inline void cleanup_json_fn(json_t **json)
-{
-    json_decref(*json);
-}
-#define cleanup_json cleanup(cleanup_json_fn)
+#include "schema/json_text.h"
 
 /* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
 void output_put(json_t *object, const char *key, json_t *value); /* takes the reference */

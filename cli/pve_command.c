@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@
 #define CHUNK    4096
 #define KEPT_MAX 65536 /* of what the program complains; the rest is read and dropped */
 
-static int spawn(const char *const *argv, int complaints, pid_t *ret_pid)
+static int spawn(const char *const *argv, int output, int complaints, pid_t *ret_pid)
 {
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     static char locale[] = "LC_ALL=C";
@@ -26,7 +27,7 @@ static int spawn(const char *const *argv, int complaints, pid_t *ret_pid)
     if (posix_spawn_file_actions_init(&actions) != 0)
         mem_exhausted();
     if (posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) != 0 ||
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) != 0 ||
+        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO) != 0 ||
         posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO) != 0)
         mem_exhausted();
     int errnum = posix_spawn(ret_pid, argv[0], &actions, NULL, (char *const *)argv, environment);
@@ -68,7 +69,8 @@ static int judge(const char *program, int status, const struct buffer *complaint
     return fail(error, ERROR_SYSTEM, "%s %s%s%s", program, how, *said ? ": " : "", said);
 }
 
-int pve_command_run(const char *const *argv, struct error *error)
+/* Runs it with its standard output going to the descriptor. */
+static int run(const char *const *argv, int output, struct error *error)
 {
     int ends[2];
     int status = 0;
@@ -77,7 +79,7 @@ int pve_command_run(const char *const *argv, struct error *error)
         return fail_errno(error, errno, "cannot run %s", argv[0]);
     cleanup_close int from = ends[0];
     cleanup_close int to = ends[1];
-    int errnum = spawn(argv, to, &pid);
+    int errnum = spawn(argv, output, to, &pid);
     if (errnum != 0)
         return fail_errno(error, errnum, "cannot run %s", argv[0]);
     (void)close(steal_fd(&to));
@@ -86,4 +88,38 @@ int pve_command_run(const char *const *argv, struct error *error)
     if (TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)) < 0)
         return fail_errno(error, errno, "cannot wait for %s", argv[0]);
     return judge(argv[0], status, &complaints, error);
+}
+
+int pve_command_run(const char *const *argv, struct error *error)
+{
+    cleanup_close int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere < 0)
+        return fail_errno(error, errno, "cannot run %s", argv[0]);
+    return run(argv, nowhere, error);
+}
+
+static int read_back(int fd, struct buffer *out)
+{
+    char chunk[CHUNK];
+    ssize_t count;
+    off_t offset = 0;
+    while ((count = TEMP_FAILURE_RETRY(pread(fd, chunk, sizeof chunk, offset))) > 0) {
+        buffer_add(out, chunk, (size_t)count);
+        offset += count;
+    }
+    explicit_bzero(chunk, sizeof chunk);
+    return count < 0 ? -1 : 0;
+}
+
+int pve_command_capture(const char *const *argv, struct buffer *out, struct error *error)
+{
+    /* In memory, as it may be a secret; and unlike a pipe it never makes the program wait. */
+    cleanup_close int memory = memfd_create("output", MFD_CLOEXEC);
+    if (memory < 0)
+        return fail_errno(error, errno, "cannot run %s", argv[0]);
+    if (run(argv, memory, error) < 0)
+        return -1;
+    if (read_back(memory, out) < 0)
+        return fail_errno(error, errno, "cannot read the output of %s", argv[0]);
+    return 0;
 }

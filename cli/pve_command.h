@@ -3,6 +3,7 @@
 #ifndef FELHOM_PVE_COMMAND_H
 #define FELHOM_PVE_COMMAND_H
 
+#include "schema/buffer.h"
 #include "schema/error.h"
 
 #define PVE_COMMAND_LXC  "/usr/sbin/pct"
@@ -14,5 +15,8 @@
  * carries what it wrote to standard error.
  */
 int pve_command_run(const char *const *argv, struct error *error);
+
+/* The same, and adds what it wrote to standard output to out. */
+int pve_command_capture(const char *const *argv, struct buffer *out, struct error *error);
 
 #endif

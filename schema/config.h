@@ -85,6 +85,11 @@ struct config {
         uint64_t max_age_ms;
         char *window; /* "" or HH:MM-HH:MM */
     } backup;
+    struct {
+        char *storage; /* "" means: where the guest's own disks lie */
+        uint64_t every_ms;
+        uint64_t deadline_ms;
+    } restore_test;
     struct storage_class *storage_classes;
     size_t storage_class_count;
     struct {

@@ -89,6 +89,10 @@ static const struct yaml_key keys[] = {
     DURATION(backup.max_age,                "24h",      0, CENTURY),
     TEXT    (backup.window,                 "",         rule_window),
 
+    TEXT    (restore_test.storage,          "",         rule_storage),
+    DURATION(restore_test.every,            "7d",       HOUR, CENTURY),
+    DURATION(restore_test.deadline,         "30m",      MINUTE, DAY),
+
     SPECIAL (storage_classes,               NULL,       config_classes),
 
     TEXT    (paths.state,                   "/var/lib/felhom-agent", rule_path),

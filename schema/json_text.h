@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "schema/buffer.h"
+#include "schema/cleanup.h"
 
 /*
  * A JSON string (a new reference, never NULL) for any text: what is not UTF-8 in it becomes U+FFFD,
@@ -19,5 +20,12 @@ void json_write(const json_t *value, size_t flags, struct buffer *out);
 /* Wipes every string in the value and releases it: for documents that carry a secret. The caller's
  * must be the only reference. */
 void json_wipe(json_t *value);
+
+/* Drops a reference at the end of its variable's scope. */
+static inline void cleanup_json_fn(json_t **json)
+{
+    json_decref(*json);
+}
+#define cleanup_json cleanup(cleanup_json_fn)
 
 #endif

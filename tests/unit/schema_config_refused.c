@@ -16,7 +16,7 @@
 
 #define KNOWN_AT_THE_TOP \
     "unknown key; known at the top: host_id, local_api, hook, limits, token, bootstrap, " \
-    "controller, hub, registry, pve, backup, storage_classes, paths"
+    "controller, hub, registry, pve, backup, restore_test, storage_classes, paths"
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 

@@ -52,7 +52,7 @@ static void test_create(void **state)
     assert_raw("PRAGMA user_version", version);
     assert_raw("SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE type = 'table'"
                " AND name NOT LIKE 'sqlite%' ORDER BY name)",
-               "event,guest,host,job,mount,nic,token");
+               "backup,credential,event,guest,host,hub_config,job,mount,nic,restore_test,token");
     assert_raw("SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND NOT strict"
                " AND name NOT LIKE 'sqlite%'",
                "0");
@@ -306,8 +306,10 @@ static void test_damaged_inside(void **state)
     (void)state;
     assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
     shell("sqlite3 state/db/agent.db 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null;"
-          " head -c 81920 /dev/zero | tr '\\0' '\\377' |"
-          " dd of=state/db/agent.db bs=4096 seek=1 conv=notrunc 2>/dev/null");
+          " page=$(sqlite3 state/db/agent.db"
+          "   \"SELECT rootpage FROM sqlite_schema WHERE name = 'guest'\");"
+          " head -c 4096 /dev/zero | tr '\\0' '\\377' |"
+          " dd of=state/db/agent.db bs=4096 seek=$((page - 1)) conv=notrunc 2>/dev/null");
     cleanup_store struct store *store = NULL;
     OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 100, &store, &error));
     struct guest guest;
