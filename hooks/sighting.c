@@ -13,6 +13,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "store/cgroup.h"
 
 /* Proxmox nests the guest's processes as lxc/VMID/ns/init.scope and deeper. */
 #define CGROUP_DEPTH_MAX 6
@@ -54,10 +55,10 @@ static pid_t pid_below(int dirfd, int depth)
 
 static pid_t pid_of_guest(const struct config *config, uint32_t vmid)
 {
-    static const char *const hierarchies[] = {"", "/unified", "/systemd"};
-    for (size_t i = 0; i < ARRAY_SIZE(hierarchies); i++) {
-        cleanup_free char *path =
-            mem_format("%s%s/lxc/%u", config->paths.cgroup, hierarchies[i], vmid);
+    cleanup_free char *name = cgroup_name(GUEST_LXC, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(config->paths.cgroup, i, GUEST_LXC);
+        cleanup_free char *path = mem_format("%s/%s", folder, name);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         pid_t pid = fd < 0 ? 0 : pid_below(fd, CGROUP_DEPTH_MAX);
         if (pid > 0)

@@ -8,6 +8,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "store/cgroup.h"
 
 /* What cannot be looked at counts as there: nobody loses a token on a guess. */
 static enum presence presence_of(const char *path)
@@ -16,10 +17,10 @@ static enum presence presence_of(const char *path)
     return stat(path, &status) < 0 && errno == ENOENT ? PRESENCE_NO : PRESENCE_YES;
 }
 
-/* DIRECTORY/PREFIX + VMID + SUFFIX; unknown where there is no such directory at all. */
-static enum presence presence_in(const char *directory, uint32_t vmid, const char *suffix)
+/* DIRECTORY/NAME; unknown where there is no such directory at all. */
+static enum presence presence_in(const char *directory, const char *name)
 {
-    cleanup_free char *path = mem_format("%s/%u%s", directory, vmid, suffix);
+    cleanup_free char *path = mem_format("%s/%s", directory, name);
     if (presence_of(directory) != PRESENCE_YES)
         return PRESENCE_UNKNOWN;
     return presence_of(path);
@@ -37,28 +38,21 @@ enum presence presence_configured(const char *pve, uint32_t vmid)
 {
     static const char *const directories[] = {"lxc", "qemu-server"};
     enum presence presence = PRESENCE_UNKNOWN;
+    cleanup_free char *name = mem_format("%u.conf", vmid);
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
         cleanup_free char *directory = mem_format("%s/%s", pve, directories[i]);
-        presence = combine(presence, presence_in(directory, vmid, ".conf"));
+        presence = combine(presence, presence_in(directory, name));
     }
     return presence;
 }
 
 enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_t vmid)
 {
-    static const char *const hierarchies[] = {"", "/unified", "/systemd"};
-    static const struct {
-        const char *parent;
-        const char *suffix;
-    } places[] = {
-        [GUEST_LXC] = {"lxc", ""},
-        [GUEST_QEMU] = {"qemu.slice", ".scope"},
-    };
     enum presence presence = PRESENCE_UNKNOWN;
-    for (size_t i = 0; i < ARRAY_SIZE(hierarchies); i++) {
-        cleanup_free char *parent =
-            mem_format("%s%s/%s", cgroup, hierarchies[i], places[kind].parent);
-        presence = combine(presence, presence_in(parent, vmid, places[kind].suffix));
+    cleanup_free char *name = cgroup_name(kind, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(cgroup, i, kind);
+        presence = combine(presence, presence_in(folder, name));
     }
     return presence;
 }

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/cgroup.h"
+
+#include "schema/memory.h"
+
+static const struct {
+    const char *folder;
+    const char *suffix;
+} places[] = {
+    [GUEST_LXC] = {"lxc", ""},
+    [GUEST_QEMU] = {"qemu.slice", ".scope"},
+};
+
+char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind)
+{
+    static const char *const hierarchies[CGROUP_HIERARCHIES] = {"", "/unified", "/systemd"};
+    return mem_format("%s%s/%s", cgroup, hierarchies[hierarchy], places[kind].folder);
+}
+
+char *cgroup_name(enum guest_kind kind, uint32_t vmid)
+{
+    return mem_format("%u%s", vmid, places[kind].suffix);
+}

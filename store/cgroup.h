@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where running guests show in the control groups: CGROUP/lxc/VMID and
+ * CGROUP/qemu.slice/VMID.scope, in whichever hierarchy. */
+#ifndef FELHOM_CGROUP_H
+#define FELHOM_CGROUP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/guest_config.h"
+
+/* Of unified, hybrid and legacy set-ups: 0 .. CGROUP_HIERARCHIES - 1. */
+#define CGROUP_HIERARCHIES 3
+
+/* The folder of all guests of this kind in a hierarchy; the caller frees it. */
+char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind);
+
+/* The guest's own name in that folder; the caller frees it. */
+char *cgroup_name(enum guest_kind kind, uint32_t vmid);
+
+#endif
