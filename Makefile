@@ -9,8 +9,9 @@ DESTDIR ?=
 # --- packages that each kind of work needs ---------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-certificates \
                   libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev libcurl4-openssl-dev
-PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3 python3-yaml
-PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags
+PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3 python3-yaml \
+                  python3-jsonschema
+PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl jq iproute2 util-linux
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
 PACKAGES_BENCH := perl nginx-light wrk curl jq
@@ -84,16 +85,19 @@ $(BUILD)/$(1).a: $$(call objects,$(1))
 endef
 $(foreach part,$(PARTS),$(eval $(call archive,$(part))))
 $(BUILD)/store.a: $(BUILD)/migrations.o
-$(BUILD)/server.a: $(BUILD)/civetweb.o
+$(BUILD)/server.a: $(BUILD)/civetweb.o $(BUILD)/openapi_document.o
 
 $(BUILD)/%.o: %.c | build/.packages-build
 	@mkdir -p $(@D)
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/migrations.c: $(wildcard schema/*.sql) tools/embed-migrations
+$(BUILD)/migrations.c: $(wildcard schema/*.sql) tools/embed-migrations tools/embed-text
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)tools/embed-migrations $(sort $(wildcard schema/*.sql)) >$@
-$(BUILD)/migrations.o: $(BUILD)/migrations.c
+$(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text
+	@mkdir -p $(@D)
+	$(call QUIET,MAKE)(echo '#include "server/openapi_document.h"'; tools/embed-text openapi_document $<) >$@
+$(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
@@ -129,7 +133,7 @@ below_server := $(BUILD)/server.a $(below_store)
 define unit
 $(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) | build/.packages-check
 	@mkdir -p $$(@D)
-	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$(filter %.c %.a,$$^) $$(LIBS_SERVER) -lcmocka
+	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$< $$(filter %.a,$$^) $$(LIBS_SERVER) -lcmocka
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
@@ -179,7 +183,7 @@ fuzz: $(FUZZERS)
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
-SCRIPTS := $(wildcard tools/*) .ci/run tests/lib/world.sh tests/lib/tap.sh $(wildcard tests/e2e/*.t tests/bench/*.bench)
+SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run tests/lib/world.sh tests/lib/tap.sh $(wildcard tests/e2e/*.t tests/bench/*.bench)
 
 lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
 	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape

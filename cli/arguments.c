@@ -132,7 +132,7 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
         return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
     *seen = true;
     arguments->invocation.file = text;
-    if (verb->operand == OPERAND_VMID && !vmid_parse(text, &arguments->invocation.vmid))
+    if (verb->operand != OPERAND_FILE && !vmid_parse(text, &arguments->invocation.vmid))
         return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
                     verb->name, text, VMID_MIN, VMID_MAX);
     return 0;
@@ -175,8 +175,8 @@ static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
 
 static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
 {
-    static const char *const names[] = {"", "VMID", "FILE"};
-    if (seen || arguments->verb->operand == OPERAND_NONE || arguments->help || arguments->version)
+    static const char *const names[] = {NULL, "VMID", "FILE", NULL};
+    if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
     return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
                 names[arguments->verb->operand]);
@@ -211,7 +211,7 @@ int arguments_parse(const struct verb_table *table, int argc, char **argv, struc
 
 static const char *operand_text(const struct verb *verb)
 {
-    static const char *const texts[] = {"", " VMID", " FILE"};
+    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]"};
     return texts[verb->operand];
 }
 

@@ -106,19 +106,32 @@ static int refuse_locked(const struct pve_config *file, enum guest_kind kind, ui
     return pve_config_check_unlocked(vmid, &guest, error);
 }
 
-int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
-                    uint32_t wait_ms, struct pve_config *ret, struct error *error)
+static int open_file(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                     uint32_t wait_ms, bool even_locked, struct pve_config *ret,
+                     struct error *error)
 {
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     (void)snprintf(file.name, sizeof file.name, "%u.conf", vmid);
     if (open_directory(config, kind, &file.dirfd, error) < 0 ||
         take_lock(config, kind, vmid, wait_ms, &file.lock_fd, error) < 0 ||
         file_read_at(file.dirfd, file.name, FILE_LIMIT, &file.text, error) < 0 ||
-        refuse_locked(&file, kind, vmid, error) < 0)
+        (!even_locked && refuse_locked(&file, kind, vmid, error) < 0))
         return -1;
     *ret = file;
     file = PVE_CONFIG_CLOSED;
     return 0;
+}
+
+int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                    uint32_t wait_ms, struct pve_config *ret, struct error *error)
+{
+    return open_file(config, kind, vmid, wait_ms, false, ret, error);
+}
+
+int pve_config_hold(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                    uint32_t wait_ms, struct pve_config *ret, struct error *error)
+{
+    return open_file(config, kind, vmid, wait_ms, true, ret, error);
 }
 
 int pve_config_write(const struct pve_config *file, struct error *error)

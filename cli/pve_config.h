@@ -34,6 +34,10 @@ int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, s
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
 
+/* The same, whether the guest itself is locked or not. */
+int pve_config_hold(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                    uint32_t wait_ms, struct pve_config *ret, struct error *error);
+
 /* Replaces the file by text. */
 int pve_config_write(const struct pve_config *file, struct error *error);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API token by which felhomd asks Proxmox: role, user, access rights, the token and its file. */
+/* The API token by which felhomd asks Proxmox: role, user, access rights, the token and its file.
+ */
 #ifndef FELHOM_PVE_TOKEN_H
 #define FELHOM_PVE_TOKEN_H
 

@@ -3,6 +3,7 @@
 
 #include "store/clock.h"
 #include "store/event.h"
+#include "store/nudge.h"
 #include "store/settings.h"
 
 int session_open(struct session *ret, struct error *error)
@@ -20,6 +21,8 @@ int session_open(struct session *ret, struct error *error)
 
 void session_close(struct session *session)
 {
+    if (session->store && store_has_written(session->store))
+        nudge_send(session->config.paths.state);
     store_close(session->store);
     config_free(&session->config);
 }

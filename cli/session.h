@@ -17,7 +17,7 @@ struct session {
 };
 
 /* Loads agent.yaml and opens the existing store; where there is none, the message says to run init.
- * The caller closes it. */
+ * The caller closes it; felhomd then hears of what was changed. */
 int session_open(struct session *ret, struct error *error);
 void session_close(struct session *session);
 

@@ -13,7 +13,8 @@
 
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
 
-enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE };
+/* OPERAND_VMID_OR_NONE: the verb itself sees to it that it knows which. */
+enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE };
 
 struct verb_option {
     const char *name;
@@ -26,7 +27,7 @@ struct invocation {
     enum output_format format;
     const char *
         values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
-    uint32_t vmid;                /* with OPERAND_VMID */
+    uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
     const char *file;             /* with OPERAND_FILE */
     FILE *out;                    /* for the result */
     FILE *warnings;               /* for what does not keep the verb from its work */
@@ -48,6 +49,7 @@ extern const struct verb verb_guests;
 extern const struct verb verb_guest;
 extern const struct verb verb_identity;
 extern const struct verb verb_revoke;
+extern const struct verb verb_restore_test;
 extern const struct verb verb_parse;
 
 #endif

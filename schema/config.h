@@ -72,6 +72,7 @@ struct config {
         char *host;
         char *username;
         char *secret_file;
+        char *ca_file;
     } registry;
     struct {
         char *endpoint;
@@ -88,6 +89,7 @@ struct config {
     struct {
         char *storage; /* "" means: where the guest's own disks lie */
         uint64_t every_ms;
+        uint64_t hold_ms; /* how long the copy has to run */
         uint64_t deadline_ms;
     } restore_test;
     struct storage_class *storage_classes;

@@ -78,6 +78,7 @@ static const struct yaml_key keys[] = {
     TEXT    (registry.host,                 "",         rule_authority),
     TEXT    (registry.username,             "",         rule_word),
     TEXT    (registry.secret_file,          "",         rule_path),
+    TEXT    (registry.ca_file,              "",         rule_path),
 
     TEXT    (pve.endpoint,                  "https://127.0.0.1:8006", rule_https),
     TEXT    (pve.token_file,                "/etc/felhom-agent/pve.token", rule_path),
@@ -91,6 +92,7 @@ static const struct yaml_key keys[] = {
 
     TEXT    (restore_test.storage,          "",         rule_storage),
     DURATION(restore_test.every,            "7d",       HOUR, CENTURY),
+    DURATION(restore_test.hold,             "5s",       SECOND, HOUR),
     DURATION(restore_test.deadline,         "30m",      MINUTE, DAY),
 
     SPECIAL (storage_classes,               NULL,       config_classes),

@@ -74,6 +74,7 @@ static void expect_defaults(const struct config *config)
     assert_string_equal(config->registry.host, "");
     assert_string_equal(config->registry.username, "");
     assert_string_equal(config->registry.secret_file, "");
+    assert_string_equal(config->registry.ca_file, "");
     assert_string_equal(config->pve.endpoint, "https://127.0.0.1:8006");
     assert_string_equal(config->pve.token_file, "/etc/felhom-agent/pve.token");
     assert_string_equal(config->pve.ca_file, "/etc/pve/pve-root-ca.pem");
@@ -193,7 +194,7 @@ static const char everything[] =
     "hub: {url: 'https://hub.example:444/api/', api_key_file: /k,\n"
     "  poll: 1d, ca_file: /ca}\n"
     "registry: {mode: gitea, host: 'git.example:3000',\n"
-    "  username: Jörg, secret_file: /s}\n"
+    "  username: Jörg, secret_file: /s, ca_file: /rc}\n"
     "pve: {endpoint: 'https://[::1]:8006', token_file: /p, ca_file: /q}\n"
     "backup: {storage: pbs-1, mode: stop, compress: 0, max_age: 0,\n"
     "  window: '22:00-05:30'}\n"
@@ -245,6 +246,7 @@ static void expect_paths(const struct config *config)
     assert_string_equal(config->hub.api_key_file, "/k");
     assert_string_equal(config->hub.ca_file, "/ca");
     assert_string_equal(config->registry.secret_file, "/s");
+    assert_string_equal(config->registry.ca_file, "/rc");
     assert_string_equal(config->pve.token_file, "/p");
     assert_string_equal(config->pve.ca_file, "/q");
     assert_string_equal(config->paths.state, "/1");
