@@ -7,18 +7,14 @@
 #include <stdint.h>
 
 #include "schema/config.h"
-#include "schema/enrolment.h"
+#include "store/controller_parts.h"
 #include "store/directory.h"
-#include "store/host.h"
 #include "store/identity.h"
 
 /* All that goes into the documents but for the token; freed by sources_free. */
 struct sources {
     struct identity identity;
-    struct host host;
-    struct buffer enrolment_text; /* empty where the guest has none */
-    struct enrolment enrolment;
-    struct buffer template_text;
+    struct controller_parts controller;
 };
 
 /* Reads them. Where the bridge has no address just now, the host is as the store remembers it. */
@@ -26,9 +22,9 @@ int sources_load(const struct config *config, uint32_t vmid, struct store *store
                  struct sources *ret, struct error *error);
 void sources_free(struct sources *sources);
 
-/* Writes the four documents for a guest and its token. The caller frees them with guest_files_free.
- */
-int documents_render(const struct config *config, uint32_t vmid, const struct sources *sources,
-                     const char *token, struct guest_files *ret, struct error *error);
+/* Writes the four documents for a guest and its token; *ret_left_out as controller_parts_render
+ * tells it. The caller frees them with guest_files_free. */
+int documents_render(const struct config *config, const struct sources *sources, const char *token,
+                     struct guest_files *ret, struct error *ret_left_out, struct error *error);
 
 #endif

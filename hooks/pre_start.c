@@ -76,7 +76,7 @@ static int record_guest(struct reaction *reaction, const struct arrival *arrival
                         struct error *error)
 {
     const struct guest_config *config = &arrival->guest;
-    const struct buffer *enrolment = &arrival->sources.enrolment_text;
+    const struct buffer *enrolment = &arrival->sources.controller.enrolment_text;
     struct store *store = reaction->store;
     struct guest guest = {
         .vmid = reaction->vmid,
@@ -113,9 +113,13 @@ static int write_drafts(struct reaction *reaction, const struct arrival *arrival
                         const struct token *token, struct guest_drafts *ret, struct error *error)
 {
     cleanup(guest_files_free) struct guest_files files = {0};
-    if (documents_render(reaction->config, reaction->vmid, &arrival->sources, token->text.text,
-                         &files, error) < 0)
+    struct error left_out;
+    if (documents_render(reaction->config, &arrival->sources, token->text.text, &files, &left_out,
+                         error) < 0)
         return -1;
+    if (left_out.kind != ERROR_NONE)
+        report_problem(reaction->report, "controller.yaml is made without the hub: %s",
+                       left_out.message);
     return guest_drafts_write(reaction->config->paths.guests, reaction->vmid, arrival->uid,
                               arrival->gid, &files, ret, error);
 }

@@ -15,6 +15,7 @@
 #include "schema/memory.h"
 #include "store/clock.h"
 #include "store/event.h"
+#include "store/nudge.h"
 
 /* How long a killed child may take to go; one that sleeps in the kernel is left to it. */
 #define KILL_GRACE_MS 200
@@ -59,6 +60,8 @@ static void run(const struct phase *phase, struct reaction *reaction)
             record_failure(reaction, &error);
         report_failure(reaction->report, &error);
     }
+    if (reaction->store && store_has_written(reaction->store))
+        nudge_send(reaction->config->paths.state);
     store_close(reaction->store);
 }
 

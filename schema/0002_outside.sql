@@ -42,11 +42,14 @@ CREATE TABLE hub_config (
 ) STRICT;
 
 -- Registry tokens that were minted for guests, by the name the registry knows them by; the tokens themselves are kept nowhere.
--- They outlive the guest until the registry has deleted them. state: 'minting' (it may exist), 'live', 'doomed' (to be deleted).
+-- They outlive the guest until the registry has deleted them. registry: USERNAME@HOST. state: 'minting' (it may exist), 'live', 'doomed' (to be
+-- deleted). minted: whether the registry has said that it exists.
 CREATE TABLE credential (
     name TEXT PRIMARY KEY,
+    registry TEXT NOT NULL,
     vmid INTEGER NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('minting', 'live', 'doomed')),
+    minted INTEGER NOT NULL CHECK (minted IN (0, 1)),
     failures INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
     next_try_at_ms INTEGER NOT NULL

@@ -2,13 +2,13 @@
 #include "schema/json_body.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "schema/cleanup.h"
 #include "schema/json_read.h"
 #include "schema/json_text.h"
 #include "schema/memory.h"
+#include "schema/shown_text.h"
 
 static const struct json_body_key *find_key(const struct json_body_key *keys, size_t count,
                                             const char *name)
@@ -24,10 +24,7 @@ static const struct json_body_key *find_key(const struct json_body_key *keys, si
 static int fail_unknown(const char *name, struct error *error)
 {
     char shown[64];
-    size_t length = 0;
-    for (; name[length] && length < sizeof shown - 1; length++)
-        shown[length] = (char)(isprint((unsigned char)name[length]) ? name[length] : '?');
-    shown[length] = '\0';
+    shown_text(shown, sizeof shown, name);
     return fail(error, ERROR_INVALID, "%s: unknown key", shown);
 }
 
@@ -84,7 +81,8 @@ int json_body_parse(const char *text, size_t length, const struct json_body_key 
                     char **ret_values, struct error *error)
 {
     cleanup_json json_t *object = NULL;
-    memset(ret_values, 0, count * sizeof *ret_values);
+    for (size_t i = 0; i < count; i++)
+        ret_values[i] = NULL;
     if (length == 0)
         object = json_object();
     else if (json_read(text, length, &object, error) < 0)

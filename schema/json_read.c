@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/json_read.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "schema/shown_text.h"
 
 /* What the scan below has seen so far. */
 struct scan {
@@ -48,12 +47,16 @@ static bool is_too_deep(const char *text, size_t length)
 int json_read(const char *text, size_t length, json_t **ret, struct error *error)
 {
     json_error_t problem;
+    char shown[JSON_ERROR_TEXT_LENGTH];
     if (is_too_deep(text, length))
         return fail(error, ERROR_INVALID, "JSON nested deeper than %d", JSON_DEPTH_MAX);
     json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
-    if (!value)
+    if (!value) {
+        /* It quotes what it stumbled over. */
+        shown_text(shown, sizeof shown, problem.text);
         return fail(error, ERROR_INVALID, "not JSON: line %d column %d: %s", problem.line,
-                    problem.column, problem.text);
+                    problem.column, shown);
+    }
     *ret = value;
     return 0;
 }

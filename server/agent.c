@@ -7,13 +7,22 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "server/answer.h"
+#include "server/hub.h"
+#include "server/jobs.h"
+#include "server/metrics.h"
 #include "server/privileges.h"
+#include "server/pve_client.h"
+#include "server/registry.h"
+#include "server/request.h"
+#include "server/watch.h"
+#include "store/clock.h"
 #include "store/endpoint.h"
 #include "store/guest.h"
 #include "store/log.h"
 
-#define PEM_FILE      "tls/agent.pem"
-#define RETRY_SECONDS 2
+#define PEM_FILE              "tls/agent.pem"
+#define RETRY_SECONDS         2
+#define OUTSIDE_RETRY_SECONDS "30"
 
 struct setup *agent_setup(struct agent *agent)
 {
@@ -42,6 +51,18 @@ bool agent_crowded(struct agent *agent)
 {
     const struct listener *listener = atomic_load(&agent->listener);
     return listener && listener_crowded(listener);
+}
+
+void agent_outside_fail(struct agent *agent, const struct error *error, struct reply *reply)
+{
+    throttled_log_line(&agent->log, LOG_WARNING, "a guest had to be told: %s", error->message);
+    reply_error(reply, 503, error->message);
+    reply_header(reply, "Retry-After", OUTSIDE_RETRY_SECONDS);
+}
+
+int64_t agent_request_deadline_us(const struct request *request)
+{
+    return clock_steady_us() + (int64_t)request->setup->config.limits.request_ms * 1000;
 }
 
 void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *error,
@@ -94,6 +115,9 @@ int agent_open(struct agent *agent, struct error *error)
 {
     *agent = (struct agent){.log = THROTTLED_LOG_NEW, .refusals = refusals_new()};
     (void)pthread_mutex_init(&agent->lock, NULL);
+    turnstile_init(&agent->pve_turnstile);
+    agent->pve_client = pve_client_new(NULL);
+    agent->metrics = metrics_new("");
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
         load_identity(agent->setup, &agent->identity, error) < 0)
@@ -103,6 +127,13 @@ int agent_open(struct agent *agent, struct error *error)
 
 void agent_close(struct agent *agent)
 {
+    watch_stop(agent->watch); /* it wakes the others */
+    registry_stop(agent->registry);
+    hub_stop(agent->hub);
+    jobs_stop(agent->jobs);
+    metrics_free(agent->metrics);
+    pve_client_free(agent->pve_client);
+    turnstile_destroy(&agent->pve_turnstile);
     gate_free(agent->gate);
     sweep_clear(&agent->sweep);
     refusals_free(agent->refusals);
@@ -131,6 +162,7 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
     if (listener_start(&settings, &listener, error) < 0)
         return -1;
     atomic_store(&agent->listener, listener);
+    watch_admit(agent->watch);
     return 0;
 }
 
@@ -156,11 +188,17 @@ int agent_start(struct agent *agent, struct error *error)
     if (setup_locate(setup, error) < 0 || refresh_host(agent, setup, &agent->identity, error) < 0)
         return -1;
     agent->gate = gate_new(&setup->config, setup->allow, setup->allow_count, &callbacks);
+    agent->jobs = jobs_start(agent);
+    agent->hub = hub_start(agent);
+    agent->registry = registry_start(agent);
+    if (watch_start(agent, &agent->watch, error) < 0)
+        return -1;
     return start_listener(agent, setup, error);
 }
 
 void agent_stop(struct agent *agent)
 {
+    watch_dismiss(agent->watch);
     listener_stop(atomic_load(&agent->listener));
     atomic_store(&agent->listener, NULL);
 }

@@ -17,7 +17,16 @@
 #include "server/store_pool.h"
 #include "server/sweep.h"
 #include "server/throttled_log.h"
+#include "server/turnstile.h"
 #include "store/identity.h"
+
+struct hub;
+struct jobs;
+struct metrics;
+struct pve_client;
+struct registry;
+struct request;
+struct watch;
 
 struct agent {
     pthread_mutex_t lock; /* of setup */
@@ -26,6 +35,13 @@ struct agent {
     struct refusals *refusals;
     struct throttled_log log; /* of what keeps requests from being answered */
     struct gate *gate;
+    struct metrics *metrics;
+    struct watch *watch; /* these four from agent_start on */
+    struct jobs *jobs;
+    struct hub *hub;
+    struct registry *registry;
+    struct turnstile pve_turnstile;      /* before pve_client */
+    struct pve_client *pve_client;       /* for requests; the jobs have their own */
     _Atomic(struct listener *) listener; /* NULL while it is being started */
     struct sweep sweep;                  /* the main thread's */
     struct identity identity;            /* the main thread's */
@@ -64,5 +80,13 @@ bool agent_listens(struct agent *agent);
  */
 void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *error,
                 struct reply *reply);
+
+/* For a request that the world beyond the host (Proxmox, registry) kept from being answered: 503
+ * with the reason, which the guest may know. */
+void agent_outside_fail(struct agent *agent, const struct error *error, struct reply *reply);
+
+/* Until when a request that came just now may wait for the world beyond the host, by
+ * clock_steady_us. */
+int64_t agent_request_deadline_us(const struct request *request);
 
 #endif

@@ -7,8 +7,10 @@
 #include "server/agent.h"
 #include "server/authenticate.h"
 #include "server/binding.h"
+#include "server/parked.h"
 #include "server/request.h"
 #include "server/route.h"
+#include "server/watch.h"
 #include "store/clock.h"
 
 static bool is_readable(struct mg_connection *connection, struct request *request,
@@ -68,6 +70,19 @@ static void decide(struct agent *agent, struct request *request, struct reply *r
         serve(agent, &destination, request, reply);
 }
 
+/* Puts the answer off if it may be; the worker is free then. */
+static bool park(struct agent *agent, struct mg_connection *connection,
+                 const struct request *request, const struct reply *reply)
+{
+    struct waiter waiter = {.vmid = request->vmid, .wait = reply->wait, .head = request->head};
+    memcpy(waiter.token_id, request->token_id, sizeof waiter.token_id);
+    if (reply->wait.deadline_us == 0 ||
+        !watch_take(agent->watch, mg_get_thread_pointer(connection), &waiter))
+        return false;
+    mg_disable_connection_keep_alive(connection);
+    return true;
+}
+
 /* After the answer, so that the time it took tells nothing. */
 static void tell(struct agent *agent, const struct peer *peer, const struct refusal *refusal)
 {
@@ -90,8 +105,10 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
         request.setup = setup;
         decide(agent, &request, &reply, &refusal);
     }
-    int status =
-        reply_send(connection, &reply, request.head, request.keep_alive && !agent_crowded(agent));
+    int status = reply.status;
+    if (!park(agent, connection, &request, &reply))
+        status = reply_send(connection, &reply, request.head,
+                            request.keep_alive && !agent_crowded(agent));
     tell(agent, peer, &refusal);
     return status;
 }

@@ -60,7 +60,6 @@ bool authenticate(struct agent *agent, struct request *request, struct reply *re
     }
     gate_count_failure(agent->gate, request->peer);
     describe(request, &check, refusal);
-    reply_error(reply, 401, NULL);
-    reply_header(reply, "WWW-Authenticate", "Bearer");
+    reply_unauthorized(reply);
     return false;
 }

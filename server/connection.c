@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/connection.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "schema/cleanup.h"
 #include "server/stack.h"
 #include "store/log.h"
 
@@ -44,9 +47,45 @@ static void discard_unread(int socket)
 
 void connection_close(struct connection *connection)
 {
-    tls_close(connection->session);
-    connection->session = NULL;
-    discard_unread(connection->socket);
-    gate_leave(connection->entrance->gate, &connection->peer);
+    if (connection->session) {
+        tls_close(steal(connection->session));
+        discard_unread(connection->socket);
+        gate_leave(connection->entrance->gate, &connection->peer);
+    }
     stack_give_back(connection->stack_lowest);
+}
+
+/* Another descriptor of the socket; CivetWeb's own becomes one of a socket that leads nowhere, for
+ * it to shut down and close. */
+static int take_socket(int socket_of_civetweb)
+{
+    cleanup_close int own = fcntl(socket_of_civetweb, F_DUPFD_CLOEXEC, 0);
+    cleanup_close int dummy = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (own < 0 || dummy < 0 || dup3(dummy, socket_of_civetweb, O_CLOEXEC) < 0)
+        return -1;
+    return steal_fd(&own);
+}
+
+int connection_detach(struct connection *connection, struct detached *ret)
+{
+    int own = take_socket(connection->socket);
+    if (own < 0)
+        return -1;
+    tls_move(connection->session, own);
+    gate_park(connection->entrance->gate);
+    *ret = (struct detached){
+        .gate = connection->entrance->gate,
+        .peer = connection->peer,
+        .session = steal(connection->session),
+        .socket = own,
+    };
+    return 0;
+}
+
+void detached_close(struct detached *detached)
+{
+    tls_close(detached->session);
+    discard_unread(detached->socket);
+    (void)close(detached->socket);
+    gate_leave_parked(detached->gate, &detached->peer);
 }

@@ -29,7 +29,7 @@ struct connection {
     void *stack_lowest; /* of the worker; see stack.h */
     int socket;         /* CivetWeb's */
     struct peer peer;
-    struct tls_session *session;
+    struct tls_session *session; /* NULL: it was detached */
 };
 
 /* Lets the accepted socket in and shakes hands. -1: nothing is left to undo but the socket's close.
@@ -38,5 +38,22 @@ int connection_open(struct connection *connection, int socket);
 
 /* Ends what connection_open began; the socket's close remains CivetWeb's. */
 void connection_close(struct connection *connection);
+
+/* A connection that goes on without its worker. */
+struct detached {
+    struct gate *gate;
+    struct peer peer;
+    struct tls_session *session;
+    int socket; /* its own */
+};
+
+/*
+ * Takes the connection from the worker, to which it is as good as closed from then on. -1 where
+ * there are no descriptors to spare; nothing has changed then. *ret ends with detached_close.
+ */
+int connection_detach(struct connection *connection, struct detached *ret);
+
+/* Says goodbye, closes the socket and wipes the session. */
+void detached_close(struct detached *detached);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "schema/cleanup.h"
 #include "server/agent.h"
+#include "server/metrics.h"
 #include "server/notify.h"
 #include "store/clock.h"
 #include "store/log.h"
@@ -104,6 +105,7 @@ static void tick(struct agent *agent, int64_t *next_sweep_us)
     if (clock_steady_us() < *next_sweep_us)
         return;
     sweep(agent);
+    metrics_sample(agent->metrics);
     /* What a burst of connections has left free in the heap goes back to the system. */
     (void)malloc_trim(0);
     *next_sweep_us = clock_steady_us() + SWEEP_US;

@@ -226,11 +226,21 @@ enum gate_refusal gate_enter(struct gate *gate, int socket, struct peer *ret)
     return GATE_ADMITTED;
 }
 
-void gate_leave(struct gate *gate, const struct peer *peer)
+void gate_park(struct gate *gate)
+{
+    atomic_fetch_sub(&gate->connections, 1);
+}
+
+void gate_leave_parked(struct gate *gate, const struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
     sources_at(gate->admitted, peer->source)->connections--;
     (void)pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_leave(struct gate *gate, const struct peer *peer)
+{
+    gate_leave_parked(gate, peer);
     atomic_fetch_sub(&gate->connections, 1);
 }
 

@@ -54,7 +54,12 @@ void gate_reconfigure(struct gate *gate, const struct config *config, const stru
 enum gate_refusal gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
-/* Connections inside now. */
+/* From here on the connection waits without a thread: it counts for its source alone, and ends with
+ * gate_leave_parked. */
+void gate_park(struct gate *gate);
+void gate_leave_parked(struct gate *gate, const struct peer *peer);
+
+/* Connections inside now that are not parked. */
 uint32_t gate_connections(const struct gate *gate);
 
 /* Counts a request of the source: 0, or after how many seconds (1..60) it may try again (HTTP 429).

@@ -58,10 +58,10 @@ static void mbed_ssl_close(SSL *connection)
 
 static int mbed_ssl_read(SSL *connection, unsigned char *bytes, int size)
 {
-    return tls_read(connection->session, bytes, (size_t)size);
+    return connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
 }
 
 static int mbed_ssl_write(SSL *connection, const unsigned char *bytes, int size)
 {
-    return tls_write(connection->session, bytes, (size_t)size);
+    return connection->session ? tls_write(connection->session, bytes, (size_t)size) : -1;
 }

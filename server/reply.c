@@ -12,6 +12,7 @@
 #include "server/status.h"
 
 #define REQUEST_ID_SIZE 17 /* 16 hex digits and a NUL */
+#define REAL_DIGITS     15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
 
 void reply_free(struct reply *reply)
 {
@@ -31,7 +32,7 @@ static void write_envelope(struct reply *reply, json_t *envelope)
 {
     if (!envelope)
         mem_exhausted();
-    json_write(envelope, JSON_COMPACT, &reply->body);
+    json_write(envelope, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS), &reply->body);
     buffer_add_text(&reply->body, "\n");
     json_decref(envelope);
 }
@@ -47,6 +48,12 @@ void reply_error(struct reply *reply, int status, const char *text)
     begin(reply, status);
     write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error",
                                     json_text(text ? text : status_text(status))));
+}
+
+void reply_unauthorized(struct reply *reply)
+{
+    reply_error(reply, 401, NULL);
+    reply_header(reply, "WWW-Authenticate", "Bearer");
 }
 
 void reply_later(struct reply *reply, int status, uint32_t seconds)
@@ -94,21 +101,27 @@ static void make_request_id(char ret[static REQUEST_ID_SIZE])
     (void)snprintf(ret, REQUEST_ID_SIZE, "%016" PRIx64, number);
 }
 
-int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,
-               bool keep_alive)
+void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out)
 {
     char request_id[REQUEST_ID_SIZE];
-    cleanup_buffer struct buffer out = BUFFER_EMPTY;
     make_request_id(request_id);
     const struct reply_manner manner = {
         .head = head,
-        .keep_alive = keep_alive && !reply->close,
+        .keep_alive = keep_alive,
         .now = time(NULL),
         .request_id = request_id,
     };
-    if (!manner.keep_alive)
+    reply_render(reply, &manner, out);
+}
+
+int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,
+               bool keep_alive)
+{
+    bool goes_on = keep_alive && !reply->close;
+    cleanup_buffer struct buffer out = BUFFER_EMPTY;
+    reply_compose(reply, head, goes_on, &out);
+    if (!goes_on)
         mg_disable_connection_keep_alive(connection);
-    reply_render(reply, &manner, &out);
     (void)mg_write(connection, out.data, out.length);
     return reply->status;
 }

@@ -16,12 +16,19 @@
 
 struct mg_connection; /* CivetWeb's */
 
+/* Until when, and after which one, an event of the guest is waited for. */
+struct reply_wait {
+    int64_t deadline_us; /* by clock_steady_us; 0: nothing is waited for */
+    int64_t since;
+};
+
 struct reply {
     int status;
     const char *type;      /* of the body; NULL: there is none, as with 304 */
     struct buffer headers; /* further ones, each with its CR LF */
     struct buffer body;
-    bool close; /* the connection can't go on after it */
+    bool close;             /* the connection can't go on after it */
+    struct reply_wait wait; /* the answer may be put off; it stands where that cannot be */
 };
 
 #define REPLY_EMPTY ((struct reply){.status = 500})
@@ -35,6 +42,9 @@ void reply_data(struct reply *reply, int status, json_t *data);
 
 /* {"ok":false,"error":TEXT}; text NULL: the status's own. */
 void reply_error(struct reply *reply, int status, const char *text);
+
+/* 401, the same for every kind of bad token. */
+void reply_unauthorized(struct reply *reply);
 
 /* reply_error() with the status's own text and Retry-After. */
 void reply_later(struct reply *reply, int status, uint32_t seconds);
@@ -53,8 +63,11 @@ struct reply_manner {
 /* Adds the whole answer as it goes over the wire. */
 void reply_render(const struct reply *reply, const struct reply_manner *manner, struct buffer *out);
 
+/* Adds it with the time of now and a fresh X-Request-Id. */
+void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out);
+
 /*
- * Sends the answer with a fresh X-Request-Id, in one write. keep_alive: whether the connection may
+ * Sends the composed answer in one write. keep_alive: whether the connection may
  * go on; where it is false, or the reply says close, CivetWeb is told to close it. Returns the
  * status.
  */

@@ -10,7 +10,11 @@
 /* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */
 static const struct route routes[] = {
     {"GET", "/storage", false, storage_get},
+    {"GET", "/backup/due", false, backup_due_get},
+    {"GET", "/restore-test/status", false, restore_test_status_get},
     {"GET", "/controller.yaml", false, controller_yaml_get},
+    {"GET", "/events", false, events_get},
+    {"GET", "/host/metrics", false, host_metrics_get},
     {"GET", "/healthz", true, healthz_get},
 };
 

@@ -25,6 +25,7 @@ static const struct status statuses[] = {
     {411, "Length Required", "the request needs a valid Content-Length"},
     {413, "Content Too Large", "the request is too large"},
     {414, "URI Too Long", "the request's path is too long"},
+    {415, "Unsupported Media Type", "a body must be application/json"},
     {417, "Expectation Failed", "only 100-continue can be expected"},
     {429, "Too Many Requests", "too many requests, try again later"},
     {431, "Request Header Fields Too Large", "the request has too many headers"},

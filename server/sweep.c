@@ -82,11 +82,16 @@ static void note_absences(struct sweep *sweep, const struct look *look, const st
     *sweep = noted;
 }
 
+static bool is_gone(const struct look *look, uint32_t vmid)
+{
+    return presence_configured(look->config->paths.pve, vmid) == PRESENCE_NO;
+}
+
 /* Why the guest's tokens should be good no more; NULL: they should. */
 static const char *find_reason(const struct sweep *sweep, const struct look *look,
                                const struct guest *guest)
 {
-    if (presence_configured(look->config->paths.pve, guest->vmid) == PRESENCE_NO)
+    if (is_gone(look, guest->vmid))
         return "its configuration is gone from this node";
     if (look->now_us - absent_since(sweep, guest->vmid, look->now_us) < GRACE_US)
         return NULL;
@@ -128,26 +133,49 @@ static int revoke_tokens(const struct sweep *sweep, const struct look *look, uin
     return count > 0 ? record(look, vmid, reason, count, error) : 0;
 }
 
-static int revoke_at_once(const struct sweep *sweep, const struct look *look, uint32_t vmid,
-                          struct error *error)
+/* Looks again, too: nothing of the guest that comes next is to be forgotten. */
+static int forget_past(const struct sweep *sweep, const struct look *look, uint32_t vmid,
+                       struct error *error)
+{
+    (void)sweep;
+    return is_gone(look, vmid) ? guest_forget_past(look->store, vmid, error) : 0;
+}
+
+typedef int change(const struct sweep *sweep, const struct look *look, uint32_t vmid,
+                   struct error *error);
+
+static int make_at_once(change *make, const struct sweep *sweep, const struct look *look,
+                        uint32_t vmid, struct error *error)
 {
     if (store_begin(look->store, error) < 0)
         return -1;
-    if (revoke_tokens(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0)
+    if (make(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0)
         return 0;
     store_rollback(look->store);
     return -1;
 }
 
-static int sweep_guest(const struct sweep *sweep, const struct look *look,
-                       const struct guest *guest, struct error *error)
+static int sweep_tokens(const struct sweep *sweep, const struct look *look,
+                        const struct guest *guest, struct error *error)
 {
     int good = 0;
     if (!find_reason(sweep, look, guest))
         return 0;
     if (token_count_before(look->store, guest->vmid, INT64_MAX, look->now_ms, &good, error) < 0)
         return -1;
-    return good > 0 ? revoke_at_once(sweep, look, guest->vmid, error) : 0;
+    return good > 0 ? make_at_once(revoke_tokens, sweep, look, guest->vmid, error) : 0;
+}
+
+/* The next guest with the VMID must not see this one's events. */
+static int sweep_past(const struct sweep *sweep, const struct look *look, const struct guest *guest,
+                      struct error *error)
+{
+    bool has_past = false;
+    if (!is_gone(look, guest->vmid))
+        return 0;
+    if (guest_has_past(look->store, guest->vmid, &has_past, error) < 0)
+        return -1;
+    return has_past ? make_at_once(forget_past, sweep, look, guest->vmid, error) : 0;
 }
 
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
@@ -159,7 +187,9 @@ int sweep_run(struct sweep *sweep, const struct config *config, struct store *st
         return -1;
     note_absences(sweep, &look, &guests);
     for (size_t i = 0; i < guests.count; i++) {
-        if (sweep_guest(sweep, &look, &guests.items[i], error) < 0)
+        const struct guest *guest = &guests.items[i];
+        if (sweep_tokens(sweep, &look, guest, error) < 0 ||
+            sweep_past(sweep, &look, guest, error) < 0)
             return -1;
     }
     return 0;

@@ -172,6 +172,20 @@ int tls_write(struct tls_session *session, const void *bytes, size_t size)
     return session->broken ? -1 : count;
 }
 
+int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
+{
+    int count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
+    if (count == MBEDTLS_ERR_SSL_WANT_READ || count == MBEDTLS_ERR_SSL_WANT_WRITE)
+        return 0;
+    session->broken = count <= 0;
+    return session->broken ? -1 : count;
+}
+
+void tls_move(struct tls_session *session, int socket)
+{
+    session->socket = socket;
+}
+
 bool tls_timed_out(const struct tls_session *session)
 {
     return session->timed_out;

@@ -46,6 +46,13 @@ int tls_read(struct tls_session *session, void *bytes, size_t size);
 /* How many of the bytes went out, at least one, else -1. */
 int tls_write(struct tls_session *session, const void *bytes, size_t size);
 
+/* The same without waiting: 0 where nothing can go out now; what comes then begins with the very
+ * same bytes. */
+int tls_try_write(struct tls_session *session, const void *bytes, size_t size);
+
+/* The session goes on over another descriptor of its socket. */
+void tls_move(struct tls_session *session, int socket);
+
 /* Whether a request was cut by its deadline; nothing more is read then, but an answer still goes
  * out. */
 bool tls_timed_out(const struct tls_session *session);

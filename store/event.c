@@ -51,15 +51,13 @@ static struct event read_event(const struct sql_query *query)
     };
 }
 
-int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
-               int (*visit)(const struct event *event, void *context), void *context,
-               struct error *error)
+/* Runs a statement of SELECT_EVENT over since, limit and vmid. */
+static int visit_all(struct store *store, const char *sql, struct sql_values values,
+                     int (*visit)(const struct event *event, void *context), void *context,
+                     struct error *error)
 {
-    const char *sql = vmid ? SELECT_EVENT " WHERE vmid = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2"
-                           : SELECT_EVENT " WHERE seq > ?1 AND ?3 = 0 ORDER BY seq LIMIT ?2";
     cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)),
-                        &query, error);
+    int row = sql_first(store, sql, values, &query, error);
     for (; row > 0; row = sql_step(&query, error)) {
         struct event event = read_event(&query);
         int verdict = visit(&event, context);
@@ -67,4 +65,37 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
             return verdict;
     }
     return row;
+}
+
+int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
+               int (*visit)(const struct event *event, void *context), void *context,
+               struct error *error)
+{
+    const char *sql = vmid ? SELECT_EVENT " WHERE vmid = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2"
+                           : SELECT_EVENT " WHERE seq > ?1 AND ?3 = 0 ORDER BY seq LIMIT ?2";
+    return visit_all(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
+                     context, error);
+}
+
+int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
+                   int (*visit)(const struct event *event, void *context), void *context,
+                   struct error *error)
+{
+    return visit_all(
+        store,
+        SELECT_EVENT " WHERE vmid = ?3 AND kind <> '" EVENT_REFUSED "'"
+                     " AND seq > max(?1, (SELECT first_seq FROM guest WHERE vmid = ?3))"
+                     " ORDER BY seq LIMIT ?2",
+        sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit, context, error);
+}
+
+int event_newest(struct store *store, int64_t *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
+                        SQL_NO_VALUES, &query, error);
+    if (row < 0)
+        return -1;
+    *ret = row ? sql_column_int(&query, 0) : 0;
+    return 0;
 }

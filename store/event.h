@@ -29,4 +29,15 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                int (*visit)(const struct event *event, void *context), void *context,
                struct error *error);
 
+/* The same for what the guest itself may see: nothing of a guest that had its VMID before, and no
+ * refusals, which tell of others. */
+int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
+                   int (*visit)(const struct event *event, void *context), void *context,
+                   struct error *error);
+
+/* The newest event's seq; 0 before the first. */
+int event_newest(struct store *store, int64_t *ret, struct error *error);
+
+#define EVENT_REFUSED "refused" /* the kind of a refusal */
+
 #endif

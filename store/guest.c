@@ -28,12 +28,15 @@ static int expect_changed(const struct store *store, uint32_t vmid, struct error
     return sql_changes(store) ? 0 : fail_unknown(vmid, error);
 }
 
+#define NEWEST_EVENT "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
+
 int guest_put(struct store *store, const struct guest *guest, struct error *error)
 {
     return sql_run(store,
                    "INSERT INTO guest"
-                   " (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+                   " (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms,"
+                   " first_seq)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
                    " ON CONFLICT (vmid) DO UPDATE SET kind = excluded.kind, name = excluded.name,"
                    " state = excluded.state, root_uid = excluded.root_uid,"
                    " root_gid = excluded.root_gid, mount_form = excluded.mount_form,"
@@ -92,6 +95,25 @@ int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, 
 int guest_remove(struct store *store, uint32_t vmid, struct error *error)
 {
     return sql_run(store, "DELETE FROM guest WHERE vmid = ?1", sql_values(sql_int(vmid)), error);
+}
+
+int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT 1 FROM guest WHERE vmid = ?1 AND first_seq <"
+                        " (SELECT max(seq) FROM event WHERE vmid = ?1)",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    *ret = row > 0;
+    return 0;
+}
+
+int guest_forget_past(struct store *store, uint32_t vmid, struct error *error)
+{
+    return sql_run(store, "UPDATE guest SET first_seq = " NEWEST_EVENT " WHERE vmid = ?1",
+                   sql_values(sql_int(vmid)), error);
 }
 
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),

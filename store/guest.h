@@ -30,7 +30,8 @@ struct guest {
     int64_t changed_at_ms; /* when state last changed */
 };
 
-/* Inserts or updates by vmid; generation is left alone (the tokens own it). */
+/* Inserts or updates by vmid; generation is left alone (the tokens own it). A guest that is new to
+ * the store has no part in events of before. */
 int guest_put(struct store *store, const struct guest *guest, struct error *error);
 
 /* ERROR_MISSING where the agent does not know it. */
@@ -42,6 +43,13 @@ int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, 
 
 /* Forgets a guest with its NICs, mounts and tokens. Its events stay. No such guest is no error. */
 int guest_remove(struct store *store, uint32_t vmid, struct error *error);
+
+/*
+ * Whether events up to now belong to the guest, and having them belong to it no more: for one that
+ * has left this node, as another may come with its VMID. No such guest has none.
+ */
+int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *error);
+int guest_forget_past(struct store *store, uint32_t vmid, struct error *error);
 
 /* Calls visit for every guest in VMID order until it returns non-zero; returns that, or -1 on
  * failure. */

@@ -99,3 +99,8 @@ void store_rollback(struct store *store)
     if (!sqlite3_get_autocommit(store->connection))
         (void)sql_run(store, "ROLLBACK", SQL_NO_VALUES, &ignored);
 }
+
+bool store_has_written(const struct store *store)
+{
+    return sqlite3_total_changes(store->connection) > 0;
+}

@@ -42,6 +42,9 @@ int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
 
+/* Whether anything was written through this handle since it was opened. */
+bool store_has_written(const struct store *store);
+
 /* The schema version that this program writes (the number of its newest migration). */
 int store_schema_version(void);
 

@@ -230,3 +230,13 @@ int token_check(struct store *store, const char *text, size_t length, int64_t no
         memcpy(ret->id, presented.id, sizeof ret->id);
     return 0;
 }
+
+int token_recheck(struct store *store, const char *id, int64_t now_ms, enum token_verdict *ret,
+                  struct error *error)
+{
+    struct kept kept;
+    if (find_kept(store, id, &kept, error) < 0)
+        return -1;
+    *ret = judge(true, kept.vmid != 0, &kept, now_ms);
+    return 0;
+}

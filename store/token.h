@@ -59,4 +59,8 @@ struct token_check {
 int token_check(struct store *store, const char *text, size_t length, int64_t now_ms,
                 struct token_check *ret, struct error *error);
 
+/* Judges a token that was good before, by its id alone. */
+int token_recheck(struct store *store, const char *id, int64_t now_ms, enum token_verdict *ret,
+                  struct error *error);
+
 #endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/handlers.h"
+#include "server/openapi_document.h"
+#include "server/reply.h"
+#include "server/yaml_document.h"
+
+void openapi_yaml_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    (void)agent;
+    buffer_add_text(&reply->body, openapi_document);
+    yaml_document_answer(request, reply);
+}

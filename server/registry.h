@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Credentials of the container registry. Those minted for a guest (registry.mode: gitea) are
+ * deleted at the registry in the background once they are doomed.
+ */
+#ifndef FELHOM_REGISTRY_H
+#define FELHOM_REGISTRY_H
+
+#include <stdint.h>
+
+#include "schema/buffer.h"
+#include "schema/config.h"
+#include "schema/error.h"
+
+struct agent;
+struct registry;
+
+struct registry *registry_start(struct agent *agent);
+
+/* NULL is fine. */
+void registry_stop(struct registry *registry);
+
+/* Something was committed, perhaps a credential was doomed; or the settings are others. */
+void registry_wake(struct registry *registry);
+
+/* A credential to hand out; wiped and freed by registry_credential_free. */
+struct registry_credential {
+    char *host;
+    char *username;
+    struct buffer token;
+};
+void registry_credential_free(struct registry_credential *credential);
+
+/*
+ * The credential for this guest. ERROR_MISSING where registry.mode is none. Under gitea a fresh one
+ * is minted each time, which dooms those that the guest had before; waits for the registry until
+ * deadline_us (clock_steady_us) at the longest.
+ */
+int registry_credential_get(struct registry *registry, const struct config *config, uint32_t vmid,
+                            int64_t deadline_us, struct registry_credential *ret,
+                            struct error *error);
+
+#endif

@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# GET /backup/due over the wire: age, window, jobs.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/standin.sh
+export TZ=UTC
+world_enter "$0" "$@"
+world_host
+guest_config 8200 </dev/null
+guest_config 8300 </dev/null
+ctl init >/dev/null
+enroll 8200 >/dev/null
+enroll 8300 >/dev/null
+world_guest 8200 200
+phase 8200 pre-start >/dev/null
+phase 8300 pre-start >/dev/null
+ok "felhomd starts" daemon_start
+
+due() {
+    request 8200 "$(token_of 8200)" "${1:-/backup/due}" | head -n 1 | jq -c '.data | [.vmid, .due, .age_seconds, .reason]'
+}
+# settings LINE REGEX: of backup; the answer is like that once they are in force
+settings() {
+    agent_yaml <<<"backup: {$1}"
+    kill -HUP "$DAEMON"
+    eventually 10 answers "$2"
+}
+answers() {
+    [[ $(due) =~ $1 ]]
+}
+# backup SECONDS: the newest one is so old
+backup() {
+    sql "INSERT OR REPLACE INTO backup (vmid, archive, size_bytes, at_ms) VALUES (8200, 'local:backup/x', 1, (unixepoch() - $1) * 1000)"
+}
+# job PHASE [SECONDS]: the newest backup job, finished so long ago
+job() {
+    local finished=NULL
+    [ $# -eq 1 ] || finished="(unixepoch() - $2) * 1000"
+    sql "INSERT INTO job (vmid, kind, phase, created_at_ms, changed_at_ms, finished_at_ms) VALUES (8200, 'backup', '$1', 1, 1, $finished)"
+}
+no_jobs() {
+    sql "DELETE FROM job"
+}
+
+is "no backup at all" "$(due)" '[8200,true,null,"no backup is known"]'
+is "the same under /guests/VMID" "$(due /guests/8200/backup/due)" '[8200,true,null,"no backup is known"]'
+is "not for another guest" "$(request 8200 "$(token_of 8200)" /guests/8300/backup/due | tail -n 1)" 403
+is "not without a token" "$(request 8200 - /backup/due | tail -n 1)" 401
+backup 93600
+like "an old one" "$(due)" '^\[8200,true,9360[0-9],"the last backup is 26 hours old, more than 24 hours"\]$'
+backup 10800
+like "a new one" "$(due)" '^\[8200,false,1080[0-9],"the last backup is 3 hours old, not more than 24 hours"\]$'
+sql "INSERT INTO backup (vmid, archive, size_bytes, at_ms) VALUES (8300, 'local:backup/y', 1, 1000)"
+like "another guest's is another's" "$(due)" '^\[8200,false,1080'
+backup -3600
+like "one from the future" "$(due)" '^\[8200,false,0,"the last backup is dated (59|60) minutes ahead of the host.s clock, so it counts as new"\]$'
+backup -864000
+like "one from too far a future" "$(due)" '^\[8200,true,0,"the last backup is dated (9|10) days ahead of the host.s clock, so it does not count"\]$'
+
+sql "DELETE FROM backup WHERE vmid = 8200"
+job running
+like "a job that runs" "$(due)" '^\[8200,false,null,"backup job [0-9]+ is running"\]$'
+no_jobs
+job snapshotted
+like "one that has its snapshot" "$(due)" '^\[8200,false,null,"backup job [0-9]+ is running"\]$'
+no_jobs
+job failed 60
+is "one that failed is no backup" "$(due)" '[8200,true,null,"no backup is known"]'
+job "done" 7200
+like "one that is done is one" "$(due)" '^\[8200,false,720[0-9],"the last backup is 2 hours old, '
+backup 10800
+like "also where an older backup is known" "$(due)" '^\[8200,false,720'
+backup 3600
+like "but not where a newer is" "$(due)" '^\[8200,false,360'
+no_jobs
+sql "INSERT INTO job (vmid, kind, phase, created_at_ms, changed_at_ms) VALUES (8200, 'snapshot', 'running', 1, 1)"
+backup 93600
+like "a job that makes a snapshot is none" "$(due)" '^\[8200,true,'
+no_jobs
+
+# The daemon's own hour may change as this runs, so the windows keep an hour's distance from it.
+hour=$(date +%-H)
+open=$(printf '%02d:00-%02d:00' $(((hour + 23) % 24)) $(((hour + 2) % 24)))
+closed=$(printf '%02d:00-%02d:00' $(((hour + 2) % 24)) $(((hour + 23) % 24)))
+settings "window: \"$closed\"" '"a backup is due, but only'
+like "outside of the window" "$(due)" "^\\[8200,false,9360[0-9],\"a backup is due, but only between ${closed%-*} and ${closed#*-}\"\\]\$"
+settings "window: \"$open\"" true
+like "in the window" "$(due)" '^\[8200,true,9360[0-9],"the last backup is 26 hours old, more than 24 hours"\]$'
+settings "window: \"$closed\"" false
+backup 10800
+like "a new one outside of it" "$(due)" '3 hours old, not more than 24 hours'
+settings "max_age: 2h" true
+like "another age" "$(due)" '^\[8200,true,1080[0-9],"the last backup is 3 hours old, more than 2 hours"\]$'
+ok "felhomd stops" daemon_stop
+tap_done
