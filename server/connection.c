@@ -76,9 +76,10 @@ int connection_detach(struct connection *connection, struct detached *ret)
     *ret = (struct detached){
         .gate = connection->entrance->gate,
         .peer = connection->peer,
-        .session = steal(connection->session),
+        .session = connection->session,
         .socket = own,
     };
+    connection->session = NULL;
     return 0;
 }
 
