@@ -262,6 +262,16 @@ static int put_in_force(struct agent *agent, struct setup *new, struct error *er
     return 0;
 }
 
+void agent_wake_workers(const struct agent *agent)
+{
+    if (agent->jobs)
+        jobs_wake(agent->jobs);
+    if (agent->hub)
+        hub_wake(agent->hub);
+    if (agent->registry)
+        registry_wake(agent->registry);
+}
+
 int agent_reload(struct agent *agent, struct error *error)
 {
     cleanup_setup struct setup *new = NULL;
@@ -272,6 +282,7 @@ int agent_reload(struct agent *agent, struct error *error)
         return replace_setup(agent, new);
     if (put_in_force(agent, new, error) < 0)
         return -1;
+    agent_wake_workers(agent);
     if (refresh_host(agent, new, &agent->identity, &problem) < 0)
         log_line(LOG_ERR, "guests will not be told of the new configuration: %s", problem.message);
     return 0;

@@ -71,6 +71,9 @@ void agent_stop(struct agent *agent);
  * stay; only when not even they could be restored is agent_listens false afterwards.
  */
 int agent_reload(struct agent *agent, struct error *error);
+
+/* The store or the settings are others: those who work in the background look again. */
+void agent_wake_workers(const struct agent *agent);
 bool agent_listens(struct agent *agent);
 
 /*

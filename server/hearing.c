@@ -5,9 +5,6 @@
 
 #include "schema/cleanup.h"
 #include "server/agent.h"
-#include "server/hub.h"
-#include "server/jobs.h"
-#include "server/registry.h"
 #include "store/log.h"
 #include "store/nudge.h"
 
@@ -43,16 +40,6 @@ void hearing_end(struct hearing *hearing)
     cleanup_close_fn(&hearing->nudge_fd);
 }
 
-static void wake_workers(const struct agent *agent)
-{
-    if (agent->jobs)
-        jobs_wake(agent->jobs);
-    if (agent->hub)
-        hub_wake(agent->hub);
-    if (agent->registry)
-        registry_wake(agent->registry);
-}
-
 static void hear(struct hearing *hearing, int64_t now_us)
 {
     (void)nudge_receive(hearing->nudge_fd);
@@ -70,7 +57,7 @@ void hearing_heed(struct hearing *hearing, bool nudged, int64_t now_us)
         hearing->hear_us = HEARING_NEVER;
     }
     if (now_us >= hearing->wake_us) {
-        wake_workers(hearing->agent);
+        agent_wake_workers(hearing->agent);
         hearing->woke_us = now_us;
         hearing->wake_us = HEARING_NEVER;
     }

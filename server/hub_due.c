@@ -7,7 +7,6 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/guest.h"
-#include "store/log.h"
 
 struct vmids {
     uint32_t *items;

@@ -158,7 +158,8 @@ static json_t *describe_temperature(const struct metrics *metrics)
     int value = cpu_temperature(metrics->root);
     if (value == TEMPERATURE_UNKNOWN)
         return json_null();
-    return json_real((value + (value < 0 ? -50 : 50)) / 100 / 10.0);
+    const int tenths = (value + (value < 0 ? -50 : 50)) / 100;
+    return json_real(tenths / 10.0);
 }
 
 static void describe_processors(struct metrics *metrics, json_t *object)
