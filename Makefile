@@ -12,9 +12,9 @@ PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-ce
 PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3 python3-yaml \
                   python3-jsonschema
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags python3 python3-yaml python3-jsonschema
-PACKAGES_DEMO  := curl jq iproute2 util-linux
+PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
-PACKAGES_BENCH := perl nginx-light wrk curl jq
+PACKAGES_BENCH := perl nginx-light wrk curl jq python3 sqlite3 iproute2 util-linux
 
 # `make V=1` shows the commands.
 ifndef V
@@ -183,10 +183,11 @@ fuzz: $(FUZZERS)
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
-SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run tests/lib/world.sh tests/lib/tap.sh $(wildcard tests/e2e/*.t tests/bench/*.bench)
+SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
 
 lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
 	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
+	@echo "  LINT openapi"; tools/lint-openapi
 	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(SOURCES)
 	@echo "  LINT shellcheck"; shellcheck --severity=warning --external-sources $(SCRIPTS)
 	@echo "  LINT cppcheck"; cppcheck --quiet --error-exitcode=1 --std=c17 \

@@ -59,7 +59,10 @@ static int tell_of(const struct watch *watch, int operation, int fd, uint32_t ev
 
 static void drop(struct watch *watch, size_t index)
 {
-    parked_free(watch->parked[index]);
+    struct parked *parked = watch->parked[index];
+    /* The close alone would not do while some other process has the socket open. */
+    (void)tell_of(watch, EPOLL_CTL_DEL, parked->connection.socket, 0, NULL);
+    parked_free(parked);
     watch->parked[index] = watch->parked[--watch->count];
     lobby_leave_place(&watch->lobby);
 }

@@ -4,25 +4,28 @@
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
+. tests/lib/lanes.sh
+lanes "$0" busy fails killed left due passes told machine taken
 world_enter "$0" "$@"
 world_host
 TOOLS=$HOST/tools
+started=$TOOLS/started-9000
 
 mkdir -p "$TOOLS/sbin" "$TOOLS/bin"
 for tool in sbin/pct sbin/qm sbin/pvesm bin/pvesh; do
-    printf '#!/bin/sh\nexec python3 %q %q %q "$@"\n' "$PWD/tests/standins/pve_tools" "$HOST" "${tool#*/}" >"$TOOLS/$tool"
+    printf '#!/bin/sh\nexec python3 -IS %q %q %q "$@"\n' "$PWD/tests/standins/pve_tools" "$HOST" "${tool#*/}" >"$TOOLS/$tool"
     chmod +x "$TOOLS/$tool"
 done
 for bin in sbin bin; do
     mount -t overlay overlay -o "lowerdir=$TOOLS/$bin:/usr/$bin" "/usr/$bin" || {
-        skip "restore tests" "no overlay file system here"
+        skip "$LANE: restore tests" "no overlay file system here"
         tap_done
     }
 done
 
-# settings TEXT: agent.yaml, with more of restore_test
+# settings HOLD [TEXT]: agent.yaml, with more of restore_test
 settings() {
-    agent_yaml <<<"restore_test: {deadline: 1m, hold: 2s$1}"
+    agent_yaml <<<"restore_test: {deadline: 1m, hold: $1${2:-}}"
 }
 
 # change NAME JQ_ARGUMENT...: one of the stand-in's files
@@ -85,10 +88,322 @@ record() {
     sql "SELECT $2 FROM restore_test WHERE vmid = $1"
 }
 
+# There are some, of which 3000 is the newest of guest 8200.
+backups() {
+    backup 8200 1000
+    backup 8200 3000
+    backup 8200 2000
+    backup 8300 9000
+    change archives '."local:backup/vzdump-qemu-8200-9999.vma.zst" = {vmid: 8200, ctime: 9999, subtype: "qemu", config: ""}'
+}
+
+# begin TROUBLE CONDITION...: a test in the background, until the condition holds; $pid
+begin() {
+    trouble "$1"
+    shift
+    "$BIN/felhomctl" restore-test 8200 >"$HOST/out" 2>"$HOST/err" &
+    pid=$!
+    eventually 20 "$@" || diag "not begun: $*"
+}
+ends() {
+    wait "$pid" 2>/dev/null
+}
+kill_test() {
+    kill -9 "$pid"
+    ends
+}
+tool_ended() {
+    ! kill -0 "$(cat "$TOOLS/pid")" 2>/dev/null
+}
+kill_tool() {
+    kill -9 "$(cat "$TOOLS/pid")"
+    eventually 5 tool_ended
+    trouble '{}'
+}
+has_disks() {
+    grep -q '^lock: create' "$HOST/pve/lxc/9000.conf" && [ "$(nothing_left | grep -c :vm-9000)" -eq 2 ]
+}
+copy_runs() {
+    test -e "$HOST/cgroup/lxc/9000/until"
+}
+
+lane_passes() {
+    not_ok "without a VMID and --due" restore_test
+    like "says what it wants" "$(cat "$HOST/err")" 'one of VMID and --due'
+    not_ok "with both" restore_test 8200 --due
+    not_ok "a guest that is not known" restore_test 8299
+    like "is told how to be" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'
+    not_ok "a guest without a backup" restore_test 8200
+    like "is told so" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
+    is "which is no test" "$(sql 'SELECT count(*) FROM restore_test')" 0
+
+    backups
+    ok "a test of a good backup" restore_test 8200
+    like "says so" "$(cat "$HOST/out")" 'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
+    untouched "a test that passes"
+    is "it is on record" "$(record 8200 'spare_vmid, archive, passed, error, finished_at_ms IS NOT NULL')" \
+        "9000|local:backup/vzdump-lxc-8200-3000.tar.zst|1||1"
+    is "with an event" "$(sql "SELECT outcome FROM event WHERE kind = 'restore-test'")" ok
+    is "no command was for any guest but the copy" "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
+    is "its NICs were unplugged" "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
+    is "its addresses were its own" "$(grep -ciE "$(hwaddr_of 8200)|$(hwaddr_of 9)" "$started")" 0
+    is "no hook, no start at boot, no protection" "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
+    is "nothing of the host's" "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
+    is "no snapshot's section" "$(grep -c '^\[' "$started")" 0
+    is "the id mapping stays" "$(grep -c '^lxc.idmap: ' "$started")" 2
+    is "the disks are where the original's root is" "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
+        "mp0: local-lvm:vm-9000|rootfs: local-lvm:vm-9000|"
+    like "it bears its mark" "$(head -n 1 "$started")" '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
+    settings 1s ", storage: fast"
+    ok "another storage, and JSON" restore_test 8200 --output-format json
+    is "what it says" "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" '[true,8200,9000,true,null]'
+    is "the disks are there" "$(grep -c ': fast:vm-9000' "$started")" 2
+    untouched "another storage"
+}
+
+# fails WHAT TROUBLE REASON: a test with that trouble fails for that reason, and cleans up
+fails() {
+    trouble "$2"
+    not_ok "$1: the test fails" restore_test 8200
+    like "$1: it says why" "$(cat "$HOST/err")" "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
+    like "$1: the record too" "$(record 8200 "passed || finished_at_ms || error")" "^0.*$3"
+    untouched "$1"
+    trouble '{}'
+}
+lane_fails() {
+    backups
+    fails "a bad archive" '{"pct restore": {"fail": "tar: Unexpected EOF in archive"}}' \
+        'it could not be restored: /usr/sbin/pct failed with 255: unable to restore CT 9000 - tar: Unexpected EOF in archive'
+    fails "a copy that does not start" '{"pct start": {"fail": "startup for container '"'9000'"' failed"}}' \
+        "the copy does not start: .*startup for container '9000' failed"
+    fails "a copy that never runs" '{"pct start": {"runs": 0}}' 'was started, but does not run: it is stopped'
+    settings 2s
+    fails "a copy that stops soon" '{"pct start": {"runs": 1}}' 'ran, but not for 2 seconds: it is stopped'
+    calls=$(wc -l <"$TOOLS/calls")
+    fails "a copy that shares a volume" '{"pct restore": {"share": "mp0"}}' "the copy's mp0 is the original's own volume: usb-backup:vm-8200-disk-1"
+    is "was never started" "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
+    like "a failed test is an event" "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" '^error.*own volume'
+}
+
+# Somebody else takes the VMID.
+lane_taken() {
+    backups
+    trouble "{\"pct restore\": {\"before\": \"cp $HOST/theirs $HOST/pve/lxc/9000.conf\"}}"
+    not_ok "the VMID is taken just before the restore" restore_test 8200
+    like "Proxmox says so" "$(cat "$HOST/err")" 'CT 9000 already exists'
+    ok "their guest is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    trouble '{}'
+    ok "the next test takes another VMID" restore_test 8200
+    is "(9001)" "$(record 8200 spare_vmid)" 9001
+    ok "their guest is still untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    rm "$HOST/pve/lxc/9000.conf"
+    volume local-lvm:vm-9000-disk-0 9000
+    ok "a VMID with disks that belong to no guest" restore_test 8200
+    is "is not taken" "$(record 8200 spare_vmid)|$(nothing_left)" "9001|local-lvm:vm-9000-disk-0"
+    no_spare_volumes
+}
+
+# Killed in the midst of the restore, of which something is left.
+lane_left() {
+    backups
+    begin '{"pct restore": {"hang": 60}}' has_disks
+    not_ok "a second run meanwhile" restore_test --due
+    kill_test
+    kill_tool
+    is "killed in the midst of the restore: a shell is left" "$(cat "$HOST/pve/lxc/9000.conf")" 'lock: create'
+    is "with disks" "$(nothing_left | grep -c :vm-9000)" 2
+    is "on record as unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
+    ok "the next run, of another guest" restore_test 8300
+    like "says what it cleaned" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test has left'
+    untouched "killed in the midst of the restore"
+    is "that is done with" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
+
+    begin '{"pct restore": {"hang": 3}}' has_disks
+    kill_test
+    eventually 20 tool_ended
+    trouble '{}'
+    like "killed alone: Proxmox went on with the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
+    is "with neither protection nor a start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
+    ok "the next run" restore_test 8300
+    untouched "killed alone"
+}
+
+# The same, while Proxmox goes on with it.
+lane_busy() {
+    backups
+    begin '{"pct restore": {"hang": 60}}' has_disks
+    kill_test
+    tool=$(cat "$TOOLS/pid")
+    trouble '{}'
+    printf 'arch: amd64\nhostname: unrelated\n' >"$HOST/pve/lxc/9002.conf"
+    not_ok "while Proxmox is still at work" restore_test 8300
+    like "it is left alone" "$(cat "$HOST/out")" 'warning +8200 +guest 9000, .*in use by another task'
+    ok "and stays" has_disks
+    echo "$tool" >"$TOOLS/pid"
+    kill_tool
+    ok "afterwards" restore_test 8300
+    is "it goes, and an unrelated guest stays" "$(nothing_left)" "$HOST/pve/lxc/9002.conf"
+    rm "$HOST/pve/lxc/9002.conf"
+}
+
+lane_killed() {
+    backups
+    settings 20s
+    begin '{}' copy_runs
+    kill_test
+    settings 1s
+    ok "killed while the copy ran: the next run" restore_test 8300
+    untouched "killed while the copy ran"
+
+    begin '{"pct restore": {"hang": 60}}' has_disks
+    kill_test
+    kill_tool
+    no_spare_volumes
+    cp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    volume local-lvm:vm-9000-disk-0 9000
+    ok "killed, and the VMID is another's now" restore_test 8300
+    ok "who is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    is "disk and all" "$(nothing_left | grep -c :vm-9000-disk-0)" 1
+    rm "$HOST/pve/lxc/9000.conf"
+    no_spare_volumes
+
+    for signal in INT TERM; do
+        begin '{"pct restore": {"hang": 60}}' has_disks
+        kill -$signal "$pid"
+        ends
+        is "SIG$signal in the midst of the restore: exit status" $? 1
+        like "SIG$signal: it says so" "$(cat "$HOST/err")" 'it was interrupted'
+        is "SIG$signal: on record" "$(record 8200 error)" "it was interrupted"
+        untouched "SIG$signal"
+        trouble '{}'
+    done
+    settings 20s
+    begin '{}' copy_runs
+    kill -TERM "$pid"
+    ends
+    settings 1s
+    untouched "SIGTERM while the copy ran"
+
+    trouble '{"pct destroy": {"fail": "dataset is busy"}}'
+    not_ok "a copy that cannot be destroyed" restore_test 8200
+    like "is told of" "$(cat "$HOST/err")" 'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
+    not_ok "and keeps the guest from being tested" restore_test 8200
+    like "until it is gone" "$(cat "$HOST/err")" 'not tested while the copy of its last test is still there'
+    trouble '{}'
+    ok "which the next run sees to" restore_test 8200
+    untouched "a copy that could not be destroyed"
+}
+
+lane_due() {
+    backups
+    guest_config 8400 </dev/null
+    known_guest 8400
+    known_guest 8500
+    before=$(others)
+    restore_test 8200
+    ok "--due" restore_test --due --output-format json
+    is "tests what was not tested" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
+    is "tells of each" "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
+        '8200 already was tested, and is not due yet|8300 done|8400 already there is no backup of guest 8400 on local|'
+    ok "--due again" restore_test --due --output-format json
+    is "has nothing to do" "$(jq -c .tests "$HOST/out")" '[]'
+    sql "UPDATE restore_test SET finished_at_ms = finished_at_ms - 604801000"
+    backup 8400 5000
+    trouble '{"pct start": {"fail": "no"}}'
+    not_ok "--due goes on after a failed one, and fails" restore_test --due
+    like "with a list" "$(cat "$HOST/err")" 'not all went well: guests 8200, 8300, 8400$'
+    is "and tells of each" "$(grep -c '^warning .* the restore test of guest' "$HOST/out")" 3
+    trouble '{}'
+    sql "UPDATE restore_test SET error = 'it was interrupted' WHERE vmid = 8300"
+    ok "one that was interrupted" restore_test --due --output-format json
+    is "is due at once" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
+    untouched "--due"
+}
+
+MACHINE_STARTED='agent: 1
+boot: order=scsi0;ide2
+memory: 512
+name: machine
+scsi0: local-lvm:vm-9000-disk-0,size=8G
+scsihw: virtio-scsi-single
+smbios1: uuid=7f3b2c1e-0000-4000-8000-000000000001
+vga: serial0
+vmgenid: 7f3b2c1e-0000-4000-8000-000000000002
+ide0: none,media=cdrom
+ide2: none,media=cdrom
+serial0: socket'
+lane_machine() {
+    backups
+    cat >"$HOST/pve/qemu-server/8600.conf" <<EOF
+agent: 1
+args: -drive file=/dev/sda
+boot: order=scsi0;ide2
+hookscript: local:snippets/x
+hostpci0: 0000:01:00.0
+ide0: local-lvm:vm-8600-cloudinit,media=cdrom
+ide2: local:iso/debian.iso,media=cdrom,size=600M
+ivshmem: size=1,name=shared
+memory: 512
+name: machine
+net0: virtio=$(hwaddr_of 8600),bridge=vmbr0,firewall=1
+onboot: 1
+parallel0: /dev/parport0
+protection: 1
+scsi0: local-lvm:vm-8600-disk-0,size=8G
+scsi1: /dev/disk/by-id/usb-x,backup=0
+scsihw: virtio-scsi-single
+serial0: /dev/ttyS0
+smbios1: uuid=7f3b2c1e-0000-4000-8000-000000000001
+usb0: host=1234:5678
+vga: serial0
+virtiofs0: dirid=share
+vmgenid: 7f3b2c1e-0000-4000-8000-000000000002
+vmstate: local-lvm:vm-8600-state-s
+EOF
+    known_guest 8600 qemu
+    volume local-lvm:vm-8600-disk-0 8600
+    before=$(others)
+    backup 8600 7000 qemu
+    ok "a virtual machine" restore_test 8600
+    untouched "a virtual machine"
+    is "was started like this" "$(grep -v '^net0\|^#' "$started")" "$MACHINE_STARTED"
+    like "unplugged" "$(grep ^net0 "$started")" '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
+    trouble '{"qm create": {"fail": "vma: premature end of archive"}}'
+    not_ok "a bad backup of one" restore_test 8600
+    like "says so" "$(cat "$HOST/err")" 'premature end of archive'
+    untouched "a failed restore of a virtual machine, after which Proxmox leaves a shell"
+    trouble '{}'
+}
+
+# What the guest is told.
+lane_told() {
+    backups
+    guest_config 8200 </dev/null
+    world_guest 8200 200
+    phase 8200 pre-start >/dev/null 2>&1
+    ok "felhomd starts" daemon_start
+    told() {
+        request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -c '.data | [.vmid, .phase, .archive, .passed, (.at | type), .error]'
+    }
+    settings 3s
+    is "before any test" "$(told)" '[8200,"idle",null,null,"null",null]'
+    begin '{}' copy_runs
+    is "while one runs" "$(told)" '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
+    ends
+    is "when it passed" "$(told)" '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
+    like "at what time" "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
+    trouble '{"pct start": {"fail": "no such luck"}}'
+    restore_test 8200
+    like "when it failed" "$(told)" '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
+    sql "UPDATE restore_test SET finished_at_ms = NULL, started_at_ms = started_at_ms - 7200000 WHERE vmid = 8200"
+    is "when it was killed" "$(told)" '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
+    ok "felhomd stops" daemon_stop
+}
+
 echo '{"local": [], "local-lvm": [], "usb-backup": [], "fast": []}' >"$TOOLS/volumes.json"
 echo '{}' >"$TOOLS/archives.json"
 echo 9000 >"$TOOLS/nextid"
-settings ""
+settings 1s
 trouble '{}'
 ctl init >/dev/null
 guest_config 8200 <<EOF
@@ -120,287 +435,7 @@ for vmid in 8200 8300; do
     volume "usb-backup:vm-$vmid-disk-1" $vmid
     known_guest $vmid
 done
-before=$(others)
-
-# --- what it is asked ---
-not_ok "without a VMID and --due" restore_test
-like "says what it wants" "$(cat "$HOST/err")" 'one of VMID and --due'
-not_ok "with both" restore_test 8200 --due
-not_ok "a guest that is not known" restore_test 8299
-like "is told how to be" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'
-not_ok "a guest without a backup" restore_test 8200
-like "is told so" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
-is "which is no test" "$(sql 'SELECT count(*) FROM restore_test')" 0
-
-# --- it passes ---
-backup 8200 1000
-backup 8200 3000
-backup 8200 2000
-backup 8300 9000
-change archives '."local:backup/vzdump-qemu-8200-9999.vma.zst" = {vmid: 8200, ctime: 9999, subtype: "qemu", config: ""}'
-ok "a test of a good backup" restore_test 8200
-like "says so" "$(cat "$HOST/out")" 'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
-untouched "a test that passes"
-is "it is on record" "$(record 8200 'spare_vmid, archive, passed, error, finished_at_ms IS NOT NULL')" \
-    "9000|local:backup/vzdump-lxc-8200-3000.tar.zst|1||1"
-is "with an event" "$(sql "SELECT outcome FROM event WHERE kind = 'restore-test'")" ok
-is "no command was for any guest but the copy" "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
-started=$TOOLS/started-9000
-is "its NICs were unplugged" "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
-is "its addresses were its own" "$(grep -ciE "$(hwaddr_of 8200)|$(hwaddr_of 9)" "$started")" 0
-is "no hook, no start at boot, no protection" "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
-is "nothing of the host's" "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
-is "no snapshot's section" "$(grep -c '^\[' "$started")" 0
-is "the id mapping stays" "$(grep -c '^lxc.idmap: ' "$started")" 2
-is "the disks are where the original's root is" "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
-    "mp0: local-lvm:vm-9000|rootfs: local-lvm:vm-9000|"
-like "it bears its mark" "$(head -n 1 "$started")" '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
-settings ", storage: fast"
-ok "another storage, and JSON" restore_test 8200 --output-format json
-is "what it says" "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" '[true,8200,9000,true,null]'
-is "the disks are there" "$(grep -c ': fast:vm-9000' "$started")" 2
-untouched "another storage"
-settings ""
-
-# --- it fails ---
-# fails WHAT TROUBLE REASON: a test with that trouble fails for that reason, and cleans up
-fails() {
-    trouble "$2"
-    not_ok "$1: the test fails" restore_test 8200
-    like "$1: it says why" "$(cat "$HOST/err")" "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
-    like "$1: the record too" "$(record 8200 "passed || finished_at_ms || error")" "^0.*$3"
-    untouched "$1"
-    trouble '{}'
-}
-fails "a bad archive" '{"pct restore": {"fail": "tar: Unexpected EOF in archive"}}' \
-    'it could not be restored: /usr/sbin/pct failed with 255: unable to restore CT 9000 - tar: Unexpected EOF in archive'
-fails "a copy that does not start" '{"pct start": {"fail": "startup for container '"'9000'"' failed"}}' \
-    "the copy does not start: .*startup for container '9000' failed"
-fails "a copy that never runs" '{"pct start": {"runs": 0}}' 'was started, but does not run: it is stopped'
-fails "a copy that stops soon" '{"pct start": {"runs": 1}}' 'ran, but not for 2 seconds: it is stopped'
-calls=$(wc -l <"$TOOLS/calls")
-fails "a copy that shares a volume" '{"pct restore": {"share": "mp0"}}' "the copy's mp0 is the original's own volume: usb-backup:vm-8200-disk-1"
-is "was never started" "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
-like "a failed test is an event" "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" '^error.*own volume'
-
-# --- somebody else takes the VMID ---
 printf 'arch: amd64\nhostname: theirs\nrootfs: local-lvm:vm-9000-disk-0,size=8G\n' >"$HOST/theirs"
-trouble "{\"pct restore\": {\"before\": \"cp $HOST/theirs $HOST/pve/lxc/9000.conf\"}}"
-not_ok "the VMID is taken just before the restore" restore_test 8200
-like "Proxmox says so" "$(cat "$HOST/err")" 'CT 9000 already exists'
-ok "their guest is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
-trouble '{}'
-ok "the next test takes another VMID" restore_test 8200
-is "(9001)" "$(record 8200 spare_vmid)" 9001
-ok "their guest is still untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
-rm "$HOST/pve/lxc/9000.conf"
-volume local-lvm:vm-9000-disk-0 9000
-ok "a VMID with disks that belong to no guest" restore_test 8200
-is "is not taken" "$(record 8200 spare_vmid)|$(nothing_left)" "9001|local-lvm:vm-9000-disk-0"
-no_spare_volumes
-
-# --- it is killed ---
-# begin TROUBLE CONDITION...: a test in the background, until the condition holds; $pid
-begin() {
-    trouble "$1"
-    shift
-    "$BIN/felhomctl" restore-test 8200 >"$HOST/out" 2>"$HOST/err" &
-    pid=$!
-    eventually 20 "$@" || diag "not begun: $*"
-}
-ends() {
-    wait "$pid" 2>/dev/null
-}
-kill_test() {
-    kill -9 "$pid"
-    ends
-}
-tool_ended() {
-    ! kill -0 "$(cat "$TOOLS/pid")" 2>/dev/null
-}
-kill_tool() {
-    kill -9 "$(cat "$TOOLS/pid")"
-    eventually 5 tool_ended
-    trouble '{}'
-}
-has_disks() {
-    grep -q '^lock: create' "$HOST/pve/lxc/9000.conf" && [ "$(nothing_left | grep -c :vm-9000)" -eq 2 ]
-}
-copy_runs() {
-    test -e "$HOST/cgroup/lxc/9000/until"
-}
-
-begin '{"pct restore": {"hang": 60}}' has_disks
-not_ok "a second run meanwhile" restore_test --due
-kill_test
-kill_tool
-is "killed in the midst of the restore: a shell is left" "$(cat "$HOST/pve/lxc/9000.conf")" 'lock: create'
-is "with disks" "$(nothing_left | grep -c :vm-9000)" 2
-is "on record as unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
-ok "the next run, of another guest" restore_test 8300
-like "says what it cleaned" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test has left'
-untouched "killed in the midst of the restore"
-is "that is done with" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
-
-begin '{"pct restore": {"hang": 3}}' has_disks
-kill_test
-eventually 20 tool_ended
-trouble '{}'
-like "killed alone: Proxmox went on with the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
-is "with neither protection nor a start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
-ok "the next run" restore_test 8300
-untouched "killed alone"
-
-begin '{"pct restore": {"hang": 60}}' has_disks
-kill_test
-tool=$(cat "$TOOLS/pid")
-trouble '{}'
-printf 'arch: amd64\nhostname: unrelated\n' >"$HOST/pve/lxc/9002.conf"
-not_ok "while Proxmox is still at work" restore_test 8300
-like "it is left alone" "$(cat "$HOST/out")" 'warning +8200 +guest 9000, .*in use by another task'
-ok "and stays" has_disks
-echo "$tool" >"$TOOLS/pid"
-kill_tool
-ok "afterwards" restore_test 8300
-is "it goes, and an unrelated guest stays" "$(nothing_left)" "$HOST/pve/lxc/9002.conf"
-rm "$HOST/pve/lxc/9002.conf"
-
-begin '{}' copy_runs
-kill_test
-ok "killed while the copy ran: the next run" restore_test 8300
-untouched "killed while the copy ran"
-
-begin '{"pct restore": {"hang": 60}}' has_disks
-kill_test
-kill_tool
-no_spare_volumes
-cp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
-volume local-lvm:vm-9000-disk-0 9000
-ok "killed, and the VMID is another's now" restore_test 8300
-ok "who is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
-is "disk and all" "$(nothing_left | grep -c :vm-9000-disk-0)" 1
-rm "$HOST/pve/lxc/9000.conf"
-no_spare_volumes
-
-for signal in INT TERM; do
-    begin '{"pct restore": {"hang": 60}}' has_disks
-    kill -$signal "$pid"
-    ends
-    is "SIG$signal in the midst of the restore: exit status" $? 1
-    like "SIG$signal: it says so" "$(cat "$HOST/err")" 'it was interrupted'
-    is "SIG$signal: on record" "$(record 8200 error)" "it was interrupted"
-    untouched "SIG$signal"
-    trouble '{}'
-done
-begin '{}' copy_runs
-kill -TERM "$pid"
-ends
-untouched "SIGTERM while the copy ran"
-
-trouble '{"pct destroy": {"fail": "dataset is busy"}}'
-not_ok "a copy that cannot be destroyed" restore_test 8200
-like "is told of" "$(cat "$HOST/err")" 'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
-not_ok "and keeps the guest from being tested" restore_test 8200
-like "until it is gone" "$(cat "$HOST/err")" 'not tested while the copy of its last test is still there'
-trouble '{}'
-ok "which the next run sees to" restore_test 8200
-untouched "a copy that could not be destroyed"
-
-# --- those that are due ---
-guest_config 8400 </dev/null
-known_guest 8400
-known_guest 8500
 before=$(others)
-sql "DELETE FROM restore_test WHERE vmid = 8300"
-ok "--due" restore_test --due --output-format json
-is "tests what was not tested" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
-is "tells of each" "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
-    '8200 already was tested, and is not due yet|8300 done|8400 already there is no backup of guest 8400 on local|'
-ok "--due again" restore_test --due --output-format json
-is "has nothing to do" "$(jq -c .tests "$HOST/out")" '[]'
-sql "UPDATE restore_test SET finished_at_ms = finished_at_ms - 604801000"
-backup 8400 5000
-trouble '{"pct start": {"fail": "no"}}'
-not_ok "--due goes on after a failed one, and fails" restore_test --due
-like "with a list" "$(cat "$HOST/err")" 'not all went well: guests 8200, 8300, 8400$'
-is "and tells of each" "$(grep -c '^warning .* the restore test of guest' "$HOST/out")" 3
-trouble '{}'
-sql "UPDATE restore_test SET error = 'it was interrupted' WHERE vmid = 8300"
-ok "one that was interrupted" restore_test --due --output-format json
-is "is due at once" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
-untouched "--due"
-
-# --- a virtual machine ---
-cat >"$HOST/pve/qemu-server/8600.conf" <<EOF
-agent: 1
-args: -drive file=/dev/sda
-boot: order=scsi0;ide2
-hookscript: local:snippets/x
-hostpci0: 0000:01:00.0
-ide0: local-lvm:vm-8600-cloudinit,media=cdrom
-ide2: local:iso/debian.iso,media=cdrom,size=600M
-ivshmem: size=1,name=shared
-memory: 512
-name: machine
-net0: virtio=$(hwaddr_of 8600),bridge=vmbr0,firewall=1
-onboot: 1
-parallel0: /dev/parport0
-protection: 1
-scsi0: local-lvm:vm-8600-disk-0,size=8G
-scsi1: /dev/disk/by-id/usb-x,backup=0
-scsihw: virtio-scsi-single
-serial0: /dev/ttyS0
-smbios1: uuid=7f3b2c1e-0000-4000-8000-000000000001
-usb0: host=1234:5678
-vga: serial0
-virtiofs0: dirid=share
-vmgenid: 7f3b2c1e-0000-4000-8000-000000000002
-vmstate: local-lvm:vm-8600-state-s
-EOF
-known_guest 8600 qemu
-volume local-lvm:vm-8600-disk-0 8600
-before=$(others)
-backup 8600 7000 qemu
-ok "a virtual machine" restore_test 8600
-untouched "a virtual machine"
-is "was started like this" "$(grep -v '^net0\|^#' "$started")" 'agent: 1
-boot: order=scsi0;ide2
-memory: 512
-name: machine
-scsi0: local-lvm:vm-9000-disk-0,size=8G
-scsihw: virtio-scsi-single
-smbios1: uuid=7f3b2c1e-0000-4000-8000-000000000001
-vga: serial0
-vmgenid: 7f3b2c1e-0000-4000-8000-000000000002
-ide0: none,media=cdrom
-ide2: none,media=cdrom
-serial0: socket'
-like "unplugged" "$(grep ^net0 "$started")" '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
-trouble '{"qm create": {"fail": "vma: premature end of archive"}}'
-not_ok "a bad backup of one" restore_test 8600
-like "says so" "$(cat "$HOST/err")" 'premature end of archive'
-untouched "a failed restore of a virtual machine, after which Proxmox leaves a shell"
-trouble '{}'
-
-# --- what the guest is told ---
-guest_config 8200 </dev/null
-world_guest 8200 200
-phase 8200 pre-start >/dev/null
-ok "felhomd starts" daemon_start
-told() {
-    request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -c '.data | [.vmid, .phase, .archive, .passed, (.at | type), .error]'
-}
-sql "DELETE FROM restore_test WHERE vmid = 8200"
-is "before any test" "$(told)" '[8200,"idle",null,null,"null",null]'
-begin '{}' copy_runs
-is "while one runs" "$(told)" '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
-ends
-is "when it passed" "$(told)" '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
-like "at what time" "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
-trouble '{"pct start": {"fail": "no such luck"}}'
-restore_test 8200
-like "when it failed" "$(told)" '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
-sql "UPDATE restore_test SET finished_at_ms = NULL, started_at_ms = started_at_ms - 7200000 WHERE vmid = 8200"
-is "when it was killed" "$(told)" '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
-ok "felhomd stops" daemon_stop
+"lane_$LANE"
 tap_done

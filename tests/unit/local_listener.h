@@ -209,7 +209,7 @@ static int remove_certificate(void **state)
 }
 
 /* For each test: a gate and a listener, gone without a trace afterwards. */
-static int start_local(void **state)
+static inline int start_local(void **state)
 {
     struct error error = {0};
     (void)state;

@@ -253,6 +253,23 @@ static void test_connections_are_capped_by_source(void **state)
     assert_int_equal(gate_connections(world.gate), 3);
 }
 
+static void test_who_is_parked_counts_for_its_source_alone(void **state)
+{
+    (void)state;
+    struct peer first;
+    struct peer second;
+    struct peer third;
+    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &second), GATE_ADMITTED);
+    gate_park(world.gate);
+    assert_int_equal(gate_connections(world.gate), 1);
+    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
+    gate_leave_parked(world.gate, &first);
+    assert_int_equal(gate_connections(world.gate), 1);
+    assert_int_equal(enter("127.0.0.7", &third), GATE_ADMITTED);
+    assert_int_equal(gate_connections(world.gate), 2);
+}
+
 static void test_many_addresses_of_one_mac_are_one_source(void **state)
 {
     (void)state;
@@ -431,6 +448,7 @@ int main(void)
         TEST(test_binding),
         TEST(test_binding_off_looks_nothing_up),
         TEST(test_connections_are_capped_by_source),
+        TEST(test_who_is_parked_counts_for_its_source_alone),
         TEST(test_many_addresses_of_one_mac_are_one_source),
         TEST(test_a_lower_limit_spares_who_is_inside),
         TEST(test_refusals_are_told_once_a_minute),

@@ -118,6 +118,58 @@ static void test_configuration_gone(void **state)
     assert_event(world, "8200: 1 token revoked: its configuration is gone from this node");
 }
 
+static int count_event(const struct event *event, void *context)
+{
+    (void)event;
+    ++*(int *)context;
+    return 0;
+}
+
+static int own_events(struct world *world, uint32_t vmid)
+{
+    int count = 0;
+    assert_int_equal(event_each_own(world->store, vmid, 0, 10, count_event, &count, &world->error),
+                     0);
+    return count;
+}
+
+static void record(struct world *world, uint32_t vmid)
+{
+    const struct event event = {.vmid = vmid, .kind = "post-stop", .outcome = "ok"};
+    assert_int_equal(event_add(world->store, &event, &world->error), 0);
+}
+
+/* The next guest with the VMID sees nothing of this one, its revocation included. */
+static void test_who_is_gone_has_no_past(void **state)
+{
+    struct world *world = *state;
+    record(world, 8200);
+    look(world, 1);
+    assert_int_equal(own_events(world, 8200), 1);
+    run(world, "mv pve/lxc/8200.conf . && touch pve/lxc/100.conf");
+    look(world, 2);
+    assert_int_equal(own_events(world, 8200), 0);
+    run(world, "mv 8200.conf pve/lxc/");
+    record(world, 8200);
+    look(world, 3);
+    assert_int_equal(own_events(world, 8200), 1);
+}
+
+/* Its tokens ended with its stop, before it was removed. */
+static void test_who_is_gone_after_its_stop_has_none_either(void **state)
+{
+    struct world *world = *state;
+    assert_int_equal(
+        token_revoke_before(world->store, 8200, INT64_MAX, NOW_MS, "x", NULL, &world->error), 0);
+    record(world, 8200);
+    run(world, "mv pve/lxc/8200.conf pve/lxc/100.conf");
+    look(world, 1);
+    assert_int_equal(own_events(world, 8200), 0);
+    bool past = true;
+    assert_int_equal(guest_has_past(world->store, 8200, &past, &world->error), 0);
+    assert_false(past);
+}
+
 static void test_an_unmounted_pve_revokes_nothing(void **state)
 {
     struct world *world = *state;
@@ -220,6 +272,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_running_guest_is_left_alone),
         TEST(test_configuration_gone),
+        TEST(test_who_is_gone_has_no_past),
+        TEST(test_who_is_gone_after_its_stop_has_none_either),
         TEST(test_an_unmounted_pve_revokes_nothing),
         TEST(test_not_running_for_a_minute),
         TEST(test_a_short_absence_is_forgotten),

@@ -212,6 +212,143 @@ static void test_bounded(void **state)
     assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "100000 101001");
 }
 
+static void add_kind(struct store *store, uint32_t vmid, const char *kind)
+{
+    struct event event = {.at_ms = 5000, .vmid = vmid, .kind = kind, .outcome = "ok"};
+    OK(event_add(store, &event, &error));
+}
+
+static struct seen own_of(struct store *store, uint32_t vmid, int64_t since, int limit)
+{
+    struct seen seen = {0};
+    OK(event_each_own(store, vmid, since, limit, note, &seen, &error));
+    return seen;
+}
+
+static void assert_own(struct store *store, uint32_t vmid, int count, int64_t first)
+{
+    struct seen seen = own_of(store, vmid, 0, 10);
+    assert_int_equal(seen.count, count);
+    assert_int_equal(seen.seqs[0], first);
+}
+
+static void test_own_ones(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    put_guest(store, 8200);
+    put_guest(store, 8300);
+    add_kind(store, 8200, "mint");    /* 1 */
+    add_kind(store, 8300, "mint");    /* 2 */
+    add_kind(store, 8200, "refused"); /* 3 */
+    add_kind(store, 0, "init");       /* 4 */
+    add_kind(store, 8200, "revoke");  /* 5 */
+    add_kind(store, 8400, "unenroll");
+    struct seen seen = own_of(store, 8200, 0, 10);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.seqs[0], 1);
+    assert_int_equal(seen.seqs[1], 5);
+    assert_int_equal(own_of(store, 8200, 1, 10).seqs[0], 5);
+    assert_int_equal(own_of(store, 8200, 5, 10).count, 0);
+    assert_int_equal(own_of(store, 8200, INT64_MAX, 10).count, 0);
+    assert_int_equal(own_of(store, 8200, 0, 1).count, 1);
+    assert_own(store, 8300, 1, 2);
+    assert_own(store, 8400, 0, 0); /* a guest that the store does not know */
+    assert_own(store, 0, 0, 0);
+}
+
+static void test_own_ones_stop(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct seen seen = {.stop_after = 1};
+    put_guest(store, 8200);
+    add(store, 8200, "x");
+    add(store, 8200, "x");
+    assert_int_equal(event_each_own(store, 8200, 0, 10, note, &seen, &error), 7);
+    assert_int_equal(seen.count, 1);
+}
+
+static void test_a_new_guest_has_none_of_before(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    add(store, 8200, "of nobody we know");
+    put_guest(store, 8200);
+    assert_own(store, 8200, 0, 0);
+    add(store, 8200, "own");
+    assert_own(store, 8200, 1, 2);
+    put_guest(store, 8200); /* its next start */
+    assert_own(store, 8200, 1, 2);
+    OK(guest_remove(store, 8200, &error));
+    assert_own(store, 8200, 0, 0);
+    add(store, 8200, "unenroll");
+    put_guest(store, 8200);
+    assert_own(store, 8200, 0, 0);
+    add(store, 8200, "own");
+    assert_own(store, 8200, 1, 4);
+}
+
+/* In the transaction that makes the guest known, what follows is its own. */
+static void test_first_events_are_own(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    add(store, 8300, "x");
+    OK(store_begin(store, &error));
+    put_guest(store, 8200);
+    add(store, 8200, "own");
+    OK(store_commit(store, &error));
+    assert_own(store, 8200, 1, 2);
+}
+
+static bool has_past(struct store *store, uint32_t vmid)
+{
+    bool past;
+    OK(guest_has_past(store, vmid, &past, &error));
+    return past;
+}
+
+static void test_a_past_is_forgotten_once(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    assert_false(has_past(store, 8200));
+    OK(guest_forget_past(store, 8200, &error));
+    put_guest(store, 8200);
+    put_guest(store, 8300);
+    assert_false(has_past(store, 8200));
+    add(store, 8300, "x");
+    assert_false(has_past(store, 8200));
+    add(store, 8200, "x");
+    assert_true(has_past(store, 8200));
+    OK(guest_forget_past(store, 8200, &error));
+    assert_false(has_past(store, 8200));
+    assert_own(store, 8200, 0, 0);
+    assert_own(store, 8300, 1, 1);
+    add(store, 8200, "x");
+    assert_own(store, 8200, 1, 3);
+}
+
+static int64_t newest(struct store *store)
+{
+    int64_t seq = -1;
+    OK(event_newest(store, &seq, &error));
+    return seq;
+}
+
+static void test_newest(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    assert_int_equal(newest(store), 0);
+    add(store, 8200, "x");
+    add(store, 0, "x");
+    assert_int_equal(newest(store), 2);
+    run_raw("DELETE FROM event");
+    assert_int_equal(newest(store), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +361,12 @@ int main(void)
         store_test(test_rolled_back_with_the_rest),
         store_test(test_seq_is_never_reused),
         store_test(test_bounded),
+        store_test(test_own_ones),
+        store_test(test_own_ones_stop),
+        store_test(test_a_new_guest_has_none_of_before),
+        store_test(test_first_events_are_own),
+        store_test(test_a_past_is_forgotten_once),
+        store_test(test_newest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,6 +54,9 @@ static void assert_verdict(struct store *store, const struct token *token, int64
                            enum token_verdict expected)
 {
     struct token_check result = check(store, token->text.text, now_ms);
+    enum token_verdict again = TOKEN_MALFORMED;
+    OK(token_recheck(store, token->text.id, now_ms, &again, &error));
+    assert_int_equal(again, expected);
     assert_string_equal(token_verdict_name(result.verdict), token_verdict_name(expected));
     assert_string_equal(result.id, token->text.id);
 }
@@ -270,6 +273,18 @@ static void test_every_verdict_costs_the_same(void **state)
     }
 }
 
+static void test_an_id_that_is_forgotten(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    enum token_verdict verdict = TOKEN_GOOD;
+    put_guest(store, 8200);
+    struct token token = mint(store, 8200, 0);
+    OK(guest_remove(store, 8200, &error));
+    OK(token_recheck(store, token.text.id, 1000, &verdict, &error));
+    assert_int_equal(verdict, TOKEN_UNKNOWN);
+}
+
 static void test_verdict_names(void **state)
 {
     (void)state;
@@ -293,6 +308,7 @@ int main(void)
         store_test(test_malformed),
         store_test(test_one_flipped_character),
         store_test(test_every_verdict_costs_the_same),
+        store_test(test_an_id_that_is_forgotten),
         store_test(test_verdict_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,325 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# GET /events: whose, in which order, from which cursor on; who waits costs nobody a thread and hears at once.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/standin.sh
+. tests/lib/lanes.sh
+lanes "$0" tokens woken crowd cursors hanging_up reload told
+world_enter "$0" "$@"
+world_host
+# Sanitizers make a handshake ten times as long, and a hook.
+case $BIN in
+*asan*) handshake=20s && soon_ms=900 ;;
+*) handshake=2s && soon_ms=500 ;;
+esac
+
+# settings [THREADS]: far fewer than there are guests that wait
+settings() {
+    agent_yaml <<<"local_api: {allow: [192.168.0.0/24, 127.0.0.0/8]}
+limits: {threads: ${1:-24}, connections_per_source: 8, requests_per_source: 10000, failures_per_source: 1000, handshake: $handshake}"
+}
+# take_token VMID: the one it has now, to be kept beyond its end
+take_token() { cp "$(token_of "$1")" "$HOST/token.$1"; }
+# events [QUERY] [CURL_OPTION...]: as guest 8200; $status, $body, $data, $cursor
+events() {
+    local query=${1:-}
+    shift
+    status=$(request 8200 "$HOST/token.8200" "/events$query" -D "$HOST/headers" -o "$HOST/body" --max-time 30 "$@" | tail -n 1)
+    body=$(cat "$HOST/body")
+    data=$(jq -c .data <<<"$body")
+    cursor=$(jq .next <<<"$data")
+}
+now_ms() { date +%s%3N; }
+# How many wait: the watch has an epoll descriptor, with them, its bell and the nudges.
+waiting() { cat /proc/"$DAEMON"/fdinfo/* 2>/dev/null | grep -c ^tfd:; }
+wait_more_than() { [ "$(waiting)" -gt "$1" ]; }
+# wait_for NAME QUERY [CURL_OPTION...]: the same in the background, until it waits; its end is $HOST/NAME.{status,body,ended}; $waiter
+wait_for() {
+    local name=$1 query=$2 before
+    shift 2
+    before=$(waiting)
+    {
+        request 8200 "$HOST/token.8200" "/events$query" -o "$HOST/$name.body" --max-time 60 "$@" | tail -n 1 >"$HOST/$name.status"
+        now_ms >"$HOST/$name.ended"
+    } &
+    waiter=$!
+    eventually 20 wait_more_than "$before" || diag "$name does not wait"
+}
+# soon WHAT NAME [MS]: it ended within that time from when guest 8200 was told of something. Without a nudge, it would a second after it began to wait
+soon() { ok "$1" test $(($(cat "$HOST/$2.ended") - happened)) -lt "${3:-$soon_ms}"; }
+kinds() { jq -r '[.data.events[].kind] | join(" ")' "$1"; }
+# has_kinds WHAT NAME KINDS: it was answered with these
+has_kinds() { is "$1" "$(cat "$HOST/$2.status") $(kinds "$HOST/$2.body")" "200 $3"; }
+# happens [PHASE]: something of which guest 8200 is told
+happens() {
+    phase 8200 "${1:-post-start}" >/dev/null 2>&1
+    happened=$(now_ms)
+}
+# The daemon's; the store opens and closes files of its own.
+sockets() { find /proc/"$DAEMON"/fd -mindepth 1 -lname 'socket:*' | wc -l; }
+has_sockets() { [ "$(sockets)" -le "$1" ]; }
+memory_kb() { awk '/^VmRSS/ {print $2}' /proc/"$DAEMON"/status; }
+# waiters NAME COUNT [END]: in the background, once all of them wait; they say $HOST/NAME.said; $waiter
+waiters() {
+    rm -f "$HOST/$1.said"
+    tests/lib/waiters "$ENDPOINT" "$HOST/token.8200" "$2" "/events?since=$cursor&timeout=60" "${3:-answer}" >"$HOST/$1.said" 2>&1 &
+    waiter=$!
+    eventually 60 grep -q waiting "$HOST/$1.said"
+}
+said() { grep -v '^waiting$' "$HOST/$1.said"; }
+# nothing_came WHAT CURSOR
+nothing_came() { is "$1" "$status $data" "200 {\"vmid\":8200,\"events\":[],\"next\":$2}"; }
+
+lane_told() {
+    events
+    is "200" "$status" 200
+    is "what happened to the guest" "$(kinds "$HOST/body")" "mint pre-start"
+    is "its members" "$(jq -c '.events[0] | keys' <<<"$data")" '["at","detail","duration_ms","kind","outcome","seq"]'
+    is "members of the reply" "$(jq -c keys <<<"$data")" '["events","next","vmid"]'
+    like "at which moment" "$(jq -r '.events[0].at' <<<"$data")" '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$'
+    like "which took how long" "$(jq '.events[1].duration_ms' <<<"$data")" '^[0-9]+(\.[0-9]{1,3})?$'
+    is "in order, and next is the last" "$(jq -c '[.events[].seq] == ([.events[].seq] | sort) and .next == .events[-1].seq' <<<"$data")" true
+    like "kept alive" "$(tr -d '\r' <"$HOST/headers")" 'Connection: keep-alive'
+    first=$cursor
+    events "?since=$first"
+    nothing_came "nothing after that" "$first"
+    is "HEAD" "$(status_of 8200 "$HOST/token.8200" /events --head)" 200
+    is "under /guests/VMID" "$(status_of 8200 "$HOST/token.8200" /guests/8200/events)" 200
+    is "not another's" "$(status_of 8200 "$HOST/token.8200" /guests/8300/events)" 403
+    is "not with another's token" "$(status_of 8200 "$HOST/token.8300" '/events?timeout=30')" 403
+    is "not without a token" "$(status_of 8200 - '/events?timeout=30')" 401
+    events "?since=$first"
+    nothing_came "refusals are not told" "$first"
+    ok "though they are on record" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused' AND vmid = 8200")" -gt 0
+    for query in since=x since= since timeout=61 timeout=-1 since=1\&since=2 limit=5 since=99999999999999999999 since=1%30; do
+        events "?$query"
+        like "?$query: 400 with its name" "$status $(jq -r .error <<<"$body")" "^400 ${query%%=*}: "
+    done
+    sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
+         INSERT INTO event (at_ms, vmid, kind, outcome, detail, source, duration_us) SELECT 1700000000000 + i, 8200 + 100 * (i % 2), 'test', 'ok', i, '', -1 FROM n"
+    events "?since=$first"
+    is "a hundred at a time, own ones only" "$(jq -c '[(.events | length), .events[0].detail, .events[99].detail]' <<<"$data")" '[100,"2","200"]'
+    is "no duration: null" "$(jq -c '.events[0].duration_ms' <<<"$data")" null
+    events "?since=$cursor&timeout=20"
+    is "the rest at once" "$(jq -c '[(.events | length), .events[-1].detail]' <<<"$data")" '[25,"250"]'
+}
+
+lane_woken() {
+    local tls
+    events
+    began=$(now_ms)
+    events "?since=$cursor&timeout=1"
+    took=$(($(now_ms) - began))
+    nothing_came "a wait in vain: an empty list, the same cursor" "$cursor"
+    ok "after its time" test $took -ge 1000 -a $took -lt 3000
+    like "and the connection ends" "$(tr -d '\r' <"$HOST/headers")" 'Connection: close'
+    is "HEAD waits, too" "$(status_of 8200 "$HOST/token.8200" "/events?since=$cursor&timeout=1" --head)" 200
+    for tls in --tlsv1.2\ --tls-max\ 1.2 --tlsv1.3; do
+        # shellcheck disable=SC2086
+        if ! in_guest 8200 curl -sk -o /dev/null $tls "https://$ENDPOINT/healthz"; then
+            skip "woken over $tls" "this library has no such version" && continue
+        fi
+        # shellcheck disable=SC2086
+        wait_for woken "?since=$cursor&timeout=30" $tls
+        happens
+        wait $waiter
+        has_kinds "woken over $tls" woken post-start
+        soon "at once" woken
+        cursor=$(jq .data.next "$HOST/woken.body")
+    done
+    wait_for body "?since=$cursor&timeout=30" -X GET --data-binary '{"what": "is read before the wait"}'
+    happens
+    wait $waiter
+    has_kinds "with a body, too" body post-start
+    cursor=$(jq .data.next "$HOST/body.body")
+    wait_for other "?since=$cursor&timeout=2"
+    phase 8300 post-start >/dev/null 2>&1
+    wait $waiter
+    has_kinds "another's event wakes nobody" other ""
+    is "the socket for nudges is closed to others" "$(stat -c '%a %F' "$HOST/state/nudge")" '600 socket'
+    mv "$HOST/state/nudge" "$HOST/state/away"
+    wait_for unnudged "?since=$cursor&timeout=30"
+    happens pre-stop
+    wait $waiter
+    has_kinds "without a nudge" unnudged pre-stop
+    soon "within about a second" unnudged 2500
+}
+
+# A cursor outlives the daemon; one that is ahead of the store is of another store.
+lane_cursors() {
+    events
+    daemon_stop
+    happens
+    ok "(started again)" daemon_start
+    events "?since=$cursor&timeout=10"
+    is "nothing is lost over a restart" "$(kinds "$HOST/body")" post-start
+    wait_for nudged "?since=$cursor&timeout=30"
+    happens
+    wait $waiter
+    soon "the nudges are heard again" nudged
+    cursor=$(jq .data.next "$HOST/nudged.body")
+    wait_for orphan "?since=$cursor&timeout=30"
+    kill -KILL "$DAEMON"
+    wait "$DAEMON" 2>/dev/null
+    wait $waiter
+    is "who waits when felhomd is killed gets nothing" "$(cat "$HOST/orphan.status")" 000
+    happens pre-stop
+    ok "(killed, and started again)" daemon_start
+    events "?since=$cursor&timeout=10"
+    is "and misses nothing, either" "$(kinds "$HOST/body")" pre-stop
+    wait_for nudged "?since=$cursor&timeout=30"
+    happens
+    wait $waiter
+    soon "nudges are heard after a death, too, which leaves the socket" nudged
+    events "?since=1000000&timeout=30"
+    is "a cursor ahead of the store: from the beginning" "$(jq -c '[.reset, .events[0].kind]' <<<"$data")" '[true,"mint"]'
+    cursor=$(sql "SELECT max(seq) FROM event")
+    wait_for reset "?since=$cursor&timeout=30"
+    sql "DELETE FROM event WHERE seq > 3; UPDATE sqlite_sequence SET seq = 3 WHERE name = 'event'"
+    wait $waiter
+    is "the store changes under one who waits" "$(jq -c .data.reset "$HOST/reset.body")" true
+}
+
+# A token that ends while it waits, by the guest's stop and by the operator; and a VMID that is used again.
+lane_tokens() {
+    events
+    wait_for stopped "?since=$cursor&timeout=30"
+    happens post-stop
+    wait $waiter
+    is "the guest stops: 401" "$(cat "$HOST/stopped.status") $(jq -c .ok "$HOST/stopped.body")" "401 false"
+    soon "at once" stopped
+    happens pre-start
+    take_token 8200
+    events
+    wait_for revoked "?since=$cursor&timeout=30"
+    ctl revoke 8200 >/dev/null
+    happened=$(now_ms)
+    wait $waiter
+    is "the operator revokes it: 401" "$(cat "$HOST/revoked.status")" 401
+    soon "at once, too" revoked
+    happens post-stop
+    ctl unenroll 8200 >/dev/null 2>&1
+    guest_config 8200 </dev/null
+    happens pre-start
+    take_token 8200
+    events
+    is "after unenroll: nothing of the one before" "$(kinds "$HOST/body")" "mint pre-start"
+    touch "$HOST/pve/lxc/100.conf"
+    happens post-stop
+    mv "$HOST/pve/lxc/8200.conf" "$HOST/8200.conf"
+    ok "(felhomd notices that the configuration is gone)" eventually 25 is_forgotten
+    mv "$HOST/8200.conf" "$HOST/pve/lxc/8200.conf"
+    happens pre-start
+    take_token 8200
+    events
+    is "nothing of before, either" "$(kinds "$HOST/body")" "mint pre-start"
+}
+is_forgotten() { [ "$(sql "SELECT first_seq >= (SELECT max(seq) FROM event WHERE vmid = 8200) FROM guest WHERE vmid = 8200")" = 1 ]; }
+
+# Half of the descriptors that there may be are for those who wait.
+lane_crowd() {
+    daemon_stop
+    ulimit -n 700
+    daemon_start
+    events
+    idle=$(sockets)
+    before=$(waiting)
+    before_kb=$(memory_kb)
+    waiters all 300
+    all=$waiter
+    ok "300 wait, with 24 threads" eventually 5 wait_more_than $((before + 299))
+    each_kb=$((($(memory_kb) - before_kb) / 300))
+    case $BIN in
+    *asan*) skip "and take little memory" "sanitizers keep what is freed" ;;
+    *) ok "and take little memory: $each_kb KB each" test $each_kb -lt 100 ;;
+    esac
+    is "while another guest is answered" \
+        "$(in_guest 8300 curl -sk -H "@$(header_file "$HOST/token.8300")" -o /dev/null -w '%{http_code}\n' "https://$ENDPOINT/storage?[1-100]" | sort | uniq -c | xargs)" "100 200"
+    is "on one connection: they crowd nobody" \
+        "$(in_guest 8300 curl -sk -o /dev/null -o /dev/null -w '%{num_connects}' "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz")" 10
+    waiters rest 50
+    began=$(now_ms)
+    events "?since=$cursor&timeout=30"
+    nothing_came "one for whom there is no room is answered" "$cursor"
+    ok "at once" test $(($(now_ms) - began)) -lt 5000
+    happens
+    wait $all $waiter
+    is "all are told" "$(said all)|$(said rest)" "300*200/1|50*200/1"
+    ok "and leave no descriptor" eventually 5 has_sockets "$idle"
+    events
+    wait_for later "?since=$cursor&timeout=30"
+    happens
+    wait $waiter
+    has_kinds "there is room again" later post-start
+}
+
+lane_hanging_up() {
+    local round end
+    events
+    idle=$(sockets)
+    for round in 1 2; do
+        for end in close reset half request garbage; do
+            waiters $end 30 $end
+            wait $waiter
+        done
+    done
+    for end in half request garbage; do
+        is "$end: the server ends those who say more" "$(said $end)" "30 ended"
+    done
+    ok "$((round * 150)) that are gone left no descriptor" eventually 5 has_sockets "$idle"
+    wait_for staying "?since=$cursor&timeout=30"
+    staying=$waiter
+    waiters leaving 30 reset
+    wait $waiter
+    happens
+    wait $staying
+    has_kinds "who stays is told" staying post-start
+}
+
+lane_reload() {
+    events
+    waiters staying 30
+    kill -HUP "$DAEMON"
+    ok "(reloaded)" eventually 10 grep -q 'configuration reloaded' "$HOST/felhomd.log"
+    happens
+    wait $waiter
+    is "a reload leaves those alone who wait" "$(said staying)" "30*200/1"
+    events
+    waiters moved 30
+    settings 25
+    kill -HUP "$DAEMON"
+    wait $waiter
+    is "one that has to move the listener answers them" "$(said moved)" "30*200/0"
+    eventually 10 curl -sk -o /dev/null --max-time 1 "https://$ENDPOINT/healthz"
+    wait_for reloaded "?since=$cursor&timeout=30"
+    happens
+    wait $waiter
+    has_kinds "after it, there is waiting again" reloaded post-start
+    events
+    waiters stopped 30
+    began=$(now_ms)
+    ok "felhomd stops cleanly" daemon_stop
+    ok "without waiting for them" test $(($(now_ms) - began)) -lt 5000
+    wait $waiter
+    is "and answers them" "$(said stopped)" "30*200/0"
+    ok "(started again)" daemon_start
+}
+
+settings
+for vmid in 8200 8300; do
+    guest_config $vmid </dev/null
+done
+ctl init >/dev/null
+world_guest 8200 200
+world_guest 8300 201
+for vmid in 8200 8300; do
+    phase $vmid pre-start >/dev/null 2>&1
+    take_token $vmid
+done
+PIN=$(pin_of 8200)
+ok "$LANE: felhomd starts" daemon_start
+"lane_$LANE"
+ok "$LANE: felhomd stops cleanly" daemon_stop
+is "$LANE: nothing went wrong unsaid" "$(grep -ci 'sanitizer\|could not' "$HOST/felhomd.log")" 0
+tap_done
