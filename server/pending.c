@@ -1,26 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The workers for jobs and for the registry are not there yet: neither is started, and no route
- * leads to them. */
+/* The worker for the registry is not there yet: it is not started, and no route leads to it. */
 #include <stddef.h>
 
-#include "server/jobs.h"
 #include "server/registry.h"
-
-struct jobs *jobs_start(struct agent *agent)
-{
-    (void)agent;
-    return NULL;
-}
-
-void jobs_stop(struct jobs *jobs)
-{
-    (void)jobs;
-}
-
-void jobs_wake(struct jobs *jobs)
-{
-    (void)jobs;
-}
 
 struct registry *registry_start(struct agent *agent)
 {

@@ -183,6 +183,11 @@ bool pve_may_have_begun(const struct pve_client *client)
     return client->may_have_begun;
 }
 
+bool pve_has_answered(const struct pve_client *client)
+{
+    return client->status != 0;
+}
+
 static int begin(const struct pve_call *call, const struct question *question,
                  char ret_upid[static UPID_SIZE], struct error *error)
 {

@@ -71,6 +71,9 @@ int pve_backup_begin(const struct pve_call *call, uint32_t vmid, char ret_upid[s
  */
 bool pve_may_have_begun(const struct pve_client *client);
 
+/* Whether Proxmox itself has answered the last call, however. */
+bool pve_has_answered(const struct pve_client *client);
+
 /* ERROR_MISSING where Proxmox knows no such task. */
 int pve_task_status(const struct pve_call *call, const char *upid, struct pve_task_status *ret,
                     struct error *error);

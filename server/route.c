@@ -10,6 +10,11 @@
 /* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */
 static const struct route routes[] = {
     {"GET", "/storage", false, storage_get},
+    {"POST", "/snapshot", false, snapshot_post},
+    {"GET", "/snapshots", false, snapshots_get},
+    {"POST", "/rollback", false, rollback_post},
+    {"POST", "/backup", false, backup_post},
+    {"GET", "/backup/status", false, backup_status_get},
     {"GET", "/backup/due", false, backup_due_get},
     {"GET", "/restore-test/status", false, restore_test_status_get},
     {"GET", "/controller.yaml", false, controller_yaml_get},

@@ -12,6 +12,7 @@ DIRECTORY/requests.jsonl as {"method", "path", "query", "headers", "body"}. DIRE
     {"half": true}          announces more bytes than it sends, and hangs up
     {"drop": true}          hangs up without an answer
     {"lose_answer": true}   does what it was asked, and hangs up without an answer
+    {"answer_delay": 3}     does what it was asked, and answers so many seconds later
     {"only": "/path"}       makes all that trouble only where the path contains this
 
 What it remembers lies in DIRECTORY too, so that a restart forgets nothing.
@@ -111,6 +112,7 @@ class Standin(http.server.BaseHTTPRequestHandler):
             status, reason = 200, "OK"
         except Refusal as refusal:
             status, reason, content_type, answer = refusal.status, refusal.reason, refusal.content_type, refusal.body
+        time.sleep(control.get("answer_delay", 0))
         if control.get("lose_answer"):
             self._hang_up()
             return

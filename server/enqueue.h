@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests that become jobs. */
+#ifndef FELHOM_ENQUEUE_H
+#define FELHOM_ENQUEUE_H
+
+#include <stdbool.h>
+
+#include "store/job.h"
+
+struct agent;
+struct request;
+struct reply;
+
+/* Whether Proxmox can be asked for anything at all; the reply says why not: 503. */
+bool enqueue_possible(struct agent *agent, const struct request *request, struct reply *reply);
+
+/*
+ * Records the job (kind, name and description count) for the request's guest and wakes those who
+ * carry it out: 202 {vmid, job_id, phase}; 409 where the guest has an unfinished one.
+ */
+void enqueue(struct agent *agent, const struct request *request, const struct job *job,
+             struct reply *reply);
+
+#endif

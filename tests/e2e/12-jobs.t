@@ -1,0 +1,235 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Snapshots, rollbacks and backups: what guests may ask for, what Proxmox is asked then, and how each of its ways to fail is told.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/standin.sh
+world_enter "$0" "$@"
+world_host
+PVE=$HOST/proxmox
+PVE_PORT=8006
+USER_NAME='felhom-agent@pve!agent'
+SECRET=0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa
+GUESTS="8200 8201 8202 8203 8204 8205"
+mkdir -p "$PVE"
+
+# settings [STORAGE]
+settings() {
+    agent_yaml <<EOF
+limits: {request: 2s}
+pve: {endpoint: "https://127.0.0.1:$PVE_PORT", token_file: $HOST/pve.token, ca_file: $PVE/ca.pem}
+backup: {storage: ${1:-local}}
+EOF
+}
+
+# --- what Proxmox knows: 8204 does not run, 8205 may only be looked at ---
+cat >"$PVE/tokens.json" <<EOF
+{"$USER_NAME": {"secret": "$SECRET", "privileges": {
+    "/vms": ["VM.Audit"], $(for vmid in 8200 8201 8202 8203 8204; do printf '"/vms/%d": ["VM.Snapshot", "VM.Backup"], ' $vmid; done)
+    "/storage/local": ["Datastore.AllocateSpace"], "/storage/usb": ["Datastore.AllocateSpace"]}}}
+EOF
+jq -n '{"8200": {type: "lxc", running: true, volumes: 2}, "8201": {type: "lxc", running: true}, "8202": {type: "lxc", running: true},
+        "8203": {type: "qemu", running: true}, "8204": {type: "lxc"}, "8205": {type: "lxc", running: true}}' >"$PVE/guests.json"
+
+# ask VMID METHOD PATH [BODY [CURL_OPTION...]]: "STATUS BODY"
+ask() {
+    local vmid=$1 method=$2 path=$3 body=${4-}
+    shift 3
+    [ $# -eq 0 ] || shift
+    local options=(-X "$method")
+    [ -z "$body" ] || options+=(-H 'Content-Type: application/json' --data-binary "$body")
+    request "$vmid" "$(token_of "$vmid")" "$path" "${options[@]}" "$@" | awk '{line = line previous; previous = $0} END {print previous, line}'
+}
+data() { jq -c "$2" <<<"${1#* }"; }
+backup_status() { ask "$1" GET /backup/status | cut -d ' ' -f 2- | jq -c ".data${2-}"; }
+knows_no_backup() { [ "$(backup_status "$1" .backup)" = null ]; }
+backup_is() { [ "$(backup_status "$1" .phase)" = "\"$2\"" ]; }
+snapshot_names() { ask "$1" GET /snapshots | cut -d ' ' -f 2- | jq -c '[.data.snapshots[].name]'; }
+# events VMID KIND: outcome and detail of each, without the job's number
+events() { sql "SELECT group_concat(outcome || ' ' || substr(detail, instr(detail, ': ') + 2), '; ') FROM (SELECT * FROM event WHERE vmid = $1 AND kind = '$2' ORDER BY seq)"; }
+ended() { [ "$(sql "SELECT count(*) FROM job WHERE vmid = $1 AND finished_at_ms IS NULL")" = 0 ]; }
+tasks() { jq length "$PVE/tasks.json"; }
+asked() { standin_requests proxmox "select(.method == \"POST\") | $1"; }
+
+standin_certificate "$PVE"
+settings
+ctl init >/dev/null
+last=200
+for vmid in $GUESTS; do
+    if [ "$vmid" = 8203 ]; then
+        printf 'net0: virtio=%s,bridge=vmbr0\nscsi0: local-lvm:vm-8203-disk-0,size=8G\n' "$(hwaddr_of 8203)" >"$HOST/pve/qemu-server/8203.conf"
+    else
+        guest_config "$vmid" </dev/null
+        enroll "$vmid" >/dev/null
+    fi
+    world_guest "$vmid" $((last++))
+    phase "$vmid" pre-start >/dev/null 2>&1
+done
+standin_start proxmox $PVE_PORT
+standin_control proxmox '{"task_seconds": 0.3}'
+ok "felhomd starts" daemon_start
+
+# --- no token ---
+NO_TOKEN='503 {"ok":false,"error":"there is no Proxmox API token: felhomctl init --pve-token makes one"}'
+is "without a Proxmox token there is no snapshot" "$(ask 8200 POST /snapshot)" "$NO_TOKEN"
+is "no rollback" "$(ask 8200 POST /rollback '{"name": "before"}')" "$NO_TOKEN"
+is "no backup" "$(ask 8200 POST /backup)" "$NO_TOKEN"
+is "and no list of snapshots" "$(ask 8200 GET /snapshots)" "$NO_TOKEN"
+is "the backup is idle" "$(ask 8200 GET /backup/status)" \
+    '200 {"ok":true,"data":{"vmid":8200,"phase":"idle","job_id":null,"error":null,"backup":null}}'
+is "Proxmox was asked nothing" "$(standin_requests proxmox .path)" ""
+printf '%s=%s\n' "$USER_NAME" $SECRET >"$HOST/pve.token"
+
+# --- a backup ---
+standin_control proxmox '{"task_seconds": 3}'
+is "POST /backup is accepted" "$(ask 8200 POST /backup)" '202 {"ok":true,"data":{"vmid":8200,"job_id":1,"phase":"running"}}'
+is "a second is not" "$(ask 8200 POST /backup)" '409 {"ok":false,"error":"job 1 (backup) is running"}'
+is "nor anything else" "$(ask 8200 POST /snapshot '{"name": "another"}')" '409 {"ok":false,"error":"job 1 (backup) is running"}'
+is "it is running" "$(backup_status 8200)" '{"vmid":8200,"phase":"running","job_id":1,"error":null,"backup":null}'
+ok "it is snapshotted before it is done" eventually 5 backup_is 8200 snapshotted
+ok "then it is done" eventually 5 backup_is 8200 "done"
+like "with the archive" "$(backup_status 8200 .backup)" \
+    '^\{"archive":"local:backup/vzdump-lxc-8200-[0-9_-]+\.tar\.zst","size_bytes":123456789,"at":"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"\}$'
+is "each step is an event" "$(events 8200 backup)" "ok begun; ok snapshotted; ok done"
+is "Proxmox was asked for that, and no more" "$(asked '[.path, .body]')" \
+    '["/api2/json/nodes/pve1/vzdump","vmid=8200&storage=local&mode=snapshot&compress=zstd"]'
+is "once" "$(tasks)" 1
+
+# --- what a body may be: nothing of this reaches Proxmox ---
+# refused WHAT STATUS ERROR PATH BODY [CURL_OPTION...]
+refused() {
+    local what=$1 status=$2 error=$3
+    shift 3
+    is "$what" "$(ask 8200 POST "$@")" "$status $(jq -nc --arg error "$error" '{ok: false, $error}')"
+}
+long=$(printf 'x%.0s' {1..256})
+refused "a key that nobody knows" 400 'nmae: unknown key' /snapshot '{"nmae": "a"}'
+refused "a number" 400 'name: must be a text' /snapshot '{"name": 1}'
+refused "a bad name" 400 "a snapshot's name begins with a letter and goes on with letters, digits, _ and -" /snapshot '{"name": "a b"}'
+refused "one of Proxmox's own" 400 'a snapshot cannot be named current: Proxmox uses that' /snapshot '{"name": "current"}'
+refused "a long name" 400 'name: longer than 40 bytes' /snapshot "{\"name\": \"$long\"}"
+refused "a long description" 400 'description: longer than 255 bytes' /snapshot "{\"description\": \"$long\"}"
+refused "no object" 400 'the body must be a JSON object' /snapshot '["name"]'
+refused "no JSON" 400 'not JSON: line 1 column 9: unexpected token near end of file' /snapshot '{"name": '
+refused "a rollback to nowhere" 400 'name: is missing' /rollback
+refused "a rollback with a description" 400 'description: unknown key' /rollback '{"name": "a", "description": "b"}'
+refused "a backup has no keys" 400 'storage: unknown key' /backup '{"storage": "usb"}'
+is "another type of document" "$(status_of 8200 "$(token_of 8200)" /snapshot -X POST -H 'Content-Type: text/plain' -d '{"name": "a"}')" 415
+is "another guest's path" "$(ask 8200 POST /guests/8201/backup | cut -d ' ' -f 1)" 403
+is "nothing of that is a job" "$(sql 'SELECT count(*) FROM job')" 1
+
+# --- snapshots ---
+standin_control proxmox '{"task_seconds": 0.3}'
+is "a snapshot with a name is accepted" "$(ask 8200 POST /snapshot '{"name": "before", "description": "ä & b=c"}' | cut -d ' ' -f 1)" 202
+is "and by the guest's own path, without one" "$(ask 8201 POST /guests/8201/snapshot | cut -d ' ' -f 1)" 202
+is "and of a QEMU guest" "$(ask 8203 POST /snapshot '{}' | cut -d ' ' -f 1)" 202
+for vmid in 8200 8201 8203; do
+    ok "$vmid has its snapshot" eventually 5 ended $vmid
+done
+snapshots=$(ask 8200 GET /snapshots)
+is "it is listed with its description" "$(data "$snapshots" '.data | [.vmid, (.snapshots[] | .name, .description, .parent)]')" '[8200,"before","ä & b=c",null]'
+like "and its time" "$(data "$snapshots" '.data.snapshots[0].at')" '^"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"$'
+like "without a name it is named after the time" "$(snapshot_names 8201)" '^\["felhom-20[0-9]{6}-[0-9]{6}"\]$'
+is "each step is an event" "$(events 8200 snapshot)" "ok begun: before; ok done"
+is "the QEMU guest's is asked for as one" "$(asked '.path' | grep -c '/qemu/8203/snapshot"')" 1
+
+# --- back to one ---
+is "there is no way back to a snapshot that is not there" "$(ask 8200 POST /rollback '{"name": "felhom-1"}')" \
+    '404 {"ok":false,"error":"there is no snapshot felhom-1"}'
+is "nor to another guest's" "$(ask 8201 POST /rollback '{"name": "before"}' | cut -d ' ' -f 1)" 404
+job=$(sql 'SELECT max(job_id) + 1 FROM job')
+is "to one's own there is" "$(ask 8200 POST /rollback '{"name": "before"}')" "202 {\"ok\":true,\"data\":{\"vmid\":8200,\"job_id\":$job,\"phase\":\"running\"}}"
+answered=$(date +%s.%N)
+is "an event says beforehand what will happen" "$(events 8200 rollback)" \
+    "ok begun: back to before; Proxmox stops the guest for it and starts it again"
+ok "it is done" eventually 6 ended 8200
+like "another event" "$(events 8200 rollback)" '; ok done$'
+is "Proxmox was to start the guest again" "$(asked 'select(.path | endswith("/rollback")) | [.path, .body]')" \
+    '["/api2/json/nodes/pve1/lxc/8200/snapshot/before/rollback","start=1"]'
+ok "after the guest had its answer" \
+    test "$(asked "select(.path | endswith(\"/rollback\")) | .at > $answered")" = true
+
+# --- the mount point that forbids snapshots ---
+sql "UPDATE guest SET mount_form = 'mp' WHERE vmid = 8201"
+MENDED='409 {"ok":false,"error":"the mount point of the bootstrap directory forbids snapshots: felhomctl enroll 8201 --mount entry on the host mends that"}'
+is "a guest of mount form mp has no snapshots" "$(ask 8201 POST /snapshot)" "$MENDED"
+is "and no way back" "$(ask 8201 POST /rollback '{"name": "before"}')" "$MENDED"
+sql "UPDATE guest SET mount_form = 'entry' WHERE vmid = 8201"
+
+# --- how Proxmox's tasks end: several guests' at once ---
+# begin CONTROL VMID PATH: with this trouble, until Proxmox has the task
+begin() {
+    local before
+    before=$(tasks)
+    standin_control proxmox "$1"
+    ok "$2 asks for its $3" test "$(ask "$2" POST "/$3" | cut -d ' ' -f 1)" = 202
+    ok "Proxmox begins it" eventually 5 more_tasks "$before"
+}
+more_tasks() { [ "$(tasks)" -gt "$1" ]; }
+all_ended() { [ "$(sql 'SELECT count(*) FROM job WHERE finished_at_ms IS NULL')" = 0 ]; }
+# how VMID: status of its backup without job_id and backup
+how() { backup_status "$1" '| [.phase, .error]'; }
+sql 'DELETE FROM event'
+begin '{"task_seconds": 0.3, "task_warnings": 2}' 8200 snapshot
+begin '{"task_seconds": 1, "task_fail": "no space left on device", "task_fail_after": "Total bytes"}' 8201 backup
+begin '{"task_seconds": 0.3, "permission_in_task": "403 Permission check failed"}' 8202 backup
+begin '{"task_seconds": 1}' 8203 backup
+begin '{"task_seconds": 1}' 8204 backup
+begin '{"task_seconds": 0.3}' 8205 backup
+ok "all have ended" eventually 6 all_ended
+is "warnings are kept" "$(events 8200 snapshot | sed 's/felhom-[0-9-]*/NAME/')" "ok begun: NAME; warning done: WARNINGS: 2"
+is "a backup fails with the reason in vzdump's log" "$(how 8201)" '["failed","no space left on device"]'
+is "which says too how far it came" "$(events 8201 backup)" "ok begun; ok snapshotted; error failed: no space left on device"
+is "what fails in the task tells why" "$(how 8202)" '["failed","403 Permission check failed"]'
+is "a QEMU guest's backup is done" "$(how 8203)" '["done",null]'
+is "and was snapshotted on the way" "$(events 8203 backup)" "ok begun; ok snapshotted; ok done"
+is "a stopped guest's never was" "$(events 8204 backup)" "ok begun; ok done"
+is "a privilege that is missing is named" "$(how 8205)" '["failed","403 Permission check failed (/vms/8205, VM.Backup)"]'
+
+sql 'DELETE FROM event'
+begin '{"task_seconds": 1, "mode_failure": true}' 8200 backup
+begin '{"task_seconds": 0.3, "task_fail": "snapshot feature is not available"}' 8201 snapshot
+begin '{"task_seconds": 0.3, "lose_answer": true, "only": "/vzdump"}' 8202 backup
+begin '{"task_seconds": 0.3, "task_warnings": 1}' 8203 backup
+standin_control proxmox '{"status": 500, "reason": "got no worker", "only": "/8204/snapshot"}'
+is "a request that Proxmox cannot take is accepted" "$(ask 8204 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
+is "as is one that it will refuse" "$(ask 8205 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
+ok "all have ended" eventually 12 all_ended
+is "a backup that fell back to another mode is never snapshotted" "$(events 8200 backup)" "ok begun; ok done"
+is "a snapshot's failure is its task's" "$(events 8201 snapshot | sed 's/felhom-[0-9-]*/NAME/')" \
+    "ok begun: NAME; error failed: snapshot feature is not available"
+is "a task whose beginning was not heard of is found" "$(how 8202)" '["done",null]'
+is "and was begun once" "$(jq '[.[] | select(.id == "8202")] | length' "$PVE/tasks.json")" 2
+is "a backup with warnings is done without an error" "$(how 8203)" '["done",null]'
+is "they are in its event" "$(events 8203 backup)" "ok begun; ok snapshotted; warning done: WARNINGS: 1"
+is "what Proxmox could not take fails with what it said" "$(events 8204 snapshot)" "ok begun: before; error failed: Proxmox: 500 got no worker"
+is "so does what it refuses" "$(events 8205 snapshot)" \
+    "ok begun: before; error failed: Proxmox: 403 Permission check failed (/vms/8205, VM.Snapshot)"
+is "that one was asked for once" "$(asked .path | grep -c /8205/snapshot)" 1
+
+# --- Proxmox does not answer ---
+standin_control proxmox '{"delay": 3, "only": "/snapshot"}'
+like "a guest waits for a slow Proxmox no longer than for any request" "$(ask 8200 GET /snapshots)" '^503 .*"error":"https://127\.0\.0\.1:8006: no answer within [0-9]+ ms"'
+standin_control proxmox '{"task_seconds": 0.3}'
+standin_stop proxmox
+sql 'DELETE FROM event'
+like "without Proxmox there is no list" "$(ask 8200 GET /snapshots)" '^503 .*"error":"https://127\.0\.0\.1:8006: .*"'
+is "and no way back" "$(ask 8200 POST /rollback '{"name": "before"}' | cut -d ' ' -f 1)" 503
+is "a snapshot waits for it" "$(ask 8200 POST /snapshot '{"name": "later"}' | cut -d ' ' -f 1)" 202
+ok "with a word about that in the log" eventually 5 grep -q 'guest 8200: job [0-9]* (snapshot): Proxmox cannot be asked yet: https://127.0.0.1:8006: ' "$HOST/felhomd.log"
+standin_start proxmox $PVE_PORT
+settings usb
+kill -HUP "$DAEMON"
+ok "felhomd reads agent.yaml again" eventually 5 grep -q 'configuration reloaded' "$HOST/felhomd.log"
+begin '{"task_seconds": 1}' 8201 backup
+standin_stop proxmox
+ok "a task of which Proxmox does not tell is a word in the log" eventually 5 grep -q '(backup): Proxmox does not tell how it goes: ' "$HOST/felhomd.log"
+standin_start proxmox $PVE_PORT
+ok "once it is back all goes on" eventually 12 all_ended
+is "the snapshot is done" "$(events 8200 snapshot)" "ok begun: later; ok done"
+is "the backup too, though nobody saw its task for a while" "$(how 8201)" '["done",null]'
+like "on the storage that agent.yaml names now" "$(backup_status 8201 .backup.archive)" '^"usb:backup/'
+ok "other guests' backups are looked for there too" eventually 5 knows_no_backup 8200
+not_ok "the token's secret is in no log" grep -q $SECRET "$HOST/felhomd.log"
+not_ok "nor in the store" grep -rqa $SECRET "$HOST/state/db"
+tap_done

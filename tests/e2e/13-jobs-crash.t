@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# felhomd is killed at every stage of its jobs: Proxmox never begins one twice, and each comes to its end after a restart.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/standin.sh
+world_enter "$0" "$@"
+world_host
+PVE=$HOST/proxmox
+PVE_PORT=8006
+USER_NAME='felhom-agent@pve!agent'
+SECRET=0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa
+mkdir -p "$PVE"
+agent_yaml <<EOF
+pve: {endpoint: "https://127.0.0.1:$PVE_PORT", token_file: $HOST/pve.token, ca_file: $PVE/ca.pem}
+EOF
+printf '%s=%s\n' "$USER_NAME" $SECRET >"$HOST/pve.token"
+cat >"$PVE/tokens.json" <<EOF
+{"$USER_NAME": {"secret": "$SECRET", "privileges": {
+    "/vms": ["VM.Audit", "VM.Snapshot", "VM.Backup"], "/storage/local": ["Datastore.AllocateSpace"]}}}
+EOF
+jq -n '[8200, 8201, 8202] | map({(tostring): {type: "lxc", running: true, snapshots: {before: {snaptime: 1795428000, description: ""}}}}) | add' >"$PVE/guests.json"
+standin_certificate "$PVE"
+ctl init >/dev/null
+for vmid in 8200 8201 8202; do
+    guest_config $vmid </dev/null
+    enroll $vmid >/dev/null
+    world_guest $vmid $((vmid - 8000))
+    phase $vmid pre-start >/dev/null 2>&1
+done
+standin_start proxmox $PVE_PORT
+ok "felhomd starts" daemon_start
+
+# ask VMID PATH [BODY]
+ask() {
+    ok "guest $1 asks for its ${2#/}" test "$(status_of "$1" "$(token_of "$1")" "$2" -X POST ${3:+-H 'Content-Type: application/json' -d "$3"})" = 202
+}
+crash() {
+    kill -KILL "$DAEMON"
+    wait "$DAEMON" 2>/dev/null
+    return 0
+}
+calls() { standin_requests proxmox 'select(.method == "POST")' | wc -l; }
+tasks() { jq length "$PVE/tasks.json" 2>/dev/null || echo 0; }
+at_least() { [ "$("$1")" -ge "$2" ]; }
+all_ended() { [ "$(sql 'SELECT count(*) FROM job WHERE finished_at_ms IS NULL')" = 0 ]; }
+# all_well WHAT JOBS: so many are done, each with a task of its own
+all_well() {
+    ok "$1: all come to their end" eventually 15 all_ended
+    is "done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" "$2 done"
+    is "each with a task of its own" "$(sql 'SELECT upid FROM job ORDER BY upid')" "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
+    is "and its steps are told once" "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
+}
+# three: a job of each kind
+three() {
+    ask 8200 /backup
+    ask 8201 /snapshot '{"name": "'"$1"'"}'
+    ask 8202 /rollback '{"name": "before"}'
+}
+
+# crash_at COUNT FIRST: as Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, felhomd is gone.
+crash_at() {
+    local n
+    for n in 0 1 2; do
+        ok "$1: $(($2 + n))" eventually 10 at_least "$1" $(($2 + n))
+        crash
+        daemon_start || return 1
+    done
+}
+
+# Proxmox has the request, and felhomd is gone by the time that it does what it was asked. The jobs are called one by one.
+standin_control proxmox '{"delay": 0.4, "task_seconds": 0.3}'
+three first
+crash_at calls 1
+standin_control proxmox '{"task_seconds": 0.3}'
+all_well "killed before Proxmox begins" 3
+
+# Proxmox has begun it, and felhomd is gone before it hears of that.
+standin_control proxmox '{"answer_delay": 0.4, "task_seconds": 0.3}'
+three second
+crash_at tasks 4
+standin_control proxmox '{"task_seconds": 0.3}'
+all_well "killed before Proxmox answers" 6
+
+# Later: at moments spread over the tasks' time.
+standin_control proxmox '{"task_seconds": 3}'
+three third
+ok "all are begun" eventually 5 at_least tasks 9
+for moment in 0 0.05 0.1 0.2 0.3 0.4 0.5 0.8; do
+    sleep $moment
+    crash
+    daemon_start || break
+done
+all_well "killed while Proxmox is at it" 9
+is "no POST was ever sent again" "$(calls)" 9
+is "the backups are known" "$(sql 'SELECT count(*) FROM backup WHERE vmid = 8200')" 1
+
+# Asked for, but felhomd was gone before it could ask Proxmox: a rollback waits for a second, so that the guest has its answer.
+standin_control proxmox '{"task_seconds": 0.3}'
+ask 8202 /rollback '{"name": "before"}'
+crash
+is "the job was not called yet" "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
+daemon_start
+all_well "killed before it asks" 10
+
+# Nobody knows whether the request was sent: it is looked for, and not sent again.
+crash
+sql "INSERT INTO job (vmid, kind, phase, name, created_at_ms, changed_at_ms, called_at_ms)
+    SELECT 8201, 'snapshot', 'running', 'lost', now, now, now FROM (SELECT unixepoch() * 1000 AS now)"
+before=$(calls)
+daemon_start
+looked() { [ "$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201" and .query.typefilter == "vzsnapshot")' | wc -l)" -gt "$1" ]; }
+looks=$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201")' | wc -l)
+ok "a task that may have been begun is looked for" eventually 5 looked "$looks"
+ok "again and again" eventually 5 looked $((looks + 1))
+is "it is not begun" "$(calls)" "$before"
+is "and the guest is told that its job is running" "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
+tap_done
