@@ -2,8 +2,23 @@
 #include "cli/revocation.h"
 
 #include "store/clock.h"
+#include "store/credential.h"
 #include "store/directory.h"
 #include "store/token.h"
+
+/* With the guest's tokens go those for the registry that it got by them. */
+static int revoke(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
+                  struct error *error)
+{
+    int64_t now_ms = clock_wall_ms();
+    if (store_begin(store, error) < 0)
+        return -1;
+    if (token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) == 0 &&
+        credential_doom(store, vmid, now_ms, error) == 0 && store_commit(store, error) == 0)
+        return 0;
+    store_rollback(store);
+    return -1;
+}
 
 /* The file goes first: a token that is dead must never lie there as if it were good. */
 int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
@@ -11,8 +26,7 @@ int revocation_run(const struct session *session, uint32_t vmid, const char *rea
 {
     struct error of_scrub;
     int scrubbed = guest_directory_scrub(session->config.paths.guests, vmid, &of_scrub);
-    if (token_revoke_before(session->store, vmid, INT64_MAX, clock_wall_ms(), reason, ret_count,
-                            error) < 0)
+    if (revoke(session->store, vmid, reason, ret_count, error) < 0)
         return -1;
     steps_add(steps, *ret_count ? STEP_DONE : STEP_ALREADY, "tokens", "%d revoked", *ret_count);
     if (scrubbed < 0)

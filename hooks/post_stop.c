@@ -10,6 +10,7 @@
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"
+#include "store/credential.h"
 #include "store/directory.h"
 #include "store/guest.h"
 #include "store/token.h"
@@ -34,6 +35,7 @@ static int forget(struct reaction *reaction, struct error *error)
     if (guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
         return -1;
     if (revoke_tokens(reaction, now_ms, error) < 0 ||
+        credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;

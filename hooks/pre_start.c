@@ -16,6 +16,7 @@
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"
+#include "store/credential.h"
 #include "store/guest.h"
 #include "store/settings.h"
 #include "store/token.h"
@@ -147,9 +148,11 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
 {
     int count = 0;
     char detail[64];
+    int64_t now_ms = clock_wall_ms();
     if (store_begin(reaction->store, error) < 0 ||
-        token_revoke_before(reaction->store, reaction->vmid, generation, clock_wall_ms(),
-                            "a newer token was minted", &count, error) < 0)
+        token_revoke_before(reaction->store, reaction->vmid, generation, now_ms,
+                            "a newer token was minted", &count, error) < 0 ||
+        credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0)
         return -1;
     (void)snprintf(detail, sizeof detail, "%d older than gen %lld", count, (long long)generation);
     if (reaction_event(reaction, "revoke", "ok", detail, error) < 0)

@@ -31,10 +31,16 @@ struct registry_credential {
 };
 void registry_credential_free(struct registry_credential *credential);
 
+/* Notes that the guest asks for a credential. In how many seconds it may: it has asked too often
+ * under gitea. 0: now. */
+uint32_t registry_early_seconds(struct registry *registry, const struct config *config,
+                                uint32_t vmid);
+
 /*
- * The credential for this guest. ERROR_MISSING where registry.mode is none. Under gitea a fresh one
- * is minted each time, which dooms those that the guest had before; waits for the registry until
- * deadline_us (clock_steady_us) at the longest.
+ * The credential for this guest. Under gitea a fresh one is minted each time, which dooms those
+ * that the guest had before; waits for the registry until deadline_us (clock_steady_us) at the
+ * longest. ERROR_MISSING where registry.mode is none. ERROR_BUSY, ERROR_DENIED and ERROR_CONFLICT
+ * are about the registry or the guest itself, which may be told; others are the host's own.
  */
 int registry_credential_get(struct registry *registry, const struct config *config, uint32_t vmid,
                             int64_t deadline_us, struct registry_credential *ret,

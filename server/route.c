@@ -18,6 +18,7 @@ static const struct route routes[] = {
     {"GET", "/backup/due", false, backup_due_get},
     {"GET", "/restore-test/status", false, restore_test_status_get},
     {"GET", "/controller.yaml", false, controller_yaml_get},
+    {"GET", "/registry-credential", false, registry_get},
     {"GET", "/events", false, events_get},
     {"GET", "/host/metrics", false, host_metrics_get},
     {"GET", "/healthz", true, healthz_get},

@@ -6,9 +6,11 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "server/presence.h"
+#include "store/credential.h"
 #include "store/event.h"
 #include "store/guest.h"
 #include "store/log.h"
+#include "store/nudge.h"
 #include "store/token.h"
 
 #define GRACE_US ((int64_t)60 * 1000000)
@@ -128,6 +130,7 @@ static int revoke_tokens(const struct sweep *sweep, const struct look *look, uin
         return 0;
     if (token_revoke_before(look->store, vmid, INT64_MAX, look->now_ms, reason, &count, error) <
             0 ||
+        credential_doom(look->store, vmid, look->now_ms, error) < 0 ||
         guest_set_state(look->store, vmid, GUEST_STOPPED, look->now_ms, error) < 0)
         return -1;
     return count > 0 ? record(look, vmid, reason, count, error) : 0;
@@ -149,8 +152,10 @@ static int make_at_once(change *make, const struct sweep *sweep, const struct lo
 {
     if (store_begin(look->store, error) < 0)
         return -1;
-    if (make(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0)
+    if (make(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0) {
+        nudge_send(look->config->paths.state);
         return 0;
+    }
     store_rollback(look->store);
     return -1;
 }

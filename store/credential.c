@@ -12,7 +12,7 @@ static int check_count(struct store *store, uint32_t vmid, struct error *error)
         return -1;
     if (sql_column_int(&query, 0) < CREDENTIALS_MAX)
         return 0;
-    return fail(error, ERROR_BUSY, "the registry has yet to delete %d tokens of this guest",
+    return fail(error, ERROR_CONFLICT, "the registry has yet to delete %d tokens of this guest",
                 CREDENTIALS_MAX);
 }
 

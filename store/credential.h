@@ -20,7 +20,7 @@
 
 /*
  * Records one that is about to be minted. ERROR_CONFLICT where the guest has no token that is not
- * revoked: it has stopped meanwhile. ERROR_BUSY where CREDENTIALS_MAX of its are there already.
+ * revoked, as it has stopped meanwhile, or where CREDENTIALS_MAX of its are there already.
  */
 int credential_begin(struct store *store, const char *name, const char *registry, uint32_t vmid,
                      int64_t now_ms, struct error *error);

@@ -41,7 +41,8 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
 int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
                     struct error *error);
 
-/* Forgets a guest with its NICs, mounts and tokens. Its events stay. No such guest is no error. */
+/* Forgets a guest with its NICs, mounts and tokens. Its events stay, as do the names of its
+ * registry tokens until those are deleted. No such guest is no error. */
 int guest_remove(struct store *store, uint32_t vmid, struct error *error);
 
 /*

@@ -40,8 +40,7 @@ standin_stop() {
     local pid
     pid=$(cat "$HOST/$1/pid")
     kill "$pid"
-    wait "$pid" 2>/dev/null
-    return 0
+    wait "$pid" 2>/dev/null || return 0
 }
 
 standin_control() {

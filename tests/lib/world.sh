@@ -66,13 +66,16 @@ world_loopback() {
 }
 
 world_end() {
-    trap - EXIT
     local status=$?
+    trap - EXIT
+    set +e
     cd /
+    # shellcheck disable=SC2046
+    kill $(jobs -p) 2>/dev/null
     umount -l "$HOST"/run/export/* 2>/dev/null
     umount -R -l "$HOST" 2>/dev/null
     rm -rf --one-file-system "$HOST"
-    return $status
+    exit $status
 }
 
 # Writes agent.yaml: the scratch paths and what stands on standard input.
