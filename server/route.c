@@ -22,6 +22,7 @@ static const struct route routes[] = {
     {"GET", "/events", false, events_get},
     {"GET", "/host/metrics", false, host_metrics_get},
     {"GET", "/healthz", true, healthz_get},
+    {"GET", "/openapi.yaml", true, openapi_yaml_get},
 };
 
 static const char guests[] = "/guests/";
