@@ -39,21 +39,29 @@ agent_yaml <<'EOF'
 local_api: {source_binding: off, allow: [192.168.0.0/24, 10.9.9.0/24]}
 limits: {connections_per_source: 4, requests_per_source: 5, failures_per_source: 3}
 EOF
-kill -HUP "$DAEMON"
-sleep 0.5
+reload
 is "SIGHUP: source binding off lets the stranger in" "$(reach 8999)" 200
 is "SIGHUP: the wider allow-list counts" "$(reach 8200 --interface 10.9.9.9)" 200
 
 # Connections per source.
+# hold COUNT: that many connections of guest 8300 on which nothing is said, until `release`
 hold() {
-    in_guest 8300 bash -c "exec 3<>/dev/tcp/$ADDRESS/$PORT; sleep 1.5" &
+    rm -f "$HOST/held"
+    in_guest 8300 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" <"$HOST/release" >"$HOST/held" &
+    exec 7>"$HOST/release"
+    eventually 5 grep -q held "$HOST/held"
 }
-for _ in 1 2 3 4 5 6; do hold; done
-sleep 0.3
+release() {
+    exec 7>&-
+    wait $!
+}
+mkfifo "$HOST/release"
+reaches() { [ "$(reach "$1")" = "$2" ]; }
+hold 6
 is "one source at its cap is refused" "$(reach 8300)" 000
 is "another source is not" "$(reach 8200)" 200
-sleep 2.5
-is "when they are gone it is let in again" "$(reach 8300)" 200
+release
+ok "when they are gone it is let in again" eventually 5 reaches 8300 200
 
 # Requests per source: 5 a second with a burst of 10.
 codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 5 "https://$ENDPOINT/healthz?[1-30]")
@@ -71,15 +79,14 @@ is "the other guest does not notice that either" "$(status_of 8200 "$(token_of 8
 
 # require: who cannot be resolved stays out.
 agent_yaml <<<'local_api: {source_binding: require}'
-kill -HUP "$DAEMON"
-sleep 0.5
+reload
 is "require: the host itself is not resolvable" "$(curl -sk -o /dev/null -w '%{http_code}' "https://$ENDPOINT/healthz")" 000
 is "require: a guest on the bridge is" "$(reach 8200)" 200
 is "require: a stranger is not" "$(reach 8999)" 000
 
 # Silent sockets do not keep others waiting.
-for _ in 1 2 3 4 5 6 7 8; do hold; done
-sleep 0.2
-is "while one guest is silent on all its connections, another is served" "$(reach 8200 --max-time 1)" 200
+hold 8
+is "while one guest is silent on all its connections, another is served" "$(reach 8200 --max-time 3)" 200
+release
 ok "felhomd stops cleanly" daemon_stop
 tap_done

@@ -219,8 +219,7 @@ is "a snapshot waits for it" "$(ask 8200 POST /snapshot '{"name": "later"}' | cu
 ok "with a word about that in the log" eventually 5 grep -q 'guest 8200: job [0-9]* (snapshot): Proxmox cannot be asked yet: https://127.0.0.1:8006: ' "$HOST/felhomd.log"
 standin_start proxmox $PVE_PORT
 settings usb
-kill -HUP "$DAEMON"
-ok "felhomd reads agent.yaml again" eventually 5 grep -q 'configuration reloaded' "$HOST/felhomd.log"
+reload
 begin '{"task_seconds": 1}' 8201 backup
 standin_stop proxmox
 ok "a task of which Proxmox does not tell is a word in the log" eventually 5 grep -q '(backup): Proxmox does not tell how it goes: ' "$HOST/felhomd.log"

@@ -22,15 +22,6 @@ limits: {handshake: $handshake, request: 2s}
 registry: {mode: $1, host: "127.0.0.1:$GITEA_PORT", username: felhom, secret_file: $HOST/registry.secret, ca_file: "${2:-$GITEA/ca.pem}"}
 EOF2
 }
-# reload: felhomd has taken the settings up
-reloads() { grep -c 'configuration reloaded' "$HOST/felhomd.log"; }
-reloaded() { [ "$(reloads)" -gt "$1" ]; }
-reload() {
-    local before
-    before=$(reloads)
-    kill -HUP $DAEMON
-    eventually 5 reloaded "$before" || diag "felhomd did not reload"
-}
 # die: without a chance to tidy up
 die() {
     kill -9 $DAEMON

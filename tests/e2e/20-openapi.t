@@ -63,8 +63,7 @@ standin_stop proxmox
 standin_stop gitea
 walk outages
 settings none 20
-kill -HUP "$DAEMON"
-sleep 0.5
+reload
 walk missing limits report
 ok "felhomd stops cleanly" daemon_stop
 

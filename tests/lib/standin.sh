@@ -51,13 +51,3 @@ standin_control() {
 standin_requests() {
     jq -c "$2" "$HOST/$1/requests.jsonl"
 }
-
-# eventually SECONDS COMMAND...: tries until the command succeeds.
-eventually() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$SECONDS" -lt $end ] || return 1
-        sleep 0.05
-    done
-}

@@ -62,6 +62,16 @@ unlike() {
   not wanted: /$3/"
 }
 
+# eventually SECONDS COMMAND...: tries until the command succeeds. SECONDS are a quiet machine's: no test fails because it runs on a busy one.
+eventually() {
+    local end=$((SECONDS + 4 * $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt $end ] || return 1
+        sleep 0.05
+    done
+}
+
 skip() {
     tap_count=$((tap_count + 1))
     echo "ok $tap_count - $1 # SKIP $2"

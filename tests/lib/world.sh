@@ -10,6 +10,7 @@
 #   guest_config VMID             writes PVE's configuration for it (more lines on standard input)
 #   phase VMID PHASE              calls felhom-hook as Proxmox does
 #   daemon_start / daemon_stop    felhomd; its log is $HOST/felhomd.log
+#   reload                        makes it read agent.yaml again (with tap.sh)
 
 BIN=${BIN:-$PWD/build}
 ADDRESS=192.168.0.162
@@ -167,6 +168,22 @@ daemon_start() {
 daemon_stop() {
     kill -TERM "$DAEMON"
     wait "$DAEMON"
+}
+
+# reload: felhomd has taken agent.yaml up, or said why not.
+reload() {
+    local before
+    before=$(reloads)
+    kill -HUP "$DAEMON"
+    eventually 5 reloaded "$before" || diag "felhomd did not reload"
+}
+
+reloads() {
+    grep -cE 'configuration reloaded|reload failed' "$HOST/felhomd.log"
+}
+
+reloaded() {
+    [ "$(reloads)" -gt "$1" ]
 }
 
 # The guest's directory and what is in it.
