@@ -5,6 +5,7 @@ VERSION := $(shell sed -n 's/.*FELHOM_VERSION "\(.*\)"/\1/p' schema/version.h)
 BUILD   ?= build
 PREFIX  ?= /usr
 DESTDIR ?=
+JOBS    ?= $(shell nproc)
 
 # --- packages that each kind of work needs ---------------------------------------------------------------
 PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-certificates \
@@ -137,24 +138,31 @@ $(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) |
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
-.PHONY: unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install clean
-unit: $(UNITS)
-	@for test in $(UNITS); do $$test || exit 1; done
+.PHONY: $(UNITS:=.run) unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install clean
 
-# They wait more than they work: three at a time, begun with the one that waits longest.
+# Tests wait more than they work: three at a time, the slowest of the end-to-end tests first.
+unit: $(UNITS)
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(UNITS:=.run)
+$(UNITS:=.run): %.run: %
+	@$<
+
 SLOWEST := tests/e2e/08-daemon.t
 E2E ?= $(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))
 e2e: $(PROGRAMS) | build/.packages-check
 	BIN=$(abspath $(BUILD)) prove --jobs 3 --timer $(E2E)
 
 check-plain:
-	$(MAKE) unit e2e
+	$(MAKE) --jobs=$(JOBS) $(PROGRAMS) $(UNITS)
+	$(MAKE) unit
+	$(MAKE) e2e
 
 check-sanitized:
 	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
-	    $(MAKE) BUILD=build/asan SANITIZE=address,undefined unit e2e
+	    $(MAKE) BUILD=build/asan SANITIZE=address,undefined check-plain
 
-check: check-sanitized check-plain
+check:
+	$(MAKE) check-sanitized
+	$(MAKE) check-plain
 
 check-trixie: | build/.packages-chroot
 	tools/check-in-chroot trixie
@@ -196,8 +204,8 @@ lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint bu
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    --suppress=ctuuninitvar --suppress=unmatchedSuppression -D_GNU_SOURCE -I. $(CODE)
 	@echo "  LINT clang-tidy"; printf '%s\n' $(CODE) | \
-	    xargs -P 2 -n 1 clang-tidy --quiet --warnings-as-errors='*' 2>/dev/null
-	@echo "  LINT clang"; $(MAKE) CC=clang BUILD=build/clang \
+	    xargs -P $(JOBS) -n 1 clang-tidy --quiet --warnings-as-errors='*' 2>/dev/null
+	@echo "  LINT clang"; $(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/clang \
 	    build/clang/felhom-hook build/clang/felhomd build/clang/felhomctl
 
 # --- installation -----------------------------------------------------------------------------------------

@@ -65,9 +65,10 @@ waiters() {
     rm -f "$HOST/$1.said"
     tests/lib/waiters "$ENDPOINT" "$HOST/token.8200" "$2" "/events?since=$cursor&timeout=60" "${3:-answer}" >"$HOST/$1.said" 2>&1 &
     waiter=$!
-    eventually 60 grep -q waiting "$HOST/$1.said"
+    eventually 20 grep -q '^waiting$' "$HOST/$1.said" || diag "$(tail -n 3 "$HOST/felhomd.log")"
+    ! grep -q ^again: "$HOST/$1.said" || diag "$(grep ^again: "$HOST/$1.said")" "$(grep handshake "$HOST/felhomd.log")"
 }
-said() { grep -v '^waiting$' "$HOST/$1.said"; }
+said() { grep -vE '^(waiting$|again:)' "$HOST/$1.said"; }
 # nothing_came WHAT CURSOR
 nothing_came() { is "$1" "$status $data" "200 {\"vmid\":8200,\"events\":[],\"next\":$2}"; }
 
