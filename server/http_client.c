@@ -126,6 +126,8 @@ static int perform(struct http_client *client, struct http_transfer *transfer, s
 {
     if (http_transfer_is_aborted(transfer))
         return tell(transfer, CURLE_ABORTED_BY_CALLBACK, error);
+    if (transfer->request->timeout_ms == 0)
+        return tell(transfer, CURLE_OPERATION_TIMEDOUT, error);
     if (check_ca_file(transfer->request->ca_file, error) < 0 ||
         http_transfer_prepare(transfer, error) < 0)
         return -1;

@@ -34,7 +34,7 @@ struct http_request {
     const char *body_type; /* NULL: there is no body */
     const char *body;
     size_t body_length;
-    uint64_t timeout_ms; /* for the whole of it, connecting included */
+    uint64_t timeout_ms; /* for the whole of it, connecting included; 0: nothing is sent any more */
     size_t reply_limit;  /* of the reply's body, in bytes */
 };
 

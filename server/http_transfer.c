@@ -171,11 +171,9 @@ static CURLcode set_callbacks(struct http_transfer *transfer)
     return code;
 }
 
-/* libcurl takes 0 for "without end", and no more than an int. */
+/* libcurl takes no more than an int. */
 static long milliseconds(uint64_t timeout_ms)
 {
-    if (timeout_ms == 0)
-        return 1;
     return timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
 }
 
