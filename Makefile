@@ -180,7 +180,7 @@ build/fuzz/%: tests/fuzz/%.c $(wildcard schema/*.[ch] cli/*.[ch]) | build/.packa
 	@mkdir -p $(@D)
 	clang $(CPPFLAGS) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
 	    $(wildcard schema/*.c) $(FUZZ_MORE_$*) -lmbedx509 -lmbedcrypto -lyaml -ljansson
-FUZZ_MORE_pve_config_edit := cli/pve_config_text.c
+FUZZ_MORE_pve_config_edit := cli/config_text.c
 
 fuzz: $(FUZZERS)
 	@for fuzzer in $(FUZZERS); do \
