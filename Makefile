@@ -15,6 +15,7 @@ PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
+PACKAGES_DEB   := dpkg-dev debhelper lintian git
 PACKAGES_BENCH := perl nginx-light wrk curl jq python3 sqlite3 iproute2 util-linux
 
 # `make V=1` shows the commands.
@@ -55,8 +56,9 @@ LIBS_SERVER := -lmbedtls $(LIBS_STORE) -lpthread -lrt
 
 PROGRAMS := $(BUILD)/felhom-hook $(BUILD)/felhomd $(BUILD)/felhomctl
 
-.PHONY: all help
+.PHONY: all programs help
 all: $(PROGRAMS) compile_commands.json
+programs: $(PROGRAMS)
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -68,6 +70,7 @@ help:
 ## make lint         format, static analysis, layering, both compilers
 ## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
 ## make bench        timings, each as a ratio to a peer in the same run
+## make deb          the Debian packages, into build/deb/
 ## make install      into DESTDIR
 
 $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
@@ -214,6 +217,11 @@ install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/felhomd $(DESTDIR)$(PREFIX)/sbin/felhomd
 	install -D -m 755 $(BUILD)/felhomctl $(DESTDIR)$(PREFIX)/sbin/felhomctl
 	install -D -m 644 debian/agent.yaml $(DESTDIR)/etc/felhom-agent/agent.yaml
+
+# --- packages ---------------------------------------------------------------------------------------------
+.PHONY: deb
+deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb
+	tools/make-deb build/deb $(CIVETWEB)
 
 clean:
 	rm -rf build compile_commands.json
