@@ -11,7 +11,8 @@ JOBS    ?= $(shell nproc)
 PACKAGES_BUILD := gcc libc6-dev pkg-config dpkg-dev debian-archive-keyring ca-certificates \
                   libmbedtls-dev libsqlite3-dev libyaml-dev libjansson-dev libcurl4-openssl-dev
 PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux procps python3 python3-yaml \
-                  python3-jsonschema
+                  python3-jsonschema faketime mandoc \
+                  lxc uidmap mmdebstrap docker-registry apache2-utils busybox-static
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
@@ -70,8 +71,9 @@ help:
 ## make lint         format, static analysis, layering, both compilers
 ## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
 ## make bench        timings, each as a ratio to a peer in the same run
-## make deb          the Debian packages, into build/deb/
-## make install      into DESTDIR
+## make deb          the Debian packages, into build/deb/; deb-bookworm, deb-trixie: those of that release, made in a chroot
+## make check-deb    the packages: the same bytes twice, lintian, and their life in a chroot
+## make install      the host's part into DESTDIR; install-guest: what a golden image has
 
 $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
 	$(call QUIET,LINK)$(CC) $(LINK_HOOK) -o $@ $^ $(LIBS_STORE) -lm
@@ -141,7 +143,7 @@ $(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) |
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
-.PHONY: $(UNITS:=.run) unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install clean
+.PHONY: $(UNITS:=.run) unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install install-guest clean
 
 # Tests wait more than they work: three at a time, the slowest of the end-to-end tests first.
 unit: $(UNITS)
@@ -151,11 +153,15 @@ $(UNITS:=.run): %.run: %
 
 SLOWEST := tests/e2e/08-daemon.t
 E2E ?= $(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))
-e2e: $(PROGRAMS) | build/.packages-check
+e2e: $(PROGRAMS) | build/.packages-check build/guest/rootfs/.ready
 	BIN=$(abspath $(BUILD)) prove --jobs 3 --timer $(E2E)
 
+# Containers for tests, where they can be made: by root.
+build/guest/rootfs/.ready: tools/make-guest-image | build/.packages-check
+	@if [ "$$(id -u)" -eq 0 ]; then tools/make-guest-image $(@D); fi
+
 check-plain:
-	$(MAKE) --jobs=$(JOBS) $(PROGRAMS) $(UNITS)
+	$(MAKE) --jobs=$(JOBS) $(PROGRAMS) $(UNITS) build/guest/rootfs/.ready
 	$(MAKE) unit
 	$(MAKE) e2e
 
@@ -168,7 +174,7 @@ check:
 	$(MAKE) check-plain
 
 check-trixie: | build/.packages-chroot
-	tools/check-in-chroot trixie
+	tools/in-chroot trixie make check-plain
 
 demo: $(PROGRAMS) | build/.packages-demo
 	@BIN=$(abspath $(BUILD)) tools/demo
@@ -196,7 +202,8 @@ fuzz: $(FUZZERS)
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
-SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
+SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
+           $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
 
 lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
 	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
@@ -217,11 +224,28 @@ install: $(PROGRAMS)
 	install -D -m 755 $(BUILD)/felhomd $(DESTDIR)$(PREFIX)/sbin/felhomd
 	install -D -m 755 $(BUILD)/felhomctl $(DESTDIR)$(PREFIX)/sbin/felhomctl
 	install -D -m 644 debian/agent.yaml $(DESTDIR)/etc/felhom-agent/agent.yaml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 hooks/felhom-hook.8 server/felhomd.8 cli/felhomctl.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 schema/agent.yaml.5
+	install -D -m 644 cli/felhomctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/felhomctl
+
+install-guest:
+	install -D -m 755 guest/felhom-controller-bootstrap $(DESTDIR)$(PREFIX)/sbin/felhom-controller-bootstrap
+	sed -i 's/@VERSION@/$(VERSION)/' $(DESTDIR)$(PREFIX)/sbin/felhom-controller-bootstrap
+	install -D -m 644 guest/felhom-controller-bootstrap.default $(DESTDIR)/etc/default/felhom-controller-bootstrap
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 guest/felhom-controller-bootstrap.8
 
 # --- packages ---------------------------------------------------------------------------------------------
-.PHONY: deb
-deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb
+.PHONY: deb deb-bookworm deb-trixie check-deb
+deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb build/.packages-build
 	tools/make-deb build/deb $(CIVETWEB)
+
+deb-bookworm deb-trixie: deb-%: | build/.packages-chroot
+	tools/in-chroot $* make deb
+	mkdir -p build/deb
+	cp build/chroot/$*/src/build/deb/* build/deb/
+
+check-deb: deb | build/.packages-chroot
+	tools/check-deb build/deb $(CIVETWEB)
 
 clean:
 	rm -rf build compile_commands.json

@@ -124,17 +124,27 @@ static const struct verb *find_verb(const struct verb_table *table, const char *
     return NULL;
 }
 
+static void add_vmid(struct invocation *invocation)
+{
+    invocation->vmids =
+        mem_resize(invocation->vmids, invocation->vmid_count + 1, sizeof *invocation->vmids);
+    invocation->vmids[invocation->vmid_count++] = invocation->vmid;
+}
+
 static int take_operand(const char *text, struct arguments *arguments, bool *seen,
                         struct error *error)
 {
     const struct verb *verb = arguments->verb;
-    if (*seen || verb->operand == OPERAND_NONE)
+    bool several = verb->operand == OPERAND_VMIDS;
+    if ((*seen && !several) || verb->operand == OPERAND_NONE)
         return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
     *seen = true;
     arguments->invocation.file = text;
     if (verb->operand != OPERAND_FILE && !vmid_parse(text, &arguments->invocation.vmid))
         return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
                     verb->name, text, VMID_MIN, VMID_MAX);
+    if (several)
+        add_vmid(&arguments->invocation);
     return 0;
 }
 
@@ -175,7 +185,7 @@ static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
 
 static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
 {
-    static const char *const names[] = {NULL, "VMID", "FILE", NULL};
+    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL};
     if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
     return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
@@ -185,7 +195,7 @@ static int require_operand(const struct arguments *arguments, bool seen, struct 
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,
                     const struct verb **ret_verb, struct error *error)
 {
-    struct arguments arguments = {.verb = NULL};
+    cleanup(arguments_free) struct arguments arguments = {.verb = NULL};
     bool seen = false;
     opterr = 0;
     *ret_verb = NULL;
@@ -206,12 +216,18 @@ int arguments_parse(const struct verb_table *table, int argc, char **argv, struc
     arguments.invocation.out = ret->invocation.out;
     arguments.invocation.warnings = ret->invocation.warnings;
     *ret = arguments;
+    arguments.invocation.vmids = NULL;
     return 0;
+}
+
+void arguments_free(struct arguments *arguments)
+{
+    free(arguments->invocation.vmids);
 }
 
 static const char *operand_text(const struct verb *verb)
 {
-    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]"};
+    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]", " [VMID...]"};
     return texts[verb->operand];
 }
 

@@ -25,10 +25,12 @@ struct arguments {
 /*
  * Reads the command line. On failure *ret_verb names the verb whose usage would help, NULL for that
  * of all. Global options (--output-format,
- * --help, --version) may stand before or behind the verb.
+ * --help, --version) may stand before or behind the verb. The caller frees *ret with
+ * arguments_free.
  */
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,
                     const struct verb **ret_verb, struct error *error);
+void arguments_free(struct arguments *arguments);
 
 /* Prints how the verb is used, or with NULL what verbs there are. */
 void usage_print(FILE *out, const struct verb_table *table, const struct verb *verb);

@@ -11,8 +11,8 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const struct verb *const verbs[] = {
-    &verb_guests, &verb_guest,        &verb_init,     &verb_enroll, &verb_unenroll,
-    &verb_revoke, &verb_restore_test, &verb_identity, &verb_parse,
+    &verb_guests, &verb_guest,  &verb_init,         &verb_enroll,   &verb_unenroll,
+    &verb_rotate, &verb_revoke, &verb_restore_test, &verb_identity, &verb_parse,
 };
 static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
 
@@ -39,7 +39,8 @@ int felhomctl_main(int argc, char **argv)
 {
     struct error error = {0};
     const struct verb *verb = NULL;
-    struct arguments arguments = {.invocation = {.out = stdout, .warnings = stderr}};
+    cleanup(arguments_free) struct arguments arguments = {
+        .invocation = {.out = stdout, .warnings = stderr}};
     if (arguments_parse(&table, argc, argv, &arguments, &verb, &error) < 0) {
         (void)complain(&error, EXIT_USAGE);
         usage_print(stderr, &table, verb);

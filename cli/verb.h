@@ -13,8 +13,9 @@
 
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
 
-/* OPERAND_VMID_OR_NONE: the verb itself sees to it that it knows which. */
-enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE };
+/* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
+ */
+enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE, OPERAND_VMIDS };
 
 struct verb_option {
     const char *name;
@@ -28,14 +29,16 @@ struct invocation {
     const char *
         values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
     uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
-    const char *file;             /* with OPERAND_FILE */
-    FILE *out;                    /* for the result */
-    FILE *warnings;               /* for what does not keep the verb from its work */
+    uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
+    size_t vmid_count;
+    const char *file; /* with OPERAND_FILE */
+    FILE *out;        /* for the result */
+    FILE *warnings;   /* for what does not keep the verb from its work */
 };
 
 struct verb {
     const char *name;
-    enum operand operand; /* it takes exactly this one */
+    enum operand operand; /* it takes exactly this */
     const char *help;
     int (*run)(const struct invocation *invocation, struct error *error);
     const struct verb_option *options;
@@ -49,6 +52,7 @@ extern const struct verb verb_guests;
 extern const struct verb verb_guest;
 extern const struct verb verb_identity;
 extern const struct verb verb_revoke;
+extern const struct verb verb_rotate;
 extern const struct verb verb_restore_test;
 extern const struct verb verb_parse;
 

@@ -6,13 +6,13 @@
  */
 #include <stdio.h>
 
-#include "hooks/lock.h"
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/directory.h"
 #include "store/guest.h"
+#include "store/guest_lock.h"
 #include "store/token.h"
 
 static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error *error)

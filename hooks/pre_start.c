@@ -9,17 +9,18 @@
  */
 #include <stdio.h>
 
-#include "hooks/documents.h"
 #include "hooks/export.h"
 #include "hooks/foreign.h"
-#include "hooks/lock.h"
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
+#include "store/documents.h"
 #include "store/guest.h"
+#include "store/guest_lock.h"
 #include "store/settings.h"
 #include "store/token.h"
+#include "store/token_life.h"
 
 /* What pre-start finds out before it changes anything. */
 struct arrival {
@@ -101,9 +102,8 @@ static int record_guest(struct reaction *reaction, const struct arrival *arrival
 static int mint(struct reaction *reaction, int64_t now_ms, struct token *ret, struct error *error)
 {
     char detail[64];
-    uint64_t max_age_ms = reaction->config->token.max_age_ms;
-    int64_t expires_at_ms = max_age_ms ? now_ms + (int64_t)max_age_ms : 0;
-    if (token_mint(reaction->store, reaction->vmid, now_ms, expires_at_ms, ret, error) < 0)
+    int64_t end_ms = token_life_end(now_ms, reaction->config->token.max_age_ms);
+    if (token_mint(reaction->store, reaction->vmid, now_ms, end_ms, ret, error) < 0)
         return -1;
     (void)snprintf(detail, sizeof detail, "token %s gen %lld", ret->text.id,
                    (long long)ret->generation);
@@ -113,16 +113,14 @@ static int mint(struct reaction *reaction, int64_t now_ms, struct token *ret, st
 static int write_drafts(struct reaction *reaction, const struct arrival *arrival,
                         const struct token *token, struct guest_drafts *ret, struct error *error)
 {
-    cleanup(guest_files_free) struct guest_files files = {0};
     struct error left_out;
-    if (documents_render(reaction->config, &arrival->sources, token->text.text, &files, &left_out,
-                         error) < 0)
+    if (documents_draft(reaction->config, &arrival->sources, token->text.text, arrival->uid,
+                        arrival->gid, ret, &left_out, error) < 0)
         return -1;
     if (left_out.kind != ERROR_NONE)
         report_problem(reaction->report, "controller.yaml is made without the hub: %s",
                        left_out.message);
-    return guest_drafts_write(reaction->config->paths.guests, reaction->vmid, arrival->uid,
-                              arrival->gid, &files, ret, error);
+    return 0;
 }
 
 /* The first transaction: all that the host believes of the guest, and a token that is good from its

@@ -6,6 +6,7 @@
 #include "schema/cleanup.h"
 #include "schema/json_text.h"
 #include "schema/memory.h"
+#include "schema/run_options.h"
 
 static json_t *endpoint_url(const char *endpoint)
 {
@@ -52,12 +53,23 @@ static json_t *make_v2(const struct bootstrap *bootstrap)
     /* clang-format on */
 }
 
+static void add_wishes(json_t *document, const struct bootstrap *bootstrap)
+{
+    const char *path = bootstrap->controller_path;
+    const char *run = bootstrap->controller_run;
+    if (*path && json_object_set_new(document, "controller_path", json_text(path)) < 0)
+        mem_exhausted();
+    if (*run && json_object_set_new(document, "controller_run", run_options_json(run)) < 0)
+        mem_exhausted();
+}
+
 void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
                       struct buffer *out)
 {
     json_t *document = schema == BOOTSTRAP_V2 ? make_v2(bootstrap) : make_spike(bootstrap);
     if (!document)
         mem_exhausted();
+    add_wishes(document, bootstrap);
     json_write(document, JSON_INDENT(2), out);
     buffer_add_text(out, "\n");
     json_wipe(document);

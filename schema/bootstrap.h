@@ -26,12 +26,15 @@ struct bootstrap {
     const char *registry_host;
     const char *registry_username;
     const char *controller_image;
+    const char *controller_path; /* "" where it is the one that guests take by themselves */
+    const char *controller_run;  /* as in schema/run_options.h */
 };
 
 /*
  * Adds the document, one line-broken JSON object and a newline. In the spike format
  * local_api_endpoint is https://HOST:PORT, and registry.token stays "" (a credential is fetched
- * from the API when it is needed).
+ * from the API when it is needed). Either format gets controller_path (a text) and controller_run
+ * (a list of texts) where there is something to say, and no key else.
  */
 void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
                       struct buffer *out);

@@ -26,6 +26,9 @@ struct storage_class {
 
 /* Texts are never NULL: "" where the file does not say and there is no default. Durations are
  * milliseconds. */
+/* Where guests look for their controller.yaml unless they are told otherwise. */
+#define CONFIG_CONTROLLER_PATH "/opt/docker/felhom-controller/controller.yaml"
+
 struct config {
     char *host_id; /* "" means: the host's name */
     struct {

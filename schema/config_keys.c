@@ -66,8 +66,7 @@ static const struct yaml_key keys[] = {
     TEXT    (controller.image,              "",         rule_word),
     ROW     ("controller.template", yaml_text, controller.template_file,
              "/etc/felhom-agent/controller.yaml", .text = &rule_path),
-    TEXT    (controller.guest_path,
-             "/opt/docker/felhom-controller/controller.yaml", rule_path),
+    TEXT    (controller.guest_path,         CONFIG_CONTROLLER_PATH, rule_mount_path),
 
     TEXT    (hub.url,                       "",         rule_url),
     TEXT    (hub.api_key_file,              "",         rule_path),

@@ -5,6 +5,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "schema/run_options.h"
 #include "schema/text_rules.h"
 #include "schema/yaml_keys.h"
 #include "schema/yaml_reader.h"
@@ -21,6 +22,7 @@ static const struct yaml_key keys[] = {
     TEXT("customer.email",         customer_email,         rule_word),
     TEXT("hub.retrieval_password", hub_retrieval_password, rule_line),
     TEXT("image",                  image,                  rule_word),
+    {"run", &run_options, offsetof(struct enrolment, run), "", {NULL}},
     {"controller", &yaml_anything, 0, NULL, {NULL}},
 };
 /* clang-format on */
@@ -45,17 +47,21 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
 static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)
 {
     const char *text;
-    if (key->type != &yaml_text)
+    if (key->type == &yaml_anything)
         return "";
     memcpy(&text, (const char *)enrolment + key->offset, sizeof text);
     return text;
 }
 
-/* Puts the text at the key's path, "name" or "section.name". */
-static void put(struct yaml_tree *root, const struct yaml_key *key, const char *text)
+static struct yaml_tree *value_of(const struct yaml_key *key, const char *text)
+{
+    return key->type == &run_options ? run_options_yaml(text) : yaml_tree_new_text(text);
+}
+
+/* Puts the value at the key's path, "name" or "section.name". */
+static void put(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
 {
     const char *dot = strchr(key->path, '.');
-    struct yaml_tree *value = yaml_tree_new_text(text);
     if (!dot) {
         yaml_tree_put(root, key->path, value);
         return;
@@ -73,9 +79,9 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
         const char *text = text_of(&keys[i], enrolment);
         if (!*text)
             continue;
-        if (yaml_text_check(keys[i].rule.text, text, error))
+        if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))
             return fail_context(error, "%s", keys[i].path);
-        put(root, &keys[i], text);
+        put(root, &keys[i], value_of(&keys[i], text));
     }
     return yaml_tree_emit(root, out, error);
 }

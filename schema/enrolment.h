@@ -5,6 +5,7 @@
  *     customer: {id: acme, name: ACME, domain: acme.example, email: it@acme.example}
  *     hub: {retrieval_password: ...}
  *     image: registry.example/controller:v1   # instead of controller.image
+ *     run: [--memory=512m, --publish=8080:80] # the controller container's options
  *     controller: {...}                       # more keys for this guest's controller.yaml
  */
 #ifndef FELHOM_ENROLMENT_H
@@ -23,6 +24,7 @@ struct enrolment {
     char *customer_email;
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
+    char *run; /* as in schema/run_options.h */
 };
 
 /*

@@ -10,7 +10,7 @@
 
 #define MINT_TRIES 8 /* a taken id is one chance in 2^47: many in a row are no chance */
 #define GENERATIONS_KEPT \
-    100 /* of revoked tokens, so that one presented late is still known for what it was */
+    100 /* of ended tokens, so that one presented late is still known for what it was */
 
 struct token_random {
     uint8_t id[8];
@@ -91,12 +91,14 @@ static int insert_unique(struct store *store, uint32_t vmid, int64_t now_ms, int
                 MINT_TRIES);
 }
 
-static int forget_old(struct store *store, uint32_t vmid, int64_t generation, struct error *error)
+static int forget_old(struct store *store, uint32_t vmid, int64_t generation, int64_t now_ms,
+                      struct error *error)
 {
-    return sql_run(store,
-                   "DELETE FROM token WHERE vmid = ?1 AND generation < ?2"
-                   " AND revoked_at_ms IS NOT NULL",
-                   sql_values(sql_int(vmid), sql_int(generation - GENERATIONS_KEPT)), error);
+    return sql_run(
+        store,
+        "DELETE FROM token WHERE vmid = ?1 AND generation < ?2 AND"
+        " (revoked_at_ms IS NOT NULL OR (expires_at_ms != 0 AND expires_at_ms <= ?3))",
+        sql_values(sql_int(vmid), sql_int(generation - GENERATIONS_KEPT), sql_int(now_ms)), error);
 }
 
 static void token_wipe(struct token *token)
@@ -112,7 +114,8 @@ int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expir
     if (sql_scope_enter(store, &scope, error) < 0 ||
         next_generation(store, vmid, &token.generation, error) < 0 ||
         insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
-        forget_old(store, vmid, token.generation, error) < 0 || sql_scope_commit(&scope, error) < 0)
+        forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
+        sql_scope_commit(&scope, error) < 0)
         return -1;
     *ret = token;
     return 0;

@@ -19,7 +19,8 @@ struct token {
 
 /*
  * Mints the next generation for a guest known to the store. expires_at_ms 0: never by itself.
- * Older tokens stay as they are. Tokens revoked more than 100 generations ago are forgotten.
+ * Older tokens stay as they are. Of those that ended, revoked or by age,
+ * none of more than 100 generations ago is kept.
  */
 int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
                struct token *ret, struct error *error);

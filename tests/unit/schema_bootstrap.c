@@ -25,6 +25,8 @@ static struct bootstrap full(void)
         .registry_host = "gitea.example",
         .registry_username = "felhom",
         .controller_image = "gitea.example/admin/felhom-controller:v0.34.0",
+        .controller_path = "",
+        .controller_run = "",
     };
 }
 
@@ -93,6 +95,8 @@ static void keeps_every_key_when_nothing_is_known(void **state)
         .registry_host = "",
         .registry_username = "",
         .controller_image = "",
+        .controller_path = "",
+        .controller_run = "",
     };
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
     bootstrap_render(BOOTSTRAP_SPIKE, &bootstrap, &out);
@@ -112,6 +116,26 @@ static void keeps_every_key_when_nothing_is_known(void **state)
                                            "  },\n"
                                            "  \"controller_image\": \"\"\n"
                                            "}\n");
+}
+
+/* Keys beyond the platform's are there only where an operator asked for them. */
+static void tells_what_the_operator_wishes_of_the_container(void **state)
+{
+    (void)state;
+    struct bootstrap bootstrap = full();
+    bootstrap.controller_path = "/srv/c/controller.yaml";
+    bootstrap.controller_run = "--init\n--env=A=b, c";
+    for (enum bootstrap_schema schema = BOOTSTRAP_SPIKE; schema <= BOOTSTRAP_V2; schema++) {
+        cleanup_buffer struct buffer out = BUFFER_EMPTY;
+        bootstrap_render(schema, &bootstrap, &out);
+        assert_non_null(strstr(buffer_text(&out),
+                               "  \"controller_path\": \"/srv/c/controller.yaml\",\n"
+                               "  \"controller_run\": [\n"
+                               "    \"--init\",\n"
+                               "    \"--env=A=b, c\"\n"
+                               "  ]\n"
+                               "}\n"));
+    }
 }
 
 static void adds_to_what_is_there(void **state)
@@ -196,6 +220,8 @@ static void survives_rubbish_in_every_text(void **state)
         .registry_host = rubbish,
         .registry_username = rubbish,
         .controller_image = rubbish,
+        .controller_path = rubbish,
+        .controller_run = rubbish,
     };
     for (enum bootstrap_schema schema = BOOTSTRAP_SPIKE; schema <= BOOTSTRAP_V2; schema++) {
         cleanup_buffer struct buffer out = BUFFER_EMPTY;
@@ -226,6 +252,7 @@ int main(void)
         cmocka_unit_test(renders_the_spike),
         cmocka_unit_test(renders_v2),
         cmocka_unit_test(keeps_every_key_when_nothing_is_known),
+        cmocka_unit_test(tells_what_the_operator_wishes_of_the_container),
         cmocka_unit_test(adds_to_what_is_there),
         cmocka_unit_test(keeps_any_valid_text),
         cmocka_unit_test(replaces_what_is_not_utf8),

@@ -29,11 +29,12 @@ static void expect_same(const struct enrolment *a, const struct enrolment *b)
     assert_string_equal(a->customer_email, b->customer_email);
     assert_string_equal(a->hub_retrieval_password, b->hub_retrieval_password);
     assert_string_equal(a->image, b->image);
+    assert_string_equal(a->run, b->run);
 }
 
 static struct enrolment nothing(void)
 {
-    return (struct enrolment){"", "", "", "", "", ""};
+    return (struct enrolment){"", "", "", "", "", "", ""};
 }
 
 static void nothing_said_is_nothing(void **state)
@@ -57,6 +58,7 @@ static void every_key_is_read(void **state)
               "it@acme.example}\n"
               "hub: {retrieval_password: 0123 456}\n"
               "image: registry.example/controller:v1\n"
+              "run: [--memory=512m, \"--env=MOTTO=a b, c\", --init]\n"
               "controller:\n  customer: {id: mallory}\n  any: [thing, {}, ~]\n");
     (void)state;
     assert_string_equal(enrolment.customer_id, "acme-1_b.c");
@@ -65,6 +67,7 @@ static void every_key_is_read(void **state)
     assert_string_equal(enrolment.customer_email, "it@acme.example");
     assert_string_equal(enrolment.hub_retrieval_password, "0123 456");
     assert_string_equal(enrolment.image, "registry.example/controller:v1");
+    assert_string_equal(enrolment.run, "--memory=512m\n--env=MOTTO=a b, c\n--init");
     enrolment_free(&enrolment);
     assert_null(enrolment.hub_retrieval_password);
     enrolment_free(&enrolment);
@@ -72,6 +75,7 @@ static void every_key_is_read(void **state)
 
 #define NAME_RULE "must be letters, digits, - _ and . only, without - or . in front"
 #define WORD_RULE "must be one word without blanks or control characters"
+#define RUN_RULE  "each item must be --NAME or --NAME=VALUE, such as --memory=512m"
 #define LINE_RULE "must be one line without control characters"
 
 static void bad_enrolments_are_refused(void **state)
@@ -81,8 +85,8 @@ static void bad_enrolments_are_refused(void **state)
         const char *message;
     } bad[] = {
         {"custmer: {}", "8200.yaml:1:1: custmer: unknown key; did you mean customer?"},
-        {"vmid: 8200",
-         "8200.yaml:1:1: vmid: unknown key; known at the top: customer, hub, image, controller"},
+        {"vmid: 8200", "8200.yaml:1:1: vmid: unknown key; known at the top: customer, hub, image, "
+                       "run, controller"},
         {"hub:\n  url: a", "8200.yaml:2:3: hub.url: unknown key; known there: retrieval_password"},
         {"customer:\n  id: a b", "8200.yaml:2:7: customer.id: " NAME_RULE},
         {"customer: {id: ../a}", "8200.yaml:1:16: customer.id: " NAME_RULE},
@@ -94,6 +98,15 @@ static void bad_enrolments_are_refused(void **state)
         {"customer: {domain: a b}", "8200.yaml:1:20: customer.domain: " WORD_RULE},
         {"customer: {email: \"a@b\\n\"}", "8200.yaml:1:19: customer.email: " WORD_RULE},
         {"image: a b", "8200.yaml:1:8: image: " WORD_RULE},
+        {"run: --init", "8200.yaml:1:6: run: must be a list, not a text"},
+        {"run: [[--init]]",
+         "8200.yaml:1:7: run: each item must be a text, such as --memory=512m, not a list"},
+        {"run: [--init, -it]", "8200.yaml:1:15: run: " RUN_RULE},
+        {"run: [--]", "8200.yaml:1:7: run: " RUN_RULE},
+        {"run: [\"--memory 512m\"]", "8200.yaml:1:7: run: " RUN_RULE},
+        {"run: [\"--a\\n--b\"]", "8200.yaml:1:7: run: each item " LINE_RULE},
+        {"run: [--name=mine]", "8200.yaml:1:7: run: --name=mine is for the guest itself to say"},
+        {"run: [--rm]", "8200.yaml:1:7: run: --rm is for the guest itself to say"},
         {"controller: a", "8200.yaml:1:13: controller: must be a map, not a text"},
         {"controller: []", "8200.yaml:1:13: controller: must be a map, not a list"},
         {"controller: {a: 1, a: 2}",
@@ -181,6 +194,31 @@ static void only_what_is_set_is_written(void **state)
                                 "image: \"r.example/c:v1\"\n");
 }
 
+static void run_options_are_written_as_a_list(void **state)
+{
+    struct enrolment enrolment = nothing();
+    (void)state;
+    enrolment.run = (char[]){"--init\n--env=A=b \"c\""};
+    expect_rendered(&enrolment, "run:\n- \"--init\"\n- \"--env=A=b \\\"c\\\"\"\n");
+}
+
+static void too_many_run_options(void **state)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    struct enrolment enrolment = {.image = NULL};
+    struct error error = {.kind = ERROR_NONE};
+    (void)state;
+    buffer_add_text(&text, "run:\n");
+    for (int i = 0; i < 65; i++)
+        buffer_add_text(&text, "- --init\n");
+    assert_int_equal(enrolment_parse("e", buffer_text(&text), text.length - strlen("- --init\n"),
+                                     &enrolment, &error),
+                     0);
+    enrolment_free(&enrolment);
+    assert_int_equal(enrolment_parse("e", buffer_text(&text), text.length, &enrolment, &error), -1);
+    assert_string_equal(error.message, "e:2:1: run: must not have more than 64 items");
+}
+
 static void texts_that_yaml_would_take_for_something_else(void **state)
 {
     static const char *const odd[] = {
@@ -266,6 +304,8 @@ int main(void)
         cmocka_unit_test(a_password_is_never_told),
         cmocka_unit_test(the_longest_customer_id),
         cmocka_unit_test(only_what_is_set_is_written),
+        cmocka_unit_test(run_options_are_written_as_a_list),
+        cmocka_unit_test(too_many_run_options),
         cmocka_unit_test(texts_that_yaml_would_take_for_something_else),
         cmocka_unit_test(what_would_not_be_read_is_not_written),
     };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hooks/lock.h"
+#include "store/guest_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hooks/documents.h"
+#include "store/documents.h"
+
+#include <string.h>
 
 #include "schema/bootstrap.h"
 #include "schema/cleanup.h"
@@ -45,6 +47,14 @@ static const char *image_for(const struct config *config, const struct enrolment
     return *enrolment->image ? enrolment->image : config->controller.image;
 }
 
+/* Guests know the usual place. */
+static const char *path_for(const struct config *config)
+{
+    return strcmp(config->controller.guest_path, CONFIG_CONTROLLER_PATH) == 0
+               ? ""
+               : config->controller.guest_path;
+}
+
 static void render_bootstrap(const struct config *config, const struct sources *sources,
                              const char *token, struct buffer *out)
 {
@@ -61,6 +71,8 @@ static void render_bootstrap(const struct config *config, const struct sources *
         .registry_host = config->registry.host,
         .registry_username = config->registry.username,
         .controller_image = image_for(config, &controller->enrolment),
+        .controller_path = path_for(config),
+        .controller_run = controller->enrolment.run,
     };
     bootstrap_render(config->bootstrap.schema, &bootstrap, out);
 }
@@ -87,4 +99,15 @@ int documents_render(const struct config *config, const struct sources *sources,
     buffer_add(&files.agent_crt, certificate->data, certificate->length);
     *ret = hand_out(&files);
     return 0;
+}
+
+int documents_draft(const struct config *config, const struct sources *sources, const char *token,
+                    uid_t uid, gid_t gid, struct guest_drafts *ret, struct error *ret_left_out,
+                    struct error *error)
+{
+    cleanup(guest_files_free) struct guest_files files = {0};
+    if (documents_render(config, sources, token, &files, ret_left_out, error) < 0)
+        return -1;
+    return guest_drafts_write(config->paths.guests, sources->controller.vmid, uid, gid, &files, ret,
+                              error);
 }

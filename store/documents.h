@@ -27,4 +27,10 @@ void sources_free(struct sources *sources);
 int documents_render(const struct config *config, const struct sources *sources, const char *token,
                      struct guest_files *ret, struct error *ret_left_out, struct error *error);
 
+/* Puts them beside the names that they will have in the guest's directory, as guest_drafts_write
+ * does. The caller publishes or frees the drafts. */
+int documents_draft(const struct config *config, const struct sources *sources, const char *token,
+                    uid_t uid, gid_t gid, struct guest_drafts *ret, struct error *ret_left_out,
+                    struct error *error);
+
 #endif

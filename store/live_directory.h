@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest's directory as its start has left it. What stands here tells more of a running guest than
+ * its configuration does: that may have changed since, and the guest sees as root's what belongs to
+ * the ids that it was started with.
+ */
+#ifndef FELHOM_LIVE_DIRECTORY_H
+#define FELHOM_LIVE_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "schema/error.h"
+#include "schema/token_text.h"
+
+struct live_directory {
+    bool live; /* all that a guest reads is there, so that no stop has begun to take it away */
+    uid_t uid; /* the directory's owner */
+    gid_t gid;
+    char token_id[TOKEN_ID_LENGTH + 1]; /* of the token in it; "" if that is none */
+};
+
+/* Looks at GUESTS_DIR/VMID, which must be a directory and no link, below verified parents. Where
+ * there is none, it is not live. */
+int live_directory_look(const char *guests_dir, uint32_t vmid, struct live_directory *ret,
+                        struct error *error);
+
+#endif

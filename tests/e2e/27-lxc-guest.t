@@ -1,0 +1,219 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A guest as it really is: an unprivileged container that boots systemd, is set up by the package felhom-guest, and runs its controller in a
+# real container engine, pulled from a real registry.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/lxc.sh
+. tests/lib/registry.sh
+world_enter "$0" "$@"
+if ! lxc_possible; then
+    skip 'a real guest' "$LXC_WHY"
+    tap_done
+fi
+world_host
+lxc_host
+
+YAML=/opt/docker/felhom-controller/controller.yaml
+IMAGE=$REGISTRY/felhom/controller:v1
+hierarchy=/sys/fs/cgroup
+[ -e $hierarchy/cgroup.controllers ] || hierarchy=/sys/fs/cgroup/systemd
+
+# setup VMID: what a golden image has
+setup() {
+    cp -a --reflink=auto "$GUEST_IMAGE" "$ROOTFS/$1"
+    echo "guest$1" >"$ROOTFS/$1/etc/hostname"
+    make -s install-guest DESTDIR="$ROOTFS/$1" >/dev/null
+    cp guest/*.service guest/*.path "$ROOTFS/$1/etc/systemd/system"
+    systemctl --quiet --root "$ROOTFS/$1" enable felhom-controller-bootstrap.service felhom-controller-bootstrap.path 2>/dev/null
+    mkdir -p "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY"
+    cp "$HOST/registry/ca.crt" "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY/ca.crt"
+    lxc_shift "$1" $LXC_USUAL_ID
+}
+
+# journal VMID UNIT: what the unit said in this boot
+journal() {
+    lxc_in "$1" journalctl --no-pager -o cat -b -u "$2"
+}
+
+journal_has() {
+    journal "$1" "$2" | grep -qF -- "$3"
+}
+
+is_active() {
+    [ "$(lxc_in "$1" systemctl is-active "$2")" = active ]
+}
+
+boots() {
+    eventually 15 lxc_settled "$1" && lxc_in "$1" systemctl is-system-running
+}
+
+# inside VMID PIN TOKEN_FILE: the status that a request for /storage gets, and curl's exit code
+inside() {
+    lxc_in "$1" sh -c 'pin=$1 token=$2
+        { [ "$token" = - ] || printf "header = \"Authorization: Bearer %s\"\n" "$(cat "$token")"; } |
+            curl -K - -sk -o /dev/null -w "%{http_code}" --pinnedpubkey "sha256//$pin" "$3"
+        echo " $?"' sh "$2" "$3" "https://$ENDPOINT/storage"
+}
+
+guest_config 8200 </dev/null
+guest_config 8300 <<END
+lxc.idmap: u 0 $LXC_OTHER_ID 65536
+lxc.idmap: g 0 $LXC_OTHER_ID 65536
+END
+(umask 077 && printf 'r3ad-0nly-%s' "$RANDOM$RANDOM" >"$HOST/password")
+registry_start reader "$HOST/password" || diag "$(cat "$HOST/registry/log")"
+registry_push felhom/controller v1
+sed -i "s|^  cgroup: .*|  cgroup: $hierarchy|" "$HOST/agent.yaml"
+cat >>"$HOST/agent.yaml" <<END
+registry: {mode: static, host: "$REGISTRY", username: reader, secret_file: $HOST/password}
+END
+ctl init >/dev/null
+enroll 8200 --image "$IMAGE" >/dev/null
+echo 'run: [--restart=unless-stopped, --network=none, --stop-timeout=1, "--env=MOTTO=a b, c"]' >>"$HOST/pve/priv/felhom/8200.yaml"
+enroll 8300 >/dev/null
+setup 8200
+lxc_config 8200 82
+daemon_start
+
+# --- the first boot ---
+said=$(lxc_start 8200 2>&1)
+like 'the hook at its start' "$said" '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
+is 'it boots' "$(boots 8200)" running
+if ! lxc_settled 8200; then
+    diag "$(tail -n 20 "$HOST/lxc/8200/log")"
+    exit 1
+fi
+ok 'the unit has done its work' is_active 8200 felhom-controller-bootstrap.service || diag "$(journal 8200 felhom-controller-bootstrap)"
+for said in "installed $YAML, as the host serves it" "logged in to $REGISTRY" "pulled $IMAGE" "$IMAGE runs as felhom-controller" 'the host tells of 2 mounts'; do
+    ok "it says: $said" journal_has 8200 felhom-controller-bootstrap "$said"
+done
+is 'the files are of the mapped root' "$(stat -c '%u:%g %a' "$(directory_of 8200)"/{token,bootstrap.json,controller.yaml,agent.crt} | sort -u | tr '\n' ' ')" \
+    "$LXC_USUAL_ID:$LXC_USUAL_ID 600 $LXC_USUAL_ID:$LXC_USUAL_ID 644 "
+is 'inside they are of root, and for root alone' \
+    "$(lxc_in 8200 stat -c '%U:%G %a %n' /etc/felhom-bootstrap/{.,token,bootstrap.json,controller.yaml} | sed 's|/.*||' | sort -u | tr '\n' ' ')" \
+    'root:root 600  root:root 700  '
+not_ok 'nobody else reads them' lxc_in 8200 setpriv --reuid 65534 --clear-groups cat /etc/felhom-bootstrap/token 2>/dev/null
+is 'controller.yaml is installed for root alone' "$(lxc_in 8200 stat -c '%U:%G %a' $YAML)" 'root:root 600'
+ok 'and is what the host serves' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
+is 'the controller runs' "$(lxc_in 8200 docker inspect -f '{{.State.Running}} {{.Config.Image}}' felhom-controller)" "true $IMAGE"
+is "as the enrolment says" "$(lxc_in 8200 docker inspect -f '{{.HostConfig.NetworkMode}} {{.HostConfig.RestartPolicy.Name}} {{json .Config.Env}}' felhom-controller |
+    grep -o 'none unless-stopped \["MOTTO=a b, c"')" 'none unless-stopped ["MOTTO=a b, c"'
+is 'it sees its configuration and the host'"'"'s directory' \
+    "$(lxc_in 8200 docker exec felhom-controller /bin/busybox cat /etc/felhom-bootstrap/token $YAML | sha256sum)" \
+    "$(cat "$(token_of 8200)" "$(directory_of 8200)/controller.yaml" | sha256sum)"
+not_ok 'without being able to change the latter' lxc_in 8200 docker exec felhom-controller /bin/busybox touch /etc/felhom-bootstrap/x 2>/dev/null
+
+# --- no secret anywhere else ---
+# holders SECRET_FILE: the files of the guest that hold the secret
+holders() {
+    lxc_in 8200 grep -rlsF --exclude-dir=proc --exclude-dir=sys -f - / <"$1" | grep -v '^/var/lib/docker/overlay2/.*/merged/' | sort | tr '\n' ' '
+}
+is 'the registry'"'"'s password is nowhere in the guest' "$(holders "$HOST/password")" ''
+is 'the token is where it should be' "$(holders "$(token_of 8200)")" \
+    "/etc/felhom-bootstrap/bootstrap.json /etc/felhom-bootstrap/controller.yaml /etc/felhom-bootstrap/token $YAML "
+lxc_in 8200 sh -c 'docker inspect felhom-controller; journalctl --no-pager -o export; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ' 2>/dev/null >"$HOST/seen"
+for secret in "$HOST/password" "$(token_of 8200)"; do
+    is 'no secret in the journal, in docker inspect, in arguments, in environments' "$(grep -acFf "$secret" "$HOST/seen")" 0
+done
+base64 -w 0 <<<"reader:$(cat "$HOST/password")" | head -c 30 >"$HOST/auth"
+is 'nor as the engine writes it' "$(holders "$HOST/auth")" ''
+
+# --- acceptance, from inside ---
+enroll 8300 >/dev/null
+phase 8300 pre-start >/dev/null
+lxc_in 8200 sh -c 'cat >/run/other-token' <"$(token_of 8300)"
+pin=$(pin_of 8200)
+is 'T1: right pin, own token' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
+is 'T2: right pin, no token' "$(inside 8200 "$pin" -)" '401 0'
+is "T3: right pin, another guest's token" "$(inside 8200 "$pin" /run/other-token)" '403 0'
+is 'T4: wrong pin' "$(inside 8200 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= /etc/felhom-bootstrap/token)" '000 90'
+
+# --- read-only, whatever root tries ---
+not_ok 'it is read-only' lxc_in 8200 touch /etc/felhom-bootstrap/x 2>/dev/null
+not_ok 'remounting it does not help' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap 2>/dev/null
+not_ok 'nor another bind mount' lxc_in 8200 sh -c 'mkdir -p /run/b && mount --bind /etc/felhom-bootstrap /run/b && mount -o remount,rw,bind /run/b' 2>/dev/null
+not_ok 'nor its files' lxc_in 8200 sh -c 'echo x >/etc/felhom-bootstrap/token' 2>/dev/null
+not_ok 'nor removing them' lxc_in 8200 rm -f /etc/felhom-bootstrap/token 2>/dev/null
+
+# --- a reboot from inside ---
+init_of() {
+    lxc-info -P "$HOST/lxc" -n 8200 -p -H
+}
+rebooted() {
+    local now
+    now=$(init_of) && [ -n "$now" ] && [ "$now" != "$1" ]
+}
+before=$(init_of)
+lxc_in 8200 reboot 2>/dev/null
+ok 'it reboots from inside' eventually 15 rebooted "$before"
+is 'and comes up' "$(boots 8200)" running
+is 'its token is still good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
+ok 'its configuration stays' journal_has 8200 felhom-controller-bootstrap "$YAML is there already"
+ok 'its controller too' journal_has 8200 felhom-controller-bootstrap 'the container felhom-controller runs' ||
+    diag "$(journal 8200 felhom-controller-bootstrap)"
+not_ok 'nothing is pulled' journal_has 8200 felhom-controller-bootstrap 'logged in'
+
+# --- the host replaces a file ---
+lxc_in 8200 sh -c 'cat /etc/felhom-bootstrap/token' >"$HOST/old-token"
+ok 'the token is rotated' ctl rotate 8200
+is 'the new one is seen at once' "$(lxc_in 8200 cat /etc/felhom-bootstrap/token | sha256sum)" "$(sha256sum <"$(token_of 8200)")"
+not_ok 'and is another' cmp -s "$HOST/old-token" "$(token_of 8200)"
+ok "the guest's path unit reacts" eventually 20 journal_has 8200 felhom-controller-refresh 'the host tells of 2 mounts'
+is 'the new token is good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
+
+# --- its stop ---
+lxc_in 8200 docker rm -f felhom-controller >/dev/null
+lxc_in 8200 cat /etc/felhom-bootstrap/token >"$HOST/last-token"
+lxc_stop 8200
+is 'what is left of its directory' "$(ls "$(directory_of 8200)")" agent.crt
+is 'its tokens are revoked' "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
+is 'its old token is good for nothing' "$(PIN=$pin; printf 'header = "Authorization: Bearer %s"\n' "$(cat "$HOST/last-token")" |
+    curl -K - -sk -o /dev/null -w '%{http_code}' --pinnedpubkey "sha256//$PIN" "https://$ENDPOINT/storage")" 401
+
+# --- a mount that is no good: the guest boots all the same ---
+rm "$ROOTFS/8200$YAML"
+malformed() { echo '{"schema": "spike"' >"$(directory_of 8200)/bootstrap.json"; }
+empty() { rm -f "$(directory_of 8200)"/*; }
+absent() { rmdir "$(directory_of 8200)" 2>/dev/null || mv "$(directory_of 8200)" "$HOST/moved"; umount "$HOST/run/export/8200"; rmdir "$HOST/run/export/8200"; }
+for what in malformed empty absent; do
+    phase 8200 pre-start >/dev/null
+    $what
+    lxc-start -P "$HOST/lxc" -n 8200
+    is "it boots with a directory that is $what" "$(boots 8200)" running
+    not_ok "$what: no controller.yaml" test -e "$ROOTFS/8200$YAML"
+    if [ $what = malformed ]; then
+        ok "$what: setup mode" journal_has 8200 felhom-controller-bootstrap 'setup mode: /etc/felhom-bootstrap/bootstrap.json is malformed'
+    else
+        is "$what: the unit has nothing to do" "$(lxc_in 8200 systemctl is-active felhom-controller-bootstrap)" inactive
+    fi
+    lxc_stop 8200
+done
+
+# --- the other form of mount ---
+ctl unenroll 8200 >/dev/null
+ok 'enrolled with a mount point' ctl enroll 8200 --mount mp
+rm -rf "${ROOTFS:?}/8200/etc/felhom-bootstrap"
+lxc_config 8200 82
+said=$(lxc_start 8200 2>&1)
+like 'the hook at its start' "$said" 'mount populated'
+unlike 'which sees the mount' "$said" 'not mounted'
+is 'it boots' "$(boots 8200)" running
+ok 'the unit has done its work' journal_has 8200 felhom-controller-bootstrap 'the host tells of 3 mounts'
+is 'inside the files are of root' "$(lxc_in 8200 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
+not_ok 'remounting it does not help' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap 2>/dev/null
+not_ok 'it is read-only' lxc_in 8200 touch /etc/felhom-bootstrap/x 2>/dev/null
+lxc_stop 8200
+
+# --- an id mapping of its own ---
+mv "$ROOTFS/8200" "$ROOTFS/8300"
+lxc_shift 8300 $((LXC_OTHER_ID - LXC_USUAL_ID))
+lxc_config 8300 83
+said=$(lxc_start 8300 2>&1)
+like 'the hook at its start' "$said" 'mount populated'
+is 'with a mapping of its own it boots' "$(boots 8300)" running
+is 'on the host the files are of its mapped root' "$(stat -c '%u:%g %a' "$(token_of 8300)")" "$LXC_OTHER_ID:$LXC_OTHER_ID 600"
+is 'inside of root' "$(lxc_in 8300 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
+is 'its token is good' "$(inside 8300 "$(pin_of 8300)" /etc/felhom-bootstrap/token)" '200 0'
+lxc_stop 8300
+tap_done

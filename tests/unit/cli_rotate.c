@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rotation, and what comes between its two transactions. */
+#include <sqlite3.h>
+#include <string.h>
+
+#include "store/directory.h"
+#include "store/guest.h"
+#include "store/token.h"
+#include "store/token_life.h"
+#include "tests/unit/cli_scratch.h"
+#include "tests/unit/test.h"
+
+static struct error error;
+
+#define OK(call) \
+    do { \
+        if ((call) != 0) \
+            fail_test("%s: %s", #call, error.message); \
+    } while (0)
+
+static struct store *open_store(void)
+{
+    struct store *store = NULL;
+    cleanup_free char *state_dir = scratch_path("state");
+    OK(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error));
+    return store;
+}
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *connection = NULL;
+    char *problem = NULL;
+    cleanup_free char *path = scratch_path("state/db/agent.db");
+    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+    if (sqlite3_exec(connection, sql, NULL, NULL, &problem) != SQLITE_OK)
+        fail_test("%s: %s", sql, problem);
+    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+/* A directory as pre-start leaves it, as far as a rotation looks at it. */
+static void fill_directory(uint32_t vmid, const char *token)
+{
+    cleanup_free char *guests = scratch_path("run/guests");
+    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
+    cleanup(guest_files_free) struct guest_files files = {0};
+    buffer_add_format(&files.token, "%s\n", token);
+    buffer_add_text(&files.bootstrap_json, "{}");
+    OK(guest_drafts_write(guests, vmid, getuid(), getgid(), &files, &drafts, &error));
+    OK(guest_drafts_publish(&drafts, &error));
+}
+
+static void make_guest(uint32_t vmid)
+{
+    cleanup_store struct store *store = open_store();
+    struct guest guest = {.vmid = vmid, .state = GUEST_RUNNING, .name = "web"};
+    struct token token;
+    OK(guest_put(store, &guest, &error));
+    OK(token_mint(store, vmid, 1000, 0, &token, &error));
+    fill_directory(vmid, token.text.text);
+    token_text_wipe(&token.text);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    scratch_make();
+    cleanup_outcome struct outcome init = felhomctl("init", NULL);
+    assert_int_equal(init.status, 0);
+    make_guest(8200);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
+static struct token_life newest(void)
+{
+    cleanup_store struct store *store = open_store();
+    struct token_life life;
+    OK(token_newest(store, 8200, &life, &error));
+    return life;
+}
+
+static int count_good(int64_t at_ms)
+{
+    cleanup_store struct store *store = open_store();
+    int count;
+    OK(token_count_before(store, 8200, INT64_MAX, at_ms, &count, &error));
+    return count;
+}
+
+static void assert_file_holds(const char *id)
+{
+    cleanup_buffer struct buffer token = scratch_read("run/guests/8200/token");
+    assert_int_equal(strncmp(buffer_text(&token) + 4, id, TOKEN_ID_LENGTH), 0);
+}
+
+static void assert_contains(const struct buffer *text, const char *part)
+{
+    if (!strstr(buffer_text(text), part))
+        fail_test("'%s' lacks '%s'", buffer_text(text), part);
+}
+
+static void rotated(void **state)
+{
+    (void)state;
+    struct token_life old = newest();
+    cleanup_outcome struct outcome outcome = felhomctl("rotate", "8200", NULL);
+    struct token_life new = newest();
+    cleanup_free char *line =
+        mem_format("done     8200             token %s gen 2 in place of %s\n", new.id, old.id);
+    assert_int_equal(outcome.status, 0);
+    assert_string_equal(buffer_text(&outcome.out), line);
+    assert_string_equal(buffer_text(&outcome.err), "");
+    assert_file_holds(new.id);
+    assert_int_equal(new.expires_at_ms, 0);
+    assert_int_equal(count_good(0), 2);
+    assert_int_equal(count_good(INT64_MAX), 1);
+}
+
+/* felhomd's sweep, or the operator, between the two transactions. */
+static void revoked_meanwhile(void **state)
+{
+    (void)state;
+    run_sql("CREATE TRIGGER meanwhile AFTER INSERT ON event WHEN NEW.kind = 'mint' BEGIN"
+            " UPDATE token SET revoked_at_ms = 1, revoked_reason = 'x'; END");
+    cleanup_outcome struct outcome outcome = felhomctl("rotate", "8200", NULL);
+    assert_int_equal(outcome.status, 1);
+    assert_string_equal(
+        buffer_text(&outcome.err),
+        "felhomctl: guest 8200: its new token was revoked at once by somebody else\n");
+    assert_false(scratch_exists("run/guests/8200/token"));
+    assert_false(scratch_exists("run/guests/8200/bootstrap.json"));
+    assert_false(scratch_exists("run/guests/8200/controller.yaml"));
+    assert_int_equal(count_good(0), 0);
+}
+
+/* A death after the files are there: both stay good until the next rotation. */
+static void no_end_for_the_old(void **state)
+{
+    (void)state;
+    run_sql("CREATE TRIGGER meanwhile BEFORE INSERT ON event WHEN NEW.kind = 'rotate' BEGIN"
+            " SELECT RAISE(ABORT, 'no space'); END");
+    cleanup_outcome struct outcome outcome = felhomctl("rotate", "8200", NULL);
+    assert_int_equal(outcome.status, 1);
+    assert_contains(&outcome.err, "no space");
+    assert_file_holds(newest().id);
+    assert_int_equal(count_good(INT64_MAX), 2);
+    run_sql("DROP TRIGGER meanwhile");
+    cleanup_outcome struct outcome again = felhomctl("rotate", "8200", NULL);
+    assert_int_equal(again.status, 0);
+    assert_int_equal(newest().generation, 3);
+    assert_int_equal(count_good(INT64_MAX), 1);
+    assert_int_equal(count_good(0), 3);
+}
+
+/* A failure before the first commit leaves nothing behind. */
+static void no_new_token(void **state)
+{
+    (void)state;
+    struct token_life old = newest();
+    make_guest(8300);
+    scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
+    cleanup_outcome struct outcome corrupt = felhomctl("rotate", "8200", "8300", "8999", NULL);
+    assert_int_equal(corrupt.status, 1);
+    assert_contains(&corrupt.out, "warning  8200             ");
+    assert_contains(&corrupt.out, "8200.yaml:1:1: bogus: ");
+    assert_contains(&corrupt.out, "\ndone     8300             token ");
+    assert_contains(&corrupt.out, "\nwarning  8999             guest 8999 is not known here: "
+                                  "felhomctl enroll 8999\n");
+    assert_string_equal(buffer_text(&corrupt.err),
+                        "felhomctl: not all went well: guests 8200, 8999\n");
+    assert_string_equal(newest().id, old.id);
+    assert_file_holds(old.id);
+}
+
+static void only_what_is_live(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = {
+        "UPDATE guest SET state = 'stopped'",
+        "UPDATE guest SET state = 'running'; UPDATE token SET revoked_at_ms = 1",
+        "DELETE FROM token",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+        run_sql(reasons[i]);
+        cleanup_outcome struct outcome one = felhomctl("rotate", "8200", NULL);
+        cleanup_outcome struct outcome all = felhomctl("rotate", "--all", NULL);
+        assert_int_equal(one.status, 1);
+        assert_string_equal(buffer_text(&one.err),
+                            "felhomctl: guest 8200 has no token: it gets one when it starts\n");
+        assert_int_equal(all.status, 0);
+        assert_string_equal(buffer_text(&all.out),
+                            "already  8200             has no token: it gets one when it starts\n");
+    }
+}
+
+static void nothing_is_due_without_an_age(void **state)
+{
+    (void)state;
+    cleanup_outcome struct outcome due = felhomctl("rotate", "--due", NULL);
+    assert_int_equal(due.status, 0);
+    assert_string_equal(buffer_text(&due.out), "already  token.max_age    is 0: no token has an "
+                                               "age at which it is due\n");
+    assert_int_equal(newest().generation, 1);
+}
+
+#define rotate_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        rotate_test(rotated),
+        rotate_test(revoked_meanwhile),
+        rotate_test(no_end_for_the_old),
+        rotate_test(no_new_token),
+        rotate_test(only_what_is_live),
+        rotate_test(nothing_is_due_without_an_age),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a guest's directory tells of it, and directories that are none. */
+#include "tests/unit/test.h"
+
+#include "schema/token_text.h"
+#include "store/live_directory.h"
+
+#include "tests/unit/scratch.h"
+
+static struct error error;
+
+static int look(struct live_directory *ret)
+{
+    return live_directory_look(in_scratch("guests"), 8200, ret, &error);
+}
+
+static int make(void **state)
+{
+    if (scratch_make(state) != 0)
+        return -1;
+    shell("umask 022; mkdir -p guests/8200; cd guests/8200;"
+          " touch controller.yaml bootstrap.json token agent.crt");
+    return 0;
+}
+
+static bool is_live(void)
+{
+    struct live_directory live;
+    assert_int_equal(look(&live), 0);
+    return live.live;
+}
+
+static void test_live(void **state)
+{
+    (void)state;
+    static const uint8_t id[8] = {1, 2, 3}, secret[TOKEN_SECRET_BYTES] = {4};
+    struct token_text token;
+    struct live_directory live;
+    token_text_make(id, secret, &token);
+    shell("echo %s >guests/8200/token", token.text);
+    if (geteuid() == 0)
+        shell("chown 100000:100001 guests/8200");
+    assert_int_equal(look(&live), 0);
+    assert_true(live.live);
+    assert_string_equal(live.token_id, token.id);
+    assert_int_equal(live.uid, geteuid() == 0 ? 100000 : geteuid());
+    assert_int_equal(live.gid, geteuid() == 0 ? 100001 : getegid());
+}
+
+/* As a scrub that was cut short leaves it. */
+static void test_one_document_is_gone(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"controller.yaml", "bootstrap.json", "token"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        assert_true(is_live());
+        shell("rm guests/8200/%s", names[i]);
+        assert_false(is_live());
+        shell("touch guests/8200/%s", names[i]);
+    }
+    shell("rm guests/8200/agent.crt"); /* it is no secret: no stop takes it away */
+    assert_true(is_live());
+}
+
+static void test_no_directory(void **state)
+{
+    (void)state;
+    shell("rm -r guests/8200");
+    assert_false(is_live());
+    shell("rmdir guests");
+    assert_false(is_live());
+}
+
+static void test_what_is_no_token(void **state)
+{
+    (void)state;
+    static const char *const contents[] = {"", "x", "fh1_", "fh1_00000000_x"};
+    struct live_directory live;
+    for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
+        shell("printf %%s '%s' >guests/8200/token", contents[i]);
+        assert_int_equal(look(&live), 0);
+        assert_true(live.live);
+        assert_string_equal(live.token_id, "");
+    }
+}
+
+static void assert_refused(const char *part)
+{
+    struct live_directory live = {.uid = 77};
+    assert_int_equal(look(&live), -1);
+    assert_int_equal(live.uid, 77);
+    if (!strstr(error.message, part))
+        fail_test("'%s' lacks '%s'", error.message, part);
+}
+
+static void test_links_lead_nowhere(void **state)
+{
+    (void)state;
+    shell("rm guests/8200/token; ln -s /etc/passwd guests/8200/token");
+    assert_refused("/guests/8200: ");
+    shell("mv guests/8200 guests/8300; ln -s 8300 guests/8200");
+    assert_refused("/guests/8200");
+    shell("mv guests other; ln -s other guests");
+    assert_refused("/guests");
+}
+
+static void test_a_parent_of_others(void **state)
+{
+    (void)state;
+    shell("chmod 777 guests");
+    assert_refused("/guests");
+}
+
+#define live_test(function) cmocka_unit_test_setup_teardown(function, make, scratch_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        live_test(test_live),
+        live_test(test_one_document_is_gone),
+        live_test(test_no_directory),
+        live_test(test_what_is_no_token),
+        live_test(test_links_lead_nowhere),
+        live_test(test_a_parent_of_others),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
