@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/revocation.h"
 
+#include "schema/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/directory.h"
+#include "store/guest_lock.h"
 #include "store/token.h"
 
 /* With the guest's tokens go those for the registry that it got by them. */
-static int revoke(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
+static int revoke_all(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
                   struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
@@ -20,13 +22,17 @@ static int revoke(struct store *store, uint32_t vmid, const char *reason, int *r
     return -1;
 }
 
-/* The file goes first: a token that is dead must never lie there as if it were good. */
+/* The file goes first: a token that is dead must never lie there as if it were good; nor one that a
+ * rotation puts there meanwhile. */
 int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
                    struct steps *steps, int *ret_count, struct error *error)
 {
     struct error of_scrub;
+    cleanup_close int lock = -1;
+    if (guest_lock(&session->config, vmid, &lock, error) < 0)
+        return -1;
     int scrubbed = guest_directory_scrub(session->config.paths.guests, vmid, &of_scrub);
-    if (revoke(session->store, vmid, reason, ret_count, error) < 0)
+    if (revoke_all(session->store, vmid, reason, ret_count, error) < 0)
         return -1;
     steps_add(steps, *ret_count ? STEP_DONE : STEP_ALREADY, "tokens", "%d revoked", *ret_count);
     if (scrubbed < 0)

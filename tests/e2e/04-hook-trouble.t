@@ -98,7 +98,7 @@ enroll 8200 >/dev/null
 $HOOK 8200 pre-start >/dev/null
 kept=$(cat "$(token_of 8200)")
 mkfifo "$HOST/holder"
-sqlite3 "$HOST/state/db/agent.db" <"$HOST/holder" 2>/dev/null &
+sqlite3 -cmd ".timeout 5000" "$HOST/state/db/agent.db" <"$HOST/holder" 2>/dev/null &
 exec 8>"$HOST/holder"
 echo 'BEGIN IMMEDIATE;' >&8
 is_locked() { ! sqlite3 "$HOST/state/db/agent.db" 'BEGIN IMMEDIATE'; }

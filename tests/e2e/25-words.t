@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Man pages and completion, held to what the programs say of themselves.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+world_enter "$0" "$@"
+world_host
+
+pages=(hooks/felhom-hook.8 server/felhomd.8 cli/felhomctl.8 schema/agent.yaml.5 guest/felhom-controller-bootstrap.8)
+for page in "${pages[@]}"; do
+    is "$page is well-formed" "$(mandoc -T lint -W warning "$page" 2>&1)" ''
+done
+mentions() {
+    grep -qF -- "$2" "$1"
+}
+verbs=$(ctl --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p')
+is 'verbs that felhomctl(8) has' "$(sed -n 's/^\.Ss \([a-z-]*\).*/\1/p' cli/felhomctl.8 | sort)" "$(sort <<<"$verbs")"
+for verb in $verbs; do
+    is "options of $verb" \
+        "$(sed -n "/^\.Ss $verb\$/,/^\.S[sh]/p; /^\.Ss $verb /,/^\.S[sh]/p" cli/felhomctl.8 | grep '^\.It Fl' | grep -o 'Fl -[a-z-]*' | sed 's/Fl /-/' | sort -u)" \
+        "$(ctl "$verb" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | sort)"
+done
+# keys FILE of agent.yaml's comments: "section.key: default"
+keys() {
+    python3 - <<'END'
+import re
+section = ''
+for line in open('debian/agent.yaml'):
+    if match := re.match(r'([a-z_]+):$', line):
+        section = match[1] + '.'
+    elif match := re.match(r'#(  )?([a-z_]+): (.*)$', line):
+        print((section if match[1] else '') + match[2] + ' : No ' + match[3].replace('""', r'\&""'))
+END
+}
+is 'keys and defaults that agent.yaml(5) has' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" "$(keys | sort)"
+for program in felhomd felhom-hook; do
+    for option in $("$BIN/$program" --help 2>&1 | sed -n 's/^  \(--[a-z]*\).*/\1/p'); do
+        ok "$program(8) has $option" mentions "$(ls */$program.8)" "Fl ${option#-}"
+    done
+done
+
+# --- completion ---
+guest_config 8200 </dev/null
+guest_config 8201 </dev/null
+guest_config 9000 </dev/null
+ctl init >/dev/null
+for vmid in 8200 8201; do
+    enroll $vmid >/dev/null
+    phase $vmid pre-start >/dev/null
+done
+export PATH=$BIN:$PATH FELHOMCTL_PVE=$HOST/pve
+mkdir -p "$HOST/pve/local"
+ln -s ../../lxc "$HOST/pve/nodes/pve1/lxc"
+# completes WORD...: what is offered for the last of them, a line each
+completes() {
+    bash -uc '. cli/felhomctl.bash
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _felhomctl
+        printf "%s\n" "${COMPREPLY[@]}"' bash "$@" 2>&1
+}
+is 'every verb' "$(completes felhomctl '' | sort)" "$(sort <<<"$verbs")"
+is 'a verb that is begun' "$(completes felhomctl une)" unenroll
+is 'an option' "$(completes felhomctl enroll 8200 --customer-n)" --customer-name
+is 'a choice' "$(completes felhomctl enroll 8200 --mount '')" $'entry\nmp'
+is 'the form of the output' "$(completes felhomctl --output-format j)" json
+is 'verbs after an option' "$(completes felhomctl --output-format json rev)" revoke
+is 'guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'
+is 'of one guest the VMID alone' "$(completes felhomctl revoke 8201)" 8201
+is 'a guest that is not there' "$(completes felhomctl guest 7)" ''
+is 'all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
+is 'one that is not enrolled' "$(completes felhomctl enroll 9)" 9000
+is 'without a store: nothing, and no complaint' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
+# pressed KEYS: what stands in a real terminal's command line after them
+pressed() {
+    python3 - "$1" <<'END'
+import os, pty, re, select, sys, time
+
+pid, fd = pty.fork()
+if pid == 0:
+    os.environ.update(PS1='$ ', TERM='dumb', INPUTRC='/dev/null')
+    os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])
+
+def seen(until, seconds=20):
+    text, end = '', time.monotonic() + seconds
+    while time.monotonic() < end and not re.search(until, text):
+        if select.select([fd], [], [], 0.1)[0]:
+            text += os.read(fd, 4096).decode(errors='replace')
+    return text
+
+seen(r'\$ $')
+os.write(fd, b"set -u; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; . cli/felhomctl.bash; echo rea''dy\n")
+seen(r'ready\r?\n\$ $')
+# The line that is made is shown, not run.
+os.write(fd, sys.argv[1].encode() + b'\t')
+time.sleep(1)
+os.write(fd, b"\x01echo '\x05' en''d\n")
+print(re.search(r"\n(.*?) end\r?\n", seen(r' end\r?\n')).group(1))
+END
+}
+is 'Tab puts in one VMID' "$(pressed 'felhomctl enroll 9')" 'felhomctl enroll 9000 '
+is 'Tab puts in what several have in common, never a name' "$(pressed 'felhomctl guest 8')" 'felhomctl guest 820'
+tap_done
