@@ -10,7 +10,7 @@
 
 /* With the guest's tokens go those for the registry that it got by them. */
 static int revoke_all(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
-                  struct error *error)
+                      struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
     if (store_begin(store, error) < 0)
