@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
-#include "hooks/journal.h"
 #include "hooks/phase.h"
 #include "hooks/supervisor.h"
 #include "hooks/surroundings.h"
@@ -16,6 +14,7 @@
 #include "schema/version.h"
 #include "schema/vmid.h"
 #include "store/clock.h"
+#include "store/journal.h"
 #include "store/settings.h"
 
 #define EXIT_USAGE 2
@@ -76,17 +75,32 @@ static void ignore_phase(const struct call *call)
     (void)printf("felhom: %u %s: not a phase that needs a reaction\n", call->vmid, name);
 }
 
+/* A host without a log is no error. */
+static void log_entry(const struct journal_entry *entry)
+{
+    if (!journal_send(JOURNAL_SOCKET, entry))
+        (void)syslog_send(SYSLOG_SOCKET, entry);
+}
+
 static void tell(const struct phase *phase, const struct call *call, const struct report *report)
 {
-    struct journal_entry entry = {LOG_INFO, call->vmid, phase->name, report->line};
+    struct journal_entry entry = {
+        .priority = LOG_INFO,
+        .identifier = "felhom-hook",
+        .vmid = call->vmid,
+        .phase = phase->name,
+        .event = "phase",
+        .text = report->line,
+    };
     if (phase->says_what_done && *report->line)
         (void)puts(report->line);
     if (*report->line)
-        journal_send(&entry);
+        log_entry(&entry);
+    entry.event = "problem";
     entry.priority = report->outcome == REPORT_DONE ? LOG_WARNING : LOG_ERR;
     for (int i = 0; i < report->problem_count; i++) {
         entry.text = report->problems[i];
-        journal_send(&entry);
+        log_entry(&entry);
         if (phase->says_problems)
             (void)fprintf(stderr, "felhom-hook: %s\n", report->problems[i]);
     }

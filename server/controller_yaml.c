@@ -35,9 +35,9 @@ static int render(struct agent *agent, const struct request *request, struct buf
                                 &left_out, error) < 0)
         return -1;
     if (left_out.kind != ERROR_NONE)
-        throttled_log_line(&agent->log, LOG_WARNING,
-                           "guest %u: controller.yaml is made without the hub: %s", request->vmid,
-                           left_out.message);
+        throttled_log_guest(&agent->log, LOG_WARNING, request->vmid, "hub",
+                            "guest %u: controller.yaml is made without the hub: %s", request->vmid,
+                            left_out.message);
     return 0;
 }
 

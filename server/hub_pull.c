@@ -68,8 +68,9 @@ static void record(struct hub_puller *puller, const struct config *config,
     if (result == 0 || error.kind == ERROR_MISSING)
         return;
     store_loan_failed(&loan, &error);
-    throttled_log_line(&puller->log, LOG_ERR, "hub: what it answered for guest %u is lost: %s",
-                       errand->pull.vmid, error.message);
+    throttled_log_guest(&puller->log, LOG_ERR, errand->pull.vmid, "hub",
+                        "hub: what it answered for guest %u is lost: %s", errand->pull.vmid,
+                        error.message);
 }
 
 static void heed_reach(struct hub_puller *puller, const struct config *config, bool is_reached)

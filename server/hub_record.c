@@ -9,13 +9,15 @@
 #include "store/event.h"
 #include "store/log.h"
 
+#define EVENT_KIND "hub"
+
 static int add_event(const struct hub_record *record, const struct hub_errand *errand,
                      const char *outcome, const char *detail, struct error *error)
 {
     const struct event event = {
         .at_ms = record->now_ms,
         .vmid = errand->pull.vmid,
-        .kind = "hub",
+        .kind = EVENT_KIND,
         .outcome = outcome,
         .detail = detail,
         .duration_us = -1,
@@ -26,7 +28,8 @@ static int add_event(const struct hub_record *record, const struct hub_errand *e
 static void tell(const struct hub_record *record, int priority, const struct hub_errand *errand,
                  const char *detail)
 {
-    throttled_log_line(record->log, priority, "hub: guest %u: %s", errand->pull.vmid, detail);
+    throttled_log_guest(record->log, priority, errand->pull.vmid, EVENT_KIND, "hub: guest %u: %s",
+                        errand->pull.vmid, detail);
 }
 
 static bool is_same(const struct buffer *a, const struct buffer *b)

@@ -154,6 +154,7 @@ void job_tell(const struct job_world *world, const struct job *job, const char *
               const char *detail)
 {
     if (!atomic_load(world->stopping))
-        log_line(LOG_NOTICE, "guest %u: job %lld (%s): %s: %s", job->vmid, (long long)job->job_id,
-                 job_kind_name(job->kind), what, detail);
+        log_guest(LOG_NOTICE, job->vmid, job_kind_name(job->kind),
+                  "guest %u: job %lld (%s): %s: %s", job->vmid, (long long)job->job_id,
+                  job_kind_name(job->kind), what, detail);
 }

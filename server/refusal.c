@@ -98,16 +98,16 @@ void refusal_tell(struct store_pool *stores, const struct peer *peer, const stru
     cleanup_free char *detail = describe(refusal, count);
     cleanup_store_loan struct store_loan loan = {0};
     peer_name(peer, source);
-    log_line(LOG_NOTICE, "refused %s: %s", source, detail);
     const struct event event = {
         .at_ms = clock_wall_ms(),
         .vmid = refusal->vmid,
-        .kind = "refused",
+        .kind = EVENT_REFUSED,
         .outcome = "warning",
         .detail = detail,
         .source = source,
         .duration_us = -1,
     };
+    log_guest(LOG_NOTICE, event.vmid, event.kind, "refused %s: %s", source, detail);
     if (store_borrow(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
         return;
     store_loan_failed(&loan, &error);

@@ -19,6 +19,7 @@
 #define DELETE_TIME_US (10 * SECOND_US)
 #define LONGEST_MS     ((int64_t)3600 * 1000) /* between two tries */
 #define SETTLING_MS    ((int64_t)600 * 1000)  /* a request may linger so long on its way */
+#define EVENT_KIND     "credential"
 
 /* One turn. */
 struct turn {
@@ -101,7 +102,7 @@ static int add_event(const struct turn *turn, struct store *store,
     const struct event event = {
         .at_ms = turn->now_ms,
         .vmid = doomed->vmid,
-        .kind = "credential",
+        .kind = EVENT_KIND,
         .outcome = outcome->kind,
         .detail = outcome->detail,
         .duration_us = -1,
@@ -152,8 +153,9 @@ static struct outcome postponed(const struct turn *turn, const struct credential
 static struct outcome deleted(const struct turn *turn, const struct credential_doomed *doomed,
                               const char *how)
 {
-    throttled_log_line(&turn->deletion->log, LOG_INFO, "registry: guest %" PRIu32 ": token %s %s",
-                       doomed->vmid, doomed->name, how);
+    throttled_log_guest(&turn->deletion->log, LOG_INFO, doomed->vmid, EVENT_KIND,
+                        "registry: guest %" PRIu32 ": token %s %s", doomed->vmid, doomed->name,
+                        how);
     return (struct outcome){"ok", mem_format("registry token %s %s", doomed->name, how), 0};
 }
 
@@ -180,9 +182,9 @@ static struct outcome failed(const struct turn *turn, const struct credential_do
     struct outcome outcome = postponed(turn, doomed);
     if (doomed->failures > 0)
         return outcome;
-    throttled_log_line(&turn->deletion->log, LOG_WARNING,
-                       "registry: guest %" PRIu32 ": token %s could not be deleted yet: %s",
-                       doomed->vmid, doomed->name, error->message);
+    throttled_log_guest(&turn->deletion->log, LOG_WARNING, doomed->vmid, EVENT_KIND,
+                        "registry: guest %" PRIu32 ": token %s could not be deleted yet: %s",
+                        doomed->vmid, doomed->name, error->message);
     outcome.kind = "warning";
     outcome.detail = mem_format("registry token %s could not be deleted yet: %s", doomed->name,
                                 reason_of(error));

@@ -113,7 +113,7 @@ static int record(const struct look *look, uint32_t vmid, const char *reason, in
         .detail = detail,
         .duration_us = -1,
     };
-    log_line(LOG_NOTICE, "guest %u: %s", vmid, detail);
+    log_guest(LOG_NOTICE, vmid, event.kind, "guest %u: %s", vmid, detail);
     return event_add(look->store, &event, error);
 }
 

@@ -23,18 +23,41 @@ static bool take_line(struct throttled_log *log, uint32_t *ret_left_out)
     return taken;
 }
 
-void throttled_log_line(struct throttled_log *log, int priority, const char *format, ...)
+/* Who an entry is about, and what happened. */
+struct about {
+    uint32_t vmid;
+    const char *event;
+};
+
+__attribute__((format(printf, 4, 0))) static void log_if_time(struct throttled_log *log,
+                                                              int priority, struct about about,
+                                                              const char *format, va_list arguments)
 {
     char line[512];
     uint32_t left_out;
     if (!take_line(log, &left_out))
         return;
+    (void)vsnprintf(line, sizeof(line), format, arguments);
+    if (left_out > 0)
+        log_guest(priority, about.vmid, about.event, "%s (%u lines before this one were left out)",
+                  line, left_out);
+    else
+        log_guest(priority, about.vmid, about.event, "%s", line);
+}
+
+void throttled_log_line(struct throttled_log *log, int priority, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(line, sizeof(line), format, arguments);
+    log_if_time(log, priority, (struct about){0}, format, arguments);
     va_end(arguments);
-    if (left_out > 0)
-        log_line(priority, "%s (%u lines before this one were left out)", line, left_out);
-    else
-        log_line(priority, "%s", line);
+}
+
+void throttled_log_guest(struct throttled_log *log, int priority, uint32_t vmid, const char *event,
+                         const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    log_if_time(log, priority, (struct about){vmid, event}, format, arguments);
+    va_end(arguments);
 }

@@ -21,4 +21,8 @@ struct throttled_log {
 void throttled_log_line(struct throttled_log *log, int priority, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* log_guest(), if it is time for one. */
+void throttled_log_guest(struct throttled_log *log, int priority, uint32_t vmid, const char *event,
+                         const char *format, ...) __attribute__((format(printf, 5, 6)));
+
 #endif
