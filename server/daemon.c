@@ -10,12 +10,26 @@
 #include "server/agent.h"
 #include "server/metrics.h"
 #include "server/notify.h"
+#include "server/watchdog.h"
 #include "store/clock.h"
 #include "store/log.h"
 
-#define SECOND_US       ((int64_t)1000000)
-#define SWEEP_US        (10 * SECOND_US)
-#define START_EXTENSION 30 /* seconds; renewed each second while the network is waited for */
+#define SECOND_US         ((int64_t)1000000)
+#define SWEEP_US          (10 * SECOND_US)
+#define RETRY_US          SECOND_US        /* once no answer came */
+#define START_PATIENCE_US (15 * SECOND_US) /* the host's boot waits so long for us */
+
+/* For the network, before anything can be listened on. */
+struct waiting {
+    int64_t since_us;
+    struct error told;
+};
+
+/* What a daemon that listens does besides answering. */
+struct duty {
+    struct watchdog watchdog;
+    int64_t next_sweep_us;
+};
 
 /* Every thread inherits the mask, so that these reach nobody but wait_for_signal. */
 static sigset_t block_signals(void)
@@ -47,24 +61,27 @@ static void reload(struct agent *agent)
         log_line(LOG_NOTICE, "configuration reloaded");
 }
 
-/* What keeps us waiting is said once, not once a second. */
-static void tell_waiting(const struct error *error, char *last, size_t size)
+/* To wait is all there is to do, so the watchdog is fed. What is waited for goes to the log once,
+ * not once a second. */
+static void tell_waiting(struct waiting *waiting, const struct error *error)
 {
-    notify_waiting(error->message, START_EXTENSION);
-    if (strcmp(last, error->message) == 0)
+    bool holds_boot_up = clock_steady_us() - waiting->since_us < START_PATIENCE_US;
+    notify_waiting(error->message, !holds_boot_up);
+    notify_watchdog();
+    if (strcmp(waiting->told.message, error->message) == 0)
         return;
     log_line(LOG_WARNING, "waiting: %s", error->message);
-    (void)snprintf(last, size, "%s", error->message);
+    waiting->told = *error;
 }
 
 /* Listens as soon as the address is there. *ret_ended: the daemon was told to end before it was. */
 static int start(struct agent *agent, const sigset_t *signals, bool *ret_ended, struct error *error)
 {
-    char last[sizeof error->message] = "";
+    struct waiting waiting = {.since_us = clock_steady_us()};
     while (agent_start(agent, error) < 0) {
         if (error->kind != ERROR_MISSING)
             return -1;
-        tell_waiting(error, last, sizeof last);
+        tell_waiting(&waiting, error);
         int number = wait_for_signal(signals, SECOND_US);
         if (number == SIGHUP)
             reload(agent);
@@ -99,24 +116,30 @@ static int64_t tick_us(void)
     return half_us < SECOND_US ? SECOND_US : half_us;
 }
 
-static void tick(struct agent *agent, int64_t *next_sweep_us)
+static void sweep_if_due(struct agent *agent, int64_t *next_us)
 {
-    notify_watchdog();
-    if (clock_steady_us() < *next_sweep_us)
+    if (clock_steady_us() < *next_us)
         return;
     sweep(agent);
     metrics_sample(agent->metrics);
     /* What a burst of connections has left free in the heap goes back to the system. */
     (void)malloc_trim(0);
-    *next_sweep_us = clock_steady_us() + SWEEP_US;
+    *next_us = clock_steady_us() + SWEEP_US;
+}
+
+/* How long the next tick may be waited for. */
+static int64_t tick(struct agent *agent, struct duty *duty)
+{
+    bool answers = watchdog_feed(&duty->watchdog, agent);
+    sweep_if_due(agent, &duty->next_sweep_us);
+    return answers ? tick_us() : RETRY_US;
 }
 
 static int serve(struct agent *agent, const sigset_t *signals, struct error *error)
 {
-    int64_t next_sweep_us = 0;
+    struct duty duty = {0};
     for (;;) {
-        tick(agent, &next_sweep_us);
-        int number = wait_for_signal(signals, tick_us());
+        int number = wait_for_signal(signals, tick(agent, &duty));
         if (number == SIGTERM || number == SIGINT)
             return 0;
         if (number != SIGHUP)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's life: wait for the network, serve, heed signals. */
+/* The daemon's life: wait for the network, serve, heed signals. The host's boot is held up by the
+ * waiting for a few seconds only. */
 #ifndef FELHOM_DAEMON_H
 #define FELHOM_DAEMON_H
 

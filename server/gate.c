@@ -26,6 +26,9 @@
  * a minute. */
 #define REPORTS_PER_MINUTE 60
 
+/* A peer's source where it is the probe: a row outside the tables. */
+#define PROBE_ROW UINT32_MAX
+
 struct rules {
     enum source_binding binding;
     uint32_t connections;
@@ -43,6 +46,8 @@ struct gate {
     struct sources *admitted;
     struct sources *refused;
     struct bucket reports;
+    struct sockaddr_in expected; /* the probe that may come; port 0: none */
+    struct source probe;
 };
 
 _Static_assert(GATE_TOO_MANY < SOURCE_REFUSALS, "a source's row has a place for each refusal");
@@ -109,6 +114,46 @@ void gate_reconfigure(struct gate *gate, const struct config *config, const stru
     gate->rules = rules;
     (void)pthread_mutex_unlock(&gate->lock);
     free(old);
+}
+
+void gate_expect(struct gate *gate, const struct sockaddr_in *probe)
+{
+    (void)pthread_mutex_lock(&gate->lock);
+    gate->expected = *probe;
+    gate->probe.requests = (struct bucket){0};
+    (void)pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_expect_nobody(struct gate *gate)
+{
+    (void)pthread_mutex_lock(&gate->lock);
+    gate->expected = (struct sockaddr_in){0};
+    (void)pthread_mutex_unlock(&gate->lock);
+}
+
+static bool is_expected(const struct gate *gate, const struct peer *peer)
+{
+    return gate->expected.sin_port != 0 && gate->expected.sin_port == peer->address.sin_port &&
+           gate->expected.sin_addr.s_addr == peer->address.sin_addr.s_addr;
+}
+
+/* Whether the peer is the probe, which can come but once. */
+static bool take_probe(struct gate *gate, struct peer *peer)
+{
+    (void)pthread_mutex_lock(&gate->lock);
+    bool expected = is_expected(gate, peer);
+    if (expected) {
+        gate->expected = (struct sockaddr_in){0};
+        gate->probe.connections++;
+        peer->source = PROBE_ROW;
+    }
+    (void)pthread_mutex_unlock(&gate->lock);
+    return expected;
+}
+
+static struct source *source_of(struct gate *gate, const struct peer *peer)
+{
+    return peer->source == PROBE_ROW ? &gate->probe : sources_at(gate->admitted, peer->source);
 }
 
 static int find_peer(int socket, struct peer *ret)
@@ -202,6 +247,8 @@ static void report(struct gate *gate, const struct peer *peer, enum gate_refusal
 static enum gate_refusal judge(struct gate *gate, struct peer *peer)
 {
     enum source_binding binding;
+    if (take_probe(gate, peer))
+        return GATE_ADMITTED;
     enum gate_refusal refusal = judge_address(gate, peer, &binding);
     if (refusal == GATE_ADMITTED)
         refusal = judge_link(gate, peer, binding);
@@ -234,7 +281,7 @@ void gate_park(struct gate *gate)
 void gate_leave_parked(struct gate *gate, const struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
-    sources_at(gate->admitted, peer->source)->connections--;
+    source_of(gate, peer)->connections--;
     (void)pthread_mutex_unlock(&gate->lock);
 }
 
@@ -259,7 +306,7 @@ uint32_t gate_count_request(struct gate *gate, const struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
-    struct source *source = sources_at(gate->admitted, peer->source);
+    struct source *source = source_of(gate, peer);
     int64_t wait_us = bucket_take(&source->requests, &gate->rules.requests, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
     return seconds(wait_us);
@@ -269,7 +316,7 @@ void gate_count_failure(struct gate *gate, const struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
-    struct source *source = sources_at(gate->admitted, peer->source);
+    struct source *source = source_of(gate, peer);
     (void)bucket_take(&source->failures, &gate->rules.failures, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
 }
@@ -278,7 +325,7 @@ uint32_t gate_locked_out(struct gate *gate, const struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
-    const struct source *source = sources_at(gate->admitted, peer->source);
+    const struct source *source = source_of(gate, peer);
     int64_t wait_us = bucket_wait(&source->failures, &gate->rules.failures, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
     return seconds(wait_us);

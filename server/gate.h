@@ -54,6 +54,22 @@ void gate_reconfigure(struct gate *gate, const struct config *config, const stru
 enum gate_refusal gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
+/*
+ * The daemon asks itself now and then whether it can still answer (self_probe.h), from an address
+ * that allow lists, source binding and limits need not let in. So the gate can expect one
+ * connection: the next one from exactly this address and port is admitted whatever the rules say,
+ * counts for nobody's limits, and uses the expectation up.
+ *
+ * This is no way in for anybody else. The probe holds the port from before gate_expect until after
+ * gate_expect_nobody, so that the kernel gives it to no other process of the host. The address is
+ * one of the host's own: what comes from outside with such a source is dropped by the kernel, and
+ * what answers it would go to the probe's own socket, so that no guest ever finishes TCP's
+ * handshake as the probe. And who comes through the gate is not yet trusted with anything: every
+ * path that tells of a guest wants a token.
+ */
+void gate_expect(struct gate *gate, const struct sockaddr_in *probe);
+void gate_expect_nobody(struct gate *gate);
+
 /* From here on the connection waits without a thread: it counts for its source alone, and ends with
  * gate_leave_parked. */
 void gate_park(struct gate *gate);

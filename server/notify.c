@@ -58,10 +58,10 @@ void notify_watchdog(void)
     notify("WATCHDOG=1");
 }
 
-void notify_waiting(const char *reason, uint32_t seconds)
+void notify_waiting(const char *reason, bool ready)
 {
     cleanup_free char *message =
-        mem_format("STATUS=waiting: %s\nEXTEND_TIMEOUT_USEC=%llu", reason, seconds * 1000000ULL);
+        mem_format("%sSTATUS=waiting: %s", ready ? "READY=1\n" : "", reason);
     notify(message);
 }
 

@@ -427,6 +427,102 @@ static void test_waits_stay_within_a_minute(void **state)
     assert_int_equal(gate_locked_out(world.gate, &peer), 60);
 }
 
+/* The address and port that a connection comes from. */
+static struct sockaddr_in origin_of(int server)
+{
+    struct sockaddr_in origin;
+    socklen_t size = sizeof(origin);
+    assert_int_equal(getpeername(server, (struct sockaddr *)&origin, &size), 0);
+    return origin;
+}
+
+static void refuse_everybody(void)
+{
+    world.config.local_api.source_binding = BINDING_REQUIRE;
+    world.config.limits.connections_per_source = 0;
+    gate_reconfigure(world.gate, &world.config, NULL, 0);
+}
+
+static void test_the_probe_is_admitted_whatever_the_rules(void **state)
+{
+    (void)state;
+    struct peer peer;
+    refuse_everybody();
+    int server = connect_from("127.0.0.200");
+    const struct sockaddr_in probe = origin_of(server);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    assert_string_equal(peer.address_text, "127.0.0.200");
+    assert_false(peer.has_hwaddr);
+    assert_int_equal(world.lookups, 0);
+    assert_int_equal(gate_connections(world.gate), 1);
+    gate_leave(world.gate, &peer);
+    assert_int_equal(gate_connections(world.gate), 0);
+    assert_int_equal(world.reports, 0);
+}
+
+static void test_the_probe_comes_but_once(void **state)
+{
+    (void)state;
+    struct peer peer;
+    struct peer again;
+    refuse_everybody();
+    int server = connect_from("127.0.0.200");
+    const struct sockaddr_in probe = origin_of(server);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &again), GATE_NOT_ALLOWED);
+    gate_leave(world.gate, &peer);
+}
+
+static void test_nobody_passes_for_the_probe(void **state)
+{
+    (void)state;
+    struct peer peer;
+    refuse_everybody();
+    int server = connect_from("127.0.0.200");
+    struct sockaddr_in probe = origin_of(server);
+    probe.sin_port ^= htons(1);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    probe = origin_of(server);
+    probe.sin_addr.s_addr ^= htonl(1);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    probe = origin_of(server);
+    gate_expect(world.gate, &probe);
+    gate_expect_nobody(world.gate);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
+/* Neither its connections nor its requests are those of the host's other clients. */
+static void test_the_probe_counts_for_nobody(void **state)
+{
+    (void)state;
+    struct peer peers[2];
+    struct peer probing;
+    int server = connect_from("127.0.0.200");
+    const struct sockaddr_in probe = origin_of(server);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &probing), GATE_ADMITTED);
+    for (int i = 0; i < 100; i++)
+        (void)gate_count_request(world.gate, &probing);
+    gate_count_failure(world.gate, &probing);
+    assert_int_equal(enter("127.0.0.200", &peers[0]), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.200", &peers[1]), GATE_ADMITTED);
+    assert_int_equal(gate_count_request(world.gate, &peers[0]), 0);
+    assert_true(gate_count_request(world.gate, &probing) > 0);
+    gate_leave(world.gate, &probing);
+    gate_expect(world.gate, &probe);
+    assert_int_equal(gate_enter(world.gate, server, &probing), GATE_ADMITTED);
+    assert_int_equal(gate_count_request(world.gate, &probing), 0);
+    gate_leave(world.gate, &probing);
+    gate_leave(world.gate, &peers[0]);
+    gate_leave(world.gate, &peers[1]);
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
 static void test_a_socket_without_a_peer_is_refused(void **state)
 {
     (void)state;
@@ -459,6 +555,10 @@ int main(void)
         TEST(test_failures_lock_out),
         TEST(test_a_lockout_outlives_the_connection),
         TEST(test_waits_stay_within_a_minute),
+        TEST(test_the_probe_is_admitted_whatever_the_rules),
+        TEST(test_the_probe_comes_but_once),
+        TEST(test_nobody_passes_for_the_probe),
+        TEST(test_the_probe_counts_for_nobody),
         TEST(test_a_socket_without_a_peer_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,9 +54,10 @@ static void test_messages(void **state)
     assert_string_equal(receive(state, text), "STOPPING=1");
     notify_watchdog();
     assert_string_equal(receive(state, text), "WATCHDOG=1");
-    notify_waiting("there is no bridge vmbr0", 30);
-    assert_string_equal(receive(state, text),
-                        "STATUS=waiting: there is no bridge vmbr0\nEXTEND_TIMEOUT_USEC=30000000");
+    notify_waiting("there is no bridge vmbr0", false);
+    assert_string_equal(receive(state, text), "STATUS=waiting: there is no bridge vmbr0");
+    notify_waiting("there is no bridge vmbr0", true);
+    assert_string_equal(receive(state, text), "READY=1\nSTATUS=waiting: there is no bridge vmbr0");
     notify_reloading();
     long long moment = 0;
     assert_int_equal(sscanf(receive(state, text), "RELOADING=1\nMONOTONIC_USEC=%lld", &moment), 1);
