@@ -9,6 +9,8 @@
 #define MAX_DEPTH 64
 #define MAX_NODES 8192
 
+#define YAML_TAG_PREFIX "tag:yaml.org,2002:"
+
 struct anchor {
     char *name;
     const struct yaml_tree *node;
@@ -182,6 +184,19 @@ static bool is_non_specific(const yaml_char_t *tag)
     return tag && strcmp((const char *)tag, "!") == 0;
 }
 
+/*
+ * libyaml writes a tag that begins so in its short form, without escaping what the short form may
+ * not hold: such a tag could not be read again, or would be another.
+ */
+static bool is_unwritable(const char *tag)
+{
+    static const char *const prefixes[] = {YAML_TAG_PREFIX, "!"};
+    for (size_t i = 0; tag && i < ARRAY_SIZE(prefixes); i++)
+        if (strncmp(tag, prefixes[i], strlen(prefixes[i])) == 0)
+            return strpbrk(tag + strlen(prefixes[i]), "!,[]") != NULL;
+    return false;
+}
+
 static void take_scalar(struct yaml_tree *node, const yaml_event_t *event)
 {
     node->length = event->data.scalar.length;
@@ -213,6 +228,8 @@ static int load_new(struct loader *loader, const yaml_event_t *event, size_t dep
         node->tag = copy_tag(event->data.scalar.tag);
     if (node->kind == YAML_TREE_SCALAR)
         take_scalar(node, event);
+    if (is_unwritable(node->tag))
+        return fail_node(loader, node, "a short tag that holds one of !,[]");
     if (admit(loader, node->mark, depth, node->length) != 0)
         return -1;
     size_t number = open_anchor(loader, anchor, node);

@@ -92,6 +92,7 @@ static void keeps_every_meaning(void **state)
         "a: 12:34:56\nb: [12:34, 1_000, http://x.example/y?z=1#frag, 'a,b']\n",
         "12:34: x\n1: y\n'1.0': z\ntrue: t\n",
         "a: !!str 12\nb: !!int '12'\nc: !local v\nd: !<tag:x.example,2020:y> z\ne: !!binary aGk=\n",
+        "a: !<tag:x.example,2020:!y[1]> z\nb: !<tag:yaml.org,2002:> z\n",
         "%TAG !x! tag:x.example,2020:\n---\na: !x!y z\n",
         "a: ! '12'\nb: ! \"x\"\n",
         "a: !!set {x, y}\nb: !!omap [x: 1]\n",
@@ -223,6 +224,12 @@ static void refuses_with_the_place(void **state)
         {"a: \xC3", "x.yaml:1:4: incomplete UTF-8 octet sequence"},
         {"%YAML 3.0\n---\na: 1\n", "x.yaml:1:1: found incompatible YAML document"},
         {"a: !x!y 1\n", "x.yaml:1:4: found undefined tag handle"},
+        {"a: !<!x,y> 1\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
+        {"a: !<!!int> 1\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
+        {"a: !<!x!y> []\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
+        {"a: !!x%2Cy {}\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
+        {"%TAG !x! tag:yaml.org,2002:tag:x.example,2020:\n---\na: !x!y z\n",
+         "x.yaml:3:4: a short tag that holds one of !,[]"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         assert_refused(cases[i].text, cases[i].message);
