@@ -16,7 +16,8 @@ PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
-PACKAGES_DEB   := dpkg-dev debhelper lintian git
+PACKAGES_DEB   := dpkg-dev debhelper git
+PACKAGES_DEB_CHECK := autopkgtest lintian lxc uidmap mmdebstrap perl python3
 PACKAGES_BENCH := perl nginx-light wrk curl jq python3 sqlite3 iproute2 util-linux
 
 # `make V=1` shows the commands.
@@ -72,7 +73,7 @@ help:
 ## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
 ## make bench        timings, each as a ratio to a peer in the same run
 ## make deb          the Debian packages, into build/deb/; deb-bookworm, deb-trixie: those of that release, made in a chroot
-## make check-deb    the packages: the same bytes twice, lintian, and their life in a chroot
+## make check-deb    the packages: the same bytes twice, lintian, their life in a chroot and under systemd; check-deb-bookworm, check-deb-trixie
 ## make install      the host's part into DESTDIR; install-guest: what a golden image has
 
 $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
@@ -121,7 +122,7 @@ $(CIVETWEB)/src/civetweb.c: | build/.packages-build
 
 build/.packages-%: Makefile
 	@mkdir -p build
-	@tools/install-packages $(PACKAGES_$(shell echo $* | tr a-z A-Z))
+	@tools/install-packages $(PACKAGES_$(shell echo $* | tr a-z- A-Z_))
 	@touch $@
 
 compile_commands.json: Makefile
@@ -203,7 +204,8 @@ fuzz: $(FUZZERS)
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c)
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
-           $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
+           $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
+           $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
 
 lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
 	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
@@ -235,7 +237,8 @@ install-guest:
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man8 guest/felhom-controller-bootstrap.8
 
 # --- packages ---------------------------------------------------------------------------------------------
-.PHONY: deb deb-bookworm deb-trixie check-deb
+RELEASE := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+.PHONY: deb deb-bookworm deb-trixie check-deb check-deb-bookworm check-deb-trixie
 deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb build/.packages-build
 	tools/make-deb build/deb $(CIVETWEB)
 
@@ -244,8 +247,11 @@ deb-bookworm deb-trixie: deb-%: | build/.packages-chroot
 	mkdir -p build/deb
 	cp build/chroot/$*/src/build/deb/* build/deb/
 
-check-deb: deb | build/.packages-chroot
-	tools/check-deb build/deb $(CIVETWEB)
+check-deb: deb | build/.packages-deb-check
+	tools/check-deb $(RELEASE) build/deb
+
+check-deb-bookworm check-deb-trixie: check-deb-%: deb-% | build/.packages-deb-check
+	tools/check-deb $* build/deb
 
 clean:
 	rm -rf build compile_commands.json

@@ -5,6 +5,7 @@
 #   lxc_possible                  whether this machine can; if not, $LXC_WHY says why not
 #   lxc_host                      after world_host: ids and /sys for containers
 #   lxc_shift VMID OFFSET         gives every file of the guest's root file system, $ROOTFS/VMID, to an owner that is that much further up
+#   lxc_plain NAME                a container of no guest: without a network
 #   lxc_config VMID LAST_BYTE     the container that Proxmox would make of the guest's configuration
 #   lxc_start VMID, lxc_stop VMID as Proxmox does, with felhom-hook at each phase
 #   lxc_in VMID COMMAND...        runs a command in it
@@ -75,6 +76,32 @@ for folder, folders, files in os.walk(root):
 END
 }
 
+# What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME.
+lxc_common() {
+    lxc_tidy "$1"
+    cat <<END
+lxc.uts.name = guest$1
+lxc.arch = $(uname -m)
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.include = /usr/share/lxc/config/userns.conf
+lxc.include = /usr/share/lxc/config/nesting.conf
+lxc.monitor.unshare = 1
+lxc.cgroup.dir.monitor = lxc.monitor/$1
+lxc.cgroup.dir.container = lxc/$1
+lxc.cgroup.dir.container.inner = ns
+lxc.rootfs.path = dir:$ROOTFS/$1
+END
+}
+
+# A run that was killed leaves its control groups, empty, which those of the same name could not be made beside.
+lxc_tidy() {
+    find /sys/fs/cgroup -depth -type d -regex ".*/lxc\(\.monitor\)?/$1\(/.*\)?" -exec rmdir {} + 2>/dev/null
+}
+
+lxc_usual_ids() {
+    printf 'lxc.idmap = %s\n' "u 0 $LXC_USUAL_ID 65536" "g 0 $LXC_USUAL_ID 65536"
+}
+
 # lxc_config VMID LAST_BYTE: its lxc.* lines are handed on; bind mounts are made from the host's side, as Proxmox makes them.
 lxc_config() {
     local vmid=$1 address=192.168.0.$2 config=$HOST/pve/lxc/$1.conf
@@ -90,18 +117,9 @@ done
 END
     chmod +x "$HOST/lxc/$vmid/mount-points"
     {
+        lxc_common "$vmid"
         cat <<END
-lxc.uts.name = guest$vmid
-lxc.arch = amd64
-lxc.include = /usr/share/lxc/config/common.conf
-lxc.include = /usr/share/lxc/config/userns.conf
-lxc.include = /usr/share/lxc/config/nesting.conf
-lxc.monitor.unshare = 1
 lxc.hook.pre-start = $HOST/lxc/$vmid/mount-points
-lxc.cgroup.dir.monitor = lxc.monitor/$vmid
-lxc.cgroup.dir.container = lxc/$vmid
-lxc.cgroup.dir.container.inner = ns
-lxc.rootfs.path = dir:$ROOTFS/$vmid
 lxc.net.0.type = veth
 lxc.net.0.link = vmbr0
 lxc.net.0.flags = up
@@ -111,8 +129,19 @@ lxc.net.0.ipv4.address = $address/24
 lxc.net.0.ipv4.gateway = $ADDRESS
 END
         sed -n '/^\[/q; s/^\(lxc\.[a-z0-9_.-]*\): */\1 = /p' "$config"
-        grep -q '^lxc\.idmap' "$config" || printf 'lxc.idmap = %s\n' "u 0 $LXC_USUAL_ID 65536" "g 0 $LXC_USUAL_ID 65536"
+        grep -q '^lxc\.idmap' "$config" || lxc_usual_ids
     } >"$HOST/lxc/$vmid/config"
+}
+
+# Its systemd may know control groups of the second version alone; the machine's are mixed.
+lxc_plain() {
+    mkdir -p "$HOST/lxc/$1"
+    {
+        lxc_common "$1"
+        echo 'lxc.net.0.type = empty'
+        lxc_usual_ids
+        printf 'lxc.mount.%s\n' 'auto =' 'auto = proc:mixed sys:mixed' 'entry = cgroup2 sys/fs/cgroup cgroup2 rw,create=dir 0 0'
+    } >"$HOST/lxc/$1/config"
 }
 
 lxc_start() {

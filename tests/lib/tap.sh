@@ -72,6 +72,14 @@ eventually() {
     done
 }
 
+# subtest WHAT COMMAND...: a test file of its own, whose lines are set off
+subtest() {
+    local what=$1
+    shift
+    "$@" | sed 's/^/    /'
+    tap_result "${PIPESTATUS[0]}" "$what"
+}
+
 skip() {
     tap_count=$((tap_count + 1))
     echo "ok $tap_count - $1 # SKIP $2"
