@@ -162,8 +162,33 @@ not_ok 'and is another' cmp -s "$HOST/old-token" "$(token_of 8200)"
 ok "the guest's path unit reacts" eventually 20 journal_has 8200 felhom-controller-refresh 'the host tells of 2 mounts'
 is 'the new token is good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 
-# --- its stop ---
+# --- a container that can't run, and an engine that stumbles ---
+# again [PATH]: the program is run once more; what it said is in $HOST/said
+again() {
+    lxc_in 8200 env PATH="${1:-}/usr/sbin:/usr/bin:/sbin:/bin" felhom-controller-bootstrap >"$HOST/said" 2>&1
+}
+controllers() {
+    lxc_in 8200 docker ps --all --quiet --filter name=felhom-controller
+}
+running=$(controllers)
+lxc_in 8200 sh -c 'mkdir /run/stumbling && cat >/run/stumbling/docker && chmod 755 /run/stumbling/docker' <<'END'
+#!/bin/sh
+[ "$1" != container ] || exit 1
+exec /usr/bin/docker "$@"
+END
+again /run/stumbling:
+is 'it can not be run beside another of its name' $? 13
+is 'which stays' "$(controllers)" "$running"
 lxc_in 8200 docker rm -f felhom-controller >/dev/null
+sed -i 's/^run: .*/run: [--network=nowhere]/' "$HOST/pve/priv/felhom/8200.yaml"
+ok 'the enrolment is heeded by a rotation' ctl rotate 8200
+eventually 20 journal_has 8200 felhom-controller-refresh "can't be run: "
+again
+is 'one that can not run is told of' $? 13
+like 'with the reason' "$(cat "$HOST/said")" "$IMAGE can't be run: .*network nowhere"
+is 'and not kept' "$(controllers)" ''
+
+# --- its stop ---
 lxc_in 8200 cat /etc/felhom-bootstrap/token >"$HOST/last-token"
 lxc_stop 8200
 is 'what is left of its directory' "$(ls "$(directory_of 8200)")" agent.crt
@@ -189,6 +214,17 @@ for what in malformed empty absent; do
     fi
     lxc_stop 8200
 done
+
+# --- a host that is away ---
+daemon_stop
+phase 8200 pre-start >/dev/null
+lxc-start -P "$HOST/lxc" -n 8200
+eventually 15 lxc_settled 8200
+ok "it boots with the mount's copy" journal_has 8200 felhom-controller-bootstrap "installed $YAML, the copy in /etc/felhom-bootstrap"
+ok 'which is whole' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
+ok 'and says that its host is away' journal_has 8200 felhom-controller-bootstrap 'the host does not answer for /storage'
+lxc_stop 8200
+daemon_start
 
 # --- the other form of mount ---
 ctl unenroll 8200 >/dev/null
