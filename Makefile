@@ -244,14 +244,16 @@ deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb build/.packages-build
 
 deb-bookworm deb-trixie: deb-%: | build/.packages-chroot
 	tools/in-chroot $* make deb
-	mkdir -p build/deb
-	cp build/chroot/$*/src/build/deb/* build/deb/
+	rm -rf build/deb/$*
+	mkdir -p build/deb/$*
+	cp build/chroot/$*/src/build/deb/* build/deb/$*
+	cp build/deb/$*/*.deb build/deb
 
 check-deb: deb | build/.packages-deb-check
 	tools/check-deb $(RELEASE) build/deb
 
 check-deb-bookworm check-deb-trixie: check-deb-%: deb-% | build/.packages-deb-check
-	tools/check-deb $* build/deb
+	tools/check-deb $* build/deb/$*
 
 clean:
 	rm -rf build compile_commands.json

@@ -136,12 +136,7 @@ static int link_hook(struct enrolling *enrolling, struct error *error)
         return 0;
     const char *directory = value_or(enrolling->invocation, OPTION_SNIPPETS, SNIPPET_DIRECTORY);
     const char *hook = value_or(enrolling->invocation, OPTION_HOOK, SNIPPET_HOOK);
-    bool made;
-    if (snippet_make(directory, hook, &made, error) < 0)
-        return -1;
-    steps_add(&enrolling->steps, made ? STEP_DONE : STEP_ALREADY, "snippet", "%s/%s -> %s",
-              directory, HOOKSCRIPT_NAME, hook);
-    return 0;
+    return snippet_make(directory, hook, &enrolling->steps, error);
 }
 
 static int write_enrolment(struct enrolling *enrolling, struct error *error)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* init: directories, store, TLS identity, what the store knows of the host, and on request
- * Proxmox's token. */
+/* init: directories, store, TLS identity, the hook's link, what the store knows of the host, and on
+ * request Proxmox's token. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include "cli/pve_config.h"
 #include "cli/pve_token.h"
 #include "cli/session.h"
+#include "cli/snippet.h"
 #include "cli/state_owner.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
@@ -125,6 +126,19 @@ static int ready_identity(const struct session *session, struct host *ret, struc
     return host_put(session->store, ret, error);
 }
 
+/*
+ * A guest that is migrated to this node names the hook already, and could not start without it.
+ * Where Proxmox's storage is not there, no guest is.
+ */
+static void ready_snippet(const struct config *config, struct steps *steps)
+{
+    struct error error;
+    if (!pve_is_real(config) || access(SNIPPET_STORAGE, F_OK) < 0)
+        return;
+    if (snippet_make(SNIPPET_DIRECTORY, SNIPPET_HOOK, steps, &error) < 0)
+        steps_add(steps, STEP_WARNING, "snippet", "%s", error.message);
+}
+
 static int ready_pve(const struct config *config, const char *user, const struct host *host,
                      struct steps *steps, struct error *error)
 {
@@ -144,7 +158,10 @@ static int ready_all(struct session *session, const struct invocation *invocatio
     if (settings_load(&session->config, error) < 0 ||
         ready_state(&session->config, user, steps, error) < 0 ||
         ready_directories(&session->config, steps, error) < 0 ||
-        ready_store(session, steps, error) < 0 || ready_identity(session, ret, steps, error) < 0)
+        ready_store(session, steps, error) < 0)
+        return -1;
+    ready_snippet(&session->config, steps);
+    if (ready_identity(session, ret, steps, error) < 0)
         return -1;
     if (invocation->values[OPTION_PVE_TOKEN] &&
         ready_pve(&session->config, user, ret, steps, error) < 0)
@@ -169,7 +186,7 @@ static int run(const struct invocation *invocation, struct error *error)
 
 const struct verb verb_init = {
     .name = "init",
-    .help = "Make directories, store and TLS identity where they are missing; show the pins",
+    .help = "Make what is missing of directories, store, TLS identity and hook link; show the pins",
     .run = run,
     .options = options,
     .option_count = ARRAY_SIZE(options),

@@ -39,17 +39,19 @@ static int check_link(int dirfd, const char *directory, const char *hook, struct
                 directory, length < 0 ? "a file of its own" : "a link to ", target, hook);
 }
 
-int snippet_make(const char *directory, const char *hook, bool *ret_made, struct error *error)
+int snippet_make(const char *directory, const char *hook, struct steps *steps, struct error *error)
 {
     cleanup_close int dirfd = -1;
     if (check_hook(hook, error) < 0)
         return -1;
     if (directory_make(directory, 0755, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0)
         return fail_context(error, "snippets directory (--snippets names another)");
-    *ret_made = symlinkat(hook, dirfd, HOOKSCRIPT_NAME) == 0;
-    if (*ret_made)
-        return 0;
-    if (errno != EEXIST)
+    bool made = symlinkat(hook, dirfd, HOOKSCRIPT_NAME) == 0;
+    if (!made && errno != EEXIST)
         return fail_errno(error, errno, "cannot link %s/" HOOKSCRIPT_NAME, directory);
-    return check_link(dirfd, directory, hook, error);
+    if (!made && check_link(dirfd, directory, hook, error) < 0)
+        return -1;
+    steps_add(steps, made ? STEP_DONE : STEP_ALREADY, "snippet", "%s/%s -> %s", directory,
+              HOOKSCRIPT_NAME, hook);
+    return 0;
 }

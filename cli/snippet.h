@@ -4,18 +4,18 @@
 #ifndef FELHOM_SNIPPET_H
 #define FELHOM_SNIPPET_H
 
-#include <stdbool.h>
-
+#include "cli/steps.h"
 #include "schema/error.h"
 
-#define SNIPPET_DIRECTORY "/var/lib/vz/snippets"
+#define SNIPPET_STORAGE   "/var/lib/vz" /* "local" is there, whatever storage.cfg says */
+#define SNIPPET_DIRECTORY SNIPPET_STORAGE "/snippets"
 #define SNIPPET_HOOK      "/usr/libexec/felhom-agent/felhom-hook"
 
 /*
- * Makes DIRECTORY/felhom-hook a link to hook, and the directory (0755) where it is missing.
- * Something else of that name is refused with ERROR_CONFLICT, a hook that cannot be run with
- * ERROR_MISSING, as no guest that names it could start.
+ * Makes DIRECTORY/felhom-hook a link to hook, and the directory (0755) where it is missing,
+ * and adds it to steps. Something else of that name is refused with ERROR_CONFLICT, a hook that
+ * cannot be run with ERROR_MISSING, as no guest that names it could start.
  */
-int snippet_make(const char *directory, const char *hook, bool *ret_made, struct error *error);
+int snippet_make(const char *directory, const char *hook, struct steps *steps, struct error *error);
 
 #endif

@@ -53,6 +53,7 @@ ok 'it installs' does dpkg -i "$agent"
 ok 'the host is prepared' test -s /var/lib/felhom-agent/db/agent.db
 ok 'the pins are shown' says 'SPKI pin: '
 is 'the state is the daemon'"'"'s alone' "$(stat -c '%U:%G %a' /var/lib/felhom-agent/{db,tls} | sort -u)" 'felhom-agent:felhom-agent 700'
+is 'the hook is where Proxmox looks for it' "$(readlink $SNIPPET)" $HOOK
 is 'of the groups' "$(id -nG felhom-agent)" 'felhom-agent www-data'
 ok 'felhomd would start' does setpriv --reuid felhom-agent --regid felhom-agent --init-groups felhomd --check
 is 'the unit is enabled' "$(systemctl is-enabled felhomd felhom-restore-test.timer felhom-token-age.timer | sort -u)" enabled
@@ -77,7 +78,6 @@ is 'the identity stays' "$(identity)" "$first"
 
 # --- remove, while guests name the hook ---
 some
-ln -sf $HOOK $SNIPPET
 sums=$(pve_sum)
 ok 'it is removed' does dpkg --remove felhom-agent
 ok 'it says which guests name the hook' says 'these guests still name its hookscript: 8200 8300'
@@ -109,7 +109,6 @@ is 'nothing is written to /etc/pve' "$(pve_sum)" "$sums"
 # --- remove, when no guest does ---
 none
 ok 'it installs' does dpkg -i "$agent"
-ln -sf $HOOK $SNIPPET
 ok 'it is removed' does dpkg --remove felhom-agent
 not_ok 'it names no guest' says 'still name'
 not_ok 'no hook stays' test -e $HOOK
@@ -119,9 +118,16 @@ ok 'it is purged' does dpkg --purge felhom-agent
 # --- where Proxmox's cluster file system is not mounted ---
 umount $pve
 ok 'it installs without Proxmox' does dpkg -i "$agent"
-ln -sf $HOOK $SNIPPET
 ok 'it is removed' does dpkg --remove felhom-agent
 ok 'and leaves the hook, as guests may name it' test -x $HOOK
+fresh
+
+# --- where somebody else's hook has the name ---
+mkdir -p "${SNIPPET%/*}" && echo theirs >$SNIPPET
+ok 'it installs beside a hook of the same name' does dpkg -i "$agent"
+ok 'and says so' says "$SNIPPET is a file of its own"
+ok 'it is removed' does dpkg --remove felhom-agent
+is 'their hook stays' "$(cat $SNIPPET)" theirs
 fresh
 
 # --- where there is no bridge yet ---
