@@ -185,18 +185,19 @@ bench: $(PROGRAMS) | build/.packages-bench
 
 # --- fuzzing: each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS over the seeds in tests/fuzz/seeds/NOUN ---
 FUZZ_SECONDS ?= 60
+FUZZ_FLAGS   ?=
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-build/fuzz/%: tests/fuzz/%.c $(wildcard schema/*.[ch] cli/*.[ch]) | build/.packages-lint
-	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -std=gnu17 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $< \
-	    $(wildcard schema/*.c) $(FUZZ_MORE_$*) -lmbedx509 -lmbedcrypto -lyaml -ljansson
-FUZZ_MORE_pve_config_edit := cli/config_text.c
+.PHONY: fuzzers
+fuzzers: | build/.packages-lint
+	$(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/fuzz/parts SANITIZE=fuzzer-no-link,address,undefined $(FUZZERS)
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/schema.a
+	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lmbedx509 -lmbedcrypto -lyaml -ljansson
 
-fuzz: $(FUZZERS)
+fuzz: fuzzers
 	@for fuzzer in $(FUZZERS); do \
 	    name=$$(basename $$fuzzer); mkdir -p build/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
 	    echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
-	    $$fuzzer -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$name- \
+	    $$fuzzer $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$name- \
 	        build/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; \
 	done
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Test Anything Protocol for prove. To be sourced; a test file ends with `tap_done`.
+# Test Anything Protocol for prove. To be sourced; a test file ends with `tap_done`. Each test returns whether it passed.
 
 tap_count=0
 tap_failures=0
@@ -13,6 +13,7 @@ tap_result() {
         tap_failures=$((tap_failures + 1))
         echo "not ok $tap_count - $2"
     fi
+    return "$1"
 }
 
 diag() {
@@ -39,27 +40,30 @@ not_ok() {
 is() {
     local status=0
     [ "$2" = "$3" ] || status=1
-    tap_result $status "$1"
-    [ $status -eq 0 ] || diag "     got: $2" "
+    tap_result $status "$1" && return
+    diag "     got: $2" "
   wanted: $3"
+    return 1
 }
 
 # like WHAT GOT REGEX
 like() {
     local status=0
     [[ $2 =~ $3 ]] || status=1
-    tap_result $status "$1"
-    [ $status -eq 0 ] || diag "     got: $2" "
+    tap_result $status "$1" && return
+    diag "     got: $2" "
   wanted: /$3/"
+    return 1
 }
 
 # unlike WHAT GOT REGEX
 unlike() {
     local status=0
     [[ ! $2 =~ $3 ]] || status=1
-    tap_result $status "$1"
-    [ $status -eq 0 ] || diag "          got: $2" "
+    tap_result $status "$1" && return
+    diag "          got: $2" "
   not wanted: /$3/"
+    return 1
 }
 
 # eventually SECONDS COMMAND...: tries until the command succeeds. SECONDS are a quiet machine's: no test fails because it runs on a busy one.

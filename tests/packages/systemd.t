@@ -6,6 +6,7 @@
 . tests/lib/tap.sh
 . tests/lib/lxc.sh
 GUEST_IMAGE=$ROOT
+NAME=host$RANDOM # several releases' may run at the same time
 world_enter "$0" "$@"
 if ! lxc_possible; then
     skip 'under systemd' "$LXC_WHY"
@@ -13,29 +14,32 @@ if ! lxc_possible; then
 fi
 world_host
 lxc_host
-cp -a --reflink=auto "$ROOT" "$ROOTFS/host"
-ln -sf /dev/null "$ROOTFS/host/etc/systemd/system/sys-kernel-debug.mount"
-echo host1 >"$ROOTFS/host/etc/hostname"
-cp -r "$PACKAGES" "$ROOTFS/host/packages"
-rm -rf "$ROOTFS/host/src"
-git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- --ignore-failed-read --transform 's|^|src/|' | tar -x -C "$ROOTFS/host"
-lxc_shift host $LXC_USUAL_ID
-lxc_plain host
+cp -a --reflink=auto "$ROOT" "$ROOTFS/$NAME"
+# What no container may do.
+for unit in sys-kernel-debug.mount systemd-modules-load.service; do
+    ln -sf /dev/null "$ROOTFS/$NAME/etc/systemd/system/$unit"
+done
+echo host1 >"$ROOTFS/$NAME/etc/hostname"
+cp -r "$PACKAGES" "$ROOTFS/$NAME/packages"
+rm -rf "$ROOTFS/$NAME/src"
+git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- --ignore-failed-read --transform 's|^|src/|' | tar -x -C "$ROOTFS/$NAME"
+lxc_shift $NAME $LXC_USUAL_ID
+lxc_plain $NAME
 
 host_boots() {
-    lxc-start -P "$HOST/lxc" -n host -o "$HOST/lxc/log" -l INFO && eventually 15 lxc_settled host && lxc_in host systemctl is-system-running
+    lxc-start -P "$HOST/lxc" -n $NAME -o "$HOST/lxc/log" -l INFO && eventually 15 lxc_settled $NAME && lxc_in $NAME systemctl is-system-running
 }
 in_host() {
-    lxc_in host env --chdir=/src HOME=/root "$@"
+    lxc_in $NAME env --chdir=/src HOME=/root "$@"
 }
 
-is 'the host boots' "$(host_boots)" running
-if ! lxc_settled host; then
+is 'the host boots' "$(host_boots)" running || diag "$(lxc_in $NAME systemctl --failed --no-legend)"
+if ! lxc_settled $NAME; then
     diag "$(tail -n 20 "$HOST/lxc/log")"
     tap_done
 fi
 subtest 'the package at its work' in_host tests/packages/at-work
-lxc-stop -P "$HOST/lxc" -n host -t 20
+lxc-stop -P "$HOST/lxc" -n $NAME -t 20
 is 'the host boots again' "$(host_boots)" running
 subtest 'after the boot' in_host tests/packages/after-boot
 tap_done
