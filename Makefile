@@ -152,7 +152,7 @@ unit: $(UNITS)
 $(UNITS:=.run): %.run: %
 	@$<
 
-SLOWEST := tests/e2e/08-daemon.t
+SLOWEST := $(patsubst %,tests/e2e/%.t,08-daemon 27-lxc-guest 23-watchdog 26-guest-script)
 E2E ?= $(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))
 e2e: $(PROGRAMS) | build/.packages-check build/guest/rootfs/.ready
 	BIN=$(abspath $(BUILD)) prove --jobs 3 --timer $(E2E)

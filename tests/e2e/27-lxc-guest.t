@@ -81,7 +81,7 @@ said=$(lxc_start 8200 2>&1)
 like 'the hook at its start' "$said" '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
 is 'it boots' "$(boots 8200)" running
 if ! lxc_settled 8200; then
-    diag "$(tail -n 20 "$HOST/lxc/8200/log")"
+    diag "$(tail -n 20 "$HOST/lxc/8200.log")"
     exit 1
 fi
 ok 'the unit has done its work' is_active 8200 felhom-controller-bootstrap.service || diag "$(journal 8200 felhom-controller-bootstrap)"
@@ -204,7 +204,7 @@ absent() { rmdir "$(directory_of 8200)" 2>/dev/null || mv "$(directory_of 8200)"
 for what in malformed empty absent; do
     phase 8200 pre-start >/dev/null
     $what
-    lxc-start -P "$HOST/lxc" -n 8200
+    lxc_run 8200
     is "it boots with a directory that is $what" "$(boots 8200)" running
     not_ok "$what: no controller.yaml" test -e "$ROOTFS/8200$YAML"
     if [ $what = malformed ]; then
@@ -215,10 +215,20 @@ for what in malformed empty absent; do
     lxc_stop 8200
 done
 
+# --- power-off from inside: of the phases post-stop alone ---
+phase 8200 pre-start >/dev/null
+lxc_run 8200
+eventually 15 lxc_settled 8200
+lxc_in 8200 poweroff 2>/dev/null
+ok 'it powers off from inside' lxc_ended 8200
+is 'what is left of its directory' "$(ls "$(directory_of 8200)")" agent.crt
+is 'its tokens are revoked' "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
+
 # --- a host that is away ---
+rm "$ROOTFS/8200$YAML"
 daemon_stop
 phase 8200 pre-start >/dev/null
-lxc-start -P "$HOST/lxc" -n 8200
+lxc_run 8200
 eventually 15 lxc_settled 8200
 ok "it boots with the mount's copy" journal_has 8200 felhom-controller-bootstrap "installed $YAML, the copy in /etc/felhom-bootstrap"
 ok 'which is whole' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml

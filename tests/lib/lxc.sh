@@ -8,6 +8,8 @@
 #   lxc_plain NAME                a container of no guest: without a network
 #   lxc_config VMID LAST_BYTE     the container that Proxmox would make of the guest's configuration
 #   lxc_start VMID, lxc_stop VMID as Proxmox does, with felhom-hook at each phase
+#   lxc_run NAME                  without; its log is $HOST/lxc/NAME.log
+#   lxc_ended NAME                it has come to its end, all that follows that included
 #   lxc_in VMID COMMAND...        runs a command in it
 #   lxc_settled VMID              its boot has come to an end
 
@@ -102,7 +104,8 @@ lxc_usual_ids() {
     printf 'lxc.idmap = %s\n' "u 0 $LXC_USUAL_ID 65536" "g 0 $LXC_USUAL_ID 65536"
 }
 
-# lxc_config VMID LAST_BYTE: its lxc.* lines are handed on; bind mounts are made from the host's side, as Proxmox makes them.
+# lxc_config VMID LAST_BYTE: its lxc.* lines are handed on; bind mounts are made from the host's side, and post-stop is called by the container's
+# monitor, as Proxmox does both.
 lxc_config() {
     local vmid=$1 address=192.168.0.$2 config=$HOST/pve/lxc/$1.conf
     mkdir -p "$HOST/lxc/$vmid"
@@ -115,11 +118,17 @@ sed -n '/^\[/q; s|^mp[0-9]*: *\(/[^,]*\),mp=\([^,]*\),.*|\1 \2|p' '$config' | wh
     mount -o remount,bind,ro "$ROOTFS/$vmid\$target"
 done
 END
-    chmod +x "$HOST/lxc/$vmid/mount-points"
+    cat >"$HOST/lxc/$vmid/post-stop" <<END
+#!/bin/sh
+[ "\$LXC_TARGET" != reboot ] || exit 0
+exec $BIN/felhom-hook $vmid post-stop
+END
+    chmod +x "$HOST/lxc/$vmid"/{mount-points,post-stop}
     {
         lxc_common "$vmid"
         cat <<END
 lxc.hook.pre-start = $HOST/lxc/$vmid/mount-points
+lxc.hook.post-stop = $HOST/lxc/$vmid/post-stop
 lxc.net.0.type = veth
 lxc.net.0.link = vmbr0
 lxc.net.0.flags = up
@@ -145,15 +154,28 @@ lxc_plain() {
 }
 
 lxc_start() {
-    phase "$1" pre-start &&
-        lxc-start -P "$HOST/lxc" -n "$1" -o "$HOST/lxc/$1/log" -l INFO &&
-        phase "$1" post-start
+    phase "$1" pre-start && lxc_run "$1" && phase "$1" post-start
+}
+
+lxc_run() {
+    lxc-start -P "$HOST/lxc" -n "$1" -p "$HOST/lxc/$1.pid" -o "$HOST/lxc/$1.log" -l INFO
 }
 
 lxc_stop() {
     phase "$1" pre-stop
     lxc-stop -P "$HOST/lxc" -n "$1" -t 20
-    phase "$1" post-stop
+    lxc_ended "$1"
+}
+
+# Its monitor is the last that goes.
+lxc_ended() {
+    local monitor
+    monitor=$(cat "$HOST/lxc/$1.pid" 2>/dev/null) || return 0
+    eventually 20 not kill -0 "$monitor"
+}
+
+not() {
+    ! "$@"
 }
 
 lxc_in() {

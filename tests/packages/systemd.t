@@ -27,7 +27,7 @@ lxc_shift $NAME $LXC_USUAL_ID
 lxc_plain $NAME
 
 host_boots() {
-    lxc-start -P "$HOST/lxc" -n $NAME -o "$HOST/lxc/log" -l INFO && eventually 15 lxc_settled $NAME && lxc_in $NAME systemctl is-system-running
+    lxc_run $NAME && eventually 15 lxc_settled $NAME && lxc_in $NAME systemctl is-system-running
 }
 in_host() {
     lxc_in $NAME env --chdir=/src HOME=/root "$@"
@@ -35,11 +35,12 @@ in_host() {
 
 is 'the host boots' "$(host_boots)" running || diag "$(lxc_in $NAME systemctl --failed --no-legend)"
 if ! lxc_settled $NAME; then
-    diag "$(tail -n 20 "$HOST/lxc/log")"
+    diag "$(tail -n 20 "$HOST/lxc/$NAME.log")"
     tap_done
 fi
 subtest 'the package at its work' in_host tests/packages/at-work
 lxc-stop -P "$HOST/lxc" -n $NAME -t 20
+lxc_ended $NAME
 is 'the host boots again' "$(host_boots)" running
 subtest 'after the boot' in_host tests/packages/after-boot
 tap_done
