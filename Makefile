@@ -175,7 +175,7 @@ check:
 	$(MAKE) check-plain
 
 check-trixie: | build/.packages-chroot
-	tools/in-chroot trixie make check-plain
+	tools/in-chroot trixie/check make check-plain
 
 demo: $(PROGRAMS) | build/.packages-demo
 	@BIN=$(abspath $(BUILD)) tools/demo
@@ -244,10 +244,10 @@ deb: $(CIVETWEB)/src/civetweb.c | build/.packages-deb build/.packages-build
 	tools/make-deb build/deb $(CIVETWEB)
 
 deb-bookworm deb-trixie: deb-%: | build/.packages-chroot
-	tools/in-chroot $* make deb
+	tools/in-chroot $*/build make deb
 	rm -rf build/deb/$*
 	mkdir -p build/deb/$*
-	cp build/chroot/$*/src/build/deb/* build/deb/$*
+	cp build/chroot/$*/build/src/build/deb/* build/deb/$*
 	cp build/deb/$*/*.deb build/deb
 
 check-deb: deb | build/.packages-deb-check

@@ -78,7 +78,8 @@ for folder, folders, files in os.walk(root):
 END
 }
 
-# What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME.
+# What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME. Newer systemds know control groups of the second
+# version alone, whatever the machine has.
 lxc_common() {
     lxc_tidy "$1"
     cat <<END
@@ -91,6 +92,9 @@ lxc.monitor.unshare = 1
 lxc.cgroup.dir.monitor = lxc.monitor/$1
 lxc.cgroup.dir.container = lxc/$1
 lxc.cgroup.dir.container.inner = ns
+lxc.mount.auto =
+lxc.mount.auto = proc:mixed sys:mixed
+lxc.mount.entry = cgroup2 sys/fs/cgroup cgroup2 rw,create=dir 0 0
 lxc.rootfs.path = dir:$ROOTFS/$1
 END
 }
@@ -142,14 +146,12 @@ END
     } >"$HOST/lxc/$vmid/config"
 }
 
-# Its systemd may know control groups of the second version alone; the machine's are mixed.
 lxc_plain() {
     mkdir -p "$HOST/lxc/$1"
     {
         lxc_common "$1"
         echo 'lxc.net.0.type = empty'
         lxc_usual_ids
-        printf 'lxc.mount.%s\n' 'auto =' 'auto = proc:mixed sys:mixed' 'entry = cgroup2 sys/fs/cgroup cgroup2 rw,create=dir 0 0'
     } >"$HOST/lxc/$1/config"
 }
 
