@@ -25,7 +25,7 @@ setup() {
     echo "guest$1" >"$ROOTFS/$1/etc/hostname"
     make -s install-guest DESTDIR="$ROOTFS/$1" >/dev/null
     cp guest/*.service guest/*.path "$ROOTFS/$1/etc/systemd/system"
-    systemctl --quiet --root "$ROOTFS/$1" enable felhom-controller-bootstrap.service felhom-controller-bootstrap.path 2>/dev/null
+    SYSTEMD_LOG_LEVEL=err chroot "$ROOTFS/$1" systemctl --quiet enable felhom-controller-bootstrap.service felhom-controller-bootstrap.path
     mkdir -p "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY"
     cp "$HOST/registry/ca.crt" "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY/ca.crt"
     lxc_shift "$1" $LXC_USUAL_ID
@@ -64,7 +64,7 @@ END
 (umask 077 && printf 'r3ad-0nly-%s' "$RANDOM$RANDOM" >"$HOST/password")
 registry_start reader "$HOST/password" || diag "$(cat "$HOST/registry/log")"
 registry_push felhom/controller v1
-sed -i "s|^  cgroup: .*|  cgroup: $hierarchy|" "$HOST/agent.yaml"
+sed -i "s|^  cgroup: .*|  cgroup: $hierarchy/$LXC_SCOPE|" "$HOST/agent.yaml"
 cat >>"$HOST/agent.yaml" <<END
 registry: {mode: static, host: "$REGISTRY", username: reader, secret_file: $HOST/password}
 END

@@ -3,7 +3,7 @@
 # Real containers on the scratch host of world.sh: unprivileged, on its bridge, booting systemd. To be sourced after world.sh.
 #
 #   lxc_possible                  whether this machine can; if not, $LXC_WHY says why not
-#   lxc_host                      after world_host: ids and /sys for containers
+#   lxc_host                      after world_host: ids and /sys for containers, whose control groups are below $LXC_SCOPE
 #   lxc_shift VMID OFFSET         gives every file of the guest's root file system, $ROOTFS/VMID, to an owner that is that much further up
 #   lxc_plain NAME                a container of no guest: without a network
 #   lxc_config VMID LAST_BYTE     the container that Proxmox would make of the guest's configuration
@@ -44,6 +44,7 @@ lxc_host() {
     mount -t sysfs sysfs /sys
     mount --rbind "$HOST/cgroups" /sys/fs/cgroup
     umount -l -R "$HOST/cgroups"
+    LXC_SCOPE=$(basename "$HOST")
     ROOTFS=$(mktemp -d "$(dirname "$GUEST_IMAGE")/run.XXXXXX")
     chmod 755 "$ROOTFS"
     trap lxc_end EXIT
@@ -54,6 +55,7 @@ lxc_end() {
     for vmid in "$HOST"/lxc/*/; do
         lxc-stop -P "$HOST/lxc" -n "$(basename "$vmid")" --kill 2>/dev/null
     done
+    find /sys/fs/cgroup -depth -type d -path "*/$LXC_SCOPE*" -exec rmdir {} + 2>/dev/null
     rm -rf --one-file-system "$ROOTFS"
     (exit $status)
     world_end
@@ -81,7 +83,6 @@ END
 # What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME. Newer systemds know control groups of the second
 # version alone, whatever the machine has.
 lxc_common() {
-    lxc_tidy "$1"
     cat <<END
 lxc.uts.name = guest$1
 lxc.arch = $(uname -m)
@@ -89,19 +90,14 @@ lxc.include = /usr/share/lxc/config/common.conf
 lxc.include = /usr/share/lxc/config/userns.conf
 lxc.include = /usr/share/lxc/config/nesting.conf
 lxc.monitor.unshare = 1
-lxc.cgroup.dir.monitor = lxc.monitor/$1
-lxc.cgroup.dir.container = lxc/$1
+lxc.cgroup.dir.monitor = $LXC_SCOPE/lxc.monitor/$1
+lxc.cgroup.dir.container = $LXC_SCOPE/lxc/$1
 lxc.cgroup.dir.container.inner = ns
 lxc.mount.auto =
 lxc.mount.auto = proc:mixed sys:mixed
 lxc.mount.entry = cgroup2 sys/fs/cgroup cgroup2 rw,create=dir 0 0
 lxc.rootfs.path = dir:$ROOTFS/$1
 END
-}
-
-# A run that was killed leaves its control groups, empty, which those of the same name could not be made beside.
-lxc_tidy() {
-    find /sys/fs/cgroup -depth -type d -regex ".*/lxc\(\.monitor\)?/$1\(/.*\)?" -exec rmdir {} + 2>/dev/null
 }
 
 lxc_usual_ids() {
