@@ -121,7 +121,7 @@ kill $WATCHER
 exec 8>&-
 CANARY=$HUB_KEY sleep 20 &
 CONTROL=$!
-is 'environments are looked through' "$(tests/lib/holders processes <<<"hub-key $HUB_KEY" | head -n 1)" 'hub-key environ of sleep'
+is 'environments are looked through' "$(timeout 2 tests/lib/holders processes <<<"hub-key $HUB_KEY" | head -n 1)" 'hub-key environ of sleep'
 kill $CONTROL
 is 'no argument and no environment ever held any' "$(cat "$HOST/processes")" ''
 tap_done
