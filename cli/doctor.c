@@ -87,6 +87,7 @@ static void check_guest(struct doctor *doctor, uint32_t vmid)
     describe(doctor, vmid, &patient);
     doctor->patient = &patient;
     run_checks(doctor, doctor_guest_checks);
+    run_checks(doctor, doctor_running_checks);
     doctor->patient = NULL;
 }
 

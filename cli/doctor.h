@@ -53,5 +53,6 @@ extern const struct check_list doctor_host_checks;
 extern const struct check_list doctor_daemon_checks;
 extern const struct check_list doctor_pve_checks;
 extern const struct check_list doctor_guest_checks;
+extern const struct check_list doctor_running_checks;
 
 #endif

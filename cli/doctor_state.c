@@ -2,6 +2,7 @@
 /* doctor: what the agent keeps: the store, the TLS identity; and the clock that both are held
  * against. */
 #include <mbedtls/x509_crt.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,7 +12,9 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/clock.h"
+#include "store/endpoint.h"
 #include "store/event.h"
+#include "store/host.h"
 #include "store/identity.h"
 
 #define INIT "felhomctl init"
@@ -183,6 +186,29 @@ static void check_identity_privacy(struct doctor *doctor)
     check_privacy(doctor, "tls", "agent.pem", files, ARRAY_SIZE(files));
 }
 
+/* --- what the store has of the host --- */
+
+/* The endpoint and the pins that guests are told while the bridge has no address. */
+static void check_host(struct doctor *doctor)
+{
+    struct error ignored;
+    struct host known;
+    struct host now;
+    cleanup(identity_free) struct identity identity = {0};
+    if (!doctor->store || identity_load(state_of(doctor), &identity, &ignored) < 0 ||
+        endpoint_describe_host(&doctor->config, &identity.pins, &now, &ignored) < 0)
+        return; /* other checks' */
+    if (host_get(doctor->store, &known, &ignored) < 0)
+        doctor_note(doctor, GRADE_WARNING, INIT, "the store knows nothing of its host");
+    else if (strcmp(known.endpoint, now.endpoint) != 0)
+        doctor_note(doctor, GRADE_WARNING, INIT, "the store has the endpoint %s, it is %s",
+                    known.endpoint, now.endpoint);
+    else if (strcmp(known.pins.leaf, now.pins.leaf) != 0)
+        doctor_note(doctor, GRADE_WARNING, INIT, "the store has the pin of another certificate");
+    else
+        doctor_note(doctor, GRADE_OK, NULL, "%s on node %s", known.host_id, known.node);
+}
+
 /* --- the clock --- */
 
 #define SET_CLOCK "timedatectl set-ntp true"
@@ -247,6 +273,7 @@ static const struct check checks[] = {
     {"store.privacy", check_store_privacy},
     {"identity", check_identity},
     {"identity.privacy", check_identity_privacy},
+    {"host", check_host},
     {"clock", check_clock},
 };
 const struct check_list doctor_state_checks = {checks, ARRAY_SIZE(checks)};

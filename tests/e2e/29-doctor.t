@@ -55,13 +55,19 @@ doctor() { ctl doctor --snippets "$HOST/snippets" --output-format json "$@"; }
 part() {
     local check=$1 part=$2 vmid=$3
     shift 3
-    doctor "$@" | jq -r --arg id "$check" --argjson vmid "$vmid" "[.checks[] | select(.id == \$id and .vmid == \$vmid)][0].$part"
+    doctor "$@" | pick "$check" "$vmid" ".$part"
+}
+# pick CHECK VMID FILTER: of doctor's report on standard input
+pick() {
+    jq -r --arg id "$1" --argjson vmid "$2" "[.checks[] | select(.id == \$id and .vmid == \$vmid)][0] | $3"
 }
 # broken WHAT CHECK VMID RESULT REASON: what has just been broken is seen, and told how to mend
 broken() {
-    is "$1: seen" "$(part "$2" result "$3")" "$4"
-    like "$1: and why" "$(part "$2" reason "$3")" "$5"
-    REMEDY=$(part "$2" remedy "$3")
+    local report
+    report=$(doctor)
+    is "$1: seen" "$(pick "$2" "$3" .result <<<"$report")" "$4"
+    like "$1: and why" "$(pick "$2" "$3" .reason <<<"$report")" "$5"
+    REMEDY=$(pick "$2" "$3" .remedy <<<"$report")
 }
 # mends WHAT CHECK VMID RESULT REASON: the same, and the command is run
 mends() {
@@ -96,9 +102,9 @@ doctor >"$HOST/report"
 is 'all well: exit status' $? 0
 is 'all well: as JSON' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
 is 'all well: each check has its say' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
-    'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.hook guest.mount guest.token identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
+    'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.pin guest.token host identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
-like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n24 ok, 0 to look at, 0 wrong$'
+like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 to look at, 0 wrong$'
 unlike 'no secret is shown' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
 doctor >/dev/null
@@ -162,11 +168,20 @@ mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
 broken 'felhomd with an old certificate' answer null error 'not the one that guests pin'
 eval "$REMEDY" >/dev/null 2>&1
 is 'felhomd with an old certificate: mended by what it told' "$(part answer result null)" ok
-pct reboot 8200 >/dev/null
-past=$(faketime -f -300d "$BIN/felhomctl" doctor --output-format json | jq -r '.checks[] | select(.id == "clock") | "\(.result): \(.reason)"')
-like 'a clock that is behind' "$past" '^error: the clock is behind the newest event'
-future=$(faketime -f +30y "$BIN/felhomctl" doctor --output-format json | jq -r '.checks[] | select(.id == "clock") | "\(.result): \(.reason)"')
-like 'a clock that is far ahead' "$future" '^error: .* not valid any more'
+mends 'a guest with an old certificate' guest.pin 8200 error 'not the one in force'
+sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
+mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, it is 192.168.0.162:8443'
+sql 'DELETE FROM host'
+mends 'a host that is not known' host null warning 'knows nothing of its host'
+# at OFFSET: what doctor says of a clock that is off by that much
+at() {
+    ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format json |
+        pick clock null '"\(.result): \(.reason)"'
+}
+like 'a clock that is behind' "$(at -1d)" '^error: the clock is behind the newest event'
+like 'a clock that is far ahead' "$(at +30y)" '^error: .* not valid any more'
+sql 'DELETE FROM event'
+like 'a clock that is behind an empty store' "$(at -1y)" '^error: .* not valid yet'
 
 # --- the host ---
 chmod 0700 "$HOST/run/export"
@@ -247,14 +262,18 @@ printf '#\n' >>"$HOST/pve/priv/felhom/8200.yaml"
 cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
 echo 'colour: blue' >>"$HOST/pve/priv/felhom/8200.yaml"
 mends 'enrolment' guest.enrolment 8200 error '8200.yaml:[0-9]+:[0-9]+: colour'
+chmod 0644 "$(directory_of 8200)/bootstrap.json"
+mends 'mode of a file' guest.directory 8200 error 'bootstrap.json has mode 100644, not 100600'
 chmod 0755 "$(directory_of 8200)"
-mends 'mode of the directory' guest.directory 8200 error 'mode 0755'
+mends 'mode of the directory' guest.directory 8200 error 'has mode 040755, not 040700'
 if world_is_root; then
     chown 7:7 "$(directory_of 8200)"
     mends 'owner of the directory' guest.directory 8200 error "belongs to 7:7, the guest's root is 100000:100000"
 fi
 rm -r "$(directory_of 8200)"
-mends 'no directory' guest.directory 8200 error 'there is no directory'
+mends 'no directory' guest.directory 8200 error "there is no $(directory_of 8200)"
+umount "$HOST/run/export/8200"
+mends 'no export' guest.export 8200 error 'does not show its directory read-only'
 rm "$(token_of 8200)"
 mends 'no token in the directory' guest.token 8200 error 'no token in its directory'
 ctl revoke 8200 >/dev/null
