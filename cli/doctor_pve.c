@@ -39,12 +39,17 @@ static char *token_name(const struct doctor *doctor)
     return mem_copy_text_n(text, (size_t)(secret - text));
 }
 
-/* felhomd runs as the state's owner. */
+/* felhomd runs as the state's owner, and nobody but it and root may read the file. */
 static bool is_daemons_alone(const struct doctor *doctor, const struct stat *file)
 {
     struct stat state;
-    return !(file->st_mode & 077) &&
-           (stat(doctor->config.paths.state, &state) < 0 || file->st_uid == state.st_uid);
+    if (stat(doctor->config.paths.state, &state) < 0)
+        return true; /* another check's */
+    bool to_owner = file->st_uid == state.st_uid && (file->st_mode & S_IRUSR);
+    bool to_group = file->st_gid == state.st_gid && (file->st_mode & S_IRGRP);
+    bool to_others = (file->st_mode & S_IRWXO) || ((file->st_mode & S_IRWXG) && !to_group) ||
+                     (file->st_uid != 0 && file->st_uid != state.st_uid);
+    return (to_owner || to_group) && !to_others;
 }
 
 static void check_file(struct doctor *doctor)

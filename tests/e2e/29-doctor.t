@@ -232,6 +232,14 @@ cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
 not_ok 'nothing is written' test -e "$HOST/pve/nodes/pve1/host.fw"
 chmod 0644 "$HOST/etc/pve.token"
 mends 'open token' pve-token null error "is not felhomd's alone"
+if world_is_root; then
+    chmod 0640 "$HOST/etc/pve.token"
+    is 'token for the group of felhomd' "$(part pve-token result null)" ok
+    chown 0:7 "$HOST/etc/pve.token"
+    mends 'token for another group' pve-token null error "is not felhomd's alone"
+    chown 7:0 "$HOST/etc/pve.token"
+    mends "another's token" pve-token null error "is not felhomd's alone"
+fi
 echo nonsense >"$HOST/etc/pve.token"
 mends 'no token in its file' pve-token null error 'not one line'
 rm "$HOST/etc/pve.token"
@@ -257,6 +265,8 @@ is 'the other form is as good' "$(part guest.mount result 8200)" ok
 ctl enroll 8200 --mount entry >/dev/null
 echo "lxc.mount.entry: $HOST/run/export/8200 etc/x none bind,ro 0 0" >>"$HOST/pve/lxc/8300.conf"
 mends 'foreign mount' foreign null error 'mounts the directory of guest 8200 .*: guest 8300 must not start with it$'
+sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" && echo "mp2: $HOST/run/guests,mp=/mnt" >>"$HOST/pve/lxc/8300.conf"
+mends 'mount of all directories' foreign null error 'mp2 mounts the directories of all guests .*: guest 8300 must not start with it$'
 ctl unenroll 8300 >/dev/null
 printf '#\n' >>"$HOST/pve/priv/felhom/8200.yaml"
 cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
@@ -297,6 +307,15 @@ see() { mount --bind "$(directory_of 8200)" "$HOST/rootfs/etc/felhom-bootstrap";
 broken 'a guest that does not see its directory' guest.sight 8200 error 'does not see its directory'
 see
 is 'and one that does' "$(part guest.sight result 8200)" ok
+
+# --- a virtual machine has a hook, and nothing else ---
+printf 'name: machine\nhookscript: local:snippets/felhom-hook\n' >"$HOST/pve/qemu-server/8500.conf"
+is 'a virtual machine' "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
+    '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"]]'
+mv /usr/bin/pvesh "$HOST/pvesh"
+printf '#!/bin/sh\necho "ipcc_send_rec failed: Connection refused" >&2\nexit 255\n' >/usr/bin/pvesh
+chmod +x /usr/bin/pvesh
+broken "Proxmox that can't be asked" pve-token.privileges null warning 'ipcc_send_rec failed'
 rm -r "$HOST/pve/lxc"
 is 'without Proxmox the host can be looked at' "$(part store result null)" ok
 tap_done
