@@ -70,7 +70,7 @@ _felhomctl() {
     fi
     case $verb in
     '') _felhomctl_words "$(_felhomctl_verbs)" ;;
-    enroll) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
+    enroll | doctor) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
     guest | unenroll | revoke | rotate | restore-test) _felhomctl_vmids < <(_felhomctl_guests) ;;
     parse) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac

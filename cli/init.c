@@ -22,11 +22,9 @@
 #include "store/identity.h"
 #include "store/settings.h"
 
-#define DEFAULT_USER "felhom-agent"
-
 enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {
-    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " DEFAULT_USER ")"},
+    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " STATE_USER ")"},
     [OPTION_PVE_TOKEN] = {"pve-token", NULL,
                           "make Proxmox role, user and API token too, for snapshots and backups"},
 };
@@ -154,7 +152,7 @@ static int ready_all(struct session *session, const struct invocation *invocatio
 {
     const char *user = invocation->values[OPTION_USER];
     if (!user)
-        user = DEFAULT_USER;
+        user = STATE_USER;
     if (settings_load(&session->config, error) < 0 ||
         ready_state(&session->config, user, steps, error) < 0 ||
         ready_directories(&session->config, steps, error) < 0 ||

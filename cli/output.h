@@ -43,6 +43,10 @@ void output_section(FILE *out, const struct output_column *columns, size_t count
 void output_fields(FILE *out, const struct output_column *columns, size_t count,
                    const json_t *object);
 
+/* The text with '?' for what a terminal could take for a command, "-" for none. To be freed with
+ * free(). */
+char *output_printable(const char *text);
+
 /* The value itself, indented, keys in the order in which they were put. */
 void output_json(FILE *out, const json_t *value);
 

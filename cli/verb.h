@@ -40,6 +40,7 @@ struct verb {
     const char *name;
     enum operand operand; /* it takes exactly this */
     const char *help;
+    /* 0; -1 with an error; or what else to exit with, where the result itself is bad news. */
     int (*run)(const struct invocation *invocation, struct error *error);
     const struct verb_option *options;
     size_t option_count;
@@ -55,5 +56,7 @@ extern const struct verb verb_revoke;
 extern const struct verb verb_rotate;
 extern const struct verb verb_restore_test;
 extern const struct verb verb_parse;
+extern const struct verb verb_doctor;
+extern const struct verb verb_firewall;
 
 #endif

@@ -175,15 +175,49 @@ int identity_load(const char *state_dir, struct identity *ret, struct error *err
                         "run felhomctl init, which restores it from " PEM_FILE);
 }
 
+static int fail_missing_key(const struct tls_directory *tls, struct error *error)
+{
+    return fail(error, ERROR_CORRUPT,
+                "%s/" PEM_FILE " is missing, though " CERTIFICATE_FILE " is there: " ADVICE,
+                tls->path);
+}
+
+static int verify_pem(const struct tls_directory *tls, const struct pins *shown,
+                      struct error *error)
+{
+    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
+    cleanup(identity_free) struct identity whole = {.certificate_pem = BUFFER_EMPTY};
+    if (get_file(tls, PEM_FILE, &pem, error) < 0)
+        return error->kind == ERROR_MISSING ? fail_missing_key(tls, error) : -1;
+    int result = identity_parse(&pem, true, &whole);
+    if (result != 0)
+        return fail_damaged(error, tls, PEM_FILE, result, ADVICE);
+    if (strcmp(whole.pins.leaf, shown->leaf) == 0)
+        return 0;
+    return fail(error, ERROR_CONFLICT,
+                "%s/" CERTIFICATE_FILE " is not the certificate in " PEM_FILE
+                ": run felhomctl init, which restores it from there",
+                tls->path);
+}
+
+int identity_verify(const char *state_dir, struct error *error)
+{
+    cleanup_tls_directory struct tls_directory tls = {.fd = -1};
+    cleanup(identity_free) struct identity shown = {.certificate_pem = BUFFER_EMPTY};
+    if (identity_load(state_dir, &shown, error) < 0 ||
+        tls_directory_locate(state_dir, &tls, error) < 0 ||
+        directory_open_of(tls.path, tls.uid, &tls.fd, error) < 0)
+        return -1;
+    return verify_pem(&tls, &shown.pins, error);
+}
+
 /* A certificate without its key was pinned by somebody: that is no place for a new identity. */
 static int make_pem(const struct tls_directory *tls, const char *host_name, struct in_addr address,
                     struct buffer *out, struct error *error)
 {
     struct stat status;
     if (fstatat(tls->fd, CERTIFICATE_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        return fail(error, ERROR_CORRUPT,
-                    "%s/" PEM_FILE " is missing, though " CERTIFICATE_FILE " is there: " ADVICE,
-                    tls->path);
+        return fail_missing_key(tls, error);
     if (identity_make(host_name, address, out, error) < 0)
         return -1;
     return put_file(tls, PEM_FILE, 0600, out, error);

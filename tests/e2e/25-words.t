@@ -69,6 +69,7 @@ is 'of one guest the VMID alone' "$(completes felhomctl revoke 8201)" 8201
 is 'a guest that is not there' "$(completes felhomctl guest 7)" ''
 is 'all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
 is 'one that is not enrolled' "$(completes felhomctl enroll 9)" 9000
+is 'whom doctor may look at' "$(completes felhomctl doctor 9)" 9000
 is 'without a store: nothing, and no complaint' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
 # pressed KEYS: what stands in a real terminal's command line after them
 pressed() {
