@@ -5,6 +5,8 @@
 #include "store/rollover.h"
 #include "tests/unit/scratch.h"
 
+#define USER 12345u
+
 static struct error error;
 
 static struct in_addr address(void)
@@ -132,6 +134,22 @@ static void test_modes(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
         assert_int_equal(status_of(keys[i]).st_mode, S_IFREG | 0600);
     shell("! grep -l PRIVATE tls/*.crt");
+}
+
+/* felhomd reads what root made. */
+static void test_owner_is_the_state_directorys(void **state)
+{
+    (void)state;
+    needs_root();
+    shell("chown %u:%u . tls tls/*", USER, USER + 1);
+    stage(true);
+    switch_over(true);
+    static const char *const names[] = {"tls/agent.pem", "tls/agent.crt", "tls/previous.pem",
+                                        "tls/previous.crt"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        assert_int_equal(status_of(names[i]).st_uid, USER);
+        assert_int_equal(status_of(names[i]).st_gid, USER + 1);
+    }
 }
 
 static void test_again(void **state)
@@ -354,13 +372,21 @@ static void test_damaged_next(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        test(test_at_rest),       test(test_whole_way),
-        test(test_modes),         test(test_again),
-        test(test_out_of_turn),   test(test_without_an_identity),
-        test(test_what_is_shown), test(test_bundle),
-        test(test_half_staged),   test(test_switch_not_begun),
-        test(test_half_switched), test(test_half_switched_then_again),
-        test(test_half_retired),  test(test_damaged_next),
+        test(test_at_rest),
+        test(test_whole_way),
+        test(test_modes),
+        test(test_owner_is_the_state_directorys),
+        test(test_again),
+        test(test_out_of_turn),
+        test(test_without_an_identity),
+        test(test_what_is_shown),
+        test(test_bundle),
+        test(test_half_staged),
+        test(test_switch_not_begun),
+        test(test_half_switched),
+        test(test_half_switched_then_again),
+        test(test_half_retired),
+        test(test_damaged_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
