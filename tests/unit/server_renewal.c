@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A listener that is given another certificate while it is at work. */
+#include <mbedtls/ssl.h>
+
 #include "tests/unit/local_listener.h"
 #include "tests/unit/tls_client.h"
+
+#if defined(MBEDTLS_SSL_PROTO_TLS1_3)
+#define HAS_TLS13 1
+#else
+#define HAS_TLS13 0
+#endif
 
 #define GET     "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 #define ROUNDS  50
@@ -83,19 +91,20 @@ static void test_open_connections_go_on(void **state)
     client_close(&client);
 }
 
+/* With time for what the server sends of itself: in TLS 1.3 tickets come after the handshake. */
 static const char *shake_hands(const char *options, const char *session)
 {
-    return run(NULL, "cd %s && openssl s_client -connect %s %s -%s session </dev/null 2>&1",
+    return run(NULL, "cd %s && (sleep 0.3) | openssl s_client -connect %s %s -%s session 2>&1",
                local.directory, local.endpoint, options, session);
 }
 
 static void assert_not_resumed(const char *options)
 {
     (void)shake_hands(options, "sess_out");
-    assert_non_null(strstr(shake_hands(options, "sess_in"), "Reused, TLSv1.2"));
+    assert_non_null(strstr(shake_hands(options, "sess_in"), "Reused, TLSv1"));
     renew(other);
     const char *after = shake_hands(options, "sess_in");
-    assert_non_null(strstr(after, "New, TLSv1.2"));
+    assert_non_null(strstr(after, "New, TLSv1"));
     renew(local.pem);
 }
 
@@ -154,12 +163,21 @@ static void test_under_load(void **state)
     }
 }
 
+static void test_no_tls13_ticket_of_before_is_resumed(void **state)
+{
+    (void)state;
+    if (!HAS_TLS13)
+        skip();
+    assert_not_resumed("-tls1_3");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOCAL_TEST(test_new_connections_are_shown_it),
         LOCAL_TEST(test_open_connections_go_on),
         LOCAL_TEST(test_no_session_of_before_is_resumed),
+        LOCAL_TEST(test_no_tls13_ticket_of_before_is_resumed),
         LOCAL_TEST(test_what_is_unusable_changes_nothing),
         LOCAL_TEST(test_under_load),
     };
