@@ -72,6 +72,7 @@ _felhomctl() {
     '') _felhomctl_words "$(_felhomctl_verbs)" ;;
     enroll | doctor) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
     guest | unenroll | revoke | rotate | restore-test) _felhomctl_vmids < <(_felhomctl_guests) ;;
+    identity) _felhomctl_words stage switch retire ;;
     parse) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
 }

@@ -14,8 +14,15 @@
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
 
 /* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
- */
-enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE, OPERAND_VMIDS };
+ * OPERAND_WORD_OR_NONE: one of the verb's words. */
+enum operand {
+    OPERAND_NONE,
+    OPERAND_VMID,
+    OPERAND_FILE,
+    OPERAND_VMID_OR_NONE,
+    OPERAND_VMIDS,
+    OPERAND_WORD_OR_NONE,
+};
 
 struct verb_option {
     const char *name;
@@ -32,6 +39,7 @@ struct invocation {
     uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
     size_t vmid_count;
     const char *file; /* with OPERAND_FILE */
+    const char *word; /* with OPERAND_WORD_OR_NONE; NULL: not given */
     FILE *out;        /* for the result */
     FILE *warnings;   /* for what does not keep the verb from its work */
 };
@@ -44,6 +52,7 @@ struct verb {
     int (*run)(const struct invocation *invocation, struct error *error);
     const struct verb_option *options;
     size_t option_count;
+    const char *words; /* with OPERAND_WORD_OR_NONE: "a|b" */
 };
 
 extern const struct verb verb_init;
