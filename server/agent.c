@@ -7,6 +7,7 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "server/answer.h"
+#include "server/exporter.h"
 #include "server/hub.h"
 #include "server/jobs.h"
 #include "server/metrics.h"
@@ -117,6 +118,7 @@ int agent_open(struct agent *agent, struct error *error)
     (void)pthread_mutex_init(&agent->lock, NULL);
     turnstile_init(&agent->pve_turnstile);
     agent->pve_client = pve_client_new(NULL);
+    pve_client_count(agent->pve_client, &agent->tally.proxmox);
     agent->metrics = metrics_new("");
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
@@ -127,6 +129,7 @@ int agent_open(struct agent *agent, struct error *error)
 
 void agent_close(struct agent *agent)
 {
+    exporter_free(agent->exporter);
     watch_stop(agent->watch); /* it wakes the others */
     registry_stop(agent->registry);
     hub_stop(agent->hub);
@@ -155,6 +158,7 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
         .handshake_ms = setup->config.limits.handshake_ms,
         .request_ms = setup->config.limits.request_ms,
         .gate = agent->gate,
+        .tally = &agent->tally,
         .handle = answer_request,
         .handle_error = answer_malformed,
         .context = agent,
@@ -193,7 +197,11 @@ int agent_start(struct agent *agent, struct error *error)
     agent->registry = registry_start(agent);
     if (watch_start(agent, &agent->watch, error) < 0)
         return -1;
-    return start_listener(agent, setup, error);
+    if (start_listener(agent, setup, error) < 0)
+        return -1;
+    agent->exporter = exporter_new(agent);
+    exporter_apply(agent->exporter, &setup->config);
+    return 0;
 }
 
 void agent_stop(struct agent *agent)
@@ -283,6 +291,7 @@ int agent_reload(struct agent *agent, struct error *error)
     if (put_in_force(agent, new, error) < 0)
         return -1;
     agent_wake_workers(agent);
+    exporter_apply(agent->exporter, &new->config);
     if (refresh_host(agent, new, &agent->identity, &problem) < 0)
         log_line(LOG_ERR, "guests will not be told of the new configuration: %s", problem.message);
     return 0;
