@@ -95,6 +95,11 @@ struct config {
         uint64_t hold_ms; /* how long the copy has to run */
         uint64_t deadline_ms;
     } restore_test;
+    struct {
+        bool has_listen;
+        struct sockaddr_in listen; /* only if has_listen; a loopback address */
+        char *textfile;            /* "": none */
+    } metrics;
     struct storage_class *storage_classes;
     size_t storage_class_count;
     struct {

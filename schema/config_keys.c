@@ -94,6 +94,9 @@ static const struct yaml_key keys[] = {
     DURATION(restore_test.hold,             "5s",       SECOND, HOUR),
     DURATION(restore_test.deadline,         "30m",      MINUTE, DAY),
 
+    SPECIAL (metrics.listen,                "",         config_loopback),
+    TEXT    (metrics.textfile,              "",         rule_textfile),
+
     SPECIAL (storage_classes,               NULL,       config_classes),
 
     TEXT    (paths.state,                   "/var/lib/felhom-agent", rule_path),

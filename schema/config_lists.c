@@ -24,6 +24,23 @@ static int read_listen(const struct yaml_key *key, const struct yaml_value *valu
     return 0;
 }
 
+static int read_loopback(const struct yaml_key *key, const struct yaml_value *value, void *document,
+                         struct error *error)
+{
+    struct config *config = document;
+    struct sockaddr_in address;
+    config->metrics.has_listen = *value->text != '\0';
+    if (!config->metrics.has_listen)
+        return 0;
+    if (!endpoint_parse(value->text, &address) ||
+        ntohl(address.sin_addr.s_addr) >> IN_CLASSA_NSHIFT != IN_LOOPBACKNET)
+        return yaml_refuse(&value->place, key->path, error,
+                           "must be an address of the loopback and a port, such as "
+                           "127.0.0.1:9221");
+    config->metrics.listen = address;
+    return 0;
+}
+
 static int read_network(const struct yaml_key *key, const struct yaml_value *value,
                         struct cidr *network, struct error *error)
 {
@@ -114,5 +131,6 @@ static void release_classes(const struct yaml_key *key, void *document)
 }
 
 const struct yaml_type config_listen = {KIND_TEXT, read_listen, NULL};
+const struct yaml_type config_loopback = {KIND_TEXT, read_loopback, NULL};
 const struct yaml_type config_networks = {KIND_LIST, read_networks, release_networks};
 const struct yaml_type config_classes = {KIND_MAP, read_classes, release_classes};

@@ -7,6 +7,8 @@
 
 /* local_api.listen: A.B.C.D:PORT, or "" for none. */
 extern const struct yaml_type config_listen;
+/* metrics.listen: 127.X.Y.Z:PORT, or "" for none. */
+extern const struct yaml_type config_loopback;
 /* local_api.allow: a list of networks. */
 extern const struct yaml_type config_networks;
 /* storage_classes: a map of storages to classes. */

@@ -77,6 +77,14 @@ static bool is_mount_path(const char *text)
     return is_path(text) && is_all(text, ALNUM "/-_.+@");
 }
 
+static bool is_textfile(const char *text)
+{
+    static const char end[] = ".prom";
+    size_t length = strlen(text);
+    return is_path(text) && length > sizeof end && strcmp(text + length - strlen(end), end) == 0 &&
+           text[length - sizeof end] != '/';
+}
+
 static bool is_port(const char *text)
 {
     unsigned port = 0;
@@ -163,6 +171,8 @@ const struct yaml_text_rule rule_mount_path = {
     is_mount_path, 1024,
     "an absolute path of letters, digits and / - _ . + @, without . or .. in it, // or a / at its "
     "end"};
+const struct yaml_text_rule rule_textfile = {is_textfile, PATH_MAX - 1,
+                                             "an absolute path of a file whose name ends in .prom"};
 const struct yaml_text_rule rule_url = {
     is_url, 1024, "http://HOST[:PORT][/PATH] or https://..., without a user name or a query"};
 const struct yaml_text_rule rule_https = {is_https, 300, "https://HOST:PORT and nothing more"};

@@ -15,6 +15,7 @@ extern const struct yaml_text_rule rule_storage;   /* a Proxmox storage's id */
 extern const struct yaml_text_rule rule_path;      /* absolute and plain */
 extern const struct yaml_text_rule
     rule_mount_path; /* the same, fit for a mount line of a guest's config */
+extern const struct yaml_text_rule rule_textfile;  /* a path that ends in .prom */
 extern const struct yaml_text_rule rule_url;       /* http:// or https:// */
 extern const struct yaml_text_rule rule_https;     /* https:// and an authority alone */
 extern const struct yaml_text_rule rule_authority; /* HOST or HOST:PORT */

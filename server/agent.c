@@ -7,6 +7,7 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "server/answer.h"
+#include "server/exporter.h"
 #include "server/hub.h"
 #include "server/jobs.h"
 #include "server/metrics.h"
@@ -122,6 +123,7 @@ int agent_open(struct agent *agent, struct error *error)
     (void)pthread_mutex_init(&agent->lock, NULL);
     turnstile_init(&agent->pve_turnstile);
     agent->pve_client = pve_client_new(NULL);
+    pve_client_count(agent->pve_client, &agent->tally.proxmox);
     agent->metrics = metrics_new("");
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
@@ -132,6 +134,7 @@ int agent_open(struct agent *agent, struct error *error)
 
 void agent_close(struct agent *agent)
 {
+    exporter_free(agent->exporter);
     watch_stop(agent->watch); /* it wakes the others */
     registry_stop(agent->registry);
     hub_stop(agent->hub);
@@ -164,6 +167,7 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
         .handshake_ms = setup->config.limits.handshake_ms,
         .request_ms = setup->config.limits.request_ms,
         .gate = agent->gate,
+        .tally = &agent->tally,
         .handle = answer_request,
         .handle_error = answer_malformed,
         .context = agent,
@@ -226,6 +230,8 @@ int agent_start(struct agent *agent, struct error *error)
         return -1;
     if (adopt_pins(agent))
         tell_host(agent);
+    agent->exporter = exporter_new(agent);
+    exporter_apply(agent->exporter, &setup->config);
     return 0;
 }
 
@@ -315,8 +321,10 @@ int agent_reload(struct agent *agent, struct error *error)
         return replace_setup(agent, new);
     int result = put_in_force(agent, new, error);
     bool other_certificate = adopt_pins(agent);
-    if (result == 0)
+    if (result == 0) {
         agent_wake_workers(agent);
+        exporter_apply(agent->exporter, &new->config);
+    }
     if (result == 0 || other_certificate)
         tell_host(agent);
     return result;

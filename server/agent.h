@@ -17,9 +17,11 @@
 #include "server/setup.h"
 #include "server/store_pool.h"
 #include "server/sweep.h"
+#include "server/tally.h"
 #include "server/throttled_log.h"
 #include "server/turnstile.h"
 
+struct exporter;
 struct hub;
 struct jobs;
 struct metrics;
@@ -33,10 +35,13 @@ struct agent {
     struct setup *setup;  /* never NULL; ask agent_setup for it */
     struct store_pool *stores;
     struct refusals *refusals;
+    struct tally tally;
     struct throttled_log log; /* of what keeps requests from being answered */
     struct gate *gate;
     struct metrics *metrics;
-    struct watch *watch; /* these four from agent_start on */
+    struct exporter *exporter; /* of counts, to Prometheus; this and the next four from agent_start
+                                  on */
+    struct watch *watch;
     struct jobs *jobs;
     struct hub *hub;
     struct registry *registry;

@@ -70,11 +70,19 @@ static void decide(struct agent *agent, struct request *request, struct reply *r
         serve(agent, &destination, request, reply);
 }
 
+static size_t endpoint_of(const struct request *request)
+{
+    return request->path ? route_index(route_destination(request->path).path) : ROUTE_COUNT;
+}
+
 /* Puts the answer off if it may be; the worker is free then. */
 static bool park(struct agent *agent, struct mg_connection *connection,
                  const struct request *request, const struct reply *reply)
 {
-    struct waiter waiter = {.vmid = request->vmid, .wait = reply->wait, .head = request->head};
+    struct waiter waiter = {.endpoint = endpoint_of(request),
+                            .vmid = request->vmid,
+                            .wait = reply->wait,
+                            .head = request->head};
     memcpy(waiter.token_id, request->token_id, sizeof waiter.token_id);
     if (reply->wait.deadline_us == 0 ||
         !watch_take(agent->watch, mg_get_thread_pointer(connection), &waiter))
@@ -88,6 +96,7 @@ static void tell(struct agent *agent, const struct peer *peer, const struct refu
 {
     if (!refusal->reason)
         return;
+    tally_refusal(&agent->tally, refusal->reason);
     uint32_t count = refusals_count(agent->refusals, peer, refusal->reason, clock_steady_us());
     if (count > 0)
         refusal_tell(agent->stores, peer, refusal, count);
@@ -106,19 +115,22 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
         decide(agent, &request, &reply, &refusal);
     }
     int status = reply.status;
-    if (!park(agent, connection, &request, &reply))
+    if (!park(agent, connection, &request, &reply)) {
         status = reply_send(connection, &reply, request.head,
                             request.keep_alive && !agent_crowded(agent));
+        tally_request(&agent->tally, endpoint_of(&request), status);
+    }
     tell(agent, peer, &refusal);
     return status;
 }
 
 void answer_malformed(struct mg_connection *connection, int status, void *context)
 {
-    (void)context;
+    struct agent *agent = context;
     const struct mg_request_info *info = mg_get_request_info(connection);
     const char *method = info && info->request_method ? info->request_method : "";
     cleanup_reply struct reply reply = REPLY_EMPTY;
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, strcmp(method, "HEAD") == 0, false);
+    tally_request(&agent->tally, ROUTE_COUNT, status);
 }

@@ -7,6 +7,7 @@
 
 #include "schema/cleanup.h"
 #include "server/stack.h"
+#include "server/tally.h"
 #include "store/log.h"
 
 static int shake_hands(struct connection *connection)
@@ -16,17 +17,27 @@ static int shake_hands(struct connection *connection)
     struct entrance *entrance = connection->entrance;
     if (tls_accept(entrance->tls, connection->socket, &connection->session, &error) == 0)
         return 0;
+    tally_handshake(entrance->tally,
+                    error.kind == ERROR_BUSY ? TALLY_HANDSHAKE_LATE : TALLY_HANDSHAKE_FAILED);
     peer_name(&connection->peer, name);
     throttled_log_line(&entrance->log, LOG_INFO, "%s: %s", name, error.message);
     return -1;
+}
+
+static bool is_admitted(struct connection *connection)
+{
+    const struct entrance *entrance = connection->entrance;
+    enum gate_refusal refusal = gate_enter(entrance->gate, connection->socket, &connection->peer);
+    if (refusal != GATE_ADMITTED)
+        tally_refusal(entrance->tally, gate_refusal_name(refusal));
+    return refusal == GATE_ADMITTED;
 }
 
 int connection_open(struct connection *connection, int socket)
 {
     struct entrance *entrance = connection->entrance;
     connection->socket = socket;
-    if (atomic_load(&entrance->closing) ||
-        gate_enter(entrance->gate, socket, &connection->peer) != GATE_ADMITTED)
+    if (atomic_load(&entrance->closing) || !is_admitted(connection))
         return -1;
     if (shake_hands(connection) < 0) {
         gate_leave(entrance->gate, &connection->peer);

@@ -16,10 +16,13 @@
 #include "server/throttled_log.h"
 #include "server/tls.h"
 
+struct tally;
+
 /* What all connections of a listener share. */
 struct entrance {
     struct gate *gate;
     struct tls_context *tls;
+    struct tally *tally; /* may be NULL */
     struct throttled_log log;
     atomic_bool closing; /* nobody is let in any more */
 };

@@ -10,12 +10,14 @@
 #include "schema/memory.h"
 #include "server/http_failure.h"
 #include "server/http_transfer.h"
+#include "server/tally.h"
 
 #define ORIGIN_SIZE 384 /* a host name has 253 bytes at most */
 
 struct http_client {
     const atomic_bool *abort;
-    const struct curl *curl; /* NULL before the first request */
+    struct tally_calls *calls; /* NULL: nobody counts */
+    const struct curl *curl;   /* NULL before the first request */
     CURL *handle;
     bool may_have_sent;
 };
@@ -25,6 +27,11 @@ struct http_client *http_client_new(const atomic_bool *abort)
     struct http_client *client = mem_new(struct http_client);
     client->abort = abort;
     return client;
+}
+
+void http_client_count(struct http_client *client, struct tally_calls *calls)
+{
+    client->calls = calls;
 }
 
 void http_client_free(struct http_client *client)
@@ -139,6 +146,13 @@ static int perform(struct http_client *client, struct http_transfer *transfer, s
     return 0;
 }
 
+static enum tally_outcome outcome_of(int result, const struct http_reply *reply)
+{
+    if (result < 0)
+        return TALLY_FAILED;
+    return reply->status < 400 ? TALLY_ANSWERED : TALLY_REFUSED;
+}
+
 int http_client_perform(struct http_client *client, const struct http_request *request,
                         struct http_reply *ret, struct error *error)
 {
@@ -151,6 +165,7 @@ int http_client_perform(struct http_client *client, const struct http_request *r
         .curl = client->curl, .handle = client->handle, .abort = client->abort, .request = request};
     int result = perform(client, &transfer, error);
     http_transfer_end(&transfer);
+    tally_call(client->calls, outcome_of(result, &transfer.reply));
     /* Connections stay; what the request carried does not. */
     client->curl->easy_reset(client->handle);
     if (result < 0) {

@@ -16,12 +16,16 @@
 #include "schema/cleanup.h"
 #include "schema/error.h"
 
+struct tally_calls;
 struct http_client; /* belongs to one thread at a time */
 
 /* abort (borrowed, may be NULL): once it is true, a request under way ends within a second, with
  * ERROR_BUSY. Costs nothing before the first request. */
 struct http_client *http_client_new(const atomic_bool *abort);
 void http_client_free(struct http_client *client);
+
+/* Has each call's outcome counted there from now on; borrowed. */
+void http_client_count(struct http_client *client, struct tally_calls *calls);
 
 struct http_request {
     const char *method; /* GET, POST, DELETE */

@@ -55,6 +55,7 @@ struct hub *hub_start(struct agent *agent)
     hub->agent = agent;
     atomic_init(&hub->stopping, false);
     hub->client = http_client_new(&hub->stopping);
+    http_client_count(hub->client, &agent->tally.hub);
     hub->puller = (struct hub_puller){
         .stores = agent->stores,
         .client = hub->client,

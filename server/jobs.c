@@ -155,6 +155,7 @@ struct jobs *jobs_start(struct agent *agent)
     jobs->agent = agent;
     atomic_init(&jobs->stopping, false);
     jobs->client = pve_client_new(&jobs->stopping);
+    pve_client_count(jobs->client, &agent->tally.proxmox);
     jobs->log = THROTTLED_LOG_NEW;
     jobs->backups = (struct newest_backups){.log = THROTTLED_LOG_NEW, .stopping = &jobs->stopping};
     jobs->worker = worker_start("jobs", step, jobs);

@@ -9,21 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "schema/memory.h"
+#include "server/civetweb_end.h"
 #include "server/connection.h"
 #include "server/stack.h"
 #include "store/clock.h"
 #include "store/log.h"
 
-#define IDLE_MS          15000 /* keep-alive: the pause between two requests */
-#define HEADER_LIMIT     16384 /* request line and headers */
-#define BACKLOG          1024
-#define DRAIN_STEP_US    10000
-#define FIRST_FD         3
-#define LISTENING_FD_MAX 1024 /* it is opened early in the daemon's life */
+#define IDLE_MS       15000 /* keep-alive: the pause between two requests */
+#define HEADER_LIMIT  16384 /* request line and headers */
+#define BACKLOG       1024
+#define DRAIN_STEP_US 10000
 
 /* What CivetWeb said first while it was being started: why it did not. */
 struct complaint {
@@ -200,6 +198,7 @@ static int entrance_init(struct entrance *entrance, const struct listener_settin
         .idle_ms = IDLE_MS,
     };
     entrance->gate = settings->gate;
+    entrance->tally = settings->tally;
     entrance->log = THROTTLED_LOG_NEW;
     atomic_init(&entrance->closing, false);
     return tls_context_new(settings->pem_file, &limits, &entrance->tls, error);
@@ -242,34 +241,12 @@ static void drain(struct listener *listener)
         (void)usleep(DRAIN_STEP_US);
 }
 
-static bool is_listening_on(int fd, const struct sockaddr_in *address)
-{
-    int listening = 0;
-    struct sockaddr_in own = {0};
-    socklen_t size = sizeof(listening);
-    socklen_t own_size = sizeof(own);
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening &&
-           getsockname(fd, (struct sockaddr *)&own, &own_size) == 0 && own.sin_family == AF_INET &&
-           own.sin_port == address->sin_port && own.sin_addr.s_addr == address->sin_addr.s_addr;
-}
-
-/* CivetWeb looks at its stop flag every two seconds, or when something happens on its socket, which
- * it keeps to itself. */
-static void wake_civetweb(const struct sockaddr_in *address)
-{
-    for (int fd = FIRST_FD; fd < LISTENING_FD_MAX; fd++) {
-        if (is_listening_on(fd, address))
-            (void)shutdown(fd, SHUT_RDWR);
-    }
-}
-
 void listener_stop(struct listener *listener)
 {
     if (!listener)
         return;
     drain(listener);
-    wake_civetweb(&listener->settings.address);
-    mg_stop(listener->civetweb);
+    civetweb_end(listener->civetweb, &listener->settings.address);
     listener_free(listener);
 }
 

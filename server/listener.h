@@ -12,6 +12,7 @@
 #include "server/gate.h"
 
 struct listener;
+struct tally;
 struct mg_connection; /* CivetWeb's */
 
 struct listener_settings {
@@ -21,6 +22,7 @@ struct listener_settings {
     uint64_t handshake_ms; /* the whole TLS handshake */
     uint64_t request_ms;   /* headers and body of one request */
     struct gate *gate;     /* borrowed; outlives the listener */
+    struct tally *tally;   /* the same; may be NULL */
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
     int (*handle)(struct mg_connection *connection, const struct peer *peer, void *context);
     /* Answers a request that CivetWeb itself refuses (malformed, too large, timed out). */

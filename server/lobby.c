@@ -40,6 +40,14 @@ void lobby_leave_place(struct lobby *lobby)
     (void)pthread_mutex_unlock(&lobby->lock);
 }
 
+uint32_t lobby_taken(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    uint32_t taken = lobby->taken;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    return taken;
+}
+
 static void ring(const struct lobby *lobby)
 {
     (void)eventfd_write(lobby->bell_fd, 1);

@@ -34,6 +34,9 @@ void lobby_destroy(struct lobby *lobby);
 bool lobby_take_place(struct lobby *lobby);
 void lobby_leave_place(struct lobby *lobby);
 
+/* How many places are taken now. */
+uint32_t lobby_taken(struct lobby *lobby);
+
 /* Hands one over who has taken a place. */
 void lobby_arrive(struct lobby *lobby, struct parked *parked);
 

@@ -16,6 +16,7 @@
 
 /* Who waits, for what, until when. */
 struct waiter {
+    size_t endpoint; /* by route_index */
     uint32_t vmid;
     char token_id[TOKEN_ID_LENGTH + 1];
     struct reply_wait wait;

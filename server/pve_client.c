@@ -46,6 +46,11 @@ struct pve_client *pve_client_new(const atomic_bool *abort)
     return client;
 }
 
+void pve_client_count(struct pve_client *client, struct tally_calls *calls)
+{
+    http_client_count(client->http, calls);
+}
+
 void pve_client_free(struct pve_client *client)
 {
     if (!client)

@@ -15,11 +15,15 @@
 #include "schema/guest_config.h"
 #include "schema/pve_reply.h"
 
+struct tally_calls;
 struct pve_client; /* belongs to one thread at a time */
 
 /* abort: as for http_client_new. */
 struct pve_client *pve_client_new(const atomic_bool *abort);
 void pve_client_free(struct pve_client *client);
+
+/* Has each call's outcome counted there from now on; borrowed. */
+void pve_client_count(struct pve_client *client, struct tally_calls *calls);
 
 /* By what a call is made. All borrowed. */
 struct pve_call {

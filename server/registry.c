@@ -55,6 +55,8 @@ struct registry *registry_start(struct agent *agent)
         .stopping = &registry->stopping,
         .log = THROTTLED_LOG_NEW,
     };
+    http_client_count(registry->deletion.client, &agent->tally.registry);
+    http_client_count(registry->mint.client, &agent->tally.registry);
     registry->worker = worker_start("registry", step, registry);
     return registry;
 }

@@ -25,6 +25,8 @@ static const struct route routes[] = {
     {"GET", "/openapi.yaml", true, openapi_yaml_get},
 };
 
+_Static_assert(ARRAY_SIZE(routes) == ROUTE_COUNT, "a number for each");
+
 static const char guests[] = "/guests/";
 
 /* VMID/PATH; false where it is something else. */
@@ -66,6 +68,19 @@ const struct route *route_find(const struct destination *destination, const char
             return &routes[i];
     }
     return NULL;
+}
+
+size_t route_index(const char *path)
+{
+    size_t index = 0;
+    while (index < ROUTE_COUNT && strcmp(routes[index].path, path) != 0)
+        index++;
+    return index;
+}
+
+const char *route_path(size_t index)
+{
+    return index < ROUTE_COUNT ? routes[index].path : "other";
 }
 
 void route_methods(const struct destination *destination, struct buffer *out)

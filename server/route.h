@@ -4,6 +4,7 @@
 #define FELHOM_ROUTE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "schema/buffer.h"
@@ -31,6 +32,13 @@ struct destination route_destination(const char *path);
 
 /* NULL where no route has both. */
 const struct route *route_find(const struct destination *destination, const char *method);
+
+#define ROUTE_COUNT 14
+
+/* The number of a path without /guests/VMID, and the path of a number; ROUTE_COUNT and "other" for
+ * those that are unknown. */
+size_t route_index(const char *path);
+const char *route_path(size_t index);
 
 /* Adds the methods of the path as the Allow header lists them; nothing where the path is unknown.
  */

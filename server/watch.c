@@ -138,6 +138,7 @@ static void attend_waiting(struct watch *watch, struct round *round, size_t inde
         agent_fail(watch->agent, &round->loan, &round->error, &reply);
     else if (found <= 0)
         return;
+    tally_request(&watch->agent->tally, parked->waiter.endpoint, reply.status);
     parked_answer(parked, &reply, send_deadline_us(watch, round));
     send_on(watch, index);
 }
@@ -276,6 +277,11 @@ bool watch_take(struct watch *watch, struct connection *connection, const struct
     }
     lobby_arrive(&watch->lobby, parked_new(&detached, waiter));
     return true;
+}
+
+uint32_t watch_waiting(struct watch *watch)
+{
+    return watch ? lobby_taken(&watch->lobby) : 0;
 }
 
 void watch_dismiss(struct watch *watch)

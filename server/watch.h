@@ -9,6 +9,7 @@
 #define FELHOM_WATCH_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "schema/error.h"
 
@@ -27,6 +28,9 @@ void watch_stop(struct watch *watch);
 /* Has the connection wait here; its worker is done with it. False where no more may wait, or there
  * is no watch: the answer is the caller's to give. */
 bool watch_take(struct watch *watch, struct connection *connection, const struct waiter *waiter);
+
+/* How many wait now, or are being answered after it. NULL is fine. */
+uint32_t watch_waiting(struct watch *watch);
 
 /* Answers all that wait and takes no more until watch_admit: a listener is about to end, and with
  * it what their TLS sessions use. Returns when they are gone. NULL is fine in both. */

@@ -164,10 +164,18 @@ mends 'no certificate' identity null error 'agent.crt is missing'
 echo nonsense >"$STATE/tls/agent.pem"
 mends 'damaged key' identity null error 'agent.pem is damaged'
 is 'damaged key: felhomd shows the new one' "$(part answer result null)" ok
-mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
-broken 'felhomd with an old certificate' answer null error 'not the one that guests pin'
+systemctl stop felhomd
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout "$HOST/other.key" -out "$HOST/other.crt" 2>/dev/null
+openssl s_server -quiet -accept $ENDPOINT -cert "$HOST/other.crt" -key "$HOST/other.key" >/dev/null 2>&1 &
+OTHER=$!
+listens() { [ -n "$(ss -Hltn "src $ENDPOINT")" ]; }
+eventually 5 listens
+broken "somebody else at felhomd's address" answer null error 'not the one that guests pin'
+kill $OTHER
+wait $OTHER 2>/dev/null
 eval "$REMEDY" >/dev/null 2>&1
-is 'felhomd with an old certificate: mended by what it told' "$(part answer result null)" ok
+is "somebody else at felhomd's address: mended by what it told" "$(part answer result null)" ok
+mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
 mends 'a guest with an old certificate' guest.pin 8200 error 'not the one in force'
 sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
 mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, it is 192.168.0.162:8443'

@@ -83,6 +83,8 @@ static void expect_defaults(const struct config *config)
     assert_string_equal(config->backup.compress, "zstd");
     assert_int_equal(config->backup.max_age_ms, 86400000);
     assert_string_equal(config->backup.window, "");
+    assert_false(config->metrics.has_listen);
+    assert_string_equal(config->metrics.textfile, "");
     assert_int_equal(config->storage_class_count, 0);
     assert_string_equal(config->paths.state, "/var/lib/felhom-agent");
     assert_string_equal(config->paths.guests, "/run/felhom-agent/guests");
@@ -198,6 +200,7 @@ static const char everything[] =
     "pve: {endpoint: 'https://[::1]:8006', token_file: /p, ca_file: /q}\n"
     "backup: {storage: pbs-1, mode: stop, compress: 0, max_age: 0,\n"
     "  window: '22:00-05:30'}\n"
+    "metrics: {listen: 127.0.0.1:9221, textfile: /t/felhom.prom}\n"
     "storage_classes: {local-lvm: fast, usb.backup: 1}\n"
     "paths: {state: /1, guests: /2, export: /3, run: /4, pve: /5,\n"
     "  enrolment: /6, cgroup: /..7}\n";
@@ -237,6 +240,10 @@ static void expect_everything_but_paths(const struct config *config)
     assert_string_equal(config->backup.compress, "0");
     assert_int_equal(config->backup.max_age_ms, 0);
     assert_string_equal(config->backup.window, "22:00-05:30");
+    assert_true(config->metrics.has_listen);
+    assert_int_equal(config->metrics.listen.sin_addr.s_addr, inet_addr("127.0.0.1"));
+    assert_int_equal(ntohs(config->metrics.listen.sin_port), 9221);
+    assert_string_equal(config->metrics.textfile, "/t/felhom.prom");
 }
 
 static void expect_paths(const struct config *config)
@@ -291,6 +298,8 @@ static void values_at_their_bounds(void **state)
     accept_values("pve", "endpoint", VALUES("https://pve1", "'https://pve1:8006'"));
     accept_values("backup", "storage", VALUES("ab", "a-_.9"));
     accept_values("backup", "window", VALUES("''", "'00:00-23:59'", "23:59-00:00", "20:00-20:01"));
+    accept_values("metrics", "listen", VALUES("''", "127.0.0.1:1", "127.255.255.254:65535"));
+    accept_values("metrics", "textfile", VALUES("''", "/a.prom", "/a b/c.d.prom"));
     accept_values("storage_classes", "local", VALUES("fast", "très-vite", "1"));
     accept_values("limits", "threads", VALUES("4, connections_per_source: 4"));
     accept_values("registry", "mode",

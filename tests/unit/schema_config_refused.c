@@ -16,7 +16,7 @@
 
 #define KNOWN_AT_THE_TOP \
     "unknown key; known at the top: host_id, local_api, hook, limits, token, bootstrap, " \
-    "controller, hub, registry, pve, backup, restore_test, storage_classes, paths"
+    "controller, hub, registry, pve, backup, restore_test, metrics, storage_classes, paths"
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -109,6 +109,15 @@ static void bad_numbers(void **state)
     refuse_values("hook", "deadline", "must be from 1s to 3600s", VALUES("0", "0s", "3601s", "2h"));
     refuse_values("local_api", "listen", "must be A.B.C.D:PORT, with a port from 1 to 65535",
                   VALUES("8443", "192.168.0.162", "'[::1]:8443'", "host:8443"));
+    refuse_values("metrics", "listen",
+                  "must be an address of the loopback and a port, such as 127.0.0.1:9221",
+                  VALUES("9221", "127.0.0.1", "0.0.0.0:9221", "192.168.0.162:9221",
+                         "128.0.0.1:9221", "126.255.255.255:9221", "'[::1]:9221'", "localhost:9221",
+                         "127.0.0.1:0"));
+    refuse_values("metrics", "textfile",
+                  "must be an absolute path of a file whose name ends in .prom",
+                  VALUES("felhom.prom", "/felhom", "/felhom.prom/x", "/.prom", "/a/.prom", ".prom",
+                         "/a/../b.prom", "/a.prom/"));
 }
 
 static void bad_lists(void **state)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain HTTP: what is asked, and what is made of the answer. */
+#include "server/tally.h"
 #include "tests/unit/http_rig.h"
 
 static void test_get(void **state)
@@ -328,6 +329,26 @@ static void test_header_with_a_second_line(void **state)
     assert_int_equal(peer->connection_count, 0);
 }
 
+static void test_outcomes_are_counted(void **state)
+{
+    (void)state;
+    static const struct peer_answer answers[] = {
+        {.text = OK_TEXT},
+        {.text = "HTTP/1.1 399 X\r\nContent-Length: 0\r\n\r\n"},
+        {.text = "HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n"},
+        {.text = "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n", .then = THEN_CLOSE},
+    };
+    struct tally_calls calls = {0};
+    start(answers, ARRAY_SIZE(answers));
+    http_client_count(client, &calls);
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
+        assert_int_equal(perform("GET"), i < 3 ? 0 : -1);
+    peer_end(peer);
+    assert_int_equal(atomic_load(&calls.count[TALLY_ANSWERED]), 2);
+    assert_int_equal(atomic_load(&calls.count[TALLY_REFUSED]), 1);
+    assert_int_equal(atomic_load(&calls.count[TALLY_FAILED]), 1);
+}
+
 static void test_client_that_was_never_used(void **state)
 {
     (void)state;
@@ -357,6 +378,7 @@ int main(void)
         HTTP_TEST(test_proxies_of_the_environment_are_not_used),
         HTTP_TEST(test_urls),
         HTTP_TEST(test_header_with_a_second_line),
+        HTTP_TEST(test_outcomes_are_counted),
         HTTP_TEST(test_client_that_was_never_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An answer of the kernel's about a neighbour: whatever bytes come, nothing beyond them is read,
+ * and a failure says why. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/netlink_answer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(int result, const struct error *error)
+{
+    if (result < 0 && (error->kind != ERROR_MISSING || !*error->message))
+        abort();
+}
+
+/* What lies beyond the answer must not count: it is read twice, before two kinds of bytes. */
+static int read_before(const uint8_t *data, size_t size, int beyond, struct hwaddr *hwaddr,
+                       int *interface)
+{
+    struct error error;
+    struct netlink_answer answer = {.length = size};
+    memset(answer.bytes, beyond, sizeof answer.bytes);
+    memcpy(answer.bytes, data, size);
+    int link = netlink_answer_link(&answer, interface, &error);
+    check(link, &error);
+    int entry = netlink_answer_hwaddr(&answer, hwaddr, &error);
+    check(entry, &error);
+    return link * 2 + entry;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    int interfaces[2] = {0};
+    struct hwaddr hwaddrs[2] = {0};
+    if (size == 0 || size > NETLINK_ANSWER_MAX)
+        return 0;
+    int first = read_before(data, size, 0x00, &hwaddrs[0], &interfaces[0]);
+    int second = read_before(data, size, 0xFF, &hwaddrs[1], &interfaces[1]);
+    if (first != second || interfaces[0] != interfaces[1] ||
+        memcmp(&hwaddrs[0], &hwaddrs[1], sizeof hwaddrs[0]) != 0)
+        abort();
+    return 0;
+}
