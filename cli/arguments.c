@@ -12,6 +12,7 @@
 
 enum {
     OPTION_FORMAT = 256, /* beyond any character */
+    OPTION_QUIET,
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_OF_VERB, /* and those after it */
@@ -22,21 +23,26 @@ enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?' /* and ':' for one without its v
 
 static const struct option global_options[] = {
     {"output-format", required_argument, NULL, OPTION_FORMAT},
+    {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
 };
 #define GLOBAL_COUNT ARRAY_SIZE(global_options)
 
-/* Whether text is one of the choices of "a|b|c". */
-static bool is_choice(const char *choices, const char *text)
+#define NO_CHOICE     (-1)
+#define NUMBER_DIGITS 18 /* of an int64_t, whatever they are */
+
+/* Which of the choices of "a|b|c" the text is, from 0. */
+static int find_choice(const char *choices, const char *text)
 {
     size_t length = strlen(text);
-    for (const char *choice = choices;;) {
+    const char *choice = choices;
+    for (int i = 0;; i++) {
         size_t n = strcspn(choice, "|");
         if (n == length && strncmp(choice, text, n) == 0)
-            return true;
+            return i;
         if (choice[n] == '\0')
-            return false;
+            return NO_CHOICE;
         choice += n + 1;
     }
 }
@@ -44,15 +50,31 @@ static bool is_choice(const char *choices, const char *text)
 static int check_choice(const char *option, const char *choices, const char *text,
                         struct error *error)
 {
-    if (!strchr(choices, '|') || is_choice(choices, text))
+    if (!strchr(choices, '|') || find_choice(choices, text) != NO_CHOICE)
         return 0;
     return fail(error, ERROR_INVALID, "--%s: '%.100s' is none of %s", option, text, choices);
+}
+
+static int check_number(const char *option, const char *text, struct error *error)
+{
+    if (*text && strlen(text) <= NUMBER_DIGITS && strspn(text, "0123456789") == strlen(text))
+        return 0;
+    return fail(error, ERROR_INVALID, "--%s: '%.100s' is not a whole number", option, text);
+}
+
+static int check_value(const struct verb_option *option, const char *text, struct error *error)
+{
+    if (!option->argument)
+        return 0;
+    if (strcmp(option->argument, "N") == 0 || strcmp(option->argument, "SEQ") == 0)
+        return check_number(option->name, text, error);
+    return check_choice(option->name, option->argument, text, error);
 }
 
 static int take_verb_option(size_t index, struct arguments *arguments, struct error *error)
 {
     const struct verb_option *option = &arguments->verb->options[index];
-    if (option->argument && check_choice(option->name, option->argument, optarg, error) < 0)
+    if (check_value(option, optarg, error) < 0)
         return -1;
     arguments->invocation.values[index] = option->argument ? optarg : "";
     return 0;
@@ -60,9 +82,9 @@ static int take_verb_option(size_t index, struct arguments *arguments, struct er
 
 static int take_format(struct arguments *arguments, struct error *error)
 {
-    if (check_choice("output-format", "text|json", optarg, error) < 0)
+    if (check_choice("output-format", OUTPUT_FORMATS, optarg, error) < 0)
         return -1;
-    arguments->invocation.format = strcmp(optarg, "json") == 0 ? OUTPUT_JSON : OUTPUT_TEXT;
+    arguments->invocation.format = (enum output_format)find_choice(OUTPUT_FORMATS, optarg);
     return 0;
 }
 
@@ -82,6 +104,9 @@ static int take_option(int answer, char *const *argv, struct arguments *argument
     switch (answer) {
     case OPTION_FORMAT:
         return take_format(arguments, error);
+    case OPTION_QUIET:
+        arguments->quiet = true;
+        return 0;
     case OPTION_HELP:
         arguments->help = true;
         return 0;
@@ -250,8 +275,8 @@ void usage_print(FILE *out, const struct verb_table *table, const struct verb *v
         print_verb_usage(out, verb);
         return;
     }
-    (void)fprintf(out,
-                  "usage: felhomctl [--output-format text|json] [VERB [ARGUMENT] [OPTION...]]\n\n");
+    (void)fprintf(out, "usage: felhomctl [--output-format " OUTPUT_FORMATS "] [--quiet]\n"
+                       "                 [VERB [ARGUMENT] [OPTION...]]\n\n");
     for (size_t i = 0; i < table->count; i++) {
         cleanup_free char *form =
             mem_format("%s%s", table->verbs[i]->name, operand_text(table->verbs[i]));

@@ -46,8 +46,8 @@ static int show(const struct invocation *invocation, const struct session *sessi
     cleanup_json json_t *report = host_report(&session->config, &host);
     if (put_validity(report, &identity->certificate_pem, error) < 0)
         return -1;
-    if (invocation->format == OUTPUT_JSON)
-        output_json(invocation->out, report);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, report);
     else
         host_report_print(invocation->out, report);
     return 0;

@@ -72,5 +72,5 @@ void steps_print(const struct steps *steps, const struct invocation *invocation,
         mem_exhausted();
     output_put_bool(whole, "changed", steps->changed);
     output_put(whole, "steps", json_incref(steps->list));
-    output_json(invocation->out, whole);
+    output_value(invocation, whole);
 }

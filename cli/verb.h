@@ -11,7 +11,10 @@
 
 #define VERB_OPTIONS_MAX 12
 
-enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
+enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML };
+
+/* The same in words, as pvesh has them. */
+#define OUTPUT_FORMATS "text|json|json-pretty|yaml"
 
 /* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
  */
@@ -19,7 +22,8 @@ enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE, O
 
 struct verb_option {
     const char *name;
-    const char *argument; /* NULL: takes none; "a|b": one of these; else what to call it */
+    /* NULL: takes none; "a|b": one of these; "N", "SEQ": a whole number; else what to call it */
+    const char *argument;
     const char *help;
 };
 
@@ -50,6 +54,7 @@ extern const struct verb verb_enroll;
 extern const struct verb verb_unenroll;
 extern const struct verb verb_guests;
 extern const struct verb verb_guest;
+extern const struct verb verb_events;
 extern const struct verb verb_identity;
 extern const struct verb verb_revoke;
 extern const struct verb verb_rotate;
