@@ -9,6 +9,7 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "schema/vmid.h"
+#include "store/explanation.h"
 
 enum {
     OPTION_FORMAT = 256, /* beyond any character */
@@ -156,6 +157,23 @@ static void add_vmid(struct invocation *invocation)
     invocation->vmids[invocation->vmid_count++] = invocation->vmid;
 }
 
+static bool is_request_id(const char *text)
+{
+    return strlen(text) == REQUEST_ID_LENGTH &&
+           strspn(text, "0123456789abcdef") == REQUEST_ID_LENGTH;
+}
+
+static int take_request_id(const char *text, struct arguments *arguments, struct error *error)
+{
+    if (!is_request_id(text))
+        return fail(error, ERROR_INVALID,
+                    "%s: '%.50s' is not a request's id (16 hexadecimal digits, in the X-Request-Id "
+                    "of its reply)",
+                    arguments->verb->name, text);
+    arguments->invocation.request_id = text;
+    return 0;
+}
+
 static int take_operand(const char *text, struct arguments *arguments, bool *seen,
                         struct error *error)
 {
@@ -164,6 +182,8 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
     if ((*seen && !several) || verb->operand == OPERAND_NONE)
         return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
     *seen = true;
+    if (verb->operand == OPERAND_REQUEST_ID)
+        return take_request_id(text, arguments, error);
     arguments->invocation.file = text;
     if (verb->operand != OPERAND_FILE && !vmid_parse(text, &arguments->invocation.vmid))
         return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
@@ -210,7 +230,7 @@ static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
 
 static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
 {
-    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL};
+    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, "REQUEST-ID"};
     if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
     return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
@@ -252,7 +272,8 @@ void arguments_free(struct arguments *arguments)
 
 static const char *operand_text(const struct verb *verb)
 {
-    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]", " [VMID...]"};
+    static const char *const texts[] = {"",        " VMID",      " FILE",
+                                        " [VMID]", " [VMID...]", " REQUEST-ID"};
     return texts[verb->operand];
 }
 

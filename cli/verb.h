@@ -18,7 +18,14 @@ enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML }
 
 /* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
  */
-enum operand { OPERAND_NONE, OPERAND_VMID, OPERAND_FILE, OPERAND_VMID_OR_NONE, OPERAND_VMIDS };
+enum operand {
+    OPERAND_NONE,
+    OPERAND_VMID,
+    OPERAND_FILE,
+    OPERAND_VMID_OR_NONE,
+    OPERAND_VMIDS,
+    OPERAND_REQUEST_ID,
+};
 
 struct verb_option {
     const char *name;
@@ -35,9 +42,10 @@ struct invocation {
     uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
     uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
     size_t vmid_count;
-    const char *file; /* with OPERAND_FILE */
-    FILE *out;        /* for the result */
-    FILE *warnings;   /* for what does not keep the verb from its work */
+    const char *file;       /* with OPERAND_FILE */
+    const char *request_id; /* with OPERAND_REQUEST_ID */
+    FILE *out;              /* for the result */
+    FILE *warnings;         /* for what does not keep the verb from its work */
 };
 
 struct verb {
@@ -55,6 +63,7 @@ extern const struct verb verb_unenroll;
 extern const struct verb verb_guests;
 extern const struct verb verb_guest;
 extern const struct verb verb_events;
+extern const struct verb verb_explain;
 extern const struct verb verb_identity;
 extern const struct verb verb_revoke;
 extern const struct verb verb_rotate;

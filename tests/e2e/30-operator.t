@@ -44,4 +44,64 @@ ok "it ends when nobody reads any more" eventually 5 gone $follower
 is "nothing is printed with --quiet" "$(ctl events --quiet 2>&1)" ''
 is "YAML says the same as JSON" "$(ctl events --output-format yaml | python3 -c 'import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))' | jq -cS .)" \
     "$(ctl events --output-format json | jq -cS .)"
+
+# --- explain ---
+world_guest 8200 200
+world_guest 8300 201
+PIN=$(pin_of 8200)
+cp "$(token_of 8200)" "$HOST/old"
+ok "felhomd starts" daemon_start
+# refused VMID TOKEN_FILE PATH [CURL_OPTION...]: $STATUS and $ID of the reply
+refused() {
+    STATUS=$(request "$@" -D "$HOST/headers" -o "$HOST/body" | tail -n 1)
+    ID=$(tr -d '\r' <"$HOST/headers" | sed -n 's/^X-Request-Id: //p')
+}
+explained() {
+    ctl explain "$ID" --output-format json | jq -c "$1"
+}
+what='[.status, .reason, .method, .path, .vmid, .token_id, .source_vmid]'
+id_of() {
+    cut -d_ -f2 "$1"
+}
+refused 8200 - /storage
+is "no token" "$(explained "$what")" '[401,"no token","GET","/storage",null,null,8200]'
+cp "$HOST/body" "$HOST/body.none"
+like "with where it came from" "$(explained .source)" "$(hwaddr_of 8200).192.168.0.200"
+like "and what to do" "$(ctl explain "$ID")" 'what to do: *have the client send the token'
+ok "a new start" phase 8200 pre-start
+refused 8200 "$HOST/old" /storage -X POST
+is "a revoked token, and whose" "$(explained "$what")" "[401,\"revoked token\",\"POST\",\"/storage\",8200,\"$(id_of "$HOST/old")\",8200]"
+ok "the guest learns no more than before" cmp "$HOST/body" "$HOST/body.none"
+is "nor by a header" "$(tr -d '\r' <"$HOST/headers" | sed -n 's/:.*//p' | grep . | sort | xargs)" \
+    'Cache-Control Connection Content-Length Content-Type Date WWW-Authenticate X-Request-Id'
+sed 's/.$/x/' "$HOST/old" >"$HOST/malformed"
+refused 8300 "$HOST/malformed" /backup/due
+is "a malformed token" "$(explained "$what")" '[401,"malformed token","GET","/backup/due",null,null,8300]'
+refused 8300 "$(token_of 8200)" /storage
+is "another guest's token" "$(explained "$what")" "[403,\"token of another guest\",\"GET\",\"/storage\",8200,\"$(id_of "$(token_of 8200)")\",8300]"
+refused 8200 "$(token_of 8200)" /guests/8300/storage
+is "another guest's path" "$(explained '[.status, .reason, .path]')" '[403,"path of another guest","/guests/8300/storage"]'
+refused 8200 "$(token_of 8200)" "/nothing/$(cat "$HOST/old")"
+is "an unknown path, and no token that stood in it" "$(explained '[.status, .reason, .path]')" '[404,"unknown path",null]'
+refused 8200 "$(token_of 8200)" /storage -X DELETE
+is "a method" "$(explained '[.status, .reason]')" '[405,"unknown method"]'
+refused 8200 "$(token_of 8200)" '/events?since=x'
+is "a query" "$(explained '[.status, .reason, .detail]')" '[400,"the endpoint","since: must be a whole number from 0 to 9223372036854775807"]'
+refused 8200 "$(token_of 8200)" /storage -H 'Content-Length: x' -X POST
+is "what is no HTTP" "$(explained '[.status, .reason, .token_id]')" '[411,"malformed request",null]'
+refused 8200 "$(token_of 8200)" /storage -H 'Expect: x' -X POST -d x
+is "or asks for too much of it" "$(explained '[.status, .reason, .path]')" '[417,"malformed request","/storage"]'
+refused 8200 "$(token_of 8200)" /storage
+is "a request that is answered" $STATUS 200
+like "is not to be explained" "$(ctl explain "$ID" 2>&1)" "^felhomctl: no refused request $ID is remembered"
+for _ in $(seq 40); do
+    refused 8300 - /storage
+done
+is "of a flood" "$STATUS" 429
+is "only some are kept" "$(sql "SELECT count(*) <= 25 FROM explanation WHERE source LIKE '$(hwaddr_of 8300)%'")" 1
+refused 8200 - /storage/
+is "it takes nobody else's place" "$(explained '[.reason, .path]')" '["no token","/storage/"]'
+is "nothing secret is in the store" "$(sql .dump | grep -cF -e "$(cut -c 14-56 "$HOST/old")" -e "$(cut -c 14-56 "$(token_of 8200)")")" 0
+ctl explain 123 2>/dev/null
+is "an id has sixteen digits" $? 2
 tap_done
