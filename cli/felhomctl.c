@@ -12,8 +12,9 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const struct verb *const verbs[] = {
-    &verb_guests,   &verb_guest,  &verb_events, &verb_explain,      &verb_init,     &verb_enroll,
-    &verb_unenroll, &verb_rotate, &verb_revoke, &verb_restore_test, &verb_identity, &verb_parse,
+    &verb_guests,       &verb_guest,    &verb_status,   &verb_events, &verb_explain,
+    &verb_init,         &verb_enroll,   &verb_unenroll, &verb_rotate, &verb_revoke,
+    &verb_restore_test, &verb_identity, &verb_parse,
 };
 static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
 

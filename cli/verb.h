@@ -62,6 +62,7 @@ extern const struct verb verb_enroll;
 extern const struct verb verb_unenroll;
 extern const struct verb verb_guests;
 extern const struct verb verb_guest;
+extern const struct verb verb_status;
 extern const struct verb verb_events;
 extern const struct verb verb_explain;
 extern const struct verb verb_identity;

@@ -65,6 +65,13 @@ static bool is_heard(int file)
     return caller >= 0 && connect(caller, (const struct sockaddr *)&address, sizeof address) == 0;
 }
 
+bool nudge_is_heard(const char *state_dir)
+{
+    cleanup_close int directory = open_directory(state_dir);
+    cleanup_close int file = directory < 0 ? -1 : open_socket_file(directory);
+    return file >= 0 && is_heard(file);
+}
+
 static int make_way(int directory, const char *state_dir, struct error *error)
 {
     cleanup_close int file = open_socket_file(directory);

@@ -104,4 +104,31 @@ is "it takes nobody else's place" "$(explained '[.reason, .path]')" '["no token"
 is "nothing secret is in the store" "$(sql .dump | grep -cF -e "$(cut -c 14-56 "$HOST/old")" -e "$(cut -c 14-56 "$(token_of 8200)")")" 0
 ctl explain 123 2>/dev/null
 is "an id has sixteen digits" $? 2
+
+# --- status ---
+state='[.daemon.listens, .daemon.state, .daemon.pid]'
+is "felhomd listens" "$(ctl status --output-format json | jq -c "$state")" "[true,\"listens\",$DAEMON]"
+is "guests and tokens by state" "$(ctl status --output-format json | jq -c '[.guests, .tokens, .jobs.running]')" \
+    '[{"starting":2,"running":0,"stopping":0,"stopped":0},{"good":2,"expired":0,"revoked":1},0]'
+like "in words, too" "$(ctl status)" $'felhomd:  *listens \\(pid '"$DAEMON"$'\\)\nguests:  *2 starting\ntokens:  *2 good, 1 revoked\njobs:  *none\n'
+is "the last refusals, the newest first" "$(ctl status --output-format json | jq -c '[.refusals[].request_id] | [length, .[0]]')" "[5,\"$ID\"]"
+like "the store has a size" "$(ctl status --output-format json | jq .store_bytes)" '^[1-9][0-9]{4,}$'
+lines=$(wc -l <"$HOST/felhomd.log")
+ctl status >/dev/null
+is "felhomd does not notice" "$(wc -l <"$HOST/felhomd.log")" "$lines"
+kill -STOP "$DAEMON"
+is "nor is it asked" "$(timeout 20 "$BIN/felhomctl" status --output-format json | jq -c "$state")" "[true,\"listens\",$DAEMON]"
+kill -CONT "$DAEMON"
+ok "felhomd stops" daemon_stop
+is "without it" "$(ctl status --output-format json | jq -c "$state")" '[false,"does not run",null]'
+listen_instead() {
+    python3 -c 'import socket, sys, time
+listener = socket.create_server((sys.argv[1], int(sys.argv[2])))
+time.sleep(600)' "$ADDRESS" "$PORT"
+}
+listen_instead &
+stranger_is_seen() {
+    [ "$(ctl status --output-format json | jq -r .daemon.state)" = 'something else listens there' ]
+}
+ok "another program in its place" eventually 5 stranger_is_seen
 tap_done
