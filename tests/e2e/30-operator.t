@@ -131,4 +131,20 @@ stranger_is_seen() {
     [ "$(ctl status --output-format json | jq -r .daemon.state)" = 'something else listens there' ]
 }
 ok "another program in its place" eventually 5 stranger_is_seen
+
+# --- several guests at once ---
+guest_config 8400 <<<'hookscript: local:snippets/theirs'
+guest_config 8500 </dev/null
+guest_config 8600 <<<'template: 1'
+ctl enroll --all --customer acme --output-format json >"$HOST/all" 2>"$HOST/complaint"
+is "where one cannot be enrolled it is told" "$?|$(cat "$HOST/complaint")" '1|felhomctl: not all could be enrolled: 8400'
+is "the others are" "$(jq -c 'map([.vmid, .enrolled, .changed])' "$HOST/all")" \
+    '[[8200,true,true],[8300,true,true],[8400,false,false],[8500,true,true],[8600,true,false]]'
+like "and why it was not" "$(jq -r '.[2].steps[0].detail' "$HOST/all")" 'already has the hookscript local:snippets/theirs'
+is "a template is left out" "$(grep -c felhom-hook "$HOST/pve/lxc/8600.conf")" 0
+is "each has its own enrolment" "$(cat "$HOST"/pve/priv/felhom/{8200,8300,8500}.yaml | grep -c acme)" 3
+ctl unenroll 8500 >/dev/null
+like "by name, too" "$(ctl enroll 8400 8500 2>/dev/null)" $'^guest 8400\nwarning  failed .*\n\nguest 8500\ndone ' 
+like "all, or those by name" "$(ctl enroll 8500 --all 2>&1)" '^felhomctl: enroll: one of VMID'
+like "but not nobody" "$(ctl enroll 2>&1)" '^felhomctl: enroll: one of VMID'
 tap_done
