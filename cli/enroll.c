@@ -2,10 +2,10 @@
 /* enroll: makes guests such that the agent serves: hook, mount, enrolment file. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/enrolment_file.h"
 #include "cli/guest_change.h"
+#include "cli/guest_memory.h"
 #include "cli/guest_place.h"
 #include "cli/host_guests.h"
 #include "cli/output.h"
@@ -16,8 +16,6 @@
 #include "cli/verb.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
-#include "store/clock.h"
-#include "store/guest.h"
 #include "store/settings.h"
 
 enum {
@@ -32,6 +30,7 @@ enum {
     OPTION_SNIPPETS,
     OPTION_HOOK,
     OPTION_ALL,
+    OPTION_CHAIN,
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
@@ -47,6 +46,7 @@ static const struct verb_option options[] = {
     [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
     [OPTION_HOOK] = {"hook", "PATH", "default: " SNIPPET_HOOK},
     [OPTION_ALL] = {"all", NULL, "each container of this host that is no template"},
+    [OPTION_CHAIN] = {"chain", NULL, "have our hookscript call the one that is there"},
 };
 
 /* What is done, for whom. */
@@ -57,6 +57,7 @@ struct enrolling {
     struct guest_config guest;
     struct enrolment_plan plan;
     enum mount_form form;
+    const char *other; /* hookscript, which is chained from now on; NULL: none */
     struct steps steps;
 };
 
@@ -99,6 +100,19 @@ static enum mount_form form_of(const struct enrolling *enrolling)
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
+/* Another's is refused, or chained, if that is wished for. */
+static int judge_hookscript(struct enrolling *enrolling, struct enrolment_wish *wish,
+                            struct error *error)
+{
+    const char *hookscript = enrolling->guest.hookscript;
+    if (!hookscript || strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
+        return 0;
+    if (!enrolling->invocation->values[OPTION_CHAIN])
+        return guest_lines_check_hookscript(enrolling->vmid, hookscript, error);
+    enrolling->other = wish->chain = hookscript;
+    return 0;
+}
+
 /* All that can be refused without having touched anything. */
 static int prepare(struct enrolling *enrolling, struct error *error)
 {
@@ -108,8 +122,7 @@ static int prepare(struct enrolling *enrolling, struct error *error)
     if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
         pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
-    const char *hookscript = enrolling->guest.hookscript;
-    if (hookscript && guest_lines_check_hookscript(vmid, hookscript, error) < 0)
+    if (judge_hookscript(enrolling, &wish, error) < 0)
         return -1;
     enrolling->form = form_of(enrolling);
     return enrolment_plan_make(config, vmid, &wish, &enrolling->plan, error);
@@ -174,6 +187,7 @@ static int change_config(struct enrolling *enrolling, struct error *error)
     struct guest_lines_wish wish = {
         .vmid = enrolling->vmid,
         .hookscript = true,
+        .other = enrolling->other,
         .form = enrolling->form,
     };
     size_t before = json_array_size(enrolling->steps.list);
@@ -186,63 +200,16 @@ static int change_config(struct enrolling *enrolling, struct error *error)
     return 0;
 }
 
-static bool is_running(const struct config *config, enum guest_kind kind, uint32_t vmid)
-{
-    cleanup_free char *name =
-        kind == GUEST_LXC ? mem_format("lxc/%u", vmid) : mem_format("qemu.slice/%u.scope", vmid);
-    cleanup_free char *path = mem_format("%s/%s", config->paths.cgroup, name);
-    return access(path, F_OK) == 0;
-}
-
-/* A guest that the hook has already seen keeps its state. */
-static int describe(const struct enrolling *enrolling, struct guest *ret, struct error *error)
-{
-    const struct config *config = &enrolling->session->config;
-    const struct guest_config *guest = &enrolling->guest;
-    uint32_t vmid = enrolling->vmid;
-    struct error unknown;
-    if (guest_find(enrolling->session->store, vmid, ret, &unknown) < 0) {
-        if (unknown.kind != ERROR_MISSING) {
-            *error = unknown;
-            return -1;
-        }
-        *ret = (struct guest){
-            .vmid = vmid,
-            .state = is_running(config, guest->kind, vmid) ? GUEST_RUNNING : GUEST_STOPPED,
-            .changed_at_ms = clock_wall_ms(),
-        };
-    }
-    ret->kind = guest->kind;
-    (void)snprintf(ret->name, sizeof ret->name, "%s", guest->name);
-    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(enrolling->form));
-    guest_config_disk_ids(guest, NULL, &ret->root_uid, &ret->root_gid);
-    return 0;
-}
-
-static int put_all(const struct enrolling *enrolling, const struct guest *guest,
-                   struct error *error)
-{
-    struct store *store = enrolling->session->store;
-    const struct buffer *text = &enrolling->plan.text;
-    if (guest_put(store, guest, error) < 0 ||
-        guest_set_enrolment(store, guest->vmid, buffer_text(text), text->length, error) < 0)
-        return -1;
-    return enrolling->steps.changed
-               ? session_event(enrolling->session, guest->vmid, "enroll", guest->mount_form, error)
-               : 0;
-}
-
 static int remember(const struct enrolling *enrolling, struct error *error)
 {
-    struct store *store = enrolling->session->store;
-    struct guest guest;
-    if (store_begin(store, error) < 0)
-        return -1;
-    if (describe(enrolling, &guest, error) == 0 && put_all(enrolling, &guest, error) == 0 &&
-        store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
+    const struct guest_memory memory = {
+        .vmid = enrolling->vmid,
+        .guest = &enrolling->guest,
+        .form = enrolling->form,
+        .enrolment = &enrolling->plan.text,
+        .changed = enrolling->steps.changed,
+    };
+    return guest_remember(enrolling->session, &memory, error);
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)

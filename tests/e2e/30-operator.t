@@ -19,7 +19,7 @@ is "the newest come last" "$(ctl events --output-format json | jq -c '[.[-2:][] 
 before=$(ctl events --limit 1 --output-format json | jq '.[0].seq')
 "$BIN/felhomctl" events --follow --since "$before" >"$HOST/followed" 2>&1 &
 follower=$!
-"$BIN/felhomctl" events 8300 --follow --limit 0 --output-format json >"$HOST/followed.8300" &
+"$BIN/felhomctl" events 8300 --follow --since "$before" --output-format json >"$HOST/followed.8300" &
 follower_8300=$!
 ok "a start is followed" phase 8200 pre-start
 ok "as it happens" eventually 5 has "$HOST/followed" ' 8200  *pre-start '
@@ -147,4 +147,47 @@ ctl unenroll 8500 >/dev/null
 like "by name, too" "$(ctl enroll 8400 8500 2>/dev/null)" $'^guest 8400\nwarning  failed .*\n\nguest 8500\ndone ' 
 like "all, or those by name" "$(ctl enroll 8500 --all 2>&1)" '^felhomctl: enroll: one of VMID'
 like "but not nobody" "$(ctl enroll 2>&1)" '^felhomctl: enroll: one of VMID'
+
+# --- another's hookscript, chained ---
+printf 'dir: own\n\tpath %s\n\tcontent snippets\n' "$HOST" >"$HOST/pve/storage.cfg"
+cat >"$HOST/snippets/other" <<END
+#!/bin/bash
+echo "other: \$*, \$(ls /proc/self/fd | wc -l) descriptors, umask \$(umask), \${FELHOM_AGENT_CONFIG:-no settings}" | tee -a $HOST/other.log
+exit \$(cat $HOST/other.status)
+END
+chmod 755 "$HOST/snippets/other"
+echo 0 >"$HOST/other.status"
+guest_config 8700 <<<'hookscript: own:snippets/other'
+original=$(sha256sum <"$HOST/pve/lxc/8700.conf")
+not_ok "it is not replaced unasked" ctl enroll 8700 2>/dev/null
+is "nor touched" "$(sha256sum <"$HOST/pve/lxc/8700.conf")" "$original"
+ok "enroll --chain" ctl enroll 8700 --chain
+is "ours takes its place" "$(grep ^hookscript "$HOST/pve/lxc/8700.conf")" 'hookscript: local:snippets/felhom-hook'
+is "and keeps it in mind" "$(grep ^chain "$HOST/pve/priv/felhom/8700.yaml")" 'chain: "own:snippets/other"'
+ok "enroll again, without it" ctl enroll 8700 --customer acme
+is "forgets nothing" "$(grep ^chain "$HOST/pve/priv/felhom/8700.yaml")" 'chain: "own:snippets/other"'
+output=$(phase 8700 pre-start 7</dev/null)
+like "a start calls both, ours first" "$output" $'^felhom: 8700 pre-start: token gen 1 .*\nother: 8700 pre-start, '
+like "as Proxmox would" "$output" 'other: 8700 pre-start, 4 descriptors, umask 0022, no settings$'
+ok "the guest has its token then" test -s "$(token_of 8700)"
+for each in post-start pre-stop post-stop; do
+    like "in $each, too" "$(phase 8700 $each)" "other: 8700 $each, "
+done
+echo 3 >"$HOST/other.status"
+phase 8700 pre-start >/dev/null 2>&1
+is "its exit status is ours" $? 3
+agent_yaml <<<'hook: {deadline: 1s}'
+sed -i '2i sleep 2' "$HOST/snippets/other"
+echo 0 >"$HOST/other.status"
+ok "our deadline is not its" phase 8700 post-start
+mv "$HOST/snippets/other" "$HOST/snippets/away"
+phase 8700 pre-start >/dev/null 2>"$HOST/complaint"
+is "one that is gone keeps the guest from starting" "$?|$(cat "$HOST/complaint")" \
+    "1|felhom-hook: cannot run the chained hookscript $HOST/snippets/other: No such file or directory"
+rm "$HOST/pve/storage.cfg"
+phase 8700 pre-start >/dev/null 2>"$HOST/complaint"
+is "so does one whose storage is gone" "$?|$(cat "$HOST/complaint")" \
+    '1|felhom-hook: the chained hookscript cannot be found: own:snippets/other: storage.cfg has no storage own with a directory'
+ok "unenroll" ctl unenroll 8700
+is "puts it back" "$(sort "$HOST/pve/lxc/8700.conf")" "$(sort <(echo 'hookscript: own:snippets/other'; guest_config 8701 </dev/null; sed s/8701/8700/g "$HOST/pve/lxc/8701.conf" | sed "s/$(hwaddr_of 8701)/$(hwaddr_of 8700)/"))"
 tap_done
