@@ -83,7 +83,7 @@ $(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BU
 	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
 
 $(BUILD)/felhomctl: $(BUILD)/cli/main.o $(BUILD)/cli.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ -lmbedtls $(LIBS_STORE)
 
 define archive
 $(BUILD)/$(1).a: $$(call objects,$(1))

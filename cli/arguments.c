@@ -174,6 +174,16 @@ static int take_request_id(const char *text, struct arguments *arguments, struct
     return 0;
 }
 
+static int take_word(const char *text, struct arguments *arguments, struct error *error)
+{
+    const struct verb *verb = arguments->verb;
+    if (find_choice(verb->words, text) == NO_CHOICE)
+        return fail(error, ERROR_INVALID, "%s: '%.50s' is none of %s", verb->name, text,
+                    verb->words);
+    arguments->invocation.word = text;
+    return 0;
+}
+
 static int take_operand(const char *text, struct arguments *arguments, bool *seen,
                         struct error *error)
 {
@@ -184,6 +194,8 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
     *seen = true;
     if (verb->operand == OPERAND_REQUEST_ID)
         return take_request_id(text, arguments, error);
+    if (verb->operand == OPERAND_WORD_OR_NONE)
+        return take_word(text, arguments, error);
     arguments->invocation.file = text;
     if (verb->operand != OPERAND_FILE && !vmid_parse(text, &arguments->invocation.vmid))
         return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
@@ -230,7 +242,7 @@ static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
 
 static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
 {
-    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, "REQUEST-ID"};
+    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, "REQUEST-ID", NULL};
     if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
     return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
@@ -270,16 +282,20 @@ void arguments_free(struct arguments *arguments)
     free(arguments->invocation.vmids);
 }
 
-static const char *operand_text(const struct verb *verb)
+/* "NAME OPERAND", to be freed. */
+static char *form_of(const struct verb *verb)
 {
     static const char *const texts[] = {"",        " VMID",      " FILE",
                                         " [VMID]", " [VMID...]", " REQUEST-ID"};
-    return texts[verb->operand];
+    if (verb->operand == OPERAND_WORD_OR_NONE)
+        return mem_format("%s [%s]", verb->name, verb->words);
+    return mem_format("%s%s", verb->name, texts[verb->operand]);
 }
 
 static void print_verb_usage(FILE *out, const struct verb *verb)
 {
-    (void)fprintf(out, "usage: felhomctl %s%s%s\n\n%s.\n", verb->name, operand_text(verb),
+    cleanup_free char *usage = form_of(verb);
+    (void)fprintf(out, "usage: felhomctl %s%s\n\n%s.\n", usage,
                   verb->option_count ? " [OPTION...]" : "", verb->help);
     for (size_t i = 0; i < verb->option_count; i++) {
         const struct verb_option *option = &verb->options[i];
@@ -299,8 +315,7 @@ void usage_print(FILE *out, const struct verb_table *table, const struct verb *v
     (void)fprintf(out, "usage: felhomctl [--output-format " OUTPUT_FORMATS "] [--quiet]\n"
                        "                 [VERB [ARGUMENT] [OPTION...]]\n\n");
     for (size_t i = 0; i < table->count; i++) {
-        cleanup_free char *form =
-            mem_format("%s%s", table->verbs[i]->name, operand_text(table->verbs[i]));
+        cleanup_free char *form = form_of(table->verbs[i]);
         (void)fprintf(out, "  %-16s %s%s\n", form, table->verbs[i]->help,
                       i == 0 ? " (what is done without a verb)" : "");
     }

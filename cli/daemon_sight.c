@@ -135,7 +135,7 @@ struct daemon_sight daemon_look(const struct config *config, const char *endpoin
                                                    {DAEMON_STARTING, DAEMON_LISTENING}};
     uint64_t inode = find_listener(endpoint);
     struct daemon_sight sight = {
-        .state = states[nudge_is_heard(config->paths.state)][inode != NO_INODE],
+        .state = states[nudge_has_listener(config->paths.state)][inode != NO_INODE],
         .pid = inode == NO_INODE ? 0 : find_holder(inode),
     };
     ask_systemd(config, sight.unit, sizeof sight.unit);

@@ -9,12 +9,6 @@
 
 #define BLANKS " \t"
 
-const char *mount_form_name(enum mount_form form)
-{
-    static const char *const names[] = {"", "entry", "mp"};
-    return names[form];
-}
-
 static enum mount_form form_of_key(const char *key)
 {
     if (strcmp(key, MOUNT_ENTRY_KEY) == 0)

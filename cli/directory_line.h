@@ -9,13 +9,7 @@
 
 #include "schema/config.h"
 #include "schema/guest_config.h"
-
-enum mount_form { MOUNT_FORM_NONE, MOUNT_FORM_ENTRY, MOUNT_FORM_MP };
-
-#define MOUNT_ENTRY_KEY "lxc.mount.entry"
-
-/* "", "entry" or "mp". */
-const char *mount_form_name(enum mount_form form);
+#include "schema/mount_form.h"
 
 struct directory_line {
     enum mount_form form;

@@ -70,8 +70,9 @@ _felhomctl() {
     fi
     case $verb in
     '') _felhomctl_words "$(_felhomctl_verbs)" ;;
-    enroll) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
+    enroll | doctor) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
     guest | events | unenroll | revoke | rotate | restore-test) _felhomctl_vmids < <(_felhomctl_guests) ;;
+    identity) _felhomctl_words stage switch retire ;;
     parse) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac
 }

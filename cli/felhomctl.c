@@ -12,9 +12,9 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const struct verb *const verbs[] = {
-    &verb_guests,       &verb_guest,    &verb_status,   &verb_events, &verb_explain,
-    &verb_init,         &verb_enroll,   &verb_unenroll, &verb_rotate, &verb_revoke,
-    &verb_restore_test, &verb_identity, &verb_parse,
+    &verb_guests, &verb_guest,        &verb_status,   &verb_events,   &verb_explain,
+    &verb_init,   &verb_enroll,       &verb_unenroll, &verb_doctor,   &verb_rotate,
+    &verb_revoke, &verb_restore_test, &verb_identity, &verb_firewall, &verb_parse,
 };
 static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
 
@@ -44,15 +44,16 @@ static int run_verb(struct arguments *arguments, struct error *error)
 
 static int run(struct arguments *arguments, struct error *error)
 {
+    int status = EXIT_OK;
     if (arguments->help)
         usage_print(stdout, &table, arguments->verb);
     else if (arguments->version)
         (void)printf("felhomctl %s\n", FELHOM_VERSION);
-    else if (run_verb(arguments, error) < 0)
+    else if ((status = run_verb(arguments, error)) < 0)
         return -1;
     if (fflush(stdout) == EOF || ferror(stdout))
         return fail(error, ERROR_SYSTEM, "cannot write the output");
-    return 0;
+    return status;
 }
 
 int felhomctl_main(int argc, char **argv)
@@ -66,5 +67,6 @@ int felhomctl_main(int argc, char **argv)
         usage_print(stderr, &table, verb);
         return EXIT_USAGE;
     }
-    return run(&arguments, &error) < 0 ? complain(&error, EXIT_FAILED) : EXIT_OK;
+    int status = run(&arguments, &error);
+    return status < 0 ? complain(&error, EXIT_FAILED) : status;
 }

@@ -2,20 +2,10 @@
 #include "cli/guest_memory.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "store/cgroup.h"
 #include "store/clock.h"
 #include "store/guest.h"
-
-static bool is_running(const struct config *config, enum guest_kind kind, uint32_t vmid)
-{
-    cleanup_free char *name =
-        kind == GUEST_LXC ? mem_format("lxc/%u", vmid) : mem_format("qemu.slice/%u.scope", vmid);
-    cleanup_free char *path = mem_format("%s/%s", config->paths.cgroup, name);
-    return access(path, F_OK) == 0;
-}
 
 /* A guest that the hook has already seen keeps its state. */
 static int describe(const struct session *session, const struct guest_memory *memory,
@@ -32,7 +22,8 @@ static int describe(const struct session *session, const struct guest_memory *me
         }
         *ret = (struct guest){
             .vmid = vmid,
-            .state = is_running(config, guest->kind, vmid) ? GUEST_RUNNING : GUEST_STOPPED,
+            .state = cgroup_has_guest(config->paths.cgroup, guest->kind, vmid) ? GUEST_RUNNING
+                                                                               : GUEST_STOPPED,
             .changed_at_ms = clock_wall_ms(),
         };
     }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity: what guests pin. */
+/* identity: what guests pin, and the steps by which it becomes another. */
 #include <mbedtls/x509_crt.h>
 
 #include "cli/host_report.h"
+#include "cli/identity_step.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/host.h"
-#include "store/identity.h"
+#include "store/rollover.h"
 
 enum { OPTION_PEM };
 static const struct verb_option options[] = {
@@ -35,17 +36,36 @@ static int put_validity(json_t *report, const struct buffer *pem, struct error *
     return 0;
 }
 
+static void put_pins(json_t *report, const char *which, const struct identity *identity)
+{
+    cleanup_free char *spki = mem_format("%s_pin_spki_sha256", which);
+    cleanup_free char *leaf = mem_format("%s_pin_leaf_sha256", which);
+    if (!rollover_has(identity))
+        return;
+    output_put_text(report, spki, identity->pins.spki);
+    output_put_text(report, leaf, identity->pins.leaf);
+}
+
+static void put_rollover(json_t *report, const struct rollover *rollover, const struct pins *told)
+{
+    put_pins(report, "next", &rollover->next);
+    put_pins(report, "previous", &rollover->previous);
+    output_put_text(report, "next_step", identity_step_next(rollover, told));
+}
+
 static int show(const struct invocation *invocation, const struct session *session,
-                const struct identity *identity, struct error *error)
+                const struct rollover *rollover, struct error *error)
 {
     struct host host;
     if (host_get(session->store, &host, error) < 0)
         return -1;
+    const struct pins told = host.pins;
     /* The certificate as it lies there is the truth; a store restored from elsewhere may differ. */
-    host.pins = identity->pins;
+    host.pins = rollover->current.pins;
     cleanup_json json_t *report = host_report(&session->config, &host);
-    if (put_validity(report, &identity->certificate_pem, error) < 0)
+    if (put_validity(report, &rollover->current.certificate_pem, error) < 0)
         return -1;
+    put_rollover(report, rollover, &told);
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, report);
     else
@@ -53,22 +73,33 @@ static int show(const struct invocation *invocation, const struct session *sessi
     return 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int look(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
-    cleanup(identity_free) struct identity identity = {0};
+    cleanup(rollover_free) struct rollover rollover = {0};
     if (session_open(&session, error) < 0 ||
-        identity_load(session.config.paths.state, &identity, error) < 0)
+        rollover_load(session.config.paths.state, &rollover, error) < 0)
         return -1;
     if (!invocation->values[OPTION_PEM])
-        return show(invocation, &session, &identity, error);
-    (void)fputs(buffer_text(&identity.certificate_pem), invocation->out);
+        return show(invocation, &session, &rollover, error);
+    (void)fputs(buffer_text(&rollover.current.certificate_pem), invocation->out);
     return 0;
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    if (!invocation->word)
+        return look(invocation, error);
+    if (invocation->values[OPTION_PEM])
+        return fail(error, ERROR_INVALID, "identity: --pem goes with no step");
+    return identity_step_run(invocation, error);
 }
 
 const struct verb verb_identity = {
     .name = "identity",
-    .help = "Show the host's endpoint, pins and certificate",
+    .operand = OPERAND_WORD_OR_NONE,
+    .words = IDENTITY_STEPS,
+    .help = "Show the host's endpoint, pins and certificate, or take a step to another certificate",
     .run = run,
     .options = options,
     .option_count = ARRAY_SIZE(options),

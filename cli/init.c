@@ -20,13 +20,12 @@
 #include "store/file.h"
 #include "store/host.h"
 #include "store/identity.h"
+#include "store/rollover.h"
 #include "store/settings.h"
-
-#define DEFAULT_USER "felhom-agent"
 
 enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {
-    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " DEFAULT_USER ")"},
+    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " STATE_USER ")"},
     [OPTION_PVE_TOKEN] = {"pve-token", NULL,
                           "make Proxmox role, user and API token too, for snapshots and backups"},
 };
@@ -108,6 +107,20 @@ static int advise_on_endpoint(struct error *error)
                 cause.message);
 }
 
+/* What felhomd shows stays its word: after a switch that it has not taken up it is not what lies
+ * there. */
+static int find_shown(const struct session *session, struct pins *ret, struct error *error)
+{
+    struct host told;
+    struct error ignored;
+    cleanup(rollover_free) struct rollover rollover = {0};
+    bool has_told = host_get(session->store, &told, &ignored) == 0;
+    if (rollover_load(session->config.paths.state, &rollover, error) < 0)
+        return -1;
+    *ret = rollover_shown(&rollover, has_told ? &told.pins : NULL)->pins;
+    return 0;
+}
+
 static int ready_identity(const struct session *session, struct host *ret, struct steps *steps,
                           struct error *error)
 {
@@ -121,8 +134,9 @@ static int ready_identity(const struct session *session, struct host *ret, struc
     if (identity_ensure(session->config.paths.state, ret->node, endpoint.sin_addr, &identity, &made,
                         error) < 0)
         return -1;
-    ret->pins = identity.pins;
     note(steps, made, "identity", "key and certificate");
+    if (find_shown(session, &ret->pins, error) < 0)
+        return -1;
     return host_put(session->store, ret, error);
 }
 
@@ -154,7 +168,7 @@ static int ready_all(struct session *session, const struct invocation *invocatio
 {
     const char *user = invocation->values[OPTION_USER];
     if (!user)
-        user = DEFAULT_USER;
+        user = STATE_USER;
     if (settings_load(&session->config, error) < 0 ||
         ready_state(&session->config, user, steps, error) < 0 ||
         ready_directories(&session->config, steps, error) < 0 ||

@@ -101,7 +101,7 @@ static bool is_control(const char *at)
     return first < ' ' || first == 0x7f || (first == 0xc2 && second >= 0x80 && second < 0xa0);
 }
 
-static char *printable(const char *text)
+char *output_printable(const char *text)
 {
     char *copy = mem_copy_text(*text ? text : NOTHING);
     char *to = copy;
@@ -121,7 +121,7 @@ static char *printable(const char *text)
 static char *value_text(const json_t *value, enum output_shape shape)
 {
     if (json_is_string(value))
-        return printable(json_string_value(value));
+        return output_printable(json_string_value(value));
     if (json_is_integer(value))
         return number_text(json_integer_value(value), shape);
     if (json_is_boolean(value))

@@ -48,6 +48,10 @@ void output_section(FILE *out, const struct output_column *columns, size_t count
 void output_fields(FILE *out, const struct output_column *columns, size_t count,
                    const json_t *object);
 
+/* The text with '?' for what a terminal could take for a command, "-" for none. To be freed with
+ * free(). */
+char *output_printable(const char *text);
+
 /* The value itself in the form that was asked for, which is not text; keys in the order in which
  * they were put. JSON takes one line. */
 void output_value(const struct invocation *invocation, json_t *value);

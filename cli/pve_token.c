@@ -28,6 +28,11 @@ static const struct {
     {"Datastore.AllocateSpace", "write backups to the storage"},
 };
 
+const char *pve_token_privilege(size_t i)
+{
+    return i < ARRAY_SIZE(privileges) ? privileges[i].name : NULL;
+}
+
 struct preparation {
     const struct config *config;
     struct owner owner;

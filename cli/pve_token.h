@@ -4,6 +4,8 @@
 #ifndef FELHOM_PVE_TOKEN_H
 #define FELHOM_PVE_TOKEN_H
 
+#include <stddef.h>
+
 #include "cli/state_owner.h"
 #include "cli/steps.h"
 #include "schema/config.h"
@@ -16,5 +18,9 @@
  */
 int pve_token_ready(const struct config *config, const char *node, struct owner owner,
                     struct steps *steps, struct error *error);
+
+/* The privileges that the token needs, from 0; NULL behind the last. Those that begin with
+ * "Datastore." it needs on the backup storage, the others on the guests. */
+const char *pve_token_privilege(size_t i);
 
 #endif

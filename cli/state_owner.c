@@ -30,7 +30,8 @@ int state_owner_find(const char *user, struct owner *ret, bool *ret_known, struc
 /* The store hands over its own files whenever it is opened. */
 static int hand_over_identity(int state, struct owner owner)
 {
-    static const char *const names[] = {"agent.pem", "agent.crt"};
+    static const char *const names[] = {"agent.pem", "agent.crt",    "next.pem",
+                                        "next.crt",  "previous.pem", "previous.crt"};
     cleanup_close int tls = openat(state, "tls", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (tls < 0)
         return errno == ENOENT ? 0 : -1;

@@ -8,6 +8,8 @@
 
 #include "schema/error.h"
 
+#define STATE_USER "felhom-agent" /* whom the state belongs to, unless init is told otherwise */
+
 struct owner {
     uid_t uid; /* (uid_t)-1: left alone */
     gid_t gid;

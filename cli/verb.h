@@ -17,7 +17,7 @@ enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML }
 #define OUTPUT_FORMATS "text|json|json-pretty|yaml"
 
 /* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
- */
+ * OPERAND_WORD_OR_NONE: one of the verb's words. */
 enum operand {
     OPERAND_NONE,
     OPERAND_VMID,
@@ -25,6 +25,7 @@ enum operand {
     OPERAND_VMID_OR_NONE,
     OPERAND_VMIDS,
     OPERAND_REQUEST_ID,
+    OPERAND_WORD_OR_NONE,
 };
 
 struct verb_option {
@@ -43,6 +44,7 @@ struct invocation {
     uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
     size_t vmid_count;
     const char *file;       /* with OPERAND_FILE */
+    const char *word;       /* with OPERAND_WORD_OR_NONE; NULL: not given */
     const char *request_id; /* with OPERAND_REQUEST_ID */
     FILE *out;              /* for the result */
     FILE *warnings;         /* for what does not keep the verb from its work */
@@ -52,9 +54,11 @@ struct verb {
     const char *name;
     enum operand operand; /* it takes exactly this */
     const char *help;
+    /* 0; -1 with an error; or what else to exit with, where the result itself is bad news. */
     int (*run)(const struct invocation *invocation, struct error *error);
     const struct verb_option *options;
     size_t option_count;
+    const char *words; /* with OPERAND_WORD_OR_NONE: "a|b" */
 };
 
 extern const struct verb verb_init;
@@ -70,5 +74,7 @@ extern const struct verb verb_revoke;
 extern const struct verb verb_rotate;
 extern const struct verb verb_restore_test;
 extern const struct verb verb_parse;
+extern const struct verb verb_doctor;
+extern const struct verb verb_firewall;
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "hooks/reaction.h"
-#include "hooks/sighting.h"
+#include "store/sighting.h"
 #include "store/clock.h"
 #include "store/guest.h"
 

@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "hooks/export.h"
-#include "hooks/foreign.h"
+#include "store/foreign.h"
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"

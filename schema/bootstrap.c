@@ -16,10 +16,23 @@ static json_t *endpoint_url(const char *endpoint)
     return json_text(buffer_text(&url));
 }
 
+/* NULL, for json_pack to leave the key out, where there is nothing to say. */
+static json_t *text_if_any(const char *text)
+{
+    return *text ? json_text(text) : NULL;
+}
+
+static const struct pins *coming_of(const struct bootstrap *bootstrap)
+{
+    static const struct pins none = {.spki = ""};
+    return bootstrap->coming ? bootstrap->coming : &none;
+}
+
 static json_t *make_spike(const struct bootstrap *bootstrap)
 {
+    const struct pins *coming = coming_of(bootstrap);
     /* clang-format off */
-    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:s}, s:o}",
+    return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o*, s:o*, s:o, s:{s:o, s:o, s:s}, s:o}",
         "schema", "spike",
         "vmid", (json_int_t)bootstrap->vmid,
         "hub_url", json_text(bootstrap->hub_url),
@@ -27,6 +40,8 @@ static json_t *make_spike(const struct bootstrap *bootstrap)
         "local_api_endpoint", endpoint_url(bootstrap->endpoint),
         "local_api_pin_spki_sha256", json_text(bootstrap->pins->spki),
         "local_api_pin_leaf_sha256", json_text(bootstrap->pins->leaf),
+        "local_api_pin_spki_sha256_next", text_if_any(coming->spki),
+        "local_api_pin_leaf_sha256_next", text_if_any(coming->leaf),
         "local_api_token", json_text(bootstrap->token),
         "registry",
             "host", json_text(bootstrap->registry_host),
@@ -38,8 +53,9 @@ static json_t *make_spike(const struct bootstrap *bootstrap)
 
 static json_t *make_v2(const struct bootstrap *bootstrap)
 {
+    const struct pins *coming = coming_of(bootstrap);
     /* clang-format off */
-    return json_pack("{s:s, s:{s:o}, s:{s:o, s:o}, s:{s:o, s:o, s:o}}",
+    return json_pack("{s:s, s:{s:o}, s:{s:o, s:o}, s:{s:o, s:o, s:o*, s:o}}",
         "schema", "felhom.bootstrap/v2",
         "customer",
             "id", json_text(bootstrap->customer_id),
@@ -49,6 +65,7 @@ static json_t *make_v2(const struct bootstrap *bootstrap)
         "local_api",
             "endpoint", json_text(bootstrap->endpoint),
             "fingerprint", json_text(bootstrap->pins->leaf),
+            "fingerprint_next", text_if_any(coming->leaf),
             "token", json_text(bootstrap->token));
     /* clang-format on */
 }

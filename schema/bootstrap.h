@@ -19,6 +19,7 @@ struct bootstrap {
     const char *host_id;
     const char *endpoint; /* HOST:PORT without a scheme */
     const struct pins *pins;
+    const struct pins *coming; /* those of the certificate to come; NULL or texts of "": none */
     const char *token;
     const char *hub_url;
     const char *hub_retrieval_password;
@@ -33,8 +34,9 @@ struct bootstrap {
 /*
  * Adds the document, one line-broken JSON object and a newline. In the spike format
  * local_api_endpoint is https://HOST:PORT, and registry.token stays "" (a credential is fetched
- * from the API when it is needed). Either format gets controller_path (a text) and controller_run
- * (a list of texts) where there is something to say, and no key else.
+ * from the API when it is needed). The pins to come, local_api_pin_..._next and in v2
+ * fingerprint_next, are named only where there are any. Either format gets controller_path (a text)
+ * and controller_run (a list of texts) where there is something to say, and no key else.
  */
 void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
                       struct buffer *out);

@@ -67,6 +67,7 @@ static void put_own_keys(struct yaml_tree *root, const struct controller *contro
     put_text(root, "hub", "url", controller->hub_url);
     put_text(root, "local_api", "endpoint", controller->endpoint);
     put_text(root, "local_api", "fingerprint", controller->fingerprint);
+    put_text(root, "local_api", "fingerprint_next", controller->fingerprint_next);
     put_text(root, "local_api", "token", controller->token);
 }
 

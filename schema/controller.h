@@ -27,8 +27,9 @@ struct controller {
         enrolment; /* ENROLMENT/VMID.yaml: its customer map and what is below its controller key */
     const char *customer_id;
     const char *hub_url;
-    const char *endpoint;    /* HOST:PORT without a scheme */
-    const char *fingerprint; /* the leaf pin */
+    const char *endpoint;         /* HOST:PORT without a scheme */
+    const char *fingerprint;      /* the leaf pin */
+    const char *fingerprint_next; /* that of the certificate to come */
     const char *token;
 };
 

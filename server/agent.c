@@ -18,6 +18,7 @@
 #include "store/clock.h"
 #include "store/endpoint.h"
 #include "store/guest.h"
+#include "store/identity.h"
 #include "store/log.h"
 
 #define PEM_FILE              "tls/agent.pem"
@@ -101,10 +102,14 @@ static void connection_refused(const struct peer *peer, enum gate_refusal reason
     refusal_tell(agent->stores, peer, &refusal, count);
 }
 
-static int load_identity(const struct setup *setup, struct identity *ret, struct error *error)
+/* What the certificate says that lies there. */
+static int load_pins(const struct setup *setup, struct pins *ret, struct error *error)
 {
-    if (identity_load(setup->config.paths.state, ret, error) == 0)
+    cleanup(identity_free) struct identity identity = {0};
+    if (identity_load(setup->config.paths.state, &identity, error) == 0) {
+        *ret = identity.pins;
         return 0;
+    }
     if (error->kind == ERROR_MISSING)
         (void)fail(error, ERROR_MISSING,
                    "there is no TLS identity in %s: run felhomctl init as root",
@@ -121,7 +126,7 @@ int agent_open(struct agent *agent, struct error *error)
     agent->metrics = metrics_new("");
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
-        load_identity(agent->setup, &agent->identity, error) < 0)
+        load_pins(agent->setup, &agent->pins, error) < 0)
         return -1;
     return store_pool_new(agent->setup->config.paths.state, &agent->stores, error);
 }
@@ -139,15 +144,19 @@ void agent_close(struct agent *agent)
     sweep_clear(&agent->sweep);
     refusals_free(agent->refusals);
     store_pool_free(agent->stores);
-    identity_free(&agent->identity);
     setup_drop(agent->setup);
     (void)pthread_mutex_destroy(&agent->log.lock);
     (void)pthread_mutex_destroy(&agent->lock);
 }
 
+static char *pem_file_of(const struct setup *setup)
+{
+    return mem_format("%s/" PEM_FILE, setup->config.paths.state);
+}
+
 static int start_listener(struct agent *agent, const struct setup *setup, struct error *error)
 {
-    cleanup_free char *pem_file = mem_format("%s/" PEM_FILE, setup->config.paths.state);
+    cleanup_free char *pem_file = pem_file_of(setup);
     struct listener *listener;
     const struct listener_settings settings = {
         .address = setup->address,
@@ -168,12 +177,11 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
 }
 
 /* What the hooks write into each guest's directory comes from here. */
-static int refresh_host(struct agent *agent, const struct setup *setup,
-                        const struct identity *identity, struct error *error)
+static int refresh_host(struct agent *agent, const struct setup *setup, struct error *error)
 {
     struct host host;
     cleanup_store_loan struct store_loan loan = {0};
-    if (endpoint_describe_host(&setup->config, &identity->pins, &host, error) < 0 ||
+    if (endpoint_describe_host(&setup->config, &agent->pins, &host, error) < 0 ||
         store_borrow(agent->stores, &loan, error) < 0)
         return -1;
     if (host_put(loan.store, &host, error) == 0)
@@ -182,11 +190,32 @@ static int refresh_host(struct agent *agent, const struct setup *setup,
     return -1;
 }
 
+static void tell_host(struct agent *agent)
+{
+    struct error error;
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    agent->untold = refresh_host(agent, setup, &error) < 0;
+    if (agent->untold)
+        throttled_log_line(&agent->log, LOG_ERR,
+                           "guests will not be told of the new configuration: %s", error.message);
+}
+
+/* Whether what is shown is another than before: a listener that starts takes what lies there then.
+ */
+static bool adopt_pins(struct agent *agent)
+{
+    const struct pins before = agent->pins;
+    const struct listener *listener = atomic_load(&agent->listener);
+    if (listener)
+        listener_pins(listener, &agent->pins);
+    return strcmp(agent->pins.leaf, before.leaf) != 0;
+}
+
 int agent_start(struct agent *agent, struct error *error)
 {
     struct setup *setup = agent->setup;
     const struct gate_callbacks callbacks = {is_enrolled, connection_refused, agent};
-    if (setup_locate(setup, error) < 0 || refresh_host(agent, setup, &agent->identity, error) < 0)
+    if (setup_locate(setup, error) < 0 || refresh_host(agent, setup, error) < 0)
         return -1;
     agent->gate = gate_new(&setup->config, setup->allow, setup->allow_count, &callbacks);
     agent->jobs = jobs_start(agent);
@@ -194,7 +223,11 @@ int agent_start(struct agent *agent, struct error *error)
     agent->registry = registry_start(agent);
     if (watch_start(agent, &agent->watch, error) < 0)
         return -1;
-    return start_listener(agent, setup, error);
+    if (start_listener(agent, setup, error) < 0)
+        return -1;
+    if (adopt_pins(agent))
+        tell_host(agent);
+    return 0;
 }
 
 void agent_stop(struct agent *agent)
@@ -225,10 +258,25 @@ static int replace_listener(struct agent *agent, struct setup *old, struct setup
     return -1;
 }
 
-static int apply(struct agent *agent, struct setup *new, bool same_identity, struct error *error)
+static int renew_certificate(struct agent *agent, const struct setup *setup, struct error *error)
+{
+    struct pins there;
+    struct listener *listener = atomic_load(&agent->listener);
+    cleanup_free char *pem_file = pem_file_of(setup);
+    if (load_pins(setup, &there, error) < 0)
+        return -1;
+    if (!listener || strcmp(there.leaf, agent->pins.leaf) == 0)
+        return 0;
+    return listener_renew(listener, pem_file, error);
+}
+
+/* The certificate first: as long as that fails, nothing has changed. */
+static int put_in_force(struct agent *agent, struct setup *new, struct error *error)
 {
     cleanup_setup struct setup *old = agent_setup(agent);
-    if (!same_identity || setup_moves_listener(old, new))
+    if (setup_locate(new, error) < 0 || renew_certificate(agent, new, error) < 0)
+        return -1;
+    if (setup_moves_listener(old, new))
         return replace_listener(agent, old, new, error);
     enforce(agent, new);
     return 0;
@@ -249,20 +297,6 @@ static int replace_setup(struct agent *agent, struct setup *new)
     return 0;
 }
 
-static int put_in_force(struct agent *agent, struct setup *new, struct error *error)
-{
-    cleanup(identity_free) struct identity identity = {0};
-    if (setup_locate(new, error) < 0 || load_identity(new, &identity, error) < 0)
-        return -1;
-    bool same_identity = strcmp(identity.pins.leaf, agent->identity.pins.leaf) == 0;
-    if (apply(agent, new, same_identity, error) < 0)
-        return -1;
-    struct identity old = agent->identity;
-    agent->identity = identity;
-    identity = old;
-    return 0;
-}
-
 void agent_wake_workers(const struct agent *agent)
 {
     if (agent->jobs)
@@ -276,15 +310,30 @@ void agent_wake_workers(const struct agent *agent)
 int agent_reload(struct agent *agent, struct error *error)
 {
     cleanup_setup struct setup *new = NULL;
-    struct error problem;
     if (setup_load(&new, error) < 0 || check_state(agent->setup, new, error) < 0)
         return -1;
     if (!agent->gate)
         return replace_setup(agent, new);
-    if (put_in_force(agent, new, error) < 0)
-        return -1;
-    agent_wake_workers(agent);
-    if (refresh_host(agent, new, &agent->identity, &problem) < 0)
-        log_line(LOG_ERR, "guests will not be told of the new configuration: %s", problem.message);
-    return 0;
+    int result = put_in_force(agent, new, error);
+    bool other_certificate = adopt_pins(agent);
+    if (result == 0)
+        agent_wake_workers(agent);
+    if (result == 0 || other_certificate)
+        tell_host(agent);
+    return result;
+}
+
+void agent_follow_identity(struct agent *agent)
+{
+    struct error error;
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    if (renew_certificate(agent, setup, &error) < 0)
+        throttled_log_line(&agent->log, LOG_ERR, "the certificate shown stays the old one: %s",
+                           error.message);
+    bool other = adopt_pins(agent);
+    if (other)
+        log_line(LOG_NOTICE, "another certificate is shown from now on, leaf pin %s",
+                 agent->pins.leaf);
+    if (other || agent->untold)
+        tell_host(agent);
 }

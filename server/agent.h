@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "schema/error.h"
+#include "schema/pin.h"
 #include "server/gate.h"
 #include "server/listener.h"
 #include "server/refusal.h"
@@ -18,7 +19,6 @@
 #include "server/sweep.h"
 #include "server/throttled_log.h"
 #include "server/turnstile.h"
-#include "store/identity.h"
 
 struct hub;
 struct jobs;
@@ -44,7 +44,8 @@ struct agent {
     struct pve_client *pve_client;       /* for requests; the jobs have their own */
     _Atomic(struct listener *) listener; /* NULL while it is being started */
     struct sweep sweep;                  /* the main thread's */
-    struct identity identity;            /* the main thread's */
+    struct pins pins;                    /* of the certificate that is shown; the main thread's */
+    bool untold;                         /* the store has not heard of them yet; the same */
 };
 
 /* The configuration in force, held for the caller, who ends that with setup_drop. */
@@ -71,6 +72,10 @@ void agent_stop(struct agent *agent);
  * stay; only when not even they could be restored is agent_listens false afterwards.
  */
 int agent_reload(struct agent *agent, struct error *error);
+
+/* Has the certificate shown that lies there now, if it is another: no connection is refused or
+ * ended for it. On failure the log says so, and the old one stays. For the main thread. */
+void agent_follow_identity(struct agent *agent);
 
 /* The store or the settings are others: those who work in the background look again. */
 void agent_wake_workers(const struct agent *agent);

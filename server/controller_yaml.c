@@ -7,6 +7,7 @@
 #include "store/controller_parts.h"
 #include "store/guest.h"
 #include "store/log.h"
+#include "store/rollover.h"
 
 static int gather(struct agent *agent, const struct request *request,
                   struct controller_parts *parts, struct error *error)
@@ -14,6 +15,8 @@ static int gather(struct agent *agent, const struct request *request,
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(agent->stores, &loan, error) == 0 &&
         host_get(loan.store, &parts->host, error) == 0 &&
+        rollover_coming_pins(request->setup->config.paths.state, &parts->host.pins, &parts->coming,
+                             error) == 0 &&
         guest_get_enrolment(loan.store, parts->vmid, &parts->enrolment_text, error) == 0 &&
         controller_parts_complete(&request->setup->config, loan.store, parts, error) == 0)
         return 0;

@@ -8,6 +8,7 @@
 
 #include "schema/cleanup.h"
 #include "server/agent.h"
+#include "server/identity_mark.h"
 #include "server/metrics.h"
 #include "server/notify.h"
 #include "server/watchdog.h"
@@ -39,6 +40,7 @@ static sigset_t block_signals(void)
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
+    (void)sigaddset(&signals, SIGNAL_NEW_IDENTITY);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     return signals;
@@ -121,6 +123,7 @@ static void sweep_if_due(struct agent *agent, int64_t *next_us)
     if (clock_steady_us() < *next_us)
         return;
     sweep(agent);
+    agent_follow_identity(agent);
     metrics_sample(agent->metrics);
     /* What a burst of connections has left free in the heap goes back to the system. */
     (void)malloc_trim(0);
@@ -142,6 +145,8 @@ static int serve(struct agent *agent, const sigset_t *signals, struct error *err
         int number = wait_for_signal(signals, tick(agent, &duty));
         if (number == SIGTERM || number == SIGINT)
             return 0;
+        if (number == SIGNAL_NEW_IDENTITY)
+            agent_follow_identity(agent);
         if (number != SIGHUP)
             continue;
         notify_reloading();

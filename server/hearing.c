@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/hearing.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "schema/cleanup.h"
 #include "server/agent.h"
@@ -29,6 +31,7 @@ void hearing_begin(struct hearing *hearing, struct agent *agent, int epoll_fd)
         .hear_us = HEARING_NEVER,
         .wake_us = HEARING_NEVER,
     };
+    (void)identity_mark_moved(&hearing->identity, setup->config.paths.state);
     if (nudge_listen(setup->config.paths.state, &hearing->nudge_fd, &error) == 0)
         listen_again(hearing, EPOLL_CTL_ADD);
     else
@@ -48,6 +51,14 @@ static void hear(struct hearing *hearing, int64_t now_us)
         hearing->wake_us = hearing->woke_us + WAKE_PAUSE_US;
 }
 
+/* The certificate is the main thread's to take up. */
+static void tell_main(struct hearing *hearing)
+{
+    cleanup_setup struct setup *setup = agent_setup(hearing->agent);
+    if (identity_mark_moved(&hearing->identity, setup->config.paths.state))
+        (void)kill(getpid(), SIGNAL_NEW_IDENTITY);
+}
+
 void hearing_heed(struct hearing *hearing, bool nudged, int64_t now_us)
 {
     if (nudged)
@@ -57,6 +68,7 @@ void hearing_heed(struct hearing *hearing, bool nudged, int64_t now_us)
         hearing->hear_us = HEARING_NEVER;
     }
     if (now_us >= hearing->wake_us) {
+        tell_main(hearing);
         agent_wake_workers(hearing->agent);
         hearing->woke_us = now_us;
         hearing->wake_us = HEARING_NEVER;

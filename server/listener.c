@@ -273,6 +273,16 @@ void listener_stop(struct listener *listener)
     listener_free(listener);
 }
 
+int listener_renew(struct listener *listener, const char *pem_file, struct error *error)
+{
+    return tls_context_renew(listener->entrance.tls, pem_file, error);
+}
+
+void listener_pins(const struct listener *listener, struct pins *ret)
+{
+    tls_context_pins(listener->entrance.tls, ret);
+}
+
 bool listener_crowded(const struct listener *listener)
 {
     uint64_t inside = gate_connections(listener->settings.gate);

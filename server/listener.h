@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "schema/error.h"
+#include "schema/pin.h"
 #include "server/gate.h"
 
 struct listener;
@@ -15,7 +16,7 @@ struct mg_connection; /* CivetWeb's */
 
 struct listener_settings {
     struct sockaddr_in address;
-    const char *pem_file; /* key and certificate */
+    const char *pem_file; /* key and certificate; needed for the start alone */
     uint32_t threads;
     uint64_t handshake_ms; /* the whole TLS handshake */
     uint64_t request_ms;   /* headers and body of one request */
@@ -32,6 +33,13 @@ struct listener_settings {
 int listener_start(const struct listener_settings *settings, struct listener **ret,
                    struct error *error);
 void listener_stop(struct listener *listener);
+
+/* Has new connections shown the certificate that the file holds now; nobody is disconnected. On
+ * failure all stays as it was. */
+int listener_renew(struct listener *listener, const char *pem_file, struct error *error);
+
+/* What clients pin of the certificate that is shown. */
+void listener_pins(const struct listener *listener, struct pins *ret);
 
 /* Whether three quarters of the threads hold a connection: time to withdraw keep-alive. */
 bool listener_crowded(const struct listener *listener);

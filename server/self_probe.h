@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether felhomd answers, found out as a guest would: a connection to what it listens on, TLS with
- * the certificate that guests pin, one request. So a daemon whose accepting thread is dead, whose
- * workers are all stuck or whose TLS is broken is not taken for a live one.
- *
- * The gate lets the probe alone through (see gate_expect), from a socket that was bound first. One
- * that fails is reset, not just closed: what a worker finds of it later has no peer any more, and
- * is dropped without a word.
+ * felhomd asks itself, as a guest would (store/probe.h). So a daemon whose accepting thread is
+ * dead, whose workers are all stuck or whose TLS is broken is not taken for a live one. The gate
+ * lets the probe alone through (see gate_expect), from a socket that was bound first.
  */
 #ifndef FELHOM_SELF_PROBE_H
 #define FELHOM_SELF_PROBE_H
@@ -26,6 +22,6 @@ struct self_probe {
 };
 
 /* 0: GET /healthz was answered with 200. Never waits longer than its patience. */
-int self_probe_run(const struct self_probe *probe, struct error *error);
+int self_probe_run(const struct self_probe *self, struct error *error);
 
 #endif

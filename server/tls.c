@@ -22,6 +22,7 @@ enum phase {
 
 struct tls_session {
     struct tls_context *context;
+    struct tls_generation *generation; /* held */
     int socket;
     enum phase phase;
     int64_t deadline_us;
@@ -112,11 +113,12 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
 {
     struct tls_session *session = mem_new(struct tls_session);
     session->context = context;
+    session->generation = tls_context_hold(context);
     session->socket = socket;
     enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
     mbedtls_ssl_init(&session->ssl);
     mbedtls_ssl_set_bio(&session->ssl, session, send_bytes, receive_bytes, NULL);
-    int code = mbedtls_ssl_setup(&session->ssl, &context->config);
+    int code = mbedtls_ssl_setup(&session->ssl, &session->generation->config);
     if (code != 0)
         (void)tls_fail(error, code, "cannot set up a TLS session");
     if (code != 0 || handshake(session, error) < 0) {
@@ -200,5 +202,6 @@ void tls_close(struct tls_session *session)
 {
     (void)mbedtls_ssl_close_notify(&session->ssl);
     mbedtls_ssl_free(&session->ssl);
+    tls_generation_drop(session->generation);
     free(session);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "schema/error.h"
+#include "schema/pin.h"
 
 struct tls_context;
 struct tls_session;
@@ -31,6 +32,13 @@ struct tls_limits {
 int tls_context_new(const char *pem_file, const struct tls_limits *limits, struct tls_context **ret,
                     struct error *error);
 void tls_context_free(struct tls_context *context);
+
+/* Reads them anew, for the handshakes that begin from now on: no session or ticket of the old key
+ * is resumed. Sessions under way go on. On failure all stays as it was. */
+int tls_context_renew(struct tls_context *context, const char *pem_file, struct error *error);
+
+/* What clients pin of the certificate that new handshakes show. */
+void tls_context_pins(struct tls_context *context, struct pins *ret);
 
 /* Ends handshakes and pauses, now and from now on; requests and answers under way go on. */
 void tls_context_interrupt(struct tls_context *context);

@@ -19,7 +19,7 @@ static int ask_self(struct agent *agent, uint64_t interval_us, struct error *err
     cleanup_setup struct setup *setup = agent_setup(agent);
     const struct self_probe probe = {
         .listening = setup->address,
-        .pins = agent->identity.pins,
+        .pins = agent->pins,
         .gate = agent->gate,
         .patience_us = patience_us(interval_us),
     };

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/cgroup.h"
 
+#include <unistd.h>
+
+#include "schema/cleanup.h"
 #include "schema/memory.h"
 
 static const struct {
@@ -20,4 +23,16 @@ char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind)
 char *cgroup_name(enum guest_kind kind, uint32_t vmid)
 {
     return mem_format("%u%s", vmid, places[kind].suffix);
+}
+
+bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+{
+    cleanup_free char *name = cgroup_name(kind, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(cgroup, i, kind);
+        cleanup_free char *path = mem_format("%s/%s", folder, name);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
 }

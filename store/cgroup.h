@@ -4,6 +4,7 @@
 #ifndef FELHOM_CGROUP_H
 #define FELHOM_CGROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,5 +18,8 @@ char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind);
 
 /* The guest's own name in that folder; the caller frees it. */
 char *cgroup_name(enum guest_kind kind, uint32_t vmid);
+
+/* Whether the guest shows in any of them: it runs. */
+bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid);
 
 #endif

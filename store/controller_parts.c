@@ -58,6 +58,7 @@ static int render(const struct config *config, const struct controller_parts *pa
         .hub_url = config->hub.url,
         .endpoint = parts->host.endpoint,
         .fingerprint = parts->host.pins.leaf,
+        .fingerprint_next = parts->coming.leaf,
         .token = token,
     };
     return controller_render(&controller, out, error);

@@ -16,6 +16,7 @@
 struct controller_parts {
     uint32_t vmid;
     struct host host;             /* the caller's to fill, with vmid: */
+    struct pins coming;           /* those that the host's will be; texts of "" if it keeps them */
     struct buffer enrolment_text; /* empty where the guest has none */
 
     struct enrolment enrolment; /* by controller_parts_complete */

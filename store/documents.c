@@ -8,17 +8,44 @@
 #include "store/endpoint.h"
 #include "store/settings.h"
 
+/* What felhomd has told of itself matters only where it may still show the previous certificate. */
+static void take_identity(const struct rollover *rollover, struct store *store, struct pins *shown,
+                          struct sources *sources)
+{
+    struct host host;
+    struct error ignored;
+    bool asked = rollover_has(&rollover->previous) && host_get(store, &host, &ignored) == 0;
+    const struct pins *told = asked ? &host.pins : NULL;
+    const struct identity *coming = rollover_coming(rollover, told);
+    *shown = rollover_shown(rollover, told)->pins;
+    if (coming)
+        sources->controller.coming = coming->pins;
+    rollover_certificates(rollover, told, &sources->certificates);
+}
+
+static int load_identity(const struct config *config, struct store *store, struct pins *shown,
+                         struct sources *sources, struct error *error)
+{
+    cleanup(rollover_free) struct rollover rollover = {0};
+    if (rollover_load(config->paths.state, &rollover, error) < 0)
+        return -1;
+    take_identity(&rollover, store, shown, sources);
+    return 0;
+}
+
 static int load_host(const struct config *config, struct store *store, struct sources *sources,
                      struct error *error)
 {
-    const struct pins *pins = &sources->identity.pins;
-    struct host *host = &sources->controller.host;
-    if (endpoint_describe_host(config, pins, host, error) == 0)
-        return 0;
+    struct pins shown;
     struct error ignored;
+    struct host *host = &sources->controller.host;
+    if (load_identity(config, store, &shown, sources, error) < 0)
+        return -1;
+    if (endpoint_describe_host(config, &shown, host, error) == 0)
+        return 0;
     if (error->kind != ERROR_MISSING || host_get(store, host, &ignored) < 0)
         return -1;
-    host->pins = *pins;
+    host->pins = shown;
     return 0;
 }
 
@@ -26,8 +53,7 @@ int sources_load(const struct config *config, uint32_t vmid, struct store *store
                  struct sources *ret, struct error *error)
 {
     cleanup(sources_free) struct sources sources = {.controller.vmid = vmid};
-    if (identity_load(config->paths.state, &sources.identity, error) < 0 ||
-        load_host(config, store, &sources, error) < 0 ||
+    if (load_host(config, store, &sources, error) < 0 ||
         settings_read_enrolment(config, vmid, &sources.controller.enrolment_text, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
@@ -38,7 +64,7 @@ int sources_load(const struct config *config, uint32_t vmid, struct store *store
 
 void sources_free(struct sources *sources)
 {
-    identity_free(&sources->identity);
+    buffer_free(&sources->certificates);
     controller_parts_free(&sources->controller);
 }
 
@@ -63,7 +89,8 @@ static void render_bootstrap(const struct config *config, const struct sources *
         .vmid = controller->vmid,
         .host_id = controller->host.host_id,
         .endpoint = controller->host.endpoint,
-        .pins = &sources->identity.pins,
+        .pins = &controller->host.pins,
+        .coming = &controller->coming,
         .token = token,
         .hub_url = config->hub.url,
         .hub_retrieval_password = controller->enrolment.hub_retrieval_password,
@@ -89,14 +116,13 @@ int documents_render(const struct config *config, const struct sources *sources,
                      struct guest_files *ret, struct error *ret_left_out, struct error *error)
 {
     cleanup(guest_files_free) struct guest_files files = {0};
-    const struct buffer *certificate = &sources->identity.certificate_pem;
     if (controller_parts_render(config, &sources->controller, token, &files.controller_yaml,
                                 ret_left_out, error) < 0)
         return -1;
     render_bootstrap(config, sources, token, &files.bootstrap_json);
     buffer_add_text(&files.token, token);
     buffer_add_text(&files.token, "\n");
-    buffer_add(&files.agent_crt, certificate->data, certificate->length);
+    buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);
     *ret = hand_out(&files);
     return 0;
 }

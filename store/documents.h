@@ -9,11 +9,11 @@
 #include "schema/config.h"
 #include "store/controller_parts.h"
 #include "store/directory.h"
-#include "store/identity.h"
+#include "store/rollover.h"
 
 /* All that goes into the documents but for the token; freed by sources_free. */
 struct sources {
-    struct identity identity;
+    struct buffer certificates; /* in PEM: the one that is shown, then what else may be */
     struct controller_parts controller;
 };
 

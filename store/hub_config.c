@@ -38,6 +38,7 @@ int hub_config_check(const char *body, size_t length, struct error *error)
         .hub_url = "",
         .endpoint = "",
         .fingerprint = "",
+        .fingerprint_next = "",
         .token = "",
     };
     return controller_render(&alone, &out, error);

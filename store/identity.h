@@ -33,6 +33,10 @@ int identity_load(const char *state_dir, struct identity *ret, struct error *err
 int identity_ensure(const char *state_dir, const char *host_name, struct in_addr address,
                     struct identity *ret, bool *ret_made, struct error *error);
 
+/* Whether the key in agent.pem is that of the certificate in agent.crt. ERROR_MISSING and
+ * ERROR_CORRUPT say which is wrong, and what to do. Nothing is changed. */
+int identity_verify(const char *state_dir, struct error *error);
+
 void identity_free(struct identity *identity);
 
 #endif

@@ -12,6 +12,7 @@
 #include "store/file.h"
 
 #define TOKEN_FILE_LIMIT 4096
+#define FILE_LIMIT       ((size_t)16 << 20)
 
 /* -1 with *error, or 0 with *ret_fd at -1 where there is no such directory. */
 static int open_directory(const char *guests_dir, uint32_t vmid, int *ret_fd, struct error *error)
@@ -46,14 +47,19 @@ static int has_documents(int fd, bool *ret, struct error *error)
 }
 
 /* The file holds the token and a newline. */
+static bool parse_token(const struct buffer *content, struct token_text *ret)
+{
+    size_t length = content->length > 0 ? content->length - 1 : 0;
+    return token_text_parse(buffer_text(content), length, ret);
+}
+
 static int read_token_id(int fd, struct live_directory *live, struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     cleanup_token_text struct token_text token = {0};
     if (file_read_at(fd, "token", TOKEN_FILE_LIMIT, &content, error) < 0)
         return -1;
-    size_t length = content.length > 0 ? content.length - 1 : 0;
-    if (token_text_parse(buffer_text(&content), length, &token))
+    if (parse_token(&content, &token))
         (void)snprintf(live->token_id, sizeof live->token_id, "%s", token.id);
     return 0;
 }
@@ -81,4 +87,28 @@ int live_directory_look(const char *guests_dir, uint32_t vmid, struct live_direc
         return fail_context(error, "%s/%u", guests_dir, vmid);
     *ret = live;
     return 0;
+}
+
+int live_directory_read(const char *guests_dir, uint32_t vmid, const char *name, struct buffer *out,
+                        struct error *error)
+{
+    cleanup_close int fd = -1;
+    if (open_directory(guests_dir, vmid, &fd, error) < 0)
+        return -1;
+    if (fd < 0)
+        return fail(error, ERROR_MISSING, "%s/%u: no such directory", guests_dir, vmid);
+    if (file_read_at(fd, name, FILE_LIMIT, out, error) < 0)
+        return fail_context(error, "%s/%u", guests_dir, vmid);
+    return 0;
+}
+
+int live_directory_token(const char *guests_dir, uint32_t vmid, struct token_text *ret,
+                         struct error *error)
+{
+    cleanup_buffer struct buffer content = BUFFER_EMPTY;
+    if (live_directory_read(guests_dir, vmid, "token", &content, error) < 0)
+        return -1;
+    if (parse_token(&content, ret))
+        return 0;
+    return fail(error, ERROR_INVALID, "%s/%u: token: holds no token", guests_dir, vmid);
 }

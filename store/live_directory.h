@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "schema/buffer.h"
 #include "schema/error.h"
 #include "schema/token_text.h"
 
@@ -25,5 +26,13 @@ struct live_directory {
  * there is none, it is not live. */
 int live_directory_look(const char *guests_dir, uint32_t vmid, struct live_directory *ret,
                         struct error *error);
+
+/* Adds the content of one of its files. ERROR_MISSING where that or the directory is not there. */
+int live_directory_read(const char *guests_dir, uint32_t vmid, const char *name, struct buffer *out,
+                        struct error *error);
+
+/* The token that lies in it. ERROR_INVALID where that is none. The caller wipes it. */
+int live_directory_token(const char *guests_dir, uint32_t vmid, struct token_text *ret,
+                         struct error *error);
 
 #endif

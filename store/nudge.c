@@ -65,7 +65,7 @@ static bool is_heard(int file)
     return caller >= 0 && connect(caller, (const struct sockaddr *)&address, sizeof address) == 0;
 }
 
-bool nudge_is_heard(const char *state_dir)
+bool nudge_has_listener(const char *state_dir)
 {
     cleanup_close int directory = open_directory(state_dir);
     cleanup_close int file = directory < 0 ? -1 : open_socket_file(directory);

@@ -14,8 +14,8 @@
 /* Never waits; where nobody listens, nothing happens. */
 void nudge_send(const char *state_dir);
 
-/* Whether somebody listens. */
-bool nudge_is_heard(const char *state_dir);
+/* Whether somebody listens: felhomd runs. */
+bool nudge_has_listener(const char *state_dir);
 
 /* A non-blocking datagram socket, the caller's to close. Takes the place of one that a dead daemon
  * left; ERROR_CONFLICT where a living one listens, or something else has the name. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "schema/memory.h"
 #include "store/clock.h"
@@ -135,19 +136,38 @@ static int checkpoint(void *context, sqlite3 *connection, const char *schema, in
     return SQLITE_OK;
 }
 
-int sql_connect(struct store *store, struct error *error)
+static int open_connection(struct store *store, const char *name, int flags, struct error *error)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW |
-                SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
-    int code = sqlite3_open_v2(store->path, &store->connection, flags, NULL);
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
+             SQLITE_OPEN_EXRESCODE;
+    int code = sqlite3_open_v2(name, &store->connection, flags, NULL);
     if (!store->connection)
         mem_exhausted();
-    if (code != SQLITE_OK)
-        return sql_fail(store, error);
+    return code == SQLITE_OK ? 0 : sql_fail(store, error);
+}
+
+int sql_connect(struct store *store, struct error *error)
+{
+    if (open_connection(store, store->path, SQLITE_OPEN_READWRITE, error) < 0)
+        return -1;
     if (sqlite3_db_readonly(store->connection, "main"))
         return fail_read_only(store, error);
     (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
     (void)sqlite3_wal_hook(store->connection, checkpoint, store);
+    configure(store->connection);
+    return 0;
+}
+
+/* Without a write-ahead log the file is complete by itself; SQLite would make a log even to read it
+ * unless told that nobody writes. */
+int sql_connect_read_only(struct store *store, struct error *error)
+{
+    cleanup_free char *log = mem_format("%s-wal", store->path);
+    cleanup_free char *uri =
+        mem_format("file:%s?mode=ro%s", store->path, access(log, F_OK) == 0 ? "" : "&immutable=1");
+    if (open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
+        return -1;
+    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
     configure(store->connection);
     return 0;
 }

@@ -32,6 +32,10 @@ struct store {
 /* Connects to the existing file store->path and sets all that needs no look into it. */
 int sql_connect(struct store *store, struct error *error);
 
+/* The same for one who only looks: nothing is made or written beside SQLite's own shared memory,
+ * where a log lies without it. */
+int sql_connect_read_only(struct store *store, struct error *error);
+
 /* Finalizes every statement and closes; what is open is rolled back. */
 void sql_disconnect(struct store *store);
 

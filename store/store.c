@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "schema/memory.h"
 #include "store/database_file.h"
 #include "store/migrations.h"
@@ -72,6 +77,44 @@ int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_m
         return -1;
     *ret = steal(store);
     return 0;
+}
+
+static int require_newest(struct store *store, struct error *error)
+{
+    int64_t version;
+    if (read_version(store, &version, error) < 0)
+        return -1;
+    if (version == migration_count)
+        return 0;
+    return fail(error, ERROR_CONFLICT, "the store has version %d, this program's is %d",
+                (int)version, migration_count);
+}
+
+int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store **ret,
+                         struct error *error)
+{
+    cleanup_store struct store *store = mem_new(struct store);
+    store->busy_ms = busy_ms;
+    cleanup_free char *real = realpath(state_dir, NULL);
+    store->path = mem_format("%s/db/agent.db", real ? real : state_dir);
+    if (access(store->path, F_OK) < 0 && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "there is no store %s", store->path);
+    if (sql_connect_read_only(store, error) < 0 || require_newest(store, error) < 0)
+        return -1;
+    *ret = steal(store);
+    return 0;
+}
+
+int store_check(struct store *store, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "PRAGMA integrity_check(1)", SQL_NO_VALUES, &query, error);
+    if (row < 0)
+        return -1;
+    const char *verdict = row > 0 ? sql_column_text(&query, 0) : "no answer";
+    if (strcmp(verdict, "ok") == 0)
+        return 0;
+    return fail(error, ERROR_CORRUPT, "the store %s is damaged: %.200s", store->path, verdict);
 }
 
 void store_close(struct store *store)

@@ -28,6 +28,16 @@ enum store_open_mode {
 int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
                struct store **ret, struct error *error);
 
+/*
+ * Opens it to look at it: as it lies there, nothing mended, nothing brought up to date. ERROR_NEWER
+ * and ERROR_CORRUPT as above, ERROR_CONFLICT where it is older than this program's schema.
+ */
+int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store **ret,
+                         struct error *error);
+
+/* Reads the whole database through. ERROR_CORRUPT with what SQLite says first. */
+int store_check(struct store *store, struct error *error);
+
 /* Rolls back what is open and closes. NULL is fine. */
 void store_close(struct store *store);
 

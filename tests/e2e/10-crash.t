@@ -10,16 +10,28 @@ ctl init >/dev/null
 enroll 8200 >/dev/null
 phase 8200 pre-start >/dev/null
 
-# What must hold after every death.
+# is_good TOKEN
+is_good() {
+    [ "$(sql "SELECT count(*) FROM token WHERE id = '$(cut -c 5-12 <<<"$1")' AND revoked_at_ms IS NULL")" = 1 ]
+}
+# What must hold after every death. Nothing is missing after a start; what a stop has not taken away yet is whole, and good.
 broken() {
-    local file=$1
+    local phase=$1 folder token document
+    folder=$(directory_of 8200)
     [ "$(sql 'PRAGMA integrity_check')" = ok ] || echo "store"
-    [ -e "$file" ] || return
-    grep -qE '^fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}$' "$file" || echo "token file: $(cat "$file")"
-    [ "$(sql "SELECT count(*) FROM token WHERE id = '$(cut -c 5-12 "$file")' AND revoked_at_ms IS NULL")" = 1 ] ||
-        echo "a file holds a token that is refused"
-    jq -e .local_api_token "$(directory_of 8200)/bootstrap.json" >/dev/null || echo "bootstrap.json"
-    grep -q '^local_api:' "$(directory_of 8200)/controller.yaml" || echo "controller.yaml"
+    for document in token bootstrap.json controller.yaml; do
+        if [ ! -e "$folder/$document" ]; then
+            [ "$phase" = post-stop ] || echo "$document is gone"
+            continue
+        fi
+        case $document in
+        token) token=$(cat "$folder/token") ;;
+        bootstrap.json) token=$(jq -re .local_api_token "$folder/bootstrap.json") ;;
+        controller.yaml) token=$(sed -n 's/^  token: *"\(.*\)"$/\1/p' "$folder/controller.yaml") ;;
+        esac
+        grep -qxE 'fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}' <<<"$token" || echo "$document: $(cat "$folder/$document")"
+        is_good "$token" || echo "$document holds a token that is refused"
+    done
 }
 
 for phase_name in pre-start post-stop; do
@@ -33,7 +45,7 @@ for phase_name in pre-start post-stop; do
         kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
         while pgrep -x felhom-hook >/dev/null; do sleep 0.001; done
-        wrong=$(broken "$(token_of 8200)")
+        wrong=$(broken $phase_name)
         [ -z "$wrong" ] || break
     done
     is "killed 150 times in $phase_name" "$wrong" ""

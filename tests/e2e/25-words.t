@@ -66,9 +66,11 @@ is 'the form of the output' "$(completes felhomctl --output-format j)" $'json\nj
 is 'verbs after an option' "$(completes felhomctl --output-format json rev)" revoke
 is 'guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'
 is 'of one guest the VMID alone' "$(completes felhomctl revoke 8201)" 8201
+is 'a step of the identity' "$(completes felhomctl identity s)" $'stage\nswitch'
 is 'a guest that is not there' "$(completes felhomctl guest 7)" ''
 is 'all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
 is 'one that is not enrolled' "$(completes felhomctl enroll 9)" 9000
+is 'whom doctor may look at' "$(completes felhomctl doctor 9)" 9000
 is 'without a store: nothing, and no complaint' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
 # pressed KEYS: what stands in a real terminal's command line after them
 pressed() {

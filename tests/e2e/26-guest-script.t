@@ -149,6 +149,21 @@ v2 "| .local_api.fingerprint = \"$(openssl x509 -in "$MOUNT/agent.crt" -noout -f
 bootstrap_in_guest
 ends 'the key of another host' 14 'is not the one that is pinned'
 
+# The certificate shown is the one to come: the directory names both, and holds both.
+cat "$HOST/run/guests/8200/agent.crt" >>"$MOUNT/agent.crt"
+v2 "| .local_api.fingerprint_next = .local_api.fingerprint
+    | .local_api.fingerprint = \"$(openssl x509 -in "$MOUNT/agent.crt" -noout -fingerprint -sha256 | cut -d = -f 2)\""
+bootstrap_in_guest
+ends 'a certificate that was to come' 0 'mounts of this guest'
+fill
+edit_bootstrap '.local_api_pin_spki_sha256_next = .local_api_pin_spki_sha256
+    | .local_api_pin_spki_sha256 = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="'
+bootstrap_in_guest
+ends 'a pin that was to come' 0 'mounts of this guest'
+edit_bootstrap '.local_api_pin_spki_sha256_next = "/etc/passwd"'
+bootstrap_in_guest
+ends 'a pin to come that is none' 0 'mounts of this guest'
+
 # --- the host in trouble ---
 fill
 rm "$YAML"

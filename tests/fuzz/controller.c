@@ -90,6 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .hub_url = "",
         .endpoint = "192.168.0.162:8443",
         .fingerprint = "12:34",
+        .fingerprint_next = "",
         .token = "fh1_token",
     };
     controller.template = next_source("template", &rest, &size);

@@ -66,6 +66,9 @@ static void usage_errors_end_with_2(void **state)
     assert_usage("felhomctl: --mount: 'both' is none of entry|mp", "enroll", "--mount", "both");
     assert_usage("felhomctl: option '--mount' needs a value", "enroll", "8200", "--mount");
     assert_usage("felhomctl: option '--pem=1' takes no value", "identity", "--pem=1");
+    assert_usage("felhomctl: identity: 'swap' is none of stage|switch|retire", "identity", "swap");
+    assert_usage("felhomctl: identity: one argument too many: 'switch'", "identity", "stage",
+                 "switch");
     assert_usage("felhomctl: unenroll: which VMID?", "unenroll");
     assert_usage("felhomctl: parse: which FILE?", "parse");
     assert_usage("felhomctl: guest: '99' is not a VMID (a number from 100 to 999999999)", "guest",

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "hooks/export.h"
-#include "hooks/sighting.h"
+#include "store/sighting.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "tests/unit/test.h"

@@ -79,6 +79,44 @@ static void renders_v2(void **state)
                                            "}\n");
 }
 
+static void names_the_pins_to_come(void **state)
+{
+    (void)state;
+    static const struct pins coming = {.spki = "bmV4dA==", .leaf = "CC:DD"};
+    struct bootstrap bootstrap = full();
+    cleanup_buffer struct buffer spike = BUFFER_EMPTY;
+    cleanup_buffer struct buffer v2 = BUFFER_EMPTY;
+    bootstrap.coming = &coming;
+    bootstrap_render(BOOTSTRAP_SPIKE, &bootstrap, &spike);
+    bootstrap_render(BOOTSTRAP_V2, &bootstrap, &v2);
+    assert_non_null(strstr(buffer_text(&spike),
+                           "  \"local_api_pin_leaf_sha256\": \"AA:BB\",\n"
+                           "  \"local_api_pin_spki_sha256_next\": \"bmV4dA==\",\n"
+                           "  \"local_api_pin_leaf_sha256_next\": \"CC:DD\",\n"
+                           "  \"local_api_token\": \"fh1_token\",\n"));
+    assert_non_null(strstr(buffer_text(&v2), "    \"fingerprint\": \"AA:BB\",\n"
+                                             "    \"fingerprint_next\": \"CC:DD\",\n"
+                                             "    \"token\": \"fh1_token\"\n"));
+}
+
+/* Without any, the document is the same as ever. */
+static void names_no_pins_where_none_are_to_come(void **state)
+{
+    (void)state;
+    static const struct pins none = {"", ""};
+    struct bootstrap bootstrap = full();
+    for (enum bootstrap_schema schema = BOOTSTRAP_SPIKE; schema <= BOOTSTRAP_V2; schema++) {
+        cleanup_buffer struct buffer absent = BUFFER_EMPTY;
+        cleanup_buffer struct buffer empty = BUFFER_EMPTY;
+        bootstrap.coming = NULL;
+        bootstrap_render(schema, &bootstrap, &absent);
+        bootstrap.coming = &none;
+        bootstrap_render(schema, &bootstrap, &empty);
+        assert_string_equal(buffer_text(&absent), buffer_text(&empty));
+        assert_null(strstr(buffer_text(&absent), "next"));
+    }
+}
+
 static void keeps_every_key_when_nothing_is_known(void **state)
 {
     (void)state;
@@ -251,6 +289,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(renders_the_spike),
         cmocka_unit_test(renders_v2),
+        cmocka_unit_test(names_the_pins_to_come),
+        cmocka_unit_test(names_no_pins_where_none_are_to_come),
         cmocka_unit_test(keeps_every_key_when_nothing_is_known),
         cmocka_unit_test(tells_what_the_operator_wishes_of_the_container),
         cmocka_unit_test(adds_to_what_is_there),

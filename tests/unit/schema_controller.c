@@ -23,6 +23,7 @@ static struct controller sources(const char *template, const char *hub, const ch
         .hub_url = "",
         .endpoint = "",
         .fingerprint = "",
+        .fingerprint_next = "",
         .token = "",
     };
 }
@@ -91,6 +92,19 @@ static void merges_all_sources_by_weight(void **state)
                                  "local_api:\n"
                                  "  endpoint: \"192.168.0.162:8443\"\n"
                                  "  fingerprint: \"12:34:56\"\n"
+                                 "  token: \"fh1_token\"\n");
+}
+
+static void names_the_fingerprint_to_come(void **state)
+{
+    (void)state;
+    struct controller controller = sources("", "", "");
+    controller.fingerprint = "12:34:56";
+    controller.fingerprint_next = "AB:CD:EF";
+    controller.token = "fh1_token";
+    assert_rendered(&controller, "local_api:\n"
+                                 "  fingerprint: \"12:34:56\"\n"
+                                 "  fingerprint_next: \"AB:CD:EF\"\n"
                                  "  token: \"fh1_token\"\n");
 }
 
@@ -277,6 +291,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(merges_all_sources_by_weight),
+        cmocka_unit_test(names_the_fingerprint_to_come),
         cmocka_unit_test(renders_own_keys_alone),
         cmocka_unit_test(leaves_out_what_is_not_known),
         cmocka_unit_test(renders_nothing_as_an_empty_map),

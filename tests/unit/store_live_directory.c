@@ -47,6 +47,43 @@ static void test_live(void **state)
     assert_int_equal(live.gid, geteuid() == 0 ? 100001 : getegid());
 }
 
+static void test_content(void **state)
+{
+    (void)state;
+    static const uint8_t id[8] = {1, 2, 3}, secret[TOKEN_SECRET_BYTES] = {4};
+    struct token_text token;
+    struct token_text found;
+    cleanup_buffer struct buffer content = BUFFER_EMPTY;
+    token_text_make(id, secret, &token);
+    shell("echo %s >guests/8200/token; printf xyz >guests/8200/agent.crt", token.text);
+    assert_int_equal(live_directory_token(in_scratch("guests"), 8200, &found, &error), 0);
+    assert_string_equal(found.text, token.text);
+    assert_int_equal(live_directory_read(in_scratch("guests"), 8200, "agent.crt", &content, &error),
+                     0);
+    assert_string_equal(buffer_text(&content), "xyz");
+}
+
+static void assert_unread(uint32_t vmid, const char *name, enum error_kind kind)
+{
+    cleanup_buffer struct buffer content = BUFFER_EMPTY;
+    assert_int_equal(live_directory_read(in_scratch("guests"), vmid, name, &content, &error), -1);
+    assert_int_equal(error.kind, kind);
+    assert_int_equal(content.length, 0);
+}
+
+static void test_no_content(void **state)
+{
+    (void)state;
+    struct token_text token;
+    assert_unread(8300, "token", ERROR_MISSING);
+    assert_unread(8200, "nothing", ERROR_MISSING);
+    shell("ln -sf /etc/passwd guests/8200/agent.crt");
+    assert_unread(8200, "agent.crt", ERROR_DENIED);
+    shell("echo rubbish >guests/8200/token");
+    assert_int_equal(live_directory_token(in_scratch("guests"), 8200, &token, &error), -1);
+    assert_int_equal(error.kind, ERROR_INVALID);
+}
+
 /* As a scrub that was cut short leaves it. */
 static void test_one_document_is_gone(void **state)
 {
@@ -117,6 +154,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         live_test(test_live),
+        live_test(test_content),
+        live_test(test_no_content),
         live_test(test_one_document_is_gone),
         live_test(test_no_directory),
         live_test(test_what_is_no_token),

@@ -58,6 +58,18 @@ static void test_nobody_listens(void **state)
     assert_content("state/nudge", "");
 }
 
+static void test_who_listens_can_be_told(void **state)
+{
+    (void)state;
+    assert_false(nudge_has_listener(in_scratch("nowhere")));
+    assert_false(nudge_has_listener(in_scratch("state")));
+    int fd = listen_in("state");
+    assert_true(nudge_has_listener(in_scratch("state")));
+    assert_false(nudge_receive(fd));
+    (void)close(fd);
+    assert_false(nudge_has_listener(in_scratch("state")));
+}
+
 static void test_a_dead_one_is_replaced(void **state)
 {
     (void)state;
@@ -218,6 +230,7 @@ int main(void)
         store_test(test_one_is_heard),
         store_test(test_several_count_as_one),
         store_test(test_nobody_listens),
+        store_test(test_who_listens_can_be_told),
         store_test(test_a_dead_one_is_replaced),
         store_test(test_a_living_one_is_not),
         store_test(test_something_else_has_the_name),

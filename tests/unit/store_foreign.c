@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "hooks/foreign.h"
+#include "store/foreign.h"
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"

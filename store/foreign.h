@@ -10,15 +10,10 @@
 
 #include "schema/config.h"
 #include "schema/guest_config.h"
+#include "schema/mount_form.h"
 
-enum mount_form {
-    MOUNT_FORM_NONE,
-    MOUNT_FORM_ENTRY, /* lxc.mount.entry: EXPORT/VMID ... */
-    MOUNT_FORM_MP,    /* mpN: GUESTS/VMID,... */
-};
-
-/* "", "entry" or "mp". */
-const char *mount_form_name(enum mount_form form);
+/* What stands between the reason and the command in foreign_check's message. */
+#define FOREIGN_REMEDY ". To mend it: "
 
 /* How the guest's own directory gets into it. */
 struct own_mount {

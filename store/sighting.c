@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hooks/sighting.h"
+#include "store/sighting.h"
 
 #include <dirent.h>
 #include <errno.h>

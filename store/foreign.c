@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hooks/foreign.h"
+#include "store/foreign.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -10,12 +10,6 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "schema/vmid.h"
-
-const char *mount_form_name(enum mount_form form)
-{
-    static const char *const names[] = {"", "entry", "mp"};
-    return names[form];
-}
 
 /* A line of the guest's configuration that mounts something of the host's. */
 struct line {
@@ -107,14 +101,15 @@ static int refuse(const struct line *line, enum belongs belongs, uint32_t owner,
         belongs == TO_ALL ? "the directories of all guests" : "the directory of guest";
     cleanup_free char *whose =
         belongs == TO_ALL ? mem_copy_text(verb) : mem_format("%s %u", verb, owner);
-    if (strcmp(line->key, "lxc.mount.entry") == 0)
-        return fail(error, ERROR_FOREIGN,
-                    "lxc.mount.entry mounts %s (%.150s): guest %u must not start with it. "
-                    "To mend it: felhomctl enroll %u",
-                    whose, line->source, vmid, vmid);
+    if (strcmp(line->key, MOUNT_ENTRY_KEY) == 0)
+        return fail(
+            error, ERROR_FOREIGN,
+            "lxc.mount.entry mounts %s (%.150s): guest %u must not start with it" FOREIGN_REMEDY
+            "felhomctl enroll %u",
+            whose, line->source, vmid, vmid);
     return fail(error, ERROR_FOREIGN,
-                "%s mounts %s (%.150s): guest %u must not start with it. "
-                "To mend it: pct set %u --delete %s && felhomctl enroll %u",
+                "%s mounts %s (%.150s): guest %u must not start with it" FOREIGN_REMEDY
+                "pct set %u --delete %s && felhomctl enroll %u",
                 line->key, whose, line->source, vmid, vmid, line->key, vmid);
 }
 
@@ -172,7 +167,7 @@ static int check_entry(const struct config *config, uint32_t vmid, const char *v
 {
     value += strspn(value, " \t");
     cleanup_free char *source = field_unescaped(value, strcspn(value, " \t"));
-    struct line line = {"lxc.mount.entry", source, strstr(value, "rbind") != NULL};
+    struct line line = {MOUNT_ENTRY_KEY, source, strstr(value, "rbind") != NULL};
     *ret_own = false;
     /* Sources such as proc or tmpfs name no path of the host. */
     return *source == '/' ? check_line(config, vmid, &line, ret_own, error) : 0;
@@ -184,7 +179,7 @@ int foreign_check(const struct config *config, uint32_t vmid, const struct guest
     struct own_mount own = {MOUNT_FORM_NONE, NULL};
     bool is_own;
     for (size_t i = 0; i < guest->raw_count; i++) {
-        if (strcmp(guest->raw[i].key, "lxc.mount.entry") != 0)
+        if (strcmp(guest->raw[i].key, MOUNT_ENTRY_KEY) != 0)
             continue;
         if (check_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
             return -1;

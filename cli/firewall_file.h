@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Proxmox's firewall files (cluster.fw, host.fw) say of a port, as far as it can be seen
+ * without Proxmox's own rule compiler. Contract: pve-firewall's PVE::Firewall. */
+#ifndef FELHOM_FIREWALL_FILE_H
+#define FELHOM_FIREWALL_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum firewall_switch { FIREWALL_UNSAID, FIREWALL_OFF, FIREWALL_ON };
+
+/* The enable option of [OPTIONS]. */
+enum firewall_switch firewall_file_switch(const char *text);
+
+/* Whether a rule of the file or of one of its groups that is in force lets TCP to the port in, from
+ * wherever. */
+bool firewall_file_lets_in(const char *text, uint16_t port);
+
+#endif

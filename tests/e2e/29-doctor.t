@@ -1,0 +1,321 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# felhomctl doctor: each thing that it looks at is broken for real, named, and mended by the very command that it tells.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+world_enter "$0" "$@"
+world_host
+CONFIG=$HOST/pve/lxc/8200.conf
+STATE=$HOST/state
+
+# --- a host as Proxmox's, as far as doctor looks at it ---
+mount -t tmpfs run /run
+mount -t tmpfs libexec /usr/libexec
+mkdir -p /run/systemd/system /usr/libexec/felhom-agent "$HOST/bin" "$HOST/work" "$HOST/sbin" "$HOST/sbin-work"
+cp "$BIN/felhom-hook" /usr/libexec/felhom-agent/
+if ! mount -t overlay overlay -o "lowerdir=/usr/bin,upperdir=$HOST/bin,workdir=$HOST/work" /usr/bin ||
+    ! mount -t overlay overlay -o "lowerdir=/usr/sbin,upperdir=$HOST/sbin,workdir=$HOST/sbin-work" /usr/sbin; then
+    skip "doctor" "no overlay can be mounted here"
+    tap_done
+fi
+echo "$HOST/pveum.json" >/run/pveum-state
+rm -f /usr/bin/systemctl
+cp tests/standins/pveum /usr/sbin/pveum
+cp tests/standins/pveum /usr/bin/pvesh
+cat >/usr/bin/systemctl <<'END'
+#!/bin/sh
+[ "$*" = 'is-active --quiet felhomd.service' ] && [ -e /run/felhomd-is-active ]
+END
+chmod +x /usr/bin/systemctl
+
+# --- what the commands that doctor tells are here ---
+felhomctl() { ctl "$@"; }
+systemctl() {
+    case $1 in
+    stop) rm -f /run/felhomd-is-active && daemon_stop ;;
+    start | enable) daemon_start && : >/run/felhomd-is-active ;;
+    restart)
+        kill -0 "$DAEMON" 2>/dev/null && daemon_stop
+        daemon_start && : >/run/felhomd-is-active
+        ;;
+    esac
+}
+pct() {
+    case $1 in
+    reboot)
+        for name in pre-stop post-stop pre-start post-start; do phase "$2" $name; done
+        ;;
+    set) sed -i "/^$4:/d" "$HOST/pve/lxc/$2.conf" ;;
+    esac
+}
+editor() { cp "$1.good" "$1"; }
+
+doctor() { ctl doctor --snippets "$HOST/snippets" --output-format json "$@"; }
+# part CHECK PART VMID [OPTION...]: of what doctor says of it; VMID may be null
+part() {
+    local check=$1 part=$2 vmid=$3
+    shift 3
+    doctor "$@" | pick "$check" "$vmid" ".$part"
+}
+# pick CHECK VMID FILTER: of doctor's report on standard input
+pick() {
+    jq -r --arg id "$1" --argjson vmid "$2" "[.checks[] | select(.id == \$id and .vmid == \$vmid)][0] | $3"
+}
+# broken WHAT CHECK VMID RESULT REASON: what has just been broken is seen, and told how to mend
+broken() {
+    local report
+    report=$(doctor)
+    is "$1: seen" "$(pick "$2" "$3" .result <<<"$report")" "$4"
+    like "$1: and why" "$(pick "$2" "$3" .reason <<<"$report")" "$5"
+    REMEDY=$(pick "$2" "$3" .remedy <<<"$report")
+}
+# mends WHAT CHECK VMID RESULT REASON: the same, and the command is run
+mends() {
+    broken "$@"
+    eval "$REMEDY" >/dev/null 2>&1
+    is "$1: mended by what it told" "$(part "$2" result "$3")" ok
+}
+everything() { find "$HOST/state" "$HOST/run" "$HOST/pve" -printf '%p %m %U:%G %T@ %s\n' | sort; }
+
+# --- nothing installed ---
+doctor >"$HOST/report"
+is 'where nothing is installed: errors' $? 4
+is 'the store is missing' "$(jq -r '.checks[] | select(.id == "store") | .result' "$HOST/report")" error
+not_ok 'nothing was made' test -e "$STATE"
+mends 'no state' state null error 'there is no directory'
+is 'with the store' "$(part store result null)" ok
+is 'and the directories' "$(part directories result null)" ok
+
+# --- all well ---
+agent_yaml <<EOF
+pve: {token_file: $HOST/etc/pve.token}
+EOF
+guest_config 8200 </dev/null
+guest_config 8300 </dev/null
+mends 'no link to the hook' snippet null error "there is no $HOST/snippets/felhom-hook"
+ctl init --pve-token >/dev/null
+ctl enroll 8200 --customer acme >/dev/null
+phase 8200 pre-start >/dev/null
+phase 8200 post-start
+mends 'no felhomd' unit null error 'felhomd.service is not active'
+doctor >"$HOST/report"
+is 'all well: exit status' $? 0
+is 'all well: as JSON' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
+is 'all well: each check has its say' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
+    'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.pin guest.token host identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
+text=$(ctl doctor --snippets "$HOST/snippets")
+like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 to look at, 0 wrong$'
+unlike 'no secret is shown' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
+before=$(everything)
+doctor >/dev/null
+is 'nothing is changed' "$(everything)" "$before"
+is 'the one that is not enrolled is left out' "$(jq '[.checks[] | select(.vmid == 8300)] | length' "$HOST/report")" 0
+like 'unless it is named' "$(doctor 8300 | jq -c '[.checks[] | select(.id == "guest.hook") | .vmid, .result]')" '8300,"error"'
+is 'a guest that is not here' "$(part guest result 8400 8400)" error
+ctl doctor x >/dev/null 2>&1
+is 'a wrong VMID is a usage error' $? 2
+
+# --- settings ---
+cp "$HOST/agent.yaml" "$HOST/agent.yaml.good"
+echo 'colour: blue' >>"$HOST/agent.yaml"
+mends 'settings' settings null error 'agent.yaml:[0-9]+:[0-9]+: colour'
+sed -i "\$a local_api: {bridge: vmbr9}" "$HOST/agent.yaml"
+mends 'bridge' endpoint null error 'there is no bridge vmbr9'
+sed -i "\$a local_api: {listen: \"192.0.2.1:8443\"}" "$HOST/agent.yaml"
+mends 'address' endpoint null error 'no address 192.0.2.1'
+
+# --- state ---
+chmod 0777 "$STATE"
+mends 'open state' state null error 'others may write'
+chmod 0644 "$STATE/db/agent.db"
+mends 'open store' store.privacy null error 'agent.db has a wrong owner or mode'
+chmod 0755 "$STATE/tls"
+mends 'open identity' identity.privacy null error 'tls has a wrong owner or mode'
+if world_is_root; then
+    chown 1:1 "$STATE/db/agent.db"
+    mends 'owner of the store' store.privacy null error 'agent.db has a wrong owner or mode'
+fi
+version=$(sql 'PRAGMA user_version')
+sql 'PRAGMA user_version = 99'
+broken 'newer store' store null error 'written by a newer felhom-agent'
+is 'newer store: upgrade' "$REMEDY" 'apt install --only-upgrade felhom-agent'
+sql "PRAGMA user_version = $version"
+daemon_stop
+sql 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
+is 'a store that nobody has open' "$(part store result null)" ok
+size=$(stat -c %s "$STATE/db/agent.db")
+dd if=/dev/urandom of="$STATE/db/agent.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
+daemon_start 2>/dev/null || :
+broken 'damaged store' store null error 'malformed|damaged|not a database'
+like 'damaged store: what happens to tokens' "$(part store reason null)" 'each guest gets a token at its next start'
+eval "$REMEDY" >/dev/null 2>&1
+is 'damaged store: mended by what it told' "$(part store result null)" ok
+mends 'a guest that the new store lacks' guest 8200 warning 'not known to the store'
+phase 8200 pre-start >/dev/null
+phase 8200 post-start
+
+# --- identity and clock ---
+cp "$STATE/tls/agent.crt" "$HOST/crt"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout /dev/null -out "$STATE/tls/agent.crt" 2>/dev/null
+mends 'certificate of another key' identity null error 'is not the certificate in agent.pem'
+is 'it is the one that guests pin' "$(cmp "$HOST/crt" "$STATE/tls/agent.crt" 2>&1)" ''
+rm "$STATE/tls/agent.crt"
+mends 'no certificate' identity null error 'agent.crt is missing'
+echo nonsense >"$STATE/tls/agent.pem"
+mends 'damaged key' identity null error 'agent.pem is damaged'
+is 'damaged key: felhomd shows the new one' "$(part answer result null)" ok
+mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
+broken 'felhomd with an old certificate' answer null error 'not the one that guests pin'
+eval "$REMEDY" >/dev/null 2>&1
+is 'felhomd with an old certificate: mended by what it told' "$(part answer result null)" ok
+mends 'a guest with an old certificate' guest.pin 8200 error 'not the one in force'
+sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
+mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, it is 192.168.0.162:8443'
+sql 'DELETE FROM host'
+mends 'a host that is not known' host null warning 'knows nothing of its host'
+# at OFFSET: what doctor says of a clock that is off by that much
+at() {
+    ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format json |
+        pick clock null '"\(.result): \(.reason)"'
+}
+like 'a clock that is behind' "$(at -1d)" '^error: the clock is behind the newest event'
+like 'a clock that is far ahead' "$(at +30y)" '^error: .* not valid any more'
+sql 'DELETE FROM event'
+like 'a clock that is behind an empty store' "$(at -1y)" '^error: .* not valid yet'
+
+# --- the host ---
+chmod 0700 "$HOST/run/export"
+mends 'directory that guests cannot pass' directories null error 'export is no directory that all may pass'
+rm "$HOST/pve/local"
+broken 'no cluster file system' cluster null error 'not mounted'
+is 'no cluster file system: the command' "$REMEDY" 'systemctl start pve-cluster'
+ln -s nodes/pve1 "$HOST/pve/local"
+chmod 0644 /usr/libexec/felhom-agent/felhom-hook
+mends 'hook that cannot be run' snippet null error 'cannot be run'
+rm "$HOST/snippets/felhom-hook" && echo '#!/bin/sh' >"$HOST/snippets/felhom-hook"
+mends "another's hook" snippet null error 'a file of its own'
+mv /usr/libexec/felhom-agent/felhom-hook "$HOST/hook"
+broken 'hook that is gone' snippet null error 'not there: no guest'
+mv "$HOST/hook" /usr/libexec/felhom-agent/felhom-hook
+kill -STOP "$DAEMON"
+broken 'felhomd that hangs' answer null error 'not in time'
+kill -KILL "$DAEMON"
+wait "$DAEMON" 2>/dev/null
+mends 'felhomd that is dead' answer null error 'no connection: Connection refused'
+sed -i '$a local_api: {source_binding: require}' "$HOST/agent.yaml"
+reload
+is 'felhomd that lets the host in no more' "$(part answer result null)" ok
+cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
+reload
+
+# --- Proxmox's firewall and token ---
+mkdir -p "$HOST/pve/firewall"
+printf '[OPTIONS]\nenable: 1\n' >"$HOST/pve/firewall/cluster.fw"
+broken 'firewall' firewall null warning 'no rule is seen'
+doctor >/dev/null
+is 'a warning: exit status' $? 3
+is 'firewall: the command' "$REMEDY" 'felhomctl firewall'
+rules=$(ctl firewall --output-format json)
+is 'it names the files' "$(jq -c '[.host_file, .cluster_file]' <<<"$rules")" "[\"$HOST/pve/nodes/pve1/host.fw\",\"$HOST/pve/firewall/cluster.fw\"]"
+is 'the rules of the host' "$(jq -r .host_rules <<<"$rules")" \
+    $'[RULES]\nIN ACCEPT -i vmbr0 -source 192.168.0.0/24 -dest 192.168.0.162 -p tcp -dport 8443\nIN DROP -p tcp -dport 8443'
+jq -r .host_rules <<<"$rules" >"$HOST/pve/nodes/pve1/host.fw"
+is 'with them all is well' "$(part firewall result null)" ok
+rm "$HOST/pve/nodes/pve1/host.fw"
+jq -r .cluster_rules <<<"$rules" >>"$HOST/pve/firewall/cluster.fw"
+is 'so it is with those of the cluster' "$(part firewall result null)" ok
+rm "$HOST/pve/firewall/cluster.fw"
+sed -i '$a local_api: {listen: "192.168.0.162:9443", allow: [10.0.0.0/8, "fd00::/8", 192.168.0.7]}' "$HOST/agent.yaml"
+is 'rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^IN ACCEPT //p' | tr '\n' '|')" \
+    '-source 10.0.0.0/8 -dest 192.168.0.162 -p tcp -dport 9443|-source 192.168.0.7/32 -dest 192.168.0.162 -p tcp -dport 9443|-source +dc/felhom-guests -p tcp -dport 9443|'
+cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
+not_ok 'nothing is written' test -e "$HOST/pve/nodes/pve1/host.fw"
+chmod 0644 "$HOST/etc/pve.token"
+mends 'open token' pve-token null error "is not felhomd's alone"
+if world_is_root; then
+    chmod 0640 "$HOST/etc/pve.token"
+    is 'token for the group of felhomd' "$(part pve-token result null)" ok
+    chown 0:7 "$HOST/etc/pve.token"
+    mends 'token for another group' pve-token null error "is not felhomd's alone"
+    chown 7:0 "$HOST/etc/pve.token"
+    mends "another's token" pve-token null error "is not felhomd's alone"
+fi
+echo nonsense >"$HOST/etc/pve.token"
+mends 'no token in its file' pve-token null error 'not one line'
+rm "$HOST/etc/pve.token"
+mends 'no token' pve-token null warning 'no snapshots and backups'
+jq '.acl = []' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
+mends 'token without rights' pve-token.privileges null error 'gives it no VM.Audit on /vms'
+jq '.users["felhom-agent@pve"].tokens = {}' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
+mends 'token that Proxmox does not know' pve-token.privileges null error 'does not know the token felhom-agent@pve!agent-pve1'
+sed -i 's/=.*/=11111111-2222-3333-4444-555555555555/' "$HOST/etc/pve.token"
+mends 'token with another secret' pve-token.secret null error 'another secret for the token felhom-agent@pve!agent-pve1$'
+
+# --- the guest ---
+sed -i 's/^hookscript:.*/hookscript: local:snippets\/theirs/' "$CONFIG"
+mends 'hookscript of another' guest.hook 8200 error 'is local:snippets/theirs'
+sed -i '/^hookscript:/d' "$CONFIG"
+mends 'no hookscript' guest.hook 8200 error 'no hookscript'
+sed -i '/^lxc.mount.entry/d' "$CONFIG"
+mends 'no mount line' guest.mount 8200 error 'no line mounts'
+sed -i '/^lxc.mount.entry/s/bind,ro/bind/' "$CONFIG"
+mends 'mount line without ro' guest.mount 8200 warning 'otherwise than enroll'
+sed -i '/^lxc.mount.entry/d' "$CONFIG" && echo "mp3: $HOST/run/guests/8200,mp=/etc/felhom-bootstrap,ro=1" >>"$CONFIG"
+is 'the other form is as good' "$(part guest.mount result 8200)" ok
+ctl enroll 8200 --mount entry >/dev/null
+echo "lxc.mount.entry: $HOST/run/export/8200 etc/x none bind,ro 0 0" >>"$HOST/pve/lxc/8300.conf"
+mends 'foreign mount' foreign null error 'mounts the directory of guest 8200 .*: guest 8300 must not start with it$'
+sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" && echo "mp2: $HOST/run/guests,mp=/mnt" >>"$HOST/pve/lxc/8300.conf"
+mends 'mount of all directories' foreign null error 'mp2 mounts the directories of all guests .*: guest 8300 must not start with it$'
+ctl unenroll 8300 >/dev/null
+printf '#\n' >>"$HOST/pve/priv/felhom/8200.yaml"
+cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
+echo 'colour: blue' >>"$HOST/pve/priv/felhom/8200.yaml"
+mends 'enrolment' guest.enrolment 8200 error '8200.yaml:[0-9]+:[0-9]+: colour'
+chmod 0644 "$(directory_of 8200)/bootstrap.json"
+mends 'mode of a file' guest.directory 8200 error 'bootstrap.json has mode 100644, not 100600'
+chmod 0755 "$(directory_of 8200)"
+mends 'mode of the directory' guest.directory 8200 error 'has mode 040755, not 040700'
+if world_is_root; then
+    chown 7:7 "$(directory_of 8200)"
+    mends 'owner of the directory' guest.directory 8200 error "belongs to 7:7, the guest's root is 100000:100000"
+fi
+rm -r "$(directory_of 8200)"
+mends 'no directory' guest.directory 8200 error "there is no $(directory_of 8200)"
+umount "$HOST/run/export/8200"
+mends 'no export' guest.export 8200 error 'does not show its directory read-only'
+rm "$(token_of 8200)"
+mends 'no token in the directory' guest.token 8200 error 'no token in its directory'
+ctl revoke 8200 >/dev/null
+mends 'revoked token' guest.token 8200 error 'is revoked|no token'
+sed -i '$a token: {max_age: 2h}' "$HOST/agent.yaml"
+is 'fresh token' "$(part guest.token result 8200)" ok
+sql "UPDATE token SET created_at_ms = created_at_ms - 6600000 WHERE revoked_at_ms IS NULL"
+mends 'old token' guest.token 8200 warning 'ends soon'
+sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
+mends 'expired token' guest.token 8200 error 'has expired'
+
+# --- what it sees: a container is a process with another root ---
+mkdir -p "$HOST/rootfs/etc/felhom-bootstrap" "$HOST/rootfs/bin" "$HOST/cgroup/lxc/8200"
+cp "$(command -v busybox)" "$HOST/rootfs/bin/busybox"
+chroot "$HOST/rootfs" /bin/busybox sleep 86400 &
+GUEST=$!
+in_its_root() { [ "$(readlink "/proc/$GUEST/root")" = "$HOST/rootfs" ]; }
+eventually 5 in_its_root
+echo $GUEST >"$HOST/cgroup/lxc/8200/cgroup.procs"
+see() { mount --bind "$(directory_of 8200)" "$HOST/rootfs/etc/felhom-bootstrap"; }
+broken 'a guest that does not see its directory' guest.sight 8200 error 'does not see its directory'
+see
+is 'and one that does' "$(part guest.sight result 8200)" ok
+
+# --- a virtual machine has a hook, and nothing else ---
+printf 'name: machine\nhookscript: local:snippets/felhom-hook\n' >"$HOST/pve/qemu-server/8500.conf"
+is 'a virtual machine' "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
+    '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"]]'
+mv /usr/bin/pvesh "$HOST/pvesh"
+printf '#!/bin/sh\necho "ipcc_send_rec failed: Connection refused" >&2\nexit 255\n' >/usr/bin/pvesh
+chmod +x /usr/bin/pvesh
+broken "Proxmox that can't be asked" pve-token.privileges null warning 'ipcc_send_rec failed'
+rm -r "$HOST/pve/lxc"
+is 'without Proxmox the host can be looked at' "$(part store result null)" ok
+tap_done

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps to another certificate, as guests' directories and the operator see them; nobody else
+ * is there. */
+#include <sqlite3.h>
+#include <string.h>
+
+#include "store/clock.h"
+#include "store/directory.h"
+#include "store/guest.h"
+#include "store/rollover.h"
+#include "store/token.h"
+#include "tests/unit/cli_scratch.h"
+#include "tests/unit/test.h"
+
+static struct error error;
+
+#define OK(call) \
+    do { \
+        if ((call) != 0) \
+            fail_test("%s: %s", #call, error.message); \
+    } while (0)
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *connection = NULL;
+    char *problem = NULL;
+    cleanup_free char *path = scratch_path("state/db/agent.db");
+    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+    if (sqlite3_exec(connection, sql, NULL, NULL, &problem) != SQLITE_OK)
+        fail_test("%s: %s", sql, problem);
+    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+/* A directory as pre-start leaves it, but for what it says. */
+static void fill_directory(uint32_t vmid, const char *token)
+{
+    cleanup_free char *guests = scratch_path("run/guests");
+    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
+    cleanup(guest_files_free) struct guest_files files = {0};
+    buffer_add_format(&files.token, "%s\n", token);
+    buffer_add_text(&files.bootstrap_json, "{}");
+    OK(guest_drafts_write(guests, vmid, getuid(), getgid(), &files, &drafts, &error));
+    OK(guest_drafts_publish(&drafts, &error));
+}
+
+static void make_guest(uint32_t vmid)
+{
+    cleanup_store struct store *store = NULL;
+    cleanup_free char *state_dir = scratch_path("state");
+    struct guest guest = {.vmid = vmid, .state = GUEST_RUNNING, .name = "web"};
+    struct token token;
+    OK(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error));
+    OK(guest_put(store, &guest, &error));
+    OK(token_mint(store, vmid, clock_wall_ms(), 0, &token, &error));
+    fill_directory(vmid, token.text.text);
+    token_text_wipe(&token.text);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    scratch_make();
+    cleanup_outcome struct outcome init = felhomctl("init", NULL);
+    assert_int_equal(init.status, 0);
+    make_guest(8200);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
+static void assert_contains(const struct buffer *text, const char *part)
+{
+    if (!strstr(buffer_text(text), part))
+        fail_test("'%s' lacks '%s'", buffer_text(text), part);
+}
+
+static void assert_lacks(const struct buffer *text, const char *part)
+{
+    if (strstr(buffer_text(text), part))
+        fail_test("'%s' has '%s'", buffer_text(text), part);
+}
+
+static void assert_document(const char *part, bool there)
+{
+    cleanup_buffer struct buffer document = scratch_read("run/guests/8200/bootstrap.json");
+    if (there)
+        assert_contains(&document, part);
+    else
+        assert_lacks(&document, part);
+}
+
+static void staged_pins_are_told(void **state)
+{
+    (void)state;
+    cleanup_free char *state_dir = scratch_path("state");
+    cleanup(rollover_free) struct rollover rollover = {0};
+    cleanup_buffer struct buffer token = scratch_read("run/guests/8200/token");
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    assert_int_equal(stage.status, 0);
+    assert_string_equal(
+        buffer_text(&stage.out),
+        "done     identity         the next certificate is staged\n"
+        "done     8200             its directory names the pins\n"
+        "\nNext: felhomctl identity switch, once the guests have read their directories again.\n");
+    OK(rollover_load(state_dir, &rollover, &error));
+    assert_document(rollover.current.pins.spki, true);
+    assert_document(rollover.next.pins.spki, true);
+    cleanup_buffer struct buffer after = scratch_read("run/guests/8200/token");
+    assert_string_equal(buffer_text(&after), buffer_text(&token));
+}
+
+/* One that ran out is the guest's still: a rotation may come. */
+static void a_token_that_ended_by_its_age_stays(void **state)
+{
+    (void)state;
+    run_sql("UPDATE token SET expires_at_ms = 1");
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    assert_int_equal(stage.status, 0);
+    assert_document("local_api_pin_spki_sha256_next", true);
+}
+
+static void only_what_is_live_is_told(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = {
+        "UPDATE guest SET state = 'stopped'",
+        "UPDATE guest SET state = 'running'; UPDATE token SET revoked_at_ms = 1",
+        "DELETE FROM token",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
+        run_sql(reasons[i]);
+        cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+        assert_int_equal(stage.status, 0);
+        assert_lacks(&stage.out, "8200");
+        assert_document("pin", false);
+    }
+    cleanup_outcome struct outcome over = felhomctl("identity", "switch", NULL);
+    assert_int_equal(over.status, 0);
+    assert_lacks(&over.out, "8200");
+}
+
+static void those_who_cannot_be_told_are_named(void **state)
+{
+    (void)state;
+    make_guest(8300);
+    make_guest(8400);
+    scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
+    scratch_write("run/guests/8300/token", "rubbish\n");
+    scratch_write("pve/priv/felhom/8400.yaml", "bogus: 1\n");
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    assert_int_equal(stage.status, 1);
+    assert_contains(&stage.out, "done     identity ");
+    assert_contains(&stage.out, "warning  8200             ");
+    assert_lacks(&stage.out, "8300");
+    assert_string_equal(buffer_text(&stage.err),
+                        "felhomctl: not all could be told: guests 8200, 8400\n");
+}
+
+/* Nobody shows anything: guests know both until somebody does. */
+static void without_felhomd(void **state)
+{
+    (void)state;
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    cleanup_outcome struct outcome over = felhomctl("identity", "switch", NULL);
+    cleanup_outcome struct outcome again = felhomctl("identity", "switch", NULL);
+    cleanup_outcome struct outcome retire = felhomctl("identity", "retire", NULL);
+    cleanup_outcome struct outcome shown = felhomctl("identity", NULL);
+    assert_int_equal(stage.status, 0);
+    assert_int_equal(over.status, 0);
+    assert_contains(&over.out, "warning  felhomd          does not run: ");
+    assert_contains(&over.out, "already  8200             its directory names the pins already\n");
+    assert_int_equal(again.status, 0);
+    assert_contains(&again.out, "already  identity ");
+    assert_int_equal(retire.status, 1);
+    assert_contains(&retire.err, "felhomd has not shown the new certificate yet: start it");
+    assert_contains(&shown.out, "next step:         felhomctl identity switch again");
+    assert_document("local_api_pin_spki_sha256_next", true);
+}
+
+static void a_guest_that_was_not_told_is_warned_of(void **state)
+{
+    (void)state;
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    make_guest(8300);
+    cleanup_outcome struct outcome over = felhomctl("identity", "switch", NULL);
+    assert_int_equal(over.status, 0);
+    assert_lacks(&over.out, "warning  8200 ");
+    assert_contains(&over.out, "warning  8300             is told of it only now: until it reads "
+                               "its directory again it refuses the new certificate\n");
+}
+
+static void steps_need_what_init_makes(void **state)
+{
+    (void)state;
+    cleanup_free char *pem = scratch_path("state/tls/agent.pem");
+    assert_int_equal(unlink(pem), 0);
+    cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
+    assert_int_equal(stage.status, 1);
+    assert_contains(&stage.err, "tls/agent.pem is missing: run felhomctl init\n");
+}
+
+#define identity_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        identity_test(staged_pins_are_told),
+        identity_test(a_token_that_ended_by_its_age_stays),
+        identity_test(only_what_is_live_is_told),
+        identity_test(those_who_cannot_be_told_are_named),
+        identity_test(without_felhomd),
+        identity_test(a_guest_that_was_not_told_is_warned_of),
+        identity_test(steps_need_what_init_makes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
