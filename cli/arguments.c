@@ -9,9 +9,11 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "schema/vmid.h"
+#include "store/explanation.h"
 
 enum {
     OPTION_FORMAT = 256, /* beyond any character */
+    OPTION_QUIET,
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_OF_VERB, /* and those after it */
@@ -22,21 +24,26 @@ enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?' /* and ':' for one without its v
 
 static const struct option global_options[] = {
     {"output-format", required_argument, NULL, OPTION_FORMAT},
+    {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
 };
 #define GLOBAL_COUNT ARRAY_SIZE(global_options)
 
-/* Whether text is one of the choices of "a|b|c". */
-static bool is_choice(const char *choices, const char *text)
+#define NO_CHOICE     (-1)
+#define NUMBER_DIGITS 18 /* of an int64_t, whatever they are */
+
+/* Which of the choices of "a|b|c" the text is, from 0. */
+static int find_choice(const char *choices, const char *text)
 {
     size_t length = strlen(text);
-    for (const char *choice = choices;;) {
+    const char *choice = choices;
+    for (int i = 0;; i++) {
         size_t n = strcspn(choice, "|");
         if (n == length && strncmp(choice, text, n) == 0)
-            return true;
+            return i;
         if (choice[n] == '\0')
-            return false;
+            return NO_CHOICE;
         choice += n + 1;
     }
 }
@@ -44,15 +51,31 @@ static bool is_choice(const char *choices, const char *text)
 static int check_choice(const char *option, const char *choices, const char *text,
                         struct error *error)
 {
-    if (!strchr(choices, '|') || is_choice(choices, text))
+    if (!strchr(choices, '|') || find_choice(choices, text) != NO_CHOICE)
         return 0;
     return fail(error, ERROR_INVALID, "--%s: '%.100s' is none of %s", option, text, choices);
+}
+
+static int check_number(const char *option, const char *text, struct error *error)
+{
+    if (*text && strlen(text) <= NUMBER_DIGITS && strspn(text, "0123456789") == strlen(text))
+        return 0;
+    return fail(error, ERROR_INVALID, "--%s: '%.100s' is not a whole number", option, text);
+}
+
+static int check_value(const struct verb_option *option, const char *text, struct error *error)
+{
+    if (!option->argument)
+        return 0;
+    if (strcmp(option->argument, "N") == 0 || strcmp(option->argument, "SEQ") == 0)
+        return check_number(option->name, text, error);
+    return check_choice(option->name, option->argument, text, error);
 }
 
 static int take_verb_option(size_t index, struct arguments *arguments, struct error *error)
 {
     const struct verb_option *option = &arguments->verb->options[index];
-    if (option->argument && check_choice(option->name, option->argument, optarg, error) < 0)
+    if (check_value(option, optarg, error) < 0)
         return -1;
     arguments->invocation.values[index] = option->argument ? optarg : "";
     return 0;
@@ -60,9 +83,9 @@ static int take_verb_option(size_t index, struct arguments *arguments, struct er
 
 static int take_format(struct arguments *arguments, struct error *error)
 {
-    if (check_choice("output-format", "text|json", optarg, error) < 0)
+    if (check_choice("output-format", OUTPUT_FORMATS, optarg, error) < 0)
         return -1;
-    arguments->invocation.format = strcmp(optarg, "json") == 0 ? OUTPUT_JSON : OUTPUT_TEXT;
+    arguments->invocation.format = (enum output_format)find_choice(OUTPUT_FORMATS, optarg);
     return 0;
 }
 
@@ -82,6 +105,9 @@ static int take_option(int answer, char *const *argv, struct arguments *argument
     switch (answer) {
     case OPTION_FORMAT:
         return take_format(arguments, error);
+    case OPTION_QUIET:
+        arguments->quiet = true;
+        return 0;
     case OPTION_HELP:
         arguments->help = true;
         return 0;
@@ -131,10 +157,27 @@ static void add_vmid(struct invocation *invocation)
     invocation->vmids[invocation->vmid_count++] = invocation->vmid;
 }
 
+static bool is_request_id(const char *text)
+{
+    return strlen(text) == REQUEST_ID_LENGTH &&
+           strspn(text, "0123456789abcdef") == REQUEST_ID_LENGTH;
+}
+
+static int take_request_id(const char *text, struct arguments *arguments, struct error *error)
+{
+    if (!is_request_id(text))
+        return fail(error, ERROR_INVALID,
+                    "%s: '%.50s' is not a request's id (16 hexadecimal digits, in the X-Request-Id "
+                    "of its reply)",
+                    arguments->verb->name, text);
+    arguments->invocation.request_id = text;
+    return 0;
+}
+
 static int take_word(const char *text, struct arguments *arguments, struct error *error)
 {
     const struct verb *verb = arguments->verb;
-    if (!is_choice(verb->words, text))
+    if (find_choice(verb->words, text) == NO_CHOICE)
         return fail(error, ERROR_INVALID, "%s: '%.50s' is none of %s", verb->name, text,
                     verb->words);
     arguments->invocation.word = text;
@@ -149,6 +192,8 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
     if ((*seen && !several) || verb->operand == OPERAND_NONE)
         return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
     *seen = true;
+    if (verb->operand == OPERAND_REQUEST_ID)
+        return take_request_id(text, arguments, error);
     if (verb->operand == OPERAND_WORD_OR_NONE)
         return take_word(text, arguments, error);
     arguments->invocation.file = text;
@@ -197,7 +242,7 @@ static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
 
 static int require_operand(const struct arguments *arguments, bool seen, struct error *error)
 {
-    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, NULL};
+    static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, "REQUEST-ID", NULL};
     if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
     return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
@@ -240,7 +285,8 @@ void arguments_free(struct arguments *arguments)
 /* "NAME OPERAND", to be freed. */
 static char *form_of(const struct verb *verb)
 {
-    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]", " [VMID...]"};
+    static const char *const texts[] = {"",        " VMID",      " FILE",
+                                        " [VMID]", " [VMID...]", " REQUEST-ID"};
     if (verb->operand == OPERAND_WORD_OR_NONE)
         return mem_format("%s [%s]", verb->name, verb->words);
     return mem_format("%s%s", verb->name, texts[verb->operand]);
@@ -266,8 +312,8 @@ void usage_print(FILE *out, const struct verb_table *table, const struct verb *v
         print_verb_usage(out, verb);
         return;
     }
-    (void)fprintf(out,
-                  "usage: felhomctl [--output-format text|json] [VERB [ARGUMENT] [OPTION...]]\n\n");
+    (void)fprintf(out, "usage: felhomctl [--output-format " OUTPUT_FORMATS "] [--quiet]\n"
+                       "                 [VERB [ARGUMENT] [OPTION...]]\n\n");
     for (size_t i = 0; i < table->count; i++) {
         cleanup_free char *form = form_of(table->verbs[i]);
         (void)fprintf(out, "  %-16s %s%s\n", form, table->verbs[i]->help,

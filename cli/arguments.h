@@ -19,13 +19,14 @@ struct arguments {
     const struct verb *verb; /* NULL where none was named and help or version asked for */
     bool help;
     bool version;
+    bool quiet;
     struct invocation invocation; /* out and warnings are left alone */
 };
 
 /*
  * Reads the command line. On failure *ret_verb names the verb whose usage would help, NULL for that
  * of all. Global options (--output-format,
- * --help, --version) may stand before or behind the verb. The caller frees *ret with
+ * --quiet, --help, --version) may stand before or behind the verb. The caller frees *ret with
  * arguments_free.
  */
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* enroll: makes a guest one that the agent serves: hook, mount, enrolment file. */
+/* enroll: makes guests such that the agent serves: hook, mount, enrolment file. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/enrolment_file.h"
 #include "cli/guest_change.h"
+#include "cli/guest_memory.h"
 #include "cli/guest_place.h"
+#include "cli/host_guests.h"
 #include "cli/output.h"
 #include "cli/pve_config.h"
 #include "cli/session.h"
@@ -15,9 +16,6 @@
 #include "cli/verb.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
-#include "store/cgroup.h"
-#include "store/clock.h"
-#include "store/guest.h"
 #include "store/settings.h"
 
 enum {
@@ -31,6 +29,8 @@ enum {
     OPTION_PASSWORD_FILE,
     OPTION_SNIPPETS,
     OPTION_HOOK,
+    OPTION_ALL,
+    OPTION_CHAIN,
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
@@ -45,21 +45,24 @@ static const struct verb_option options[] = {
                               "holds the hub's retrieval password"},
     [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
     [OPTION_HOOK] = {"hook", "PATH", "default: " SNIPPET_HOOK},
+    [OPTION_ALL] = {"all", NULL, "each container of this host that is no template"},
+    [OPTION_CHAIN] = {"chain", NULL, "have our hookscript call the one that is there"},
 };
 
 /* What is done, for whom. */
 struct enrolling {
     const struct invocation *invocation;
-    struct session session;
+    struct session *session; /* borrowed */
+    uint32_t vmid;
     struct guest_config guest;
     struct enrolment_plan plan;
     enum mount_form form;
+    const char *other; /* hookscript, which is chained from now on; NULL: none */
     struct steps steps;
 };
 
 static void enrolling_free(struct enrolling *enrolling)
 {
-    session_close(&enrolling->session);
     guest_config_free(&enrolling->guest);
     enrolment_plan_free(&enrolling->plan);
     steps_free(&enrolling->steps);
@@ -92,22 +95,34 @@ static enum mount_form form_of(const struct enrolling *enrolling)
         return MOUNT_FORM_NONE;
     if (wished)
         return strcmp(wished, "mp") == 0 ? MOUNT_FORM_MP : MOUNT_FORM_ENTRY;
-    enum mount_form found = directory_line_find(&enrolling->session.config,
-                                                enrolling->invocation->vmid, &enrolling->guest);
+    enum mount_form found =
+        directory_line_find(&enrolling->session->config, enrolling->vmid, &enrolling->guest);
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
+}
+
+/* Another's is refused, or chained, if that is wished for. */
+static int judge_hookscript(struct enrolling *enrolling, struct enrolment_wish *wish,
+                            struct error *error)
+{
+    const char *hookscript = enrolling->guest.hookscript;
+    if (!hookscript || strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
+        return 0;
+    if (!enrolling->invocation->values[OPTION_CHAIN])
+        return guest_lines_check_hookscript(enrolling->vmid, hookscript, error);
+    enrolling->other = wish->chain = hookscript;
+    return 0;
 }
 
 /* All that can be refused without having touched anything. */
 static int prepare(struct enrolling *enrolling, struct error *error)
 {
-    const struct config *config = &enrolling->session.config;
-    uint32_t vmid = enrolling->invocation->vmid;
+    const struct config *config = &enrolling->session->config;
+    uint32_t vmid = enrolling->vmid;
     struct enrolment_wish wish = wish_of(enrolling->invocation);
     if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
         pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
-    const char *hookscript = enrolling->guest.hookscript;
-    if (hookscript && guest_lines_check_hookscript(vmid, hookscript, error) < 0)
+    if (judge_hookscript(enrolling, &wish, error) < 0)
         return -1;
     enrolling->form = form_of(enrolling);
     return enrolment_plan_make(config, vmid, &wish, &enrolling->plan, error);
@@ -127,7 +142,7 @@ static void warn(struct enrolling *enrolling)
 static bool wants_no_link(const struct enrolling *enrolling)
 {
     const struct invocation *invocation = enrolling->invocation;
-    return !pve_is_real(&enrolling->session.config) && !invocation->values[OPTION_SNIPPETS] &&
+    return !pve_is_real(&enrolling->session->config) && !invocation->values[OPTION_SNIPPETS] &&
            !invocation->values[OPTION_HOOK];
 }
 
@@ -142,12 +157,12 @@ static int link_hook(struct enrolling *enrolling, struct error *error)
 
 static int write_enrolment(struct enrolling *enrolling, struct error *error)
 {
-    const struct config *config = &enrolling->session.config;
+    const struct config *config = &enrolling->session->config;
     const struct enrolment_plan *plan = &enrolling->plan;
-    if (enrolment_plan_apply(config, enrolling->invocation->vmid, plan, error) < 0)
+    if (enrolment_plan_apply(config, enrolling->vmid, plan, error) < 0)
         return -1;
     steps_add(&enrolling->steps, plan->write ? STEP_DONE : STEP_ALREADY, "enrolment",
-              "%s/%u.yaml%s", config->paths.enrolment, enrolling->invocation->vmid,
+              "%s/%u.yaml%s", config->paths.enrolment, enrolling->vmid,
               plan->write && plan->exists ? " (comments in it are not kept)" : "");
     return 0;
 }
@@ -155,8 +170,8 @@ static int write_enrolment(struct enrolling *enrolling, struct error *error)
 /* Proxmox mounts an mp into a running guest at once, so what it names must be there. */
 static int make_place(struct enrolling *enrolling, struct error *error)
 {
-    const struct config *config = &enrolling->session.config;
-    uint32_t vmid = enrolling->invocation->vmid;
+    const struct config *config = &enrolling->session->config;
+    uint32_t vmid = enrolling->vmid;
     bool made;
     if (enrolling->form != MOUNT_FORM_MP)
         return 0;
@@ -170,12 +185,13 @@ static int make_place(struct enrolling *enrolling, struct error *error)
 static int change_config(struct enrolling *enrolling, struct error *error)
 {
     struct guest_lines_wish wish = {
-        .vmid = enrolling->invocation->vmid,
+        .vmid = enrolling->vmid,
         .hookscript = true,
+        .other = enrolling->other,
         .form = enrolling->form,
     };
     size_t before = json_array_size(enrolling->steps.list);
-    if (guest_change(&enrolling->session.config, enrolling->guest.kind, wish, &enrolling->steps,
+    if (guest_change(&enrolling->session->config, enrolling->guest.kind, wish, &enrolling->steps,
                      error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)
@@ -184,62 +200,26 @@ static int change_config(struct enrolling *enrolling, struct error *error)
     return 0;
 }
 
-/* A guest that the hook has already seen keeps its state. */
-static int describe(const struct enrolling *enrolling, struct guest *ret, struct error *error)
-{
-    const struct config *config = &enrolling->session.config;
-    const struct guest_config *guest = &enrolling->guest;
-    uint32_t vmid = enrolling->invocation->vmid;
-    struct error unknown;
-    if (guest_find(enrolling->session.store, vmid, ret, &unknown) < 0) {
-        if (unknown.kind != ERROR_MISSING) {
-            *error = unknown;
-            return -1;
-        }
-        *ret = (struct guest){
-            .vmid = vmid,
-            .state = cgroup_has_guest(config->paths.cgroup, guest->kind, vmid) ? GUEST_RUNNING
-                                                                               : GUEST_STOPPED,
-            .changed_at_ms = clock_wall_ms(),
-        };
-    }
-    ret->kind = guest->kind;
-    (void)snprintf(ret->name, sizeof ret->name, "%s", guest->name);
-    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(enrolling->form));
-    guest_config_disk_ids(guest, NULL, &ret->root_uid, &ret->root_gid);
-    return 0;
-}
-
-static int put_all(const struct enrolling *enrolling, const struct guest *guest,
-                   struct error *error)
-{
-    struct store *store = enrolling->session.store;
-    const struct buffer *text = &enrolling->plan.text;
-    if (guest_put(store, guest, error) < 0 ||
-        guest_set_enrolment(store, guest->vmid, buffer_text(text), text->length, error) < 0)
-        return -1;
-    return enrolling->steps.changed
-               ? session_event(&enrolling->session, guest->vmid, "enroll", guest->mount_form, error)
-               : 0;
-}
-
 static int remember(const struct enrolling *enrolling, struct error *error)
 {
-    struct store *store = enrolling->session.store;
-    struct guest guest;
-    if (store_begin(store, error) < 0)
-        return -1;
-    if (describe(enrolling, &guest, error) == 0 && put_all(enrolling, &guest, error) == 0 &&
-        store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
+    const struct guest_memory memory = {
+        .vmid = enrolling->vmid,
+        .guest = &enrolling->guest,
+        .form = enrolling->form,
+        .enrolment = &enrolling->plan.text,
+        .changed = enrolling->steps.changed,
+    };
+    return guest_remember(enrolling->session, &memory, error);
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)
 {
-    if (session_open(&enrolling->session, error) < 0 || prepare(enrolling, error) < 0)
+    if (prepare(enrolling, error) < 0)
         return -1;
+    if (enrolling->invocation->values[OPTION_ALL] && enrolling->guest.template) {
+        steps_add(&enrolling->steps, STEP_ALREADY, "template", "is left out of --all");
+        return 0;
+    }
     warn(enrolling);
     if (link_hook(enrolling, error) < 0 || write_enrolment(enrolling, error) < 0 ||
         make_place(enrolling, error) < 0 || change_config(enrolling, error) < 0)
@@ -259,26 +239,126 @@ static const char *next_of(const struct enrolling *enrolling)
     return enrolling->steps.changed ? texts[enrolling->form] : "nothing, all was as wished";
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static json_t *report_of(const struct enrolling *enrolling, bool enrolled)
+{
+    json_t *report = json_object();
+    output_put_int(report, "vmid", enrolling->vmid);
+    output_put_text(report, "mount", mount_form_name(enrolling->form));
+    if (enrolled)
+        output_put_text(report, "next", next_of(enrolling));
+    return report;
+}
+
+static int enroll_one(const struct invocation *invocation, struct session *session,
+                      struct error *error)
 {
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = invocation,
+        .session = session,
+        .vmid = invocation->vmids[0],
         .steps = steps_new(),
     };
-    cleanup_json json_t *report = json_object();
     int result = enroll(&enrolling, error);
-    output_put_int(report, "vmid", invocation->vmid);
-    output_put_text(report, "mount", mount_form_name(enrolling.form));
-    if (result == 0)
-        output_put_text(report, "next", next_of(&enrolling));
+    cleanup_json json_t *report = report_of(&enrolling, result == 0);
     steps_print(&enrolling.steps, invocation, report);
     return result;
 }
 
+/* --- several guests --- */
+
+struct crowd {
+    const struct invocation *invocation;
+    struct session *session;
+    json_t *guests;
+    struct buffer failed; /* the guests, as a list in words */
+};
+
+static void crowd_free(struct crowd *crowd)
+{
+    json_decref(crowd->guests);
+    buffer_free(&crowd->failed);
+}
+
+static void note_failure(struct crowd *crowd, struct enrolling *enrolling,
+                         const struct error *problem)
+{
+    steps_add(&enrolling->steps, STEP_WARNING, "failed", "%s", problem->message);
+    buffer_add_format(&crowd->failed, "%s%u", crowd->failed.length ? ", " : "", enrolling->vmid);
+}
+
+/* As text each guest is shown as soon as it is done. */
+static void show(const struct crowd *crowd, const struct enrolling *enrolling, bool enrolled)
+{
+    const struct invocation *invocation = crowd->invocation;
+    json_t *report = report_of(enrolling, enrolled);
+    output_put_bool(report, "enrolled", enrolled);
+    steps_report(&enrolling->steps, report);
+    if (json_array_append_new(crowd->guests, report) < 0)
+        mem_exhausted();
+    if (invocation->format != OUTPUT_TEXT)
+        return;
+    (void)fprintf(invocation->out, "%sguest %u\n", json_array_size(crowd->guests) > 1 ? "\n" : "",
+                  enrolling->vmid);
+    steps_print(&enrolling->steps, invocation, NULL);
+}
+
+static void enroll_any(struct crowd *crowd, uint32_t vmid)
+{
+    struct error problem;
+    cleanup(enrolling_free) struct enrolling enrolling = {
+        .invocation = crowd->invocation,
+        .session = crowd->session,
+        .vmid = vmid,
+        .steps = steps_new(),
+    };
+    bool enrolled = enroll(&enrolling, &problem) == 0;
+    if (!enrolled)
+        note_failure(crowd, &enrolling, &problem);
+    show(crowd, &enrolling, enrolled);
+}
+
+/* A failure does not keep the others from it. */
+static int enroll_several(const struct invocation *invocation, struct session *session,
+                          const struct host_guests *guests, struct error *error)
+{
+    cleanup(crowd_free) struct crowd crowd = {invocation, session, json_array(), BUFFER_EMPTY};
+    for (size_t i = 0; i < guests->count; i++)
+        enroll_any(&crowd, guests->vmids[i]);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, crowd.guests);
+    if (crowd.failed.length == 0)
+        return 0;
+    return fail(error, ERROR_CONFLICT, "not all could be enrolled: %s", buffer_text(&crowd.failed));
+}
+
+static int enroll_all(const struct invocation *invocation, struct session *session,
+                      struct error *error)
+{
+    cleanup(host_guests_free) struct host_guests guests = {0};
+    if (host_guests_list(&session->config, &guests, error) < 0)
+        return -1;
+    return enroll_several(invocation, session, &guests, error);
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    bool all = invocation->values[OPTION_ALL];
+    const struct host_guests named = {invocation->vmids, invocation->vmid_count};
+    cleanup_session struct session session = {.store = NULL};
+    if (all == (named.count > 0))
+        return fail(error, ERROR_INVALID, "enroll: one of VMID... and --all, please");
+    if (session_open(&session, error) < 0)
+        return -1;
+    if (all)
+        return enroll_all(invocation, &session, error);
+    return named.count == 1 ? enroll_one(invocation, &session, error)
+                            : enroll_several(invocation, &session, &named, error);
+}
+
 const struct verb verb_enroll = {
     .name = "enroll",
-    .operand = OPERAND_VMID,
-    .help = "Have the agent serve a guest: hook, mount, enrolment file",
+    .operand = OPERAND_VMIDS,
+    .help = "Have the agent serve guests: hook, mount, enrolment file",
     .run = run,
     .options = options,
     .option_count = ARRAY_SIZE(options),

@@ -82,6 +82,7 @@ static int put_over(const struct enrolment_wish *wish, struct enrolment *enrolme
         {&enrolment->customer_domain, wish->customer_domain},
         {&enrolment->customer_email, wish->customer_email},
         {&enrolment->image, wish->image},
+        {&enrolment->chain, wish->chain},
         {&enrolment->hub_retrieval_password, password.data},
     };
     *ret_changed = false;
@@ -135,6 +136,19 @@ int enrolment_plan_apply(const struct config *config, uint32_t vmid,
     if (directory_make(config->paths.enrolment, 0700, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0 ||
         pve_file_replace(dirfd, name, 0600, &plan->text, error) < 0)
         return fail_context(error, "enrolment directory %s", config->paths.enrolment);
+    return 0;
+}
+
+int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
+                         struct error *error)
+{
+    cleanup_free char *path = file_path(config, vmid);
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    if (settings_read_enrolment(config, vmid, &text, error) < 0 ||
+        enrolment_parse(path, buffer_text(&text), text.length, &enrolment, error) < 0)
+        return -1;
+    *ret = steal(enrolment.chain);
     return 0;
 }
 

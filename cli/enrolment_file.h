@@ -17,6 +17,7 @@ struct enrolment_wish {
     const char *customer_domain;
     const char *customer_email;
     const char *image;
+    const char *chain;
     const char *retrieval_password_file; /* its first line is the password */
 };
 
@@ -38,6 +39,10 @@ void enrolment_plan_free(struct enrolment_plan *plan);
 /* Writes it (0600, below a 0700 directory), if there is anything to write. */
 int enrolment_plan_apply(const struct config *config, uint32_t vmid,
                          const struct enrolment_plan *plan, struct error *error);
+
+/* The hookscript that the file has chained, "" for none; the caller frees it. */
+int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
+                         struct error *error);
 
 /* Deletes the file; none is no failure. */
 int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,

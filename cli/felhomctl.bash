@@ -11,7 +11,7 @@ _felhomctl_options() {
     if [ -n "$1" ]; then
         felhomctl "$1" --help 2>/dev/null | sed -n 's/^  \(--[a-z-]*\).*/\1/p'
     else
-        printf '%s\n' --output-format --version
+        printf '%s\n' --output-format --quiet --version
     fi
 }
 
@@ -56,13 +56,13 @@ _felhomctl() {
         previous=$word
     done
     case $previous in
-    --output-format) _felhomctl_words text json && return ;;
+    --output-format) _felhomctl_words text json json-pretty yaml && return ;;
     --mount) _felhomctl_words entry mp && return ;;
     --kind) _felhomctl_words lxc qemu && return ;;
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$current") && return ;;
     --retrieval-password-file | --hook) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --snippets) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
-    --customer* | --image) return ;;
+    --customer* | --image | --since | --limit) return ;;
     esac
     if [[ $current == -* ]]; then
         _felhomctl_words "$(_felhomctl_options "$verb")"
@@ -71,7 +71,7 @@ _felhomctl() {
     case $verb in
     '') _felhomctl_words "$(_felhomctl_verbs)" ;;
     enroll | doctor) _felhomctl_vmids < <(_felhomctl_host_guests) ;;
-    guest | unenroll | revoke | rotate | restore-test) _felhomctl_vmids < <(_felhomctl_guests) ;;
+    guest | events | unenroll | revoke | rotate | restore-test) _felhomctl_vmids < <(_felhomctl_guests) ;;
     identity) _felhomctl_words stage switch retire ;;
     parse) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
     esac

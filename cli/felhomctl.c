@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/felhomctl.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "cli/arguments.h"
@@ -11,8 +12,9 @@
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 static const struct verb *const verbs[] = {
-    &verb_guests, &verb_guest,  &verb_init,         &verb_enroll,   &verb_unenroll, &verb_doctor,
-    &verb_rotate, &verb_revoke, &verb_restore_test, &verb_identity, &verb_firewall, &verb_parse,
+    &verb_guests, &verb_guest,        &verb_status,   &verb_events,   &verb_explain,
+    &verb_init,   &verb_enroll,       &verb_unenroll, &verb_doctor,   &verb_rotate,
+    &verb_revoke, &verb_restore_test, &verb_identity, &verb_firewall, &verb_parse,
 };
 static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
 
@@ -22,14 +24,32 @@ static int complain(const struct error *error, int status)
     return status;
 }
 
-static int run(const struct arguments *arguments, struct error *error)
+/* What is printed nowhere is printed here: nothing but errors is left. */
+static int silence(struct invocation *invocation, FILE **ret, struct error *error)
+{
+    *ret = fopen("/dev/null", "we");
+    if (!*ret)
+        return fail_errno(error, errno, "cannot open /dev/null");
+    invocation->out = invocation->warnings = *ret;
+    return 0;
+}
+
+static int run_verb(struct arguments *arguments, struct error *error)
+{
+    cleanup_file FILE *nowhere = NULL;
+    if (arguments->quiet && silence(&arguments->invocation, &nowhere, error) < 0)
+        return -1;
+    return arguments->verb->run(&arguments->invocation, error);
+}
+
+static int run(struct arguments *arguments, struct error *error)
 {
     int status = EXIT_OK;
     if (arguments->help)
         usage_print(stdout, &table, arguments->verb);
     else if (arguments->version)
         (void)printf("felhomctl %s\n", FELHOM_VERSION);
-    else if ((status = arguments->verb->run(&arguments->invocation, error)) < 0)
+    else if ((status = run_verb(arguments, error)) < 0)
         return -1;
     if (fflush(stdout) == EOF || ferror(stdout))
         return fail(error, ERROR_SYSTEM, "cannot write the output");

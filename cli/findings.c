@@ -93,20 +93,20 @@ static void print_text(FILE *out, const struct findings *findings)
                   findings->counts[GRADE_WARNING], findings->counts[GRADE_ERROR]);
 }
 
-static void print_json(FILE *out, const struct findings *findings)
+static void print_value(const struct invocation *invocation, const struct findings *findings)
 {
     cleanup_json json_t *report = json_object();
     output_put_text(report, "result", grade_names[worst(findings)]);
     output_put_int(report, "warnings", (int64_t)findings->counts[GRADE_WARNING]);
     output_put_int(report, "errors", (int64_t)findings->counts[GRADE_ERROR]);
     output_put(report, "checks", json_incref(findings->list));
-    output_json(out, report);
+    output_value(invocation, report);
 }
 
 void findings_print(const struct findings *findings, const struct invocation *invocation)
 {
-    if (invocation->format == OUTPUT_JSON)
-        print_json(invocation->out, findings);
+    if (invocation->format != OUTPUT_TEXT)
+        print_value(invocation, findings);
     else
         print_text(invocation->out, findings);
 }

@@ -119,8 +119,8 @@ static int run(const struct invocation *invocation, struct error *error)
     output_put_text(report, "host_rules", buffer_text(&of_host));
     output_put_text(report, "cluster_file", cluster_file);
     output_put_text(report, "cluster_rules", buffer_text(&of_cluster));
-    if (invocation->format == OUTPUT_JSON)
-        output_json(invocation->out, report);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, report);
     else
         print_text(invocation->out, report);
     return 0;

@@ -81,8 +81,8 @@ static int run(const struct invocation *invocation, struct error *error)
     if (session_open(&session, error) < 0 || find(&session, invocation->vmid, &guest, error) < 0 ||
         guest_report_whole(session.store, &guest, &whole, error) < 0)
         return -1;
-    if (invocation->format == OUTPUT_JSON)
-        output_json(invocation->out, whole);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, whole);
     else
         print_text(invocation->out, whole);
     return 0;

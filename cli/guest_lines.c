@@ -80,27 +80,46 @@ static void remove_hookscript(const struct guest_lines_wish *wish, struct buffer
     }
 }
 
+/* Where Proxmox's command sets it, the new one takes the old one's place by itself. */
+static void replace_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+                               const char *value, struct line_changes *changes)
+{
+    for (struct config_line line = {0}; !wish->by_command && config_line_next(text, &line);)
+        if (is_key(text, &line, "hookscript"))
+            config_text_remove(text, &line);
+    add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(value), changes);
+}
+
 int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct error *error)
 {
     if (strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
         return 0;
-    return fail(error, ERROR_CONFLICT,
-                "guest %u already has the hookscript %.200s, and Proxmox runs only one: take it "
-                "out if it is not needed (--delete hookscript), then enroll again",
-                vmid, hookscript);
+    return fail(
+        error, ERROR_CONFLICT,
+        "guest %u already has the hookscript %.200s, and Proxmox runs only one: take it "
+        "out if it is not needed (--delete hookscript) and enroll again, or have ours call it: "
+        "enroll --chain",
+        vmid, hookscript);
 }
 
 static int apply_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
                             struct line_changes *changes, struct error *error)
 {
     cleanup_free char *found = find_hookscript(text);
+    bool ours = found && strcmp(found, HOOKSCRIPT_VALUE) == 0;
+    const char *gone = wish->hookscript ? wish->other : HOOKSCRIPT_VALUE;
+    if (wish->other && found && strcmp(found, gone) == 0) {
+        replace_hookscript(wish, text, wish->hookscript ? HOOKSCRIPT_VALUE : wish->other, changes);
+        return 0;
+    }
     if (!wish->hookscript) {
         remove_hookscript(wish, text, changes);
         return 0;
     }
-    if (found)
+    if (found && !ours)
         return guest_lines_check_hookscript(wish->vmid, found, error);
-    add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(HOOKSCRIPT_VALUE), changes);
+    if (!ours)
+        add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(HOOKSCRIPT_VALUE), changes);
     return 0;
 }
 

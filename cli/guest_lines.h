@@ -23,6 +23,8 @@ struct guest_lines_wish {
     const struct config *config;
     uint32_t vmid;
     bool hookscript;      /* ours is wanted; else ours is not, and another's stays */
+    const char *other;    /* another's hookscript: ours takes its place, or it comes back in ours';
+                             NULL: none */
     enum mount_form form; /* wanted */
     bool by_command;      /* Proxmox's own command changes all but lxc.* lines */
 };

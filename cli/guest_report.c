@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "cli/event_report.h"
 #include "cli/output.h"
 #include "schema/cleanup.h"
 #include "schema/enrolment.h"
@@ -87,14 +88,7 @@ static int visit_nic(const struct nic_row *nic, void *context)
 /* The store hands them out oldest first. */
 static int visit_event(const struct event *event, void *context)
 {
-    json_t *row = json_object();
-    output_put_int(row, "seq", event->seq);
-    output_put_time(row, "at", event->at_ms);
-    output_put_text(row, "kind", event->kind);
-    output_put_text(row, "outcome", event->outcome);
-    output_put_text(row, "detail", event->detail);
-    output_put_text(row, "source", event->source);
-    append(context, row);
+    append(context, event_report(event));
     if (json_array_size(context) > EVENTS_SHOWN)
         (void)json_array_remove(context, 0);
     return 0;

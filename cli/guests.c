@@ -40,8 +40,8 @@ static int run(const struct invocation *invocation, struct error *error)
     struct listing listing = {session.store, rows, error};
     if (guest_each(session.store, visit_guest, &listing, error) < 0)
         return -1;
-    if (invocation->format == OUTPUT_JSON)
-        output_json(invocation->out, rows);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, rows);
     else
         output_table(invocation->out, columns, ARRAY_SIZE(columns), rows);
     return 0;

@@ -66,8 +66,8 @@ static int show(const struct invocation *invocation, const struct session *sessi
     if (put_validity(report, &rollover->current.certificate_pem, error) < 0)
         return -1;
     put_rollover(report, rollover, &told);
-    if (invocation->format == OUTPUT_JSON)
-        output_json(invocation->out, report);
+    if (invocation->format != OUTPUT_TEXT)
+        output_value(invocation, report);
     else
         host_report_print(invocation->out, report);
     return 0;

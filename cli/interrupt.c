@@ -27,3 +27,10 @@ bool interrupt_wait(int fd, int timeout_ms)
     struct pollfd polled = {.fd = fd, .events = POLLIN};
     return poll(&polled, 1, timeout_ms) > 0;
 }
+
+/* A pipe without a reader is an error to poll, whatever is asked for. */
+bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
+{
+    struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = fileno(out)}};
+    return poll(polled, 2, timeout_ms) > 0;
+}

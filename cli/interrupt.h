@@ -4,6 +4,7 @@
 #define FELHOM_INTERRUPT_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "schema/error.h"
 
@@ -13,5 +14,8 @@ int interrupt_open(int *ret_fd, struct error *error);
 
 /* Whether one has come, waiting for it as long as this. */
 bool interrupt_wait(int fd, int timeout_ms);
+
+/* The same, and true as well once nobody reads from out any more. */
+bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
 
 #endif

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/json_yaml.h"
+#include "schema/buffer.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 
@@ -151,6 +153,15 @@ static void print_cell(FILE *out, const char *text, size_t width, bool last)
         (void)fprintf(out, "%-*s", (int)width + COLUMN_GAP, text);
 }
 
+void output_row(FILE *out, const struct output_column *columns, const size_t *widths, size_t count,
+                const json_t *row)
+{
+    for (size_t i = 0; i < count; i++) {
+        cleanup_free char *text = cell_text(row, &columns[i]);
+        print_cell(out, text, widths[i], i + 1 == count);
+    }
+}
+
 void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows)
 {
     cleanup_free size_t *widths = mem_new_array(count, sizeof *widths);
@@ -158,12 +169,8 @@ void output_table(FILE *out, const struct output_column *columns, size_t count, 
         widths[i] = column_width(&columns[i], rows);
         print_cell(out, columns[i].title, widths[i], i + 1 == count);
     }
-    for (size_t row = 0; row < json_array_size(rows); row++) {
-        for (size_t i = 0; i < count; i++) {
-            cleanup_free char *text = cell_text(json_array_get(rows, row), &columns[i]);
-            print_cell(out, text, widths[i], i + 1 == count);
-        }
-    }
+    for (size_t row = 0; row < json_array_size(rows); row++)
+        output_row(out, columns, widths, count, json_array_get(rows, row));
 }
 
 void output_section(FILE *out, const struct output_column *columns, size_t count,
@@ -192,8 +199,29 @@ void output_fields(FILE *out, const struct output_column *columns, size_t count,
     }
 }
 
-void output_json(FILE *out, const json_t *value)
+static void print_json(FILE *out, const json_t *value, size_t flags)
 {
-    if (json_dumpf(value, out, JSON_INDENT(2)) == 0)
+    if (json_dumpf(value, out, flags) == 0)
         (void)fputc('\n', out);
+}
+
+/* JSON's texts are UTF-8: but for memory nothing keeps them from being written. */
+static void print_yaml(FILE *out, json_t *value)
+{
+    struct error error;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_yaml_tree struct yaml_tree *tree = yaml_tree_of_json(value);
+    if (yaml_tree_emit(tree, &text, &error) < 0)
+        mem_exhausted();
+    (void)fputs(buffer_text(&text), out);
+}
+
+void output_value(const struct invocation *invocation, json_t *value)
+{
+    if (invocation->format == OUTPUT_YAML)
+        print_yaml(invocation->out, value);
+    else if (invocation->format == OUTPUT_JSON_PRETTY)
+        print_json(invocation->out, value, JSON_INDENT(2));
+    else
+        print_json(invocation->out, value, JSON_COMPACT);
 }

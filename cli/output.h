@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/verb.h"
 #include "schema/error.h"
 #include "schema/json_text.h"
 
@@ -32,6 +33,10 @@ struct output_column {
     enum output_shape shape;
 };
 
+/* One row of a table whose columns have these widths. */
+void output_row(FILE *out, const struct output_column *columns, const size_t *widths, size_t count,
+                const json_t *row);
+
 /* A table with one row per object of the array, with aligned columns. */
 void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows);
 
@@ -47,7 +52,8 @@ void output_fields(FILE *out, const struct output_column *columns, size_t count,
  * free(). */
 char *output_printable(const char *text);
 
-/* The value itself, indented, keys in the order in which they were put. */
-void output_json(FILE *out, const json_t *value);
+/* The value itself in the form that was asked for, which is not text; keys in the order in which
+ * they were put. JSON takes one line. */
+void output_value(const struct invocation *invocation, json_t *value);
 
 #endif

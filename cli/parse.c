@@ -108,9 +108,9 @@ static void print_nics(FILE *out, const struct guest_config *guest)
 
 static void print_guest(const struct invocation *invocation, const struct guest_config *guest)
 {
-    if (invocation->format == OUTPUT_JSON) {
+    if (invocation->format != OUTPUT_TEXT) {
         cleanup_json json_t *json = guest_config_to_json(guest);
-        output_json(invocation->out, json);
+        output_value(invocation, json);
         return;
     }
     print_text(invocation->out, guest);

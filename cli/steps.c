@@ -60,6 +60,12 @@ static void print_next(const json_t *next, FILE *out)
         (void)fprintf(out, "\nNext: %s.\n", json_string_value(next));
 }
 
+void steps_report(const struct steps *steps, json_t *object)
+{
+    output_put_bool(object, "changed", steps->changed);
+    output_put(object, "steps", json_incref(steps->list));
+}
+
 void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest)
 {
     if (invocation->format == OUTPUT_TEXT) {
@@ -70,7 +76,6 @@ void steps_print(const struct steps *steps, const struct invocation *invocation,
     cleanup_json json_t *whole = json_object();
     if (!whole || (rest && json_object_update(whole, rest) < 0))
         mem_exhausted();
-    output_put_bool(whole, "changed", steps->changed);
-    output_put(whole, "steps", json_incref(steps->list));
-    output_json(invocation->out, whole);
+    steps_report(steps, whole);
+    output_value(invocation, whole);
 }

@@ -24,6 +24,9 @@ void steps_free(struct steps *steps);
 void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* Puts "changed" and "steps" into the object. */
+void steps_report(const struct steps *steps, json_t *object);
+
 /*
  * Prints the steps line by line and, if rest has one, the text of its "next"; as JSON, they and
  * changed join the members of rest. rest may be NULL. A verb that failed prints its steps too, so

@@ -33,13 +33,28 @@ static int load_guest(const struct session *session, uint32_t vmid, struct guest
     return -1;
 }
 
+/* Whether another's hookscript is to be put back. An enrolment that cannot be read keeps no guest
+ * enrolled. */
+static bool find_chain(const struct session *session, uint32_t vmid, char **ret,
+                       struct steps *steps)
+{
+    struct error problem;
+    if (enrolment_file_chain(&session->config, vmid, ret, &problem) == 0)
+        return **ret;
+    steps_add(steps, STEP_WARNING, "enrolment", "no hookscript is put back: %s", problem.message);
+    return false;
+}
+
 static int clean_config(const struct session *session, uint32_t vmid, struct steps *steps,
                         struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
-    const struct guest_lines_wish wish = {.vmid = vmid};
+    cleanup_free char *chain = NULL;
+    struct guest_lines_wish wish = {.vmid = vmid};
     bool found;
     size_t before = json_array_size(steps->list);
+    if (find_chain(session, vmid, &chain, steps))
+        wish.other = chain;
     if (load_guest(session, vmid, &guest, &found, error) < 0 ||
         (found && guest_change(&session->config, guest.kind, wish, steps, error) < 0))
         return -1;

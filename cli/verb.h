@@ -11,7 +11,10 @@
 
 #define VERB_OPTIONS_MAX 12
 
-enum output_format { OUTPUT_TEXT, OUTPUT_JSON };
+enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML };
+
+/* The same in words, as pvesh has them. */
+#define OUTPUT_FORMATS "text|json|json-pretty|yaml"
 
 /* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
  * OPERAND_WORD_OR_NONE: one of the verb's words. */
@@ -21,12 +24,14 @@ enum operand {
     OPERAND_FILE,
     OPERAND_VMID_OR_NONE,
     OPERAND_VMIDS,
+    OPERAND_REQUEST_ID,
     OPERAND_WORD_OR_NONE,
 };
 
 struct verb_option {
     const char *name;
-    const char *argument; /* NULL: takes none; "a|b": one of these; else what to call it */
+    /* NULL: takes none; "a|b": one of these; "N", "SEQ": a whole number; else what to call it */
+    const char *argument;
     const char *help;
 };
 
@@ -38,10 +43,11 @@ struct invocation {
     uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
     uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
     size_t vmid_count;
-    const char *file; /* with OPERAND_FILE */
-    const char *word; /* with OPERAND_WORD_OR_NONE; NULL: not given */
-    FILE *out;        /* for the result */
-    FILE *warnings;   /* for what does not keep the verb from its work */
+    const char *file;       /* with OPERAND_FILE */
+    const char *word;       /* with OPERAND_WORD_OR_NONE; NULL: not given */
+    const char *request_id; /* with OPERAND_REQUEST_ID */
+    FILE *out;              /* for the result */
+    FILE *warnings;         /* for what does not keep the verb from its work */
 };
 
 struct verb {
@@ -60,6 +66,9 @@ extern const struct verb verb_enroll;
 extern const struct verb verb_unenroll;
 extern const struct verb verb_guests;
 extern const struct verb verb_guest;
+extern const struct verb verb_status;
+extern const struct verb verb_events;
+extern const struct verb verb_explain;
 extern const struct verb verb_identity;
 extern const struct verb verb_revoke;
 extern const struct verb verb_rotate;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hooks/chain.h"
 #include "hooks/phase.h"
 #include "hooks/supervisor.h"
 #include "hooks/surroundings.h"
@@ -167,5 +168,6 @@ int main(int argc, char **argv)
         (void)fputs("felhom-hook: out of memory\n", stderr);
         return EXIT_SUCCESS;
     }
-    return react(phase, &call, started_us, report);
+    status = react(phase, &call, started_us, report);
+    return status == EXIT_SUCCESS ? chain_run(report, call.vmid, phase->name) : status;
 }

@@ -7,6 +7,8 @@
 #ifndef FELHOM_REPORT_H
 #define FELHOM_REPORT_H
 
+#include <stdbool.h>
+
 #include "schema/error.h"
 
 #define REPORT_PROBLEMS_MAX 4
@@ -20,7 +22,9 @@ enum report_outcome {
 
 struct report {
     enum report_outcome outcome;
-    char line[256]; /* what was done, for the task log */
+    bool chained;     /* another's hookscript is to be called */
+    char chain[1024]; /* its path; "" if that was not found: a problem says why */
+    char line[256];   /* what was done, for the task log */
     int problem_count;
     char problems[REPORT_PROBLEMS_MAX][512];
 };

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "hooks/chain.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/clock.h"
@@ -53,6 +54,7 @@ static void record_failure(struct reaction *reaction, const struct error *cause)
 static void run(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
+    chain_find(reaction);
     if (phase->react(reaction, &error) == 0) {
         reaction->report->outcome = REPORT_DONE;
     } else {

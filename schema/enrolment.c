@@ -22,6 +22,7 @@ static const struct yaml_key keys[] = {
     TEXT("customer.email",         customer_email,         rule_word),
     TEXT("hub.retrieval_password", hub_retrieval_password, rule_line),
     TEXT("image",                  image,                  rule_word),
+    TEXT("chain",                  chain,                  rule_snippet),
     {"run", &run_options, offsetof(struct enrolment, run), "", {NULL}},
     {"controller", &yaml_anything, 0, NULL, {NULL}},
 };

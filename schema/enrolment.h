@@ -6,6 +6,7 @@
  *     hub: {retrieval_password: ...}
  *     image: registry.example/controller:v1   # instead of controller.image
  *     run: [--memory=512m, --publish=8080:80] # the controller container's options
+ *     chain: local:snippets/other             # a hookscript that ours calls in each phase
  *     controller: {...}                       # more keys for this guest's controller.yaml
  */
 #ifndef FELHOM_ENROLMENT_H
@@ -24,7 +25,8 @@ struct enrolment {
     char *customer_email;
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
-    char *run; /* as in schema/run_options.h */
+    char *chain; /* STORAGE:snippets/NAME */
+    char *run;   /* as in schema/run_options.h */
 };
 
 /*

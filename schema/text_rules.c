@@ -5,6 +5,8 @@
 #include <linux/if.h>
 #include <string.h>
 
+#include "schema/storage_config.h"
+
 #define DIGITS  "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define ALNUM   LETTERS DIGITS
@@ -50,6 +52,11 @@ static bool is_storage(const char *text)
     size_t length = strlen(text);
     return length > 1 && is_all(text, ALNUM "-_.") && is_one_of(text[0], LETTERS) &&
            is_one_of(text[length - 1], ALNUM);
+}
+
+static bool is_snippet(const char *text)
+{
+    return is_line(text) && snippet_volume_is_valid(text);
 }
 
 /* Whether a path's component, of which length is known, is one that goes nowhere or up. */
@@ -165,6 +172,8 @@ const struct yaml_text_rule rule_interface = {is_interface, IFNAMSIZ - 1,
                                               "the name of a network interface"};
 const struct yaml_text_rule rule_storage = {
     is_storage, 100, "a storage's id: letters, digits, - _ and ., with a letter in front"};
+const struct yaml_text_rule rule_snippet = {is_snippet, 255,
+                                            "a hookscript's volume: STORAGE:snippets/NAME"};
 const struct yaml_text_rule rule_path = {
     is_path, PATH_MAX - 1, "an absolute path without . or .. in it, // or a / at its end"};
 const struct yaml_text_rule rule_mount_path = {

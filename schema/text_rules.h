@@ -12,6 +12,7 @@ extern const struct yaml_text_rule
     rule_word; /* the same without blanks: image references, user names */
 extern const struct yaml_text_rule rule_interface; /* a network interface's name */
 extern const struct yaml_text_rule rule_storage;   /* a Proxmox storage's id */
+extern const struct yaml_text_rule rule_snippet;   /* STORAGE:snippets/NAME */
 extern const struct yaml_text_rule rule_path;      /* absolute and plain */
 extern const struct yaml_text_rule
     rule_mount_path; /* the same, fit for a mount line of a guest's config */

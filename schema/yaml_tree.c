@@ -27,6 +27,11 @@ struct yaml_tree *yaml_tree_new_text(const char *text)
     return new_scalar(text, YAML_DOUBLE_QUOTED_SCALAR_STYLE);
 }
 
+struct yaml_tree *yaml_tree_new_plain(const char *text)
+{
+    return new_scalar(text, YAML_PLAIN_SCALAR_STYLE);
+}
+
 void yaml_tree_free(struct yaml_tree *tree)
 {
     if (!tree)

@@ -46,10 +46,11 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
  */
 int yaml_tree_emit(const struct yaml_tree *tree, struct buffer *out, struct error *error);
 
-/* New nodes, the caller's to free or to put into another: an empty one, and a double-quoted text.
- */
+/* New nodes, the caller's to free or to put into another: an empty one, a double-quoted text, and a
+ * plain scalar, whose text decides what it is. */
 struct yaml_tree *yaml_tree_new(enum yaml_tree_kind kind);
 struct yaml_tree *yaml_tree_new_text(const char *text);
+struct yaml_tree *yaml_tree_new_plain(const char *text);
 
 /* Releases the tree with all below; NULL is fine. */
 void yaml_tree_free(struct yaml_tree *tree);

@@ -77,6 +77,7 @@ void agent_fail(struct agent *agent, struct store_loan *loan, const struct error
         reply_error(reply, 500, NULL);
     else
         reply_later(reply, 503, RETRY_SECONDS);
+    reply_because(reply, error->message);
 }
 
 static int is_enrolled(const struct hwaddr *hwaddr, void *context)

@@ -7,6 +7,8 @@
 #include "server/agent.h"
 #include "server/authenticate.h"
 #include "server/binding.h"
+#include "server/connection.h"
+#include "server/explain.h"
 #include "server/parked.h"
 #include "server/request.h"
 #include "server/route.h"
@@ -109,6 +111,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
     cleanup_request struct request request = {0};
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
+    reply_name(&reply);
     if (is_readable(connection, &request, &reply)) {
         request.peer = peer;
         request.setup = setup;
@@ -121,16 +124,20 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
         tally_request(&agent->tally, endpoint_of(&request), status);
     }
     tell(agent, peer, &refusal);
+    explain_request(agent, peer, &request, &reply, &refusal);
     return status;
 }
 
 void answer_malformed(struct mg_connection *connection, int status, void *context)
 {
     struct agent *agent = context;
+    const struct connection *ours = mg_get_thread_pointer(connection);
     const struct mg_request_info *info = mg_get_request_info(connection);
     const char *method = info && info->request_method ? info->request_method : "";
     cleanup_reply struct reply reply = REPLY_EMPTY;
+    reply_name(&reply);
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, strcmp(method, "HEAD") == 0, false);
     tally_request(&agent->tally, ROUTE_COUNT, status);
+    explain_malformed(agent, &ours->peer, &reply);
 }

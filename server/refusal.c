@@ -7,6 +7,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "server/bucket.h"
 #include "server/sources.h"
 #include "store/clock.h"
 #include "store/event.h"
@@ -14,6 +15,9 @@
 
 #define MINUTE_US ((int64_t)60 * 1000000)
 #define ROWS      256
+
+#define EXPLAINED_PER_SOURCE 10  /* a minute, all of them at once if need be */
+#define EXPLAINED_IN_ALL     240 /* likewise */
 
 /* What was counted since it was last told of. */
 struct row {
@@ -23,9 +27,17 @@ struct row {
     uint32_t untold;
 };
 
+/* How much of a source was remembered. */
+struct pace {
+    uint64_t source; /* 0: free, or the last one, which is for all that find no other */
+    struct bucket explained;
+};
+
 struct refusals {
     pthread_mutex_t lock;
     struct row rows[ROWS + 1];
+    struct pace paces[ROWS + 1];
+    struct bucket explained; /* of all sources */
 };
 
 struct refusals *refusals_new(void)
@@ -79,6 +91,35 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer, cons
     }
     (void)pthread_mutex_unlock(&refusals->lock);
     return count;
+}
+
+/* The pace of this source, else one that may be taken, else the last. */
+static struct pace *find_pace(struct refusals *refusals, uint64_t source, int64_t now_us)
+{
+    struct pace *found = &refusals->paces[ROWS];
+    for (size_t i = 0; i < ROWS; i++) {
+        struct pace *pace = &refusals->paces[i];
+        if (pace->source == source)
+            return pace;
+        if (found == &refusals->paces[ROWS] && pace->explained.full_at_us <= now_us)
+            found = pace;
+    }
+    if (found != &refusals->paces[ROWS])
+        *found = (struct pace){.source = source};
+    return found;
+}
+
+bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, int64_t now_us)
+{
+    const struct bucket_rate own =
+        bucket_rate(EXPLAINED_PER_SOURCE, MINUTE_US, EXPLAINED_PER_SOURCE);
+    const struct bucket_rate all = bucket_rate(EXPLAINED_IN_ALL, MINUTE_US, EXPLAINED_IN_ALL);
+    (void)pthread_mutex_lock(&refusals->lock);
+    struct pace *pace = find_pace(refusals, source_key(peer), now_us);
+    bool taken = bucket_take(&pace->explained, &own, now_us) == 0 &&
+                 bucket_take(&refusals->explained, &all, now_us) == 0;
+    (void)pthread_mutex_unlock(&refusals->lock);
+    return taken;
 }
 
 /* "revoked token: token Ab3dE6gH (12 times)" */

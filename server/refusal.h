@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Refused requests in the audit trail: at most one a minute for each source and reason, with how
- * many it stands for. */
+ * many it stands for. And how many of them are remembered one by one. */
 #ifndef FELHOM_REFUSAL_H
 #define FELHOM_REFUSAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "server/peer.h"
@@ -25,6 +26,13 @@ void refusals_free(struct refusals *refusals);
 /* How many refusals are to be told of now, this one included; 0: not yet. */
 uint32_t refusals_count(struct refusals *refusals, const struct peer *peer, const char *reason,
                         int64_t now_us);
+
+/*
+ * Whether why this one was refused is to be remembered: ten of each source, then one every six
+ * seconds, and not more than four a second of all. The reason makes no difference, so that none can
+ * be told from how long the next request takes.
+ */
+bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, int64_t now_us);
 
 /* Writes count refusals as one event and one line of the log. */
 void refusal_tell(struct store_pool *stores, const struct peer *peer, const struct refusal *refusal,

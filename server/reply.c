@@ -11,8 +11,7 @@
 #include "schema/memory.h"
 #include "server/status.h"
 
-#define REQUEST_ID_SIZE 17 /* 16 hex digits and a NUL */
-#define REAL_DIGITS     15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
+#define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
 
 void reply_free(struct reply *reply)
 {
@@ -26,6 +25,7 @@ static void begin(struct reply *reply, int status)
     reply_free(reply);
     reply->status = status;
     reply->type = "application/json";
+    reply->why[0] = '\0';
 }
 
 static void write_envelope(struct reply *reply, json_t *envelope)
@@ -45,9 +45,10 @@ void reply_data(struct reply *reply, int status, json_t *data)
 
 void reply_error(struct reply *reply, int status, const char *text)
 {
+    const char *said = text ? text : status_text(status);
     begin(reply, status);
-    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error",
-                                    json_text(text ? text : status_text(status))));
+    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error", json_text(said)));
+    reply_because(reply, said);
 }
 
 void reply_unauthorized(struct reply *reply)
@@ -94,22 +95,32 @@ void reply_render(const struct reply *reply, const struct reply_manner *manner, 
 }
 
 /* It has to differ from others in the log, no more: no randomness is no reason to fail. */
-static void make_request_id(char ret[static REQUEST_ID_SIZE])
+static void make_request_id(char ret[static REQUEST_ID_LENGTH + 1])
 {
     uint64_t number = 0;
     (void)!getrandom(&number, sizeof number, GRND_NONBLOCK);
-    (void)snprintf(ret, REQUEST_ID_SIZE, "%016" PRIx64, number);
+    (void)snprintf(ret, REQUEST_ID_LENGTH + 1, "%016" PRIx64, number);
+}
+
+void reply_name(struct reply *reply)
+{
+    make_request_id(reply->request_id);
+}
+
+void reply_because(struct reply *reply, const char *why)
+{
+    (void)snprintf(reply->why, sizeof reply->why, "%s", why);
 }
 
 void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out)
 {
-    char request_id[REQUEST_ID_SIZE];
-    make_request_id(request_id);
+    char fresh[REQUEST_ID_LENGTH + 1];
+    make_request_id(fresh);
     const struct reply_manner manner = {
         .head = head,
         .keep_alive = keep_alive,
         .now = time(NULL),
-        .request_id = request_id,
+        .request_id = *reply->request_id ? reply->request_id : fresh,
     };
     reply_render(reply, &manner, out);
 }

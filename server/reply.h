@@ -13,6 +13,7 @@
 
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
+#include "store/explanation.h"
 
 struct mg_connection; /* CivetWeb's */
 
@@ -27,7 +28,9 @@ struct reply {
     const char *type;      /* of the body; NULL: there is none, as with 304 */
     struct buffer headers; /* further ones, each with its CR LF */
     struct buffer body;
-    bool close;             /* the connection can't go on after it */
+    bool close;                             /* the connection can't go on after it */
+    char request_id[REQUEST_ID_LENGTH + 1]; /* "": it gets one when it goes out */
+    char why[256];          /* it is a refusal: for the operator, not the guest; never a secret */
     struct reply_wait wait; /* the answer may be put off; it stands where that cannot be */
 };
 
@@ -49,6 +52,12 @@ void reply_unauthorized(struct reply *reply);
 /* reply_error() with the status's own text and Retry-After. */
 void reply_later(struct reply *reply, int status, uint32_t seconds);
 
+/* Names it; what refused it can then be looked up by that name. */
+void reply_name(struct reply *reply);
+
+/* Keeps what the guest is not told: the reason of a refusal in the operator's words. */
+void reply_because(struct reply *reply, const char *why);
+
 /* Adds one header. */
 void reply_header(struct reply *reply, const char *name, const char *value);
 
@@ -63,7 +72,7 @@ struct reply_manner {
 /* Adds the whole answer as it goes over the wire. */
 void reply_render(const struct reply *reply, const struct reply_manner *manner, struct buffer *out);
 
-/* Adds it with the time of now and a fresh X-Request-Id. */
+/* Adds it with the time of now and its name, or a fresh one, as X-Request-Id. */
 void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out);
 
 /*

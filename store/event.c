@@ -77,6 +77,19 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                      context, error);
 }
 
+int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int limit,
+                      int (*visit)(const struct event *event, void *context), void *context,
+                      struct error *error)
+{
+    const char *sql =
+        vmid ? SELECT_EVENT " WHERE seq IN (SELECT seq FROM event WHERE vmid = ?3 AND seq > ?1"
+                            " ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
+             : SELECT_EVENT " WHERE seq IN (SELECT seq FROM event WHERE seq > ?1 AND ?3 = 0"
+                            " ORDER BY seq DESC LIMIT ?2) ORDER BY seq";
+    return visit_all(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
+                     context, error);
+}
+
 int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
                    int (*visit)(const struct event *event, void *context), void *context,
                    struct error *error)

@@ -29,8 +29,13 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                int (*visit)(const struct event *event, void *context), void *context,
                struct error *error);
 
-/* The same for what the guest itself may see: nothing of a guest that had its VMID before, and no
- * refusals, which tell of others. */
+/* The same for the newest limit of them. */
+int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int limit,
+                      int (*visit)(const struct event *event, void *context), void *context,
+                      struct error *error);
+
+/* As event_each, for what the guest itself may see: nothing of a guest that had its VMID before,
+ * and no refusals, which tell of others. */
 int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
                    int (*visit)(const struct event *event, void *context), void *context,
                    struct error *error);

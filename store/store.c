@@ -143,6 +143,11 @@ void store_rollback(struct store *store)
         (void)sql_run(store, "ROLLBACK", SQL_NO_VALUES, &ignored);
 }
 
+int store_data_version(struct store *store, int64_t *ret, struct error *error)
+{
+    return sql_settle(store, "PRAGMA data_version", ret, error);
+}
+
 bool store_has_written(const struct store *store)
 {
     return sqlite3_total_changes(store->connection) > 0;

@@ -55,6 +55,9 @@ void store_rollback(struct store *store);
 /* Whether anything was written through this handle since it was opened. */
 bool store_has_written(const struct store *store);
 
+/* A number that changes whenever another process has written. */
+int store_data_version(struct store *store, int64_t *ret, struct error *error);
+
 /* The schema version that this program writes (the number of its newest migration). */
 int store_schema_version(void);
 

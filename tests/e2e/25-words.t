@@ -62,7 +62,7 @@ is 'every verb' "$(completes felhomctl '' | sort)" "$(sort <<<"$verbs")"
 is 'a verb that is begun' "$(completes felhomctl une)" unenroll
 is 'an option' "$(completes felhomctl enroll 8200 --customer-n)" --customer-name
 is 'a choice' "$(completes felhomctl enroll 8200 --mount '')" $'entry\nmp'
-is 'the form of the output' "$(completes felhomctl --output-format j)" json
+is 'the form of the output' "$(completes felhomctl --output-format j)" $'json\njson-pretty'
 is 'verbs after an option' "$(completes felhomctl --output-format json rev)" revoke
 is 'guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'
 is 'of one guest the VMID alone' "$(completes felhomctl revoke 8201)" 8201

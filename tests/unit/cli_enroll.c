@@ -211,7 +211,7 @@ static void options_are_put_over_the_enrolment(void **state)
     assert_contains(&file, "retrieval_password: \"s3cr3t\"");
     cleanup_outcome struct outcome shown =
         felhomctl("guest", "8200", "--output-format", "json", NULL);
-    assert_contains(&shown.out, "\"image\": \"r/i:1\"");
+    assert_contains(&shown.out, "\"image\":\"r/i:1\"");
     assert_null(strstr(buffer_text(&shown.out), "s3cr3t"));
 }
 

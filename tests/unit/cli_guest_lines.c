@@ -151,9 +151,43 @@ static void a_foreign_hookscript_is_refused(void **state)
     assert_int_equal(error.kind, ERROR_CONFLICT);
     assert_string_equal(
         error.message, "guest 8200 already has the hookscript local:snippets/other.pl, and Proxmox "
-                       "runs only one: take it out if it is not needed (--delete hookscript), then "
-                       "enroll again");
+                       "runs only one: take it out if it is not needed (--delete hookscript) and "
+                       "enroll again, or have ours call it: enroll --chain");
     assert_string_equal(buffer_text(&text), HOOK "hookscript: local:snippets/other.pl\n");
+}
+
+#define OTHER "hookscript: own:snippets/other.pl\n"
+
+static void a_chained_hookscript_goes_and_comes_back(void **state)
+{
+    (void)state;
+    struct guest_lines_wish chain = wish_of(MOUNT_FORM_NONE);
+    struct guest_lines_wish back = {
+        .config = &config, .vmid = 8200, .other = "own:snippets/other.pl"};
+    chain.other = back.other;
+    assert_applied(&chain, "a: b\n" OTHER "[snap]\n" OTHER, "a: b\n" HOOK "[snap]\n" OTHER);
+    assert_applied(&chain, OTHER "a: b\n" OTHER, "a: b\n" HOOK);
+    assert_applied(&back, HOOK "a: b\n[snap]\n" HOOK, "a: b\n" OTHER "[snap]\n" HOOK);
+    /* What somebody has set since then stays, and nothing is put where there is none. */
+    assert_applied(&back, "hookscript: own:snippets/third\n", "hookscript: own:snippets/third\n");
+    assert_applied(&back, "a: b\n", "a: b\n");
+}
+
+/* Deleting it in the same call would contradict that. */
+static void a_command_sets_the_chained_hookscript_alone(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct guest_lines_wish wish = {
+        .config = &config, .vmid = 8200, .other = "own:snippets/other.pl", .by_command = true};
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(line_changes_free) struct line_changes changes = {0};
+    buffer_add_text(&text, HOOK);
+    assert_int_equal(guest_lines_apply(&wish, &text, &changes, &error), 0);
+    assert_string_equal(buffer_text(&text), HOOK);
+    assert_int_equal(changes.count, 1);
+    assert_false(changes.items[0].removed);
+    assert_string_equal(changes.items[0].value, "own:snippets/other.pl");
 }
 
 static void commands_get_all_but_raw_lines(void **state)
@@ -216,6 +250,8 @@ int main(void)
         cmocka_unit_test(lines_of_others_stay),
         cmocka_unit_test(unenrolling_undoes_enrolling),
         cmocka_unit_test(a_foreign_hookscript_is_refused),
+        cmocka_unit_test(a_chained_hookscript_goes_and_comes_back),
+        cmocka_unit_test(a_command_sets_the_chained_hookscript_alone),
         cmocka_unit_test(commands_get_all_but_raw_lines),
         cmocka_unit_test(a_command_never_sets_and_deletes_one_key),
         cmocka_unit_test(no_free_mount_point_is_said),

@@ -58,7 +58,10 @@ static void usage_errors_end_with_2(void **state)
     assert_usage("felhomctl: unknown option '--bogus'", "--bogus");
     assert_usage("felhomctl: unknown option '-x'", "-x");
     assert_usage("felhomctl: unknown option '--bogus'", "enroll", "8200", "--bogus");
-    assert_usage("felhomctl: --output-format: 'xml' is none of text|json", "--output-format=xml");
+    assert_usage("felhomctl: --output-format: 'xml' is none of text|json|json-pretty|yaml",
+                 "--output-format=xml");
+    assert_usage("felhomctl: --limit: '-1' is not a whole number", "events", "--limit=-1");
+    assert_usage("felhomctl: --since: '' is not a whole number", "events", "--since=");
     assert_usage("felhomctl: option '--output-format' needs a value", "--output-format");
     assert_usage("felhomctl: --mount: 'both' is none of entry|mp", "enroll", "--mount", "both");
     assert_usage("felhomctl: option '--mount' needs a value", "enroll", "8200", "--mount");
@@ -66,7 +69,7 @@ static void usage_errors_end_with_2(void **state)
     assert_usage("felhomctl: identity: 'swap' is none of stage|switch|retire", "identity", "swap");
     assert_usage("felhomctl: identity: one argument too many: 'switch'", "identity", "stage",
                  "switch");
-    assert_usage("felhomctl: enroll: which VMID?", "enroll");
+    assert_usage("felhomctl: unenroll: which VMID?", "unenroll");
     assert_usage("felhomctl: parse: which FILE?", "parse");
     assert_usage("felhomctl: guest: '99' is not a VMID (a number from 100 to 999999999)", "guest",
                  "99");

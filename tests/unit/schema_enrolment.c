@@ -29,12 +29,13 @@ static void expect_same(const struct enrolment *a, const struct enrolment *b)
     assert_string_equal(a->customer_email, b->customer_email);
     assert_string_equal(a->hub_retrieval_password, b->hub_retrieval_password);
     assert_string_equal(a->image, b->image);
+    assert_string_equal(a->chain, b->chain);
     assert_string_equal(a->run, b->run);
 }
 
 static struct enrolment nothing(void)
 {
-    return (struct enrolment){"", "", "", "", "", "", ""};
+    return (struct enrolment){"", "", "", "", "", "", "", ""};
 }
 
 static void nothing_said_is_nothing(void **state)
@@ -58,6 +59,7 @@ static void every_key_is_read(void **state)
               "it@acme.example}\n"
               "hub: {retrieval_password: 0123 456}\n"
               "image: registry.example/controller:v1\n"
+              "chain: \"local:snippets/a b.pl\"\n"
               "run: [--memory=512m, \"--env=MOTTO=a b, c\", --init]\n"
               "controller:\n  customer: {id: mallory}\n  any: [thing, {}, ~]\n");
     (void)state;
@@ -67,16 +69,18 @@ static void every_key_is_read(void **state)
     assert_string_equal(enrolment.customer_email, "it@acme.example");
     assert_string_equal(enrolment.hub_retrieval_password, "0123 456");
     assert_string_equal(enrolment.image, "registry.example/controller:v1");
+    assert_string_equal(enrolment.chain, "local:snippets/a b.pl");
     assert_string_equal(enrolment.run, "--memory=512m\n--env=MOTTO=a b, c\n--init");
     enrolment_free(&enrolment);
     assert_null(enrolment.hub_retrieval_password);
     enrolment_free(&enrolment);
 }
 
-#define NAME_RULE "must be letters, digits, - _ and . only, without - or . in front"
-#define WORD_RULE "must be one word without blanks or control characters"
-#define RUN_RULE  "each item must be --NAME or --NAME=VALUE, such as --memory=512m"
-#define LINE_RULE "must be one line without control characters"
+#define NAME_RULE    "must be letters, digits, - _ and . only, without - or . in front"
+#define WORD_RULE    "must be one word without blanks or control characters"
+#define RUN_RULE     "each item must be --NAME or --NAME=VALUE, such as --memory=512m"
+#define SNIPPET_RULE "must be a hookscript's volume: STORAGE:snippets/NAME"
+#define LINE_RULE    "must be one line without control characters"
 
 static void bad_enrolments_are_refused(void **state)
 {
@@ -86,7 +90,7 @@ static void bad_enrolments_are_refused(void **state)
     } bad[] = {
         {"custmer: {}", "8200.yaml:1:1: custmer: unknown key; did you mean customer?"},
         {"vmid: 8200", "8200.yaml:1:1: vmid: unknown key; known at the top: customer, hub, image, "
-                       "run, controller"},
+                       "chain, run, controller"},
         {"hub:\n  url: a", "8200.yaml:2:3: hub.url: unknown key; known there: retrieval_password"},
         {"customer:\n  id: a b", "8200.yaml:2:7: customer.id: " NAME_RULE},
         {"customer: {id: ../a}", "8200.yaml:1:16: customer.id: " NAME_RULE},
@@ -98,6 +102,9 @@ static void bad_enrolments_are_refused(void **state)
         {"customer: {domain: a b}", "8200.yaml:1:20: customer.domain: " WORD_RULE},
         {"customer: {email: \"a@b\\n\"}", "8200.yaml:1:19: customer.email: " WORD_RULE},
         {"image: a b", "8200.yaml:1:8: image: " WORD_RULE},
+        {"chain: /usr/bin/x", "8200.yaml:1:8: chain: " SNIPPET_RULE},
+        {"chain: local:snippets/a/b", "8200.yaml:1:8: chain: " SNIPPET_RULE},
+        {"chain: \"local:snippets/a\\nb\"", "8200.yaml:1:8: chain: " SNIPPET_RULE},
         {"run: --init", "8200.yaml:1:6: run: must be a list, not a text"},
         {"run: [[--init]]",
          "8200.yaml:1:7: run: each item must be a text, such as --memory=512m, not a list"},

@@ -67,6 +67,33 @@ static void test_many_sources_cannot_flood(void **state)
     assert_int_equal(refusals_count(*state, &late, "no token", 61 * SECOND_US), 1);
 }
 
+static uint32_t explain(void *refusals, uint32_t address, int times, int64_t now_us)
+{
+    uint32_t count = 0;
+    const struct peer peer = peer_at(address);
+    for (int i = 0; i < times; i++)
+        count += refusals_may_explain(refusals, &peer, now_us);
+    return count;
+}
+
+static void test_ten_of_a_source_are_explained(void **state)
+{
+    assert_int_equal(explain(*state, 1, 1000, 1), 10);
+    assert_int_equal(explain(*state, 2, 1, 1), 1);
+    assert_int_equal(explain(*state, 1, 1000, 6 * SECOND_US), 0);
+    assert_int_equal(explain(*state, 1, 1000, 7 * SECOND_US), 1);
+    assert_int_equal(explain(*state, 1, 1000, 600 * SECOND_US), 10);
+}
+
+static void test_many_sources_are_not_all_explained(void **state)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 1; i <= 5000; i++)
+        count += explain(*state, i, 10, 1);
+    assert_int_equal(count, 240);
+    assert_int_equal(explain(*state, 6000, 10, 61 * SECOND_US), 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +101,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sources_and_reasons_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_source_is_its_hwaddr_if_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_sources_cannot_flood, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ten_of_a_source_are_explained, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_sources_are_not_all_explained, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,8 @@ static void test_create(void **state)
     assert_raw("PRAGMA user_version", version);
     assert_raw("SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema WHERE type = 'table'"
                " AND name NOT LIKE 'sqlite%' ORDER BY name)",
-               "backup,credential,event,guest,host,hub_config,job,mount,nic,restore_test,token");
+               "backup,credential,event,explanation,guest,host,hub_config,job,mount,nic,restore_"
+               "test,token");
     assert_raw("SELECT count(*) FROM pragma_table_list WHERE type = 'table' AND NOT strict"
                " AND name NOT LIKE 'sqlite%'",
                "0");

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hooks/chain.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "schema/cleanup.h"
+#include "schema/enrolment.h"
+#include "schema/memory.h"
+#include "schema/storage_config.h"
+#include "store/file.h"
+#include "store/settings.h"
+
+#define STORAGE_LIMIT ((size_t)1 << 20)
+#define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"
+
+/* The volume id, "" where none is chained; the caller frees it. */
+static int read_volume(const struct reaction *reaction, char **ret, struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    if (settings_read_enrolment(reaction->config, reaction->vmid, &text, error) < 0)
+        return -1;
+    /* Nearly always there is none, and the time of a start is dear. */
+    if (!strstr(buffer_text(&text), "chain")) {
+        *ret = mem_copy_text("");
+        return 0;
+    }
+    if (enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
+        return -1;
+    *ret = steal(enrolment.chain);
+    return 0;
+}
+
+static int read_storages(const struct reaction *reaction, struct buffer *out, struct error *error)
+{
+    cleanup_free char *path = mem_format("%s/storage.cfg", reaction->config->paths.pve);
+    return file_read(path, STORAGE_LIMIT, out, error) == 0 || error->kind == ERROR_MISSING ? 0 : -1;
+}
+
+static int find_path(const struct reaction *reaction, const char *volume, struct error *error)
+{
+    struct report *report = reaction->report;
+    cleanup_buffer struct buffer storages = BUFFER_EMPTY;
+    cleanup_free char *path = NULL;
+    if (read_storages(reaction, &storages, error) < 0 ||
+        snippet_path(buffer_text(&storages), volume, &path, error) < 0)
+        return -1;
+    if (strlen(path) >= sizeof report->chain)
+        return fail(error, ERROR_INVALID, "the path of %.200s is too long", volume);
+    memcpy(report->chain, path, strlen(path) + 1);
+    return 0;
+}
+
+void chain_find(const struct reaction *reaction)
+{
+    struct error error;
+    cleanup_free char *volume = NULL;
+    int result = read_volume(reaction, &volume, &error);
+    if (result == 0 && !*volume)
+        return;
+    reaction->report->chained = result == 0;
+    if (result == 0)
+        result = find_path(reaction, volume, &error);
+    if (result < 0)
+        report_problem(reaction->report, "the chained hookscript cannot be found: %s",
+                       error.message);
+}
+
+/* What surroundings_clean has made of us is not what Proxmox's own children are. */
+static void become_ordinary(void)
+{
+    (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)umask(022);
+    (void)unsetenv(SETTINGS_VARIABLE);
+    (void)setenv("PATH", PROXMOX_PATH, 1);
+}
+
+int chain_run(const struct report *report, uint32_t vmid, const char *phase)
+{
+    if (!report->chained)
+        return EXIT_SUCCESS;
+    if (!*report->chain)
+        return EXIT_FAILURE;
+    cleanup_free char *path = mem_copy_text(report->chain);
+    cleanup_free char *vmid_text = mem_format("%u", vmid);
+    cleanup_free char *phase_text = mem_copy_text(phase);
+    char *const argv[] = {path, vmid_text, phase_text, NULL};
+    become_ordinary();
+    (void)execv(path, argv);
+    (void)fprintf(stderr, "felhom-hook: cannot run the chained hookscript %s: %s\n", path,
+                  strerror(errno));
+    return EXIT_FAILURE;
+}
