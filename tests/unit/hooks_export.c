@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "hooks/export.h"
-#include "store/sighting.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "store/sighting.h"
 #include "tests/unit/test.h"
 
 static struct config config;

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/foreign.h"
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "store/foreign.h"
 #include "tests/unit/test.h"
 
 #define OWN 8200
