@@ -10,12 +10,12 @@
 #include <stdio.h>
 
 #include "hooks/export.h"
-#include "store/foreign.h"
 #include "hooks/reaction.h"
 #include "schema/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/documents.h"
+#include "store/foreign.h"
 #include "store/guest.h"
 #include "store/guest_lock.h"
 #include "store/settings.h"
