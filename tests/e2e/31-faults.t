@@ -5,7 +5,7 @@
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
-lanes "$0" pre-start pre-start-again rotate post-stop post-start pre-stop
+lanes "$0" daemon-fail daemon-kill pre-start pre-start-again rotate post-stop post-start pre-stop
 world_enter "$0" "$@"
 export BIN PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 # the leak sanitizer would trace what is traced
 world_host
@@ -33,6 +33,11 @@ case $LANE in
 pre-start) walked new pre-start ;;
 pre-start-again) walked running pre-start ;;
 post-start) walked starting post-start ;;
+daemon-*)
+    agent_yaml <<<'local_api: {listen: "127.0.0.1:8443"}'
+    running
+    like "$LANE" "$(tests/faults/walk-daemon "${LANE#daemon-}")" '^all well at [0-9]{2,} of'
+    ;;
 *) walked running "$LANE" ;;
 esac
 tap_done
