@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,15 +20,16 @@
 #include "store/clock.h"
 #include "store/log.h"
 
-#define IDLE_MS           15000 /* keep-alive: the pause between two requests */
-#define HEADER_LIMIT      16384 /* request line and headers */
-#define BACKLOG           1024
-#define DRAIN_STEP_US     10000
-#define FIRST_FD          3
-#define ACCEPTING_THREAD  0 /* CivetWeb's name for it */
-#define ACCEPTING_MS      5000
-#define ACCEPTING_STEP_US 200
-#define LISTENING_FD_MAX  1024 /* it is opened early in the daemon's life */
+#define IDLE_MS             15000 /* keep-alive: the pause between two requests */
+#define HEADER_LIMIT        16384 /* request line and headers */
+#define BACKLOG             1024
+#define DRAIN_STEP_US       10000
+#define FIRST_FD            3
+#define ACCEPTING_THREAD    0 /* CivetWeb's name for it */
+#define ACCEPTING_MS        5000
+#define ACCEPTING_STEP_US   200
+#define DESCRIPTORS_BESIDES 64U  /* those that are no guest's connection */
+#define LISTENING_FD_MAX    1024 /* it is opened early in the daemon's life */
 
 /* What CivetWeb said first while it was being started: why it did not. */
 struct complaint {
@@ -259,9 +261,22 @@ static int fail_without_accepting(const struct listener *listener, struct error 
     return fail_errno(error, EAGAIN, "cannot listen on %s: no thread to do so", endpoint);
 }
 
+/* CivetWeb is silent, and busy, where it can't accept for want of one. */
+static void warn_of_few_descriptors(uint32_t threads)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= threads + DESCRIPTORS_BESIDES)
+        return;
+    log_line(LOG_WARNING,
+             "no more than %llu files may be open, and %u guests at once may need %u: raise "
+             "LimitNOFILE, or lower limits.threads",
+             (unsigned long long)limit.rlim_cur, threads, threads + DESCRIPTORS_BESIDES);
+}
+
 static int start(struct listener *listener, struct error *error)
 {
     (void)mg_init_library(MG_FEATURES_DEFAULT);
+    warn_of_few_descriptors(listener->settings.threads);
     if (entrance_init(&listener->entrance, &listener->settings, error) < 0)
         return -1;
     listener->civetweb = start_civetweb(listener);
