@@ -91,7 +91,8 @@ static void explain_death(struct report *report, pid_t child)
     else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_MEMORY)
         (void)fail(&error, ERROR_SYSTEM, "out of memory");
     else
-        (void)fail(&error, ERROR_SYSTEM, "the reaction ended without a result (status %d)", status);
+        (void)fail(&error, ERROR_SYSTEM, "the reaction ended without a result (status %d)",
+                   WEXITSTATUS(status));
     report_failure(report, &error);
 }
 

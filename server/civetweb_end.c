@@ -19,9 +19,7 @@ static bool is_listening_on(int fd, const struct sockaddr_in *address)
            own.sin_port == address->sin_port && own.sin_addr.s_addr == address->sin_addr.s_addr;
 }
 
-/* CivetWeb looks at its stop flag every two seconds, or when something happens on its socket, which
- * it keeps to itself. */
-static void wake_civetweb(const struct sockaddr_in *address)
+void civetweb_wake(const struct sockaddr_in *address)
 {
     for (int fd = FIRST_FD; fd < LISTENING_FD_MAX; fd++) {
         if (is_listening_on(fd, address))
@@ -31,6 +29,6 @@ static void wake_civetweb(const struct sockaddr_in *address)
 
 void civetweb_end(struct mg_context *server, const struct sockaddr_in *address)
 {
-    wake_civetweb(address);
+    civetweb_wake(address);
     mg_stop(server);
 }

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "schema/memory.h"
@@ -18,10 +20,14 @@
 #include "store/clock.h"
 #include "store/log.h"
 
-#define IDLE_MS       15000 /* keep-alive: the pause between two requests */
-#define HEADER_LIMIT  16384 /* request line and headers */
-#define BACKLOG       1024
-#define DRAIN_STEP_US 10000
+#define IDLE_MS             15000 /* keep-alive: the pause between two requests */
+#define HEADER_LIMIT        16384 /* request line and headers */
+#define BACKLOG             1024
+#define DRAIN_STEP_US       10000
+#define ACCEPTING_THREAD    0 /* CivetWeb's name for it */
+#define ACCEPTING_MS        5000
+#define ACCEPTING_STEP_US   200
+#define DESCRIPTORS_BESIDES 64U /* those that are no guest's connection */
 
 /* What CivetWeb said first while it was being started: why it did not. */
 struct complaint {
@@ -35,6 +41,7 @@ struct listener {
     struct entrance entrance;
     struct mg_context *civetweb;
     struct complaint complaint;
+    atomic_bool accepting; /* the thread that does so has begun */
 };
 
 static struct listener *listener_of(const struct mg_context *civetweb)
@@ -45,9 +52,11 @@ static struct listener *listener_of(const struct mg_context *civetweb)
 /* Each worker has one struct connection for all its life; see connection.h. */
 static void *begin_thread(const struct mg_context *civetweb, int type)
 {
-    (void)type;
+    struct listener *listener = listener_of(civetweb);
     struct connection *connection = mem_new(struct connection);
-    connection->entrance = &listener_of(civetweb)->entrance;
+    if (type == ACCEPTING_THREAD)
+        atomic_store(&listener->accepting, true);
+    connection->entrance = &listener->entrance;
     connection->stack_lowest = stack_lowest();
     return connection;
 }
@@ -212,22 +221,65 @@ static void listener_free(struct listener *listener)
     free(listener);
 }
 
+/* CivetWeb says nothing if it gets no thread for that. */
+static bool begins_to_accept(struct listener *listener)
+{
+    int64_t end_us = clock_steady_us() + (int64_t)ACCEPTING_MS * 1000;
+    while (!atomic_load(&listener->accepting) && clock_steady_us() < end_us)
+        (void)usleep(ACCEPTING_STEP_US);
+    return atomic_load(&listener->accepting);
+}
+
+/* Without that thread CivetWeb can't be stopped: its workers stay, as must what they look at. */
+static int fail_without_accepting(const struct listener *listener, struct error *error)
+{
+    char endpoint[24];
+    endpoint_text(&listener->settings.address, endpoint, sizeof(endpoint));
+    civetweb_wake(&listener->settings.address);
+    return fail_errno(error, EAGAIN, "cannot listen on %s: no thread to do so", endpoint);
+}
+
+/* CivetWeb is silent, and busy, where it can't accept for want of one. */
+static void warn_of_few_descriptors(uint32_t threads)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= threads + DESCRIPTORS_BESIDES)
+        return;
+    log_line(LOG_WARNING,
+             "no more than %llu files may be open, and %u guests at once may need %u: raise "
+             "LimitNOFILE, or lower limits.threads",
+             (unsigned long long)limit.rlim_cur, threads, threads + DESCRIPTORS_BESIDES);
+}
+
+static int start(struct listener *listener, struct error *error)
+{
+    (void)mg_init_library(MG_FEATURES_DEFAULT);
+    warn_of_few_descriptors(listener->settings.threads);
+    if (entrance_init(&listener->entrance, &listener->settings, error) < 0)
+        return -1;
+    listener->civetweb = start_civetweb(listener);
+    if (listener->civetweb)
+        return 0;
+    /* It may have left its socket open. */
+    civetweb_wake(&listener->settings.address);
+    return fail_start(listener, error);
+}
+
 int listener_start(const struct listener_settings *settings, struct listener **ret,
                    struct error *error)
 {
     struct listener *listener = mem_new(struct listener);
     listener->settings = *settings;
-    (void)mg_init_library(MG_FEATURES_DEFAULT);
-    int result = entrance_init(&listener->entrance, settings, error);
-    if (result == 0) {
-        listener->civetweb = start_civetweb(listener);
-        result = listener->civetweb ? 0 : fail_start(listener, error);
-    }
-    if (result < 0)
+    if (start(listener, error) < 0) {
         listener_free(listener);
-    else
-        *ret = listener;
-    return result;
+        return -1;
+    }
+    if (!begins_to_accept(listener))
+        return fail_without_accepting(listener, error);
+    if (listener->complaint.message[0])
+        log_line(LOG_WARNING, "CivetWeb: %s", listener->complaint.message);
+    *ret = listener;
+    return 0;
 }
 
 /* Waits for the requests under way, so that CivetWeb, once told to stop, has no answer to cut

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/sql.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -35,15 +37,36 @@ static int fail_constraint(struct store *store, struct error *error)
                 sqlite3_errmsg(store->connection));
 }
 
-static int fail_system(struct store *store, struct error *error)
-{
-    return fail_errno(error, sqlite3_system_errno(store->connection), "the store %s: %s",
-                      store->path, sqlite3_errmsg(store->connection));
-}
-
+/* SQLite opens for reading what it could not open for writing, whatever kept it from that, and
+ * tells of what then came of it. */
 static int fail_read_only(struct store *store, struct error *error)
 {
-    return fail(error, ERROR_DENIED, "the store %s may not be written by this user", store->path);
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        cleanup_free char *path = mem_format("%s%s", store->path, suffixes[i]);
+        if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno == ENOENT)
+            continue;
+        if (errno == EROFS)
+            return fail(error, ERROR_DENIED, "the store %s is on a read-only file system",
+                        store->path);
+        return fail(error, ERROR_DENIED, "the store %s may not be written by this user", path);
+    }
+    return fail(error, ERROR_SYSTEM,
+                "the store %s or the log beside it could not be opened for writing, as where file "
+                "descriptors or space run out",
+                store->path);
+}
+
+static int fail_system(struct store *store, struct error *error)
+{
+    int errnum = sqlite3_system_errno(store->connection);
+    const char *what = sqlite3_errmsg(store->connection);
+    /* Of a log that it could not make; the database itself was there. */
+    if (errnum == ENOENT)
+        return fail_read_only(store, error);
+    if (errnum == 0) /* SQLite looks at it late */
+        return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path, what);
+    return fail_errno(error, errnum, "the store %s: %s", store->path, what);
 }
 
 static int explain(struct store *store, struct error *error)

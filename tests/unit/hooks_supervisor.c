@@ -60,7 +60,7 @@ static int leave(struct reaction *reaction, struct error *error)
 {
     (void)reaction;
     (void)error;
-    _exit(0);
+    _exit(3);
 }
 
 static struct report *outcome_of(int (*react)(struct reaction *, struct error *))
@@ -119,7 +119,7 @@ static void test_death_is_explained(void **state)
     (void)state;
     assert_non_null(strstr(outcome_of(crash)->problems[0], "signal 9"));
     assert_non_null(strstr(outcome_of(run_out_of_memory)->problems[0], "out of memory"));
-    assert_non_null(strstr(outcome_of(leave)->problems[0], "without a result"));
+    assert_non_null(strstr(outcome_of(leave)->problems[0], "without a result (status 3)"));
 }
 
 static void test_problems_beyond_the_last_are_dropped(void **state)

@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# SIGKILL in place of each system call of a reaction, and each such call failing in turn (tests/faults/walk): the store opens, every file is whole, no file
+# holds a token that is refused, what failed is named, and the next run is as good as any.
+. tests/lib/world.sh
+. tests/lib/tap.sh
+. tests/lib/lanes.sh
+lanes "$0" daemon-fail daemon-kill pre-start pre-start-again rotate post-stop post-start pre-stop
+world_enter "$0" "$@"
+export BIN PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 # the leak sanitizer would trace what is traced
+world_host
+export HOST
+mount -t tmpfs felhom-run /run
+mkdir -p /run/systemd/journal
+agent_yaml <<<'hook: {on_error: block, deadline: 60s}'
+guest_config 8200 </dev/null
+ctl init >/dev/null
+enroll 8200 >/dev/null
+# The guest as each reaction meets it.
+starting() { phase 8200 pre-start >/dev/null; }
+running() { starting && phase 8200 post-start; }
+new() { rm -rf "$HOST/state/db" "$HOST/run/guests"; }
+# walked BEFORE REACTION
+walked() {
+    local kind
+    for kind in kill fail; do
+        $1
+        like "$LANE: $kind" "$(tests/faults/walk "$2" $kind)" '^all well at [0-9]{2,} of'
+    done
+}
+
+case $LANE in
+pre-start) walked new pre-start ;;
+pre-start-again) walked running pre-start ;;
+post-start) walked starting post-start ;;
+daemon-*)
+    agent_yaml <<<'local_api: {listen: "127.0.0.1:8443"}'
+    running
+    like "$LANE" "$(tests/faults/walk-daemon "${LANE#daemon-}")" '^all well at [0-9]{2,} of'
+    ;;
+*) walked running "$LANE" ;;
+esac
+tap_done

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build/fault, as the walks use it: the calls of a command, and what became of it with a fault in one of them."""
+import collections
+import os
+import re
+import socket
+import subprocess
+import sys
+
+FAULT = os.environ["BIN"] + "/fault"
+LOG = os.environ["HOST"] + "/fault.log"
+JOURNAL = "/run/systemd/journal/socket"
+SHOWN = 10
+EVERY = os.environ.get("FAULTS", "")
+
+# How each kind of call fails, for a fault that is no death.
+FAILURES = {
+    "write": ["ENOSPC", "EIO"],
+    "pwrite": ["ENOSPC", "EIO"],
+    "fsync": ["ENOSPC", "EIO"],
+    "fdatasync": ["ENOSPC", "EIO"],
+    "ftruncate": ["EIO"],
+    "rename": ["ENOSPC", "EIO"],
+    "unlink": ["EIO"],
+    "mkdir": ["ENOSPC"],
+    "mknod": ["ENOSPC"],
+    "fchown": ["EIO"],
+    "fchmod": ["EIO"],
+    "flock": ["ENOLCK"],
+    "mount": ["ENOMEM"],
+    "openat:w": ["ENOSPC", "EIO", "EMFILE"],
+    "openat:r": ["EMFILE"],
+    "clone": ["EAGAIN"],
+    "pidfd": ["EMFILE"],
+    "getrandom": ["EIO"],
+    "read": ["EIO"],
+    "pread": ["EIO"],
+    "mmap": ["ENOMEM"],
+    "brk": ["ENOMEM"],
+}
+SANITIZED = "asan" in FAULT
+if SANITIZED:
+    del FAILURES["mmap"], FAILURES["brk"]  # the sanitizers' own
+REASON = re.compile(
+    "No space left|Input/output error|Too many open files|Cannot allocate memory|No locks available|out of memory|disk is full|disk I/O error"
+    "|temporarily unavailable|could not be opened for writing|is damaged|no random numbers|cannot write the output"
+)
+
+
+class Point:
+    """A system call, the nth of its name by its task."""
+
+    def __init__(self, task, name, nth, path):
+        self.name = name
+        self.path = path
+        self.place = "%s/%s/%d" % (task, name, nth)
+
+    def __str__(self):
+        return "%s %s" % (self.place, os.path.basename(self.path))
+
+
+def points_of(log):
+    seen = collections.Counter()
+    points = []
+    for line in log:
+        if line[:1].isdigit():
+            task, _, name, path = line.split(" ", 3)
+            seen[task, name] += 1
+            points.append(Point(task, name, seen[task, name], path))
+    return points
+
+
+def since_our_own(points):
+    """What comes before the first file of ours is the C library's."""
+    return points[next(i for i, point in enumerate(points) if point.path.endswith("agent.yaml")) :]
+
+
+class Outcome:
+    """What became of one run."""
+
+    def __init__(self, status, out, said, log):
+        self.status = status
+        self.out = out
+        self.said = said
+        self.reached = "reached" in log
+        self.signals = [line for line in log if line.startswith("signal ")]
+        self.points = points_of(log)
+
+
+class Journal:
+    """Stands where journald does."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if os.path.exists(JOURNAL):
+            os.unlink(JOURNAL)
+        self.socket.bind(JOURNAL)
+        self.socket.setblocking(False)
+
+    def take_problems(self):
+        problems = ""
+        while True:
+            try:
+                entry = self.socket.recv(65536).decode()
+            except BlockingIOError:
+                return problems
+            if "EVENT=problem" in entry:
+                problems += entry.split("\n")[0] + "\n"
+
+
+JOURNAL_READER = Journal()
+
+
+def run(command, *fault):
+    """The command, by itself or (fault given) by the harness."""
+    harness = [FAULT, LOG, *fault] if fault else []
+    done = subprocess.run(harness + command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if fault and done.returncode == 126:
+        sys.exit("the harness does not work here: " + done.stderr)
+    log = open(LOG).read().splitlines() if fault else []
+    return Outcome(done.returncode, done.stdout, done.stderr + JOURNAL_READER.take_problems(), log)
+
+
+def planned(faults):
+    """Sanitizers take their time, and are after other things."""
+    return faults[::4] if SANITIZED and EVERY != "all" else faults
+
+
+def conclude(wrong, visited, points):
+    """The whole walk in a line, or what was wrong first."""
+    print("\n".join(wrong[:SHOWN]) if wrong else "all well at %d of %d calls" % (visited, len(points)))
+    sys.exit(1 if wrong else 0)
