@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/sql.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,88 +15,6 @@
 #define CHECKPOINT_PAGES 128
 
 #define WAIT_LONGEST_MS 20
-
-/* --- failures --- */
-
-static int fail_damaged(struct store *store, struct error *error)
-{
-    int folder = (int)(strrchr(store->path, '/') - store->path);
-    return fail(error, ERROR_CORRUPT,
-                "the store %s is damaged (%s): move the directory %.*s away and run `felhomctl "
-                "init`; each guest gets a new token at its next start",
-                store->path, sqlite3_errmsg(store->connection), folder, store->path);
-}
-
-static int fail_constraint(struct store *store, struct error *error)
-{
-    if (sqlite3_extended_errcode(store->connection) == SQLITE_CONSTRAINT_FOREIGNKEY)
-        return fail(error, ERROR_MISSING, "the store knows no such guest");
-    return fail(error, ERROR_INVALID, "the store refuses it: %s",
-                sqlite3_errmsg(store->connection));
-}
-
-/* SQLite opens for reading what it could not open for writing, whatever kept it from that, and
- * tells of what then came of it. */
-static int fail_read_only(struct store *store, struct error *error)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm"};
-    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-        cleanup_free char *path = mem_format("%s%s", store->path, suffixes[i]);
-        if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || errno == ENOENT)
-            continue;
-        if (errno == EROFS)
-            return fail(error, ERROR_DENIED, "the store %s is on a read-only file system",
-                        store->path);
-        return fail(error, ERROR_DENIED, "the store %s may not be written by this user", path);
-    }
-    return fail(error, ERROR_SYSTEM,
-                "the store %s or the log beside it could not be opened for writing, as where file "
-                "descriptors or space run out",
-                store->path);
-}
-
-static int fail_system(struct store *store, struct error *error)
-{
-    int errnum = sqlite3_system_errno(store->connection);
-    const char *what = sqlite3_errmsg(store->connection);
-    /* Of a log that it could not make; the database itself was there. */
-    if (errnum == ENOENT)
-        return fail_read_only(store, error);
-    if (errnum == 0) /* SQLite looks at it late */
-        return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path, what);
-    return fail_errno(error, errnum, "the store %s: %s", store->path, what);
-}
-
-static int explain(struct store *store, struct error *error)
-{
-    switch (sqlite3_errcode(store->connection) & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_PROTOCOL:
-        return fail(error, ERROR_BUSY, "the store is locked by another process");
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return fail_damaged(store, error);
-    case SQLITE_CONSTRAINT:
-        return fail_constraint(store, error);
-    case SQLITE_READONLY:
-    case SQLITE_PERM:
-        return fail_read_only(store, error);
-    case SQLITE_NOMEM:
-        mem_exhausted();
-    case SQLITE_CANTOPEN:
-    case SQLITE_IOERR:
-        return fail_system(store, error);
-    default:
-        return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path,
-                    sqlite3_errmsg(store->connection));
-    }
-}
-
-int sql_fail(struct store *store, struct error *error)
-{
-    (void)explain(store, error);
-    return -1;
-}
 
 /* --- connection --- */
 
@@ -174,7 +90,7 @@ int sql_connect(struct store *store, struct error *error)
     if (open_connection(store, store->path, SQLITE_OPEN_READWRITE, error) < 0)
         return -1;
     if (sqlite3_db_readonly(store->connection, "main"))
-        return fail_read_only(store, error);
+        return sql_fail_read_only(store, error);
     (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
     (void)sqlite3_wal_hook(store->connection, checkpoint, store);
     configure(store->connection);

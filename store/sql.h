@@ -42,6 +42,10 @@ void sql_disconnect(struct store *store);
 /* Fills *error from the connection's last failure; returns -1. */
 int sql_fail(struct store *store, struct error *error);
 
+/* Says why the store can't be written: SQLite opens for reading what it could not open for writing,
+ * whatever kept it from that, and tells of what then came of it. Returns -1. */
+int sql_fail_read_only(struct store *store, struct error *error);
+
 enum sql_type { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BYTES };
 
 /* A value to bind; texts and bytes are borrowed until the statement has ended. */

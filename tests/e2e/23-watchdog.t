@@ -143,6 +143,7 @@ entry_of() { grep -A 6 "^MESSAGE=.*$1" "$HOST/entries" | sed '/^$/q' | tr '\n' '
 entered() { grep -q "^MESSAGE=.*$1" "$HOST/entries"; }
 phase 8200 pre-stop >/dev/null 2>&1
 phase 8200 pre-start >/dev/null 2>&1
+eventually 5 entered 'pre-start'
 like "the hook's entries have fields" "$(entry_of 'pre-start')" \
     '^MESSAGE=[^=]* PRIORITY=6 SYSLOG_IDENTIFIER=felhom-hook VMID=8200 PHASE=pre-start EVENT=phase'
 : >"$HOST/felhomd.log"
