@@ -146,16 +146,16 @@ $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(
 
 .PHONY: $(UNITS:=.run) unit e2e check check-plain check-sanitized check-trixie demo bench fuzz lint install install-guest clean
 
-# Tests wait more than they work: three at a time, the slowest of the end-to-end tests first.
+# Tests wait more than they work: four at a time, the slowest of the end-to-end tests first.
 unit: $(UNITS)
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(UNITS:=.run)
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(UNITS:=.run)
 $(UNITS:=.run): %.run: %
 	@$<
 
 SLOWEST := $(patsubst %,tests/e2e/%.t,08-daemon 31-faults 27-lxc-guest 23-watchdog 28-rollover 26-guest-script 29-doctor)
 E2E ?= $(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))
 e2e: $(PROGRAMS) $(BUILD)/fault | build/.packages-check build/guest/rootfs/.ready
-	BIN=$(abspath $(BUILD)) prove --jobs 3 --timer $(E2E)
+	BIN=$(abspath $(BUILD)) prove --jobs 4 --timer $(E2E)
 
 # It lets programs fail from outside (tests/faults), and has nothing of theirs.
 $(BUILD)/fault: tests/faults/fault.c | build/.packages-check
@@ -192,19 +192,19 @@ bench: $(PROGRAMS) | build/.packages-bench
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS   ?=
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-.PHONY: fuzzers
+.PHONY: fuzzers $(FUZZERS:=.run)
 fuzzers: | build/.packages-lint
 	$(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/fuzz/parts SANITIZE=fuzzer-no-link,address,undefined $(FUZZERS)
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/schema.a
 	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lmbedx509 -lmbedcrypto -lyaml -ljansson
 
 fuzz: fuzzers
-	@for fuzzer in $(FUZZERS); do \
-	    name=$$(basename $$fuzzer); mkdir -p build/fuzz/corpus/$$name tests/fuzz/seeds/$$name; \
-	    echo "fuzzing $$name for $(FUZZ_SECONDS) s"; \
-	    $$fuzzer $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$$name- \
-	        build/fuzz/corpus/$$name tests/fuzz/seeds/$$name || exit 1; \
-	done
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.run)
+$(FUZZERS:=.run): build/fuzz/%.run:
+	@mkdir -p build/fuzz/corpus/$* tests/fuzz/seeds/$*
+	@echo "fuzzing $* for $(FUZZ_SECONDS) s"
+	@build/fuzz/$* $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$*- \
+	    build/fuzz/corpus/$* tests/fuzz/seeds/$*
 
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
