@@ -1,47 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The steps to another certificate, as guests' directories and the operator see them; nobody else
  * is there. */
-#include <sqlite3.h>
 #include <string.h>
 
 #include "store/clock.h"
-#include "store/directory.h"
 #include "store/guest.h"
 #include "store/rollover.h"
 #include "store/token.h"
-#include "tests/unit/cli_scratch.h"
+#include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
-
-static struct error error;
-
-#define OK(call) \
-    do { \
-        if ((call) != 0) \
-            fail_test("%s: %s", #call, error.message); \
-    } while (0)
-
-static void run_sql(const char *sql)
-{
-    sqlite3 *connection = NULL;
-    char *problem = NULL;
-    cleanup_free char *path = scratch_path("state/db/agent.db");
-    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
-    if (sqlite3_exec(connection, sql, NULL, NULL, &problem) != SQLITE_OK)
-        fail_test("%s: %s", sql, problem);
-    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
-}
-
-/* A directory as pre-start leaves it, but for what it says. */
-static void fill_directory(uint32_t vmid, const char *token)
-{
-    cleanup_free char *guests = scratch_path("run/guests");
-    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
-    cleanup(guest_files_free) struct guest_files files = {0};
-    buffer_add_format(&files.token, "%s\n", token);
-    buffer_add_text(&files.bootstrap_json, "{}");
-    OK(guest_drafts_write(guests, vmid, getuid(), getgid(), &files, &drafts, &error));
-    OK(guest_drafts_publish(&drafts, &error));
-}
 
 static void make_guest(uint32_t vmid)
 {

@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rotation, and what comes between its two transactions. */
-#include <sqlite3.h>
 #include <string.h>
 
-#include "store/directory.h"
 #include "store/guest.h"
 #include "store/token.h"
 #include "store/token_life.h"
-#include "tests/unit/cli_scratch.h"
+#include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
-
-static struct error error;
-
-#define OK(call) \
-    do { \
-        if ((call) != 0) \
-            fail_test("%s: %s", #call, error.message); \
-    } while (0)
 
 static struct store *open_store(void)
 {
@@ -24,29 +14,6 @@ static struct store *open_store(void)
     cleanup_free char *state_dir = scratch_path("state");
     OK(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error));
     return store;
-}
-
-static void run_sql(const char *sql)
-{
-    sqlite3 *connection = NULL;
-    char *problem = NULL;
-    cleanup_free char *path = scratch_path("state/db/agent.db");
-    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
-    if (sqlite3_exec(connection, sql, NULL, NULL, &problem) != SQLITE_OK)
-        fail_test("%s: %s", sql, problem);
-    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
-}
-
-/* A directory as pre-start leaves it, as far as a rotation looks at it. */
-static void fill_directory(uint32_t vmid, const char *token)
-{
-    cleanup_free char *guests = scratch_path("run/guests");
-    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
-    cleanup(guest_files_free) struct guest_files files = {0};
-    buffer_add_format(&files.token, "%s\n", token);
-    buffer_add_text(&files.bootstrap_json, "{}");
-    OK(guest_drafts_write(guests, vmid, getuid(), getgid(), &files, &drafts, &error));
-    OK(guest_drafts_publish(&drafts, &error));
 }
 
 static void make_guest(uint32_t vmid)

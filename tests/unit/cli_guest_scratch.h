@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guests of a scratch host as their starts leave them, without a hook. */
+#ifndef FELHOM_TESTS_CLI_GUEST_SCRATCH_H
+#define FELHOM_TESTS_CLI_GUEST_SCRATCH_H
+
+#include <sqlite3.h>
+
+#include "store/directory.h"
+#include "tests/unit/cli_scratch.h"
+#include "tests/unit/test.h"
+
+static struct error error;
+
+#define OK(call) \
+    do { \
+        if ((call) != 0) \
+            fail_test("%s: %s", #call, error.message); \
+    } while (0)
+
+static inline void run_sql(const char *sql)
+{
+    sqlite3 *connection = NULL;
+    char *problem = NULL;
+    cleanup_free char *path = scratch_path("state/db/agent.db");
+    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+    if (sqlite3_exec(connection, sql, NULL, NULL, &problem) != SQLITE_OK)
+        fail_test("%s: %s", sql, problem);
+    assert_int_equal(sqlite3_close(connection), SQLITE_OK);
+}
+
+/* A directory as pre-start leaves it, as far as verbs look at it. */
+static inline void fill_directory(uint32_t vmid, const char *token)
+{
+    cleanup_free char *guests = scratch_path("run/guests");
+    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
+    cleanup(guest_files_free) struct guest_files files = {0};
+    buffer_add_format(&files.token, "%s\n", token);
+    buffer_add_text(&files.bootstrap_json, "{}");
+    OK(guest_drafts_write(guests, vmid, getuid(), getgid(), &files, &drafts, &error));
+    OK(guest_drafts_publish(&drafts, &error));
+}
+
+#endif
