@@ -14,6 +14,7 @@
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/telling.h"
+#include "cli/vmids.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/clock.h"
@@ -31,10 +32,8 @@ struct work {
     struct session session;
     struct steps steps;
     struct rollover rollover;
-    uint32_t *guests;
-    size_t guest_count;
-    struct buffer failed; /* the guests, as a list in words */
-    int failed_count;
+    struct vmids guests;
+    struct vmids failed;
 };
 
 static void work_free(struct work *work)
@@ -42,8 +41,8 @@ static void work_free(struct work *work)
     session_close(&work->session);
     steps_free(&work->steps);
     rollover_free(&work->rollover);
-    free(work->guests);
-    buffer_free(&work->failed);
+    vmids_free(&work->guests);
+    vmids_free(&work->failed);
 }
 
 static const char *state_of(const struct work *work)
@@ -58,26 +57,17 @@ static int reload(struct work *work, struct error *error)
     return rollover_load(state_of(work), &work->rollover, error);
 }
 
-static int keep_vmid(const struct guest *guest, void *context)
-{
-    struct work *work = context;
-    work->guests = mem_resize(work->guests, work->guest_count + 1, sizeof *work->guests);
-    work->guests[work->guest_count++] = guest->vmid;
-    return 0;
-}
-
 /* --- guests --- */
 
 static void note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *what)
 {
-    cleanup_free char *about = mem_format("%u", vmid);
-    steps_add(&work->steps, outcome, about, "%s", what);
+    steps_add_guest(&work->steps, outcome, vmid, what);
 }
 
 static void note_failure(struct work *work, uint32_t vmid, const char *what)
 {
     note(work, vmid, STEP_WARNING, what);
-    buffer_add_format(&work->failed, "%s%u", work->failed_count++ ? ", " : "", vmid);
+    vmids_add(&work->failed, vmid);
 }
 
 static void tell(struct work *work, uint32_t vmid)
@@ -94,8 +84,8 @@ static void tell(struct work *work, uint32_t vmid)
 
 static void tell_all(struct work *work)
 {
-    for (size_t i = 0; i < work->guest_count; i++)
-        tell(work, work->guests[i]);
+    for (size_t i = 0; i < work->guests.count; i++)
+        tell(work, work->guests.items[i]);
 }
 
 /* It gets what chance there is: a guest that reads its directory in this moment. */
@@ -112,9 +102,9 @@ static void tell_late(struct work *work, uint32_t vmid)
 
 static void tell_those_who_were_not(struct work *work)
 {
-    for (size_t i = 0; i < work->guest_count; i++) {
-        if (telling_is_owed(&work->session, work->guests[i], &work->rollover.next))
-            tell_late(work, work->guests[i]);
+    for (size_t i = 0; i < work->guests.count; i++) {
+        if (telling_is_owed(&work->session, work->guests.items[i], &work->rollover.next))
+            tell_late(work, work->guests.items[i]);
     }
 }
 
@@ -225,16 +215,13 @@ static int take_step(struct work *work, const char *name, struct error *error)
         int (*take)(struct work *work, struct error *error);
     } steps[] = {{"stage", stage}, {"switch", switch_over}, {"retire", retire}};
     if (session_open(&work->session, error) < 0 ||
-        guest_each(work->session.store, keep_vmid, work, error) < 0)
+        guest_each(work->session.store, vmids_keep, &work->guests, error) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
         if (strcmp(steps[i].name, name) == 0 && steps[i].take(work, error) < 0)
             return -1;
     }
-    if (work->failed_count == 0)
-        return 0;
-    return fail(error, ERROR_CONFLICT, "not all could be told: guest%s %s",
-                work->failed_count == 1 ? "" : "s", buffer_text(&work->failed));
+    return vmids_fail(&work->failed, "not all could be told", error);
 }
 
 const char *identity_step_next(const struct rollover *rollover, const struct pins *told)

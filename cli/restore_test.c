@@ -14,6 +14,7 @@
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
+#include "cli/vmids.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/clock.h"
@@ -28,16 +29,6 @@ enum { OPTION_DUE };
 static const struct verb_option options[] = {
     {"due", NULL, "each guest whose last test is older than restore_test.every"},
 };
-
-struct vmids {
-    uint32_t *items;
-    size_t count;
-};
-
-static void vmids_free(struct vmids *vmids)
-{
-    free(vmids->items);
-}
 
 /* The whole run. */
 struct work {
@@ -57,12 +48,6 @@ static void work_free(struct work *work)
     steps_free(&work->steps);
     json_decref(work->tests);
     vmids_free(&work->failed);
-}
-
-static void add_vmid(struct vmids *vmids, uint32_t vmid)
-{
-    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
-    vmids->items[vmids->count++] = vmid;
 }
 
 __attribute__((format(printf, 4, 5))) static void
@@ -123,7 +108,7 @@ static void clear(struct work *work, const struct restore_test *test)
     struct error problem;
     if (restore_trial_clear(&work->session, test, &found, &problem) < 0) {
         note(work, test->vmid, STEP_WARNING, "%s", problem.message);
-        add_vmid(&work->failed, test->vmid);
+        vmids_add(&work->failed, test->vmid);
     } else if (found) {
         note(work, test->vmid, STEP_DONE, "destroyed guest %u, which an earlier test has left",
              test->spare_vmid);
@@ -193,12 +178,6 @@ static int test_one(struct work *work, uint32_t vmid, struct error *error)
 
 /* --- all that are due --- */
 
-static int visit_guest(const struct guest *guest, void *context)
-{
-    add_vmid(context, guest->vmid);
-    return 0;
-}
-
 static bool is_old(const struct restore_test *test, const struct config *config)
 {
     int64_t age_ms = clock_wall_ms() - test->finished_at_ms;
@@ -242,23 +221,14 @@ static int test_if_due(struct work *work, uint32_t vmid, struct error *error)
     bool nothing_to_test = problem.kind == ERROR_MISSING;
     note(work, vmid, nothing_to_test ? STEP_ALREADY : STEP_WARNING, "%s", problem.message);
     if (!nothing_to_test)
-        add_vmid(&work->failed, vmid);
+        vmids_add(&work->failed, vmid);
     return 0;
-}
-
-static int fail_with_guests(const struct vmids *failed, struct error *error)
-{
-    cleanup_buffer struct buffer list = BUFFER_EMPTY;
-    for (size_t i = 0; i < failed->count; i++)
-        buffer_add_format(&list, "%s%u", i ? ", " : "", failed->items[i]);
-    return fail(error, ERROR_CONFLICT, "not all went well: guest%s %s",
-                failed->count == 1 ? "" : "s", buffer_text(&list));
 }
 
 static int test_due(struct work *work, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {NULL, 0};
-    if (guest_each(work->session.store, visit_guest, &guests, error) < 0)
+    if (guest_each(work->session.store, vmids_keep, &guests, error) < 0)
         return -1;
     for (size_t i = 0; i < guests.count; i++) {
         if (interrupt_wait(work->interrupt_fd, 0))
@@ -279,7 +249,7 @@ static int do_work(struct work *work, const struct invocation *invocation, struc
         return -1;
     if ((due ? test_due(work, error) : test_one(work, invocation->vmid, error)) < 0)
         return -1;
-    return work->failed.count ? fail_with_guests(&work->failed, error) : 0;
+    return vmids_fail(&work->failed, "not all went well", error);
 }
 
 static int run(const struct invocation *invocation, struct error *error)

@@ -6,6 +6,7 @@
 #include "cli/rotation.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
+#include "cli/vmids.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/guest.h"
@@ -25,8 +26,7 @@ struct work {
     struct session session;
     struct steps steps;
     json_t *rotated;
-    struct buffer failed; /* the guests, as a list in words */
-    int failed_count;
+    struct vmids failed;
 };
 
 static void work_free(struct work *work)
@@ -34,19 +34,18 @@ static void work_free(struct work *work)
     session_close(&work->session);
     steps_free(&work->steps);
     json_decref(work->rotated);
-    buffer_free(&work->failed);
+    vmids_free(&work->failed);
 }
 
 static void note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *what)
 {
-    cleanup_free char *about = mem_format("%u", vmid);
-    steps_add(&work->steps, outcome, about, "%s", what);
+    steps_add_guest(&work->steps, outcome, vmid, what);
 }
 
 static void note_failure(struct work *work, uint32_t vmid, const char *what)
 {
     note(work, vmid, STEP_WARNING, what);
-    buffer_add_format(&work->failed, "%s%u", work->failed_count++ ? ", " : "", vmid);
+    vmids_add(&work->failed, vmid);
 }
 
 static void report(struct work *work, uint32_t vmid, const struct rotation *rotation)
@@ -102,24 +101,6 @@ static void tell(struct work *work, uint32_t vmid, const struct rotation *rotati
 
 /* --- all guests, or those that are due --- */
 
-struct vmids {
-    uint32_t *items;
-    size_t count;
-};
-
-static void vmids_free(struct vmids *vmids)
-{
-    free(vmids->items);
-}
-
-static int keep_vmid(const struct guest *guest, void *context)
-{
-    struct vmids *vmids = context;
-    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
-    vmids->items[vmids->count++] = guest->vmid;
-    return 0;
-}
-
 static void rotate_any(struct work *work, uint32_t vmid, bool only_due)
 {
     struct error problem;
@@ -138,7 +119,7 @@ static int rotate_all(struct work *work, bool only_due, struct error *error)
                   "is 0: no token has an age at which it is due");
         return 0;
     }
-    if (guest_each(work->session.store, keep_vmid, &vmids, error) < 0)
+    if (guest_each(work->session.store, vmids_keep, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
         rotate_any(work, vmids.items[i], only_due);
@@ -200,10 +181,7 @@ static int do_work(struct work *work, const struct invocation *invocation, struc
     if ((invocation->vmid_count > 0 ? rotate_named(work, invocation, error)
                                     : rotate_all(work, invocation->values[OPTION_DUE], error)) < 0)
         return -1;
-    if (work->failed_count == 0)
-        return 0;
-    return fail(error, ERROR_CONFLICT, "not all went well: guest%s %s",
-                work->failed_count == 1 ? "" : "s", buffer_text(&work->failed));
+    return vmids_fail(&work->failed, "not all went well", error);
 }
 
 static int run(const struct invocation *invocation, struct error *error)

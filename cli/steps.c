@@ -44,6 +44,13 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
     steps->changed = steps->changed || outcome == STEP_DONE;
 }
 
+void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
+                     const char *what)
+{
+    cleanup_free char *about = mem_format("%u", vmid);
+    steps_add(steps, outcome, about, "%s", what);
+}
+
 static void print_text(const struct steps *steps, FILE *out)
 {
     for (size_t i = 0; i < json_array_size(steps->list); i++) {

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is said of the guests for whom a verb failed. */
+#include "cli/vmids.h"
+
+#include "schema/cleanup.h"
+#include "tests/unit/test.h"
+
+static void test_none(void **state)
+{
+    struct error error;
+    (void)state;
+    assert_int_equal(vmids_fail(&(struct vmids){0}, "not all went well", &error), 0);
+}
+
+static void test_some(void **state)
+{
+    struct error error;
+    cleanup(vmids_free) struct vmids failed = {0};
+    (void)state;
+    vmids_add(&failed, 8200);
+    assert_int_equal(vmids_fail(&failed, "not all went well", &error), -1);
+    assert_int_equal(error.kind, ERROR_CONFLICT);
+    assert_string_equal(error.message, "not all went well: guest 8200");
+    assert_int_equal(vmids_keep(&(struct guest){.vmid = 100}, &failed), 0);
+    assert_int_equal(vmids_fail(&failed, "not all could be told", &error), -1);
+    assert_string_equal(error.message, "not all could be told: guests 8200, 100");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_none),
+        cmocka_unit_test(test_some),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
