@@ -7,6 +7,9 @@
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "schema/cleanup.h"
 #include "store/store.h"
 
@@ -22,10 +25,15 @@ struct store_loan {
     struct store_pool *pool;
     struct store *store; /* NULL: none, or it was spoilt */
     uint64_t generation; /* of the file that it has open; the pool's own */
+    bool pen;
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error);
+
+/* The same, to note what clients did: to them alone it is lent, one at a time, so that no crowd of
+ * them takes every store away from those that read while the disk is slow. */
+int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
 /* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
 void store_return(struct store_loan *loan);
