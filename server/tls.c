@@ -145,15 +145,27 @@ static bool is_over(const struct tls_session *session)
     return session->broken || session->timed_out || is_late(session);
 }
 
+/* The deadline counts even while bytes keep coming, one by one. */
+static int try_read(struct tls_session *session, void *bytes, size_t size)
+{
+    return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
+}
+
+/* After an answer there is hardly ever a request yet: to look for it would be a call in vain. */
+static bool must_wait_first(struct tls_session *session)
+{
+    if (session->phase != PHASE_SEND)
+        return false;
+    enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    return !session->broken && !mbedtls_ssl_check_pending(&session->ssl);
+}
+
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    int count;
-    if (session->phase == PHASE_SEND)
-        enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
-    /* The deadline counts even while bytes keep coming, one by one. */
-    do
-        count = is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
-    while (count < 0 && can_go_on(session, count));
+    int count =
+        must_wait_first(session) ? MBEDTLS_ERR_SSL_WANT_READ : try_read(session, bytes, size);
+    while (count < 0 && can_go_on(session, count))
+        count = try_read(session, bytes, size);
     if (count <= 0) {
         session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
         return -1;

@@ -131,6 +131,11 @@ int store_begin(struct store *store, struct error *error)
     return sql_run(store, "BEGIN IMMEDIATE", SQL_NO_VALUES, error);
 }
 
+int store_begin_view(struct store *store, struct error *error)
+{
+    return sql_run(store, "BEGIN", SQL_NO_VALUES, error);
+}
+
 int store_commit(struct store *store, struct error *error)
 {
     return sql_run(store, "COMMIT", SQL_NO_VALUES, error);

@@ -52,6 +52,10 @@ int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
 
+/* BEGIN: until store_rollback everything is read from one state, whatever others commit meanwhile.
+ * For reading only. */
+int store_begin_view(struct store *store, struct error *error);
+
 /* Whether anything was written through this handle since it was opened. */
 bool store_has_written(const struct store *store);
 
