@@ -158,12 +158,12 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     return store_commit(reaction->store, error);
 }
 
-static int offer_export(struct reaction *reaction, const struct arrival *arrival,
+static int offer_export(struct reaction *reaction, const struct arrival *arrival, int directory,
                         struct error *error)
 {
     if (arrival->guest.kind != GUEST_LXC || arrival->own.form == MOUNT_FORM_MP)
         return 0;
-    if (export_mount(reaction->config, reaction->vmid, error) == 0)
+    if (export_mount(reaction->config, reaction->vmid, directory, error) == 0)
         return 0;
     if (error->kind != ERROR_DENIED)
         return -1;
@@ -185,7 +185,7 @@ int react_pre_start(struct reaction *reaction, struct error *error)
         return -1;
     if (older > 0 && retire_older(reaction, token.generation, error) < 0)
         return -1;
-    if (offer_export(reaction, &arrival, error) < 0)
+    if (offer_export(reaction, &arrival, drafts.dirfd, error) < 0)
         return -1;
     report_line(reaction->report,
                 "felhom: %u pre-start: token gen %lld minted, mount populated (%d files), %.1f ms",
