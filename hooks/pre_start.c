@@ -71,7 +71,10 @@ static int look(struct reaction *reaction, struct arrival *arrival, struct error
     report_unseen_directory(reaction, arrival);
     const char *idmap = arrival->own.volume ? arrival->own.volume->idmap : NULL;
     guest_config_disk_ids(&arrival->guest, idmap, &arrival->uid, &arrival->gid);
-    return sources_load(config, reaction->vmid, reaction->store, &arrival->sources, error);
+    if (reaction_read_enrolment(reaction, error) < 0)
+        return -1;
+    return sources_load_with(config, reaction->vmid, &reaction->enrolment, reaction->store,
+                             &arrival->sources, error);
 }
 
 static int record_guest(struct reaction *reaction, const struct arrival *arrival, int64_t now_ms,
