@@ -18,7 +18,7 @@ PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_CHROOT := mmdebstrap debian-archive-keyring
 PACKAGES_DEB   := build-essential dpkg-dev debhelper git
 PACKAGES_DEB_CHECK := autopkgtest lintian lxc uidmap mmdebstrap perl python3
-PACKAGES_BENCH := perl nginx-light wrk curl jq python3 sqlite3 iproute2 util-linux
+PACKAGES_BENCH := perl nginx-light wrk curl jq openssl python3 sqlite3 iproute2 util-linux
 
 # `make V=1` shows the commands.
 ifndef V
@@ -211,7 +211,7 @@ CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
 SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/faults/*.c)
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
-           $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)
+           $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench tests/bench/*.bash)
 
 lint: compile_commands.json $(CIVETWEB)/src/civetweb.c | build/.packages-lint build/.packages-check
 	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
