@@ -76,8 +76,10 @@ help:
 ## make check-deb    the packages: the same bytes twice, lintian, their life in a chroot and under systemd; check-deb-bookworm, check-deb-trixie
 ## make install      the host's part into DESTDIR; install-guest: what a golden image has
 
+# Copied as a package's files are: what the linker has written in pieces lies in pieces in the page cache, and starts a tenth slower.
 $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK_HOOK) -o $@ $^ $(LIBS_STORE) -lm
+	$(call QUIET,LINK)$(CC) $(LINK_HOOK) -o $@.linked $^ $(LIBS_STORE) -lm
+	@cp $@.linked $@.new && mv $@.new $@ && rm $@.linked
 
 $(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a
 	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
