@@ -19,15 +19,18 @@ struct reader {
     yaml_parser_t parser;
     const char *name;
     const char *text;
+    size_t length;
     char path[64]; /* of the value being read, dotted, for messages; cut when longer */
     size_t depth;
     struct error *error;
 };
 
-static void wipe(unsigned char *start, const unsigned char *end)
+/* A buffer of libyaml's is never filled further than the document is long. */
+static void wipe(unsigned char *start, const unsigned char *end, size_t length)
 {
+    size_t size = (size_t)(end - start);
     if (start)
-        explicit_bzero(start, (size_t)(end - start));
+        explicit_bzero(start, length < size ? length : size);
 }
 
 /* libyaml frees without wiping: its buffers hold the whole document, secrets included. */
@@ -37,8 +40,8 @@ static void reader_free(struct reader *reader)
     for (yaml_token_t *token = reader->parser.tokens.head; token != tail; token++)
         if (token->type == YAML_SCALAR_TOKEN)
             explicit_bzero(token->data.scalar.value, token->data.scalar.length);
-    wipe(reader->parser.raw_buffer.start, reader->parser.raw_buffer.end);
-    wipe(reader->parser.buffer.start, reader->parser.buffer.end);
+    wipe(reader->parser.raw_buffer.start, reader->parser.raw_buffer.end, reader->length);
+    wipe(reader->parser.buffer.start, reader->parser.buffer.end, reader->length);
     yaml_parser_delete(&reader->parser);
 }
 
@@ -326,7 +329,8 @@ int yaml_read(const char *name, const char *text, size_t length, struct yaml_val
     struct yaml_place start = {name, 1, 1};
     if (length > SIZE_LIMIT)
         return yaml_refuse(&start, NULL, error, "the document is larger than 1 MiB");
-    cleanup(reader_free) struct reader reader = {.name = name, .text = text, .error = error};
+    cleanup(reader_free) struct reader reader = {
+        .name = name, .text = text, .length = length, .error = error};
     if (!yaml_parser_initialize(&reader.parser))
         mem_exhausted();
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

@@ -19,6 +19,11 @@ enum store_open_mode {
                             owner) */
 };
 
+/* For a program of one thread that opens one store, does little and ends: SQLite then reserves
+ * memory as it is needed, and locks nothing in it. To be called before any other function of the
+ * store. */
+void store_travel_light(void);
+
 /*
  * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction.
  * busy_ms: how long any call waits for another process's lock before it fails with ERROR_BUSY.
