@@ -41,6 +41,9 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# schema/heap.h says why; within a static program it takes --wrap.
+LINK_HOOK += -Wl,-u,wiping_free,--wrap=free,--defsym=__wrap_free=wiping_free,--wrap=realloc,--defsym=__wrap_realloc=wiping_realloc
+WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif
 ifeq ($(shell uname -m),x86_64)
 HARDEN   += -fcf-protection
@@ -82,10 +85,10 @@ $(BUILD)/felhom-hook: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(
 	@cp $@.linked $@.new && mv $@.new $@ && rm $@.linked
 
 $(BUILD)/felhomd: $(BUILD)/server/main.o $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_SERVER)
+	$(call QUIET,LINK)$(CC) $(LINK) $(WIPING) -o $@ $^ $(LIBS_SERVER)
 
 $(BUILD)/felhomctl: $(BUILD)/cli/main.o $(BUILD)/cli.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ -lmbedtls $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) $(WIPING) -o $@ $^ -lmbedtls $(LIBS_STORE)
 
 define archive
 $(BUILD)/$(1).a: $$(call objects,$(1))

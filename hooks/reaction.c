@@ -30,6 +30,12 @@ int reaction_read_enrolment(struct reaction *reaction, struct error *error)
     return settings_read_enrolment(reaction->config, reaction->vmid, &reaction->enrolment, error);
 }
 
+void reaction_end(struct reaction *reaction)
+{
+    store_close(reaction->store);
+    buffer_free(&reaction->enrolment);
+}
+
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,
                    const char *detail, struct error *error)
 {

@@ -26,6 +26,9 @@ int reaction_open_store(struct reaction *reaction, struct error *error);
 /* Reads the guest's enrolment unless it was read; nothing where there is none. */
 int reaction_read_enrolment(struct reaction *reaction, struct error *error);
 
+/* Closes and frees what a reaction has opened and read. */
+void reaction_end(struct reaction *reaction);
+
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".
  */
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,

@@ -51,8 +51,6 @@ static void record_failure(struct reaction *reaction, const struct error *cause)
         (void)store_commit(reaction->store, &ignored);
 }
 
-/* The store is left open: its locks end with the process, and closing it would be work for nothing.
- */
 static void run(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
@@ -66,7 +64,7 @@ static void run(const struct phase *phase, struct reaction *reaction)
     }
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
-    buffer_free(&reaction->enrolment);
+    reaction_end(reaction);
 }
 
 static bool ended_within(int pidfd, int64_t ms)

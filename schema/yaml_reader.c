@@ -19,54 +19,24 @@ struct reader {
     yaml_parser_t parser;
     const char *name;
     const char *text;
-    size_t length;
     char path[64]; /* of the value being read, dotted, for messages; cut when longer */
     size_t depth;
     struct error *error;
 };
 
-/* A buffer of libyaml's is never filled further than the document is long. */
-static void wipe(unsigned char *start, const unsigned char *end, size_t length)
-{
-    size_t size = (size_t)(end - start);
-    if (start)
-        explicit_bzero(start, length < size ? length : size);
-}
-
-/* libyaml frees without wiping: its buffers hold the whole document, secrets included. */
 static void reader_free(struct reader *reader)
 {
-    const yaml_token_t *tail = reader->parser.tokens.tail;
-    for (yaml_token_t *token = reader->parser.tokens.head; token != tail; token++)
-        if (token->type == YAML_SCALAR_TOKEN)
-            explicit_bzero(token->data.scalar.value, token->data.scalar.length);
-    wipe(reader->parser.raw_buffer.start, reader->parser.raw_buffer.end, reader->length);
-    wipe(reader->parser.buffer.start, reader->parser.buffer.end, reader->length);
     yaml_parser_delete(&reader->parser);
-}
-
-static void event_free(yaml_event_t *event)
-{
-    if (event->type == YAML_SCALAR_EVENT)
-        explicit_bzero(event->data.scalar.value, event->data.scalar.length);
-    yaml_event_delete(event);
-}
-
-static void text_free(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
 }
 
 void yaml_value_free(struct yaml_value *value)
 {
     for (size_t i = 0; i < value->count; i++) {
-        text_free(value->entries[i].key);
+        free(value->entries[i].key);
         yaml_value_free(&value->entries[i].value);
     }
     free(value->entries);
-    text_free(value->text);
+    free(value->text);
     *value = (struct yaml_value){.kind = KIND_NOTHING};
 }
 
@@ -247,7 +217,7 @@ static int read_value(struct reader *reader, const yaml_event_t *event, struct y
 
 static int read_next_value(struct reader *reader, struct yaml_value *value)
 {
-    cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+    cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
     if (next_event(reader, &event))
         return -1;
     return read_value(reader, &event, value);
@@ -261,7 +231,7 @@ static bool ends_collection(const yaml_event_t *event)
 /* One entry of a list or map, or its end. */
 static int read_entry(struct reader *reader, struct yaml_value *value, void **seen, bool *ret_end)
 {
-    cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+    cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
     if (next_event(reader, &event))
         return -1;
     *ret_end = ends_collection(&event);
@@ -308,7 +278,7 @@ static int read_stream(struct reader *reader, struct yaml_value *value)
 {
     bool read = false;
     for (;;) {
-        cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+        cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
         if (next_event(reader, &event))
             return -1;
         if (event.type == YAML_STREAM_END_EVENT)
@@ -329,8 +299,7 @@ int yaml_read(const char *name, const char *text, size_t length, struct yaml_val
     struct yaml_place start = {name, 1, 1};
     if (length > SIZE_LIMIT)
         return yaml_refuse(&start, NULL, error, "the document is larger than 1 MiB");
-    cleanup(reader_free) struct reader reader = {
-        .name = name, .text = text, .length = length, .error = error};
+    cleanup(reader_free) struct reader reader = {.name = name, .text = text, .error = error};
     if (!yaml_parser_initialize(&reader.parser))
         mem_exhausted();
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);

@@ -77,9 +77,8 @@ static int checkpoint(void *context, sqlite3 *connection, const char *schema, in
 }
 
 /* Its counts of memory in use, which nobody asks for, cost a lock that all threads share at each
- * allocation. Fails, and does no harm, where something else in the process has begun with SQLite.
- */
-static void start_library(void)
+ * allocation. Fails, and does no harm, once something in the process has begun with SQLite. */
+static void prepare_library(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
@@ -88,8 +87,8 @@ static int open_connection(struct store *store, const char *name, int flags, str
 {
     flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
              SQLITE_OPEN_EXRESCODE;
-    static pthread_once_t started = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&started, start_library);
+    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&prepared, prepare_library);
     int code = sqlite3_open_v2(name, &store->connection, flags, NULL);
     if (!store->connection)
         mem_exhausted();
