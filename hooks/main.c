@@ -136,14 +136,18 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
 {
     struct error error;
     cleanup(config_free) struct config config = {0};
-    if (surroundings_clean(&error) < 0 || settings_load(&config, &error) < 0) {
+    if (surroundings_clean(&error) < 0) {
         report_failure(report, &error);
         return conclude(phase, call, report, ON_ERROR_CONTINUE);
     }
+    bool is_settled = settings_load(&config, &error) == 0;
+    if (!is_settled)
+        settings_salvage(&config);
     struct reaction reaction = {
         .config = &config,
         .vmid = call->vmid,
         .phase = phase->name,
+        .obstacle = is_settled ? NULL : &error,
         .started_us = started_us,
         .report = report,
     };

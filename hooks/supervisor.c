@@ -57,8 +57,8 @@ static void let_go_of_pipes(void)
 static void record_failure(const struct phase *phase, struct reaction *reaction)
 {
     struct error ignored;
-    if (!reaction->store && store_open(reaction->config->paths.state, STORE_OPEN_CREATE, RECORD_MS,
-                                       &reaction->store, &ignored) < 0)
+    if (!reaction->store && store_open(reaction->config->paths.state, STORE_OPEN_EXISTING,
+                                       RECORD_MS, &reaction->store, &ignored) < 0)
         return;
     store_rollback(reaction->store);
     if (store_begin(reaction->store, &ignored) < 0)
@@ -69,11 +69,19 @@ static void record_failure(const struct phase *phase, struct reaction *reaction)
         (void)store_commit(reaction->store, &ignored);
 }
 
+static int begin(const struct phase *phase, struct reaction *reaction, struct error *error)
+{
+    if (!reaction->obstacle)
+        return phase->react(reaction, error);
+    *error = *reaction->obstacle;
+    return -1;
+}
+
 static void react(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
     chain_find(reaction);
-    if (phase->react(reaction, &error) == 0) {
+    if (begin(phase, reaction, &error) == 0) {
         reaction->report->outcome = REPORT_DONE;
         return;
     }
