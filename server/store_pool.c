@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/store_pool.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,17 +16,37 @@
 #define WAIT_SECONDS  1
 #define STORE_BUSY_MS 1000
 
+/* Which files make up the database: itself, its log and the log's index; zeros where one is not. */
+struct files {
+    dev_t devices[3];
+    ino_t inodes[3];
+};
+
 struct store_pool {
     char *state_dir;
-    char *path;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t returned;
     size_t free_places; /* stores that may still be lent, open or not */
     struct store *open[STORES_MAX];
     size_t open_count;
-    struct stat file;    /* what they have open */
+    struct files files;  /* what they have open */
     uint64_t generation; /* grows whenever that changes */
 };
+
+static struct files look_at_files(const char *state_dir)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    struct files files = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        char path[PATH_MAX];
+        struct stat status = {0};
+        (void)snprintf(path, sizeof path, "%s/db/agent.db%s", state_dir, suffixes[i]);
+        (void)stat(path, &status);
+        files.devices[i] = status.st_dev;
+        files.inodes[i] = status.st_ino;
+    }
+    return files;
+}
 
 static size_t places(void)
 {
@@ -45,8 +68,7 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     (void)pthread_cond_init(&pool->returned, &attributes);
     (void)pthread_mutex_init(&pool->lock, NULL);
     pool->state_dir = mem_copy_text(state_dir);
-    pool->path = mem_format("%s/db/agent.db", state_dir);
-    (void)stat(pool->path, &pool->file);
+    pool->files = look_at_files(state_dir);
     pool->free_places = places();
     pool->open[pool->open_count++] = first;
     *ret = pool;
@@ -67,7 +89,6 @@ void store_pool_free(struct store_pool *pool)
     (void)pthread_cond_destroy(&pool->returned);
     (void)pthread_mutex_destroy(&pool->lock);
     free(pool->state_dir);
-    free(pool->path);
     free(pool);
 }
 
@@ -83,15 +104,15 @@ static bool wait_for_place(struct store_pool *pool)
     return pool->free_places > 0;
 }
 
-/* A file that was removed or replaced would go on answering for whoever has it open. */
+/* A file that was removed or replaced would go on answering for whoever has it open; without their
+ * log or its index the others' writes would go unseen. */
 static void heed_replacement(struct store_pool *pool)
 {
-    struct stat file = {0};
-    (void)stat(pool->path, &file);
-    if (file.st_ino == pool->file.st_ino && file.st_dev == pool->file.st_dev)
+    const struct files files = look_at_files(pool->state_dir);
+    if (memcmp(&files, &pool->files, sizeof files) == 0)
         return;
     close_all(pool);
-    pool->file = file;
+    pool->files = files;
     pool->generation++;
 }
 
