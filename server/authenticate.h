@@ -5,10 +5,15 @@
 
 #include <stdbool.h>
 
+#include "store/token.h"
+
 struct agent;
 struct refusal;
 struct reply;
 struct request;
+
+/* The reason of a refusal for this verdict; NULL for a good token. */
+const char *authenticate_reason(enum token_verdict verdict);
 
 /*
  * Fills the request's vmid and token_id from the token that it presents. False: *reply is 401, the
