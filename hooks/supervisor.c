@@ -131,6 +131,7 @@ typedef void work_fn(const struct phase *phase, struct reaction *reaction);
 static void work_and_exit(work_fn *work, const struct phase *phase, struct reaction *reaction)
 {
     let_go_of_pipes();
+    mem_exit_with(EXIT_MEMORY);
     work(phase, reaction);
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
