@@ -137,7 +137,7 @@ guest_config 8400 <<<'hookscript: local:snippets/theirs'
 guest_config 8500 </dev/null
 guest_config 8600 <<<'template: 1'
 ctl enroll --all --customer acme --output-format json >"$HOST/all" 2>"$HOST/complaint"
-is "where one cannot be enrolled it is told" "$?|$(cat "$HOST/complaint")" '1|felhomctl: not all could be enrolled: 8400'
+is "where one cannot be enrolled it is told" "$?|$(cat "$HOST/complaint")" '1|felhomctl: not all could be enrolled: guest 8400'
 is "the others are" "$(jq -c 'map([.vmid, .enrolled, .changed])' "$HOST/all")" \
     '[[8200,true,true],[8300,true,true],[8400,false,false],[8500,true,true],[8600,true,false]]'
 like "and why it was not" "$(jq -r '.[2].steps[0].detail' "$HOST/all")" 'already has the hookscript local:snippets/theirs'
