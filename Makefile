@@ -108,11 +108,12 @@ $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
+# It adds up lengths of chunks that a peer may make as long as it likes: sums that are too large are to wrap around (-fwrapv).
+CIVETWEB_FLAGS = -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -fwrapv -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
+                 -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include
 $(BUILD)/civetweb.o: server/mod_mbedtls.inl $(wildcard server/*.h) $(CIVETWEB)/src/civetweb.c
 	@mkdir -p $(@D)
-	$(call QUIET,CC  )$(CC) -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
-	    -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include \
-	    -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
+	$(call QUIET,CC  )$(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
 
 # Objects that include civetweb.h need the fetched source first.
 $(call objects,server) $(BUILD)/server/main.o: | $(CIVETWEB)/src/civetweb.c
@@ -195,8 +196,12 @@ FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
 .PHONY: fuzzers $(FUZZERS:=.run)
 fuzzers: | build/.packages-lint
 	$(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/fuzz/parts SANITIZE=fuzzer-no-link,address,undefined $(FUZZERS)
-$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lmbedx509 -lmbedcrypto -lyaml -ljansson
+# A target may define what the programs have otherwise, such as what reads from a peer: the first definition counts.
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -Wl,-z,muldefs -o $@ $< $(filter %.o,$^) $(filter %.a,$^) $(LIBS_SERVER)
+build/fuzz/http_request: $(BUILD)/civetweb_talk.o
+$(BUILD)/civetweb_talk.o: tests/fuzz/civetweb_talk.inl tests/fuzz/civetweb_talk.h $(BUILD)/civetweb.o
+	$(call QUIET,CC  )cat $(CIVETWEB)/src/civetweb.c $< | $(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ -
 
 fuzz: fuzzers
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.run)
@@ -208,7 +213,7 @@ $(FUZZERS:=.run): build/fuzz/%.run:
 
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
-SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/faults/*.c)
+SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.c)
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
            $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench)

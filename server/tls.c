@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/tls.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "schema/cleanup.h"
@@ -145,20 +147,48 @@ static bool is_over(const struct tls_session *session)
     return session->broken || session->timed_out || is_late(session);
 }
 
-int tls_read(struct tls_session *session, void *bytes, size_t size)
+/* The deadline counts even while bytes keep coming, one by one. */
+static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     int count;
-    if (session->phase == PHASE_SEND)
-        enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
-    /* The deadline counts even while bytes keep coming, one by one. */
     do
         count = is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
     while (count < 0 && can_go_on(session, count));
-    if (count <= 0) {
+    return count > 0 ? count : -1;
+}
+
+/* How many bytes are left of count. */
+static int drop_leading_blanks(unsigned char *bytes, int count)
+{
+    int blanks = 0;
+    while (blanks < count && isspace(bytes[blanks]))
+        blanks++;
+    memmove(bytes, bytes + blanks, (size_t)(count - blanks));
+    return count - blanks;
+}
+
+/* CivetWeb would take an empty line in front of a request for the whole of its head. */
+static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    int count;
+    do {
+        count = read_some(session, bytes, size);
+        if (count > 0)
+            count = drop_leading_blanks(bytes, count);
+    } while (count == 0);
+    return count;
+}
+
+int tls_read(struct tls_session *session, void *bytes, size_t size)
+{
+    if (session->phase == PHASE_SEND)
+        enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    int count = session->phase == PHASE_PAUSE ? read_beginning(session, bytes, size)
+                                              : read_some(session, bytes, size);
+    if (count > 0)
+        note_received(session, count);
+    else
         session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
-        return -1;
-    }
-    note_received(session, count);
     return count;
 }
 
@@ -181,6 +211,11 @@ int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
         return 0;
     session->broken = count <= 0;
     return session->broken ? -1 : count;
+}
+
+void tls_expect_rest(struct tls_session *session)
+{
+    enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
 }
 
 void tls_move(struct tls_session *session, int socket)
