@@ -71,6 +71,7 @@ help:
 ## make check-trixie the same in a Debian 13 chroot
 ## make lint         format, static analysis, layering, both compilers
 ## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
+## make fuzz-keep    adds what that found to the kept inputs, tests/fuzz/corpus
 ## make bench        timings, each as a ratio to a peer in the same run
 ## make deb          the Debian packages, into build/deb/; deb-bookworm, deb-trixie: those of that release, made in a chroot
 ## make check-deb    the packages: the same bytes twice, lintian, their life in a chroot and under systemd; check-deb-bookworm, check-deb-trixie
@@ -189,11 +190,13 @@ demo: $(PROGRAMS) | build/.packages-demo
 bench: $(PROGRAMS) | build/.packages-bench
 	@for bench in tests/bench/*.bench; do BIN=$(abspath $(BUILD)) $$bench || exit 1; done
 
-# --- fuzzing: each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS over the seeds in tests/fuzz/seeds/NOUN ---
+# --- fuzzing ----------------------------------------------------------------------------------------------
+# Each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS, from the seeds in tests/fuzz/seeds/NOUN, which are written by hand, and from the
+# inputs kept in tests/fuzz/corpus/NOUN. What it finds besides goes to build/fuzz/corpus/NOUN, until fuzz-keep takes it over.
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS   ?=
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-.PHONY: fuzzers $(FUZZERS:=.run)
+.PHONY: fuzzers fuzz-keep $(FUZZERS:=.run) $(FUZZERS:=.keep)
 fuzzers: | build/.packages-lint
 	$(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/fuzz/parts SANITIZE=fuzzer-no-link,address,undefined $(FUZZERS)
 # A target may define what the programs have otherwise, such as what reads from a peer: the first definition counts.
@@ -206,10 +209,19 @@ $(BUILD)/civetweb_talk.o: tests/fuzz/civetweb_talk.inl tests/fuzz/civetweb_talk.
 fuzz: fuzzers
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.run)
 $(FUZZERS:=.run): build/fuzz/%.run:
-	@mkdir -p build/fuzz/corpus/$* tests/fuzz/seeds/$*
+	@mkdir -p build/fuzz/corpus/$*
 	@echo "fuzzing $* for $(FUZZ_SECONDS) s"
 	@build/fuzz/$* $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$*- \
-	    build/fuzz/corpus/$* tests/fuzz/seeds/$*
+	    build/fuzz/corpus/$* $(wildcard tests/fuzz/corpus/$* tests/fuzz/seeds/$*)
+
+# By the branches that an input takes alone, not by how often it does: a kept corpus is to stay small.
+fuzz-keep: fuzzers
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.keep)
+$(FUZZERS:=.keep): build/fuzz/%.keep:
+	@mkdir -p build/fuzz/corpus/$* tests/fuzz/corpus/$*
+	@build/fuzz/$* -merge=1 -use_counters=0 -max_len=4096 -verbosity=0 tests/fuzz/corpus/$* build/fuzz/corpus/$* 2>build/fuzz/$*.merge || \
+	    { cat build/fuzz/$*.merge; exit 1; }
+	@echo "$*: $$(ls tests/fuzz/corpus/$* | wc -l) inputs kept"
 
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
