@@ -56,9 +56,16 @@ static void mbed_ssl_close(SSL *connection)
     connection_close(connection);
 }
 
+/*
+ * civetweb.c offers what is left of its buffer, and looks for a request's end in all of it, not
+ * only in what came: nothing that another peer sent to the same worker may be there.
+ */
 static int mbed_ssl_read(SSL *connection, unsigned char *bytes, int size)
 {
-    return connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
+    int count = connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
+    int filled = count > 0 ? count : 0;
+    memset(bytes + filled, 0, (size_t)(size - filled));
+    return count;
 }
 
 static int mbed_ssl_write(SSL *connection, const unsigned char *bytes, int size)

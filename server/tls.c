@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/tls.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
 #include <poll.h>
@@ -186,32 +187,62 @@ static bool is_over(const struct tls_session *session)
 }
 
 /* The deadline counts even while bytes keep coming, one by one. */
-static int try_read(struct tls_session *session, void *bytes, size_t size)
+static int try_read(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
 }
 
-/* After an answer there is hardly ever a request yet: to look for it would be a call in vain. */
-static bool must_wait_first(struct tls_session *session)
+static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    if (session->phase != PHASE_SEND)
-        return false;
+    int count = try_read(session, bytes, size);
+    while (count < 0 && can_go_on(session, count))
+        count = try_read(session, bytes, size);
+    return count > 0 ? count : -1;
+}
+
+/* How many bytes are left of count. */
+static int drop_leading_blanks(unsigned char *bytes, int count)
+{
+    int blanks = 0;
+    while (blanks < count && isspace(bytes[blanks]))
+        blanks++;
+    memmove(bytes, bytes + blanks, (size_t)(count - blanks));
+    return count - blanks;
+}
+
+/* CivetWeb would take an empty line in front of a request for the whole of its head. */
+static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    int count;
+    do {
+        count = read_some(session, bytes, size);
+        if (count > 0)
+            count = drop_leading_blanks(bytes, count);
+    } while (count == 0);
+    return count;
+}
+
+/* After an answer there is hardly ever a request yet: to look for it first would be a call in vain.
+ * False when there will be none. */
+static bool await_next(struct tls_session *session)
+{
     enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
-    return !session->broken && bytes_ahead(session) == 0 &&
-           !mbedtls_ssl_check_pending(&session->ssl);
+    if (session->broken)
+        return false;
+    return bytes_ahead(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
+           can_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
 }
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    int count =
-        must_wait_first(session) ? MBEDTLS_ERR_SSL_WANT_READ : try_read(session, bytes, size);
-    while (count < 0 && can_go_on(session, count))
-        count = try_read(session, bytes, size);
-    if (count <= 0) {
-        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
+    if (session->phase == PHASE_SEND && !await_next(session))
         return -1;
-    }
-    note_received(session, count);
+    int count = session->phase == PHASE_PAUSE ? read_beginning(session, bytes, size)
+                                              : read_some(session, bytes, size);
+    if (count > 0)
+        note_received(session, count);
+    else
+        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
     return count;
 }
 
@@ -234,6 +265,11 @@ int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
         return 0;
     session->broken = count <= 0;
     return session->broken ? -1 : count;
+}
+
+void tls_expect_rest(struct tls_session *session)
+{
+    enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
 }
 
 void tls_move(struct tls_session *session, int socket)

@@ -48,7 +48,8 @@ void tls_context_interrupt(struct tls_context *context);
 int tls_accept(struct tls_context *context, int socket, struct tls_session **ret,
                struct error *error);
 
-/* At least one byte, else -1: the end of the connection, a failure or a deadline. */
+/* At least one byte, else -1: the end of the connection, a failure or a deadline. Blanks before a
+ * request, line ends too, are left out. */
 int tls_read(struct tls_session *session, void *bytes, size_t size);
 
 /* How many of the bytes went out, at least one, else -1. */
@@ -58,6 +59,9 @@ int tls_write(struct tls_session *session, const void *bytes, size_t size);
  * same bytes. */
 int tls_try_write(struct tls_session *session, const void *bytes, size_t size);
 
+/* What was written last was no answer: the rest of the request follows, with as much time again. */
+void tls_expect_rest(struct tls_session *session);
+
 /* The session goes on over another descriptor of its socket. */
 void tls_move(struct tls_session *session, int socket);
 
@@ -65,7 +69,7 @@ void tls_move(struct tls_session *session, int socket);
  * out. */
 bool tls_timed_out(const struct tls_session *session);
 
-/* How many bytes of the present request were read so far. */
+/* How many bytes of the present request were read so far, from its first on. */
 size_t tls_request_size(const struct tls_session *session);
 
 /* Says goodbye to the peer if that can be done at once, wipes and frees. */

@@ -276,6 +276,29 @@ static void test_malformed_requests_get_our_error(void **state)
     assert_all_gone();
 }
 
+/* CivetWeb reads on behind an empty line in a buffer that served others before. */
+static void test_nobody_gets_what_others_sent(void **state)
+{
+    (void)state;
+    static char blanks[] = GET;
+    struct client clients[THREADS];
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+        client_connect(&clients[i], &local.address);
+        assert_int_equal(client_send_text(&clients[i], GET GET), 0);
+        assert_contains(client_receive(&clients[i], "}"), "200");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+        client_close(&clients[i]);
+    assert_all_gone();
+    memset(blanks, '\n', strlen(GET));
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send_text(&client, blanks), 0);
+    assert_string_equal(client_receive(&client, NULL), "");
+    client_close(&client);
+    assert_all_gone();
+}
+
 static void test_oversize_headers_get_our_error(void **state)
 {
     (void)state;
@@ -426,6 +449,7 @@ int main(void)
         LOCAL_TEST(test_a_connection_serves_many_requests),
         LOCAL_TEST(test_curl_keeps_its_connection),
         LOCAL_TEST(test_malformed_requests_get_our_error),
+        LOCAL_TEST(test_nobody_gets_what_others_sent),
         LOCAL_TEST(test_oversize_headers_get_our_error),
         LOCAL_TEST(test_who_is_refused_is_closed_at_once),
         LOCAL_TEST(test_crowded_at_three_quarters),
