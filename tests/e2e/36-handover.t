@@ -48,7 +48,7 @@ enough() {
 met() { jq -c "$1" "$HOST/met"; }
 answers() { [ "$(sql 'SELECT count(*) FROM token')" -gt 0 ] && [ "$(status_of 8200 "$(token_of 8200)" /storage)" = 200 ]; }
 listening() { ss -Hltn "sport = :$1" | awk '{ print $4 }'; }
-inode() { ss -Hltne "sport = :$1" | grep -o 'ino:[0-9]*'; }
+inode() { ss -Hltne "sport = :$1" 2>/dev/null | grep -o 'ino:[0-9]*'; }
 logged() { grep -c "$1" "$HOST/felhomd.log"; }
 
 # --- restarts ---
