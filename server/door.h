@@ -20,7 +20,7 @@
 
 #include "schema/error.h"
 
-struct mg_connection; /* CivetWeb's; this, too: */
+struct mg_connection; /* CivetWeb's, as is the next */
 struct mg_context;
 struct throttled_log;
 
