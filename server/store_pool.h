@@ -2,16 +2,17 @@
 /*
  * A few open stores for many threads. Nothing is kept from one loan to the next but the open file,
  * so that a revocation counts at once; and where another file has taken its place, as after a
- * restore, that one is opened instead.
+ * restore, that one is opened instead within STORE_POOL_LOOK_US.
  */
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 #include "schema/cleanup.h"
 #include "store/store.h"
+
+#define STORE_POOL_LOOK_US 20000
 
 struct store_pool;
 
@@ -20,17 +21,12 @@ struct store_pool;
 int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error);
 void store_pool_free(struct store_pool *pool);
 
-struct file_identity {
-    dev_t device;
-    ino_t inode;
-};
-
 /* A borrowed store. Zero-initialise. */
 struct store_loan {
     struct store_pool *pool;
-    struct store *store;       /* NULL: none, or it was spoilt */
-    struct file_identity file; /* that it has open; the pool's own */
-    bool pen;                  /* by store_borrow_pen */
+    struct store *store; /* NULL: none, or it was spoilt */
+    uint64_t generation; /* of the file that it has open; the pool's own */
+    bool pen;            /* by store_borrow_pen */
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */

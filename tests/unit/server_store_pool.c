@@ -14,11 +14,12 @@
 static char root[64];
 static struct store_pool *pool;
 
-/* A shell command in the state directory. */
+/* A shell command in the state directory, whose effect the pool will see. */
 static void run(const char *command)
 {
     cleanup_free char *line = mem_format("cd %s && %s", root, command);
     assert_int_equal(system(line), 0);
+    (void)usleep(STORE_POOL_LOOK_US);
 }
 
 static int set_up(void **state)
@@ -183,6 +184,23 @@ static void test_another_file_in_its_place_is_heeded(void **state)
     store_return(&loan);
 }
 
+/* As its index is made anew by whoever comes next, and what that one writes is seen. */
+static void test_a_log_index_that_is_gone_is_heeded(void **state)
+{
+    (void)state;
+    struct error error;
+    struct host host = {.node = "old"};
+    struct store_loan loan = {0};
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_put(loan.store, &host, &error), 0);
+    store_return(&loan);
+    run("rm db/agent.db-shm && sqlite3 db/agent.db \"UPDATE host SET node = 'new'\"");
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), 0);
+    assert_string_equal(host.node, "new");
+    store_return(&loan);
+}
+
 static void test_nothing_borrowed_is_nothing_to_return(void **state)
 {
     (void)state;
@@ -205,6 +223,7 @@ int main(void)
         TEST(test_only_a_spoilt_store_is_given_up),
         TEST(test_a_store_that_cannot_be_opened_costs_no_place),
         TEST(test_another_file_in_its_place_is_heeded),
+        TEST(test_a_log_index_that_is_gone_is_heeded),
         TEST(test_nothing_borrowed_is_nothing_to_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
