@@ -21,18 +21,18 @@
 #define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"
 
 /* The volume id, "" where none is chained; the caller frees it. */
-static int read_volume(const struct reaction *reaction, char **ret, struct error *error)
+static int read_volume(struct reaction *reaction, char **ret, struct error *error)
 {
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    const struct buffer *text = &reaction->enrolment;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    if (settings_read_enrolment(reaction->config, reaction->vmid, &text, error) < 0)
+    if (reaction_read_enrolment(reaction, error) < 0)
         return -1;
     /* Nearly always there is none, and the time of a start is dear. */
-    if (!strstr(buffer_text(&text), "chain")) {
+    if (!strstr(buffer_text(text), "chain")) {
         *ret = mem_copy_text("");
         return 0;
     }
-    if (enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
+    if (enrolment_parse("enrolment", buffer_text(text), text->length, &enrolment, error) < 0)
         return -1;
     *ret = steal(enrolment.chain);
     return 0;
@@ -58,7 +58,7 @@ static int find_path(const struct reaction *reaction, const char *volume, struct
     return 0;
 }
 
-void chain_find(const struct reaction *reaction)
+void chain_find(struct reaction *reaction)
 {
     struct error error;
     cleanup_free char *volume = NULL;

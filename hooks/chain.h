@@ -7,7 +7,7 @@
 #include "hooks/reaction.h"
 
 /* Finds out by the guest's enrolment which one there is, and puts it into the report. */
-void chain_find(const struct reaction *reaction);
+void chain_find(struct reaction *reaction);
 
 /*
  * Becomes the hookscript, if there is one: its output and its exit status are then ours, and there

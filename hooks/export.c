@@ -15,27 +15,6 @@
 #include "schema/vmid.h"
 #include "store/file.h"
 
-/* Opens PARENT/VMID, whoever owns it: in there the guest's root does. */
-static int open_child(int parent, const char *parent_path, uint32_t vmid, int *ret_fd,
-                      struct error *error)
-{
-    char name[VMID_TEXT_SIZE];
-    (void)snprintf(name, sizeof name, "%u", vmid);
-    int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(error, errno, "%s/%s", parent_path, name);
-    *ret_fd = fd;
-    return 0;
-}
-
-static int open_source(const struct config *config, uint32_t vmid, int *ret_fd, struct error *error)
-{
-    cleanup_close int guests = -1;
-    if (directory_open(config->paths.guests, &guests, error) < 0)
-        return -1;
-    return open_child(guests, config->paths.guests, vmid, ret_fd, error);
-}
-
 static int make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,
                        struct error *error)
 {
@@ -43,7 +22,12 @@ static int make_target(int exports, const struct config *config, uint32_t vmid, 
     (void)snprintf(name, sizeof name, "%u", vmid);
     if (mkdirat(exports, name, 0711) < 0 && errno != EEXIST)
         return fail_errno(error, errno, "%s/%s", config->paths.export, name);
-    return open_child(exports, config->paths.export, vmid, ret_fd, error);
+    /* Whoever owns it: what is mounted there belongs to the guest's root. */
+    int fd = openat(exports, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(error, errno, "%s/%s", config->paths.export, name);
+    *ret_fd = fd;
+    return 0;
 }
 
 static bool is_mount_point(int fd)
@@ -104,12 +88,10 @@ static int detach(const struct config *config, uint32_t vmid, struct error *erro
     return 0;
 }
 
-int export_mount(const struct config *config, uint32_t vmid, struct error *error)
+int export_mount(const struct config *config, uint32_t vmid, int source, struct error *error)
 {
-    cleanup_close int source = -1;
     cleanup_close int exports = -1;
-    if (open_source(config, vmid, &source, error) < 0 ||
-        directory_make(config->paths.export, 0711, (uid_t)-1, (gid_t)-1, &exports, error) < 0)
+    if (directory_make(config->paths.export, 0711, (uid_t)-1, (gid_t)-1, &exports, error) < 0)
         return -1;
     for (;;) {
         cleanup_close int target = -1;

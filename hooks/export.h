@@ -13,10 +13,10 @@
 #include "schema/error.h"
 
 /*
- * Makes the mount (ro,nosuid,nodev,noexec) unless it is there already; one that shows a directory
- * that is no longer the guest's is replaced. GUESTS/VMID must exist. Fails with ERROR_DENIED where
- * this process may not mount.
+ * Makes the mount (ro,nosuid,nodev,noexec) of the guest's directory, which is open as source,
+ * unless it is there already; one that shows a directory that is no longer the guest's is replaced.
+ * Fails with ERROR_DENIED where this process may not mount.
  */
-int export_mount(const struct config *config, uint32_t vmid, struct error *error);
+int export_mount(const struct config *config, uint32_t vmid, int source, struct error *error);
 
 #endif

@@ -147,6 +147,7 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
         .started_us = started_us,
         .report = report,
     };
+    store_travel_light();
     supervise(phase, &reaction);
     return conclude(phase, call, report, config.hook.on_error);
 }

@@ -71,7 +71,10 @@ static int look(struct reaction *reaction, struct arrival *arrival, struct error
     report_unseen_directory(reaction, arrival);
     const char *idmap = arrival->own.volume ? arrival->own.volume->idmap : NULL;
     guest_config_disk_ids(&arrival->guest, idmap, &arrival->uid, &arrival->gid);
-    return sources_load(config, reaction->vmid, reaction->store, &arrival->sources, error);
+    if (reaction_read_enrolment(reaction, error) < 0)
+        return -1;
+    return sources_load_with(config, reaction->vmid, &reaction->enrolment, reaction->store,
+                             &arrival->sources, error);
 }
 
 static int record_guest(struct reaction *reaction, const struct arrival *arrival, int64_t now_ms,
@@ -158,12 +161,12 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     return store_commit(reaction->store, error);
 }
 
-static int offer_export(struct reaction *reaction, const struct arrival *arrival,
+static int offer_export(struct reaction *reaction, const struct arrival *arrival, int directory,
                         struct error *error)
 {
     if (arrival->guest.kind != GUEST_LXC || arrival->own.form == MOUNT_FORM_MP)
         return 0;
-    if (export_mount(reaction->config, reaction->vmid, error) == 0)
+    if (export_mount(reaction->config, reaction->vmid, directory, error) == 0)
         return 0;
     if (error->kind != ERROR_DENIED)
         return -1;
@@ -185,7 +188,7 @@ int react_pre_start(struct reaction *reaction, struct error *error)
         return -1;
     if (older > 0 && retire_older(reaction, token.generation, error) < 0)
         return -1;
-    if (offer_export(reaction, &arrival, error) < 0)
+    if (offer_export(reaction, &arrival, drafts.dirfd, error) < 0)
         return -1;
     report_line(reaction->report,
                 "felhom: %u pre-start: token gen %lld minted, mount populated (%d files), %.1f ms",

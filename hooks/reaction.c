@@ -3,6 +3,7 @@
 
 #include "store/clock.h"
 #include "store/event.h"
+#include "store/settings.h"
 
 /* Left for saying so, once the lock was not to be had. */
 #define BUSY_MARGIN_MS 100
@@ -20,6 +21,19 @@ int reaction_open_store(struct reaction *reaction, struct error *error)
         return 0;
     return store_open(reaction->config->paths.state, STORE_OPEN_CREATE, busy_ms(reaction),
                       &reaction->store, error);
+}
+
+int reaction_read_enrolment(struct reaction *reaction, struct error *error)
+{
+    if (reaction->enrolment.data)
+        return 0;
+    return settings_read_enrolment(reaction->config, reaction->vmid, &reaction->enrolment, error);
+}
+
+void reaction_end(struct reaction *reaction)
+{
+    store_close(reaction->store);
+    buffer_free(&reaction->enrolment);
 }
 
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "hooks/report.h"
+#include "schema/buffer.h"
 #include "schema/config.h"
 #include "store/store.h"
 
@@ -15,11 +16,18 @@ struct reaction {
     const char *phase;
     int64_t started_us; /* clock_steady_us() when the program began */
     struct report *report;
-    struct store *store; /* NULL until reaction_open_store */
+    struct store *store;     /* NULL until reaction_open_store */
+    struct buffer enrolment; /* the guest's document, by reaction_read_enrolment */
 };
 
 /* Opens the store unless it is open; waits for its lock until shortly before the deadline. */
 int reaction_open_store(struct reaction *reaction, struct error *error);
+
+/* Reads the guest's enrolment unless it was read; nothing where there is none. */
+int reaction_read_enrolment(struct reaction *reaction, struct error *error);
+
+/* Closes and frees what a reaction has opened and read. */
+void reaction_end(struct reaction *reaction);
 
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".
  */

@@ -64,7 +64,7 @@ static void run(const struct phase *phase, struct reaction *reaction)
     }
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
-    store_close(reaction->store);
+    reaction_end(reaction);
 }
 
 static bool ended_within(int pidfd, int64_t ms)

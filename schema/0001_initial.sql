@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Times are milliseconds since 1970, UTC. Comments stand outside the statements: SQLite keeps and reads those whole.
+-- Choices among more than two are written with OR: for an IN of them SQLite makes a table of its own at each row that is written.
 
 -- One row.
 CREATE TABLE host (
@@ -16,10 +17,10 @@ CREATE TABLE guest (
     vmid INTEGER PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('lxc', 'qemu')),
     name TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('starting', 'running', 'stopping', 'stopped')),
+    state TEXT NOT NULL CHECK (state = 'starting' OR state = 'running' OR state = 'stopping' OR state = 'stopped'),
     root_uid INTEGER NOT NULL,
     root_gid INTEGER NOT NULL,
-    mount_form TEXT NOT NULL CHECK (mount_form IN ('', 'entry', 'mp')),
+    mount_form TEXT NOT NULL CHECK (mount_form = '' OR mount_form = 'entry' OR mount_form = 'mp'),
     generation INTEGER NOT NULL DEFAULT 0,
     changed_at_ms INTEGER NOT NULL,
     enrolment BLOB
@@ -40,7 +41,7 @@ CREATE INDEX nic_hwaddr ON nic (hwaddr);
 CREATE TABLE mount (
     vmid INTEGER NOT NULL REFERENCES guest (vmid) ON DELETE CASCADE,
     key TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('storage', 'bind', 'device')),
+    kind TEXT NOT NULL CHECK (kind = 'storage' OR kind = 'bind' OR kind = 'device'),
     storage TEXT NOT NULL,
     source TEXT NOT NULL,
     mount_point TEXT NOT NULL,
@@ -67,8 +68,8 @@ CREATE UNIQUE INDEX token_vmid ON token (vmid, generation);
 CREATE TABLE job (
     job_id INTEGER PRIMARY KEY AUTOINCREMENT,
     vmid INTEGER NOT NULL REFERENCES guest (vmid) ON DELETE CASCADE,
-    kind TEXT NOT NULL CHECK (kind IN ('snapshot', 'rollback', 'backup')),
-    phase TEXT NOT NULL CHECK (phase IN ('running', 'snapshotted', 'done', 'failed')),
+    kind TEXT NOT NULL CHECK (kind = 'snapshot' OR kind = 'rollback' OR kind = 'backup'),
+    phase TEXT NOT NULL CHECK (phase = 'running' OR phase = 'snapshotted' OR phase = 'done' OR phase = 'failed'),
     upid TEXT NOT NULL DEFAULT '',
     name TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '',
@@ -84,7 +85,7 @@ CREATE TABLE event (
     at_ms INTEGER NOT NULL,
     vmid INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    outcome TEXT NOT NULL CHECK (outcome IN ('ok', 'warning', 'error')),
+    outcome TEXT NOT NULL CHECK (outcome = 'ok' OR outcome = 'warning' OR outcome = 'error'),
     detail TEXT NOT NULL,
     source TEXT NOT NULL,
     duration_us INTEGER NOT NULL

@@ -48,7 +48,7 @@ CREATE TABLE credential (
     name TEXT PRIMARY KEY,
     registry TEXT NOT NULL,
     vmid INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('minting', 'live', 'doomed')),
+    state TEXT NOT NULL CHECK (state = 'minting' OR state = 'live' OR state = 'doomed'),
     minted INTEGER NOT NULL CHECK (minted IN (0, 1)),
     failures INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,

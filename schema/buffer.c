@@ -22,21 +22,24 @@ static size_t grown(size_t capacity, size_t needed)
     return size;
 }
 
-char *buffer_reserve(struct buffer *buffer, size_t extra)
+/* Not realloc: it would leave an unwiped copy behind when it moves. */
+static void grow(struct buffer *buffer, size_t extra)
 {
     if (extra > SIZE_MAX - buffer->length - 1)
         mem_exhausted();
-    size_t needed = buffer->length + extra + 1;
-    if (needed > buffer->capacity) {
-        /* Not realloc: it would leave an unwiped copy behind when it moves. */
-        size_t capacity = grown(buffer->capacity, needed);
-        char *data = mem_new_array(capacity, 1);
-        size_t length = buffer->length;
-        if (length)
-            memcpy(data, buffer->data, length);
-        buffer_free(buffer);
-        *buffer = (struct buffer){data, length, capacity};
-    }
+    size_t capacity = grown(buffer->capacity, buffer->length + extra + 1);
+    char *data = mem_new_array(capacity, 1);
+    size_t length = buffer->length;
+    if (length)
+        memcpy(data, buffer->data, length);
+    buffer_free(buffer);
+    *buffer = (struct buffer){data, length, capacity};
+}
+
+char *buffer_reserve(struct buffer *buffer, size_t extra)
+{
+    if (extra >= buffer->capacity - buffer->length)
+        grow(buffer, extra);
     return buffer->data + buffer->length;
 }
 
@@ -60,12 +63,14 @@ void buffer_add_format(struct buffer *buffer, const char *format, ...)
     va_list again;
     va_start(args, format);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    char *room = buffer_reserve(buffer, 0);
+    size_t size = buffer->capacity - buffer->length;
+    int length = vsnprintf(room, size, format, args);
     va_end(args);
     if (length < 0)
         mem_exhausted();
-    char *room = buffer_reserve(buffer, (size_t)length);
-    (void)vsnprintf(room, (size_t)length + 1, format, again);
+    if ((size_t)length >= size)
+        (void)vsnprintf(buffer_reserve(buffer, (size_t)length), (size_t)length + 1, format, again);
     va_end(again);
     buffer->length += (size_t)length;
 }

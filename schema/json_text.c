@@ -58,11 +58,18 @@ static void add_mended(const char *text, struct buffer *out)
     }
 }
 
-json_t *json_text(const char *text)
+static json_t *mended_text(const char *text)
 {
     cleanup_buffer struct buffer mended = BUFFER_EMPTY;
     add_mended(text, &mended);
-    json_t *value = json_stringn(buffer_text(&mended), mended.length);
+    return json_stringn(buffer_text(&mended), mended.length);
+}
+
+json_t *json_text(const char *text)
+{
+    json_t *value = json_string(text); /* NULL where it is not UTF-8 */
+    if (!value)
+        value = mended_text(text);
     if (!value)
         mem_exhausted();
     return value;

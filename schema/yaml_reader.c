@@ -24,46 +24,19 @@ struct reader {
     struct error *error;
 };
 
-static void wipe(unsigned char *start, const unsigned char *end)
-{
-    if (start)
-        explicit_bzero(start, (size_t)(end - start));
-}
-
-/* libyaml frees without wiping: its buffers hold the whole document, secrets included. */
 static void reader_free(struct reader *reader)
 {
-    const yaml_token_t *tail = reader->parser.tokens.tail;
-    for (yaml_token_t *token = reader->parser.tokens.head; token != tail; token++)
-        if (token->type == YAML_SCALAR_TOKEN)
-            explicit_bzero(token->data.scalar.value, token->data.scalar.length);
-    wipe(reader->parser.raw_buffer.start, reader->parser.raw_buffer.end);
-    wipe(reader->parser.buffer.start, reader->parser.buffer.end);
     yaml_parser_delete(&reader->parser);
-}
-
-static void event_free(yaml_event_t *event)
-{
-    if (event->type == YAML_SCALAR_EVENT)
-        explicit_bzero(event->data.scalar.value, event->data.scalar.length);
-    yaml_event_delete(event);
-}
-
-static void text_free(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
 }
 
 void yaml_value_free(struct yaml_value *value)
 {
     for (size_t i = 0; i < value->count; i++) {
-        text_free(value->entries[i].key);
+        free(value->entries[i].key);
         yaml_value_free(&value->entries[i].value);
     }
     free(value->entries);
-    text_free(value->text);
+    free(value->text);
     *value = (struct yaml_value){.kind = KIND_NOTHING};
 }
 
@@ -244,7 +217,7 @@ static int read_value(struct reader *reader, const yaml_event_t *event, struct y
 
 static int read_next_value(struct reader *reader, struct yaml_value *value)
 {
-    cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+    cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
     if (next_event(reader, &event))
         return -1;
     return read_value(reader, &event, value);
@@ -258,7 +231,7 @@ static bool ends_collection(const yaml_event_t *event)
 /* One entry of a list or map, or its end. */
 static int read_entry(struct reader *reader, struct yaml_value *value, void **seen, bool *ret_end)
 {
-    cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+    cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
     if (next_event(reader, &event))
         return -1;
     *ret_end = ends_collection(&event);
@@ -305,7 +278,7 @@ static int read_stream(struct reader *reader, struct yaml_value *value)
 {
     bool read = false;
     for (;;) {
-        cleanup(event_free) yaml_event_t event = {.type = YAML_NO_EVENT};
+        cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
         if (next_event(reader, &event))
             return -1;
         if (event.type == YAML_STREAM_END_EVENT)

@@ -7,12 +7,9 @@
 
 #define UNFOLDED (-1)
 
-/* The piece lies in the emitter's own buffer, which it fills anew afterwards; no copy is to stay
- * there. */
 static int add_piece(void *out, unsigned char *bytes, size_t length)
 {
     buffer_add(out, bytes, length);
-    explicit_bzero(bytes, length);
     return 1;
 }
 

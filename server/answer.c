@@ -42,19 +42,33 @@ static bool is_within_rate(struct agent *agent, const struct request *request, s
     return false;
 }
 
+static bool is_own(struct agent *agent, const struct destination *destination,
+                   struct request *request, struct reply *reply, struct refusal *refusal)
+{
+    struct error error;
+    if (store_borrow_view(agent->stores, request->view, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
+        return false;
+    }
+    return authenticate(agent, request, reply, refusal) &&
+           binding_of_path(destination, request, reply, refusal) &&
+           binding_of_source(agent, request, reply, refusal);
+}
+
 /* To those without a good token no path but the open ones tells even whether it exists. */
 static bool is_admitted(struct agent *agent, const struct destination *destination,
                         struct request *request, struct reply *reply, struct refusal *refusal)
 {
-    return destination->open || (authenticate(agent, request, reply, refusal) &&
-                                 binding_of_path(destination, request, reply, refusal) &&
-                                 binding_of_source(agent, request, reply, refusal));
+    return destination->open || (!is_locked_out(agent, request, reply, refusal) &&
+                                 is_own(agent, destination, request, reply, refusal));
 }
 
 static void serve(struct agent *agent, const struct destination *destination,
                   const struct request *request, struct reply *reply)
 {
     const struct route *route = route_find(destination, request->method);
+    if (!route || !route->views)
+        store_return(request->view);
     if (route) {
         route->handle(agent, request, reply);
         return;
@@ -73,6 +87,7 @@ static void decide(struct agent *agent, struct request *request, struct reply *r
     if (is_within_rate(agent, request, reply, refusal) &&
         is_admitted(agent, &destination, request, reply, refusal))
         serve(agent, &destination, request, reply);
+    store_return(request->view);
 }
 
 static size_t endpoint_of(const struct request *request)
@@ -111,6 +126,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
 {
     struct agent *agent = context;
     cleanup_setup struct setup *setup = agent_setup(agent);
+    struct store_loan view = {0};
     cleanup_request struct request request = {0};
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
@@ -118,6 +134,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
     if (is_readable(connection, &request, &reply)) {
         request.peer = peer;
         request.setup = setup;
+        request.view = &view;
         decide(agent, &request, &reply, &refusal);
     }
     int status = reply.status;

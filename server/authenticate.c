@@ -3,14 +3,13 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
 #include "server/agent.h"
 #include "server/request.h"
 #include "store/clock.h"
 #include "store/token.h"
 
-static bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
-                          struct refusal *refusal)
+bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
+                   struct refusal *refusal)
 {
     uint32_t seconds = gate_locked_out(agent->gate, request->peer);
     if (seconds == 0)
@@ -34,25 +33,17 @@ static void describe(const struct request *request, const struct token_check *ch
     (void)snprintf(refusal->detail, sizeof refusal->detail, "%s", check->id);
 }
 
-static bool judge(struct agent *agent, struct request *request, struct reply *reply,
-                  struct token_check *ret)
-{
-    struct error error;
-    const struct presented_token *token = &request->token;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
-        token_check(loan.store, token->text, token->length, clock_wall_ms(), ret, &error) == 0)
-        return true;
-    agent_fail(agent, &loan, &error, reply);
-    return false;
-}
-
 bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
                   struct refusal *refusal)
 {
+    struct error error;
     struct token_check check;
-    if (is_locked_out(agent, request, reply, refusal) || !judge(agent, request, reply, &check))
+    const struct presented_token *token = &request->token;
+    if (token_check(request->view->store, token->text, token->length, clock_wall_ms(), &check,
+                    &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return false;
+    }
     if (check.verdict == TOKEN_GOOD) {
         request->vmid = check.vmid;
         memcpy(request->token_id, check.id, sizeof check.id);

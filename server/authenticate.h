@@ -10,10 +10,13 @@ struct refusal;
 struct reply;
 struct request;
 
+/* Whether the source has presented too many bad tokens to be listened to: *reply is 429 then. */
+bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
+                   struct refusal *refusal);
+
 /*
- * Fills the request's vmid and token_id from the token that it presents. False: *reply is 401, the
- * same for every kind of bad token, or 429 when the source has failed too often, or 503, and
- * *refusal says which.
+ * Fills the request's vmid and token_id from the token that it presents, as request->view knows it.
+ * False: *reply is 401, the same for every kind of bad token, or 503, and *refusal says which.
  */
 bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
                   struct refusal *refusal);

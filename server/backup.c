@@ -43,11 +43,10 @@ void backup_status_get(struct agent *agent, const struct request *request, struc
     struct error error;
     struct job job;
     struct backup backup;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
-        job_newest(loan.store, request->vmid, JOB_BACKUP, &job, &error) == 0 &&
-        backup_get(loan.store, request->vmid, &backup, &error) == 0)
+    struct store *store = request->view->store;
+    if (job_newest(store, request->vmid, JOB_BACKUP, &job, &error) == 0 &&
+        backup_get(store, request->vmid, &backup, &error) == 0)
         reply_data(reply, 200, describe(request->vmid, &job, &backup));
     else
-        agent_fail(agent, &loan, &error, reply);
+        agent_fail(agent, request->view, &error, reply);
 }

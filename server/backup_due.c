@@ -14,9 +14,9 @@ static int64_t newest_backup(const struct backup *backup, const struct job *job)
     return job->job_id && is_later ? job->finished_at_ms : backup->at_ms;
 }
 
-static int read_state(struct store *store, const struct request *request, struct backup_state *ret,
-                      struct error *error)
+static int read_state(const struct request *request, struct backup_state *ret, struct error *error)
 {
+    struct store *store = request->view->store;
     struct backup backup;
     struct job job;
     const struct config *config = &request->setup->config;
@@ -47,10 +47,8 @@ void backup_due_get(struct agent *agent, const struct request *request, struct r
 {
     struct error error;
     struct backup_state state;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
-        read_state(loan.store, request, &state, &error) < 0) {
-        agent_fail(agent, &loan, &error, reply);
+    if (read_state(request, &state, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return;
     }
     struct backup_due due = backup_due_decide(&state);

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "schema/cleanup.h"
 #include "server/agent.h"
 #include "server/request.h"
 #include "server/route.h"
@@ -28,27 +27,19 @@ bool binding_of_path(const struct destination *destination, const struct request
     return false;
 }
 
-static bool find_owner(struct agent *agent, const struct request *request, uint32_t *ret,
-                       struct reply *reply)
-{
-    struct error error;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
-        nic_find_guest(loan.store, &request->peer->hwaddr, request->vmid, ret, &error) == 0)
-        return true;
-    agent_fail(agent, &loan, &error, reply);
-    return false;
-}
-
 bool binding_of_source(struct agent *agent, const struct request *request, struct reply *reply,
                        struct refusal *refusal)
 {
+    struct error error;
     uint32_t owner;
     if (request->setup->config.local_api.source_binding == BINDING_OFF ||
         !request->peer->has_hwaddr)
         return true;
-    if (!find_owner(agent, request, &owner, reply))
+    if (nic_find_guest(request->view->store, &request->peer->hwaddr, request->vmid, &owner,
+                       &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return false;
+    }
     if (owner == 0 || owner == request->vmid)
         return true;
     refuse(request, "token of another guest", "came from", owner, reply, refusal);

@@ -72,15 +72,13 @@ void events_tell(const struct events *events, struct reply *reply)
     reply_data(reply, 200, data);
 }
 
-static void find_and_tell(struct agent *agent, uint32_t vmid, int64_t since, int64_t timeout_s,
-                          struct reply *reply)
+static void find_and_tell(struct agent *agent, const struct request *request, int64_t since,
+                          int64_t timeout_s, struct reply *reply)
 {
     struct error error;
     cleanup_events struct events events = {0};
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
-        events_find(loan.store, vmid, since, &events, &error) < 0) {
-        agent_fail(agent, &loan, &error, reply);
+    if (events_find(request->view->store, request->vmid, since, &events, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return;
     }
     events_tell(&events, reply);
@@ -99,5 +97,5 @@ void events_get(struct agent *agent, const struct request *request, struct reply
     if (query_parse(request->info->query_string, numbers, NUMBERS, &error) < 0)
         reply_error(reply, 400, error.message);
     else
-        find_and_tell(agent, request->vmid, numbers[SINCE].value, numbers[TIMEOUT].value, reply);
+        find_and_tell(agent, request, numbers[SINCE].value, numbers[TIMEOUT].value, reply);
 }

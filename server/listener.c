@@ -27,7 +27,7 @@
 #define ACCEPTING_THREAD    0 /* CivetWeb's name for it */
 #define ACCEPTING_MS        5000
 #define ACCEPTING_STEP_US   200
-#define DESCRIPTORS_BESIDES 64U /* those that are no guest's connection */
+#define DESCRIPTORS_BESIDES 96U /* those that are no guest's connection */
 
 /* What CivetWeb said first while it was being started: why it did not. */
 struct complaint {

@@ -114,8 +114,9 @@ void reply_because(struct reply *reply, const char *why)
 
 void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out)
 {
-    char fresh[REQUEST_ID_LENGTH + 1];
-    make_request_id(fresh);
+    char fresh[REQUEST_ID_LENGTH + 1] = "";
+    if (*reply->request_id == '\0')
+        make_request_id(fresh);
     const struct reply_manner manner = {
         .head = head,
         .keep_alive = keep_alive,

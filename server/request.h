@@ -18,6 +18,7 @@
 
 struct mg_connection;   /* CivetWeb's */
 struct mg_request_info; /* CivetWeb's */
+struct store_loan;
 
 /* A secret where it lies in CivetWeb's buffer. */
 struct presented_token {
@@ -41,6 +42,7 @@ struct request {
     /* From here on filled in by those who judge the request. */
     const struct peer *peer;
     const struct setup *setup; /* the configuration that it is answered by */
+    struct store_loan *view;   /* the store as its token was found in it; see struct route */
     uint32_t vmid;             /* the guest that it speaks for; 0: nobody has looked at the token */
     char token_id[TOKEN_ID_LENGTH + 1];
 };

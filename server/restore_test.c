@@ -55,10 +55,8 @@ void restore_test_status_get(struct agent *agent, const struct request *request,
 {
     struct error error;
     struct restore_test test;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
-        restore_test_get(loan.store, request->vmid, &test, &error) < 0) {
-        agent_fail(agent, &loan, &error, reply);
+    if (restore_test_get(request->view->store, request->vmid, &test, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return;
     }
     enum phase phase = find_phase(&test, &request->setup->config, clock_wall_ms());

@@ -9,20 +9,20 @@
 
 /* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */
 static const struct route routes[] = {
-    {"GET", "/storage", false, storage_get},
-    {"POST", "/snapshot", false, snapshot_post},
-    {"GET", "/snapshots", false, snapshots_get},
-    {"POST", "/rollback", false, rollback_post},
-    {"POST", "/backup", false, backup_post},
-    {"GET", "/backup/status", false, backup_status_get},
-    {"GET", "/backup/due", false, backup_due_get},
-    {"GET", "/restore-test/status", false, restore_test_status_get},
-    {"GET", "/controller.yaml", false, controller_yaml_get},
-    {"GET", "/registry-credential", false, registry_get},
-    {"GET", "/events", false, events_get},
-    {"GET", "/host/metrics", false, host_metrics_get},
-    {"GET", "/healthz", true, healthz_get},
-    {"GET", "/openapi.yaml", true, openapi_yaml_get},
+    {"GET", "/storage", false, true, storage_get},
+    {"POST", "/snapshot", false, false, snapshot_post},
+    {"GET", "/snapshots", false, false, snapshots_get},
+    {"POST", "/rollback", false, false, rollback_post},
+    {"POST", "/backup", false, false, backup_post},
+    {"GET", "/backup/status", false, true, backup_status_get},
+    {"GET", "/backup/due", false, true, backup_due_get},
+    {"GET", "/restore-test/status", false, true, restore_test_status_get},
+    {"GET", "/controller.yaml", false, false, controller_yaml_get},
+    {"GET", "/registry-credential", false, false, registry_get},
+    {"GET", "/events", false, true, events_get},
+    {"GET", "/host/metrics", false, false, host_metrics_get},
+    {"GET", "/healthz", true, false, healthz_get},
+    {"GET", "/openapi.yaml", true, false, openapi_yaml_get},
 };
 
 _Static_assert(ARRAY_SIZE(routes) == ROUTE_COUNT, "a number for each");

@@ -16,7 +16,9 @@ struct reply;
 struct route {
     const char *method; /* HEAD goes where GET goes */
     const char *path;
-    bool open; /* for callers without a token, too */
+    bool open;  /* for callers without a token, too */
+    bool views; /* it answers from request->view, and waits for nothing; the others have none, and
+                   borrow for themselves */
     void (*handle)(struct agent *agent, const struct request *request, struct reply *reply);
 };
 

@@ -26,10 +26,8 @@ void storage_get(struct agent *agent, const struct request *request, struct repl
 {
     struct error error;
     cleanup(mount_list_free) struct mount_list mounts = {0};
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
-        mount_list(loan.store, request->vmid, &mounts, &error) < 0) {
-        agent_fail(agent, &loan, &error, reply);
+    if (mount_list(request->view->store, request->vmid, &mounts, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
         return;
     }
     json_t *list = json_array();

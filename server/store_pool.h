@@ -7,6 +7,8 @@
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
 
+#include <sys/types.h>
+
 #include "schema/cleanup.h"
 #include "store/store.h"
 
@@ -17,15 +19,23 @@ struct store_pool;
 int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error);
 void store_pool_free(struct store_pool *pool);
 
+struct file_identity {
+    dev_t device;
+    ino_t inode;
+};
+
 /* A borrowed store. Zero-initialise. */
 struct store_loan {
     struct store_pool *pool;
-    struct store *store; /* NULL: none, or it was spoilt */
-    uint64_t generation; /* of the file that it has open; the pool's own */
+    struct store *store;       /* NULL: none, or it was spoilt */
+    struct file_identity file; /* that it has open; the pool's own */
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error);
+
+/* The same, and what is read until it is returned is one state of it (store_begin_view). */
+int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
 /* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
 void store_return(struct store_loan *loan);

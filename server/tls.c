@@ -22,6 +22,16 @@ enum phase {
     PHASE_SEND,    /* until the next read */
 };
 
+#define AHEAD 2048 /* most requests are one record of less */
+
+/* Bytes that the kernel gave before mbedTLS asked: it asks for a record's head and for the rest
+ * apart, which would be two calls for each request. */
+struct read_ahead {
+    unsigned char bytes[AHEAD];
+    size_t begin;
+    size_t end;
+};
+
 struct tls_session {
     struct tls_context *context;
     struct tls_generation *generation; /* held */
@@ -31,18 +41,47 @@ struct tls_session {
     bool timed_out;
     bool broken; /* an answer was cut: nothing sensible can follow it */
     size_t request_size;
+    struct read_ahead ahead;
     mbedtls_ssl_context ssl;
 };
 
-static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+static size_t bytes_ahead(const struct tls_session *session)
 {
-    const struct tls_session *session = context;
+    return session->ahead.end - session->ahead.begin;
+}
+
+static int receive(struct tls_session *session, unsigned char *bytes, size_t size)
+{
     ssize_t count = recv(session->socket, bytes, size, MSG_DONTWAIT);
     if (count >= 0)
         return (int)count;
     if (errno == EAGAIN || errno == EINTR)
         return MBEDTLS_ERR_SSL_WANT_READ;
     return MBEDTLS_ERR_NET_RECV_FAILED;
+}
+
+static int take_ahead(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    struct read_ahead *ahead = &session->ahead;
+    size_t count = size < bytes_ahead(session) ? size : bytes_ahead(session);
+    memcpy(bytes, ahead->bytes + ahead->begin, count);
+    ahead->begin += count;
+    return (int)count;
+}
+
+static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+{
+    struct tls_session *session = context;
+    if (bytes_ahead(session) > 0)
+        return take_ahead(session, bytes, size);
+    if (size >= AHEAD)
+        return receive(session, bytes, size);
+    int count = receive(session, session->ahead.bytes, AHEAD);
+    if (count <= 0)
+        return count;
+    session->ahead.begin = 0;
+    session->ahead.end = (size_t)count;
+    return take_ahead(session, bytes, size);
 }
 
 static int send_bytes(void *context, const unsigned char *bytes, size_t size)
@@ -148,12 +187,27 @@ static bool is_over(const struct tls_session *session)
 }
 
 /* The deadline counts even while bytes keep coming, one by one. */
+static int try_read(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
+}
+
+/* After an answer there is hardly ever a request yet: to look for it would be a call in vain. */
+static bool must_wait_first(struct tls_session *session)
+{
+    if (session->phase != PHASE_SEND)
+        return false;
+    enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    return !session->broken && bytes_ahead(session) == 0 &&
+           !mbedtls_ssl_check_pending(&session->ssl);
+}
+
 static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    int count;
-    do
-        count = is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
-    while (count < 0 && can_go_on(session, count));
+    int count =
+        must_wait_first(session) ? MBEDTLS_ERR_SSL_WANT_READ : try_read(session, bytes, size);
+    while (count < 0 && can_go_on(session, count))
+        count = try_read(session, bytes, size);
     return count > 0 ? count : -1;
 }
 
@@ -181,10 +235,8 @@ static int read_beginning(struct tls_session *session, unsigned char *bytes, siz
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    if (session->phase == PHASE_SEND)
-        enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
-    int count = session->phase == PHASE_PAUSE ? read_beginning(session, bytes, size)
-                                              : read_some(session, bytes, size);
+    int count = session->phase == PHASE_RECEIVE ? read_some(session, bytes, size)
+                                                : read_beginning(session, bytes, size);
     if (count > 0)
         note_received(session, count);
     else

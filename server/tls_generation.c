@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/tls_generation.h"
 
+#include <mbedtls/ecdsa.h>
 #include <mbedtls/version.h>
 #include <stdlib.h>
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
@@ -65,6 +66,13 @@ static int check_pair(struct tls_generation *generation)
     return mbedtls_pk_check_pair(&generation->certificate.pk, &generation->key,
                                  mbedtls_ctr_drbg_random, &generation->random);
 }
+
+/* Its tables are constants. */
+static int prepare_key(struct tls_generation *generation)
+{
+    (void)generation;
+    return 0;
+}
 #else
 static const mbedtls_ecp_group_id groups[] = {
     MBEDTLS_ECP_DP_CURVE25519,
@@ -91,6 +99,35 @@ static int parse_key(struct tls_generation *generation, const unsigned char *pem
 static int check_pair(struct tls_generation *generation)
 {
     return mbedtls_pk_check_pair(&generation->certificate.pk, &generation->key);
+}
+
+/* The first signature makes the table of the curve: before threads share it. */
+static int sign_once(struct tls_generation *generation, mbedtls_pk_context *key)
+{
+    static const unsigned char digest[32];
+    unsigned char signature[MBEDTLS_PK_SIGNATURE_MAX_SIZE];
+    size_t length;
+    return mbedtls_pk_sign(key, MBEDTLS_MD_SHA256, digest, sizeof(digest), signature, &length,
+                           mbedtls_ctr_drbg_random, &generation->random);
+}
+
+/* As the parser leaves it, it would be copied for each signature, and a table of its curve be made
+ * each time: that is half of the work. */
+static int prepare_key(struct tls_generation *generation)
+{
+    cleanup(mbedtls_pk_free) mbedtls_pk_context key;
+    mbedtls_pk_init(&key);
+    int code = mbedtls_pk_setup(&key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECDSA));
+    if (code == 0)
+        code = mbedtls_ecdsa_from_keypair(mbedtls_pk_ec(key), mbedtls_pk_ec(generation->key));
+    if (code == 0)
+        code = sign_once(generation, &key);
+    if (code == 0) {
+        mbedtls_pk_context parsed = generation->key;
+        generation->key = key;
+        key = parsed;
+    }
+    return code;
 }
 #endif
 
@@ -119,7 +156,8 @@ static int parse_pem(struct tls_generation *generation, const struct buffer *pem
         return fail(error, ERROR_INVALID, "the private key is not an ECDSA key");
     if (check_pair(generation) != 0)
         return fail(error, ERROR_CORRUPT, "the private key does not belong to the certificate");
-    return 0;
+    code = prepare_key(generation);
+    return code == 0 ? 0 : tls_fail(error, code, "the private key does not sign");
 }
 
 static int load_identity(struct tls_generation *generation, const char *pem_file,

@@ -8,21 +8,7 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
-
-/* An open directory and to whom all below it belongs. */
-struct place {
-    int fd; /* a mere handle */
-    char *path;
-    uid_t uid;
-    gid_t gid;
-};
-
-static void place_close(struct place *place)
-{
-    cleanup_close_fn(&place->fd);
-    free(place->path);
-}
-#define cleanup_place cleanup(place_close)
+#include "store/place.h"
 
 /* What SQLite adds beside the database; it makes them itself, with the database's owner and mode.
  */

@@ -29,24 +29,24 @@ static const struct guest_file {
 };
 
 /* A guest's directory and the one it stands in, both open, or -1. */
-struct place {
+struct guest_place {
     int parent;
     int fd;
     char name[sizeof "4294967295"];
     char *path; /* for messages */
 };
 
-static void place_free(struct place *place)
+static void guest_place_free(struct guest_place *place)
 {
     cleanup_close_fn(&place->parent);
     cleanup_close_fn(&place->fd);
     free(place->path);
 }
-#define cleanup_place cleanup(place_free)
+#define cleanup_guest_place cleanup(guest_place_free)
 
-static struct place place_of(const char *guests_dir, uint32_t vmid)
+static struct guest_place guest_place_of(const char *guests_dir, uint32_t vmid)
 {
-    struct place place = {.parent = -1, .fd = -1};
+    struct guest_place place = {.parent = -1, .fd = -1};
     (void)snprintf(place.name, sizeof place.name, "%u", vmid);
     place.path = mem_format("%s/%u", guests_dir, vmid);
     return place;
@@ -61,8 +61,8 @@ void guest_files_free(struct guest_files *files)
 }
 
 /* Makes what is missing; what is there stays the same inode, as the guest's mount holds it. */
-static int place_make(struct place *place, const char *guests_dir, uid_t uid, gid_t gid,
-                      struct error *error)
+static int guest_place_make(struct guest_place *place, const char *guests_dir, uid_t uid, gid_t gid,
+                            struct error *error)
 {
     if (directory_make(guests_dir, PARENT_MODE, NOBODY, NOBODY, &place->parent, error) < 0)
         return -1;
@@ -76,7 +76,7 @@ static int place_make(struct place *place, const char *guests_dir, uid_t uid, gi
 }
 
 /* Leaves place->fd at -1 where there is no directory. */
-static int place_find(struct place *place, const char *guests_dir, struct error *error)
+static int guest_place_find(struct guest_place *place, const char *guests_dir, struct error *error)
 {
     struct error problem;
     if (directory_open(guests_dir, &place->parent, &problem) == 0 &&
@@ -101,9 +101,9 @@ int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t g
                        const struct guest_files *files, struct guest_drafts *ret,
                        struct error *error)
 {
-    cleanup_place struct place place = place_of(guests_dir, vmid);
+    cleanup_guest_place struct guest_place place = guest_place_of(guests_dir, vmid);
     cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
-    if (place_make(&place, guests_dir, uid, gid, error) < 0)
+    if (guest_place_make(&place, guests_dir, uid, gid, error) < 0)
         return -1;
     drafts.dirfd = steal_fd(&place.fd);
     if (file_drafts_clear(drafts.dirfd, error) < 0)
@@ -136,7 +136,7 @@ void guest_drafts_free(struct guest_drafts *drafts)
     drafts->dirfd = -1;
 }
 
-static int remove_file(const struct place *place, const char *name, struct error *error)
+static int remove_file(const struct guest_place *place, const char *name, struct error *error)
 {
     if (unlinkat(place->fd, name, 0) == 0 || errno == ENOENT)
         return 0;
@@ -144,7 +144,7 @@ static int remove_file(const struct place *place, const char *name, struct error
 }
 
 /* One that cannot be removed does not keep the others from going. */
-static int remove_files(const struct place *place, bool only_secrets, struct error *error)
+static int remove_files(const struct guest_place *place, bool only_secrets, struct error *error)
 {
     int result = file_drafts_clear(place->fd, error);
     if (result < 0)
@@ -159,16 +159,16 @@ static int remove_files(const struct place *place, bool only_secrets, struct err
 
 int guest_directory_scrub(const char *guests_dir, uint32_t vmid, struct error *error)
 {
-    cleanup_place struct place place = place_of(guests_dir, vmid);
-    if (place_find(&place, guests_dir, error) < 0)
+    cleanup_guest_place struct guest_place place = guest_place_of(guests_dir, vmid);
+    if (guest_place_find(&place, guests_dir, error) < 0)
         return -1;
     return place.fd < 0 ? 0 : remove_files(&place, true, error);
 }
 
 int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *error)
 {
-    cleanup_place struct place place = place_of(guests_dir, vmid);
-    if (place_find(&place, guests_dir, error) < 0)
+    cleanup_guest_place struct guest_place place = guest_place_of(guests_dir, vmid);
+    if (guest_place_find(&place, guests_dir, error) < 0)
         return -1;
     if (place.fd < 0)
         return 0;

@@ -102,9 +102,15 @@ static int judge(const struct walk *walk, const char *path, struct error *error)
     return 0;
 }
 
+/* O_PATH, as a directory on the way need not be readable. */
+static int reach(const struct walk *walk, const char *name, int *ret_fd, struct error *error)
+{
+    return open_component(walk->fd, name, walk->path, O_PATH, ret_fd, error);
+}
+
 /* The umask is lifted rather than mended afterwards: whoever is killed here leaves no directory of
  * a wrong mode. */
-static int make_component(struct walk *walk, const char *name, struct error *error)
+static int make_component(struct walk *walk, const char *name, int *ret_fd, struct error *error)
 {
     mode_t mask = umask(0);
     walk->made = mkdirat(walk->fd, name, walk->mode) == 0;
@@ -112,17 +118,21 @@ static int make_component(struct walk *walk, const char *name, struct error *err
     (void)umask(mask);
     if (!walk->made && errnum != EEXIST)
         return fail_errno(error, errnum, "cannot make %s", walk->path);
-    return 0;
+    return reach(walk, name, ret_fd, error);
 }
 
-/* O_PATH, as a directory on the way need not be readable. */
 static int enter(struct walk *walk, const char *name, struct error *error)
 {
     int fd = -1;
-    if (walk->make && make_component(walk, name, error) < 0)
+    struct error problem;
+    int result = reach(walk, name, &fd, &problem);
+    walk->made = false;
+    if (result < 0 && problem.kind == ERROR_MISSING && walk->make)
+        result = make_component(walk, name, &fd, &problem);
+    if (result < 0) {
+        *error = problem;
         return -1;
-    if (open_component(walk->fd, name, walk->path, O_PATH, &fd, error) < 0)
-        return -1;
+    }
     (void)close(walk->fd);
     walk->fd = fd;
     return judge(walk, walk->path, error);

@@ -49,17 +49,26 @@ static int load_host(const struct config *config, struct store *store, struct so
     return 0;
 }
 
-int sources_load(const struct config *config, uint32_t vmid, struct store *store,
-                 struct sources *ret, struct error *error)
+int sources_load_with(const struct config *config, uint32_t vmid, const struct buffer *enrolment,
+                      struct store *store, struct sources *ret, struct error *error)
 {
     cleanup(sources_free) struct sources sources = {.controller.vmid = vmid};
+    buffer_add(&sources.controller.enrolment_text, enrolment->data, enrolment->length);
     if (load_host(config, store, &sources, error) < 0 ||
-        settings_read_enrolment(config, vmid, &sources.controller.enrolment_text, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
     *ret = sources;
     sources = (struct sources){0};
     return 0;
+}
+
+int sources_load(const struct config *config, uint32_t vmid, struct store *store,
+                 struct sources *ret, struct error *error)
+{
+    cleanup_buffer struct buffer enrolment = BUFFER_EMPTY;
+    if (settings_read_enrolment(config, vmid, &enrolment, error) < 0)
+        return -1;
+    return sources_load_with(config, vmid, &enrolment, store, ret, error);
 }
 
 void sources_free(struct sources *sources)

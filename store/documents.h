@@ -20,6 +20,10 @@ struct sources {
 /* Reads them. Where the bridge has no address just now, the host is as the store remembers it. */
 int sources_load(const struct config *config, uint32_t vmid, struct store *store,
                  struct sources *ret, struct error *error);
+
+/* The same with the guest's enrolment document where the caller has read it. */
+int sources_load_with(const struct config *config, uint32_t vmid, const struct buffer *enrolment,
+                      struct store *store, struct sources *ret, struct error *error);
 void sources_free(struct sources *sources);
 
 /* Writes the four documents for a guest and its token; *ret_left_out as controller_parts_render

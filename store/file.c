@@ -16,7 +16,6 @@
 
 /* Neither waits for the other end of a FIFO nor takes over a terminal. */
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-#define READ_CHUNK ((size_t)16384)
 
 /* A draft of NAME is called ".NAME." and this many hexadecimal digits. */
 #define DRAFT_DIGITS   16
@@ -27,9 +26,10 @@ static int read_to_end(int fd, size_t limit, struct buffer *out)
 {
     ssize_t count = 1;
     while (count > 0 && out->length <= limit) {
+        char *room = buffer_reserve(out, 1);
+        size_t spare = out->capacity - out->length - 1;
         size_t left = limit - out->length;
-        size_t room = (left < READ_CHUNK ? left : READ_CHUNK) + 1;
-        count = TEMP_FAILURE_RETRY(read(fd, buffer_reserve(out, room), room));
+        count = TEMP_FAILURE_RETRY(read(fd, room, left < spare ? left + 1 : spare));
         out->length += count > 0 ? (size_t)count : 0;
     }
     return count < 0 ? -1 : 0;
@@ -44,6 +44,8 @@ static int read_regular(int fd, const char *path, size_t limit, struct buffer *o
         return fail_errno(error, errno, "cannot look at %s", path);
     if (!S_ISREG(status.st_mode))
         return fail(error, ERROR_INVALID, "%s: not a regular file", path);
+    /* No more than is needed: all of it is wiped in the end. */
+    (void)buffer_reserve(&content, (size_t)status.st_size < limit ? (size_t)status.st_size + 1 : 1);
     if (read_to_end(fd, limit, &content) < 0)
         return fail_errno(error, errno, "cannot read %s", path);
     if (content.length > limit)

@@ -21,39 +21,47 @@ void identity_free(struct identity *identity)
     buffer_free(&identity->certificate_pem);
 }
 
-static int get_certificate(struct tls_directory *tls, struct buffer *out, struct error *error)
+static int fail_missing(const struct place *tls, struct error *error)
 {
-    if (tls_directory_open(tls, error) == 0 &&
-        tls_directory_get(tls, TLS_CERTIFICATE_FILE, out, error) == 0)
+    return fail(error, ERROR_MISSING, "%s/" TLS_CERTIFICATE_FILE " is missing: run felhomctl init",
+                tls->path);
+}
+
+int identity_open(const char *state_dir, struct place *ret_tls, struct error *error)
+{
+    if (tls_directory_locate(state_dir, ret_tls, error) < 0)
+        return -1;
+    if (tls_directory_open(ret_tls, error) == 0)
         return 0;
-    if (error->kind == ERROR_MISSING)
-        return fail(error, ERROR_MISSING,
-                    "%s/" TLS_CERTIFICATE_FILE " is missing: run felhomctl init", tls->path);
-    return -1;
+    return error->kind == ERROR_MISSING ? fail_missing(ret_tls, error) : -1;
+}
+
+int identity_read(const struct place *tls, struct identity *ret, struct error *error)
+{
+    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
+    if (tls_directory_get(tls, TLS_CERTIFICATE_FILE, &pem, error) < 0)
+        return error->kind == ERROR_MISSING ? fail_missing(tls, error) : -1;
+    int result = identity_parse(&pem, false, ret);
+    if (result == 0)
+        return 0;
+    return tls_directory_damaged(tls, TLS_CERTIFICATE_FILE, result,
+                                 "run felhomctl init, which restores it from " TLS_PEM_FILE, error);
 }
 
 int identity_load(const char *state_dir, struct identity *ret, struct error *error)
 {
-    cleanup_tls_directory struct tls_directory tls;
-    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
-    if (tls_directory_locate(state_dir, &tls, error) < 0 || get_certificate(&tls, &pem, error) < 0)
-        return -1;
-    int result = identity_parse(&pem, false, ret);
-    if (result == 0)
-        return 0;
-    return tls_directory_damaged(&tls, TLS_CERTIFICATE_FILE, result,
-                                 "run felhomctl init, which restores it from " TLS_PEM_FILE, error);
+    cleanup_place struct place tls;
+    return identity_open(state_dir, &tls, error) < 0 ? -1 : identity_read(&tls, ret, error);
 }
 
-static int fail_missing_key(const struct tls_directory *tls, struct error *error)
+static int fail_missing_key(const struct place *tls, struct error *error)
 {
     return fail(error, ERROR_CORRUPT,
                 "%s/" TLS_PEM_FILE " is missing, though " TLS_CERTIFICATE_FILE " is there: " ADVICE,
                 tls->path);
 }
 
-static int verify_pem(const struct tls_directory *tls, const struct pins *shown,
-                      struct error *error)
+static int verify_pem(const struct place *tls, const struct pins *shown, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity whole = {.certificate_pem = BUFFER_EMPTY};
@@ -72,16 +80,15 @@ static int verify_pem(const struct tls_directory *tls, const struct pins *shown,
 
 int identity_verify(const char *state_dir, struct error *error)
 {
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     cleanup(identity_free) struct identity shown = {.certificate_pem = BUFFER_EMPTY};
-    if (tls_directory_locate(state_dir, &tls, error) < 0 ||
-        identity_load(state_dir, &shown, error) < 0 || tls_directory_open(&tls, error) < 0)
+    if (identity_open(state_dir, &tls, error) < 0 || identity_read(&tls, &shown, error) < 0)
         return -1;
     return verify_pem(&tls, &shown.pins, error);
 }
 
 /* A certificate without its key was pinned by somebody: that is no place for a new identity. */
-static int make_pem(const struct tls_directory *tls, const char *host_name, struct in_addr address,
+static int make_pem(const struct place *tls, const char *host_name, struct in_addr address,
                     struct buffer *out, struct error *error)
 {
     struct stat status;
@@ -92,9 +99,8 @@ static int make_pem(const struct tls_directory *tls, const char *host_name, stru
     return tls_directory_put(tls, TLS_PEM_FILE, 0600, out, error);
 }
 
-static int get_or_make_pem(const struct tls_directory *tls, const char *host_name,
-                           struct in_addr address, struct buffer *out, bool *ret_made,
-                           struct error *error)
+static int get_or_make_pem(const struct place *tls, const char *host_name, struct in_addr address,
+                           struct buffer *out, bool *ret_made, struct error *error)
 {
     struct error problem;
     bool found = tls_directory_get(tls, TLS_PEM_FILE, out, &problem) == 0;
@@ -111,7 +117,7 @@ static int get_or_make_pem(const struct tls_directory *tls, const char *host_nam
 int identity_ensure(const char *state_dir, const char *host_name, struct in_addr address,
                     struct identity *ret, bool *ret_made, struct error *error)
 {
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
     bool made = false;

@@ -13,6 +13,7 @@
 #include "schema/buffer.h"
 #include "schema/error.h"
 #include "schema/pin.h"
+#include "store/place.h"
 
 struct identity {
     struct pins pins;
@@ -24,6 +25,10 @@ struct identity {
  * there is none, ERROR_CORRUPT where it is no certificate.
  */
 int identity_load(const char *state_dir, struct identity *ret, struct error *error);
+
+/* Its two halves, for who reads more in STATE_DIR/tls. *ret_tls is to be freed in any case. */
+int identity_open(const char *state_dir, struct place *ret_tls, struct error *error);
+int identity_read(const struct place *tls, struct identity *ret, struct error *error);
 
 /*
  * Makes the identity where there is none (20 years, subject CN=host_name, subject alternative

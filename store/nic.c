@@ -32,11 +32,12 @@ int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t pr
     char text[HWADDR_TEXT_SIZE];
     hwaddr_format(hwaddr, text);
     cleanup_query struct sql_query query = {0};
-    int row =
-        sql_first(store, "SELECT vmid FROM nic WHERE hwaddr = ?1 ORDER BY vmid <> ?2, vmid LIMIT 1",
-                  sql_values(sql_text(text), sql_int(prefer)), &query, error);
+    int row = sql_first(store,
+                        "SELECT ifnull((SELECT vmid FROM nic WHERE hwaddr = ?1 AND vmid = ?2),"
+                        " (SELECT min(vmid) FROM nic WHERE hwaddr = ?1))",
+                        sql_values(sql_text(text), sql_int(prefer)), &query, error);
     if (row < 0)
         return -1;
-    *ret_vmid = row ? (uint32_t)sql_column_int(&query, 0) : 0;
+    *ret_vmid = (uint32_t)sql_column_int(&query, 0);
     return 0;
 }

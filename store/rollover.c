@@ -25,7 +25,7 @@ bool rollover_has(const struct identity *identity)
 }
 
 /* Leaves *ret as it is where there is none. */
-static int load_certificate(const struct tls_directory *tls, const char *name, struct identity *ret,
+static int load_certificate(const struct place *tls, const char *name, struct identity *ret,
                             struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
@@ -54,25 +54,19 @@ static void forget_same(struct identity *identity, const struct identity *curren
  * The order holds against a switch meanwhile: the next one is looked for before it can have become
  * the current one, the previous one after it must have.
  */
-static int load_all(const char *state_dir, struct tls_directory *tls, struct rollover *rollover,
-                    struct error *error)
+static int load_all(const struct place *tls, struct rollover *rollover, struct error *error)
 {
-    if (tls_directory_locate(state_dir, tls, error) < 0)
-        return -1;
-    /* Where the directory is missing, identity_load says so best. */
-    if (tls_directory_open(tls, error) < 0)
-        return identity_load(state_dir, &rollover->current, error);
     if (load_certificate(tls, NEXT_CERTIFICATE_FILE, &rollover->next, error) < 0 ||
-        identity_load(state_dir, &rollover->current, error) < 0)
+        identity_read(tls, &rollover->current, error) < 0)
         return -1;
     return load_certificate(tls, PREVIOUS_CERTIFICATE_FILE, &rollover->previous, error);
 }
 
 int rollover_load(const char *state_dir, struct rollover *ret, struct error *error)
 {
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     cleanup(rollover_free) struct rollover rollover = {0};
-    if (load_all(state_dir, &tls, &rollover, error) < 0)
+    if (identity_open(state_dir, &tls, error) < 0 || load_all(&tls, &rollover, error) < 0)
         return -1;
     forget_same(&rollover.next, &rollover.current);
     forget_same(&rollover.previous, &rollover.current);

@@ -19,8 +19,7 @@
 
 #define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
 
-static int check(const struct tls_directory *tls, const char *name, bool *ret_there,
-                 struct error *error)
+static int check(const struct place *tls, const char *name, bool *ret_there, struct error *error)
 {
     struct stat status;
     *ret_there = fstatat(tls->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -29,20 +28,20 @@ static int check(const struct tls_directory *tls, const char *name, bool *ret_th
     return fail_errno(error, errno, "cannot look at %s/%s", tls->path, name);
 }
 
-static int remove_file(const struct tls_directory *tls, const char *name, struct error *error)
+static int remove_file(const struct place *tls, const char *name, struct error *error)
 {
     if (unlinkat(tls->fd, name, 0) < 0 && errno != ENOENT)
         return fail_errno(error, errno, "cannot remove %s/%s", tls->path, name);
     return 0;
 }
 
-static int make_durable(const struct tls_directory *tls, struct error *error)
+static int make_durable(const struct place *tls, struct error *error)
 {
     return fsync(tls->fd) == 0 ? 0 : fail_errno(error, errno, "cannot sync %s", tls->path);
 }
 
 /* Writes what follows from a PEM file whose key must be good. */
-static int put_certificate_of(const struct tls_directory *tls, const char *pem_name,
+static int put_certificate_of(const struct place *tls, const char *pem_name,
                               const char *certificate_name, const char *advice, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
@@ -57,7 +56,7 @@ static int put_certificate_of(const struct tls_directory *tls, const char *pem_n
 
 /* Makes up for the end of a switch. The next certificate goes last: until then a reader that finds
  * the old agent.crt finds it as well. */
-static int complete_switch(const struct tls_directory *tls, struct error *error)
+static int complete_switch(const struct place *tls, struct error *error)
 {
     if (put_certificate_of(tls, TLS_PEM_FILE, TLS_CERTIFICATE_FILE,
                            "restore it from a backup; felhomctl init tells more", error) < 0 ||
@@ -75,7 +74,7 @@ struct standing {
     bool was_half_switched;
 };
 
-static int look(const struct tls_directory *tls, struct standing *ret, struct error *error)
+static int look(const struct place *tls, struct standing *ret, struct error *error)
 {
     ret->was_half_switched = false;
     if (check(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
@@ -86,7 +85,7 @@ static int look(const struct tls_directory *tls, struct standing *ret, struct er
     return 0;
 }
 
-static int begin(const char *state_dir, struct tls_directory *tls, struct standing *ret,
+static int begin(const char *state_dir, struct place *tls, struct standing *ret,
                  struct error *error)
 {
     bool there;
@@ -105,7 +104,7 @@ static int begin(const char *state_dir, struct tls_directory *tls, struct standi
 
 /* --- stage --- */
 
-static int make_next(const struct tls_directory *tls, const char *host_name, struct in_addr address,
+static int make_next(const struct place *tls, const char *host_name, struct in_addr address,
                      struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
@@ -118,7 +117,7 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
                    bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     if (!standing.next_pem && standing.previous)
@@ -134,7 +133,7 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
 
 /* --- switch --- */
 
-static int copy(const struct tls_directory *tls, const char *from, const char *to, mode_t mode,
+static int copy(const struct place *tls, const char *from, const char *to, mode_t mode,
                 struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
@@ -143,7 +142,7 @@ static int copy(const struct tls_directory *tls, const char *from, const char *t
     return tls_directory_put(tls, to, mode, &content, error);
 }
 
-static int put_next_in_place(const struct tls_directory *tls, struct error *error)
+static int put_next_in_place(const struct place *tls, struct error *error)
 {
     if (renameat(tls->fd, NEXT_PEM_FILE, tls->fd, TLS_PEM_FILE) < 0)
         return fail_errno(error, errno, "cannot put %s/" NEXT_PEM_FILE " in place", tls->path);
@@ -153,7 +152,7 @@ static int put_next_in_place(const struct tls_directory *tls, struct error *erro
 int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     *ret_changed = standing.next;
@@ -176,7 +175,7 @@ int rollover_switch(const char *state_dir, bool *ret_changed, struct error *erro
 int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_tls_directory struct tls_directory tls;
+    cleanup_place struct place tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     if (standing.next_pem || standing.was_half_switched)

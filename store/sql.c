@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/sql.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -75,10 +76,19 @@ static int checkpoint(void *context, sqlite3 *connection, const char *schema, in
     return SQLITE_OK;
 }
 
+/* Its counts of memory in use, which nobody asks for, cost a lock that all threads share at each
+ * allocation. Fails, and does no harm, once something in the process has begun with SQLite. */
+static void prepare_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int open_connection(struct store *store, const char *name, int flags, struct error *error)
 {
     flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
              SQLITE_OPEN_EXRESCODE;
+    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&prepared, prepare_library);
     int code = sqlite3_open_v2(name, &store->connection, flags, NULL);
     if (!store->connection)
         mem_exhausted();

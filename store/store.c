@@ -67,6 +67,13 @@ static int bring_up(struct store *store, struct error *error)
     return 0;
 }
 
+void store_travel_light(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+}
+
 int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
                struct store **ret, struct error *error)
 {
@@ -129,6 +136,11 @@ void store_close(struct store *store)
 int store_begin(struct store *store, struct error *error)
 {
     return sql_run(store, "BEGIN IMMEDIATE", SQL_NO_VALUES, error);
+}
+
+int store_begin_view(struct store *store, struct error *error)
+{
+    return sql_run(store, "BEGIN", SQL_NO_VALUES, error);
 }
 
 int store_commit(struct store *store, struct error *error)

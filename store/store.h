@@ -19,6 +19,11 @@ enum store_open_mode {
                             owner) */
 };
 
+/* For a program of one thread that opens one store, does little and ends: SQLite then reserves
+ * memory as it is needed, and locks nothing in it. To be called before any other function of the
+ * store. */
+void store_travel_light(void);
+
 /*
  * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction.
  * busy_ms: how long any call waits for another process's lock before it fails with ERROR_BUSY.
@@ -51,6 +56,10 @@ static inline void store_close_fn(struct store **store)
 int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
+
+/* BEGIN: until store_rollback everything is read from one state, whatever others commit meanwhile.
+ * For reading only. */
+int store_begin_view(struct store *store, struct error *error);
 
 /* Whether anything was written through this handle since it was opened. */
 bool store_has_written(const struct store *store);

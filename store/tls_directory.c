@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mbedtls/error.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -13,31 +12,26 @@
 #include "schema/memory.h"
 #include "store/file.h"
 
-void tls_directory_free(struct tls_directory *tls)
-{
-    cleanup_close_fn(&tls->fd);
-    free(tls->path);
-}
-
-int tls_directory_locate(const char *state_dir, struct tls_directory *tls, struct error *error)
+int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error)
 {
     struct stat status;
-    *tls = (struct tls_directory){.fd = -1, .path = mem_format("%s/tls", state_dir)};
-    if (lstat(state_dir, &status) < 0 && errno == ENOENT)
+    *tls = (struct place){.fd = -1, .path = mem_format("%s/tls", state_dir)};
+    int result = lstat(state_dir, &status);
+    if (result < 0 && errno == ENOENT)
         return fail(error, ERROR_MISSING, "%s: no such directory: run felhomctl init", state_dir);
-    if (lstat(state_dir, &status) < 0)
+    if (result < 0)
         return fail_errno(error, errno, "cannot look at %s", state_dir);
     tls->uid = status.st_uid;
     tls->gid = status.st_gid;
     return 0;
 }
 
-int tls_directory_open(struct tls_directory *tls, struct error *error)
+int tls_directory_open(struct place *tls, struct error *error)
 {
     return directory_open_of(tls->path, tls->uid, &tls->fd, error);
 }
 
-int tls_directory_make(struct tls_directory *tls, struct error *error)
+int tls_directory_make(struct place *tls, struct error *error)
 {
     if (directory_make(tls->path, 0700, tls->uid, tls->gid, &tls->fd, error) < 0)
         return -1;
@@ -50,15 +44,15 @@ int tls_directory_make(struct tls_directory *tls, struct error *error)
     return 0;
 }
 
-int tls_directory_damaged(const struct tls_directory *tls, const char *name, int result,
-                          const char *advice, struct error *error)
+int tls_directory_damaged(const struct place *tls, const char *name, int result, const char *advice,
+                          struct error *error)
 {
     char reason[128];
     mbedtls_strerror(result, reason, sizeof reason);
     return fail(error, ERROR_CORRUPT, "%s/%s is damaged (%s): %s", tls->path, name, reason, advice);
 }
 
-int tls_directory_put(const struct tls_directory *tls, const char *name, mode_t mode,
+int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
                       const struct buffer *content, struct error *error)
 {
     if (file_replace_at(tls->fd, name, mode, tls->uid, tls->gid, content->data, content->length,
@@ -67,7 +61,7 @@ int tls_directory_put(const struct tls_directory *tls, const char *name, mode_t 
     return 0;
 }
 
-int tls_directory_get(const struct tls_directory *tls, const char *name, struct buffer *out,
+int tls_directory_get(const struct place *tls, const char *name, struct buffer *out,
                       struct error *error)
 {
     if (file_read_at(tls->fd, name, TLS_FILE_LIMIT, out, error) < 0)
@@ -75,7 +69,7 @@ int tls_directory_get(const struct tls_directory *tls, const char *name, struct 
     return 0;
 }
 
-int tls_directory_put_certificate(const struct tls_directory *tls, const char *name,
+int tls_directory_put_certificate(const struct place *tls, const char *name,
                                   const struct buffer *pem, struct error *error)
 {
     struct error ignored;

@@ -70,14 +70,22 @@ static int mounts_on_export(void)
     return count;
 }
 
+static int export(uint32_t vmid, struct error *error)
+{
+    cleanup_free char *path = mem_format("%s/guests/%u", root, vmid);
+    cleanup_close int source = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(source >= 0);
+    return export_mount(&config, vmid, source, error);
+}
+
 static void test_export_is_read_only_and_found_again(void **state)
 {
     struct error error;
     (void)state;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         skip();
-    assert_int_equal(export_mount(&config, 8200, &error), 0);
-    assert_int_equal(export_mount(&config, 8200, &error), 0);
+    assert_int_equal(export(8200, &error), 0);
+    assert_int_equal(export(8200, &error), 0);
     assert_int_equal(mounts_on_export(), 1);
     cleanup_free char *file = mem_format("%s/export/8200/new", root);
     assert_int_equal(open(file, O_WRONLY | O_CREAT, 0600), -1);
@@ -94,18 +102,19 @@ static void test_stale_export_is_replaced(void **state)
         skip();
     run("mv %s/guests/8200 %s/guests/old && mkdir %s/guests/8200 && touch %s/guests/8200/fresh",
         root, root, root, root);
-    assert_int_equal(export_mount(&config, 8200, &error), 0);
+    assert_int_equal(export(8200, &error), 0);
     assert_int_equal(mounts_on_export(), 1);
     cleanup_free char *file = mem_format("%s/export/8200/fresh", root);
     assert_int_equal(access(file, F_OK), 0);
 }
 
-static void test_missing_directory_is_named(void **state)
+static void test_what_is_in_the_way_is_named(void **state)
 {
     struct error error;
     (void)state;
-    assert_int_equal(export_mount(&config, 8201, &error), -1);
-    assert_non_null(strstr(error.message, "/guests/8201"));
+    run("mkdir -p %s/guests/8201 %s/export && : > %s/export/8201", root, root, root);
+    assert_int_equal(export(8201, &error), -1);
+    assert_non_null(strstr(error.message, "/export/8201: Not a directory"));
 }
 
 static void test_sighting(void **state)
@@ -129,7 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_export_is_read_only_and_found_again),
         cmocka_unit_test(test_stale_export_is_replaced),
-        cmocka_unit_test(test_missing_directory_is_named),
+        cmocka_unit_test(test_what_is_in_the_way_is_named),
         cmocka_unit_test(test_sighting),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

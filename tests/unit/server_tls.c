@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS as curl and openssl see it. */
 #include <mbedtls/ssl.h>
+#include <mbedtls/version.h>
 
 #include "server/tls.h"
+#include "server/tls_generation.h"
 #include "tests/unit/local_listener.h"
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -157,6 +159,21 @@ static void test_unusable_identities(void **state)
                     ERROR_INVALID, "the private key is not an ECDSA key");
 }
 
+/* mbedTLS 2 makes a table for a key's curve at the first signature, if it may keep it. */
+static void test_the_key_has_signed_before_it_is_shared(void **state)
+{
+    (void)state;
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+    skip(); /* its tables are constants */
+#else
+    struct tls_generation *generation;
+    struct error error;
+    assert_int_equal(tls_generation_new(local.pem, &generation, &error), 0);
+    assert_non_null(mbedtls_pk_ec(generation->key)->grp.T);
+    tls_generation_drop(generation);
+#endif
+}
+
 static void test_no_identity(void **state)
 {
     (void)state;
@@ -179,6 +196,7 @@ int main(void)
         LOCAL_TEST(test_sessions_are_resumed),
         LOCAL_TEST(test_tls13_sessions_are_resumed),
         cmocka_unit_test(test_unusable_identities),
+        cmocka_unit_test(test_the_key_has_signed_before_it_is_shared),
         cmocka_unit_test(test_no_identity),
     };
     return cmocka_run_group_tests(tests, make_certificate, remove_certificate);

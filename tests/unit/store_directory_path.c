@@ -210,7 +210,9 @@ static void test_make(void **state)
 {
     (void)state;
     mode_t mask = umask(0077);
+    error.kind = ERROR_NONE;
     assert_int_equal(try_make("a/b/c", 0711, KEEP, KEEP), 0);
+    assert_int_equal(error.kind, ERROR_NONE);
     assert_int_equal(umask(mask), 0077);
     assert_int_equal(status_of("a").st_mode, S_IFDIR | 0711);
     assert_int_equal(status_of("a/b").st_mode, S_IFDIR | 0711);

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A directory below the state directory, and to whom all that is made in it belongs: root's hook
+ * and the unprivileged daemon work in the same ones. */
+#ifndef FELHOM_PLACE_H
+#define FELHOM_PLACE_H
+
+#include <sys/types.h>
+
+#include "schema/cleanup.h"
+
+struct place {
+    int fd; /* -1: not open */
+    char *path;
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Closes and frees. */
+void place_free(struct place *place);
+#define cleanup_place cleanup(place_free)
+
+#endif
