@@ -159,22 +159,29 @@ unit: $(UNITS)
 $(UNITS:=.run): %.run: %
 	@$<
 
+HARNESS := $(addprefix $(BUILD)/,fault allocations.so felhom-hook-shared)
 SLOWEST := $(patsubst %,tests/e2e/%.t,08-daemon 31-faults 27-lxc-guest 23-watchdog 28-rollover 26-guest-script 29-doctor)
 E2E ?= $(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))
-e2e: $(PROGRAMS) $(BUILD)/fault | build/.packages-check build/guest/rootfs/.ready
+e2e: $(PROGRAMS) $(HARNESS) | build/.packages-check build/guest/rootfs/.ready
 	BIN=$(abspath $(BUILD)) prove --jobs 4 --timer $(E2E)
 
-# It lets programs fail from outside (tests/faults), and has nothing of theirs.
-$(BUILD)/fault: tests/faults/fault.c | build/.packages-check
+# They let programs fail from outside (tests/faults), and have nothing of theirs.
+$(BUILD)/fault: tests/faults/fault.c tests/faults/call.c tests/faults/call.h | build/.packages-check
 	@mkdir -p $(@D)
-	$(call QUIET,LINK)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 -g $(WARNINGS) -o $@ $<
+	$(call QUIET,LINK)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 -g -I. $(WARNINGS) -o $@ $(filter %.c,$^)
+$(BUILD)/allocations.so: tests/faults/allocations.c | build/.packages-check
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 -g $(WARNINGS) -shared -fPIC -o $@ $<
+# The hook as one that allocations.so can be preloaded to.
+$(BUILD)/felhom-hook-shared: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
 
 # Containers for tests, where they can be made: by root.
 build/guest/rootfs/.ready: tools/make-guest-image | build/.packages-check
 	@if [ "$$(id -u)" -eq 0 ]; then tools/make-guest-image $(@D); fi
 
 check-plain:
-	$(MAKE) --jobs=$(JOBS) $(PROGRAMS) $(BUILD)/fault $(UNITS) build/guest/rootfs/.ready
+	$(MAKE) --jobs=$(JOBS) $(PROGRAMS) $(HARNESS) $(UNITS) build/guest/rootfs/.ready
 	$(MAKE) unit
 	$(MAKE) e2e
 
@@ -230,7 +237,7 @@ $(FUZZERS:=.keep): build/fuzz/%.keep:
 
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
-SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.c)
+SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.[ch])
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
            $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench tests/bench/*.bash)

@@ -72,6 +72,7 @@ static void note_bad_store(struct doctor *doctor, const struct error *error)
         doctor_note(doctor, GRADE_ERROR, INIT, "%s", error->message);
         break;
     case ERROR_CORRUPT:
+    case ERROR_DENIED:
         note_damaged_store(doctor, error);
         break;
     case ERROR_NEWER:
@@ -82,8 +83,8 @@ static void note_bad_store(struct doctor *doctor, const struct error *error)
         doctor_note(doctor, GRADE_WARNING, "felhomctl guests",
                     "%s: whoever opens it next brings it up to date", error->message);
         break;
-    default:
-        doctor_note(doctor, GRADE_ERROR, NULL, "%s", error->message);
+    default: /* felhomd may have open what is not there any more */
+        doctor_note(doctor, GRADE_ERROR, "systemctl restart felhomd", "%s", error->message);
     }
 }
 
@@ -102,13 +103,14 @@ static void check_store(struct doctor *doctor)
                 store_schema_version());
 }
 
-/* A file or directory whose owner and mode matter; one that is not there is another check's. */
+/* A file or directory whose owner and mode matter; that one is not there, or is something else, is
+ * another check's. */
 static bool is_private(const char *path, uid_t uid, mode_t mode)
 {
     struct stat status;
-    if (lstat(path, &status) < 0)
+    if (lstat(path, &status) < 0 || (status.st_mode & S_IFMT) != (mode & S_IFMT))
         return true;
-    return status.st_uid == uid && (status.st_mode & 07777) == mode && !S_ISLNK(status.st_mode);
+    return status.st_uid == uid && status.st_mode == mode;
 }
 
 struct private_file {
@@ -153,10 +155,10 @@ static void check_privacy(struct doctor *doctor, const char *directory, const ch
 static void check_store_privacy(struct doctor *doctor)
 {
     static const struct private_file files[] = {
-        {"db", 0700},
-        {"db/agent.db", 0600},
-        {"db/agent.db-wal", 0600},
-        {"db/agent.db-shm", 0600},
+        {"db", S_IFDIR | 0700},
+        {"db/agent.db", S_IFREG | 0600},
+        {"db/agent.db-wal", S_IFREG | 0600},
+        {"db/agent.db-shm", S_IFREG | 0600},
     };
     check_privacy(doctor, "db", "agent.db*", files, ARRAY_SIZE(files));
 }
@@ -182,7 +184,8 @@ static void check_identity(struct doctor *doctor)
 
 static void check_identity_privacy(struct doctor *doctor)
 {
-    static const struct private_file files[] = {{"tls", 0700}, {"tls/agent.pem", 0600}};
+    static const struct private_file files[] = {{"tls", S_IFDIR | 0700},
+                                                {"tls/agent.pem", S_IFREG | 0600}};
     check_privacy(doctor, "tls", "agent.pem", files, ARRAY_SIZE(files));
 }
 

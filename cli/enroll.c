@@ -14,6 +14,7 @@
 #include "cli/snippet.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
+#include "cli/vmids.h"
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "store/settings.h"
@@ -270,20 +271,20 @@ struct crowd {
     const struct invocation *invocation;
     struct session *session;
     json_t *guests;
-    struct buffer failed; /* the guests, as a list in words */
+    struct vmids failed;
 };
 
 static void crowd_free(struct crowd *crowd)
 {
     json_decref(crowd->guests);
-    buffer_free(&crowd->failed);
+    vmids_free(&crowd->failed);
 }
 
 static void note_failure(struct crowd *crowd, struct enrolling *enrolling,
                          const struct error *problem)
 {
     steps_add(&enrolling->steps, STEP_WARNING, "failed", "%s", problem->message);
-    buffer_add_format(&crowd->failed, "%s%u", crowd->failed.length ? ", " : "", enrolling->vmid);
+    vmids_add(&crowd->failed, enrolling->vmid);
 }
 
 /* As text each guest is shown as soon as it is done. */
@@ -321,14 +322,12 @@ static void enroll_any(struct crowd *crowd, uint32_t vmid)
 static int enroll_several(const struct invocation *invocation, struct session *session,
                           const struct host_guests *guests, struct error *error)
 {
-    cleanup(crowd_free) struct crowd crowd = {invocation, session, json_array(), BUFFER_EMPTY};
+    cleanup(crowd_free) struct crowd crowd = {invocation, session, json_array(), {0}};
     for (size_t i = 0; i < guests->count; i++)
         enroll_any(&crowd, guests->vmids[i]);
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, crowd.guests);
-    if (crowd.failed.length == 0)
-        return 0;
-    return fail(error, ERROR_CONFLICT, "not all could be enrolled: %s", buffer_text(&crowd.failed));
+    return vmids_fail(&crowd.failed, "not all could be enrolled", error);
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,

@@ -61,7 +61,7 @@ static int reload(struct work *work, struct error *error)
 
 static void note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *what)
 {
-    steps_add_guest(&work->steps, outcome, vmid, what);
+    steps_add_guest(&work->steps, outcome, vmid, "%s", what);
 }
 
 static void note_failure(struct work *work, uint32_t vmid, const char *what)

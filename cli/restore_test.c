@@ -2,8 +2,6 @@
 /* restore-test: proves that a guest's newest backup can be restored. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -50,16 +48,10 @@ static void work_free(struct work *work)
     vmids_free(&work->failed);
 }
 
-__attribute__((format(printf, 4, 5))) static void
-note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *format, ...)
+static void note_failure(struct work *work, uint32_t vmid, const char *what)
 {
-    cleanup_free char *about = mem_format("%u", vmid);
-    struct error what;
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(what.message, sizeof what.message, format, args);
-    va_end(args);
-    steps_add(&work->steps, outcome, about, "%s", what.message);
+    steps_add_guest(&work->steps, STEP_WARNING, vmid, "%s", what);
+    vmids_add(&work->failed, vmid);
 }
 
 /* Held until the end: two runs would take each other's copies for what a killed one left. */
@@ -106,13 +98,11 @@ static void clear(struct work *work, const struct restore_test *test)
 {
     bool found;
     struct error problem;
-    if (restore_trial_clear(&work->session, test, &found, &problem) < 0) {
-        note(work, test->vmid, STEP_WARNING, "%s", problem.message);
-        vmids_add(&work->failed, test->vmid);
-    } else if (found) {
-        note(work, test->vmid, STEP_DONE, "destroyed guest %u, which an earlier test has left",
-             test->spare_vmid);
-    }
+    if (restore_trial_clear(&work->session, test, &found, &problem) < 0)
+        note_failure(work, test->vmid, problem.message);
+    else if (found)
+        steps_add_guest(&work->steps, STEP_DONE, test->vmid,
+                        "destroyed guest %u, which an earlier test has left", test->spare_vmid);
 }
 
 static int clear_all(struct work *work, struct error *error)
@@ -151,8 +141,9 @@ static int test_guest(struct work *work, uint32_t vmid, struct error *error)
     if (!test.passed)
         return fail(error, ERROR_CONFLICT, "the restore test of guest %u failed: %s: %s", vmid,
                     test.archive, test.error);
-    note(work, vmid, STEP_DONE, "%s was restored as guest %u, ran, and is gone again", test.archive,
-         test.spare_vmid);
+    steps_add_guest(&work->steps, STEP_DONE, vmid,
+                    "%s was restored as guest %u, ran, and is gone again", test.archive,
+                    test.spare_vmid);
     return 0;
 }
 
@@ -205,7 +196,7 @@ static int is_due(struct work *work, uint32_t vmid, bool *ret, struct error *err
         return -1;
     *ret = is_old(&last, &work->session.config);
     if (!*ret)
-        note(work, vmid, STEP_ALREADY, "was tested, and is not due yet");
+        steps_add_guest(&work->steps, STEP_ALREADY, vmid, "was tested, and is not due yet");
     return 0;
 }
 
@@ -218,10 +209,10 @@ static int test_if_due(struct work *work, uint32_t vmid, struct error *error)
         return -1;
     if (!due || test_guest(work, vmid, &problem) == 0)
         return 0;
-    bool nothing_to_test = problem.kind == ERROR_MISSING;
-    note(work, vmid, nothing_to_test ? STEP_ALREADY : STEP_WARNING, "%s", problem.message);
-    if (!nothing_to_test)
-        vmids_add(&work->failed, vmid);
+    if (problem.kind == ERROR_MISSING)
+        steps_add_guest(&work->steps, STEP_ALREADY, vmid, "%s", problem.message);
+    else
+        note_failure(work, vmid, problem.message);
     return 0;
 }
 

@@ -37,14 +37,9 @@ static void work_free(struct work *work)
     vmids_free(&work->failed);
 }
 
-static void note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *what)
-{
-    steps_add_guest(&work->steps, outcome, vmid, what);
-}
-
 static void note_failure(struct work *work, uint32_t vmid, const char *what)
 {
-    note(work, vmid, STEP_WARNING, what);
+    steps_add_guest(&work->steps, STEP_WARNING, vmid, "%s", what);
     vmids_add(&work->failed, vmid);
 }
 
@@ -64,23 +59,12 @@ static void report(struct work *work, uint32_t vmid, const struct rotation *rota
 
 static void note_done(struct work *work, uint32_t vmid, const struct rotation *rotation)
 {
-    cleanup_free char *what =
-        mem_format("token %s gen %lld in place of %s", rotation->token.id,
-                   (long long)rotation->token.generation,
-                   *rotation->replaced.id ? rotation->replaced.id : "none that is known");
-    note(work, vmid, STEP_DONE, what);
-    if (rotation->left_out.kind == ERROR_NONE)
-        return;
-    cleanup_free char *problem =
-        mem_format("controller.yaml is made without the hub: %s", rotation->left_out.message);
-    note(work, vmid, STEP_WARNING, problem);
-}
-
-static void note_not_due(struct work *work, uint32_t vmid, int64_t left_ms)
-{
-    cleanup_free char *what = mem_format("is not due: its token is good for another %lld h",
-                                         (long long)left_ms / 3600000);
-    note(work, vmid, STEP_ALREADY, what);
+    steps_add_guest(&work->steps, STEP_DONE, vmid, "token %s gen %lld in place of %s",
+                    rotation->token.id, (long long)rotation->token.generation,
+                    *rotation->replaced.id ? rotation->replaced.id : "none that is known");
+    if (rotation->left_out.kind != ERROR_NONE)
+        steps_add_guest(&work->steps, STEP_WARNING, vmid,
+                        "controller.yaml is made without the hub: %s", rotation->left_out.message);
 }
 
 static void tell(struct work *work, uint32_t vmid, const struct rotation *rotation)
@@ -91,10 +75,12 @@ static void tell(struct work *work, uint32_t vmid, const struct rotation *rotati
         report(work, vmid, rotation);
         break;
     case ROTATION_NOT_DUE:
-        note_not_due(work, vmid, rotation->left_ms);
+        steps_add_guest(&work->steps, STEP_ALREADY, vmid,
+                        "is not due: its token is good for another %lld h",
+                        (long long)rotation->left_ms / 3600000);
         break;
     case ROTATION_NO_TOKEN:
-        note(work, vmid, STEP_ALREADY, NO_TOKEN);
+        steps_add_guest(&work->steps, STEP_ALREADY, vmid, NO_TOKEN);
         break;
     }
 }

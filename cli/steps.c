@@ -25,14 +25,12 @@ void steps_free(struct steps *steps)
     steps->list = NULL;
 }
 
-void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
-               const char *format, ...)
+__attribute__((format(printf, 4, 0))) static void add(struct steps *steps,
+                                                      enum step_outcome outcome, const char *about,
+                                                      const char *format, va_list args)
 {
     cleanup_free char *detail = NULL;
-    va_list args;
-    va_start(args, format);
     int length = vasprintf(&detail, format, args);
-    va_end(args);
     json_t *step = json_object();
     if (length < 0 || !step)
         mem_exhausted();
@@ -44,11 +42,23 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
     steps->changed = steps->changed || outcome == STEP_DONE;
 }
 
+void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
+               const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(steps, outcome, about, format, args);
+    va_end(args);
+}
+
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
-                     const char *what)
+                     const char *format, ...)
 {
     cleanup_free char *about = mem_format("%u", vmid);
-    steps_add(steps, outcome, about, "%s", what);
+    va_list args;
+    va_start(args, format);
+    add(steps, outcome, about, format, args);
+    va_end(args);
 }
 
 static void print_text(const struct steps *steps, FILE *out)

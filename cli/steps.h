@@ -26,7 +26,7 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
 
 /* The same about a guest. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
-                     const char *what);
+                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Puts "changed" and "steps" into the object. */
 void steps_report(const struct steps *steps, json_t *object);

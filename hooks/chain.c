@@ -20,7 +20,17 @@
 #define STORAGE_LIMIT ((size_t)1 << 20)
 #define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"
 
-/* The volume id, "" where none is chained; the caller frees it. */
+/* As felhomctl writes it, whatever else is in the file. */
+static bool names_a_chain(const char *enrolment)
+{
+    return strncmp(enrolment, "chain:", 6) == 0 || strstr(enrolment, "\nchain:");
+}
+
+/*
+ * The volume id, "" where none is chained; the caller frees it. An enrolment that is wrong in other
+ * ways makes no difference. One that names a hookscript nobody can tell is like one whose
+ * hookscript is gone.
+ */
 static int read_volume(struct reaction *reaction, char **ret, struct error *error)
 {
     const struct buffer *text = &reaction->enrolment;
@@ -32,8 +42,12 @@ static int read_volume(struct reaction *reaction, char **ret, struct error *erro
         *ret = mem_copy_text("");
         return 0;
     }
-    if (enrolment_parse("enrolment", buffer_text(text), text->length, &enrolment, error) < 0)
-        return -1;
+    if (enrolment_parse("enrolment", buffer_text(text), text->length, &enrolment, error) < 0) {
+        enrolment_salvage(buffer_text(text), text->length, &enrolment);
+        reaction->report->chained = names_a_chain(buffer_text(text));
+        if (reaction->report->chained && !*enrolment.chain)
+            return -1;
+    }
     *ret = steal(enrolment.chain);
     return 0;
 }
@@ -65,7 +79,7 @@ void chain_find(struct reaction *reaction)
     int result = read_volume(reaction, &volume, &error);
     if (result == 0 && !*volume)
         return;
-    reaction->report->chained = result == 0;
+    reaction->report->chained |= result == 0;
     if (result == 0)
         result = find_path(reaction, volume, &error);
     if (result < 0)

@@ -12,6 +12,7 @@
 #include "hooks/supervisor.h"
 #include "hooks/surroundings.h"
 #include "schema/cleanup.h"
+#include "schema/memory.h"
 #include "schema/version.h"
 #include "schema/vmid.h"
 #include "store/clock.h"
@@ -108,12 +109,18 @@ static void tell(const struct phase *phase, const struct call *call, const struc
     (void)fflush(stdout);
 }
 
+/* What Proxmox is to be told of a failure. */
+static int failure_status(const struct phase *phase, enum on_error policy)
+{
+    return phase->can_block && policy == ON_ERROR_BLOCK ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 /* Whether Proxmox is to keep the guest from starting. */
 static bool must_block(const struct phase *phase, const struct report *report, enum on_error policy)
 {
-    if (!phase->can_block || report->outcome == REPORT_DONE)
-        return false;
-    return report->outcome == REPORT_BLOCKED || policy == ON_ERROR_BLOCK;
+    if (report->outcome == REPORT_BLOCKED)
+        return phase->can_block;
+    return report->outcome != REPORT_DONE && failure_status(phase, policy) != EXIT_SUCCESS;
 }
 
 static int conclude(const struct phase *phase, const struct call *call, struct report *report,
@@ -136,14 +143,19 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
 {
     struct error error;
     cleanup(config_free) struct config config = {0};
-    if (surroundings_clean(&error) < 0 || settings_load(&config, &error) < 0) {
+    if (surroundings_clean(&error) < 0) {
         report_failure(report, &error);
         return conclude(phase, call, report, ON_ERROR_CONTINUE);
     }
+    bool is_settled = settings_load(&config, &error) == 0;
+    if (!is_settled)
+        settings_salvage(&config);
+    mem_exit_with(failure_status(phase, config.hook.on_error));
     struct reaction reaction = {
         .config = &config,
         .vmid = call->vmid,
         .phase = phase->name,
+        .obstacle = is_settled ? NULL : &error,
         .started_us = started_us,
         .report = report,
     };
@@ -164,6 +176,7 @@ int main(int argc, char **argv)
         ignore_phase(&call);
         return EXIT_SUCCESS;
     }
+    mem_exit_with(EXIT_SUCCESS); /* until the operator's policy is known */
     struct report *report = report_new();
     if (!report) {
         (void)fputs("felhom-hook: out of memory\n", stderr);

@@ -14,7 +14,8 @@ struct reaction {
     const struct config *config; /* borrowed */
     uint32_t vmid;
     const char *phase;
-    int64_t started_us; /* clock_steady_us() when the program began */
+    const struct error *obstacle; /* why it cannot be begun; NULL: nothing is in the way */
+    int64_t started_us;           /* clock_steady_us() when the program began */
     struct report *report;
     struct store *store;     /* NULL until reaction_open_store */
     struct buffer enrolment; /* the guest's document, by reaction_read_enrolment */

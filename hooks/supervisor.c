@@ -21,6 +21,21 @@
 /* How long a killed child may take to go; one that sleeps in the kernel is left to it. */
 #define KILL_GRACE_MS 200
 
+/* How long the failure of one that did not come to its end may take to be recorded. */
+#define RECORD_MS 1000
+
+struct child {
+    pid_t pid;
+    int pidfd;
+};
+
+static void child_forget(struct child *child)
+{
+    if (child->pid > 0)
+        (void)waitpid(child->pid, NULL, WNOHANG);
+    cleanup_close_fn(&child->pidfd);
+}
+
 /* A child that outlived its killed parent would go on working unsupervised. */
 static void die_with(pid_t parent)
 {
@@ -38,33 +53,41 @@ static void let_go_of_pipes(void)
             (void)close(fd);
 }
 
-/* The guest's configuration could be read, so the store may know of what became of it. */
-static void record_failure(struct reaction *reaction, const struct error *cause)
+/* What the report says first becomes an event, wherever the store can be had in time. */
+static void record_failure(const struct phase *phase, struct reaction *reaction)
 {
     struct error ignored;
+    if (!reaction->store && store_open(reaction->config->paths.state, STORE_OPEN_EXISTING,
+                                       RECORD_MS, &reaction->store, &ignored) < 0)
+        return;
     store_rollback(reaction->store);
     if (store_begin(reaction->store, &ignored) < 0)
         return;
-    if (reaction_event(reaction, reaction->phase, "error", cause->message, &ignored) < 0)
+    if (reaction_event(reaction, phase->name, "error", reaction->report->problems[0], &ignored) < 0)
         store_rollback(reaction->store);
     else
         (void)store_commit(reaction->store, &ignored);
 }
 
-static void run(const struct phase *phase, struct reaction *reaction)
+static int begin(const struct phase *phase, struct reaction *reaction, struct error *error)
+{
+    if (!reaction->obstacle)
+        return phase->react(reaction, error);
+    *error = *reaction->obstacle;
+    return -1;
+}
+
+static void react(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
     chain_find(reaction);
-    if (phase->react(reaction, &error) == 0) {
+    if (begin(phase, reaction, &error) == 0) {
         reaction->report->outcome = REPORT_DONE;
-    } else {
-        if (reaction->store && error.kind != ERROR_BUSY)
-            record_failure(reaction, &error);
-        report_failure(reaction->report, &error);
+        return;
     }
-    if (reaction->store && store_has_written(reaction->store))
-        nudge_send(reaction->config->paths.state);
-    reaction_end(reaction);
+    report_failure(reaction->report, &error);
+    if (error.kind != ERROR_BUSY)
+        record_failure(phase, reaction);
 }
 
 static bool ended_within(int pidfd, int64_t ms)
@@ -102,42 +125,81 @@ static int64_t left_ms(const struct reaction *reaction)
     return (int64_t)reaction->config->hook.deadline_ms - spent;
 }
 
-static void await(const struct reaction *reaction, pid_t child, int pidfd)
+/* What a child is for. */
+typedef void work_fn(const struct phase *phase, struct reaction *reaction);
+
+static void work_and_exit(work_fn *work, const struct phase *phase, struct reaction *reaction)
+{
+    let_go_of_pipes();
+    mem_exit_with(EXIT_MEMORY);
+    work(phase, reaction);
+    if (reaction->store && store_has_written(reaction->store))
+        nudge_send(reaction->config->paths.state);
+    reaction_end(reaction);
+    _exit(EXIT_SUCCESS);
+}
+
+static int start(work_fn *work, const struct phase *phase, struct reaction *reaction,
+                 struct child *ret, struct error *error)
+{
+    pid_t parent = getpid();
+    ret->pid = fork();
+    if (ret->pid == 0) {
+        die_with(parent);
+        work_and_exit(work, phase, reaction);
+    }
+    ret->pidfd = ret->pid > 0 ? pidfd_open(ret->pid, 0) : -1;
+    if (ret->pidfd >= 0)
+        return 0;
+    (void)fail_errno(error, errno, "cannot start the reaction");
+    if (ret->pid > 0)
+        (void)kill(ret->pid, SIGKILL);
+    return -1;
+}
+
+/* Whether it came to its end by itself. */
+static bool await(const struct child *child, int64_t ms)
+{
+    if (ended_within(child->pidfd, ms))
+        return true;
+    (void)kill(child->pid, SIGKILL);
+    (void)ended_within(child->pidfd, KILL_GRACE_MS);
+    return false;
+}
+
+static void explain_silence(const struct reaction *reaction, const struct child *child, bool ended)
 {
     struct error error;
-    if (!ended_within(pidfd, left_ms(reaction))) {
-        (void)kill(child, SIGKILL);
-        (void)ended_within(pidfd, KILL_GRACE_MS);
-        /* It may have come to its end in the very moment: then its word counts. */
-        if (reaction->report->outcome == REPORT_UNFINISHED) {
-            (void)fail(&error, ERROR_BUSY, "no result within the deadline of %llu ms; rolled back",
-                       (unsigned long long)reaction->config->hook.deadline_ms);
-            report_failure(reaction->report, &error);
-        }
-    } else if (reaction->report->outcome == REPORT_UNFINISHED) {
-        explain_death(reaction->report, child);
+    if (ended) {
+        explain_death(reaction->report, child->pid);
+        return;
     }
-    (void)waitpid(child, NULL, WNOHANG);
+    (void)fail(&error, ERROR_BUSY, "no result within the deadline of %llu ms; rolled back",
+               (unsigned long long)reaction->config->hook.deadline_ms);
+    report_failure(reaction->report, &error);
+}
+
+/* By a child as well: what held up the first may hold up this one. */
+static void record_for_the_dead(const struct phase *phase, struct reaction *reaction)
+{
+    struct error ignored;
+    cleanup(child_forget) struct child child = {.pidfd = -1};
+    if (start(record_failure, phase, reaction, &child, &ignored) == 0)
+        (void)await(&child, RECORD_MS);
 }
 
 void supervise(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
-    pid_t parent = getpid();
-    pid_t child = fork();
-    if (child == 0) {
-        die_with(parent);
-        let_go_of_pipes();
-        run(phase, reaction);
-        _exit(EXIT_SUCCESS);
-    }
-    cleanup_close int pidfd = child > 0 ? pidfd_open(child, 0) : -1;
-    if (pidfd < 0) {
-        (void)fail_errno(&error, errno, "cannot start the reaction");
+    cleanup(child_forget) struct child child = {.pidfd = -1};
+    if (start(react, phase, reaction, &child, &error) < 0) {
         report_failure(reaction->report, &error);
-        if (child > 0)
-            (void)kill(child, SIGKILL);
         return;
     }
-    await(reaction, child, pidfd);
+    bool ended = await(&child, left_ms(reaction));
+    /* It may have come to its end in the very moment: then its word counts. */
+    if (reaction->report->outcome != REPORT_UNFINISHED)
+        return;
+    explain_silence(reaction, &child, ended);
+    record_for_the_dead(phase, reaction);
 }

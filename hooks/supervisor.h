@@ -2,7 +2,8 @@
 /*
  * Runs a reaction in a child process and outwaits it no longer than the deadline: a reaction that
  * hangs (a locked store, a stuck disk), crashes or runs out of memory cannot hold up the guest's
- * start, and leaves its open transaction to be rolled back.
+ * start, and leaves its open transaction to be rolled back. A failure becomes an event, unless the
+ * store cannot be had.
  */
 #ifndef FELHOM_SUPERVISOR_H
 #define FELHOM_SUPERVISOR_H
@@ -12,8 +13,9 @@
 
 /*
  * Runs phase->react(reaction) and returns with reaction->report filled, its outcome never
- * REPORT_UNFINISHED. The child dies with this process. Nothing is left behind but, at worst, a
- * killed child that the kernel cannot yet end.
+ * REPORT_UNFINISHED. Beyond the deadline a second may go into recording that it passed. The
+ * child dies with this process. Nothing is left behind but, at worst, a killed child that the
+ * kernel cannot yet end.
  */
 void supervise(const struct phase *phase, struct reaction *reaction);
 

@@ -72,6 +72,15 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     return 0;
 }
 
+void config_salvage(const char *text, size_t length, struct config *ret)
+{
+    struct error ignored;
+    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    *ret = (struct config){.host_id = NULL};
+    (void)yaml_read("agent.yaml", text, length, &root, &ignored);
+    yaml_table_salvage(&config_table, &root, ret);
+}
+
 void config_free(struct config *config)
 {
     yaml_table_free(&config_table, config);

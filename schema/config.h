@@ -122,6 +122,13 @@ struct config {
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error);
 
+/*
+ * What a text that config_parse refuses says nonetheless, else the defaults; values that are each
+ * good may disagree. For what cannot wait until the operator has mended it. The caller frees *ret
+ * with config_free.
+ */
+void config_salvage(const char *text, size_t length, struct config *ret);
+
 void config_free(struct config *config);
 
 /* The class of a storage by storage_classes, "" where it has none. Never NULL; owned by config. */

@@ -45,6 +45,15 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
     return 0;
 }
 
+void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
+{
+    struct error ignored;
+    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    *ret = (struct enrolment){.customer_id = NULL};
+    (void)yaml_read("enrolment", text, length, &root, &ignored);
+    yaml_table_salvage(&table, &root, ret);
+}
+
 static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)
 {
     const char *text;

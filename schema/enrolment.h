@@ -37,6 +37,9 @@ struct enrolment {
 int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
                     struct error *error);
 
+/* What a text that enrolment_parse refuses says nonetheless. Freed in the same way. */
+void enrolment_salvage(const char *text, size_t length, struct enrolment *ret);
+
 void enrolment_free(struct enrolment *enrolment);
 
 /*

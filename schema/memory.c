@@ -7,12 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+static int exit_status = EXIT_MEMORY;
+
+void mem_exit_with(int status)
+{
+    exit_status = status;
+}
+
 void mem_exhausted(void)
 {
     static const char text[] = "felhom-agent: out of memory\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
-    _exit(EXIT_MEMORY);
+    _exit(exit_status);
 }
 
 void *mem_new_array(size_t count, size_t size)

@@ -2,7 +2,8 @@
 /*
  * Allocation that cannot fail: when memory is out the process ends with EXIT_MEMORY, so callers
  * carry no branches for it. What that means is decided by whoever waits for the process:
- * felhom-hook's supervisor applies the operator's on_error policy, systemd starts felhomd again.
+ * felhom-hook's supervisor applies the operator's on_error policy, and main does so for the
+ * supervisor itself; systemd starts felhomd again.
  */
 #ifndef FELHOM_MEMORY_H
 #define FELHOM_MEMORY_H
@@ -25,6 +26,9 @@ char *mem_copy_text_n(const char *text, size_t n) __attribute__((malloc, returns
 /* printf into fresh memory, to be freed with free(). */
 char *mem_format(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+
+/* What the process ends with from then on when memory is out; for main. */
+void mem_exit_with(int status);
 
 /* Ends the process as above; for libraries that report lack of memory themselves. */
 void mem_exhausted(void) __attribute__((noreturn, cold));

@@ -104,6 +104,19 @@ int yaml_table_read(const struct yaml_table *table, const struct yaml_value *map
     return read_section(table, "", map, document, error);
 }
 
+void yaml_table_salvage(const struct yaml_table *table, const struct yaml_value *map,
+                        void *document)
+{
+    struct error ignored;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct yaml_key *key = &table->keys[i];
+        const struct yaml_value *value = yaml_find(map, key->path);
+        (void)read_default(key, document, &ignored);
+        if (value)
+            (void)read_key(key, value, document, &ignored);
+    }
+}
+
 void yaml_table_free(const struct yaml_table *table, void *document)
 {
     for (size_t i = 0; i < table->count; i++)

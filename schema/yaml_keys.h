@@ -78,6 +78,13 @@ int yaml_text_check(const struct yaml_text_rule *rule, const char *text, struct 
 int yaml_table_read(const struct yaml_table *table, const struct yaml_value *map, void *document,
                     struct error *error);
 
+/*
+ * The same of what is good, for whoever has to go on with a map that yaml_table_read refuses: what
+ * is not is as if it were left out.
+ */
+void yaml_table_salvage(const struct yaml_table *table, const struct yaml_value *map,
+                        void *document);
+
 /* Frees what a document's fields own. */
 void yaml_table_free(const struct yaml_table *table, void *document);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/yaml_tree.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "schema/memory.h"
@@ -85,9 +86,10 @@ static int put_document(yaml_emitter_t *emitter, const struct yaml_tree *root)
            yaml_emitter_close(emitter);
 }
 
+/* For an event that it could not make libyaml gives no reason. */
 static int fail_emitter(const yaml_emitter_t *emitter, struct error *error)
 {
-    if (emitter->error == YAML_MEMORY_ERROR)
+    if (emitter->error == YAML_MEMORY_ERROR || errno == ENOMEM)
         mem_exhausted();
     return fail(error, ERROR_INVALID, "cannot be written as YAML: %s",
                 emitter->problem ? emitter->problem : "a text is not UTF-8");
@@ -102,6 +104,7 @@ int yaml_tree_emit(const struct yaml_tree *tree, struct buffer *out, struct erro
     yaml_emitter_set_output(&emitter, add_piece, &document);
     yaml_emitter_set_unicode(&emitter, 1);
     yaml_emitter_set_width(&emitter, UNFOLDED);
+    errno = 0;
     if (!put_document(&emitter, tree))
         return fail_emitter(&emitter, error);
     buffer_add(out, document.data, document.length);

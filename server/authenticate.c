@@ -19,8 +19,7 @@ bool is_locked_out(struct agent *agent, const struct request *request, struct re
     return true;
 }
 
-static void describe(const struct request *request, const struct token_check *check,
-                     struct refusal *refusal)
+const char *authenticate_reason(enum token_verdict verdict)
 {
     static const char *const reasons[] = {
         [TOKEN_MALFORMED] = "malformed token",
@@ -28,7 +27,13 @@ static void describe(const struct request *request, const struct token_check *ch
         [TOKEN_REVOKED] = "revoked token",
         [TOKEN_EXPIRED] = "expired token",
     };
-    refusal->reason = request->token.length > 0 ? reasons[check->verdict] : "no token";
+    return reasons[verdict];
+}
+
+static void describe(const struct request *request, const struct token_check *check,
+                     struct refusal *refusal)
+{
+    refusal->reason = request->token.length > 0 ? authenticate_reason(check->verdict) : "no token";
     refusal->vmid = check->vmid;
     (void)snprintf(refusal->detail, sizeof refusal->detail, "%s", check->id);
 }

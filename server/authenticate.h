@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "store/token.h"
+
 struct agent;
 struct refusal;
 struct reply;
@@ -13,6 +15,9 @@ struct request;
 /* Whether the source has presented too many bad tokens to be listened to: *reply is 429 then. */
 bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
                    struct refusal *refusal);
+
+/* The reason of a refusal for this verdict; NULL for a good token. */
+const char *authenticate_reason(enum token_verdict verdict);
 
 /*
  * Fills the request's vmid and token_id from the token that it presents, as request->view knows it.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/agent.h"
+#include "server/parked.h"
 #include "server/request.h"
 #include "server/route.h"
 #include "store/clock.h"
@@ -11,6 +12,7 @@
 #include "store/log.h"
 
 #define MALFORMED    "malformed request"
+#define THIS_HOST    "this host"
 #define PATH_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789/.-"
 
 #define copy_text(field, text) copy_cut(field, sizeof(field), text)
@@ -27,7 +29,7 @@ static void save(struct agent *agent, const struct explanation *explanation)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
+    if (store_borrow_pen(agent->stores, &loan, &error) == 0 &&
         explanation_add(loan.store, explanation, &error) == 0)
         return;
     store_loan_failed(&loan, &error);
@@ -60,7 +62,7 @@ static const char *reason_of(const struct request *request, const struct reply *
     const struct destination destination = route_destination(request->path);
     if (!route_find(&destination, request->method))
         return reply->status == 405 ? "unknown method" : "unknown path";
-    return reply->status >= 500 ? "this host" : "the endpoint";
+    return reply->status >= 500 ? THIS_HOST : "the endpoint";
 }
 
 /* Of a token that was not accepted, the refusal's detail is the id. */
@@ -88,6 +90,20 @@ void explain_request(struct agent *agent, const struct peer *peer, const struct 
     copy_text(explanation.path, is_plain_path(request->path) ? request->path : "");
     copy_text(explanation.reason, reason_of(request, reply, refusal));
     describe_token(request, refusal, &explanation);
+    save(agent, &explanation);
+}
+
+void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+                    const struct reply *reply, const struct refusal *refusal)
+{
+    if (!is_time(agent, peer, reply))
+        return;
+    struct explanation explanation = begin(peer, reply);
+    copy_text(explanation.method, waiter->head ? "HEAD" : "GET");
+    copy_text(explanation.path, route_path(waiter->endpoint));
+    copy_text(explanation.reason, refusal->reason ? refusal->reason : THIS_HOST);
+    explanation.vmid = waiter->vmid;
+    copy_text(explanation.token_id, waiter->token_id);
     save(agent, &explanation);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "schema/memory.h"
+#include "server/authenticate.h"
 #include "server/events.h"
 #include "store/clock.h"
 #include "store/token.h"
@@ -27,7 +28,7 @@ void parked_free(struct parked *parked)
 }
 
 int parked_find_answer(const struct parked *parked, struct store *store, bool final,
-                       struct reply *reply, struct error *error)
+                       struct reply *reply, struct refusal *refusal, struct error *error)
 {
     const struct waiter *waiter = &parked->waiter;
     cleanup_events struct events events = {0};
@@ -35,6 +36,7 @@ int parked_find_answer(const struct parked *parked, struct store *store, bool fi
     if (token_recheck(store, waiter->token_id, clock_wall_ms(), &verdict, error) < 0)
         return -1;
     if (verdict != TOKEN_GOOD) {
+        refusal->reason = authenticate_reason(verdict);
         reply_unauthorized(reply);
         return 1;
     }

@@ -11,6 +11,7 @@
 #include "schema/error.h"
 #include "schema/token_text.h"
 #include "server/connection.h"
+#include "server/refusal.h"
 #include "server/reply.h"
 #include "store/store.h"
 
@@ -38,9 +39,10 @@ struct parked *parked_new(const struct detached *connection, const struct waiter
 void parked_free(struct parked *parked);
 
 /* Looks for what there is to answer: 1 with *reply filled, 0 if the guest goes on waiting, which it
- * does not where final; -1 on failure. A token that is good no more gets no event. */
+ * does not where final; -1 on failure. A token that is good no more gets no event, but is refused.
+ */
 int parked_find_answer(const struct parked *parked, struct store *store, bool final,
-                       struct reply *reply, struct error *error);
+                       struct reply *reply, struct refusal *refusal, struct error *error);
 
 /* From here on it is being answered. */
 void parked_answer(struct parked *parked, const struct reply *reply, int64_t deadline_us);

@@ -2,15 +2,17 @@
 /*
  * A few open stores for many threads. Nothing is kept from one loan to the next but the open file,
  * so that a revocation counts at once; and where another file has taken its place, as after a
- * restore, that one is opened instead.
+ * restore, that one is opened instead within STORE_POOL_LOOK_US.
  */
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
 
-#include <sys/types.h>
+#include <stdbool.h>
 
 #include "schema/cleanup.h"
 #include "store/store.h"
+
+#define STORE_POOL_LOOK_US 20000
 
 struct store_pool;
 
@@ -19,16 +21,12 @@ struct store_pool;
 int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error);
 void store_pool_free(struct store_pool *pool);
 
-struct file_identity {
-    dev_t device;
-    ino_t inode;
-};
-
 /* A borrowed store. Zero-initialise. */
 struct store_loan {
     struct store_pool *pool;
-    struct store *store;       /* NULL: none, or it was spoilt */
-    struct file_identity file; /* that it has open; the pool's own */
+    struct store *store; /* NULL: none, or it was spoilt */
+    uint64_t generation; /* of the file that it has open; the pool's own */
+    bool pen;            /* by store_borrow_pen */
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
@@ -36,6 +34,10 @@ int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *
 
 /* The same, and what is read until it is returned is one state of it (store_begin_view). */
 int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct error *error);
+
+/* The same, to note what clients did: lent to one such borrower at a time, so that no crowd of them
+ * takes every store from those that read while the disk is slow. */
+int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
 /* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
 void store_return(struct store_loan *loan);

@@ -40,7 +40,8 @@ int tls_context_renew(struct tls_context *context, const char *pem_file, struct 
 /* What clients pin of the certificate that new handshakes show. */
 void tls_context_pins(struct tls_context *context, struct pins *ret);
 
-/* Ends handshakes and pauses, now and from now on; requests and answers under way go on. */
+/* Ends the pauses between requests, now and from now on, but for a request that is there already.
+ * What is under way goes on; who has made no request yet may make one, within handshake_ms. */
 void tls_context_interrupt(struct tls_context *context);
 
 /* The server's side of the handshake on a connected, non-blocking socket, which stays the caller's.

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "schema/cleanup.h"
+#include "schema/mbedtls_memory.h"
 #include "schema/memory.h"
 
 int tls_fail(struct error *error, int code, const char *what)
 {
     char reason[128];
+    mbedtls_heed_memory(code);
     mbedtls_strerror(code, reason, sizeof(reason));
     return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }

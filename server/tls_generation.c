@@ -10,6 +10,7 @@
 
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
+#include "schema/mbedtls_memory.h"
 #include "schema/memory.h"
 #include "server/tls_context.h"
 #include "store/file.h"
@@ -154,8 +155,11 @@ static int parse_pem(struct tls_generation *generation, const struct buffer *pem
         return tls_fail(error, code, "no usable certificate");
     if (!mbedtls_pk_can_do(&generation->key, MBEDTLS_PK_ECDSA))
         return fail(error, ERROR_INVALID, "the private key is not an ECDSA key");
-    if (check_pair(generation) != 0)
+    code = check_pair(generation);
+    if (code != 0) {
+        mbedtls_heed_memory(code);
         return fail(error, ERROR_CORRUPT, "the private key does not belong to the certificate");
+    }
     code = prepare_key(generation);
     return code == 0 ? 0 : tls_fail(error, code, "the private key does not sign");
 }

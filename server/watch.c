@@ -12,6 +12,7 @@
 #include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "server/agent.h"
+#include "server/explain.h"
 #include "server/hearing.h"
 #include "server/lobby.h"
 #include "server/parked.h"
@@ -112,16 +113,30 @@ static int64_t send_deadline_us(struct watch *watch, const struct round *round)
 }
 
 static int find_answer(struct watch *watch, struct round *round, const struct parked *parked,
-                       bool final, struct reply *reply)
+                       bool final, struct reply *reply, struct refusal *refusal)
 {
     int result = -1;
     if (round->failed)
         return -1;
     if (round->loan.store || store_borrow(watch->agent->stores, &round->loan, &round->error) == 0)
-        result = parked_find_answer(parked, round->loan.store, final, reply, &round->error);
+        result =
+            parked_find_answer(parked, round->loan.store, final, reply, refusal, &round->error);
     if (result < 0)
         note_failure(watch, round);
     return result;
+}
+
+static void answer(struct watch *watch, const struct round *round, size_t index,
+                   struct reply *reply, const struct refusal *refusal)
+{
+    struct parked *parked = watch->parked[index];
+    const struct peer peer = parked->connection.peer;
+    const struct waiter waiter = parked->waiter;
+    reply_name(reply);
+    tally_request(&watch->agent->tally, waiter.endpoint, reply->status);
+    parked_answer(parked, reply, send_deadline_us(watch, round));
+    send_on(watch, index);
+    explain_waiter(watch->agent, &peer, &waiter, reply, refusal);
 }
 
 /* Where the store fails, who may wait on is looked at again in the next round. */
@@ -130,17 +145,16 @@ static void attend_waiting(struct watch *watch, struct round *round, size_t inde
     struct parked *parked = watch->parked[index];
     bool final = round->dismissed || round->now_us >= parked->deadline_us;
     cleanup_reply struct reply reply = REPLY_EMPTY;
+    struct refusal refusal = {0};
     if (!final && !parked->due)
         return;
-    int found = find_answer(watch, round, parked, final, &reply);
+    int found = find_answer(watch, round, parked, final, &reply, &refusal);
     parked->due = found < 0;
     if (found < 0 && final)
         agent_fail(watch->agent, &round->loan, &round->error, &reply);
     else if (found <= 0)
         return;
-    tally_request(&watch->agent->tally, parked->waiter.endpoint, reply.status);
-    parked_answer(parked, &reply, send_deadline_us(watch, round));
-    send_on(watch, index);
+    answer(watch, round, index, &reply, &refusal);
 }
 
 static void attend(struct watch *watch, struct round *round, size_t index)

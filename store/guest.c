@@ -30,22 +30,26 @@ static int expect_changed(const struct store *store, uint32_t vmid, struct error
 
 #define NEWEST_EVENT "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
 
+#define UPDATE_GUEST \
+    "UPDATE guest SET kind = ?2, name = ?3, state = ?4, root_uid = ?5, root_gid = ?6," \
+    " mount_form = ?7, changed_at_ms = ?8 WHERE vmid = ?1"
+
+#define INSERT_GUEST \
+    "INSERT INTO guest (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms," \
+    " first_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
+
+/* Not one statement for both: that takes twice as long to prepare, and guests are seldom new. */
 int guest_put(struct store *store, const struct guest *guest, struct error *error)
 {
-    return sql_run(store,
-                   "INSERT INTO guest"
-                   " (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms,"
-                   " first_seq)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
-                   " ON CONFLICT (vmid) DO UPDATE SET kind = excluded.kind, name = excluded.name,"
-                   " state = excluded.state, root_uid = excluded.root_uid,"
-                   " root_gid = excluded.root_gid, mount_form = excluded.mount_form,"
-                   " changed_at_ms = excluded.changed_at_ms",
-                   sql_values(sql_int(guest->vmid), sql_text(guest_kind_name(guest->kind)),
-                              sql_text(guest->name), sql_text(guest_state_name(guest->state)),
-                              sql_int(guest->root_uid), sql_int(guest->root_gid),
-                              sql_text(guest->mount_form), sql_int(guest->changed_at_ms)),
-                   error);
+    const struct sql_values row = sql_values(
+        sql_int(guest->vmid), sql_text(guest_kind_name(guest->kind)), sql_text(guest->name),
+        sql_text(guest_state_name(guest->state)), sql_int(guest->root_uid),
+        sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms));
+    cleanup_scope struct sql_scope scope = {0};
+    if (sql_scope_enter(store, &scope, error) < 0 || sql_run(store, UPDATE_GUEST, row, error) < 0 ||
+        (!sql_changes(store) && sql_run(store, INSERT_GUEST, row, error) < 0))
+        return -1;
+    return sql_scope_commit(&scope, error);
 }
 
 #define SELECT_GUEST \

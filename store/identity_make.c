@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "schema/cleanup.h"
+#include "schema/mbedtls_memory.h"
 
 #define VALID_YEARS       20
 #define SECONDS_PER_DAY   86400
@@ -228,6 +229,7 @@ static const struct {
 static int fail_step(struct error *error, const char *what, int result)
 {
     char reason[128];
+    mbedtls_heed_memory(result);
     mbedtls_strerror(result, reason, sizeof reason);
     return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }

@@ -4,6 +4,7 @@
 #ifndef FELHOM_PLACE_H
 #define FELHOM_PLACE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "schema/cleanup.h"
@@ -13,6 +14,7 @@ struct place {
     char *path;
     uid_t uid;
     gid_t gid;
+    bool only_looks; /* whatever belongs to somebody else is left alone */
 };
 
 /* Closes and frees. */

@@ -40,6 +40,14 @@ int settings_load(struct config *ret, struct error *error)
     return config_parse(basename(path), buffer_text(&text), text.length, ret, error);
 }
 
+void settings_salvage(struct config *ret)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    (void)read_if_there(settings_path(), &text, NULL, &ignored);
+    config_salvage(buffer_text(&text), text.length, ret);
+}
+
 static const struct {
     enum guest_kind kind;
     const char *directory; /* below PVE */

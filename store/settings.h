@@ -19,6 +19,9 @@ const char *settings_path(void);
 /* Reads agent.yaml; a missing file is all defaults. The caller frees *ret with config_free. */
 int settings_load(struct config *ret, struct error *error);
 
+/* What can be made of an agent.yaml that settings_load refuses. Freed in the same way. */
+void settings_salvage(struct config *ret);
+
 /*
  * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. ERROR_MISSING,
  * naming the first, where there is neither. The caller frees *ret with guest_config_free.

@@ -65,14 +65,20 @@ static void configure(sqlite3 *connection)
  * Hooks that come one by one share none, so the log would grow without end: it is emptied here.
  * Without waiting: whoever is in the way, a later commit will do.
  */
+void sql_checkpoint(struct store *store)
+{
+    (void)sqlite3_busy_handler(store->connection, NULL, NULL);
+    (void)sqlite3_wal_checkpoint_v2(store->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                    NULL);
+    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+}
+
 static int checkpoint(void *context, sqlite3 *connection, const char *schema, int pages)
 {
-    struct store *store = context;
-    if (pages < CHECKPOINT_PAGES)
-        return SQLITE_OK;
-    (void)sqlite3_busy_handler(connection, NULL, NULL);
-    (void)sqlite3_wal_checkpoint_v2(connection, schema, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    (void)sqlite3_busy_handler(connection, wait_for_lock, store);
+    (void)connection;
+    (void)schema;
+    if (pages >= CHECKPOINT_PAGES)
+        sql_checkpoint(context);
     return SQLITE_OK;
 }
 

@@ -36,6 +36,9 @@ int sql_connect(struct store *store, struct error *error);
  * where a log lies without it. */
 int sql_connect_read_only(struct store *store, struct error *error);
 
+/* Empties the log into the database, unless somebody is in the way. */
+void sql_checkpoint(struct store *store);
+
 /* Finalizes every statement and closes; what is open is rolled back. */
 void sql_disconnect(struct store *store);
 

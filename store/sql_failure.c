@@ -7,15 +7,12 @@
 
 #include "schema/cleanup.h"
 #include "schema/memory.h"
+#include "store/database_file.h"
 #include "store/sql.h"
 
 static int fail_damaged(struct store *store, struct error *error)
 {
-    int folder = (int)(strrchr(store->path, '/') - store->path);
-    return fail(error, ERROR_CORRUPT,
-                "the store %s is damaged (%s): move the directory %.*s away and run `felhomctl "
-                "init`; each guest gets a new token at its next start",
-                store->path, sqlite3_errmsg(store->connection), folder, store->path);
+    return database_file_damaged(store->path, sqlite3_errmsg(store->connection), error);
 }
 
 static int fail_constraint(struct store *store, struct error *error)
@@ -58,7 +55,10 @@ static int fail_system(struct store *store, struct error *error)
 
 static int explain(struct store *store, struct error *error)
 {
-    switch (sqlite3_errcode(store->connection) & 0xff) {
+    int code = sqlite3_extended_errcode(store->connection);
+    if (code == SQLITE_IOERR_SHORT_READ)
+        return database_file_damaged(store->path, "it or its log was cut", error);
+    switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_PROTOCOL:
         return fail(error, ERROR_BUSY, "the store is locked by another process");

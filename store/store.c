@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/store.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "schema/memory.h"
 #include "store/database_file.h"
@@ -61,9 +59,12 @@ static int bring_up(struct store *store, struct error *error)
         sql_settle(store, "PRAGMA journal_mode = WAL", &ignored, error) < 0 ||
         sql_settle(store, "PRAGMA synchronous = FULL", &ignored, error) < 0)
         return -1;
+    if (version == migration_count)
+        return 0;
     while (version < migration_count)
         if (migrate_once(store, &version, error) < 0)
             return -1;
+    sql_checkpoint(store); /* or a log that got lost would leave nothing at all */
     return 0;
 }
 
@@ -93,6 +94,8 @@ static int require_newest(struct store *store, struct error *error)
         return -1;
     if (version == migration_count)
         return 0;
+    if (version == 0)
+        return fail(error, ERROR_MISSING, "the store %s is empty", store->path);
     return fail(error, ERROR_CONFLICT, "the store has version %d, this program's is %d",
                 (int)version, migration_count);
 }
@@ -102,11 +105,8 @@ int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store *
 {
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
-    cleanup_free char *real = realpath(state_dir, NULL);
-    store->path = mem_format("%s/db/agent.db", real ? real : state_dir);
-    if (access(store->path, F_OK) < 0 && errno == ENOENT)
-        return fail(error, ERROR_MISSING, "there is no store %s", store->path);
-    if (sql_connect_read_only(store, error) < 0 || require_newest(store, error) < 0)
+    if (database_file_find(state_dir, &store->path, error) < 0 ||
+        sql_connect_read_only(store, error) < 0 || require_newest(store, error) < 0)
         return -1;
     *ret = steal(store);
     return 0;
@@ -121,7 +121,9 @@ int store_check(struct store *store, struct error *error)
     const char *verdict = row > 0 ? sql_column_text(&query, 0) : "no answer";
     if (strcmp(verdict, "ok") == 0)
         return 0;
-    return fail(error, ERROR_CORRUPT, "the store %s is damaged: %.200s", store->path, verdict);
+    const char *heading_end = strchr(verdict, '\n');
+    return fail(error, ERROR_CORRUPT, "the store %s is damaged: %.200s", store->path,
+                heading_end ? heading_end + 1 : verdict);
 }
 
 void store_close(struct store *store)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "schema/mbedtls_memory.h"
 #include "schema/memory.h"
 #include "store/file.h"
 
@@ -48,6 +49,7 @@ int tls_directory_damaged(const struct place *tls, const char *name, int result,
                           struct error *error)
 {
     char reason[128];
+    mbedtls_heed_memory(result);
     mbedtls_strerror(result, reason, sizeof reason);
     return fail(error, ERROR_CORRUPT, "%s/%s is damaged (%s): %s", tls->path, name, reason, advice);
 }

@@ -20,10 +20,12 @@ try() {
     err=$(cat "$HOST/err")
 }
 
+# All but the audit trail, which tells of failures, too.
 snapshot_of_all() {
     (cd "$HOST/run/guests" && find . -printf '%p %i %s %T@\n' | sort)
-    sql '.dump'
+    sql '.dump' | grep -v 'INTO event\|INTO sqlite_sequence'
 }
+newest_event() { ctl events "$1" --output-format json | jq -r '.[-1] | "\(.kind) \(.outcome): \(.detail)"'; }
 
 # A configuration that is not there.
 before=$(snapshot_of_all)
@@ -31,6 +33,7 @@ try 999 pre-start
 is "absent config: the guest starts" $status 0
 like "absent config: the file is named" "$err" "$HOST/pve/lxc/999.conf"
 is "absent config: nothing has changed" "$(snapshot_of_all)" "$before"
+is "but for the trail, which tells of it" "$(newest_event 999)" "pre-start error: $HOST/pve/lxc/999.conf: no such guest configuration on this node"
 mkdir "$HOST/pve/lxc/998.conf"
 try 998 pre-start
 like "unreadable config: the file is named" "$err" "$HOST/pve/lxc/998.conf"
@@ -66,12 +69,12 @@ agent_yaml </dev/null
 foreign() {
     local what=$1 line=$2 mend=$3
     guest_config 8200 <<<"$line"
-    before=$(snapshot_of_all | grep -v 'INTO event\|INTO sqlite_sequence')
+    before=$(snapshot_of_all)
     try 8200 pre-start
     is "foreign mount, $what: blocked" $status 1
     like "foreign mount, $what: the mount is named" "$err" "${line%%:*} mounts "
     like "foreign mount, $what: and the command that mends it" "$err" "$mend"
-    is "foreign mount, $what: no secret has moved" "$(snapshot_of_all | grep -v 'INTO event\|INTO sqlite_sequence')" "$before"
+    is "foreign mount, $what: no secret has moved" "$(snapshot_of_all)" "$before"
 }
 foreign "entry" "lxc.mount.entry: $HOST/run/export/8300 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0" 'felhomctl enroll 8200'
 foreign "entry of the writable side" "lxc.mount.entry: $HOST/run/guests/8300 etc/x none bind 0 0" 'felhomctl enroll 8200'

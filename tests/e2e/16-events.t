@@ -40,7 +40,7 @@ wait_for() {
     shift 2
     before=$(waiting)
     {
-        request 8200 "$HOST/token.8200" "/events$query" -o "$HOST/$name.body" --max-time 60 "$@" | tail -n 1 >"$HOST/$name.status"
+        request 8200 "$HOST/token.8200" "/events$query" -D "$HOST/$name.headers" -o "$HOST/$name.body" --max-time 60 "$@" | tail -n 1 >"$HOST/$name.status"
         now_ms >"$HOST/$name.ended"
     } &
     waiter=$!
@@ -70,6 +70,13 @@ waiters() {
 }
 said() { grep -vE '^(waiting$|again:)' "$HOST/$1.said"; }
 # nothing_came WHAT CURSOR
+# explains WHAT NAME EXPLANATION: its X-Request-Id leads to that
+explains() {
+    local id
+    id=$(tr -d '\r' <"$HOST/$2.headers" | sed -n 's/^X-Request-Id: //p')
+    eventually 5 ctl explain "$id"
+    is "$1" "$(ctl explain "$id" --output-format json | jq -c "[.status, .reason, .method, .path] + if .token_id == \"$(cut -d_ -f2 "$HOST/token.8200")\" then [] else [.token_id] end")" "$3"
+}
 nothing_came() { is "$1" "$status $data" "200 {\"vmid\":8200,\"events\":[],\"next\":$2}"; }
 
 lane_told() {
@@ -190,6 +197,7 @@ lane_tokens() {
     wait $waiter
     is "the guest stops: 401" "$(cat "$HOST/stopped.status") $(jq -c .ok "$HOST/stopped.body")" "401 false"
     soon "at once" stopped
+    explains "by its name that is explained" stopped '[401,"revoked token","GET","/events"]'
     happens pre-start
     take_token 8200
     events
@@ -199,6 +207,15 @@ lane_tokens() {
     wait $waiter
     is "the operator revokes it: 401" "$(cat "$HOST/revoked.status")" 401
     soon "at once, too" revoked
+    explains "and explained" revoked '[401,"revoked token","GET","/events"]'
+    phase 8200 pre-start >/dev/null 2>&1
+    take_token 8200
+    events
+    wait_for expired "?since=$cursor&timeout=30"
+    sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
+    happens post-start
+    wait $waiter
+    explains "so is one that ended meanwhile" expired '[401,"expired token","GET","/events"]'
     happens post-stop
     ctl unenroll 8200 >/dev/null 2>&1
     guest_config 8200 </dev/null

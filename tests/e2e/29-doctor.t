@@ -198,6 +198,18 @@ rm "$HOST/pve/local"
 broken 'no cluster file system' cluster null error 'not mounted'
 is 'no cluster file system: the command' "$REMEDY" 'systemctl start pve-cluster'
 ln -s nodes/pve1 "$HOST/pve/local"
+# Without quorum Proxmox's file system lets nobody write, and takes the w bits away even of its links: no other file system would, but by its debugger.
+if truncate -s 8M "$HOST/pve.img" && mkfs.ext4 -q -d "$HOST/pve" "$HOST/pve.img" 2>/dev/null &&
+    debugfs -w -R 'set_inode_field local mode 0120555' "$HOST/pve.img" 2>/dev/null && mount -o loop,ro "$HOST/pve.img" "$HOST/pve" 2>/dev/null; then
+    broken 'no quorum' cluster null error 'the cluster has no quorum'
+    is 'no quorum: the command' "$REMEDY" 'pvecm status'
+    is 'no quorum: the guests are looked at all the same' "$(part guest.hook result 8200)" ok
+    like 'no quorum: nobody is enrolled, and it is told why' "$(ctl enroll 8300 2>&1)" 'Read-only file system'
+    umount "$HOST/pve"
+    is 'quorum again' "$(part cluster result null)" ok
+else
+    skip 'no quorum' 'no loop device here'
+fi
 chmod 0644 /usr/libexec/felhom-agent/felhom-hook
 mends 'hook that cannot be run' snippet null error 'cannot be run'
 rm "$HOST/snippets/felhom-hook" && echo '#!/bin/sh' >"$HOST/snippets/felhom-hook"

@@ -137,7 +137,7 @@ guest_config 8400 <<<'hookscript: local:snippets/theirs'
 guest_config 8500 </dev/null
 guest_config 8600 <<<'template: 1'
 ctl enroll --all --customer acme --output-format json >"$HOST/all" 2>"$HOST/complaint"
-is "where one cannot be enrolled it is told" "$?|$(cat "$HOST/complaint")" '1|felhomctl: not all could be enrolled: 8400'
+is "where one cannot be enrolled it is told" "$?|$(cat "$HOST/complaint")" '1|felhomctl: not all could be enrolled: guest 8400'
 is "the others are" "$(jq -c 'map([.vmid, .enrolled, .changed])' "$HOST/all")" \
     '[[8200,true,true],[8300,true,true],[8400,false,false],[8500,true,true],[8600,true,false]]'
 like "and why it was not" "$(jq -r '.[2].steps[0].detail' "$HOST/all")" 'already has the hookscript local:snippets/theirs'
@@ -173,6 +173,39 @@ ok "the guest has its token then" test -s "$(token_of 8700)"
 for each in post-start pre-stop post-stop; do
     like "in $each, too" "$(phase 8700 $each)" "other: 8700 $each, "
 done
+# --- chained, whatever is wrong with ours ---
+ENROLMENT=$HOST/pve/priv/felhom/8700.yaml
+theirs() { phase 8700 "$1" 2>"$HOST/complaint" | sed -n 's/^other: \([0-9]* [a-z-]*\),.*/\1/p'; }
+agent_yaml <<<'surprise: 1'
+for each in pre-start post-start pre-stop post-stop; do
+    is "agent.yaml has a mistake: $each" "$(theirs $each)" "8700 $each"
+done
+like "which the trail has, too" "$(sql "SELECT kind || ' ' || outcome || ': ' || detail FROM event ORDER BY seq DESC LIMIT 1")" \
+    '^post-stop error: agent.yaml:[0-9]+:1: surprise: '
+agent_yaml <<<$'hook: {on_error: block}\nsurprise: 1'
+theirs pre-start >"$HOST/theirs"
+like "where the guest is not to start then, ours alone has its say" "$(cat "$HOST/theirs" "$HOST/complaint")" '^felhom-hook: agent.yaml:'
+if mkdir "$HOST/etc" "$HOST/etc-work" && mount -t overlay overlay -o "lowerdir=/etc,upperdir=$HOST/etc,workdir=$HOST/etc-work" /etc 2>/dev/null; then
+    mkdir -p /etc/pve/priv/felhom
+    cp "$ENROLMENT" /etc/pve/priv/felhom/
+    cp "$HOST/pve/storage.cfg" /etc/pve/
+    agent_yaml <<<'"'
+    is "agent.yaml is no YAML: all is where it is by default" "$(theirs pre-stop)" '8700 pre-stop'
+    umount -l /etc
+else
+    skip "agent.yaml is no YAML" "no overlay can be mounted here"
+fi
+agent_yaml </dev/null
+cp "$ENROLMENT" "$HOST/enrolment"
+echo 'colour: blue' >>"$ENROLMENT"
+is "the enrolment has a mistake" "$(theirs pre-start)" '8700 pre-start'
+like "which is told" "$(cat "$HOST/complaint")" '8700.yaml:[0-9]+:1: colour'
+echo '"' >>"$ENROLMENT"
+phase 8700 pre-start >"$HOST/theirs" 2>"$HOST/complaint"
+is "one that hides what is chained keeps the guest from starting" $? 1
+like "and says where" "$(cat "$HOST/complaint")" 'the chained hookscript cannot be found: enrolment:[0-9]+:[0-9]+: '
+cp "$HOST/enrolment" "$ENROLMENT"
+
 echo 3 >"$HOST/other.status"
 phase 8700 pre-start >/dev/null 2>&1
 is "its exit status is ours" $? 3

@@ -122,6 +122,10 @@ sql 'DELETE FROM event'
 is "what the store forgets takes nothing away" "$(phases)" 2
 phase 8200 pre-start >/dev/null 2>&1
 is "and counting goes on" "$(phases)" 3
+mv "$HOST/run/guests/8300" "$HOST/elsewhere" && ln -s "$HOST/elsewhere" "$HOST/run/guests/8300"
+phase 8300 post-stop
+is "one that fails before it needs the store" "$(value 'felhom_hook_phases_total{phase="post-stop",outcome="error"}')" 1
+rm "$HOST/run/guests/8300" && mv "$HOST/elsewhere" "$HOST/run/guests/8300"
 is "a token that was revoked" "$(value 'felhom_tokens{state="revoked"}')" 2
 is "each guest has series of its own" "$(scrape && grep -c '^felhom_guest_up{' "$HOST/metrics")" 2
 

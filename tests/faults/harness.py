@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""build/fault, as the walks use it: the calls of a command, and what became of it with a fault in one of them."""
+"""build/fault and build/allocations.so, as the walks use them: the calls and the allocations of a command, and what became of it with a fault in one."""
 import collections
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 
 FAULT = os.environ["BIN"] + "/fault"
 LOG = os.environ["HOST"] + "/fault.log"
+ALLOCATIONS = os.environ["BIN"] + "/allocations.so"
+PLAN = os.environ["HOST"] + "/allocations"
 JOURNAL = "/run/systemd/journal/socket"
 SHOWN = 10
 EVERY = os.environ.get("FAULTS", "")
@@ -37,6 +40,7 @@ FAILURES = {
     "pread": ["EIO"],
     "mmap": ["ENOMEM"],
     "brk": ["ENOMEM"],
+    "malloc": ["ENOMEM"],
 }
 SANITIZED = "asan" in FAULT
 if SANITIZED:
@@ -45,6 +49,13 @@ REASON = re.compile(
     "No space left|Input/output error|Too many open files|Cannot allocate memory|No locks available|out of memory|disk is full|disk I/O error"
     "|temporarily unavailable|could not be opened for writing|is damaged|no random numbers|cannot write the output"
 )
+
+STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory")
+
+
+def is_told(point, said):
+    """Whether the reason of a failure there is."""
+    return (STARVED_REASON if point.name == "malloc" else REASON).search(said)
 
 
 class Point:
@@ -111,6 +122,49 @@ class Journal:
 JOURNAL_READER = Journal()
 
 
+class Allocations:
+    """What allocations.so is told, and tells: its struct plan."""
+
+    TASKS = 16
+
+    def __init__(self, task=0, nth=0):
+        with open(PLAN, "wb") as file:
+            file.write(struct.pack("<qq", int(task), int(nth)) + bytes(8 * (2 + self.TASKS)))
+        os.chmod(PLAN, 0o666)
+        self.environment = {"LD_PRELOAD": ALLOCATIONS, "FAULT_ALLOCATIONS": PLAN}
+
+    def read(self):
+        with open(PLAN, "rb") as file:
+            return struct.unpack("<%dq" % (4 + self.TASKS), file.read())
+
+    def reached(self):
+        return self.read()[2] == 1
+
+    def points(self):
+        """Each of them."""
+        counts = self.read()[4:]
+        return [Point(task, "malloc", nth, "") for task, count in enumerate(counts) for nth in range(1, count + 1)]
+
+
+def starved(place):
+    """Allocations of which the one at this place will fail."""
+    task, _, nth = place.split("/")
+    return Allocations(task, nth)
+
+
+def ended_by_signal(status):
+    return ["signal 0 %d" % -status] if status < 0 else []
+
+
+def run_starved(command, allocations):
+    """The command with what it has to allocate by."""
+    environment = dict(os.environ, **allocations.environment)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    outcome = Outcome(done.returncode, done.stdout, done.stderr + JOURNAL_READER.take_problems(), ended_by_signal(done.returncode))
+    outcome.reached = allocations.reached()
+    return outcome
+
+
 def run(command, *fault):
     """The command, by itself or (fault given) by the harness."""
     harness = [FAULT, LOG, *fault] if fault else []
@@ -128,5 +182,6 @@ def planned(faults):
 
 def conclude(wrong, visited, points):
     """The whole walk in a line, or what was wrong first."""
-    print("\n".join(wrong[:SHOWN]) if wrong else "all well at %d of %d calls" % (visited, len(points)))
+    what = "allocations" if points[0].name == "malloc" else "calls"
+    print("\n".join(wrong[:SHOWN]) if wrong else "all well at %d of %d %s" % (visited, len(points), what))
     sys.exit(1 if wrong else 0)

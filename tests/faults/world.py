@@ -11,6 +11,7 @@ import subprocess
 import yaml
 
 HOST = os.environ["HOST"]
+SETTINGS = HOST + "/agent.yaml"
 VMID = "8200"
 GUESTS = HOST + "/run/guests"
 DIRECTORY = GUESTS + "/" + VMID
@@ -135,10 +136,12 @@ def token_in(name, text):
 
 
 class Directory:
-    """The guest's directory: which tokens it holds, and whether each file is whole."""
+    """The guest's directory: which tokens it holds, and whether each file is whole: says what it did without any fault, if that is known."""
 
-    def __init__(self, owner):
+    def __init__(self, owner, texts=None):
         self.tokens = {}
+        self.texts = {}
+        self.known = texts or {}
         self.names = sorted(os.listdir(DIRECTORY)) if os.path.isdir(DIRECTORY) else []
         self.wrong = []
         for name in self.names:
@@ -163,6 +166,9 @@ class Directory:
         try:
             if name in SECRETS:
                 self.tokens[name] = token_in(name, text)
+                self.texts[name] = text.replace(self.tokens[name], "TOKEN")
+                if self.texts[name] != self.known.get(name, self.texts[name]):
+                    self.wrong.append("%s says something else: %s" % (name, self.texts[name]))
             elif not (text.startswith("-----BEGIN CERTIFICATE") and text.endswith("END CERTIFICATE-----\n")):
                 raise ValueError("no certificate")
         except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:

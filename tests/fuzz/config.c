@@ -29,12 +29,21 @@ static void inspect(const struct config *config)
                        config->storage_classes[i].name));
 }
 
+static void salvage(const char *text, size_t size)
+{
+    struct config config;
+    config_salvage(text, size, &config);
+    demand(config.hook.deadline_ms > 0 && config.paths.enrolment[0] == '/');
+    config_free(&config);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config config;
     struct error error = {.kind = ERROR_NONE};
     if (config_parse("agent.yaml", (const char *)data, size, &config, &error)) {
         demand(error.kind == ERROR_INVALID && !strncmp(error.message, "agent.yaml:", 11));
+        salvage((const char *)data, size);
         return 0;
     }
     inspect(&config);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a reaction does, its supervisor comes back in time with a word about it. */
+/* Whatever a reaction does, its supervisor comes back in time with a word about it, and leaves one
+ * in the store. */
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,62 +12,80 @@
 #include "store/clock.h"
 #include "tests/unit/test.h"
 
-static int react_well(struct reaction *reaction, struct error *error)
+#include "tests/unit/store_fixture.h"
+
+static int react_well(struct reaction *reaction, struct error *cause)
 {
-    (void)error;
+    (void)cause;
     report_line(reaction->report, "done for %u", reaction->vmid);
     report_problem(reaction->report, "a warning");
     return 0;
 }
 
-static int react_with_failure(struct reaction *reaction, struct error *error)
+static int react_with_failure(struct reaction *reaction, struct error *cause)
 {
     report_problem(reaction->report, "a warning");
-    return fail(error, ERROR_INVALID, "the reason");
+    return fail(cause, ERROR_INVALID, "the reason");
 }
 
-static int react_with_block(struct reaction *reaction, struct error *error)
+static int react_with_block(struct reaction *reaction, struct error *cause)
 {
     (void)reaction;
-    return fail(error, ERROR_FOREIGN, "somebody else's");
+    return fail(cause, ERROR_FOREIGN, "somebody else's");
 }
 
-static int hang(struct reaction *reaction, struct error *error)
+static int find_the_store_locked(struct reaction *reaction, struct error *cause)
 {
     (void)reaction;
-    (void)error;
+    return fail(cause, ERROR_BUSY, "locked");
+}
+
+/* An open transaction, and the lock that goes with it. */
+static int half_do_it(struct reaction *reaction, struct error *cause)
+{
+    if (reaction_open_store(reaction, cause) < 0 || store_begin(reaction->store, cause) < 0 ||
+        reaction_event(reaction, "mint", "ok", "", cause) < 0)
+        return -1;
+    return fail(cause, ERROR_SYSTEM, "no space");
+}
+
+static int hang(struct reaction *reaction, struct error *cause)
+{
+    (void)reaction;
+    (void)cause;
     for (;;)
         (void)pause();
     return 0;
 }
 
-static int crash(struct reaction *reaction, struct error *error)
+static int crash(struct reaction *reaction, struct error *cause)
 {
     (void)reaction;
-    (void)error;
+    (void)cause;
     (void)signal(SIGABRT, SIG_DFL);
     (void)raise(SIGKILL);
     return 0;
 }
 
-static int run_out_of_memory(struct reaction *reaction, struct error *error)
+static int run_out_of_memory(struct reaction *reaction, struct error *cause)
 {
     (void)reaction;
-    (void)error;
+    (void)cause;
     mem_exhausted();
 }
 
-static int leave(struct reaction *reaction, struct error *error)
+static int leave(struct reaction *reaction, struct error *cause)
 {
     (void)reaction;
-    (void)error;
+    (void)cause;
     _exit(3);
 }
 
 static struct report *outcome_of(int (*react)(struct reaction *, struct error *))
 {
     const struct phase phase = {.name = "pre-start", .react = react};
-    const struct config config = {.hook.deadline_ms = 300};
+    const struct config config = {.hook.deadline_ms = 300,
+                                  .paths.state = (char *)(uintptr_t)in_scratch("state")};
     struct reaction reaction = {
         .config = &config,
         .vmid = 8200,
@@ -122,15 +141,53 @@ static void test_death_is_explained(void **state)
     assert_non_null(strstr(outcome_of(leave)->problems[0], "without a result (status 3)"));
 }
 
+static void assert_recorded(int (*react)(struct reaction *, struct error *), const char *detail)
+{
+    run_raw("DELETE FROM event");
+    assert_int_not_equal(outcome_of(react)->outcome, REPORT_DONE);
+    assert_raw("SELECT group_concat(vmid || kind || outcome) FROM event", "8200pre-starterror");
+    assert_raw("SELECT detail FROM event", detail);
+    assert_raw("SELECT duration_us > 0 FROM event", "1");
+}
+
+static void test_each_failure_leaves_an_event(void **state)
+{
+    (void)state;
+    store_close(store_of_scratch());
+    assert_recorded(react_with_failure, "the reason");
+    assert_recorded(react_with_block, "somebody else's");
+    assert_recorded(half_do_it, "no space");
+    assert_recorded(crash, "the reaction was ended by signal 9 (Killed)");
+    assert_recorded(run_out_of_memory, "out of memory");
+    assert_recorded(leave, "the reaction ended without a result (status 3)");
+    assert_recorded(hang, "no result within the deadline of 300 ms; rolled back");
+}
+
+static void test_what_cannot_be_recorded_is_told_all_the_same(void **state)
+{
+    (void)state;
+    shell("touch state/db");
+    assert_string_equal(outcome_of(react_with_failure)->problems[0], "the reason");
+    assert_string_equal(outcome_of(leave)->problems[0],
+                        "the reaction ended without a result (status 3)");
+}
+
+static void test_a_locked_store_is_not_waited_for_again(void **state)
+{
+    (void)state;
+    assert_string_equal(outcome_of(find_the_store_locked)->problems[0], "locked");
+    assert_false(is_there("state/db"));
+}
+
 static void test_problems_beyond_the_last_are_dropped(void **state)
 {
     (void)state;
     struct report report = {0};
-    const struct error error = {ERROR_BUSY, "the cause"};
+    const struct error cause = {ERROR_BUSY, "the cause"};
     for (int i = 0; i < REPORT_PROBLEMS_MAX + 3; i++)
         report_problem(&report, "problem %d", i);
     assert_int_equal(report.problem_count, REPORT_PROBLEMS_MAX);
-    report_failure(&report, &error);
+    report_failure(&report, &cause);
     assert_int_equal(report.problem_count, REPORT_PROBLEMS_MAX);
     assert_string_equal(report.problems[0], "the cause");
     assert_string_equal(report.problems[1], "problem 0");
@@ -149,11 +206,14 @@ static void test_phase_table(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_success),
-        cmocka_unit_test(test_failure_comes_first),
-        cmocka_unit_test(test_block),
-        cmocka_unit_test(test_hang_ends_at_the_deadline),
-        cmocka_unit_test(test_death_is_explained),
+        store_test(test_success),
+        store_test(test_failure_comes_first),
+        store_test(test_block),
+        store_test(test_hang_ends_at_the_deadline),
+        store_test(test_death_is_explained),
+        store_test(test_each_failure_leaves_an_event),
+        store_test(test_what_cannot_be_recorded_is_told_all_the_same),
+        store_test(test_a_locked_store_is_not_waited_for_again),
         cmocka_unit_test(test_problems_beyond_the_last_are_dropped),
         cmocka_unit_test(test_phase_table),
     };

@@ -249,6 +249,45 @@ static void texts_have_limits(void **state)
     free(name);
 }
 
+static struct config salvaged(const char *text)
+{
+    struct config config;
+    struct error error;
+    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &config, &error), -1);
+    config_salvage(text, strlen(text), &config);
+    return config;
+}
+
+static void what_is_good_in_a_bad_one_can_be_had(void **state)
+{
+    (void)state;
+    struct config config = salvaged("surprise: 1\n"
+                                    "hook: {on_error: block, deadline: never, surprise: 2}\n"
+                                    "limits: 7\n"
+                                    "host_id: [a]\n"
+                                    "storage_classes: {a b: c}\n"
+                                    "paths: {pve: /a, enrolment: /b, state: c}\n");
+    assert_int_equal(config.hook.on_error, ON_ERROR_BLOCK);
+    assert_int_equal(config.hook.deadline_ms, 5000);
+    assert_int_equal(config.limits.threads, 256);
+    assert_string_equal(config.host_id, "");
+    assert_string_equal(config.paths.pve, "/a");
+    assert_string_equal(config.paths.enrolment, "/b");
+    assert_string_equal(config.paths.state, "/var/lib/felhom-agent");
+    config_free(&config);
+}
+
+static void nothing_can_be_had_of_what_is_no_yaml(void **state)
+{
+    static const char *const texts[] = {"paths: {pve: /a}\n\"", "- a", "paths: &a {pve: /a}"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        struct config config = salvaged(texts[i]);
+        assert_string_equal(config.paths.pve, "/etc/pve");
+        config_free(&config);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +299,8 @@ int main(void)
         cmocka_unit_test(a_long_unknown_key_is_cut),
         cmocka_unit_test(keys_that_must_agree),
         cmocka_unit_test(texts_have_limits),
+        cmocka_unit_test(what_is_good_in_a_bad_one_can_be_had),
+        cmocka_unit_test(nothing_can_be_had_of_what_is_no_yaml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

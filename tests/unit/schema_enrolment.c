@@ -302,6 +302,18 @@ static void what_would_not_be_read_is_not_written(void **state)
     assert_int_equal(out.length, 0);
 }
 
+static void what_is_good_in_a_bad_one_can_be_had(void **state)
+{
+    static const char text[] = "colour: blue\nimage: a b\nchain: local:snippets/a\nrun: -it\n";
+    struct enrolment enrolment;
+    (void)state;
+    enrolment_salvage(text, strlen(text), &enrolment);
+    assert_string_equal(enrolment.chain, "local:snippets/a");
+    assert_string_equal(enrolment.image, "");
+    assert_string_equal(enrolment.run, "");
+    enrolment_free(&enrolment);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +327,7 @@ int main(void)
         cmocka_unit_test(too_many_run_options),
         cmocka_unit_test(texts_that_yaml_would_take_for_something_else),
         cmocka_unit_test(what_would_not_be_read_is_not_written),
+        cmocka_unit_test(what_is_good_in_a_bad_one_can_be_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

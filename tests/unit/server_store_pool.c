@@ -14,11 +14,12 @@
 static char root[64];
 static struct store_pool *pool;
 
-/* A shell command in the state directory. */
+/* A shell command in the state directory, whose effect the pool will see. */
 static void run(const char *command)
 {
     cleanup_free char *line = mem_format("cd %s && %s", root, command);
     assert_int_equal(system(line), 0);
+    (void)usleep(STORE_POOL_LOOK_US);
 }
 
 static int set_up(void **state)
@@ -89,6 +90,38 @@ static void test_a_borrower_waits_for_one_to_come_back(void **state)
         store_return(&loans[i]);
 }
 
+static void test_one_has_the_pen_and_stores_are_left_for_the_others(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct store_loan writing = {0};
+    struct store_loan reading = {0};
+    struct store_loan second = {0};
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
+    assert_int_equal(store_borrow_pen(pool, &second, &error), -1);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    assert_int_equal(store_borrow(pool, &reading, &error), 0);
+    store_return(&writing);
+    assert_int_equal(store_borrow_pen(pool, &second, &error), 0);
+    store_return(&second);
+    store_return(&reading);
+}
+
+static void test_the_pen_is_given_back_where_no_store_is_left(void **state)
+{
+    (void)state;
+    struct error error;
+    struct store_loan loans[MORE_THAN_ALL] = {0};
+    struct store_loan writing = {0};
+    size_t count = borrow_all(loans, &error);
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), -1);
+    store_return(&loans[0]);
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
+    store_return(&writing);
+    for (size_t i = 1; i < count; i++)
+        store_return(&loans[i]);
+}
+
 static void test_only_a_spoilt_store_is_given_up(void **state)
 {
     (void)state;
@@ -151,6 +184,23 @@ static void test_another_file_in_its_place_is_heeded(void **state)
     store_return(&loan);
 }
 
+/* As its index is made anew by whoever comes next, and what that one writes is seen. */
+static void test_a_log_index_that_is_gone_is_heeded(void **state)
+{
+    (void)state;
+    struct error error;
+    struct host host = {.node = "old"};
+    struct store_loan loan = {0};
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_put(loan.store, &host, &error), 0);
+    store_return(&loan);
+    run("rm db/agent.db-shm && sqlite3 db/agent.db \"UPDATE host SET node = 'new'\"");
+    assert_int_equal(store_borrow(pool, &loan, &error), 0);
+    assert_int_equal(host_get(loan.store, &host, &error), 0);
+    assert_string_equal(host.node, "new");
+    store_return(&loan);
+}
+
 static void test_nothing_borrowed_is_nothing_to_return(void **state)
 {
     (void)state;
@@ -168,9 +218,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_the_number_of_stores_is_bounded),
         TEST(test_a_borrower_waits_for_one_to_come_back),
+        TEST(test_one_has_the_pen_and_stores_are_left_for_the_others),
+        TEST(test_the_pen_is_given_back_where_no_store_is_left),
         TEST(test_only_a_spoilt_store_is_given_up),
         TEST(test_a_store_that_cannot_be_opened_costs_no_place),
         TEST(test_another_file_in_its_place_is_heeded),
+        TEST(test_a_log_index_that_is_gone_is_heeded),
         TEST(test_nothing_borrowed_is_nothing_to_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

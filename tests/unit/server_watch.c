@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "server/agent.h"
+#include "server/explain.h"
 #include "server/handlers.h"
 #include "server/parked.h"
 #include "server/request.h"
@@ -29,6 +30,7 @@ static struct world {
     char token_id[TOKEN_ID_LENGTH + 1];
     atomic_int woken; /* how often the workers were */
     atomic_int failed;
+    _Atomic(const char *) refused_for;
 } world;
 
 /* --- the agent --- */
@@ -55,18 +57,38 @@ void agent_wake_workers(const struct agent *agent)
     atomic_fetch_add(&world.woken, 1);
 }
 
+void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+                    const struct reply *reply, const struct refusal *refusal)
+{
+    assert_ptr_equal(agent, &world.agent);
+    assert_int_equal(peer->address.sin_family, AF_INET);
+    assert_string_equal(waiter->token_id, world.token_id);
+    assert_int_equal(strlen(reply->request_id), REQUEST_ID_LENGTH);
+    if (reply->status == 401)
+        world.refused_for = refusal->reason;
+    else
+        assert_null(refusal->reason);
+}
+
 /* What server/answer.c does, for a token that has been judged. */
 static int handle(struct mg_connection *connection, const struct peer *peer, void *context)
 {
+    struct error failure;
     cleanup_reply struct reply reply = REPLY_EMPTY;
+    struct store_loan view = {0};
     struct request request = {
         .info = mg_get_request_info(connection),
         .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
         .vmid = VMID,
         .peer = peer,
+        .view = &view,
     };
     (void)context;
-    events_get(&world.agent, &request, &reply);
+    if (store_borrow_view(world.agent.stores, &view, &failure) < 0)
+        agent_fail(&world.agent, &view, &failure, &reply);
+    else
+        events_get(&world.agent, &request, &reply);
+    store_return(&view);
     struct waiter waiter = {.vmid = VMID, .wait = reply.wait, .head = request.head};
     memcpy(waiter.token_id, world.token_id, sizeof waiter.token_id);
     if (reply.wait.deadline_us == 0 ||
@@ -259,6 +281,14 @@ static void test_head_waits_too(void **state)
     client_close(&client);
 }
 
+/* Once the answer is out. */
+static void assert_explained(const char *reason)
+{
+    for (int i = 0; i < 10000 && !world.refused_for; i++)
+        (void)usleep(1000);
+    assert_string_equal(world.refused_for, reason);
+}
+
 static void test_a_token_that_ends_meanwhile(void **state)
 {
     (void)state;
@@ -272,6 +302,7 @@ static void test_a_token_that_ends_meanwhile(void **state)
     commit(VMID, "revoke");
     nudge();
     assert_got(&clients[0], "HTTP/1.1 401 Unauthorized\r\n", "{\"ok\":false,");
+    assert_explained("revoked token");
 }
 
 static void test_a_token_that_is_too_old(void **state)
@@ -283,6 +314,7 @@ static void test_a_token_that_is_too_old(void **state)
     commit(VMID, "post-start");
     nudge();
     assert_got(&client, "HTTP/1.1 401 Unauthorized\r\n", "{\"ok\":false,");
+    assert_explained("expired token");
 }
 
 static void test_a_guest_that_is_forgotten(void **state)
@@ -294,6 +326,7 @@ static void test_a_guest_that_is_forgotten(void **state)
     commit(VMID, "unenroll");
     nudge();
     assert_got(&client, "HTTP/1.1 401 Unauthorized\r\n", "{\"ok\":false,");
+    assert_explained("unknown token");
 }
 
 static void test_another_store(void **state)

@@ -75,6 +75,12 @@ static void refuses_other_versions(void **state)
     assert_int_equal(open_read_only(&store), -1);
     assert_int_equal(error.kind, ERROR_CONFLICT);
     assert_raw("PRAGMA user_version", "1");
+    shell("rm state/db/*; : >state/db/agent.db");
+    assert_int_equal(open_read_only(&store), -1);
+    assert_int_equal(error.kind, ERROR_MISSING);
+    shell("mkdir state/db/agent.db-wal");
+    assert_int_equal(open_read_only(&store), -1);
+    assert_int_equal(error.kind, ERROR_DENIED);
 }
 
 /* An index that lacks rows: every page is whole, and the whole is wrong. */

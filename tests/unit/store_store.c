@@ -107,6 +107,30 @@ static void test_links_are_refused(void **state)
                    database);
 }
 
+static void test_an_empty_database_beside_its_log_is_refused(void **state)
+{
+    (void)state;
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+    assert_int_equal(work(STORE_OPEN_EXISTING, 8200), 0);
+    shell("test -s state/db/agent.db-wal && : >state/db/agent.db");
+    assert_int_equal(open_scratch(STORE_OPEN_CREATE, 100, &error), -1);
+    assert_int_equal(error.kind, ERROR_CORRUPT);
+    cleanup_free char *expected =
+        mem_format("the store %s is damaged (it is empty beside its log):", in_scratch(database));
+    assert_memory_equal(error.message, expected, strlen(expected));
+    shell(": >state/db/agent.db-wal");
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+}
+
+/* A log that gets lost takes rows with it, not the tables. */
+static void test_a_new_schema_is_in_the_database_itself(void **state)
+{
+    (void)state;
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+    shell("rm state/db/agent.db-*");
+    assert_raw("SELECT count(*) FROM guest", "0");
+}
+
 /* The path of the state directory is the operator's own. */
 static void test_state_directory_may_be_a_link(void **state)
 {
@@ -377,6 +401,8 @@ int main(void)
         store_test(test_damaged_inside),
         store_test(test_fresh_start_after_damage),
         store_test(test_empty_file_is_brought_up),
+        store_test(test_an_empty_database_beside_its_log_is_refused),
+        store_test(test_a_new_schema_is_in_the_database_itself),
         store_test(test_failing_migration_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/heap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/unit/test.h"
+
+/* Sanitizers have a heap of their own, whose blocks these can't take. */
+#if defined(__SANITIZE_ADDRESS__)
+#define NEEDS_PLAIN_HEAP skip()
+#else
+#define NEEDS_PLAIN_HEAP
+#endif
+
+static void fill(char *block, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        block[i] = (char)('a' + i % 26);
+}
+
+static void assert_filled(const char *block, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        assert_int_equal(block[i], 'a' + (int)(i % 26));
+}
+
+static void test_what_moves_is_kept(void **state)
+{
+    (void)state;
+    NEEDS_PLAIN_HEAP;
+    static const size_t lengths[] = {1, 24, 25, 1000, 5000, 200000, 3000000};
+    char *block = NULL;
+    size_t filled = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        block = wiping_realloc(block, lengths[i]);
+        assert_non_null(block);
+        assert_filled(block, filled);
+        filled = lengths[i];
+        fill(block, filled);
+    }
+    wiping_free(block);
+}
+
+static void test_what_is_cut_is_kept(void **state)
+{
+    (void)state;
+    NEEDS_PLAIN_HEAP;
+    char *block = wiping_realloc(NULL, 100000);
+    fill(block, 100000);
+    for (size_t length = 99999; length > 0; length = length * 2 / 3) {
+        block = wiping_realloc(block, length);
+        assert_non_null(block);
+        assert_filled(block, length);
+    }
+    wiping_free(block);
+}
+
+static void test_nothing_is_no_block(void **state)
+{
+    (void)state;
+    NEEDS_PLAIN_HEAP;
+    wiping_free(NULL);
+    assert_null(wiping_realloc(wiping_realloc(NULL, 10), 0));
+}
+
+static void test_too_much_leaves_the_block(void **state)
+{
+    (void)state;
+    NEEDS_PLAIN_HEAP;
+    char *block = wiping_realloc(NULL, 10);
+    volatile size_t everything = SIZE_MAX / 2;
+    fill(block, 10);
+    assert_null(wiping_realloc(block, everything));
+    assert_filled(block, 10);
+    wiping_free(block);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_moves_is_kept),
+        cmocka_unit_test(test_what_is_cut_is_kept),
+        cmocka_unit_test(test_nothing_is_no_block),
+        cmocka_unit_test(test_too_much_leaves_the_block),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
