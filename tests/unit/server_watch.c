@@ -73,15 +73,22 @@ void explain_waiter(struct agent *agent, const struct peer *peer, const struct w
 /* What server/answer.c does, for a token that has been judged. */
 static int handle(struct mg_connection *connection, const struct peer *peer, void *context)
 {
+    struct error failure;
     cleanup_reply struct reply reply = REPLY_EMPTY;
+    struct store_loan view = {0};
     struct request request = {
         .info = mg_get_request_info(connection),
         .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
         .vmid = VMID,
         .peer = peer,
+        .view = &view,
     };
     (void)context;
-    events_get(&world.agent, &request, &reply);
+    if (store_borrow_view(world.agent.stores, &view, &failure) < 0)
+        agent_fail(&world.agent, &view, &failure, &reply);
+    else
+        events_get(&world.agent, &request, &reply);
+    store_return(&view);
     struct waiter waiter = {.vmid = VMID, .wait = reply.wait, .head = request.head};
     memcpy(waiter.token_id, world.token_id, sizeof waiter.token_id);
     if (reply.wait.deadline_us == 0 ||
