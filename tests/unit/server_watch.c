@@ -74,11 +74,14 @@ void explain_waiter(struct agent *agent, const struct peer *peer, const struct w
 static int handle(struct mg_connection *connection, const struct peer *peer, void *context)
 {
     cleanup_reply struct reply reply = REPLY_EMPTY;
+    cleanup_store_loan struct store_loan view = {0};
+    OK(store_borrow_view(world.agent.stores, &view, &error));
     struct request request = {
         .info = mg_get_request_info(connection),
         .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
         .vmid = VMID,
         .peer = peer,
+        .view = &view,
     };
     (void)context;
     events_get(&world.agent, &request, &reply);
