@@ -74,6 +74,7 @@ help:
 ## make check-trixie the same in a Debian 13 chroot
 ## make lint         format, static analysis, layering, both compilers
 ## make fuzz         every parser under libFuzzer, FUZZ_SECONDS (60) each
+## make fuzz-keep    adds what that found to the kept inputs, tests/fuzz/corpus
 ## make bench        timings, each as a ratio to a peer in the same run
 ## make deb          the Debian packages, into build/deb/; deb-bookworm, deb-trixie: those of that release, made in a chroot
 ## make check-deb    the packages: the same bytes twice, lintian, their life in a chroot and under systemd; check-deb-bookworm, check-deb-trixie
@@ -113,11 +114,12 @@ $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
+# It adds up lengths of chunks that a peer may make as long as it likes: sums that are too large are to wrap around (-fwrapv).
+CIVETWEB_FLAGS = -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -fwrapv -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
+                 -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include
 $(BUILD)/civetweb.o: server/mod_mbedtls.inl $(wildcard server/*.h) $(CIVETWEB)/src/civetweb.c
 	@mkdir -p $(@D)
-	$(call QUIET,CC  )$(CC) -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
-	    -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include \
-	    -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
+	$(call QUIET,CC  )$(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
 
 # Objects that include civetweb.h need the fetched source first.
 $(call objects,server) $(BUILD)/server/main.o: | $(CIVETWEB)/src/civetweb.c
@@ -200,27 +202,42 @@ demo: $(PROGRAMS) | build/.packages-demo
 bench: $(PROGRAMS) | build/.packages-bench
 	@for bench in tests/bench/*.bench; do BIN=$(abspath $(BUILD)) $$bench || exit 1; done
 
-# --- fuzzing: each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS over the seeds in tests/fuzz/seeds/NOUN ---
+# --- fuzzing ----------------------------------------------------------------------------------------------
+# Each target tests/fuzz/NOUN.c runs for FUZZ_SECONDS, from the seeds in tests/fuzz/seeds/NOUN, which are written by hand, and from the
+# inputs kept in tests/fuzz/corpus/NOUN. What it finds besides goes to build/fuzz/corpus/NOUN, until fuzz-keep takes it over.
 FUZZ_SECONDS ?= 60
 FUZZ_FLAGS   ?=
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/*.c))
-.PHONY: fuzzers $(FUZZERS:=.run)
+.PHONY: fuzzers fuzz-keep $(FUZZERS:=.run) $(FUZZERS:=.keep)
 fuzzers: | build/.packages-lint
 	$(MAKE) --jobs=$(JOBS) CC=clang BUILD=build/fuzz/parts SANITIZE=fuzzer-no-link,address,undefined $(FUZZERS)
-$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ -lmbedx509 -lmbedcrypto -lyaml -ljansson
+# A target may define what the programs have otherwise, such as what reads from a peer: the first definition counts.
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(BUILD)/cli.a $(BUILD)/server.a $(BUILD)/store.a $(BUILD)/schema.a
+	$(call QUIET,LINK)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -Wl,-z,muldefs -o $@ $< $(filter %.o,$^) $(filter %.a,$^) $(LIBS_SERVER)
+build/fuzz/http_request: $(BUILD)/civetweb_talk.o
+$(BUILD)/civetweb_talk.o: tests/fuzz/civetweb_talk.inl tests/fuzz/civetweb_talk.h $(BUILD)/civetweb.o
+	$(call QUIET,CC  )cat $(CIVETWEB)/src/civetweb.c $< | $(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ -
 
 fuzz: fuzzers
 	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.run)
 $(FUZZERS:=.run): build/fuzz/%.run:
-	@mkdir -p build/fuzz/corpus/$* tests/fuzz/seeds/$*
+	@mkdir -p build/fuzz/corpus/$*
 	@echo "fuzzing $* for $(FUZZ_SECONDS) s"
 	@build/fuzz/$* $(FUZZ_FLAGS) -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/$*- \
-	    build/fuzz/corpus/$* tests/fuzz/seeds/$*
+	    build/fuzz/corpus/$* $(wildcard tests/fuzz/corpus/$* tests/fuzz/seeds/$*)
+
+# By the branches that an input takes alone, not by how often it does: a kept corpus is to stay small.
+fuzz-keep: fuzzers
+	@$(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync=target $(FUZZERS:=.keep)
+$(FUZZERS:=.keep): build/fuzz/%.keep:
+	@mkdir -p build/fuzz/corpus/$* tests/fuzz/corpus/$*
+	@build/fuzz/$* -merge=1 -use_counters=0 -max_len=4096 -verbosity=0 tests/fuzz/corpus/$* build/fuzz/corpus/$* 2>build/fuzz/$*.merge || \
+	    { cat build/fuzz/$*.merge; exit 1; }
+	@echo "$*: $$(ls tests/fuzz/corpus/$* | wc -l) inputs kept"
 
 # --- quality ----------------------------------------------------------------------------------------------
 CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
-SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/faults/*.[ch])
+SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.[ch])
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
            $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench tests/bench/*.bash)

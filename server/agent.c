@@ -122,6 +122,7 @@ int agent_open(struct agent *agent, struct error *error)
 {
     *agent = (struct agent){.log = THROTTLED_LOG_NEW, .refusals = refusals_new()};
     (void)pthread_mutex_init(&agent->lock, NULL);
+    handover_begin(&agent->handover);
     turnstile_init(&agent->pve_turnstile);
     agent->pve_client = pve_client_new(NULL);
     pve_client_count(agent->pve_client, &agent->tally.proxmox);
@@ -147,6 +148,7 @@ void agent_close(struct agent *agent)
     sweep_clear(&agent->sweep);
     refusals_free(agent->refusals);
     store_pool_free(agent->stores);
+    handover_end(&agent->handover);
     setup_drop(agent->setup);
     (void)pthread_mutex_destroy(&agent->log.lock);
     (void)pthread_mutex_destroy(&agent->lock);
@@ -161,7 +163,7 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
 {
     cleanup_free char *pem_file = pem_file_of(setup);
     struct listener *listener;
-    const struct listener_settings settings = {
+    struct listener_settings settings = {
         .address = setup->address,
         .pem_file = pem_file,
         .threads = setup->config.limits.threads,
@@ -173,7 +175,8 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
         .handle_error = answer_malformed,
         .context = agent,
     };
-    if (listener_start(&settings, &listener, error) < 0)
+    if (handover_socket(&agent->handover, &setup->address, &settings.socket, error) < 0 ||
+        listener_start(&settings, &listener, error) < 0)
         return -1;
     atomic_store(&agent->listener, listener);
     watch_admit(agent->watch);

@@ -11,6 +11,7 @@
 #include "schema/error.h"
 #include "schema/pin.h"
 #include "server/gate.h"
+#include "server/handover.h"
 #include "server/listener.h"
 #include "server/refusal.h"
 #include "server/reply.h"
@@ -47,6 +48,7 @@ struct agent {
     struct registry *registry;
     struct turnstile pve_turnstile;      /* before pve_client */
     struct pve_client *pve_client;       /* for requests; the jobs have their own */
+    struct handover handover;            /* of what is listened on; the main thread's */
     _Atomic(struct listener *) listener; /* NULL while it is being started */
     struct sweep sweep;                  /* the main thread's */
     struct pins pins;                    /* of the certificate that is shown; the main thread's */

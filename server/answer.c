@@ -18,7 +18,10 @@
 static bool is_readable(struct mg_connection *connection, struct request *request,
                         struct reply *reply)
 {
+    const struct connection *ours = mg_get_thread_pointer(connection);
     int status = request_parse(mg_get_request_info(connection), request);
+    if (status == 0)
+        status = request_measure(request, tls_request_size(ours->session));
     if (status == 0)
         status = request_read_body(connection, request);
     if (status == 0)

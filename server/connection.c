@@ -37,7 +37,7 @@ int connection_open(struct connection *connection, int socket)
 {
     struct entrance *entrance = connection->entrance;
     connection->socket = socket;
-    if (atomic_load(&entrance->closing) || !is_admitted(connection))
+    if (!is_admitted(connection))
         return -1;
     if (shake_hands(connection) < 0) {
         gate_leave(entrance->gate, &connection->peer);

@@ -8,7 +8,6 @@
 #ifndef FELHOM_CONNECTION_H
 #define FELHOM_CONNECTION_H
 
-#include <stdatomic.h>
 #include <stddef.h>
 
 #include "server/gate.h"
@@ -24,7 +23,6 @@ struct entrance {
     struct tls_context *tls;
     struct tally *tally; /* may be NULL */
     struct throttled_log log;
-    atomic_bool closing; /* nobody is let in any more */
 };
 
 struct connection {

@@ -17,12 +17,12 @@ static const struct {
     const char *symbol;
     size_t member; /* its offset in struct curl */
 } functions[] = {
-    FUNCTION(global_init),    FUNCTION(easy_init),     FUNCTION(easy_cleanup),
-    FUNCTION(easy_reset),     FUNCTION(easy_setopt),   FUNCTION(easy_perform),
-    FUNCTION(easy_getinfo),   FUNCTION(easy_strerror), FUNCTION(slist_append),
-    FUNCTION(slist_free_all), FUNCTION(url),           FUNCTION(url_cleanup),
-    FUNCTION(url_get),        FUNCTION(url_set),       FUNCTION(url_strerror),
-    FUNCTION(free),
+    FUNCTION(global_init),   FUNCTION(easy_init),    FUNCTION(easy_cleanup),
+    FUNCTION(easy_setopt),   FUNCTION(easy_perform), FUNCTION(easy_getinfo),
+    FUNCTION(easy_strerror), FUNCTION(share_init),   FUNCTION(share_setopt),
+    FUNCTION(share_cleanup), FUNCTION(slist_append), FUNCTION(slist_free_all),
+    FUNCTION(url),           FUNCTION(url_cleanup),  FUNCTION(url_get),
+    FUNCTION(url_set),       FUNCTION(url_strerror), FUNCTION(free),
 };
 
 /* The library is one for the process, and so is this; written under once alone. */

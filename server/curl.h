@@ -15,11 +15,13 @@ struct curl {
     __typeof__(curl_global_init) *global_init;
     __typeof__(curl_easy_init) *easy_init;
     __typeof__(curl_easy_cleanup) *easy_cleanup;
-    __typeof__(curl_easy_reset) *easy_reset;
     __typeof__((curl_easy_setopt)) *easy_setopt;
     __typeof__(curl_easy_perform) *easy_perform;
     __typeof__((curl_easy_getinfo)) *easy_getinfo;
     __typeof__(curl_easy_strerror) *easy_strerror;
+    __typeof__(curl_share_init) *share_init;
+    __typeof__((curl_share_setopt)) *share_setopt;
+    __typeof__(curl_share_cleanup) *share_cleanup;
     __typeof__(curl_slist_append) *slist_append;
     __typeof__(curl_slist_free_all) *slist_free_all;
     __typeof__(curl_url) *url;

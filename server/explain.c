@@ -29,7 +29,7 @@ static void save(struct agent *agent, const struct explanation *explanation)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
+    if (store_borrow_pen(agent->stores, &loan, &error) == 0 &&
         explanation_add(loan.store, explanation, &error) == 0)
         return;
     store_loan_failed(&loan, &error);

@@ -50,7 +50,7 @@ struct gate {
     struct source probe;
 };
 
-_Static_assert(GATE_TOO_MANY < SOURCE_REFUSALS, "a source's row has a place for each refusal");
+_Static_assert(GATE_TOO_OFTEN < SOURCE_REFUSALS, "a source's row has a place for each refusal");
 
 const char *gate_refusal_name(enum gate_refusal refusal)
 {
@@ -60,6 +60,7 @@ const char *gate_refusal_name(enum gate_refusal refusal)
         [GATE_STRANGER] = "stranger",
         [GATE_UNRESOLVABLE] = "unresolvable",
         [GATE_TOO_MANY] = "too many connections",
+        [GATE_TOO_OFTEN] = "connections too often",
     };
     return names[refusal];
 }
@@ -203,17 +204,28 @@ static enum gate_refusal judge_link(struct gate *gate, struct peer *peer,
     return enrolled ? GATE_ADMITTED : GATE_STRANGER;
 }
 
+/* A handshake costs as much as many requests: none is begun for a source that could not even ask
+ * for something. */
+static enum gate_refusal judge_source(const struct gate *gate, struct source *source,
+                                      int64_t now_us)
+{
+    if (!source || source->connections >= gate->rules.connections)
+        return GATE_TOO_MANY;
+    if (bucket_take(&source->arrivals, &gate->rules.requests, now_us) > 0)
+        return GATE_TOO_OFTEN;
+    return GATE_ADMITTED;
+}
+
 /* Counts the connection in its source's row. */
 static enum gate_refusal take_place(struct gate *gate, struct peer *peer)
 {
-    enum gate_refusal refusal = GATE_TOO_MANY;
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     struct source *source = sources_claim(gate->admitted, source_key(peer), now_us);
-    if (source && source->connections < gate->rules.connections) {
+    enum gate_refusal refusal = judge_source(gate, source, now_us);
+    if (refusal == GATE_ADMITTED) {
         source->connections++;
         peer->source = sources_index(gate->admitted, source);
-        refusal = GATE_ADMITTED;
     }
     (void)pthread_mutex_unlock(&gate->lock);
     return refusal;

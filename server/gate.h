@@ -24,6 +24,7 @@ enum gate_refusal {
     GATE_STRANGER,     /* a MAC of no enrolled guest */
     GATE_UNRESOLVABLE, /* source_binding: require, and no MAC is known */
     GATE_TOO_MANY,     /* the source has limits.connections_per_source connections */
+    GATE_TOO_OFTEN,    /* it opens them faster than limits.requests_per_source */
 };
 
 /* "not allowed", "stranger", ...: for events and metrics. */

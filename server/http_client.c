@@ -18,7 +18,7 @@ struct http_client {
     const atomic_bool *abort;
     struct tally_calls *calls; /* NULL: nobody counts */
     const struct curl *curl;   /* NULL before the first request */
-    CURL *handle;
+    CURLSH *share;             /* what stays from one request to the next */
     bool may_have_sent;
 };
 
@@ -36,8 +36,8 @@ void http_client_count(struct http_client *client, struct tally_calls *calls)
 
 void http_client_free(struct http_client *client)
 {
-    if (client && client->handle)
-        client->curl->easy_cleanup(client->handle);
+    if (client && client->share)
+        (void)client->curl->share_cleanup(client->share);
     free(client);
 }
 
@@ -52,16 +52,25 @@ bool http_client_may_have_sent(const struct http_client *client)
     return client->may_have_sent;
 }
 
-static int make_handle(struct http_client *client, struct error *error)
+static void share_connections(const struct http_client *client)
 {
-    if (client->handle)
+    static const curl_lock_data shared[] = {CURL_LOCK_DATA_CONNECT, CURL_LOCK_DATA_SSL_SESSION,
+                                            CURL_LOCK_DATA_DNS};
+    for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+        (void)client->curl->share_setopt(client->share, CURLSHOPT_SHARE, shared[i]);
+}
+
+static int prepare(struct http_client *client, struct error *error)
+{
+    if (client->share)
         return 0;
     client->curl = curl_load(error);
     if (!client->curl)
         return -1;
-    client->handle = client->curl->easy_init();
-    if (!client->handle)
+    client->share = client->curl->share_init();
+    if (!client->share)
         mem_exhausted();
+    share_connections(client);
     return 0;
 }
 
@@ -153,25 +162,41 @@ static enum tally_outcome outcome_of(int result, const struct http_reply *reply)
     return reply->status < 400 ? TALLY_ANSWERED : TALLY_REFUSED;
 }
 
+/* With a handle of its own: of one that is used again, buffers would keep what went through them.
+ */
+static int transfer(struct http_client *client, const struct http_request *request,
+                    struct http_reply *ret, struct error *error)
+{
+    struct http_transfer transfer = {
+        .curl = client->curl,
+        .share = client->share,
+        .handle = client->curl->easy_init(),
+        .abort = client->abort,
+        .request = request,
+    };
+    if (!transfer.handle)
+        mem_exhausted();
+    int result = perform(client, &transfer, error);
+    client->curl->easy_cleanup(transfer.handle);
+    http_transfer_end(&transfer);
+    *ret = transfer.reply;
+    return result;
+}
+
 int http_client_perform(struct http_client *client, const struct http_request *request,
                         struct http_reply *ret, struct error *error)
 {
     char origin[ORIGIN_SIZE];
+    struct http_reply reply = {0};
     client->may_have_sent = false;
-    if (make_handle(client, error) < 0 ||
-        find_origin(client->curl, request->url, origin, error) < 0)
+    if (prepare(client, error) < 0 || find_origin(client->curl, request->url, origin, error) < 0)
         return -1;
-    struct http_transfer transfer = {
-        .curl = client->curl, .handle = client->handle, .abort = client->abort, .request = request};
-    int result = perform(client, &transfer, error);
-    http_transfer_end(&transfer);
-    tally_call(client->calls, outcome_of(result, &transfer.reply));
-    /* Connections stay; what the request carried does not. */
-    client->curl->easy_reset(client->handle);
+    int result = transfer(client, request, &reply, error);
+    tally_call(client->calls, outcome_of(result, &reply));
     if (result < 0) {
-        http_reply_free(&transfer.reply);
+        http_reply_free(&reply);
         return fail_context(error, "%s", origin);
     }
-    *ret = transfer.reply;
+    *ret = reply;
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to the world beyond the host: HTTP and verified HTTPS by libcurl, one handle that is
- * used again and again, so that connections and TLS sessions are too. Redirects are not followed,
- * proxies of the environment are not used, and an answer has a limit in time and size.
+ * Requests to the world beyond the host: HTTP and verified HTTPS by libcurl. Connections and TLS
+ * sessions are used again; of what requests and answers carried nothing stays in its memory.
+ * Redirects are not followed, proxies of the environment are not used, and an answer has a limit in
+ * time and size.
  */
 #ifndef FELHOM_HTTP_CLIENT_H
 #define FELHOM_HTTP_CLIENT_H
@@ -31,8 +32,7 @@ struct http_request {
     const char *method; /* GET, POST, DELETE */
     const char *url;
     const char *ca_file;        /* PEM to verify the peer with; "": the system's */
-    const char *const *headers; /* "Name: value", wiped from libcurl's copies afterwards; ends with
-                                   NULL; NULL: none */
+    const char *const *headers; /* "Name: value"; ends with NULL; NULL: none */
     const char *username;       /* with password: basic authentication; NULL: none */
     const char *password;
     const char *body_type; /* NULL: there is no body */

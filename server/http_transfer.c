@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <mbedtls/base64.h>
 #include <string.h>
 
 #include "schema/memory.h"
@@ -91,6 +92,22 @@ static void add_header(struct http_transfer *transfer, const char *header)
     transfer->headers = headers;
 }
 
+/* Not by libcurl, which keeps the password with each connection. */
+static void add_basic(struct http_transfer *transfer)
+{
+    const struct http_request *request = transfer->request;
+    cleanup_buffer struct buffer pair = BUFFER_EMPTY;
+    cleanup_buffer struct buffer header = BUFFER_EMPTY;
+    size_t length = 0;
+    buffer_add_format(&pair, "%s:%s", request->username, request->password);
+    buffer_add_text(&header, "Authorization: Basic ");
+    const size_t room = (pair.length + 2) / 3 * 4 + 1;
+    char *text = buffer_reserve(&header, room);
+    (void)mbedtls_base64_encode((unsigned char *)text, room, &length,
+                                (const unsigned char *)pair.data, pair.length);
+    add_header(transfer, buffer_text(&header));
+}
+
 static int add_headers(struct http_transfer *transfer, struct error *error)
 {
     const struct http_request *request = transfer->request;
@@ -101,6 +118,8 @@ static int add_headers(struct http_transfer *transfer, struct error *error)
         }
         add_header(transfer, *header);
     }
+    if (request->username)
+        add_basic(transfer);
     cleanup_free char *type = mem_format("Content-Type:%s%s", request->body_type ? " " : "",
                                          request->body_type ? request->body_type : "");
     add_header(transfer, type);
@@ -146,7 +165,6 @@ static CURLcode set_rules(const struct http_transfer *transfer)
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
-        {CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC},
         {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* version 2 has no reason */
         {CURLOPT_HTTP09_ALLOWED, 0},
         {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
@@ -189,14 +207,13 @@ static CURLcode set_request(struct http_transfer *transfer)
         {CURLOPT_FRESH_CONNECT, strcmp(request->method, "GET") != 0},
     };
     const struct pointer_option pointers[] = {
+        {CURLOPT_SHARE, transfer->share},
         {CURLOPT_URL, request->url},
         {CURLOPT_PROTOCOLS_STR, "http,https"},
         {CURLOPT_PROXY, ""}, /* none, whatever the environment says */
         {CURLOPT_USERAGENT, "felhom-agent/" FELHOM_VERSION},
         {CURLOPT_CUSTOMREQUEST, request->method},
         {CURLOPT_HTTPHEADER, transfer->headers},
-        {CURLOPT_USERNAME, request->username},
-        {CURLOPT_PASSWORD, request->password},
         {CURLOPT_ERRORBUFFER, transfer->problem},
         {CURLOPT_XFERINFODATA, transfer},
         {CURLOPT_HEADERDATA, transfer},
@@ -257,7 +274,5 @@ int http_transfer_prepare(struct http_transfer *transfer, struct error *error)
 
 void http_transfer_end(struct http_transfer *transfer)
 {
-    for (struct curl_slist *header = transfer->headers; header; header = header->next)
-        explicit_bzero(header->data, strlen(header->data));
     transfer->curl->slist_free_all(transfer->headers);
 }

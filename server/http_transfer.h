@@ -8,6 +8,7 @@
 
 struct http_transfer {
     const struct curl *curl;
+    CURLSH *share; /* connections and TLS sessions of transfers before */
     CURL *handle;
     const atomic_bool *abort; /* may be NULL */
     const struct http_request *request;
@@ -20,10 +21,10 @@ struct http_transfer {
 };
 
 /* Sets the handle's options for the request; the first five members are the caller's to set. The
- * transfer must stay where it is until the handle is reset. */
+ * transfer must stay where it is as long as the handle is. */
 int http_transfer_prepare(struct http_transfer *transfer, struct error *error);
 
-/* Wipes and frees the headers; the reply is the caller's. */
+/* Frees the headers; the reply is the caller's. */
 void http_transfer_end(struct http_transfer *transfer);
 
 bool http_transfer_is_aborted(const struct http_transfer *transfer);

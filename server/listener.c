@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/listener.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -14,15 +13,15 @@
 #include <unistd.h>
 
 #include "schema/memory.h"
-#include "server/civetweb_end.h"
 #include "server/connection.h"
+#include "server/door.h"
+#include "server/listening.h"
 #include "server/stack.h"
 #include "store/clock.h"
 #include "store/log.h"
 
 #define IDLE_MS             15000 /* keep-alive: the pause between two requests */
 #define HEADER_LIMIT        16384 /* request line and headers */
-#define BACKLOG             1024
 #define DRAIN_STEP_US       10000
 #define ACCEPTING_THREAD    0 /* CivetWeb's name for it */
 #define ACCEPTING_MS        5000
@@ -37,11 +36,13 @@ struct complaint {
 };
 
 struct listener {
+    struct door door;
     struct listener_settings settings;
     struct entrance entrance;
     struct mg_context *civetweb;
     struct complaint complaint;
     atomic_bool accepting; /* the thread that does so has begun */
+    atomic_bool stopping;
 };
 
 static struct listener *listener_of(const struct mg_context *civetweb)
@@ -54,6 +55,7 @@ static void *begin_thread(const struct mg_context *civetweb, int type)
 {
     struct listener *listener = listener_of(civetweb);
     struct connection *connection = mem_new(struct connection);
+    (void)door_begin_thread(civetweb, type);
     if (type == ACCEPTING_THREAD)
         atomic_store(&listener->accepting, true);
     connection->entrance = &listener->entrance;
@@ -115,13 +117,6 @@ static int take_message(const struct mg_connection *request, const char *message
     return 1;
 }
 
-static void endpoint_text(const struct sockaddr_in *address, char *ret, size_t size)
-{
-    char host[INET_ADDRSTRLEN];
-    (void)inet_ntop(AF_INET, &address->sin_addr, host, sizeof(host));
-    (void)snprintf(ret, size, "%s:%u", host, ntohs(address->sin_port));
-}
-
 struct option_texts {
     char port[32];
     char threads[16];
@@ -133,12 +128,12 @@ struct option_texts {
 static struct option_texts option_texts_new(const struct listener_settings *settings)
 {
     struct option_texts texts;
-    char endpoint[24];
-    endpoint_text(&settings->address, endpoint, sizeof(endpoint));
+    char endpoint[LISTENING_NAME_SIZE];
+    listening_name(&settings->address, endpoint);
     (void)snprintf(texts.port, sizeof(texts.port), "%ss", endpoint);
     (void)snprintf(texts.threads, sizeof(texts.threads), "%" PRIu32, settings->threads);
     (void)snprintf(texts.header_limit, sizeof(texts.header_limit), "%d", HEADER_LIMIT);
-    (void)snprintf(texts.backlog, sizeof(texts.backlog), "%d", BACKLOG);
+    (void)snprintf(texts.backlog, sizeof(texts.backlog), "%d", LISTENING_BACKLOG);
     /* tls.c keeps the deadlines; CivetWeb's own, which are laxer, must not strike first. */
     (void)snprintf(texts.timeout_ms, sizeof(texts.timeout_ms), "%" PRIu64,
                    IDLE_MS + 2 * settings->request_ms);
@@ -150,6 +145,7 @@ static struct mg_context *start_civetweb(struct listener *listener)
     static const struct mg_callbacks callbacks = {
         .init_thread = begin_thread,
         .exit_thread = end_thread,
+        .connection_closed = door_leave,
         .begin_request = take_request,
         .http_error = take_error,
         .log_message = take_message,
@@ -190,9 +186,9 @@ static struct mg_context *start_civetweb(struct listener *listener)
 
 static int fail_start(const struct listener *listener, struct error *error)
 {
-    char endpoint[24];
+    char endpoint[LISTENING_NAME_SIZE];
     const struct complaint *complaint = &listener->complaint;
-    endpoint_text(&listener->settings.address, endpoint, sizeof(endpoint));
+    listening_name(&listener->settings.address, endpoint);
     if (complaint->errnum != 0)
         return fail_errno(error, complaint->errnum, "cannot listen on %s", endpoint);
     return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint, complaint->message);
@@ -209,13 +205,13 @@ static int entrance_init(struct entrance *entrance, const struct listener_settin
     entrance->gate = settings->gate;
     entrance->tally = settings->tally;
     entrance->log = THROTTLED_LOG_NEW;
-    atomic_init(&entrance->closing, false);
     return tls_context_new(settings->pem_file, &limits, &entrance->tls, error);
 }
 
 static void listener_free(struct listener *listener)
 {
     (void)mg_exit_library();
+    door_destroy(&listener->door);
     tls_context_free(listener->entrance.tls);
     (void)pthread_mutex_destroy(&listener->entrance.log.lock);
     free(listener);
@@ -231,15 +227,15 @@ static bool begins_to_accept(struct listener *listener)
 }
 
 /* Without that thread CivetWeb can't be stopped: its workers stay, as must what they look at. */
-static int fail_without_accepting(const struct listener *listener, struct error *error)
+static int fail_without_accepting(struct listener *listener, struct error *error)
 {
-    char endpoint[24];
-    endpoint_text(&listener->settings.address, endpoint, sizeof(endpoint));
-    civetweb_wake(&listener->settings.address);
+    char endpoint[LISTENING_NAME_SIZE];
+    listening_name(&listener->settings.address, endpoint);
+    door_take_back(&listener->door);
     return fail_errno(error, EAGAIN, "cannot listen on %s: no thread to do so", endpoint);
 }
 
-/* CivetWeb is silent, and busy, where it can't accept for want of one. */
+/* Where none is left for a connection, that has to wait. */
 static void warn_of_few_descriptors(uint32_t threads)
 {
     struct rlimit limit;
@@ -260,8 +256,7 @@ static int start(struct listener *listener, struct error *error)
     listener->civetweb = start_civetweb(listener);
     if (listener->civetweb)
         return 0;
-    /* It may have left its socket open. */
-    civetweb_wake(&listener->settings.address);
+    door_take_back(&listener->door);
     return fail_start(listener, error);
 }
 
@@ -270,6 +265,10 @@ int listener_start(const struct listener_settings *settings, struct listener **r
 {
     struct listener *listener = mem_new(struct listener);
     listener->settings = *settings;
+    if (door_init(&listener->door, settings->socket, &listener->entrance.log, error) < 0) {
+        free(listener);
+        return -1;
+    }
     if (start(listener, error) < 0) {
         listener_free(listener);
         return -1;
@@ -282,14 +281,17 @@ int listener_start(const struct listener_settings *settings, struct listener **r
     return 0;
 }
 
-/* Waits for the requests under way, so that CivetWeb, once told to stop, has no answer to cut
- * short. */
+/* Waits for those who were let in, so that CivetWeb, once told to stop, has no answer to cut short
+ * and nobody in its queue. */
 static void drain(struct listener *listener)
 {
-    int64_t end_us = clock_steady_us() + 2 * (int64_t)listener->settings.request_ms * 1000;
-    atomic_store(&listener->entrance.closing, true);
+    const struct listener_settings *settings = &listener->settings;
+    int64_t end_us =
+        clock_steady_us() + 2 * (int64_t)(settings->handshake_ms + settings->request_ms) * 1000;
+    door_close(&listener->door);
+    atomic_store(&listener->stopping, true);
     tls_context_interrupt(listener->entrance.tls);
-    while (gate_connections(listener->settings.gate) > 0 && clock_steady_us() < end_us)
+    while (door_inside(&listener->door) > 0 && clock_steady_us() < end_us)
         (void)usleep(DRAIN_STEP_US);
 }
 
@@ -298,7 +300,7 @@ void listener_stop(struct listener *listener)
     if (!listener)
         return;
     drain(listener);
-    civetweb_end(listener->civetweb, &listener->settings.address);
+    door_end(&listener->door, listener->civetweb);
     listener_free(listener);
 }
 
@@ -315,5 +317,6 @@ void listener_pins(const struct listener *listener, struct pins *ret)
 bool listener_crowded(const struct listener *listener)
 {
     uint64_t inside = gate_connections(listener->settings.gate);
-    return inside * 4 >= (uint64_t)listener->settings.threads * 3;
+    return atomic_load(&listener->stopping) ||
+           inside * 4 >= (uint64_t)listener->settings.threads * 3;
 }

@@ -17,6 +17,7 @@ struct mg_connection; /* CivetWeb's */
 
 struct listener_settings {
     struct sockaddr_in address;
+    int socket;           /* listens there, and never blocks; borrowed; outlives the listener */
     const char *pem_file; /* key and certificate; needed for the start alone */
     uint32_t threads;
     uint64_t handshake_ms; /* the whole TLS handshake */
@@ -30,8 +31,9 @@ struct listener_settings {
     void *context;
 };
 
-/* Starts listening; the settings are copied. Ends with listener_stop, which waits for the requests
- * under way. */
+/* Starts accepting; the settings are copied. Ends with listener_stop, which serves those who were
+ * let in, each with one request, and leaves the others to the next listener on the socket. Who says
+ * nothing is waited for no longer than a handshake may take. */
 int listener_start(const struct listener_settings *settings, struct listener **ret,
                    struct error *error);
 void listener_stop(struct listener *listener);
@@ -43,7 +45,8 @@ int listener_renew(struct listener *listener, const char *pem_file, struct error
 /* What clients pin of the certificate that is shown. */
 void listener_pins(const struct listener *listener, struct pins *ret);
 
-/* Whether three quarters of the threads hold a connection: time to withdraw keep-alive. */
+/* Whether three quarters of the threads hold a connection, or it is being stopped: time to withdraw
+ * keep-alive. */
 bool listener_crowded(const struct listener *listener);
 
 #endif

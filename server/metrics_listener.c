@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/metrics_listener.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/cleanup.h"
 #include "schema/memory.h"
 #include "schema/metrics_text.h"
 #include "server/agent.h"
-#include "server/civetweb_end.h"
+#include "server/door.h"
+#include "server/listening.h"
 #include "server/reply.h"
 #include "store/log.h"
 
 /* One for who asks, one for who connected and says nothing. */
-#define THREADS       "2"
-#define TIMEOUT_MS    "2000"
-#define HEADER_LIMIT  "4096"
-#define QUEUE         "8"
-#define ENDPOINT_SIZE 24
+#define THREADS      "2"
+#define TIMEOUT_MS   "2000"
+#define HEADER_LIMIT "4096"
+#define QUEUE        "8"
 
 struct metrics_listener {
-    struct sockaddr_in address;
+    struct door door;
+    int socket;
     const struct exposition *exposition;
     struct mg_context *civetweb;
 };
@@ -70,17 +71,12 @@ static int take_message(const struct mg_connection *connection, const char *mess
     return 1;
 }
 
-static void endpoint_text(const struct sockaddr_in *address, char ret[static ENDPOINT_SIZE])
-{
-    char host[INET_ADDRSTRLEN];
-    (void)inet_ntop(AF_INET, &address->sin_addr, host, sizeof host);
-    (void)snprintf(ret, ENDPOINT_SIZE, "%s:%u", host, ntohs(address->sin_port));
-}
-
 /* A port without an s after it is one without TLS. */
 static struct mg_context *start_civetweb(struct metrics_listener *listener, const char *endpoint)
 {
     static const struct mg_callbacks callbacks = {
+        .init_thread = door_begin_thread,
+        .connection_closed = door_leave,
         .begin_request = take_request,
         .http_error = take_error,
         .log_message = take_message,
@@ -114,30 +110,48 @@ static struct mg_context *start_civetweb(struct metrics_listener *listener, cons
     return mg_start2(&data, NULL);
 }
 
+static void listener_free(struct metrics_listener *listener)
+{
+    door_destroy(&listener->door);
+    (void)mg_exit_library();
+    cleanup_close_fn(&listener->socket);
+    free(listener);
+}
+
+static int start(struct metrics_listener *listener, const char *endpoint, struct error *error)
+{
+    listener->civetweb = start_civetweb(listener, endpoint);
+    if (listener->civetweb)
+        return 0;
+    door_take_back(&listener->door);
+    return fail(error, ERROR_SYSTEM, "cannot listen on %s, see above", endpoint);
+}
+
 int metrics_listener_start(const struct sockaddr_in *address, const struct exposition *exposition,
                            struct metrics_listener **ret, struct error *error)
 {
-    char endpoint[ENDPOINT_SIZE];
-    struct metrics_listener *listener = mem_new(struct metrics_listener);
-    listener->address = *address;
+    char endpoint[LISTENING_NAME_SIZE];
+    cleanup_close int fd = -1;
+    cleanup_free struct metrics_listener *listener = mem_new(struct metrics_listener);
     listener->exposition = exposition;
-    endpoint_text(address, endpoint);
+    listening_name(address, endpoint);
+    if (listening_open(address, &fd, error) < 0 ||
+        door_init(&listener->door, fd, &exposition->agent->log, error) < 0)
+        return -1;
+    listener->socket = steal_fd(&fd);
     (void)mg_init_library(MG_FEATURES_DEFAULT);
-    listener->civetweb = start_civetweb(listener, endpoint);
-    if (listener->civetweb) {
-        *ret = listener;
-        return 0;
+    if (start(listener, endpoint, error) < 0) {
+        listener_free(steal(listener));
+        return -1;
     }
-    (void)mg_exit_library();
-    free(listener);
-    return fail(error, ERROR_SYSTEM, "cannot listen on %s, see above", endpoint);
+    *ret = steal(listener);
+    return 0;
 }
 
 void metrics_listener_stop(struct metrics_listener *listener)
 {
     if (!listener)
         return;
-    civetweb_end(listener->civetweb, &listener->address);
-    (void)mg_exit_library();
-    free(listener);
+    door_end(&listener->door, listener->civetweb);
+    listener_free(listener);
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What civetweb.c includes by this name when it is built with USE_MBEDTLS: two types and six
- * functions that hand over to server/connection.h and server/tls.h. It stands in the place of
- * CivetWeb's own glue, for 1.15 and 1.16 alike.
+ * functions that hand over to server/connection.h and server/tls.h, and two calls of the system's
+ * that become server/door.h's. It stands in the place of CivetWeb's own glue, for 1.15 and 1.16
+ * alike.
  */
 #include <limits.h>
 #include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */
 
 #include "server/connection.h"
+#include "server/door.h"
 
 typedef struct connection SSL;
 
@@ -29,6 +31,10 @@ static int say_nothing(void)
 }
 #undef fprintf
 #define fprintf(stream, ...) ((stream) == stderr ? say_nothing() : (fprintf)((stream), __VA_ARGS__))
+
+/* Each is called in one place alone, where the server is known by that name. */
+#define bind(socket, address, size)   door_bind(mg_get_user_data(phys_ctx), (socket))
+#define accept(socket, address, size) door_accept(mg_get_user_data(ctx), (address), (size))
 
 static int mbed_sslctx_init(SSL_CTX *context, const char *pem_file)
 {
@@ -56,9 +62,16 @@ static void mbed_ssl_close(SSL *connection)
     connection_close(connection);
 }
 
+/*
+ * civetweb.c offers what is left of its buffer, and looks for a request's end in all of it, not
+ * only in what came: nothing that another peer sent to the same worker may be there.
+ */
 static int mbed_ssl_read(SSL *connection, unsigned char *bytes, int size)
 {
-    return connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
+    int count = connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
+    int filled = count > 0 ? count : 0;
+    memset(bytes + filled, 0, (size_t)(size - filled));
+    return count;
 }
 
 static int mbed_ssl_write(SSL *connection, const unsigned char *bytes, int size)

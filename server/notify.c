@@ -26,14 +26,28 @@ static socklen_t manager_address(struct sockaddr_un *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-static void notify(const char *message)
+/* control: descriptors that go with it; NULL: none do. */
+static void notify_with(const char *text, void *control, size_t size)
 {
     struct sockaddr_un address;
-    socklen_t length = manager_address(&address);
-    cleanup_close int fd = length > 0 ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
+    struct iovec bytes = {(char *)text, strlen(text)};
+    const struct msghdr message = {
+        .msg_name = &address,
+        .msg_namelen = manager_address(&address),
+        .msg_iov = &bytes,
+        .msg_iovlen = 1,
+        .msg_control = control,
+        .msg_controllen = size,
+    };
+    cleanup_close int fd =
+        message.msg_namelen > 0 ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
     if (fd >= 0)
-        (void)sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&address,
-                     length);
+        (void)sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+static void notify(const char *text)
+{
+    notify_with(text, NULL, 0);
 }
 
 void notify_ready(void)
@@ -62,6 +76,24 @@ void notify_waiting(const char *reason, bool ready)
 {
     cleanup_free char *message =
         mem_format("%sSTATUS=waiting: %s", ready ? "READY=1\n" : "", reason);
+    notify(message);
+}
+
+void notify_keep(const char *name, int fd)
+{
+    cleanup_free char *message = mem_format("FDSTORE=1\nFDNAME=%s", name);
+    union {
+        struct cmsghdr header; /* for its alignment */
+        char bytes[CMSG_SPACE(sizeof fd)];
+    } control = {.bytes = {0}};
+    control.header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    notify_with(message, &control, sizeof control);
+}
+
+void notify_drop(const char *name)
+{
+    cleanup_free char *message = mem_format("FDSTOREREMOVE=1\nFDNAME=%s", name);
     notify(message);
 }
 

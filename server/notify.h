@@ -14,6 +14,11 @@ void notify_watchdog(void);
 /* One line for systemctl status. ready: what comes after us at boot need wait no longer. */
 void notify_waiting(const char *reason, bool ready);
 
+/* Has the manager keep the descriptor beyond our end, for the next felhomd; or drop those of that
+ * name. name: no colon, at most 255 characters. */
+void notify_keep(const char *name, int fd);
+void notify_drop(const char *name);
+
 /* How often notify_watchdog is expected, in microseconds; 0: not at all. */
 uint64_t notify_watchdog_us(void);
 

@@ -149,7 +149,7 @@ void refusal_tell(struct store_pool *stores, const struct peer *peer, const stru
         .duration_us = -1,
     };
     log_guest(LOG_NOTICE, event.vmid, event.kind, "refused %s: %s", source, detail);
-    if (store_borrow(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
+    if (store_borrow_pen(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
         return;
     store_loan_failed(&loan, &error);
     log_line(LOG_WARNING, "the event could not be written: %s", error.message);

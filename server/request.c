@@ -16,6 +16,7 @@
                          the answer */
 #define CONTINUE      "HTTP/1.1 100 Continue\r\n\r\n"
 #define LENGTH_DIGITS 18
+#define END_OF_HEAD   4 /* bytes */
 
 /* Two of these contradict each other even where they are equal. */
 static const char *const single_headers[] = {
@@ -132,11 +133,39 @@ int request_parse(const struct mg_request_info *info, struct request *ret)
     return status ? status : parse_expectation(ret);
 }
 
+/* Where the last line ends that CivetWeb has read. */
+static const char *end_of_lines(const struct mg_request_info *info)
+{
+    const char *last = info->num_headers > 0 ? info->http_headers[info->num_headers - 1].value
+                                             : info->http_version;
+    return last + strlen(last);
+}
+
+int request_measure(struct request *request, size_t received)
+{
+    /* What CivetWeb leaves of "\r\n\r\n". It takes a line that it can't read, such as a folded
+     * one, for the end of the head: something else stands there then. */
+    const char *mark = request->info->num_headers > 0 ? "\0\0\r" : "\0\0\0";
+    const char *end = end_of_lines(request->info);
+    size_t head = (size_t)(end - request->info->request_method) + END_OF_HEAD;
+    if (head > received || memcmp(end, mark, END_OF_HEAD) != 0)
+        return 400;
+    /* Of blank lines behind the first line CivetWeb doesn't tell either. */
+    if (received - head > request->length || request->info->num_headers == 0)
+        request->keep_alive = false;
+    return 0;
+}
+
+static struct tls_session *session_of(struct mg_connection *connection)
+{
+    const struct connection *ours = mg_get_thread_pointer(connection);
+    return ours->session;
+}
+
 /* A body that did not come to its end. */
 static int cut_status(struct mg_connection *connection)
 {
-    const struct connection *ours = mg_get_thread_pointer(connection);
-    return tls_timed_out(ours->session) ? 408 : 400;
+    return tls_timed_out(session_of(connection)) ? 408 : 400;
 }
 
 /* Too much, and the sender will see our answer without our reading on. */
@@ -150,6 +179,12 @@ static bool is_unfinished(const struct request *request, size_t total)
     return request->chunked ? total <= DRAIN_LIMIT : total < request->length;
 }
 
+static void invite_body(struct mg_connection *connection)
+{
+    (void)mg_write(connection, CONTINUE, strlen(CONTINUE));
+    tls_expect_rest(session_of(connection));
+}
+
 int request_read_body(struct mg_connection *connection, struct request *request)
 {
     char piece[4096];
@@ -157,7 +192,7 @@ int request_read_body(struct mg_connection *connection, struct request *request)
     if (is_refused_unread(request))
         return 413;
     if (request->expects_continue)
-        (void)mg_write(connection, CONTINUE, strlen(CONTINUE));
+        invite_body(connection);
     while (is_unfinished(request, total)) {
         int count = mg_read(connection, piece, sizeof piece);
         if (count == 0 && request->chunked)

@@ -50,6 +50,13 @@ struct request {
 /* Judges request line and headers: 0 with *ret filled, else the status to refuse it with. */
 int request_parse(const struct mg_request_info *info, struct request *ret);
 
+/*
+ * Compares it with the bytes that came for it so far: received, from the method on. 400 where
+ * CivetWeb has passed over lines of the head, else 0. The connection is not kept where more came
+ * than belongs to it, so that nothing of one request is ever taken for another.
+ */
+int request_measure(struct request *request, size_t received);
+
 /* Reads the body to its end: 0, else the status to refuse it with. */
 int request_read_body(struct mg_connection *connection, struct request *request);
 

@@ -29,6 +29,7 @@ struct source {
     uint64_t key; /* its hardware address or IPv4 address, and which of the two; 0: a free row */
     int64_t last_seen_us; /* by sources_claim */
     uint32_t connections;
+    struct bucket arrivals; /* of connections */
     struct bucket requests;
     struct bucket failures;
     struct source_refusal refusals[SOURCE_REFUSALS];

@@ -25,6 +25,7 @@ struct files {
 
 struct store_pool {
     char *state_dir;
+    pthread_mutex_t pen;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t returned;
     size_t free_places; /* stores that may still be lent, open or not */
@@ -61,6 +62,7 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&pool->returned, &attributes);
     (void)pthread_mutex_init(&pool->lock, NULL);
+    (void)pthread_mutex_init(&pool->pen, NULL);
     pool->state_dir = mem_copy_text(state_dir);
     pool->files = look_at_files(state_dir);
     pool->free_places = STORES;
@@ -82,16 +84,23 @@ void store_pool_free(struct store_pool *pool)
     close_all(pool);
     (void)pthread_cond_destroy(&pool->returned);
     (void)pthread_mutex_destroy(&pool->lock);
+    (void)pthread_mutex_destroy(&pool->pen);
     free(pool->state_dir);
     free(pool);
+}
+
+static struct timespec end_of_wait(void)
+{
+    struct timespec end;
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += WAIT_SECONDS;
+    return end;
 }
 
 /* Waits, holding the lock, until a place is free. */
 static bool wait_for_place(struct store_pool *pool)
 {
-    struct timespec end;
-    (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += WAIT_SECONDS;
+    const struct timespec end = end_of_wait();
     int result = 0;
     while (pool->free_places == 0 && result == 0)
         result = pthread_cond_timedwait(&pool->returned, &pool->lock, &end);
@@ -126,7 +135,7 @@ static bool take_place(struct store_pool *pool, struct store_loan *ret)
         pool->free_places--;
         heed_replacement(pool);
         struct store *store = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
-        *ret = (struct store_loan){pool, store, pool->generation};
+        *ret = (struct store_loan){.pool = pool, .store = store, .generation = pool->generation};
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return taken;
@@ -146,6 +155,20 @@ int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct er
     return store_borrow(pool, ret, error) < 0 ? -1 : store_begin_view(ret->store, error);
 }
 
+int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error)
+{
+    const struct timespec end = end_of_wait();
+    if (pthread_mutex_clocklock(&pool->pen, CLOCK_MONOTONIC, &end) != 0)
+        return fail(error, ERROR_BUSY,
+                    "the disk is slow: others have waited to write for too long");
+    int result = store_borrow(pool, ret, error);
+    if (ret->pool)
+        ret->pen = true;
+    else
+        (void)pthread_mutex_unlock(&pool->pen);
+    return result;
+}
+
 void store_return(struct store_loan *loan)
 {
     struct store_pool *pool = loan->pool;
@@ -161,6 +184,8 @@ void store_return(struct store_loan *loan)
     pool->free_places++;
     (void)pthread_mutex_unlock(&pool->lock);
     (void)pthread_cond_signal(&pool->returned);
+    if (loan->pen)
+        (void)pthread_mutex_unlock(&pool->pen);
     *loan = (struct store_loan){0};
 }
 

@@ -7,6 +7,8 @@
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
 
+#include <stdbool.h>
+
 #include "schema/cleanup.h"
 #include "store/store.h"
 
@@ -24,6 +26,7 @@ struct store_loan {
     struct store_pool *pool;
     struct store *store; /* NULL: none, or it was spoilt */
     uint64_t generation; /* of the file that it has open; the pool's own */
+    bool pen;            /* by store_borrow_pen */
 };
 
 /* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
@@ -31,6 +34,10 @@ int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *
 
 /* The same, and what is read until it is returned is one state of it (store_begin_view). */
 int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct error *error);
+
+/* The same, to note what clients did: lent to one such borrower at a time, so that no crowd of them
+ * takes every store from those that read while the disk is slow. */
+int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
 /* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
 void store_return(struct store_loan *loan);

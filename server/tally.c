@@ -33,6 +33,7 @@ static const char *const reasons[] = {
     "stranger",
     "unresolvable",
     "too many connections",
+    "connections too often",
 };
 _Static_assert(ARRAY_SIZE(reasons) == TALLY_REASONS, "a count for each");
 

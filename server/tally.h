@@ -14,7 +14,7 @@
 typedef atomic_uint_least64_t tally_count;
 
 #define TALLY_CODES   22
-#define TALLY_REASONS 14
+#define TALLY_REASONS 15
 
 enum tally_handshake { TALLY_HANDSHAKE_FAILED, TALLY_HANDSHAKE_LATE, TALLY_HANDSHAKES };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/tls.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <mbedtls/net_sockets.h>
 #include <poll.h>
@@ -16,7 +17,8 @@
 /* What the peer and we are at; each phase has a deadline of its own. */
 enum phase {
     PHASE_HANDSHAKE,
-    PHASE_PAUSE,   /* before a request's first byte */
+    PHASE_FIRST,   /* before the first request's first byte */
+    PHASE_PAUSE,   /* before that of each further one */
     PHASE_RECEIVE, /* until the request's last byte */
     PHASE_SEND,    /* until the next read */
 };
@@ -37,6 +39,7 @@ struct tls_session {
     int socket;
     enum phase phase;
     int64_t deadline_us;
+    bool hurried; /* by an interruption, which has nothing more to say to it */
     bool timed_out;
     bool broken; /* an answer was cut: nothing sensible can follow it */
     size_t request_size;
@@ -112,11 +115,21 @@ static int milliseconds_left(const struct tls_session *session)
     return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
 }
 
-/* Only what is under way outlives an interruption. */
 static int interrupt_of(const struct tls_session *session)
 {
-    bool under_way = session->phase == PHASE_RECEIVE || session->phase == PHASE_SEND;
-    return under_way ? -1 : session->context->interrupt_fd;
+    bool waits =
+        session->phase == PHASE_PAUSE || (session->phase == PHASE_FIRST && !session->hurried);
+    return waits ? session->context->interrupt_fd : -1;
+}
+
+/* Whether it is worth waiting on: a client that has connected only to ask may do so. */
+static bool outlives_interruption(struct tls_session *session)
+{
+    int64_t end_us = clock_steady_us() + (int64_t)session->context->limits.handshake_ms * 1000;
+    if (session->phase == PHASE_FIRST && end_us < session->deadline_us)
+        session->deadline_us = end_us;
+    session->hurried = session->phase == PHASE_FIRST;
+    return session->hurried;
 }
 
 /* Waits until mbedTLS can go on; false at the deadline, at an interruption, or when code asks for
@@ -132,7 +145,9 @@ static bool can_go_on(struct tls_session *session, int code)
     int ready = poll(polled, ARRAY_SIZE(polled), milliseconds_left(session));
     if (ready < 0)
         return errno == EINTR;
-    return ready > 0 && polled[1].revents == 0;
+    if (ready > 0 && polled[0].revents == 0)
+        return outlives_interruption(session);
+    return ready > 0;
 }
 
 static int handshake(struct tls_session *session, struct error *error)
@@ -165,7 +180,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
         tls_close(session);
         return -1;
     }
-    enter_phase(session, PHASE_PAUSE, context->limits.request_ms);
+    enter_phase(session, PHASE_FIRST, context->limits.request_ms);
     *ret = session;
     return 0;
 }
@@ -173,7 +188,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
 /* A request begins with the first byte that is read after an answer. */
 static void note_received(struct tls_session *session, int count)
 {
-    if (session->phase == PHASE_PAUSE) {
+    if (session->phase == PHASE_FIRST || session->phase == PHASE_PAUSE) {
         session->request_size = 0;
         enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
     }
@@ -186,32 +201,62 @@ static bool is_over(const struct tls_session *session)
 }
 
 /* The deadline counts even while bytes keep coming, one by one. */
-static int try_read(struct tls_session *session, void *bytes, size_t size)
+static int try_read(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
 }
 
-/* After an answer there is hardly ever a request yet: to look for it would be a call in vain. */
-static bool must_wait_first(struct tls_session *session)
+static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    if (session->phase != PHASE_SEND)
-        return false;
+    int count = try_read(session, bytes, size);
+    while (count < 0 && can_go_on(session, count))
+        count = try_read(session, bytes, size);
+    return count > 0 ? count : -1;
+}
+
+/* How many bytes are left of count. */
+static int drop_leading_blanks(unsigned char *bytes, int count)
+{
+    int blanks = 0;
+    while (blanks < count && isspace(bytes[blanks]))
+        blanks++;
+    memmove(bytes, bytes + blanks, (size_t)(count - blanks));
+    return count - blanks;
+}
+
+/* CivetWeb would take an empty line in front of a request for the whole of its head. */
+static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    int count;
+    do {
+        count = read_some(session, bytes, size);
+        if (count > 0)
+            count = drop_leading_blanks(bytes, count);
+    } while (count == 0);
+    return count;
+}
+
+/* After an answer there is hardly ever a request yet: to look for it first would be a call in vain.
+ * False when there will be none. */
+static bool await_next(struct tls_session *session)
+{
     enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
-    return !session->broken && bytes_ahead(session) == 0 &&
-           !mbedtls_ssl_check_pending(&session->ssl);
+    if (session->broken)
+        return false;
+    return bytes_ahead(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
+           can_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
 }
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    int count =
-        must_wait_first(session) ? MBEDTLS_ERR_SSL_WANT_READ : try_read(session, bytes, size);
-    while (count < 0 && can_go_on(session, count))
-        count = try_read(session, bytes, size);
-    if (count <= 0) {
-        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
+    if (session->phase == PHASE_SEND && !await_next(session))
         return -1;
-    }
-    note_received(session, count);
+    int count = session->phase == PHASE_PAUSE ? read_beginning(session, bytes, size)
+                                              : read_some(session, bytes, size);
+    if (count > 0)
+        note_received(session, count);
+    else
+        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
     return count;
 }
 
@@ -234,6 +279,11 @@ int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
         return 0;
     session->broken = count <= 0;
     return session->broken ? -1 : count;
+}
+
+void tls_expect_rest(struct tls_session *session)
+{
+    enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
 }
 
 void tls_move(struct tls_session *session, int socket)

@@ -40,7 +40,8 @@ int tls_context_renew(struct tls_context *context, const char *pem_file, struct 
 /* What clients pin of the certificate that new handshakes show. */
 void tls_context_pins(struct tls_context *context, struct pins *ret);
 
-/* Ends handshakes and pauses, now and from now on; requests and answers under way go on. */
+/* Ends the pauses between requests, now and from now on, but for a request that is there already.
+ * What is under way goes on; who has made no request yet may make one, within handshake_ms. */
 void tls_context_interrupt(struct tls_context *context);
 
 /* The server's side of the handshake on a connected, non-blocking socket, which stays the caller's.
@@ -48,7 +49,8 @@ void tls_context_interrupt(struct tls_context *context);
 int tls_accept(struct tls_context *context, int socket, struct tls_session **ret,
                struct error *error);
 
-/* At least one byte, else -1: the end of the connection, a failure or a deadline. */
+/* At least one byte, else -1: the end of the connection, a failure or a deadline. Blanks before a
+ * request, line ends too, are left out. */
 int tls_read(struct tls_session *session, void *bytes, size_t size);
 
 /* How many of the bytes went out, at least one, else -1. */
@@ -58,6 +60,9 @@ int tls_write(struct tls_session *session, const void *bytes, size_t size);
  * same bytes. */
 int tls_try_write(struct tls_session *session, const void *bytes, size_t size);
 
+/* What was written last was no answer: the rest of the request follows, with as much time again. */
+void tls_expect_rest(struct tls_session *session);
+
 /* The session goes on over another descriptor of its socket. */
 void tls_move(struct tls_session *session, int socket);
 
@@ -65,7 +70,7 @@ void tls_move(struct tls_session *session, int socket);
  * out. */
 bool tls_timed_out(const struct tls_session *session);
 
-/* How many bytes of the present request were read so far. */
+/* How many bytes of the present request were read so far, from its first on. */
 size_t tls_request_size(const struct tls_session *session);
 
 /* Says goodbye to the peer if that can be done at once, wipes and frees. */

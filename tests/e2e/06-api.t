@@ -155,6 +155,13 @@ raw() {
 reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' | (cat; sleep 1) | raw | tr -d '\r')
 like "Transfer-Encoding with Content-Length: 400" "$reply" '^HTTP/1.1 400'
 like "and closed" "$reply" 'Connection: close'
+reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\n folded\r\nTransfer-Encoding: chunked\r\n\r\n' | (cat; sleep 1) | raw | tr -d '\r')
+like "headers behind a folded line, which would not be seen: 400" "$reply" '^HTTP/1.1 400'
+reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n%.0s' 1 2 | (cat; sleep 1) | raw | tr -d '\r')
+is "two requests at once: the first is answered" "$(grep -c '^HTTP/1.1' <<<"$reply")" 1
+like "and the connection closed" "$reply" 'Connection: close'
+get /storage -X POST -H 'Expect: 100-continue' --data-binary $'\n\n{}'
+is "a body that waits for 100 Continue may begin with blanks" "$status" 405
 reply=$(printf 'nonsense\r\n\r\n' | (cat; sleep 1) | raw | tr -d '\r')
 like "nonsense: 400" "$reply" ' 400 '
 like "in JSON" "$reply" '"ok":false'

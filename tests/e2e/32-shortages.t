@@ -166,6 +166,32 @@ descriptors() {
     ok "few descriptors: felhomd starts" daemon_start
     is "few descriptors: and answers" "$(status_now)" 200
     ok "few descriptors: and stops" daemon_stop
+    no_descriptors_left
+}
+
+# Processor time of felhomd, in hundredths of a second.
+used() { awk '{ print $14 + $15 }' /proc/$DAEMON/stat; }
+
+# Connections that say nothing take the last ones.
+no_descriptors_left() {
+    local before holder
+    settings <<<'limits: {threads: 8, handshake: 10m}'
+    : >"$HOST/felhomd.log"
+    daemon_start
+    prlimit --pid $DAEMON --nofile=$(($(find /proc/$DAEMON/fd -mindepth 1 | wc -l) + 3))
+    mkfifo "$HOST/holder"
+    bash -c "for _ in \$(seq 8); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; read -r" <"$HOST/holder" &
+    holder=$!
+    exec 8>"$HOST/holder"
+    ok "no descriptors left: felhomd names it" eventually 5 logged 'connections have to wait: Too many open files'
+    before=$(used)
+    sleep 2
+    ok "no descriptors left: and is not busy with it" test $(($(used) - before)) -lt 20
+    is "no descriptors left: who comes waits" "$(ss -Htn state established "dport = :$PORT" | wc -l)" 8
+    exec 8>&-
+    wait $holder
+    ok "no descriptors left: with some again, felhomd answers" eventually 5 answers 200
+    ok "no descriptors left: and stops" daemon_stop
 }
 
 locked() {

@@ -17,6 +17,7 @@
 #include "schema/cleanup.h"
 #include "server/gate.h"
 #include "server/listener.h"
+#include "server/listening.h"
 #include "store/clock.h"
 #include "tests/unit/test.h"
 
@@ -33,6 +34,7 @@ static struct local {
     char endpoint[32];
     char pin[64];
     struct sockaddr_in address;
+    int socket; /* 0: nothing listens there */
     struct gate *gate;
     struct listener *listener;
 } local;
@@ -164,10 +166,19 @@ static void choose_endpoint(void)
     (void)snprintf(local.url, sizeof(local.url), "https://%s", local.endpoint);
 }
 
+static int local_socket(void)
+{
+    struct error error;
+    if (local.socket == 0)
+        assert_int_equal(listening_open(&local.address, &local.socket, &error), 0);
+    return local.socket;
+}
+
 static struct listener_settings local_settings(void)
 {
     return (struct listener_settings){
         .address = local.address,
+        .socket = local_socket(),
         .pem_file = local.pem,
         .threads = THREADS,
         .handshake_ms = HANDSHAKE_MS,
@@ -222,10 +233,18 @@ static inline int start_local(void **state)
     return -1;
 }
 
+static void close_local_socket(void)
+{
+    if (local.socket > 0)
+        (void)close(local.socket);
+    local.socket = 0;
+}
+
 static int stop_local(void **state)
 {
     (void)state;
     listener_stop(local.listener);
+    close_local_socket();
     uint32_t left = gate_connections(local.gate);
     gate_free(local.gate);
     local.listener = NULL;

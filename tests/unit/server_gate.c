@@ -153,6 +153,7 @@ static void test_names(void **state)
     assert_string_equal(gate_refusal_name(GATE_STRANGER), "stranger");
     assert_string_equal(gate_refusal_name(GATE_UNRESOLVABLE), "unresolvable");
     assert_string_equal(gate_refusal_name(GATE_TOO_MANY), "too many connections");
+    assert_string_equal(gate_refusal_name(GATE_TOO_OFTEN), "connections too often");
 }
 
 static void test_a_guest_is_admitted(void **state)
@@ -251,6 +252,58 @@ static void test_connections_are_capped_by_source(void **state)
     gate_leave(world.gate, &first);
     assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
     assert_int_equal(gate_connections(world.gate), 3);
+}
+
+/* Those that come and go, by one socket. */
+static enum gate_refusal pass(int server)
+{
+    struct peer peer;
+    enum gate_refusal refusal = gate_enter(world.gate, server, &peer);
+    if (refusal == GATE_ADMITTED)
+        gate_leave(world.gate, &peer);
+    return refusal;
+}
+
+static void test_connections_have_a_rate_and_a_burst(void **state)
+{
+    (void)state;
+    int server = connect_from("127.0.0.7");
+    int other = connect_from("127.0.0.8");
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(pass(server), GATE_ADMITTED);
+    assert_int_equal(pass(server), GATE_TOO_OFTEN);
+    assert_reported(1, GATE_TOO_OFTEN, 1);
+    assert_int_equal(pass(other), GATE_ADMITTED);
+    world.now_us += SECOND_US / 5;
+    assert_int_equal(pass(server), GATE_ADMITTED);
+    assert_int_equal(pass(server), GATE_TOO_OFTEN);
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
+static void test_connections_and_requests_are_counted_apart(void **state)
+{
+    (void)state;
+    struct peer peer;
+    int server = connect_from("127.0.0.7");
+    for (int i = 0; i < 9; i++)
+        assert_int_equal(pass(server), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(gate_count_request(world.gate, &peer), 0);
+}
+
+/* One that holds all it may have is not also charged for what is refused to it. */
+static void test_refused_connections_are_not_counted(void **state)
+{
+    (void)state;
+    struct peer peer;
+    int server = connect_from("127.0.0.7");
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(pass(server), GATE_TOO_MANY);
+    gate_leave(world.gate, &peer);
+    assert_int_equal(pass(server), GATE_ADMITTED);
 }
 
 static void test_who_is_parked_counts_for_its_source_alone(void **state)
@@ -544,6 +597,9 @@ int main(void)
         TEST(test_binding),
         TEST(test_binding_off_looks_nothing_up),
         TEST(test_connections_are_capped_by_source),
+        TEST(test_connections_have_a_rate_and_a_burst),
+        TEST(test_connections_and_requests_are_counted_apart),
+        TEST(test_refused_connections_are_not_counted),
         TEST(test_who_is_parked_counts_for_its_source_alone),
         TEST(test_many_addresses_of_one_mac_are_one_source),
         TEST(test_a_lower_limit_spares_who_is_inside),

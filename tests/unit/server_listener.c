@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The listener under clients that stall, trickle, babble and stay. */
 #include <errno.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include "tests/unit/local_listener.h"
@@ -276,6 +277,29 @@ static void test_malformed_requests_get_our_error(void **state)
     assert_all_gone();
 }
 
+/* CivetWeb reads on behind an empty line in a buffer that served others before. */
+static void test_nobody_gets_what_others_sent(void **state)
+{
+    (void)state;
+    static char blanks[] = GET;
+    struct client clients[THREADS];
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+        client_connect(&clients[i], &local.address);
+        assert_int_equal(client_send_text(&clients[i], GET GET), 0);
+        assert_contains(client_receive(&clients[i], "}"), "200");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+        client_close(&clients[i]);
+    assert_all_gone();
+    memset(blanks, '\n', strlen(GET));
+    struct client client;
+    client_connect(&client, &local.address);
+    assert_int_equal(client_send_text(&client, blanks), 0);
+    assert_string_equal(client_receive(&client, NULL), "");
+    client_close(&client);
+    assert_all_gone();
+}
+
 static void test_oversize_headers_get_our_error(void **state)
 {
     (void)state;
@@ -325,20 +349,96 @@ static void test_crowded_at_three_quarters(void **state)
     assert_false(listener_crowded(local.listener));
 }
 
+static void assert_goodbye(struct client *client)
+{
+    assert_string_equal(client_receive(client, NULL), "");
+    assert_int_equal(client->ended, MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY);
+}
+
 static void test_stop_does_not_wait_for_idle_clients(void **state)
 {
     struct client client;
     client_connect(&client, &local.address);
     assert_int_equal(client_send_text(&client, GET), 0);
     assert_contains(client_receive(&client, "}"), "200");
-    int fd = plain_connect(&local.address);
     int64_t since_ms = now_ms();
     assert_int_equal(stop_local(state), 0);
     assert_about(since_ms, 0);
-    assert_true(is_ended(fd));
-    (void)close(fd);
+    assert_goodbye(&client);
     client_close(&client);
     assert_int_equal(start_local(state), 0);
+}
+
+static void test_stop_waits_for_the_silent_as_long_as_a_handshake_may_take(void **state)
+{
+    struct client client;
+    client_connect(&client, &local.address);
+    int fd = plain_connect(&local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(stop_local(state), 0);
+    assert_about(since_ms, HANDSHAKE_MS);
+    assert_true(is_ended(fd));
+    (void)close(fd);
+    assert_goodbye(&client);
+    client_close(&client);
+    assert_int_equal(start_local(state), 0);
+}
+
+static void *stop_listener(void *unused)
+{
+    (void)unused;
+    listener_stop(local.listener);
+    return NULL;
+}
+
+static void wait_for(uint32_t inside)
+{
+    int64_t until_ms = now_ms() + SLACK_MS;
+    while (gate_connections(local.gate) != inside && now_ms() < until_ms)
+        (void)usleep(1000);
+    assert_int_equal(gate_connections(local.gate), inside);
+}
+
+static void start_anew(struct listener_settings settings)
+{
+    struct error error;
+    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+}
+
+/* With a handshake's deadline that no busy machine misses. */
+static void test_stop_serves_who_was_let_in_and_leaves_the_others(void **state)
+{
+    (void)state;
+    pthread_t stopping;
+    struct client shaken;
+    struct client inside;
+    struct client outside;
+    struct listener_settings settings = local_settings();
+    settings.handshake_ms = 10000;
+    settings.request_ms = 10000;
+    listener_stop(local.listener);
+    start_anew(settings);
+    int fd = plain_connect(&local.address);
+    client_connect(&shaken, &local.address);
+    wait_for(2);
+    assert_int_equal(pthread_create(&stopping, NULL, stop_listener, NULL), 0);
+    while (!listener_crowded(local.listener))
+        (void)usleep(1000);
+    int late = plain_connect(&local.address);
+    client_shake_hands(&inside, fd);
+    assert_int_equal(client_send_text(&inside, GET), 0);
+    assert_contains(client_receive(&inside, NULL), "{\"peer\":\"127.0.0.1\"}");
+    assert_int_equal(client_send_text(&shaken, GET), 0);
+    assert_contains(client_receive(&shaken, NULL), "{\"peer\":\"127.0.0.1\"}");
+    assert_int_equal(pthread_join(stopping, NULL), 0);
+    start_anew(settings);
+    client_shake_hands(&outside, late);
+    assert_int_equal(client_send_text(&outside, GET), 0);
+    assert_contains(client_receive(&outside, "}"), "{\"peer\":\"127.0.0.1\"}");
+    client_close(&inside);
+    client_close(&shaken);
+    client_close(&outside);
+    assert_all_gone();
 }
 
 static void test_stop_lets_an_answer_finish(void **state)
@@ -362,24 +462,13 @@ static void assert_cannot_start(const struct listener_settings *settings, const 
     assert_string_equal(error.message, message);
 }
 
-static void test_address_in_use(void **state)
-{
-    (void)state;
-    char message[128];
-    const struct listener_settings settings = local_settings();
-    (void)snprintf(message, sizeof(message), "cannot listen on %s: Address already in use",
-                   local.endpoint);
-    assert_cannot_start(&settings, message);
-}
-
-static void test_address_of_nobody(void **state)
+/* As where there is no descriptor for the waiting. */
+static void test_no_socket(void **state)
 {
     (void)state;
     struct listener_settings settings = local_settings();
-    (void)inet_pton(AF_INET, "203.0.113.1", &settings.address.sin_addr);
-    settings.address.sin_port = htons(8443);
-    assert_cannot_start(&settings,
-                        "cannot listen on 203.0.113.1:8443: Cannot assign requested address");
+    settings.socket = -1;
+    assert_cannot_start(&settings, "connections cannot be waited for: Bad file descriptor");
 }
 
 static void test_no_certificate(void **state)
@@ -426,13 +515,15 @@ int main(void)
         LOCAL_TEST(test_a_connection_serves_many_requests),
         LOCAL_TEST(test_curl_keeps_its_connection),
         LOCAL_TEST(test_malformed_requests_get_our_error),
+        LOCAL_TEST(test_nobody_gets_what_others_sent),
         LOCAL_TEST(test_oversize_headers_get_our_error),
         LOCAL_TEST(test_who_is_refused_is_closed_at_once),
         LOCAL_TEST(test_crowded_at_three_quarters),
         LOCAL_TEST(test_stop_does_not_wait_for_idle_clients),
+        LOCAL_TEST(test_stop_waits_for_the_silent_as_long_as_a_handshake_may_take),
+        LOCAL_TEST(test_stop_serves_who_was_let_in_and_leaves_the_others),
         LOCAL_TEST(test_stop_lets_an_answer_finish),
-        LOCAL_TEST(test_address_in_use),
-        LOCAL_TEST(test_address_of_nobody),
+        LOCAL_TEST(test_no_socket),
         LOCAL_TEST(test_no_certificate),
         LOCAL_TEST(test_nothing_is_said_of_a_normal_close),
     };

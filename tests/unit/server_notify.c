@@ -58,10 +58,36 @@ static void test_messages(void **state)
     assert_string_equal(receive(state, text), "STATUS=waiting: there is no bridge vmbr0");
     notify_waiting("there is no bridge vmbr0", true);
     assert_string_equal(receive(state, text), "READY=1\nSTATUS=waiting: there is no bridge vmbr0");
+    notify_drop("something");
+    assert_string_equal(receive(state, text), "FDSTOREREMOVE=1\nFDNAME=something");
     notify_reloading();
     long long moment = 0;
     assert_int_equal(sscanf(receive(state, text), "RELOADING=1\nMONOTONIC_USEC=%lld", &moment), 1);
     assert_true(moment > 0);
+}
+
+static void test_a_descriptor_goes_with_its_name(void **state)
+{
+    const int *manager = *state;
+    char text[256] = "";
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    struct iovec bytes = {text, sizeof text - 1};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    int ends[2];
+    int kept = -1;
+    assert_int_equal(pipe(ends), 0);
+    notify_keep("something", ends[1]);
+    assert_true(recvmsg(*manager, &message, 0) > 0);
+    assert_string_equal(text, "FDSTORE=1\nFDNAME=something");
+    memcpy(&kept, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof kept);
+    assert_int_equal(write(kept, "x", 1), 1);
+    assert_int_equal(read(ends[0], text, sizeof text), 1);
+    (void)close(kept);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
 }
 
 static void test_without_a_manager_nothing_happens(void **state)
@@ -79,6 +105,7 @@ static void test_without_a_manager_nothing_happens(void **state)
     notify_ready();
     (void)unsetenv("NOTIFY_SOCKET");
     notify_ready();
+    notify_keep("something", STDIN_FILENO);
     assert_string_equal(receive(state, text), "");
 }
 
@@ -102,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_descriptor_goes_with_its_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_a_manager_nothing_happens, set_up, tear_down),
         cmocka_unit_test(test_watchdog_interval),
     };

@@ -164,6 +164,66 @@ static void test_keep_alive(void **state)
     assert_false(keeps_alive("1.1", INFO("POST", "Transfer-Encoding", "Chunked")));
 }
 
+#define HEAD  "GET|/a|HTTP/1.1||"
+#define FIELD "X|b" /* a header's name and value */
+
+/* A head as CivetWeb has left it in its buffer, '|' for NUL, with so many bytes behind it. */
+static int measure(const char *head, struct request *request, size_t behind)
+{
+    char bytes[64];
+    size_t length = strlen(head);
+    for (size_t i = 0; i <= length; i++)
+        bytes[i] = head[i] == '|' ? '\0' : head[i];
+    struct mg_request_info info = {.request_method = bytes, .http_version = bytes + 12};
+    if (strstr(head, FIELD))
+        info.http_headers[info.num_headers++] = (struct mg_header){bytes + 17, bytes + 19};
+    request->info = &info;
+    request->keep_alive = true;
+    return request_measure(request, length + behind);
+}
+
+static void test_whole_heads(void **state)
+{
+    (void)state;
+    struct request request = {.length = 0};
+    assert_int_equal(measure(HEAD "||", &request, 0), 0);
+    assert_false(request.keep_alive); /* there might be more than two line ends */
+    assert_int_equal(measure(HEAD FIELD "||\r|", &request, 0), 0);
+    assert_true(request.keep_alive);
+}
+
+static void test_lines_that_civetweb_passes_over(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        HEAD FIELD "|| folded\r\n\r|",     /* which hides what follows */
+        HEAD FIELD "||:no name\r\n\r|",    /**/
+        HEAD FIELD "||\xC3\xA4: b\r\n\r|", /**/
+        HEAD FIELD "|\r\nY: c\r\n\r|",     /* a line without CR, and an empty one */
+        HEAD ":no name\r\n\r|",            /* as the first */
+        HEAD FIELD "||",                   /* ends without CR */
+        HEAD FIELD "|||",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(heads); i++) {
+        struct request request = {.length = 0};
+        if (measure(heads[i], &request, 0) != 400)
+            fail_test("%s", heads[i]);
+    }
+}
+
+static void test_more_than_one_request_ends_the_connection(void **state)
+{
+    (void)state;
+    struct request request = {.length = 0};
+    assert_int_equal(measure(HEAD FIELD "||\r|", &request, 1), 0);
+    assert_false(request.keep_alive);
+    request.length = 3;
+    assert_int_equal(measure(HEAD FIELD "||\r|", &request, 3), 0);
+    assert_true(request.keep_alive);
+    assert_int_equal(measure(HEAD FIELD "||\r|", &request, 4), 0);
+    assert_false(request.keep_alive);
+}
+
 static void test_expectation_needs_a_body(void **state)
 {
     (void)state;
@@ -210,6 +270,9 @@ int main(void)
         cmocka_unit_test(test_too_long_a_body_is_refused_unread),
         cmocka_unit_test(test_more_headers_than_civetweb_keeps),
         cmocka_unit_test(test_keep_alive),
+        cmocka_unit_test(test_whole_heads),
+        cmocka_unit_test(test_lines_that_civetweb_passes_over),
+        cmocka_unit_test(test_more_than_one_request_ends_the_connection),
         cmocka_unit_test(test_expectation_needs_a_body),
         cmocka_unit_test(test_all_headers_of_a_name),
         cmocka_unit_test(test_the_token_is_wiped),

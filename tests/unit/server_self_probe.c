@@ -290,6 +290,7 @@ static void test_all_workers_are_busy(void **state)
     int fds[THREADS];
     lax.local_api.source_binding = BINDING_OFF;
     lax.limits.connections_per_source = 2 * THREADS;
+    lax.limits.requests_per_source = 2 * THREADS;
     refusals = 0;
     choose_endpoint();
     local.gate = gate_new(&lax, &everybody, 1, &callbacks);

@@ -90,6 +90,38 @@ static void test_a_borrower_waits_for_one_to_come_back(void **state)
         store_return(&loans[i]);
 }
 
+static void test_one_has_the_pen_and_stores_are_left_for_the_others(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    struct store_loan writing = {0};
+    struct store_loan reading = {0};
+    struct store_loan second = {0};
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
+    assert_int_equal(store_borrow_pen(pool, &second, &error), -1);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    assert_int_equal(store_borrow(pool, &reading, &error), 0);
+    store_return(&writing);
+    assert_int_equal(store_borrow_pen(pool, &second, &error), 0);
+    store_return(&second);
+    store_return(&reading);
+}
+
+static void test_the_pen_is_given_back_where_no_store_is_left(void **state)
+{
+    (void)state;
+    struct error error;
+    struct store_loan loans[MORE_THAN_ALL] = {0};
+    struct store_loan writing = {0};
+    size_t count = borrow_all(loans, &error);
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), -1);
+    store_return(&loans[0]);
+    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
+    store_return(&writing);
+    for (size_t i = 1; i < count; i++)
+        store_return(&loans[i]);
+}
+
 static void test_only_a_spoilt_store_is_given_up(void **state)
 {
     (void)state;
@@ -186,6 +218,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_the_number_of_stores_is_bounded),
         TEST(test_a_borrower_waits_for_one_to_come_back),
+        TEST(test_one_has_the_pen_and_stores_are_left_for_the_others),
+        TEST(test_the_pen_is_given_back_where_no_store_is_left),
         TEST(test_only_a_spoilt_store_is_given_up),
         TEST(test_a_store_that_cannot_be_opened_costs_no_place),
         TEST(test_another_file_in_its_place_is_heeded),

@@ -46,7 +46,7 @@ static void every_refusal_of_the_gate_has_a_count(void **state)
 {
     struct tally tally = {0};
     (void)state;
-    for (enum gate_refusal refusal = GATE_NOT_ALLOWED; refusal <= GATE_TOO_MANY; refusal++)
+    for (enum gate_refusal refusal = GATE_NOT_ALLOWED; refusal <= GATE_TOO_OFTEN; refusal++)
         tally_refusal(&tally, gate_refusal_name(refusal));
     assert_int_equal(atomic_load(&tally.refusals[0]), 0);
     tally_refusal(&tally, "whatever");

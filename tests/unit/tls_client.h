@@ -25,6 +25,7 @@ struct client {
     mbedtls_ctr_drbg_context random;
     mbedtls_ssl_config config;
     mbedtls_ssl_context ssl;
+    int ended; /* what mbedTLS said at the end of the last client_receive; 0: it went on */
 };
 
 /* A connection without TLS, on which a receive waits for ten seconds at most. */
@@ -37,9 +38,10 @@ static int plain_connect(const struct sockaddr_in *address)
     return fd;
 }
 
-static void client_connect(struct client *client, const struct sockaddr_in *address)
+/* Over a connection that is there, which becomes the client's. */
+static void client_shake_hands(struct client *client, int fd)
 {
-    client->socket.fd = plain_connect(address);
+    client->socket.fd = fd;
     mbedtls_entropy_init(&client->entropy);
     mbedtls_ctr_drbg_init(&client->random);
     mbedtls_ssl_config_init(&client->config);
@@ -60,6 +62,11 @@ static void client_connect(struct client *client, const struct sockaddr_in *addr
     assert_int_equal(mbedtls_ssl_handshake(&client->ssl), 0);
 }
 
+static void client_connect(struct client *client, const struct sockaddr_in *address)
+{
+    client_shake_hands(client, plain_connect(address));
+}
+
 /* -1 once the server has closed. */
 static int client_send(struct client *client, const char *bytes, size_t length)
 {
@@ -78,6 +85,7 @@ static const char *client_receive(struct client *client, const char *enough)
     static char text[65536];
     size_t length = 0;
     text[0] = '\0';
+    client->ended = 0;
     while (length < sizeof(text) - 1 && !(enough && strstr(text, enough))) {
         int count = mbedtls_ssl_read(&client->ssl, (unsigned char *)text + length,
                                      sizeof(text) - 1 - length);
@@ -85,6 +93,7 @@ static const char *client_receive(struct client *client, const char *enough)
         if (count == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
             continue;
 #endif
+        client->ended = count < 0 ? count : 0;
         if (count <= 0)
             break;
         length += (size_t)count;
