@@ -251,8 +251,8 @@ int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
     if (session->phase == PHASE_SEND && !await_next(session))
         return -1;
-    int count = session->phase == PHASE_PAUSE ? read_beginning(session, bytes, size)
-                                              : read_some(session, bytes, size);
+    int count = session->phase == PHASE_RECEIVE ? read_some(session, bytes, size)
+                                                : read_beginning(session, bytes, size);
     if (count > 0)
         note_received(session, count);
     else
