@@ -174,7 +174,7 @@ $(BUILD)/allocations.so: tests/faults/allocations.c | build/.packages-check
 	$(call QUIET,LINK)$(CC) -D_GNU_SOURCE -std=gnu17 -O2 -g $(WARNINGS) -shared -fPIC -o $@ $<
 # The hook as one that allocations.so can be preloaded to.
 $(BUILD)/felhom-hook-shared: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) $(WIPING) -o $@ $^ $(LIBS_STORE)
 
 # Containers for tests, where they can be made: by root.
 build/guest/rootfs/.ready: tools/make-guest-image | build/.packages-check

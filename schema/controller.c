@@ -3,10 +3,13 @@
 
 #include "schema/yaml_tree.h"
 
+/* Mostly there is neither a template nor anything of the hub's: nothing is set up for that. */
 static int load(const struct yaml_source *source, struct yaml_tree **ret, struct error *error)
 {
-    size_t length = source->text ? source->length : 0;
-    return yaml_tree_load(source->name, length ? source->text : "", length, ret, error);
+    if (source->text && source->length > 0)
+        return yaml_tree_load(source->name, source->text, source->length, ret, error);
+    *ret = yaml_tree_new(YAML_TREE_MAP);
+    return 0;
 }
 
 static int merge_source(struct yaml_tree *root, const struct yaml_source *source,

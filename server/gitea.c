@@ -56,6 +56,7 @@ static int perform(const struct gitea_call *call, const char *method, const char
         .body_length = body ? body->length : 0,
         .timeout_ms = left_us > 0 ? (uint64_t)left_us / 1000 : 0,
         .reply_limit = REPLY_LIMIT,
+        .confidential = body != NULL, /* a token is made */
     };
     if (http_client_perform(call->client, &request, ret, error) == 0)
         return 0;

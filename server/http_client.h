@@ -40,6 +40,8 @@ struct http_request {
     size_t body_length;
     uint64_t timeout_ms; /* for the whole of it, connecting included; 0: nothing is sent any more */
     size_t reply_limit;  /* of the reply's body, in bytes */
+    bool confidential;   /* the reply is a secret: its connection, with which TLS keeps what it read
+                            last, is closed after it */
 };
 
 struct http_reply {

@@ -205,6 +205,7 @@ static CURLcode set_request(struct http_transfer *transfer)
         /* On a connection that was used before, and that died, libcurl sends a request again: what
          * changes something must never go there. */
         {CURLOPT_FRESH_CONNECT, strcmp(request->method, "GET") != 0},
+        {CURLOPT_FORBID_REUSE, request->confidential},
     };
     const struct pointer_option pointers[] = {
         {CURLOPT_SHARE, transfer->share},

@@ -71,7 +71,6 @@ static int bring_up(struct store *store, struct error *error)
 void store_travel_light(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
-    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 }
 

@@ -46,7 +46,7 @@ secrets() {
     sed -n '/PRIVATE KEY/,/PRIVATE KEY/p' "$HOST/state/tls/agent.pem" | sed -n '2s/^/host-key /p'
     cat "$HOST/tokens" 2>/dev/null
 }
-# Those that felhomd shows to others or has from them, as they are and as HTTP carries them.
+# Those that felhomd shows to others, and the token that it has from the registry, as they are and as HTTP carries them.
 credentials() {
     secrets | grep -E '^(hub-key|gitea-password|pve-secret|minted) '
     printf 'gitea-basic %s\n' "$(printf 'felhom:%s' $GITEA_PASSWORD | base64)"
@@ -111,7 +111,7 @@ case $BIN in
     is 'a token that was shown to felhomd is not in its memory' \
         "$(secrets | grep -E '^(first|other|rotated|host-key) ' | tests/lib/holders memory $DAEMON)" ''
     # The hub's password is in the store, and so in what SQLite remembers of it.
-    is 'nor is what it shows to hub, registry and Proxmox, nor what they gave it' \
+    is 'nor is what it shows to hub, registry and Proxmox, nor the token that it had made' \
         "$(credentials | tests/lib/holders memory $DAEMON)" ''
     ;;
 esac

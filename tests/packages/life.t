@@ -86,18 +86,18 @@ for phase in pre-start post-start pre-stop post-stop odd; do
     ok "which ends well in $phase" $SNIPPET 8200 $phase
 done
 ok 'it makes the directory that a mount point needs' test -d /run/felhom-agent/guests/8200
-mkdir -p $pve/priv/felhom /usr/local/sbin
+mkdir -p $pve/priv/felhom
 printf 'customer:\n  id: "acme"\nchain: "own:snippets/their own.sh"\n' >$pve/priv/felhom/8200.yaml
-printf '#!/bin/sh\n[ "$*" = "path own:snippets/their own.sh" ] || exit 1\necho "/tmp/their own.sh"\n' >/usr/local/sbin/pvesm
+printf '#!/bin/sh\n[ "$*" = "path own:snippets/their own.sh" ] || exit 1\necho "/tmp/their own.sh"\n' >/usr/sbin/pvesm
 printf '#!/bin/sh\necho "theirs: $*"\nexit 7\n' >'/tmp/their own.sh'
-chmod 755 /usr/local/sbin/pvesm '/tmp/their own.sh'
+chmod 755 /usr/sbin/pvesm '/tmp/their own.sh'
 for phase in pre-start post-stop; do
     is "it calls in $phase what was chained" "$($SNIPPET 8200 $phase; echo $?)" "theirs: 8200 $phase"$'\n7'
 done
 ok 'but for those that have it' $SNIPPET 8201 pre-start
 rm '/tmp/their own.sh'
 not_ok 'one that is gone keeps the guest from starting' $SNIPPET 8200 pre-start 2>/dev/null
-rm /usr/local/sbin/pvesm
+rm /usr/sbin/pvesm
 not_ok 'so does one that nobody can find' $SNIPPET 8200 pre-start 2>/dev/null
 rm -r $pve/priv/felhom
 ok 'with no arguments' $HOOK

@@ -118,6 +118,20 @@ static void test_basic_authentication_is_forgotten(void **state)
     assert_not_sent(1, "\r\nAuthorization:");
 }
 
+static void test_a_confidential_reply_ends_its_connection(void **state)
+{
+    (void)state;
+    static const struct peer_answer answers[] = {{.text = OK_TEXT}, {.text = OK_TEXT}};
+    start(answers, ARRAY_SIZE(answers));
+    struct http_request request = request_for("GET", peer->url);
+    request.confidential = true;
+    assert_int_equal(http_client_perform(client, &request, &reply, &error), 0);
+    assert_int_equal(perform("GET"), 0);
+    peer_end(peer);
+    assert_int_equal(peer->request_count, 2);
+    assert_int_equal(peer->connection_count, 2);
+}
+
 static void test_reason(void **state)
 {
     (void)state;
@@ -365,6 +379,7 @@ int main(void)
         HTTP_TEST(test_methods_without_body),
         HTTP_TEST(test_empty_body_is_not_read_from_elsewhere),
         HTTP_TEST(test_basic_authentication_is_forgotten),
+        HTTP_TEST(test_a_confidential_reply_ends_its_connection),
         HTTP_TEST(test_reason),
         HTTP_TEST(test_long_reason_is_cut),
         HTTP_TEST(test_redirect_is_not_followed),

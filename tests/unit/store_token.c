@@ -192,6 +192,22 @@ static void test_unknown(void **state)
     assert_nobodys(&result, TOKEN_UNKNOWN);
 }
 
+/* Whatever row is read in the place of one that is not there. */
+static void test_no_other_id_stands_in(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"00000000", "zzzzzzzz"};
+    cleanup_store struct store *store = store_of_scratch();
+    put_guest(store, 8200);
+    (void)mint(store, 8200, 0);
+    (void)mint(store, 8200, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+        struct token_text text = text_of(ids[i]);
+        struct token_check result = check(store, text.text, 1000);
+        assert_nobodys(&result, TOKEN_UNKNOWN);
+    }
+}
+
 static void test_wrong_secret(void **state)
 {
     (void)state;
@@ -304,6 +320,7 @@ int main(void)
         store_test(test_expired),
         store_test(test_counts),
         store_test(test_unknown),
+        store_test(test_no_other_id_stands_in),
         store_test(test_wrong_secret),
         store_test(test_malformed),
         store_test(test_one_flipped_character),

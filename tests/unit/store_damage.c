@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A database, or its log, that is not what was written. */
+#include "tests/unit/test.h"
+
+#include "tests/unit/store_fixture.h"
+#include "tests/unit/store_work.h"
+
+static void assert_corrupt(const char *reason)
+{
+    cleanup_free char *db = mem_copy_text(in_scratch("state/db"));
+    cleanup_free char *expected =
+        mem_format("the store %s/agent.db is damaged (%s): move the directory %s away and run "
+                   "`felhomctl init`; each guest gets a new token at its next start",
+                   db, reason, db);
+    FAILS(open_scratch(STORE_OPEN_CREATE, 100, &error), ERROR_CORRUPT, expected);
+}
+
+static void test_not_a_database(void **state)
+{
+    (void)state;
+    shell("mkdir -m 700 state/db; echo 'this is no database, and rather long for one. %0200d'"
+          " >state/db/agent.db; cp state/db/agent.db before",
+          0);
+    assert_corrupt("file is not a database");
+    shell("cmp before state/db/agent.db");
+}
+
+static void test_truncated(void **state)
+{
+    (void)state;
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    shell("sqlite3 state/db/agent.db 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null;"
+          " truncate -s 8192 state/db/agent.db");
+    assert_corrupt("database disk image is malformed");
+    shell("truncate -s 1000 state/db/agent.db");
+    assert_corrupt("database disk image is malformed");
+}
+
+static void test_damaged_inside(void **state)
+{
+    (void)state;
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    shell("sqlite3 state/db/agent.db 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null;"
+          " page=$(sqlite3 state/db/agent.db"
+          "   \"SELECT rootpage FROM sqlite_schema WHERE name = 'guest'\");"
+          " head -c 4096 /dev/zero | tr '\\0' '\\377' |"
+          " dd of=state/db/agent.db bs=4096 seek=$((page - 1)) conv=notrunc 2>/dev/null");
+    cleanup_store struct store *store = NULL;
+    OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 100, &store, &error));
+    struct guest guest;
+    assert_int_equal(guest_find(store, 8200, &guest, &error), -1);
+    assert_int_equal(error.kind, ERROR_CORRUPT);
+}
+
+/* What the message advises. */
+static void test_fresh_start_after_damage(void **state)
+{
+    (void)state;
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    shell("echo garbage, garbage, garbage >state/db/agent.db; mv state/db state/db.damaged");
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    assert_whole();
+}
+
+static void test_an_empty_database_beside_its_log_is_refused(void **state)
+{
+    (void)state;
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+    assert_int_equal(work(STORE_OPEN_EXISTING, 8200), 0);
+    shell("test -s state/db/agent.db-wal && : >state/db/agent.db");
+    assert_int_equal(open_scratch(STORE_OPEN_CREATE, 100, &error), -1);
+    assert_int_equal(error.kind, ERROR_CORRUPT);
+    cleanup_free char *expected =
+        mem_format("the store %s is damaged (it is empty beside its log):", in_scratch(database));
+    assert_memory_equal(error.message, expected, strlen(expected));
+    shell(": >state/db/agent.db-wal");
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+}
+
+/* A log that gets lost takes rows with it, not the tables. */
+static void test_a_new_schema_is_in_the_database_itself(void **state)
+{
+    (void)state;
+    OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
+    shell("rm state/db/agent.db-*");
+    assert_raw("SELECT count(*) FROM guest", "0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        store_test(test_not_a_database),
+        store_test(test_truncated),
+        store_test(test_damaged_inside),
+        store_test(test_fresh_start_after_damage),
+        store_test(test_an_empty_database_beside_its_log_is_refused),
+        store_test(test_a_new_schema_is_in_the_database_itself),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections that wait, behind a real listener, with an agent of the test's own: the linker takes
+ * what is defined here before it looks into the archives.
+ */
+#ifndef FELHOM_TEST_WATCH_WORLD_H
+#define FELHOM_TEST_WATCH_WORLD_H
+
+#include "server/watch.h"
+
+#include <errno.h>
+
+#include "server/agent.h"
+#include "server/explain.h"
+#include "server/handlers.h"
+#include "server/parked.h"
+#include "server/request.h"
+#include "store/clock.h"
+#include "store/event.h"
+#include "store/nudge.h"
+#include "store/token.h"
+#include "tests/unit/local_listener.h"
+#include "tests/unit/store_fixture.h"
+#include "tests/unit/tls_client.h"
+
+#define VMID  8200
+#define OTHER 8300
+
+static struct world {
+    struct agent agent;
+    struct setup setup;
+    struct store *store; /* the hooks' */
+    char token_id[TOKEN_ID_LENGTH + 1];
+    atomic_int woken; /* how often the workers were */
+    atomic_int failed;
+    _Atomic(const char *) refused_for;
+} world;
+
+/* --- the agent --- */
+
+struct setup *agent_setup(struct agent *agent)
+{
+    assert_ptr_equal(agent, &world.agent);
+    return setup_hold(&world.setup);
+}
+
+void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *problem,
+                struct reply *reply)
+{
+    (void)agent;
+    if (loan)
+        store_loan_failed(loan, problem);
+    atomic_fetch_add(&world.failed, 1);
+    reply_later(reply, 503, 2);
+}
+
+void agent_wake_workers(const struct agent *agent)
+{
+    assert_ptr_equal(agent, &world.agent);
+    atomic_fetch_add(&world.woken, 1);
+}
+
+void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+                    const struct reply *reply, const struct refusal *refusal)
+{
+    assert_ptr_equal(agent, &world.agent);
+    assert_int_equal(peer->address.sin_family, AF_INET);
+    assert_string_equal(waiter->token_id, world.token_id);
+    assert_int_equal(strlen(reply->request_id), REQUEST_ID_LENGTH);
+    if (reply->status == 401)
+        world.refused_for = refusal->reason;
+    else
+        assert_null(refusal->reason);
+}
+
+/* What server/answer.c does, for a token that has been judged. */
+static inline int handle(struct mg_connection *connection, const struct peer *peer, void *context)
+{
+    cleanup_reply struct reply reply = REPLY_EMPTY;
+    cleanup_store_loan struct store_loan view = {0};
+    OK(store_borrow_view(world.agent.stores, &view, &error));
+    struct request request = {
+        .info = mg_get_request_info(connection),
+        .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
+        .vmid = VMID,
+        .peer = peer,
+        .view = &view,
+    };
+    (void)context;
+    events_get(&world.agent, &request, &reply);
+    struct waiter waiter = {.vmid = VMID, .wait = reply.wait, .head = request.head};
+    memcpy(waiter.token_id, world.token_id, sizeof waiter.token_id);
+    if (reply.wait.deadline_us == 0 ||
+        !watch_take(world.agent.watch, mg_get_thread_pointer(connection), &waiter))
+        return reply_send(connection, &reply, request.head, true);
+    mg_disable_connection_keep_alive(connection);
+    return 200;
+}
+
+/* --- set-up --- */
+
+static inline void start_listening(void)
+{
+    struct listener_settings settings = local_settings();
+    settings.handle = handle;
+    OK(listener_start(&settings, &local.listener, &error));
+}
+
+static inline void mint(void)
+{
+    struct token token;
+    OK(token_mint(world.store, VMID, clock_wall_ms(), 0, &token, &error));
+    memcpy(world.token_id, token.text.id, sizeof world.token_id);
+}
+
+static inline int set_up(void **state)
+{
+    if (state_make(state) != 0)
+        return -1;
+    world = (struct world){.agent = {.log = THROTTLED_LOG_NEW}};
+    atomic_init(&world.setup.holders, 1);
+    world.setup.config.paths.state = mem_copy_text(in_scratch("state"));
+    world.setup.config.limits.request_ms = REQUEST_MS;
+    world.store = store_of_scratch();
+    put_guest(world.store, VMID);
+    put_guest(world.store, OTHER);
+    mint();
+    OK(store_pool_new(in_scratch("state"), &world.agent.stores, &error));
+    local.gate = make_gate(THREADS);
+    world.agent.gate = local.gate;
+    OK(watch_start(&world.agent, &world.agent.watch, &error));
+    choose_endpoint();
+    start_listening();
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    watch_dismiss(world.agent.watch);
+    assert_int_equal(stop_local(state), 0);
+    watch_stop(world.agent.watch);
+    store_pool_free(world.agent.stores);
+    store_close(world.store);
+    assert_int_equal(atomic_load(&world.setup.holders), 1);
+    free(world.setup.config.paths.state);
+    return scratch_remove(state);
+}
+
+#define WATCH_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+/* --- what tests do --- */
+
+static inline int64_t now_ms(void)
+{
+    return clock_steady_us() / 1000;
+}
+
+static inline void commit(uint32_t vmid, const char *kind)
+{
+    struct event event = {.at_ms = 1700000000123, .vmid = vmid, .kind = kind, .outcome = "ok"};
+    OK(event_add(world.store, &event, &error));
+}
+
+static inline void nudge(void)
+{
+    nudge_send(in_scratch("state"));
+}
+
+/* How many descriptors of sockets the process has open. */
+static inline int count_sockets(void)
+{
+    char text[256];
+    char command[64];
+    (void)snprintf(command, sizeof command, "find /proc/%d/fd -lname 'socket:*' | wc -l", getpid());
+    output_of(command, text);
+    return atoi(text);
+}
+
+/* The gate's count goes down when a connection is parked, and a moment after one has ended. */
+static inline void wait_parked(void)
+{
+    int64_t until_ms = now_ms() + 5000;
+    while (gate_connections(local.gate) > 0 && now_ms() < until_ms)
+        (void)usleep(2000);
+    assert_int_equal(gate_connections(local.gate), 0);
+}
+
+static inline void ask(struct client *client, const char *method, const char *query)
+{
+    char request[256];
+    client_connect(client, &local.address);
+    (void)snprintf(request, sizeof request, "%s /events%s HTTP/1.1\r\nHost: x\r\n\r\n", method,
+                   query);
+    assert_int_equal(client_send_text(client, request), 0);
+}
+
+static inline void wait_with(struct client *client, const char *query)
+{
+    ask(client, "GET", query);
+    wait_parked();
+    (void)usleep(20000);
+}
+
+/* What the client got until the server closed. */
+static inline void assert_got(struct client *client, const char *start, const char *part)
+{
+    const char *text = client_receive(client, NULL);
+    client_close(client);
+    if (strncmp(text, start, strlen(start)) != 0 || !strstr(text, part))
+        fail_test("no \"%s\" with \"%s\": \"%s\"", start, part, text);
+}
+
+#define NOTHING_AFTER(seq) "{\"ok\":true,\"data\":{\"vmid\":8200,\"events\":[],\"next\":" seq "}}\n"
+
+#endif
