@@ -197,6 +197,23 @@ static void test_a_body_in_pieces_is_read(void **state)
     client_close(&client);
 }
 
+/* CivetWeb adds the chunks' lengths up to more than it can hold. */
+static void test_a_chunk_longer_than_any_number_is_cut(void **state)
+{
+    (void)state;
+    struct client client;
+    client_connect(&client, &local.address);
+    int64_t since_ms = now_ms();
+    assert_int_equal(client_send_text(&client,
+                                      "POST /body HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                      "3\r\nabc\r\n7fffffffffffffff\r\ndef"),
+                     0);
+    assert_contains(client_receive(&client, "}"), "{\"body\":");
+    assert_about(since_ms, REQUEST_MS);
+    client_close(&client);
+    assert_all_gone();
+}
+
 static void test_silence_before_the_first_request_is_cut(void **state)
 {
     (void)state;
@@ -510,6 +527,7 @@ int main(void)
         LOCAL_TEST(test_a_stalled_body_is_cut),
         LOCAL_TEST(test_an_endless_body_is_cut),
         LOCAL_TEST(test_a_body_in_pieces_is_read),
+        LOCAL_TEST(test_a_chunk_longer_than_any_number_is_cut),
         LOCAL_TEST(test_silence_before_the_first_request_is_cut),
         LOCAL_TEST(test_who_does_not_read_the_answer_is_cut),
         LOCAL_TEST(test_a_connection_serves_many_requests),
