@@ -10,6 +10,7 @@
 #include "server/exporter.h"
 #include "server/hub.h"
 #include "server/jobs.h"
+#include "server/kept_answers.h"
 #include "server/metrics.h"
 #include "server/privileges.h"
 #include "server/pve_client.h"
@@ -127,6 +128,7 @@ int agent_open(struct agent *agent, struct error *error)
     agent->pve_client = pve_client_new(NULL);
     pve_client_count(agent->pve_client, &agent->tally.proxmox);
     agent->metrics = metrics_new("");
+    agent->storage_answers = kept_answers_new();
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
         load_pins(agent->setup, &agent->pins, error) < 0)
@@ -147,6 +149,7 @@ void agent_close(struct agent *agent)
     gate_free(agent->gate);
     sweep_clear(&agent->sweep);
     refusals_free(agent->refusals);
+    kept_answers_free(agent->storage_answers);
     store_pool_free(agent->stores);
     handover_end(&agent->handover);
     setup_drop(agent->setup);

@@ -25,6 +25,7 @@
 struct exporter;
 struct hub;
 struct jobs;
+struct kept_answers;
 struct metrics;
 struct pve_client;
 struct registry;
@@ -35,6 +36,7 @@ struct agent {
     pthread_mutex_t lock; /* of setup */
     struct setup *setup;  /* never NULL; ask agent_setup for it */
     struct store_pool *stores;
+    struct kept_answers *storage_answers; /* to GET /storage */
     struct refusals *refusals;
     struct tally tally;
     struct throttled_log log; /* of what keeps requests from being answered */

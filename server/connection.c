@@ -2,6 +2,8 @@
 #include "server/connection.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +66,23 @@ void connection_close(struct connection *connection)
         gate_leave(connection->entrance->gate, &connection->peer);
     }
     stack_give_back(connection->stack_lowest);
+}
+
+/* Of a buffer that was seen before only the part is blanked that others have soiled. */
+void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
+                      size_t size)
+{
+    struct request_buffer *buffer = &connection->buffer;
+    unsigned char *end = bytes + size;
+    if (!buffer->end)
+        *buffer = (struct request_buffer){.end = end, .soiled_to = end};
+    bool known = buffer->end == end;
+    const unsigned char *soiled_to = known ? buffer->soiled_to : end;
+    unsigned char *rest = bytes + count;
+    if (soiled_to > rest)
+        memset(rest, 0, (size_t)(soiled_to - rest));
+    if (known)
+        buffer->soiled_to = rest;
 }
 
 /* Another descriptor of the socket; CivetWeb's own becomes one of a socket that leads nowhere, for

@@ -25,12 +25,19 @@ struct entrance {
     struct throttled_log log;
 };
 
+/* The buffer that a worker's requests are read into, one after another. */
+struct request_buffer {
+    const unsigned char *end; /* NULL before the first request */
+    unsigned char *soiled_to; /* there is nothing but zeros behind it */
+};
+
 struct connection {
     struct entrance *entrance;
     void *stack_lowest; /* of the worker; see stack.h */
     int socket;         /* CivetWeb's */
     struct peer peer;
     struct tls_session *session; /* NULL: it was detached */
+    struct request_buffer buffer;
 };
 
 /* Lets the accepted socket in and shakes hands. -1: nothing is left to undo but the socket's close.
@@ -39,6 +46,14 @@ int connection_open(struct connection *connection, int socket);
 
 /* Ends what connection_open began; the socket's close remains CivetWeb's. */
 void connection_close(struct connection *connection);
+
+/*
+ * After count of size bytes were read to where they are: blanks the others. civetweb.c offers what
+ * is left of its buffer, and looks for a request's end in all of it, not only in what came: nothing
+ * that another peer sent to the same worker may be there.
+ */
+void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
+                      size_t size);
 
 /* A connection that goes on without its worker. */
 struct detached {

@@ -62,15 +62,10 @@ static void mbed_ssl_close(SSL *connection)
     connection_close(connection);
 }
 
-/*
- * civetweb.c offers what is left of its buffer, and looks for a request's end in all of it, not
- * only in what came: nothing that another peer sent to the same worker may be there.
- */
 static int mbed_ssl_read(SSL *connection, unsigned char *bytes, int size)
 {
     int count = connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
-    int filled = count > 0 ? count : 0;
-    memset(bytes + filled, 0, (size_t)(size - filled));
+    connection_blank(connection, bytes, count > 0 ? (size_t)count : 0, (size_t)size);
     return count;
 }
 

@@ -43,6 +43,12 @@ void reply_data(struct reply *reply, int status, json_t *data)
     write_envelope(reply, json_pack("{s:b, s:o}", "ok", 1, "data", data));
 }
 
+struct buffer *reply_body(struct reply *reply, int status)
+{
+    begin(reply, status);
+    return &reply->body;
+}
+
 void reply_error(struct reply *reply, int status, const char *text)
 {
     const char *said = text ? text : status_text(status);
@@ -94,11 +100,22 @@ void reply_render(const struct reply *reply, const struct reply_manner *manner, 
         buffer_add(out, reply->body.data, reply->body.length);
 }
 
-/* It has to differ from others in the log, no more: no randomness is no reason to fail. */
+/* Asked for in advance, as each time is a call into the kernel. It has to differ from others in the
+ * log, no more: no randomness is no reason to fail. */
+static uint64_t random_number(void)
+{
+    static _Thread_local uint64_t numbers[32];
+    static _Thread_local size_t left;
+    if (left == 0) {
+        (void)!getrandom(numbers, sizeof numbers, GRND_NONBLOCK);
+        left = ARRAY_SIZE(numbers);
+    }
+    return numbers[--left];
+}
+
 static void make_request_id(char ret[static REQUEST_ID_LENGTH + 1])
 {
-    uint64_t number = 0;
-    (void)!getrandom(&number, sizeof number, GRND_NONBLOCK);
+    uint64_t number = random_number();
     (void)snprintf(ret, REQUEST_ID_LENGTH + 1, "%016" PRIx64, number);
 }
 

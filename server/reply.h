@@ -58,6 +58,9 @@ void reply_name(struct reply *reply);
 /* Keeps what the guest is not told: the reason of a refusal in the operator's words. */
 void reply_because(struct reply *reply, const char *why);
 
+/* An answer in JSON that the caller adds to the body, whole. */
+struct buffer *reply_body(struct reply *reply, int status);
+
 /* Adds one header. */
 void reply_header(struct reply *reply, const char *name, const char *value);
 

@@ -9,11 +9,13 @@
 
 int setup_load(struct setup **ret, struct error *error)
 {
+    static atomic_uint_fast64_t loaded;
     struct config config;
     if (settings_load(&config, error) < 0)
         return -1;
     struct setup *setup = mem_new(struct setup);
     atomic_init(&setup->holders, 1);
+    setup->serial = atomic_fetch_add(&loaded, 1);
     setup->config = config;
     *ret = setup;
     return 0;

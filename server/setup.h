@@ -16,6 +16,7 @@
 
 struct setup {
     atomic_uint holders;
+    uint64_t serial; /* no two have the same */
     struct config config;
     struct sockaddr_in address; /* from here on only after setup_locate */
     struct cidr network;

@@ -2,6 +2,7 @@
 #include "schema/json_text.h"
 #include "server/agent.h"
 #include "server/handlers.h"
+#include "server/kept_answers.h"
 #include "server/request.h"
 #include "store/guest.h"
 
@@ -22,7 +23,17 @@ static json_t *describe(const struct mount *mount, const struct config *config)
                      "size_bytes", size_of(mount));
 }
 
-void storage_get(struct agent *agent, const struct request *request, struct reply *reply)
+static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
+                            const struct config *config)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < mounts->count; i++)
+        (void)json_array_append_new(list, describe(&mounts->items[i], config));
+    return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
+}
+
+static void answer_anew(struct agent *agent, const struct request *request,
+                        const struct kept_key *key, struct reply *reply)
 {
     struct error error;
     cleanup(mount_list_free) struct mount_list mounts = {0};
@@ -30,9 +41,16 @@ void storage_get(struct agent *agent, const struct request *request, struct repl
         agent_fail(agent, request->view, &error, reply);
         return;
     }
-    json_t *list = json_array();
-    for (size_t i = 0; i < mounts.count; i++)
-        (void)json_array_append_new(list, describe(&mounts.items[i], &request->setup->config));
-    reply_data(reply, 200,
-               json_pack("{s:I, s:o}", "vmid", (json_int_t)request->vmid, "mounts", list));
+    reply_data(reply, 200, describe_all(request->vmid, &mounts, &request->setup->config));
+    kept_answers_put(agent->storage_answers, key, &reply->body);
+}
+
+void storage_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct error error;
+    struct kept_key key = {.vmid = request->vmid, .setup = request->setup->serial};
+    if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
+        agent_fail(agent, request->view, &error, reply);
+    else if (!kept_answers_find(agent->storage_answers, &key, reply_body(reply, 200)))
+        answer_anew(agent, request, &key, reply);
 }

@@ -86,6 +86,20 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
     return 0;
 }
 
+int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
+                  struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT generation, changed_at_ms FROM guest WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        return fail_unknown(vmid, error);
+    *ret = (struct guest_version){sql_column_int(&query, 0), sql_column_int(&query, 1)};
+    return 0;
+}
+
 int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
                     struct error *error)
 {

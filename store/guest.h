@@ -37,6 +37,16 @@ int guest_put(struct store *store, const struct guest *guest, struct error *erro
 /* ERROR_MISSING where the agent does not know it. */
 int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error);
 
+/* Another whenever anything is recorded of the guest's configuration: each start mints a token. */
+struct guest_version {
+    int64_t generation;
+    int64_t changed_at_ms;
+};
+
+/* ERROR_MISSING where the agent does not know it. */
+int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
+                  struct error *error);
+
 /* Sets state and changed_at_ms; no such guest is ERROR_MISSING. */
 int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
                     struct error *error);

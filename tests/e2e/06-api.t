@@ -177,6 +177,20 @@ for version in tls1 tls1_1; do
 done
 ok "TLS 1.2 is served" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -tls1_2 >/dev/null 2>&1"
 
+# What is said of the mounts is what the last start found, by the configuration in force, however often it was asked for before.
+mounts() {
+    get /storage
+    jq -c '[.data.mounts[] | .key + " " + .class]' <<<"$body"
+}
+is "the mounts" "$(mounts)$(mounts)" '["rootfs fast","mp0 slow"]["rootfs fast","mp0 slow"]'
+guest_config 8200 <<<'mp1: local-lvm:vm-8200-disk-2,mp=/srv/more,size=1G'
+is "not before the next start" "$(mounts)" '["rootfs fast","mp0 slow"]'
+phase 8200 pre-start >/dev/null
+is "one more since" "$(mounts)" '["rootfs fast","mp0 slow","mp1 fast"]'
+sed -i 's/local-lvm: fast/local-lvm: nvme/' "$HOST/agent.yaml"
+reload
+is "with the classes of now" "$(mounts)" '["rootfs nvme","mp0 slow","mp1 nvme"]'
+
 # What was refused is on record, without a secret.
 ok "refusals are in the audit trail" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused'")" -gt 0
 secret=$(cut -c 14-56 "$OWN")

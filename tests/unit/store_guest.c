@@ -65,6 +65,27 @@ static void test_put_and_find(void **state)
     assert_int_equal(got.generation, 0);
 }
 
+static void test_the_version_changes_with_whatever_is_recorded(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct guest put = guest_named(8200, "web");
+    struct guest_version version;
+    struct token token;
+    FAILS(guest_version(store, 8200, &version, &error), ERROR_MISSING,
+          "the store knows no guest 8200");
+    put.changed_at_ms = 1000;
+    OK(guest_put(store, &put, &error));
+    OK(guest_version(store, 8200, &version, &error));
+    assert_int_equal(version.generation, 0);
+    assert_int_equal(version.changed_at_ms, 1000);
+    OK(token_mint(store, 8200, 1, 0, &token, &error));
+    OK(guest_set_state(store, 8200, GUEST_RUNNING, 2000, &error));
+    OK(guest_version(store, 8200, &version, &error));
+    assert_int_equal(version.generation, 1);
+    assert_int_equal(version.changed_at_ms, 2000);
+}
+
 static void test_every_kind_and_state(void **state)
 {
     (void)state;
@@ -377,6 +398,7 @@ int main(void)
         store_test(test_host),
         store_test(test_state_names),
         store_test(test_put_and_find),
+        store_test(test_the_version_changes_with_whatever_is_recorded),
         store_test(test_every_kind_and_state),
         store_test(test_put_keeps_what_is_not_its_own),
         store_test(test_put_refuses_nonsense),
