@@ -20,6 +20,7 @@ What it remembers lies in DIRECTORY too, so that a restart forgets nothing.
 import http.server
 import json
 import os
+import signal
 import ssl
 import sys
 import threading
@@ -129,7 +130,14 @@ class Server(http.server.ThreadingHTTPServer):
         pass
 
 
+def end(*_):
+    """Between two changes of what is remembered, never half-way through one."""
+    LOCK.acquire()
+    os._exit(0)
+
+
 def main(handler):
+    signal.signal(signal.SIGTERM, end)
     handler.directory, port = sys.argv[1], int(sys.argv[2])
     server = Server(("127.0.0.1", port), handler)
     if "--plain" not in sys.argv:
