@@ -8,6 +8,7 @@
 #include "schema/cleanup.h"
 #include "schema/guest_config.h"
 #include "schema/guest_config_json.h"
+#include "schema/json_text.h"
 #include "store/file.h"
 
 #define INPUT_LIMIT ((size_t)1 << 20)
@@ -77,7 +78,7 @@ static void print_volumes(FILE *out, const struct guest_config *guest)
         output_put_bool(row, "read_only", volume->read_only);
         output_put_bool(row, "backup", volume->backup);
         output_put_int(row, "size", volume->size_bytes);
-        (void)json_array_append_new(rows, row);
+        json_append(rows, row);
     }
     output_section(out, columns, ARRAY_SIZE(columns), rows);
 }
@@ -101,7 +102,7 @@ static void print_nics(FILE *out, const struct guest_config *guest)
         output_put_text(row, "hwaddr", hwaddr);
         output_put_text(row, "bridge", nic->bridge);
         output_put_text(row, "ip", nic->ip);
-        (void)json_array_append_new(rows, row);
+        json_append(rows, row);
     }
     output_section(out, columns, ARRAY_SIZE(columns), rows);
 }

@@ -37,7 +37,7 @@ static json_t *idmap_entry_json(char *entry)
 {
     json_t *fields = json_array();
     for (char *field; (field = strsep(&entry, ":"));)
-        (void)json_array_append_new(fields, json_text(field));
+        json_append(fields, json_text(field));
     return fields;
 }
 
@@ -49,7 +49,7 @@ static json_t *idmap_json(const char *text)
     cleanup_free char *copy = mem_copy_text(text);
     char *rest = copy;
     for (char *entry; (entry = strsep(&rest, ";"));)
-        (void)json_array_append_new(entries, idmap_entry_json(entry));
+        json_append(entries, idmap_entry_json(entry));
     return entries;
 }
 
@@ -67,7 +67,7 @@ static json_t *properties_json(const struct property *properties, size_t count,
 {
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++)
-        (void)json_object_set_new(object, properties[i].key, property_json(&properties[i], schema));
+        json_set(object, properties[i].key, property_json(&properties[i], schema));
     return object;
 }
 
@@ -75,7 +75,7 @@ static void refine(json_t *object, const char *key, json_t *(*make)(const char *
 {
     const char *text = json_string_value(json_object_get(object, key));
     if (text)
-        (void)json_object_set_new(object, key, make(text));
+        json_set(object, key, make(text));
 }
 
 static json_t *volume_json(const struct volume *volume, const struct property_schema *schema)
@@ -88,9 +88,9 @@ static json_t *volume_json(const struct volume *volume, const struct property_sc
     json_t *object = properties_json(volume->properties, volume->property_count, schema);
     refine(object, "size", size_json);
     refine(object, "idmap", idmap_json);
-    (void)json_object_set_new(object, "type", json_string(kinds[volume->kind]));
+    json_set(object, "type", json_string(kinds[volume->kind]));
     if (*volume->mount_point)
-        (void)json_object_set_new(object, "mp", json_text(volume->mount_point));
+        json_set(object, "mp", json_text(volume->mount_point));
     return object;
 }
 
@@ -100,7 +100,7 @@ static json_t *volumes_json(const struct guest_config *config)
     for (size_t i = 0; i < config->volume_count; i++) {
         const struct volume *volume = &config->volumes[i];
         const struct setting_rule *rule = setting_find(config->kind, volume->key);
-        (void)json_object_set_new(volumes, volume->key, volume_json(volume, rule->schema));
+        json_set(volumes, volume->key, volume_json(volume, rule->schema));
     }
     return volumes;
 }
@@ -112,8 +112,7 @@ static json_t *nics_json(const struct guest_config *config)
     json_t *nics = json_object();
     for (size_t i = 0; i < config->nic_count; i++) {
         const struct nic *nic = &config->nics[i];
-        (void)json_object_set_new(nics, nic->key,
-                                  properties_json(nic->properties, nic->property_count, schema));
+        json_set(nics, nic->key, properties_json(nic->properties, nic->property_count, schema));
     }
     return nics;
 }
@@ -125,9 +124,9 @@ static json_t *raw_json(const struct guest_config *config)
     json_t *lines = json_array();
     for (size_t i = 0; i < config->raw_count; i++) {
         json_t *line = json_array();
-        (void)json_array_append_new(line, json_text(config->raw[i].key));
-        (void)json_array_append_new(line, json_text(config->raw[i].value));
-        (void)json_array_append_new(lines, line);
+        json_append(line, json_text(config->raw[i].key));
+        json_append(line, json_text(config->raw[i].value));
+        json_append(lines, line);
     }
     return lines;
 }
@@ -153,27 +152,24 @@ static json_t *unprivileged_json(const struct guest_config *config)
 static json_t *lxc_json(const struct guest_config *config)
 {
     json_t *object = json_object();
-    (void)json_object_set_new(object, "hostname",
-                              text_or_null(*config->name ? config->name : NULL));
-    (void)json_object_set_new(object, "hookscript", text_or_null(config->hookscript));
-    (void)json_object_set_new(object, "unprivileged", unprivileged_json(config));
-    (void)json_object_set_new(object, "root_uid",
-                              root_id_json(config, IDMAP_UID, config->root_uid));
-    (void)json_object_set_new(object, "root_gid",
-                              root_id_json(config, IDMAP_GID, config->root_gid));
-    (void)json_object_set_new(object, "lxc", raw_json(config));
-    (void)json_object_set_new(object, "mountpoints", volumes_json(config));
-    (void)json_object_set_new(object, "nets", nics_json(config));
+    json_set(object, "hostname", text_or_null(*config->name ? config->name : NULL));
+    json_set(object, "hookscript", text_or_null(config->hookscript));
+    json_set(object, "unprivileged", unprivileged_json(config));
+    json_set(object, "root_uid", root_id_json(config, IDMAP_UID, config->root_uid));
+    json_set(object, "root_gid", root_id_json(config, IDMAP_GID, config->root_gid));
+    json_set(object, "lxc", raw_json(config));
+    json_set(object, "mountpoints", volumes_json(config));
+    json_set(object, "nets", nics_json(config));
     return object;
 }
 
 static json_t *qemu_json(const struct guest_config *config)
 {
     json_t *object = json_object();
-    (void)json_object_set_new(object, "name", text_or_null(*config->name ? config->name : NULL));
-    (void)json_object_set_new(object, "hookscript", text_or_null(config->hookscript));
-    (void)json_object_set_new(object, "disks", volumes_json(config));
-    (void)json_object_set_new(object, "nets", nics_json(config));
+    json_set(object, "name", text_or_null(*config->name ? config->name : NULL));
+    json_set(object, "hookscript", text_or_null(config->hookscript));
+    json_set(object, "disks", volumes_json(config));
+    json_set(object, "nets", nics_json(config));
     return object;
 }
 

@@ -75,6 +75,18 @@ json_t *json_text(const char *text)
     return value;
 }
 
+void json_append(json_t *array, json_t *value)
+{
+    if (json_array_append_new(array, value) < 0)
+        mem_exhausted();
+}
+
+void json_set(json_t *object, const char *key, json_t *value)
+{
+    if (json_object_set_new(object, key, value) < 0)
+        mem_exhausted();
+}
+
 static int add_piece(const char *bytes, size_t length, void *out)
 {
     buffer_add(out, bytes, length);

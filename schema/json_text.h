@@ -14,6 +14,11 @@
  */
 json_t *json_text(const char *text);
 
+/* Adds the value, whose reference it takes, to an array or an object. Where there is no memory for
+ * it, as for any part, the program ends: a document is never incomplete. */
+void json_append(json_t *array, json_t *value);
+void json_set(json_t *object, const char *key, json_t *value);
+
 /* Adds the value with jansson's flags (JSON_INDENT(2), JSON_COMPACT, ...). */
 void json_write(const json_t *value, size_t flags, struct buffer *out);
 

@@ -36,7 +36,7 @@ static int keep(const struct event *event, void *context)
                              "outcome", json_text(event->outcome), /**/
                              "detail", json_text(event->detail),   /**/
                              "duration_ms", duration_of(event));
-    (void)json_array_append_new(events->list, item);
+    json_append(events->list, item);
     events->next = event->seq;
     return 0;
 }
@@ -68,7 +68,7 @@ void events_tell(const struct events *events, struct reply *reply)
                              "events", events->list,           /**/
                              "next", (json_int_t)events->next);
     if (events->reset)
-        (void)json_object_set_new(data, "reset", json_true());
+        json_set(data, "reset", json_true());
     reply_data(reply, 200, data);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/memory.h"
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/metrics.h"
@@ -25,7 +26,8 @@ void host_metrics_get(struct agent *agent, const struct request *request, struct
     }
     json_t *figures = metrics_describe(agent->metrics, &request->setup->config, host.node);
     json_t *data = json_pack("{s:I}", "vmid", (json_int_t)request->vmid);
-    (void)json_object_update(data, figures);
+    if (json_object_update(data, figures) < 0)
+        mem_exhausted();
     json_decref(figures);
     reply_data(reply, 200, data);
 }

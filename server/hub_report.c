@@ -123,8 +123,8 @@ static void mark_storage(const struct config *config, json_t *storage)
     const char *name = json_string_value(json_object_get(storage, "storage"));
     const char *class = config_storage_class(config, name ? name : "");
     bool is_target = name && strcmp(name, config->backup.storage) == 0;
-    (void)json_object_set_new(storage, "class", json_text(class));
-    (void)json_object_set_new(storage, "backup_target", json_boolean(is_target));
+    json_set(storage, "class", json_text(class));
+    json_set(storage, "backup_target", json_boolean(is_target));
 }
 
 /* They move from the metrics to a group of their own. */

@@ -142,8 +142,8 @@ static void describe_memories(const struct metrics *metrics, json_t *object)
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     read_proc(metrics, "meminfo", &text);
     const struct memory_figures memory = memory_parse(buffer_text(&text));
-    (void)json_object_set_new(object, "memory", describe_memory(&memory));
-    (void)json_object_set_new(object, "swap", describe_swap(&memory));
+    json_set(object, "memory", describe_memory(&memory));
+    json_set(object, "swap", describe_swap(&memory));
 }
 
 static json_t *describe_uptime(const struct metrics *metrics)
@@ -166,10 +166,8 @@ static void describe_processors(struct metrics *metrics, json_t *object)
 {
     struct sample sample = {0};
     int busy = take_sample(metrics, &sample) ? record(metrics, &sample) : -1;
-    (void)json_object_set_new(object, "cpu_percent",
-                              busy < 0 ? json_null() : json_real(busy / 10.0));
-    (void)json_object_set_new(object, "cpu_count",
-                              known(sample.times.count > 0 ? sample.times.count : -1));
+    json_set(object, "cpu_percent", busy < 0 ? json_null() : json_real(busy / 10.0));
+    json_set(object, "cpu_count", known(sample.times.count > 0 ? sample.times.count : -1));
 }
 
 /* A file that is gone means none; one that cannot be read leaves what was known. */
@@ -205,11 +203,11 @@ static json_t *describe_storages(struct metrics *metrics)
     (void)pthread_mutex_lock(&metrics->lock);
     for (size_t i = 0; i < metrics->storages.count; i++) {
         const struct rrd_storage *storage = &metrics->storages.items[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o}",                     /**/
-                                                    "storage", storage->storage,                /**/
-                                                    "total_bytes", known(storage->total_bytes), /**/
-                                                    "used_bytes", known(storage->used_bytes),   /**/
-                                                    "at", api_time(storage->at * 1000)));
+        json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                     /**/
+                                    "storage", storage->storage,                /**/
+                                    "total_bytes", known(storage->total_bytes), /**/
+                                    "used_bytes", known(storage->used_bytes),   /**/
+                                    "at", api_time(storage->at * 1000)));
     }
     (void)pthread_mutex_unlock(&metrics->lock);
     return list;
@@ -219,11 +217,11 @@ json_t *metrics_describe(struct metrics *metrics, const struct config *config, c
 {
     json_t *object = json_object();
     describe_processors(metrics, object);
-    (void)json_object_set_new(object, "load", describe_load(metrics));
+    json_set(object, "load", describe_load(metrics));
     describe_memories(metrics, object);
-    (void)json_object_set_new(object, "uptime_seconds", describe_uptime(metrics));
-    (void)json_object_set_new(object, "cpu_temp_c", describe_temperature(metrics));
+    json_set(object, "uptime_seconds", describe_uptime(metrics));
+    json_set(object, "cpu_temp_c", describe_temperature(metrics));
     refresh_storages(metrics, config, node);
-    (void)json_object_set_new(object, "storages", describe_storages(metrics));
+    json_set(object, "storages", describe_storages(metrics));
     return object;
 }

@@ -79,7 +79,7 @@ void snapshots_get(struct agent *agent, const struct request *request, struct re
         return;
     json_t *described = json_array();
     for (size_t i = 0; i < snapshots.count; i++)
-        (void)json_array_append_new(described, describe(&snapshots.items[i]));
+        json_append(described, describe(&snapshots.items[i]));
     reply_data(reply, 200,
                json_pack("{s:I, s:o}", "vmid", (json_int_t)request->vmid, "snapshots", described));
 }

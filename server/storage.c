@@ -28,7 +28,7 @@ static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
 {
     json_t *list = json_array();
     for (size_t i = 0; i < mounts->count; i++)
-        (void)json_array_append_new(list, describe(&mounts->items[i], config));
+        json_append(list, describe(&mounts->items[i], config));
     return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
 }
 
