@@ -191,7 +191,8 @@ static int fail_start(const struct listener *listener, struct error *error)
     listening_name(&listener->settings.address, endpoint);
     if (complaint->errnum != 0)
         return fail_errno(error, complaint->errnum, "cannot listen on %s", endpoint);
-    return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint, complaint->message);
+    return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint,
+                complaint->message[0] ? complaint->message : "no memory for TLS");
 }
 
 static int entrance_init(struct entrance *entrance, const struct listener_settings *settings,
@@ -247,6 +248,13 @@ static void warn_of_few_descriptors(uint32_t threads)
              (unsigned long long)limit.rlim_cur, threads, threads + DESCRIPTORS_BESIDES);
 }
 
+/* Short of memory CivetWeb may begin without, and say nothing. */
+static bool speaks_tls(const struct mg_context *civetweb)
+{
+    struct mg_server_port port;
+    return mg_get_server_ports(civetweb, 1, &port) == 1 && port.is_ssl;
+}
+
 static int start(struct listener *listener, struct error *error)
 {
     (void)mg_init_library(MG_FEATURES_DEFAULT);
@@ -254,8 +262,10 @@ static int start(struct listener *listener, struct error *error)
     if (entrance_init(&listener->entrance, &listener->settings, error) < 0)
         return -1;
     listener->civetweb = start_civetweb(listener);
-    if (listener->civetweb)
+    if (listener->civetweb && speaks_tls(listener->civetweb))
         return 0;
+    if (listener->civetweb)
+        door_end(&listener->door, listener->civetweb);
     door_take_back(&listener->door);
     return fail_start(listener, error);
 }

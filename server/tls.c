@@ -293,12 +293,12 @@ void tls_move(struct tls_session *session, int socket)
 
 bool tls_timed_out(const struct tls_session *session)
 {
-    return session->timed_out;
+    return session && session->timed_out;
 }
 
 size_t tls_request_size(const struct tls_session *session)
 {
-    return session->request_size;
+    return session ? session->request_size : 0;
 }
 
 void tls_close(struct tls_session *session)

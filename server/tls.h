@@ -67,7 +67,7 @@ void tls_expect_rest(struct tls_session *session);
 void tls_move(struct tls_session *session, int socket);
 
 /* Whether a request was cut by its deadline; nothing more is read then, but an answer still goes
- * out. */
+ * out. No session (NULL), as in a connection that was not made for want of memory, is none. */
 bool tls_timed_out(const struct tls_session *session);
 
 /* How many bytes of the present request were read so far, from its first on. */
