@@ -16,7 +16,7 @@
 #include "cli/verb.h"
 #include "cli/vmids.h"
 #include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/json_text.h"
 #include "store/settings.h"
 
 enum {
@@ -294,8 +294,7 @@ static void show(const struct crowd *crowd, const struct enrolling *enrolling, b
     json_t *report = report_of(enrolling, enrolled);
     output_put_bool(report, "enrolled", enrolled);
     steps_report(&enrolling->steps, report);
-    if (json_array_append_new(crowd->guests, report) < 0)
-        mem_exhausted();
+    json_append(crowd->guests, report);
     if (invocation->format != OUTPUT_TEXT)
         return;
     (void)fprintf(invocation->out, "%sguest %u\n", json_array_size(crowd->guests) > 1 ? "\n" : "",

@@ -5,6 +5,7 @@
 
 #include "cli/output.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 #include "schema/memory.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
@@ -36,8 +37,7 @@ void findings_add(struct findings *findings, const char *check, uint32_t vmid, e
         output_put_text(finding, "remedy", remedy);
     else
         output_put(finding, "remedy", json_null());
-    if (json_array_append_new(findings->list, finding) < 0)
-        mem_exhausted();
+    json_append(findings->list, finding);
     findings->counts[grade]++;
 }
 

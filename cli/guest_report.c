@@ -7,19 +7,13 @@
 #include "cli/output.h"
 #include "schema/cleanup.h"
 #include "schema/enrolment.h"
-#include "schema/memory.h"
+#include "schema/json_text.h"
 #include "store/clock.h"
 #include "store/event.h"
 #include "store/listing.h"
 
 #define MS_PER_SECOND 1000
 #define EVENTS_SHOWN  10
-
-static void append(json_t *list, json_t *item)
-{
-    if (json_array_append_new(list, item) < 0)
-        mem_exhausted();
-}
 
 static const char *token_state(const struct token_row *token, int64_t now_ms)
 {
@@ -70,7 +64,7 @@ static int visit_token(const struct token_row *token, void *context)
     output_put_time(row, "expires_at", token->expires_at_ms);
     output_put_time(row, "revoked_at", token->revoked_at_ms);
     output_put_text(row, "revoked_reason", token->revoked_reason);
-    append(context, row);
+    json_append(context, row);
     return 0;
 }
 
@@ -81,14 +75,14 @@ static int visit_nic(const struct nic_row *nic, void *context)
     output_put_text(row, "hwaddr", nic->hwaddr);
     output_put_text(row, "bridge", nic->bridge);
     output_put_text(row, "ip", nic->ip);
-    append(context, row);
+    json_append(context, row);
     return 0;
 }
 
 /* The store hands them out oldest first. */
 static int visit_event(const struct event *event, void *context)
 {
-    append(context, event_report(event));
+    json_append(context, event_report(event));
     if (json_array_size(context) > EVENTS_SHOWN)
         (void)json_array_remove(context, 0);
     return 0;
@@ -110,7 +104,7 @@ static int add_mounts(struct store *store, uint32_t vmid, json_t *list, struct e
         output_put_bool(row, "backup", mount->backup);
         output_put(row, "size_bytes",
                    mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes));
-        append(list, row);
+        json_append(list, row);
     }
     return 0;
 }

@@ -5,7 +5,7 @@
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/json_text.h"
 
 static const struct output_column columns[] = {
     {"VMID", "vmid", SHAPE_PLAIN},           {"NAME", "name", SHAPE_PLAIN},
@@ -26,8 +26,7 @@ static int visit_guest(const struct guest *guest, void *context)
     json_t *row = NULL;
     if (guest_report_row(listing->store, guest, &row, listing->error) < 0)
         return -1;
-    if (json_array_append_new(listing->rows, row) < 0)
-        mem_exhausted();
+    json_append(listing->rows, row);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #include "cli/json_yaml.h"
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 #include "schema/memory.h"
 
 #define NOTHING    "-"
@@ -15,8 +16,7 @@
 
 void output_put(json_t *object, const char *key, json_t *value)
 {
-    if (json_object_set_new(object, key, value) < 0)
-        mem_exhausted();
+    json_set(object, key, value);
 }
 
 /* Proxmox keeps to ASCII where it matters; a file edited by hand may hold any byte. */

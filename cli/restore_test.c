@@ -14,6 +14,7 @@
 #include "cli/verb.h"
 #include "cli/vmids.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 #include "schema/memory.h"
 #include "store/clock.h"
 #include "store/file.h"
@@ -128,8 +129,7 @@ static void report(struct work *work, const struct restore_test *test)
     output_put_bool(row, "passed", test->passed);
     output_put(row, "error", test->passed ? json_null() : json_text(test->error));
     output_put_int(row, "seconds", (test->finished_at_ms - test->started_at_ms) / 1000);
-    if (json_array_append_new(work->tests, row) < 0)
-        mem_exhausted();
+    json_append(work->tests, row);
 }
 
 static int test_guest(struct work *work, uint32_t vmid, struct error *error)

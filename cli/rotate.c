@@ -8,7 +8,7 @@
 #include "cli/verb.h"
 #include "cli/vmids.h"
 #include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/json_text.h"
 #include "store/guest.h"
 
 #define NO_TOKEN "has no token: it gets one when it starts"
@@ -53,8 +53,7 @@ static void report(struct work *work, uint32_t vmid, const struct rotation *rota
     output_put_time(row, "expires_at", rotation->token.expires_at_ms);
     output_put(row, "replaced_id", *old->id ? json_text(old->id) : json_null());
     output_put_time(row, "replaced_expires_at", old->expires_at_ms);
-    if (json_array_append_new(work->rotated, row) < 0)
-        mem_exhausted();
+    json_append(work->rotated, row);
 }
 
 static void note_done(struct work *work, uint32_t vmid, const struct rotation *rotation)

@@ -11,6 +11,7 @@
 #include "cli/verb.h"
 #include "schema/buffer.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 #include "schema/memory.h"
 #include "schema/version.h"
 #include "store/clock.h"
@@ -125,8 +126,7 @@ static void put_versions(json_t *report, const struct config *config)
 
 static int visit_refusal(const struct explanation *explanation, void *context)
 {
-    if (json_array_append_new(context, refusal_report(explanation)) < 0)
-        mem_exhausted();
+    json_append(context, refusal_report(explanation));
     return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/output.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 #include "schema/memory.h"
 
 static const char *const outcome_names[] = {"done", "already", "warning"};
@@ -37,8 +38,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct steps *steps,
     output_put_text(step, "about", about);
     output_put_text(step, "outcome", outcome_names[outcome]);
     output_put_text(step, "detail", detail);
-    if (json_array_append_new(steps->list, step) < 0)
-        mem_exhausted();
+    json_append(steps->list, step);
     steps->changed = steps->changed || outcome == STEP_DONE;
 }
 

@@ -107,7 +107,6 @@ json_t *run_options_json(const char *options)
     if (!list)
         mem_exhausted();
     for (char *line; (line = take_line(&options)); free(line))
-        if (json_array_append_new(list, json_text(line)) < 0)
-            mem_exhausted();
+        json_append(list, json_text(line));
     return list;
 }

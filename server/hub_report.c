@@ -31,8 +31,7 @@ static json_t *text_or_null(const char *text)
 
 static int append(struct list *list, json_t *item)
 {
-    if (json_array_append_new(list->items, item) < 0)
-        mem_exhausted();
+    json_append(list->items, item);
     return 0;
 }
 
