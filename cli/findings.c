@@ -30,13 +30,13 @@ void findings_add(struct findings *findings, const char *check, uint32_t vmid, e
     if (vasprintf(&reason, format, arguments) < 0)
         mem_exhausted();
     output_put_text(finding, "id", check);
-    output_put(finding, "vmid", vmid ? json_integer(vmid) : json_null());
+    json_set(finding, "vmid", vmid ? json_integer(vmid) : json_null());
     output_put_text(finding, "result", grade_names[grade]);
     output_put_text(finding, "reason", reason);
     if (remedy)
         output_put_text(finding, "remedy", remedy);
     else
-        output_put(finding, "remedy", json_null());
+        json_set(finding, "remedy", json_null());
     json_append(findings->list, finding);
     findings->counts[grade]++;
 }
@@ -99,7 +99,7 @@ static void print_value(const struct invocation *invocation, const struct findin
     output_put_text(report, "result", grade_names[worst(findings)]);
     output_put_int(report, "warnings", (int64_t)findings->counts[GRADE_WARNING]);
     output_put_int(report, "errors", (int64_t)findings->counts[GRADE_ERROR]);
-    output_put(report, "checks", json_incref(findings->list));
+    json_set(report, "checks", json_incref(findings->list));
     output_value(invocation, report);
 }
 

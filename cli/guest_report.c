@@ -46,8 +46,8 @@ int guest_report_row(struct store *store, const struct guest *guest, json_t **re
     output_put_text(row, "kind", guest_kind_name(guest->kind));
     output_put_text(row, "state", guest_state_name(guest->state));
     output_put_text(row, "token", "none");
-    output_put(row, "token_generation", json_null());
-    output_put(row, "token_age_seconds", json_null());
+    json_set(row, "token_generation", json_null());
+    json_set(row, "token_age_seconds", json_null());
     output_put_text(row, "mount", guest->mount_form);
     if (token_each(store, guest->vmid, visit_newest_token, row, error) < 0)
         return -1;
@@ -102,8 +102,8 @@ static int add_mounts(struct store *store, uint32_t vmid, json_t *list, struct e
         output_put_text(row, "mount_point", mount->mount_point);
         output_put_bool(row, "read_only", mount->read_only);
         output_put_bool(row, "backup", mount->backup);
-        output_put(row, "size_bytes",
-                   mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes));
+        json_set(row, "size_bytes",
+                 mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes));
         json_append(list, row);
     }
     return 0;
@@ -129,7 +129,7 @@ static int put_enrolment(struct store *store, uint32_t vmid, json_t *object, str
 static json_t *put_list(json_t *object, const char *key)
 {
     json_t *list = json_array();
-    output_put(object, key, list);
+    json_set(object, key, list);
     return list;
 }
 

@@ -14,11 +14,6 @@
 #define NOTHING    "-"
 #define COLUMN_GAP 2
 
-void output_put(json_t *object, const char *key, json_t *value)
-{
-    json_set(object, key, value);
-}
-
 /* Proxmox keeps to ASCII where it matters; a file edited by hand may hold any byte. */
 static json_t *latin_text(const char *text)
 {
@@ -32,17 +27,17 @@ static json_t *latin_text(const char *text)
 void output_put_text(json_t *object, const char *key, const char *text)
 {
     json_t *value = json_string(text);
-    output_put(object, key, value ? value : latin_text(text));
+    json_set(object, key, value ? value : latin_text(text));
 }
 
 void output_put_int(json_t *object, const char *key, int64_t number)
 {
-    output_put(object, key, json_integer(number));
+    json_set(object, key, json_integer(number));
 }
 
 void output_put_bool(json_t *object, const char *key, bool flag)
 {
-    output_put(object, key, json_boolean(flag));
+    json_set(object, key, json_boolean(flag));
 }
 
 void output_put_time(json_t *object, const char *key, int64_t at_ms)
@@ -52,7 +47,7 @@ void output_put_time(json_t *object, const char *key, int64_t at_ms)
     time_t seconds = at_ms / 1000;
     bool known = at_ms != 0 && gmtime_r(&seconds, &parts) &&
                  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
-    output_put(object, key, known ? json_string(text) : json_null());
+    json_set(object, key, known ? json_string(text) : json_null());
 }
 
 static char *age_text(int64_t seconds)

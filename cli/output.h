@@ -17,7 +17,6 @@
 #include "schema/json_text.h"
 
 /* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
-void output_put(json_t *object, const char *key, json_t *value); /* takes the reference */
 void output_put_text(json_t *object, const char *key, const char *text);
 void output_put_int(json_t *object, const char *key, int64_t number);
 void output_put_bool(json_t *object, const char *key, bool flag);

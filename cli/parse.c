@@ -44,8 +44,8 @@ static void print_text(FILE *out, const struct guest_config *guest)
     output_put_text(summary, "hookscript", guest->hookscript ? guest->hookscript : "");
     output_put_text(summary, "lock", guest->lock ? guest->lock : "");
     output_put_bool(summary, "template", guest->template);
-    output_put(summary, "unprivileged",
-               guest->unprivileged < 0 ? json_null() : json_boolean(guest->unprivileged));
+    json_set(summary, "unprivileged",
+             guest->unprivileged < 0 ? json_null() : json_boolean(guest->unprivileged));
     output_put_int(summary, "root_uid", guest->root_uid);
     output_put_int(summary, "root_gid", guest->root_gid);
     static const struct output_column columns[] = {

@@ -5,13 +5,14 @@
 
 #include "cli/output.h"
 #include "schema/cleanup.h"
+#include "schema/json_text.h"
 
 static void put_known(json_t *report, const char *key, const char *text)
 {
     if (*text)
         output_put_text(report, key, text);
     else
-        output_put(report, key, json_null());
+        json_set(report, key, json_null());
 }
 
 json_t *refusal_report(const struct explanation *explanation)
@@ -24,7 +25,7 @@ json_t *refusal_report(const struct explanation *explanation)
     put_known(report, "method", explanation->method);
     put_known(report, "path", explanation->path);
     output_put_text(report, "source", explanation->source);
-    output_put(report, "vmid", explanation->vmid ? json_integer(explanation->vmid) : json_null());
+    json_set(report, "vmid", explanation->vmid ? json_integer(explanation->vmid) : json_null());
     put_known(report, "token_id", explanation->token_id);
     put_known(report, "detail", explanation->detail);
     return report;

@@ -127,7 +127,7 @@ static void report(struct work *work, const struct restore_test *test)
     output_put_text(row, "archive", test->archive);
     output_put_int(row, "spare_vmid", test->spare_vmid);
     output_put_bool(row, "passed", test->passed);
-    output_put(row, "error", test->passed ? json_null() : json_text(test->error));
+    json_set(row, "error", test->passed ? json_null() : json_text(test->error));
     output_put_int(row, "seconds", (test->finished_at_ms - test->started_at_ms) / 1000);
     json_append(work->tests, row);
 }
@@ -253,7 +253,7 @@ static int run(const struct invocation *invocation, struct error *error)
     };
     cleanup_json json_t *rest = json_object();
     int result = do_work(&work, invocation, error);
-    output_put(rest, "tests", json_incref(work.tests));
+    json_set(rest, "tests", json_incref(work.tests));
     steps_print(&work.steps, invocation, rest);
     return result;
 }

@@ -51,7 +51,7 @@ static void report(struct work *work, uint32_t vmid, const struct rotation *rota
     output_put_text(row, "token_id", rotation->token.id);
     output_put_int(row, "token_generation", rotation->token.generation);
     output_put_time(row, "expires_at", rotation->token.expires_at_ms);
-    output_put(row, "replaced_id", *old->id ? json_text(old->id) : json_null());
+    json_set(row, "replaced_id", *old->id ? json_text(old->id) : json_null());
     output_put_time(row, "replaced_expires_at", old->expires_at_ms);
     json_append(work->rotated, row);
 }
@@ -174,7 +174,7 @@ static int run(const struct invocation *invocation, struct error *error)
     cleanup(work_free) struct work work = {.steps = steps_new(), .rotated = json_array()};
     cleanup_json json_t *rest = json_object();
     int result = do_work(&work, invocation, error);
-    output_put(rest, "rotated", json_incref(work.rotated));
+    json_set(rest, "rotated", json_incref(work.rotated));
     steps_print(&work.steps, invocation, rest);
     return result;
 }

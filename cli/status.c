@@ -62,7 +62,7 @@ static json_t *counts_text(const struct count *counts, size_t length)
 static void put_counts(json_t *report, const char *key, const struct count *counts, size_t length,
                        bool words)
 {
-    output_put(report, key, words ? counts_text(counts, length) : counts_json(counts, length));
+    json_set(report, key, words ? counts_text(counts, length) : counts_json(counts, length));
 }
 
 static void put_overview(json_t *report, const struct overview *overview, bool words)
@@ -90,8 +90,8 @@ static json_t *sight_json(const struct daemon_sight *sight)
     json_t *object = json_object();
     output_put_bool(object, "listens", sight->state == DAEMON_LISTENING);
     output_put_text(object, "state", daemon_state_text(sight->state));
-    output_put(object, "pid", sight->pid ? json_integer(sight->pid) : json_null());
-    output_put(object, "unit", *sight->unit ? json_string(sight->unit) : json_null());
+    json_set(object, "pid", sight->pid ? json_integer(sight->pid) : json_null());
+    json_set(object, "unit", *sight->unit ? json_string(sight->unit) : json_null());
     return object;
 }
 
@@ -137,7 +137,7 @@ static int make_report(const struct session *session, bool words, json_t *report
     struct host host;
     struct overview overview;
     json_t *list = json_array();
-    output_put(report, "refusals", list);
+    json_set(report, "refusals", list);
     if (host_get(session->store, &host, error) < 0 ||
         overview_get(session->store, clock_wall_ms(), &overview, error) < 0 ||
         explanation_each(session->store, REFUSALS_SHOWN, visit_refusal, list, error) < 0)
@@ -146,7 +146,7 @@ static int make_report(const struct session *session, bool words, json_t *report
     output_put_text(report, "host_id", host.host_id);
     output_put_text(report, "node", host.node);
     output_put_text(report, "endpoint", host.endpoint);
-    output_put(report, "daemon", words ? sight_text(&sight) : sight_json(&sight));
+    json_set(report, "daemon", words ? sight_text(&sight) : sight_json(&sight));
     put_overview(report, &overview, words);
     put_versions(report, &session->config);
     return 0;

@@ -80,7 +80,7 @@ static void print_next(const json_t *next, FILE *out)
 void steps_report(const struct steps *steps, json_t *object)
 {
     output_put_bool(object, "changed", steps->changed);
-    output_put(object, "steps", json_incref(steps->list));
+    json_set(object, "steps", json_incref(steps->list));
 }
 
 void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest)
