@@ -51,12 +51,6 @@ static void assert_file(const char *name, const char *format)
     assert_string_equal(buffer_text(&now), buffer_text(&expected));
 }
 
-static void assert_contains(const struct buffer *text, const char *part)
-{
-    if (!strstr(buffer_text(text), part))
-        fail_test("'%s' lacks '%s'", buffer_text(text), part);
-}
-
 static void assert_refused(const struct outcome *outcome, const char *reason)
 {
     assert_int_equal(outcome->status, 1);

@@ -40,4 +40,18 @@ static inline void fill_directory(uint32_t vmid, const char *token)
     OK(guest_drafts_publish(&drafts, &error));
 }
 
+/* A guest that runs, with a token and its directory. */
+static inline void scratch_guest(uint32_t vmid, int64_t minted_ms)
+{
+    cleanup_free char *state_dir = scratch_path("state");
+    cleanup_store struct store *store = NULL;
+    struct guest guest = {.vmid = vmid, .state = GUEST_RUNNING, .name = "web"};
+    struct token token;
+    OK(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error));
+    OK(guest_put(store, &guest, &error));
+    OK(token_mint(store, vmid, minted_ms, 0, &token, &error));
+    fill_directory(vmid, token.text.text);
+    token_text_wipe(&token.text);
+}
+
 #endif

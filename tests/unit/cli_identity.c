@@ -10,26 +10,13 @@
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
 
-static void make_guest(uint32_t vmid)
-{
-    cleanup_store struct store *store = NULL;
-    cleanup_free char *state_dir = scratch_path("state");
-    struct guest guest = {.vmid = vmid, .state = GUEST_RUNNING, .name = "web"};
-    struct token token;
-    OK(store_open(state_dir, STORE_OPEN_EXISTING, 1000, &store, &error));
-    OK(guest_put(store, &guest, &error));
-    OK(token_mint(store, vmid, clock_wall_ms(), 0, &token, &error));
-    fill_directory(vmid, token.text.text);
-    token_text_wipe(&token.text);
-}
-
 static int setup(void **state)
 {
     (void)state;
     scratch_make();
     cleanup_outcome struct outcome init = felhomctl("init", NULL);
     assert_int_equal(init.status, 0);
-    make_guest(8200);
+    scratch_guest(8200, clock_wall_ms());
     return 0;
 }
 
@@ -38,12 +25,6 @@ static int teardown(void **state)
     (void)state;
     scratch_remove();
     return 0;
-}
-
-static void assert_contains(const struct buffer *text, const char *part)
-{
-    if (!strstr(buffer_text(text), part))
-        fail_test("'%s' lacks '%s'", buffer_text(text), part);
 }
 
 static void assert_lacks(const struct buffer *text, const char *part)
@@ -114,8 +95,8 @@ static void only_what_is_live_is_told(void **state)
 static void those_who_cannot_be_told_are_named(void **state)
 {
     (void)state;
-    make_guest(8300);
-    make_guest(8400);
+    scratch_guest(8300, clock_wall_ms());
+    scratch_guest(8400, clock_wall_ms());
     scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
     scratch_write("run/guests/8300/token", "rubbish\n");
     scratch_write("pve/priv/felhom/8400.yaml", "bogus: 1\n");
@@ -153,7 +134,7 @@ static void a_guest_that_was_not_told_is_warned_of(void **state)
 {
     (void)state;
     cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
-    make_guest(8300);
+    scratch_guest(8300, clock_wall_ms());
     cleanup_outcome struct outcome over = felhomctl("identity", "switch", NULL);
     assert_int_equal(over.status, 0);
     assert_lacks(&over.out, "warning  8200 ");

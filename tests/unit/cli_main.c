@@ -26,12 +26,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void assert_contains(const struct buffer *text, const char *part)
-{
-    if (!strstr(buffer_text(text), part))
-        fail_test("'%s' lacks '%s'", buffer_text(text), part);
-}
-
 static json_t *json_of(const struct outcome *outcome)
 {
     json_t *json = json_loads(buffer_text(&outcome->out), JSON_REJECT_DUPLICATES, NULL);

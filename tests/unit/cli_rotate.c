@@ -16,24 +16,13 @@ static struct store *open_store(void)
     return store;
 }
 
-static void make_guest(uint32_t vmid)
-{
-    cleanup_store struct store *store = open_store();
-    struct guest guest = {.vmid = vmid, .state = GUEST_RUNNING, .name = "web"};
-    struct token token;
-    OK(guest_put(store, &guest, &error));
-    OK(token_mint(store, vmid, 1000, 0, &token, &error));
-    fill_directory(vmid, token.text.text);
-    token_text_wipe(&token.text);
-}
-
 static int setup(void **state)
 {
     (void)state;
     scratch_make();
     cleanup_outcome struct outcome init = felhomctl("init", NULL);
     assert_int_equal(init.status, 0);
-    make_guest(8200);
+    scratch_guest(8200, 1000);
     return 0;
 }
 
@@ -64,12 +53,6 @@ static void assert_file_holds(const char *id)
 {
     cleanup_buffer struct buffer token = scratch_read("run/guests/8200/token");
     assert_int_equal(strncmp(buffer_text(&token) + 4, id, TOKEN_ID_LENGTH), 0);
-}
-
-static void assert_contains(const struct buffer *text, const char *part)
-{
-    if (!strstr(buffer_text(text), part))
-        fail_test("'%s' lacks '%s'", buffer_text(text), part);
 }
 
 static void rotated(void **state)
@@ -130,7 +113,7 @@ static void no_new_token(void **state)
 {
     (void)state;
     struct token_life old = newest();
-    make_guest(8300);
+    scratch_guest(8300, 1000);
     scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
     cleanup_outcome struct outcome corrupt = felhomctl("rotate", "8200", "8300", "8999", NULL);
     assert_int_equal(corrupt.status, 1);

@@ -19,6 +19,7 @@
 #include "schema/error.h"
 #include "schema/memory.h"
 #include "store/file.h"
+#include "tests/unit/test.h"
 
 static char scratch_root[64];
 
@@ -145,6 +146,12 @@ static inline struct outcome felhomctl(const char *word, ...)
     outcome.out = scratch_read("stdout");
     outcome.err = scratch_read("stderr");
     return outcome;
+}
+
+static inline void assert_contains(const struct buffer *text, const char *part)
+{
+    if (!strstr(buffer_text(text), part))
+        fail_test("'%s' lacks '%s'", buffer_text(text), part);
 }
 
 #endif
