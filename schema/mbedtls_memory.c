@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/mbedtls_memory.h"
 
+#include <errno.h>
 #include <mbedtls/asn1.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
@@ -26,6 +27,8 @@ void mbedtls_heed_memory(int code)
 {
     if (code >= 0)
         return;
+    if (errno == ENOMEM)
+        mem_exhausted();
     for (size_t i = 0; i < ARRAY_SIZE(upper); i++)
         if (UPPER(code) == -upper[i])
             mem_exhausted();

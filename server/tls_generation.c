@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/tls_generation.h"
 
+#include <errno.h>
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/version.h>
 #include <stdlib.h>
@@ -252,6 +253,7 @@ static void generation_free(struct tls_generation *generation)
 int tls_generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
 {
     struct tls_generation *generation = generation_alloc();
+    errno = 0; /* see schema/mbedtls_memory.h */
     if (start_random(generation, error) < 0 || load_identity(generation, pem_file, error) < 0 ||
         configure(generation, error) < 0) {
         generation_free(generation);

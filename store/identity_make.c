@@ -251,6 +251,7 @@ int identity_make(const char *host_name, struct in_addr address, struct buffer *
     mbedtls_x509write_crt_set_version(&maker.certificate, MBEDTLS_X509_CRT_VERSION_3);
     mbedtls_x509write_crt_set_md_alg(&maker.certificate, MBEDTLS_MD_SHA256);
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        errno = 0; /* see schema/mbedtls_memory.h */
         int result = steps[i].run(&maker);
         if (result != 0)
             return fail_step(error, steps[i].what, result);

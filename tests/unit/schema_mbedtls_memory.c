@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/mbedtls_memory.h"
 
+#include <errno.h>
 #include <mbedtls/bignum.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/pem.h>
+#include <mbedtls/pk.h>
 #include <mbedtls/x509.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,13 +15,14 @@
 #include "tests/unit/test.h"
 
 /* What a process ends with that heeds the code; 0 where that is none of memory. */
-static int status_for(int code)
+static int status_for(int code, int errnum)
 {
     int status = -1;
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
         (void)close(STDERR_FILENO);
+        errno = errnum;
         mbedtls_heed_memory(code);
         _exit(0);
     }
@@ -37,7 +40,7 @@ static void lack_of_memory_ends_the_process(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
-        assert_int_equal(status_for(codes[i]), EXIT_MEMORY);
+        assert_int_equal(status_for(codes[i], 0), EXIT_MEMORY);
 }
 
 static void nothing_else_does(void **state)
@@ -51,14 +54,21 @@ static void nothing_else_does(void **state)
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
-        assert_int_equal(status_for(codes[i]), 0);
+        assert_int_equal(status_for(codes[i], EAGAIN), 0);
+}
+
+static void nor_does_a_hidden_lack_pass(void **state)
+{
+    (void)state;
+    assert_int_equal(status_for(MBEDTLS_ERR_PK_KEY_INVALID_FORMAT, ENOMEM), EXIT_MEMORY);
+    assert_int_equal(status_for(0, ENOMEM), 0);
 }
 
 static void main_may_choose_the_status(void **state)
 {
     (void)state;
     mem_exit_with(3);
-    assert_int_equal(status_for(MBEDTLS_ERR_MPI_ALLOC_FAILED), 3);
+    assert_int_equal(status_for(MBEDTLS_ERR_MPI_ALLOC_FAILED, 0), 3);
     mem_exit_with(EXIT_MEMORY);
 }
 
@@ -67,6 +77,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lack_of_memory_ends_the_process),
         cmocka_unit_test(nothing_else_does),
+        cmocka_unit_test(nor_does_a_hidden_lack_pass),
         cmocka_unit_test(main_may_choose_the_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
