@@ -13,7 +13,7 @@ LOG = os.environ["HOST"] + "/fault.log"
 ALLOCATIONS = os.environ["BIN"] + "/allocations.so"
 PLAN = os.environ["HOST"] + "/allocations"
 JOURNAL = "/run/systemd/journal/socket"
-SHOWN = 10
+SHOWN = 20
 EVERY = os.environ.get("FAULTS", "")
 
 # How each kind of call fails, for a fault that is no death.
@@ -50,7 +50,7 @@ REASON = re.compile(
     "|temporarily unavailable|could not be opened for writing|is damaged|no random numbers|cannot write the output"
 )
 
-STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory")
+STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory|no memory|no thread")
 
 
 def is_told(point, said):
@@ -125,31 +125,38 @@ JOURNAL_READER = Journal()
 class Allocations:
     """What allocations.so is told, and tells: its struct plan."""
 
-    TASKS = 16
+    HEAD, PATHS_MAX, PATH, TASKS_MAX = struct.Struct("<Qqqq"), 32768, struct.Struct("<Qq"), 16
 
-    def __init__(self, task=0, nth=0):
+    def __init__(self, path=0, nth=0):
         with open(PLAN, "wb") as file:
-            file.write(struct.pack("<qq", int(task), int(nth)) + bytes(8 * (2 + self.TASKS)))
+            file.write(self.HEAD.pack(path, nth, 0, 0))
+            file.truncate(self.HEAD.size + self.PATHS_MAX * self.PATH.size)
         os.chmod(PLAN, 0o666)
         self.environment = {"LD_PRELOAD": ALLOCATIONS, "FAULT_ALLOCATIONS": PLAN}
 
     def read(self):
         with open(PLAN, "rb") as file:
-            return struct.unpack("<%dq" % (4 + self.TASKS), file.read())
+            return file.read()
 
     def reached(self):
-        return self.read()[2] == 1
+        return self.HEAD.unpack_from(self.read())[2] == 1
 
     def points(self):
-        """Each of them."""
-        counts = self.read()[4:]
-        return [Point(task, "malloc", nth, "") for task, count in enumerate(counts) for nth in range(1, count + 1)]
+        """Each of them, those first that are the first of their path."""
+        taken = sorted(path for path in self.PATH.iter_unpack(self.read()[self.HEAD.size :]) if path[0])
+        points = [(nth, path) for path, count in taken for nth in range(1, count + 1)]
+        return [Point("%d/%x" % (path % self.TASKS_MAX, path), "malloc", nth, "") for nth, path in sorted(points)]
 
 
 def starved(place):
     """Allocations of which the one at this place will fail."""
-    task, _, nth = place.split("/")
-    return Allocations(task, nth)
+    _, path, _, nth = place.split("/")
+    return Allocations(int(path, 16), int(nth))
+
+
+def is_first(point):
+    """Whether no allocation before it came by its path of calls."""
+    return point.place.endswith("/1")
 
 
 def ended_by_signal(status):
