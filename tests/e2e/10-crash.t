@@ -36,7 +36,7 @@ broken() {
 
 for phase_name in pre-start post-stop; do
     wrong=
-    for round in $(seq 150); do
+    for round in $(rounds 150); do
         [ $phase_name = pre-start ] || phase 8200 pre-start >/dev/null
         "$BIN/felhom-hook" 8200 $phase_name >/dev/null 2>&1 &
         pid=$!
@@ -48,7 +48,7 @@ for phase_name in pre-start post-stop; do
         wrong=$(broken $phase_name)
         [ -z "$wrong" ] || break
     done
-    is "killed 150 times in $phase_name" "$wrong" ""
+    is "killed again and again in $phase_name" "$wrong" ""
     ok "then it works as ever" phase 8200 $phase_name
 done
 phase 8200 pre-start >/dev/null

@@ -163,7 +163,7 @@ start=$(date +%s%N)
 ctl rotate 8200 >/dev/null
 took_us=$((($(date +%s%N) - start) / 1000))
 wrong=
-for round in $(seq 100); do
+for round in $(rounds 100); do
     "$BIN/felhomctl" rotate 8200 >/dev/null 2>&1 &
     pid=$!
     perl -e 'select undef, undef, undef, $ARGV[0] / 1e6' $((took_us * 5 / 4 * round / 100))
@@ -172,7 +172,7 @@ for round in $(seq 100); do
     wrong=$(broken)
     [ -z "$wrong" ] || break
 done
-is "killed 100 times" "$wrong" ""
+is "killed again and again" "$wrong" ""
 is "and no 401 for it" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 ok "then it works as ever" ctl rotate 8200
 is "and mends what was left" "$(whole)" ""
@@ -191,7 +191,7 @@ is "two rotations at a time" "$(whole)" ""
 
 # --- beside a stop and a start ---
 wrong=
-for round in $(seq 40); do
+for round in $(rounds 40); do
     phase 8200 pre-start >/dev/null 2>&1
     "$BIN/felhomctl" rotate 8200 >/dev/null 2>&1 &
     pid=$!
@@ -211,7 +211,7 @@ is "a stop meanwhile leaves nothing" "$wrong" ""
 ) 9>"$HOST/run/hook-8200.lock"
 tap_result $? "a rotation waits for a reaction"
 phase 8200 pre-start >/dev/null 2>&1
-for round in $(seq 20); do
+for _ in $(rounds 20); do
     ctl rotate 8200 >/dev/null 2>&1 &
     phase 8200 pre-start >/dev/null 2>&1
     wait $!

@@ -223,3 +223,11 @@ token_of() {
 sql() {
     sqlite3 -cmd '.timeout 5000' "$HOST/state/db/agent.db" "$1"
 }
+
+# rounds N: the numbers to N, of what is done so often at moments that differ; with sanitizers, which take their time, every fourth
+rounds() {
+    case $BIN in
+    *asan*) seq 4 4 "$1" ;;
+    *) seq "$1" ;;
+    esac
+}
