@@ -105,18 +105,6 @@ static void assert_no_delete(enum error_kind kind, const char *what)
     assert_error(kind, what);
 }
 
-static void assert_tokens(const char *filter, const char *expected)
-{
-    cleanup_free char *command = mem_format("jq -c '%s' tokens.json", filter);
-    assert_output(command, expected);
-}
-
-static void assert_asked(const char *filter, const char *expected)
-{
-    cleanup_free char *command = mem_format("jq -s -c '%s' requests.jsonl", filter);
-    assert_output(command, expected);
-}
-
 /* --- making one --- */
 
 static void test_a_token_that_may_read_packages(void **state)
@@ -125,13 +113,13 @@ static void test_a_token_that_may_read_packages(void **state)
     buffer_add_text(&token, "before ");
     mint(NAME);
     assert_int_equal(token.length, 7 + 40);
-    assert_tokens("[.[] | .user, .name, .scopes]", "[\"felhom\",\"" NAME "\",[\"read:package\"]]");
+    standin_holds("[.[] | .user, .name, .scopes]", "[\"felhom\",\"" NAME "\",[\"read:package\"]]");
     cleanup_free char *filter =
         mem_format(".[0].sha1 == \"%s\"", buffer_text(&token) + strlen("before "));
-    assert_tokens(filter, "true");
-    assert_asked("map([.method, .path, .body])",
-                 "[[\"POST\",\"/api/v1/users/felhom/tokens\",\"{\\\"name\\\":\\\"" NAME
-                 "\\\",\\\"scopes\\\":[\\\"read:package\\\"]}\"]]");
+    standin_holds(filter, "true");
+    standin_was_asked("map([.method, .path, .body])",
+                      "[[\"POST\",\"/api/v1/users/felhom/tokens\",\"{\\\"name\\\":\\\"" NAME
+                      "\\\",\\\"scopes\\\":[\\\"read:package\\\"]}\"]]");
 }
 
 static void test_a_name_that_is_taken(void **state)
@@ -148,7 +136,7 @@ static void test_a_user_whose_name_needs_escapes(void **state)
     (void)state;
     read_config("a/b?%20ö#", "ca.pem");
     assert_int_equal(gitea_mint(&call, NAME, &token, &may_exist, &error), -1);
-    assert_asked("map([.path, .query])", "[[\"/api/v1/users/a/b?%20ö#/tokens\",{}]]");
+    standin_was_asked("map([.path, .query])", "[[\"/api/v1/users/a/b?%20ö#/tokens\",{}]]");
 }
 
 static void test_a_wrong_password(void **state)
@@ -220,7 +208,7 @@ static void test_a_registry_without_scopes(void **state)
     (void)state;
     standin_write("control.json", "{\"version\": \"1.18\"}");
     assert_no_mint(ERROR_DENIED, NOT_LIMITED, true);
-    assert_tokens("map(.scopes)", "[null]");
+    standin_holds("map(.scopes)", "[null]");
 }
 
 static void test_a_registry_that_makes_it_wider(void **state)
@@ -256,7 +244,7 @@ static void test_scopes_that_are_told_in_the_list_alone(void **state)
     standin_write("control.json", "{\"version\": \"1.22.2\"}");
     mint(NAME);
     assert_int_equal(token.length, 40);
-    assert_asked("map(.method)", "[\"POST\",\"GET\"]");
+    standin_was_asked("map(.method)", "[\"POST\",\"GET\"]");
 }
 
 static void test_lists_that_say_nothing(void **state)
@@ -293,9 +281,9 @@ static void test_deletes_one_by_its_name(void **state)
     mint(NAME "0");
     mint(NAME);
     assert_int_equal(gitea_delete(&call, NAME, &error), 0);
-    assert_tokens("map(.name)", "[\"" NAME "0\"]");
+    standin_holds("map(.name)", "[\"" NAME "0\"]");
     assert_no_delete(ERROR_MISSING, " answered 404 Not Found: The target couldn't be found.");
-    assert_asked("last.path", "\"/api/v1/users/felhom/tokens/" NAME "\"");
+    standin_was_asked("last.path", "\"/api/v1/users/felhom/tokens/" NAME "\"");
 }
 
 static void test_refusals_to_delete(void **state)
@@ -311,7 +299,7 @@ static void test_refusals_to_delete(void **state)
     /* What knows nothing of tokens cannot say that there is none. */
     standin_write("control.json", "{\"status\": 404, \"reason\": \"page not found\"}");
     assert_no_delete(ERROR_BUSY, " answered 404 page not found");
-    assert_tokens("length", "1");
+    standin_holds("length", "1");
 }
 
 /* --- trouble --- */
@@ -332,8 +320,8 @@ static void test_trouble_on_the_way(void **state)
         standin_write("control.json", cases[i].control);
         assert_no_mint(ERROR_BUSY, cases[i].problem, true);
     }
-    assert_tokens("length", "1"); /* the answer that was lost */
-    assert_asked("map(select(.method == \"POST\")) | length", "4");
+    standin_holds("length", "1"); /* the answer that was lost */
+    standin_was_asked("map(select(.method == \"POST\")) | length", "4");
 }
 
 static void test_a_reply_that_is_too_large(void **state)
@@ -361,7 +349,7 @@ static void test_no_time_is_left(void **state)
     call.deadline_us = clock_steady_us() - 1;
     for (int i = 0; i < 20; i++)
         assert_no_mint(ERROR_BUSY, ": no answer within 0 ms", false);
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
 }
 
 static void test_a_registry_that_is_away(void **state)
@@ -382,7 +370,7 @@ static void test_the_certificate_is_verified(void **state)
     read_config("felhom", "other-ca.pem");
     assert_no_mint(ERROR_DENIED, problem, false);
     assert_no_delete(ERROR_DENIED, problem);
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
 }
 
 static void test_a_missing_ca_file_is_the_hosts_trouble(void **state)

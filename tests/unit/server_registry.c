@@ -181,18 +181,6 @@ static void assert_events(uint32_t vmid, const char *expected)
     assert_raw(sql, expected);
 }
 
-static void assert_tokens(const char *filter, const char *expected)
-{
-    cleanup_free char *command = mem_format("jq -c '%s' tokens.json", filter);
-    assert_output(command, expected);
-}
-
-static void assert_asked(const char *filter, const char *expected)
-{
-    cleanup_free char *command = mem_format("jq -s -c '%s' requests.jsonl", filter);
-    assert_output(command, expected);
-}
-
 static void wait_for(const char *sql, const char *expected)
 {
     for (int i = 0; i < PATIENCE; i++) {
@@ -240,7 +228,7 @@ static void test_static(void **state)
         assert_string_equal(buffer_text(&world.credential.token), PASSWORD);
         assert_int_equal(registry_early_seconds(world.registry, config(), VMID), 0);
     }
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
 }
 
 static void test_a_secret_that_is_none(void **state)
@@ -264,7 +252,7 @@ static void test_a_secret_that_is_none(void **state)
     shell("head -c 5000 /dev/zero | tr '\\0' a >secret");
     assert_int_equal(get(VMID), -1);
     assert_int_equal(error.kind, ERROR_INVALID);
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
     assert_raw("SELECT count(*) FROM credential", "0");
 }
 
@@ -279,17 +267,17 @@ static void test_a_guest_gets_a_token_of_its_own(void **state)
     assert_string_equal(world.credential.username, "felhom");
     cleanup_free char *filter =
         mem_format(".[0].sha1 == \"%s\"", buffer_text(&world.credential.token));
-    assert_tokens(filter, "true");
-    assert_tokens(".[0].scopes", "[\"read:package\"]");
+    standin_holds(filter, "true");
+    standin_holds(".[0].scopes", "[\"read:package\"]");
     cleanup_free char *name = text_raw("SELECT name FROM credential");
     cleanup_free char *named = mem_format(".[0].name == \"%s\"", name);
-    assert_tokens(named, "true");
+    standin_holds(named, "true");
     assert_int_equal(strlen(name), strlen("felhom-demo-8200-") + 16);
     assert_memory_equal(name, "felhom-demo-8200-", 17);
     assert_raw(STATES, "live10");
     assert_events(VMID, "ok registry token N minted");
-    assert_asked("[.[] | .method, .headers.Authorization]",
-                 "[\"POST\",\"Basic ZmVsaG9tOnRoZSBwYXNzd29yZA==\"]");
+    standin_was_asked("[.[] | .method, .headers.Authorization]",
+                      "[\"POST\",\"Basic ZmVsaG9tOnRoZSBwYXNzd29yZA==\"]");
 }
 
 static void test_the_pace_is_kept_for_each_guest(void **state)
@@ -311,7 +299,7 @@ static void test_names_fit_whatever_the_host_is_called(void **state)
     OK(mint(999999999));
     assert_raw("SELECT length(name) <= 255 AND name LIKE '%-999999999-%' FROM credential", "1");
     OK(mint(999999999));
-    assert_tokens("length", "2");
+    standin_holds("length", "2");
 }
 
 static void *mint_in_thread(void *result)
@@ -352,7 +340,7 @@ static void test_a_guest_that_stops_meanwhile_gets_nothing(void **state)
     assert_raw(STATES, "doomed10");
     standin_write("control.json", "{}");
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
     assert_events(VMID, "ok registry token N minted; ok registry token N deleted");
 }
 
@@ -361,7 +349,7 @@ static void test_a_guest_that_has_stopped_is_not_asked_for(void **state)
     (void)state;
     stop_guest(VMID);
     FAILS(mint(VMID), ERROR_CONFLICT, "guest 8200 has stopped");
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
     assert_raw("SELECT count(*) FROM credential", "0");
 }
 
@@ -374,10 +362,10 @@ static void test_the_one_before_stays_for_a_minute(void **state)
     assert_raw(STATES, "doomed10,live10,live10");
     double wait = turn(false);
     assert_true(wait > 50 && wait <= 60);
-    assert_tokens("length", "3");
+    standin_holds("length", "3");
     run_raw("UPDATE credential SET next_try_at_ms = next_try_at_ms - 60000");
     assert_true(turn(false) == 0);
-    assert_tokens("length", "2");
+    standin_holds("length", "2");
     assert_true(turn(false) > 50);
     assert_raw(STATES, "live10,live10");
 }
@@ -401,10 +389,10 @@ static void test_failed_mints_leave_no_token(void **state)
         standin_write("control.json", cases[i].control);
         assert_refused(mint(VMID), cases[i].kind, cases[i].problem);
         assert_raw(STATES, "minting00");
-        assert_tokens("length", "1");
+        standin_holds("length", "1");
         standin_write("control.json", "{}");
         assert_true(turn(false) == 0);
-        assert_tokens("length", "0");
+        standin_holds("length", "0");
         assert_raw("SELECT count(*) FROM credential", "0");
     }
 }
@@ -435,7 +423,7 @@ static void test_no_more_than_can_be_deleted(void **state)
     }
     FAILS(mint(VMID), ERROR_CONFLICT, "the registry has yet to delete 32 tokens of this guest");
     OK(mint(8300));
-    assert_asked("length", "1");
+    standin_was_asked("length", "1");
 }
 
 /* With a tenth of a second left. */
@@ -463,7 +451,7 @@ static void test_one_at_a_time(void **state)
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(result, 0);
     assert_late(8300, "too many guests ask for registry tokens at once");
-    assert_asked("length", "1");
+    standin_was_asked("length", "1");
 }
 
 /* Whatever it is, the guest is not to be told. */
@@ -478,7 +466,7 @@ static void test_trouble_with_the_store_is_the_hosts(void **state)
     run_raw("DELETE FROM host");
     assert_int_equal(mint(VMID), -1);
     assert_int_equal(error.kind, ERROR_SYSTEM);
-    assert_asked("length", "0");
+    standin_was_asked("length", "0");
 }
 
 static void *lock_store_once_asked(void *state)
@@ -501,10 +489,10 @@ static void test_a_token_that_cannot_be_recorded_is_not_given_away(void **state)
     assert_int_equal(world.credential.token.length, 0);
     store_rollback(world.store);
     standin_write("control.json", "{}");
-    assert_tokens("length", "1");
+    standin_holds("length", "1");
     assert_raw(STATES, "minting00");
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 /* --- deleting --- */
@@ -516,7 +504,7 @@ static void test_nothing_to_delete(void **state)
     assert_true(wait > 50 && wait <= 60);
     OK(mint(VMID));
     assert_true(turn(false) > 50);
-    assert_asked("map(.method)", "[\"POST\"]");
+    standin_was_asked("map(.method)", "[\"POST\"]");
 }
 
 static void test_deletes_one_in_each_turn(void **state)
@@ -527,9 +515,9 @@ static void test_deletes_one_in_each_turn(void **state)
     stop_guest(VMID);
     stop_guest(8300);
     assert_true(turn(false) == 0);
-    assert_tokens("length", "1");
+    standin_holds("length", "1");
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
     assert_true(turn(false) > 50);
     assert_raw("SELECT count(*) FROM credential", "0");
     assert_events(8300, "ok registry token N minted; ok registry token N deleted");
@@ -544,7 +532,7 @@ static void test_those_without_a_guest_are_found(void **state)
     OK(token_revoke_before(world.store, 8300, INT64_MAX, 2000, "", NULL, &error));
     assert_true(turn(false) == 0);
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
     assert_raw("SELECT count(*) FROM credential", "0");
 }
 
@@ -578,18 +566,18 @@ static void test_failures_wait_longer_each_time(void **state)
     assert_true(turn(false) == 0);
     assert_next_try(3590, 4050);
     assert_true(turn(false) > 50);
-    assert_asked("map(select(.method == \"DELETE\")) | length", "3");
+    standin_was_asked("map(select(.method == \"DELETE\")) | length", "3");
     cleanup_free char *told =
         mem_format("ok registry token N minted; warning registry token N could not be deleted yet: "
                    "https://127.0.0.1:%u answered 500 oops",
                    standin.port);
     assert_events(VMID, told);
     assert_true(turn(true) == 0); /* under other settings it is worth a try */
-    assert_asked("map(select(.method == \"DELETE\")) | length", "4");
+    standin_was_asked("map(select(.method == \"DELETE\")) | length", "4");
     standin_write("control.json", "{}");
     make_due();
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 static void test_a_mint_says_that_the_registry_is_back(void **state)
@@ -604,7 +592,7 @@ static void test_a_mint_says_that_the_registry_is_back(void **state)
     assert_true(turn(false) > 25);
     OK(mint(8300));
     assert_true(turn(false) == 0);
-    assert_tokens("length", "1");
+    standin_holds("length", "1");
     assert_raw(STATES, "live10");
 }
 
@@ -617,7 +605,7 @@ static void test_a_clock_put_back_delays_nothing(void **state)
     assert_true(turn(false) > 50);
     run_raw("UPDATE credential SET next_try_at_ms = next_try_at_ms + 3600000");
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 static void begin_only(int64_t age_ms)
@@ -640,7 +628,7 @@ static void test_one_that_may_still_come_is_not_forgotten(void **state)
     assert_true(turn(false) == 0);
     assert_raw("SELECT count(*) FROM credential", "0");
     assert_events(VMID, "");
-    assert_asked("map(.method)", "[\"DELETE\",\"DELETE\"]");
+    standin_was_asked("map(.method)", "[\"DELETE\",\"DELETE\"]");
 }
 
 static void test_one_that_came_late_is_deleted(void **state)
@@ -652,7 +640,7 @@ static void test_one_that_came_late_is_deleted(void **state)
                                  " \"felhom-demo-8200-0123456789abcdef\", \"scopes\": []}]");
     make_due();
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
     assert_raw("SELECT count(*) FROM credential", "0");
     assert_events(VMID, "ok registry token N deleted");
 }
@@ -681,7 +669,7 @@ static void test_tokens_of_another_registry_are_kept_in_mind(void **state)
     configure("gitea", "ca.pem");
     assert_true(turn(true) > 50);
     assert_raw(STATES, "doomed10");
-    assert_asked("map(.method)", "[\"POST\"]");
+    standin_was_asked("map(.method)", "[\"POST\"]");
 }
 
 static void test_a_secret_that_is_away_is_a_failure(void **state)
@@ -715,7 +703,7 @@ static void test_a_store_that_is_locked(void **state)
     assert_true(turn(true) == 5);
     store_rollback(world.store);
     assert_true(turn(false) == 0);
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 /* --- the worker --- */
@@ -728,7 +716,7 @@ static void test_the_worker_deletes_once_it_is_woken(void **state)
     stop_guest(VMID);
     registry_wake(world.registry);
     wait_for("SELECT count(*) FROM credential", "0");
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 static void test_the_worker_finds_what_a_crash_left(void **state)
@@ -736,11 +724,11 @@ static void test_the_worker_finds_what_a_crash_left(void **state)
     (void)state;
     standin_write("control.json", "{\"lose_answer\": true}");
     assert_int_equal(mint(VMID), -1);
-    assert_tokens("length", "1");
+    standin_holds("length", "1");
     standin_write("control.json", "{}");
     world.registry = registry_start(&world.agent);
     wait_for("SELECT count(*) FROM credential", "0");
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 static void test_the_worker_cleans_up_after_a_failure(void **state)
@@ -750,7 +738,7 @@ static void test_the_worker_cleans_up_after_a_failure(void **state)
     standin_write("control.json", "{\"version\": \"1.18\"}");
     assert_int_equal(get(VMID), -1);
     wait_for("SELECT count(*) FROM credential", "0");
-    assert_tokens("length", "0");
+    standin_holds("length", "0");
 }
 
 static void test_new_settings_hurry_the_worker_but_a_wake_up_does_not(void **state)

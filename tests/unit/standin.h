@@ -94,4 +94,18 @@ static inline void standin_write(const char *name, const char *text)
     assert_int_equal(rename(draft, in_scratch(name)), 0);
 }
 
+/* What jq's filter makes of its tokens. */
+static inline void standin_holds(const char *filter, const char *expected)
+{
+    cleanup_free char *command = mem_format("jq -c '%s' tokens.json", filter);
+    assert_output(command, expected);
+}
+
+/* The same of all requests, as one array. */
+static inline void standin_was_asked(const char *filter, const char *expected)
+{
+    cleanup_free char *command = mem_format("jq -s -c '%s' requests.jsonl", filter);
+    assert_output(command, expected);
+}
+
 #endif
