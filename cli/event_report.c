@@ -9,7 +9,7 @@ json_t *event_report(const struct event *event)
     json_t *row = json_object();
     output_put_int(row, "seq", event->seq);
     output_put_time(row, "at", event->at_ms);
-    json_set(row, "vmid", event->vmid ? json_integer(event->vmid) : json_null());
+    output_put_vmid(row, "vmid", event->vmid);
     output_put_text(row, "kind", event->kind);
     output_put_text(row, "outcome", event->outcome);
     output_put_text(row, "source", event->source);

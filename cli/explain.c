@@ -8,7 +8,6 @@
 #include "cli/verb.h"
 #include "schema/cleanup.h"
 #include "schema/hwaddr.h"
-#include "schema/json_text.h"
 #include "store/guest.h"
 
 static const struct output_column fields[] = {
@@ -52,7 +51,7 @@ static int put_source_guest(struct store *store, const struct explanation *expla
     if (hwaddr_parse(text, &hwaddr) &&
         nic_find_guest(store, &hwaddr, explanation->vmid, &vmid, error) < 0)
         return -1;
-    json_set(report, "source_vmid", vmid ? json_integer(vmid) : json_null());
+    output_put_vmid(report, "source_vmid", vmid);
     return 0;
 }
 

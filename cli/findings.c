@@ -30,7 +30,7 @@ void findings_add(struct findings *findings, const char *check, uint32_t vmid, e
     if (vasprintf(&reason, format, arguments) < 0)
         mem_exhausted();
     output_put_text(finding, "id", check);
-    json_set(finding, "vmid", vmid ? json_integer(vmid) : json_null());
+    output_put_vmid(finding, "vmid", vmid);
     output_put_text(finding, "result", grade_names[grade]);
     output_put_text(finding, "reason", reason);
     if (remedy)

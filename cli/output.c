@@ -40,6 +40,11 @@ void output_put_bool(json_t *object, const char *key, bool flag)
     json_set(object, key, json_boolean(flag));
 }
 
+void output_put_vmid(json_t *object, const char *key, uint32_t vmid)
+{
+    json_set(object, key, vmid ? json_integer(vmid) : json_null());
+}
+
 void output_put_time(json_t *object, const char *key, int64_t at_ms)
 {
     char text[sizeof "YYYYYYYY-MM-DDTHH:MM:SSZ"];

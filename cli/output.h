@@ -20,6 +20,8 @@
 void output_put_text(json_t *object, const char *key, const char *text);
 void output_put_int(json_t *object, const char *key, int64_t number);
 void output_put_bool(json_t *object, const char *key, bool flag);
+/* null for 0, as of what is about no guest. */
+void output_put_vmid(json_t *object, const char *key, uint32_t vmid);
 /* A time as YYYY-MM-DDTHH:MM:SSZ; null for 0. */
 void output_put_time(json_t *object, const char *key, int64_t at_ms);
 

@@ -25,7 +25,7 @@ json_t *refusal_report(const struct explanation *explanation)
     put_known(report, "method", explanation->method);
     put_known(report, "path", explanation->path);
     output_put_text(report, "source", explanation->source);
-    json_set(report, "vmid", explanation->vmid ? json_integer(explanation->vmid) : json_null());
+    output_put_vmid(report, "vmid", explanation->vmid);
     put_known(report, "token_id", explanation->token_id);
     put_known(report, "detail", explanation->detail);
     return report;
