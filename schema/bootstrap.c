@@ -74,10 +74,10 @@ static void add_wishes(json_t *document, const struct bootstrap *bootstrap)
 {
     const char *path = bootstrap->controller_path;
     const char *run = bootstrap->controller_run;
-    if (*path && json_object_set_new(document, "controller_path", json_text(path)) < 0)
-        mem_exhausted();
-    if (*run && json_object_set_new(document, "controller_run", run_options_json(run)) < 0)
-        mem_exhausted();
+    if (*path)
+        json_set(document, "controller_path", json_text(path));
+    if (*run)
+        json_set(document, "controller_run", run_options_json(run));
 }
 
 void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
