@@ -108,6 +108,7 @@ static int must_fail(void)
     errno = ENOMEM;
     return 1;
 }
+
 void *malloc(size_t size)
 {
     return must_fail() ? NULL : __libc_malloc(size);

@@ -50,7 +50,7 @@ REASON = re.compile(
     "|temporarily unavailable|could not be opened for writing|is damaged|no random numbers|cannot write the output"
 )
 
-STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory|no memory|no thread")
+STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory|no memory for TLS|no thread to do so: ")
 
 
 def is_told(point, said):

@@ -6,6 +6,8 @@
 #include <sqlite3.h>
 
 #include "store/directory.h"
+#include "store/guest.h"
+#include "store/token.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 

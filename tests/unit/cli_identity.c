@@ -4,9 +4,7 @@
 #include <string.h>
 
 #include "store/clock.h"
-#include "store/guest.h"
 #include "store/rollover.h"
-#include "store/token.h"
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
 

@@ -2,8 +2,6 @@
 /* Rotation, and what comes between its two transactions. */
 #include <string.h>
 
-#include "store/guest.h"
-#include "store/token.h"
 #include "store/token_life.h"
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
