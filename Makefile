@@ -54,7 +54,9 @@ CFLAGS   += -std=gnu17 $(OPTIMIZE) $(WARNINGS) $(HARDEN) -MMD -MP
 # --- what is built from what ------------------------------------------------------------------------------
 CIVETWEB := build/source/civetweb
 PARTS    := schema store hooks server cli
-objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(wildcard $(1)/*.c)))
+# in_part PART,PATTERN...: its files, in its sub-folders as well
+in_part   = $(foreach pattern,$(2),$(wildcard $(1)/$(pattern) $(1)/*/$(pattern)))
+objects   = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(call in_part,$(1),*.c)))
 
 LIBS_STORE  := -lsqlite3 -lmbedx509 -lmbedcrypto -lyaml -ljansson
 LIBS_SERVER := -lmbedtls $(LIBS_STORE) -lpthread -lrt
@@ -94,7 +96,7 @@ $(BUILD)/felhomctl: $(BUILD)/cli/main.o $(BUILD)/cli.a $(BUILD)/store.a $(BUILD)
 define archive
 $(BUILD)/$(1).a: $$(call objects,$(1))
 	@rm -f $$@
-	$$(call QUIET,AR  )ar rcs $$@ $$^
+	$$(call QUIET,AR  )ar qcs $$@ $$^
 endef
 $(foreach part,$(PARTS),$(eval $(call archive,$(part))))
 $(BUILD)/store.a: $(BUILD)/migrations.o
@@ -116,8 +118,8 @@ $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 # CivetWeb is fed on standard input, so that its #include "mod_mbedtls.inl" finds server/'s first: nothing of it is changed.
 # It adds up lengths of chunks that a peer may make as long as it likes: sums that are too large are to wrap around (-fwrapv).
 CIVETWEB_FLAGS = -D_GNU_SOURCE -std=gnu17 $(OPTIMIZE) $(HARDEN) -fwrapv -DUSE_MBEDTLS -DNO_SSL -DNO_CGI -DNO_FILES -DNO_CACHING \
-                 -DUSE_STACK_SIZE=262144 -iquote server -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include
-$(BUILD)/civetweb.o: server/mod_mbedtls.inl $(wildcard server/*.h) $(CIVETWEB)/src/civetweb.c
+                 -DUSE_STACK_SIZE=262144 -iquote $(dir $(call in_part,server,mod_mbedtls.inl)) -iquote $(CIVETWEB)/src -I. -I$(CIVETWEB)/include
+$(BUILD)/civetweb.o: $(call in_part,server,mod_mbedtls.inl *.h) $(CIVETWEB)/src/civetweb.c
 	@mkdir -p $(@D)
 	$(call QUIET,CC  )$(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
 
@@ -133,7 +135,7 @@ build/.packages-%: Makefile
 	@touch $@
 
 compile_commands.json: Makefile
-	@tools/compile-commands "$(CC)" "$(CPPFLAGS) $(CFLAGS)" $(foreach part,$(PARTS),$(wildcard $(part)/*.c)) >$@
+	@tools/compile-commands "$(CC)" "$(CPPFLAGS) $(CFLAGS)" $(foreach part,$(PARTS),$(call in_part,$(part),*.c)) >$@
 
 # --- tests ------------------------------------------------------------------------------------------------
 # A unit test tests/unit/PART_NOUN.c is linked with the part it names and with those below.
@@ -238,8 +240,8 @@ $(FUZZERS:=.keep): build/fuzz/%.keep:
 	@echo "$*: $$(ls tests/fuzz/corpus/$* | wc -l) inputs kept"
 
 # --- quality ----------------------------------------------------------------------------------------------
-CODE    := $(wildcard $(foreach part,$(PARTS),$(part)/*.c))
-SOURCES := $(wildcard $(foreach part,$(PARTS),$(part)/*.[ch] $(part)/*.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.[ch])
+CODE    := $(foreach part,$(PARTS),$(call in_part,$(part),*.c))
+SOURCES := $(foreach part,$(PARTS),$(call in_part,$(part),*.[ch] *.inl)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.[ch])
 SCRIPTS := $(filter-out tools/lint-openapi,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) $(wildcard debian/tests/acceptance tests/packages/*) \
            $(wildcard tests/lib/*.sh) $(wildcard tests/e2e/*.t tests/bench/*.bench tests/bench/*.bash)
@@ -295,4 +297,4 @@ check-deb-bookworm check-deb-trixie: check-deb-%: deb-% | build/.packages-deb-ch
 clean:
 	rm -rf build compile_commands.json
 
--include $(wildcard $(foreach part,$(PARTS) unit,$(BUILD)/$(part)/*.d) $(BUILD)/*.d)
+-include $(wildcard $(foreach part,$(PARTS) unit,$(BUILD)/$(part)/*.d $(BUILD)/$(part)/*/*.d) $(BUILD)/*.d)
