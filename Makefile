@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # felhom-agent. `make help` lists the targets.
 
-VERSION := $(shell sed -n 's/.*FELHOM_VERSION "\(.*\)"/\1/p' schema/version.h)
+VERSION := $(shell sed -n 's/.*FELHOM_VERSION "\(.*\)"/\1/p' schema/base/version.h)
 BUILD   ?= build
 PREFIX  ?= /usr
 DESTDIR ?=
@@ -41,7 +41,7 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# schema/heap.h says why; within a static program it takes --wrap.
+# schema/base/heap.h says why; within a static program it takes --wrap.
 LINK_HOOK += -Wl,-u,wiping_free,--wrap=free,--defsym=__wrap_free=wiping_free,--wrap=realloc,--defsym=__wrap_realloc=wiping_realloc
 WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif
@@ -106,9 +106,9 @@ $(BUILD)/%.o: %.c | build/.packages-build
 	@mkdir -p $(@D)
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(BUILD)/migrations.c: $(wildcard schema/*.sql) tools/embed-migrations tools/embed-text
+$(BUILD)/migrations.c: $(wildcard schema/sql/*.sql) tools/embed-migrations tools/embed-text
 	@mkdir -p $(@D)
-	$(call QUIET,MAKE)tools/embed-migrations $(sort $(wildcard schema/*.sql)) >$@
+	$(call QUIET,MAKE)tools/embed-migrations $(sort $(wildcard schema/sql/*.sql)) >$@
 $(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)(echo '#include "server/openapi_document.h"'; tools/embed-text openapi_document $<) >$@

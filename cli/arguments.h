@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "cli/verb.h"
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct verb_table {
     const struct verb *const *verbs; /* the first is meant where none is named */

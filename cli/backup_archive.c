@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "cli/pve_query.h"
-#include "schema/json_read.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 
 /* Proxmox says the kind only where the archive's name does. */
 static bool is_of(const json_t *item, enum guest_kind kind, uint32_t vmid)

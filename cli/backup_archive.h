@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "cli/pve_command.h"
-#include "schema/error.h"
-#include "schema/guest_config.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 /*
  * The volume id of the newest one on the storage, the caller's to free with free(). Those of

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 
 /* Where a line stands in the text. Zero-initialised it stands before the first one. */
 struct config_line {

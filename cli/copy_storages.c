@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/pve_query.h"
-#include "schema/json_read.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 
 static void add(struct copy_storages *storages, const char *name)
 {

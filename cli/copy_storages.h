@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 #include "cli/pve_command.h"
-#include "schema/config.h"
-#include "schema/error.h"
-#include "schema/guest_config.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 struct copy_storages {
     char **names;

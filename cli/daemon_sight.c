@@ -11,8 +11,8 @@
 
 #include "cli/pve_command.h"
 #include "cli/pve_config.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/nudge.h"
 

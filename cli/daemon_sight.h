@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 enum daemon_state {
     DAEMON_ABSENT,    /* nobody listens, nobody hears of changes */

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/guest_config.h"
-#include "schema/mount_form.h"
+#include "schema/agent/config.h"
+#include "schema/agent/mount_form.h"
+#include "schema/pve/guest_config.h"
 
 struct directory_line {
     enum mount_form form;

@@ -5,8 +5,8 @@
 #include "cli/node_guests.h"
 #include "cli/pve_config.h"
 #include "cli/snippet.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/cgroup.h"
 #include "store/settings.h"
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "cli/findings.h"
-#include "schema/config.h"
-#include "schema/guest_config.h"
+#include "schema/agent/config.h"
+#include "schema/pve/guest_config.h"
 #include "store/guest.h"
 #include "store/store.h"
 

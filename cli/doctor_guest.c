@@ -5,9 +5,9 @@
 #include "cli/directory_line.h"
 #include "cli/doctor.h"
 #include "cli/guest_lines.h"
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
-#include "schema/memory.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/foreign.h"
 #include "store/settings.h"
 

@@ -9,9 +9,9 @@
 #include "cli/pve_command.h"
 #include "cli/pve_query.h"
 #include "cli/pve_token.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
 #include "store/clock.h"
 #include "store/file.h"
 

@@ -6,8 +6,8 @@
 #include <sys/statvfs.h>
 
 #include "cli/doctor.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/file.h"
 #include "store/foreign.h"

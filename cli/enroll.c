@@ -15,8 +15,8 @@
 #include "cli/steps.h"
 #include "cli/verb.h"
 #include "cli/vmids.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
 #include "store/settings.h"
 
 enum {

@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "cli/pve_file.h"
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
-#include "schema/memory.h"
-#include "schema/yaml_tree.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/yaml/tree.h"
 #include "store/file.h"
 #include "store/settings.h"
 

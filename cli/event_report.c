@@ -2,7 +2,7 @@
 #include "cli/event_report.h"
 
 #include "cli/output.h"
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 
 json_t *event_report(const struct event *event)
 {

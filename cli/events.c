@@ -8,8 +8,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define SHOWN   100 /* unless a number or a beginning is given */
 #define LOOK_MS 250

@@ -6,8 +6,8 @@
 #include "cli/refusal_report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/hwaddr.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/hwaddr.h"
 #include "store/guest.h"
 
 static const struct output_column fields[] = {

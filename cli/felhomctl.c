@@ -6,8 +6,8 @@
 
 #include "cli/arguments.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/version.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/version.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 

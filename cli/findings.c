@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "cli/output.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
 

@@ -5,9 +5,9 @@
 
 #include "cli/output.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/config.h"
-#include "schema/memory.h"
+#include "schema/agent/config.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/endpoint.h"
 #include "store/settings.h"
 

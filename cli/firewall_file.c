@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define BLANKS    " \t\r"
 #define WORDS_MAX 32

@@ -4,7 +4,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 static const struct output_column fields[] = {
     {"vmid", "vmid", SHAPE_PLAIN},

@@ -5,8 +5,8 @@
 
 #include "cli/pve_command.h"
 #include "cli/pve_config.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 /* An argument list as posix_spawn wants it, with what it owns. */
 struct arguments_list {

@@ -6,7 +6,7 @@
 
 #include "cli/guest_lines.h"
 #include "cli/steps.h"
-#include "schema/guest_config.h"
+#include "schema/pve/guest_config.h"
 
 /*
  * lxc.* lines are edited, under Proxmox's lock, as no command sets them. The rest is pct's or qm's

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/config_text.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define MP_COUNT 256 /* mp0..mp255 */
 

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 #include "cli/directory_line.h"
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 #define HOOKSCRIPT_NAME  "felhom-hook"
 #define HOOKSCRIPT_VALUE "local:snippets/" HOOKSCRIPT_NAME

@@ -8,8 +8,8 @@
 
 #include "cli/directory_line.h"
 #include "cli/session.h"
-#include "schema/buffer.h"
-#include "schema/guest_config.h"
+#include "schema/base/buffer.h"
+#include "schema/pve/guest_config.h"
 
 struct guest_memory {
     uint32_t vmid;

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
-#include "schema/guest_config.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 /* Makes GUESTS/VMID, empty, so that it can be mounted before the guest's next start fills it.
  * *ret_made: it was missing. */

@@ -5,9 +5,9 @@
 
 #include "cli/event_report.h"
 #include "cli/output.h"
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
-#include "schema/json_text.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
 #include "store/clock.h"
 #include "store/event.h"
 #include "store/listing.h"

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 #include "store/guest.h"
 #include "store/store.h"
 

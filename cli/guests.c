@@ -4,8 +4,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
 
 static const struct output_column columns[] = {
     {"VMID", "vmid", SHAPE_PLAIN},           {"NAME", "name", SHAPE_PLAIN},

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "cli/config_text.h"
-#include "schema/cleanup.h"
-#include "schema/guest_property.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/pve/guest_property.h"
 
 #define DIGITS "0123456789"
 

@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
-#include "schema/guest_config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 /*
  * Takes out of the copy's configuration whatever reaches beyond its own disks, and every line that

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
 
 #define SUFFIX ".conf"
 

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 
 struct host_guests {
     uint32_t *vmids; /* in ascending order */

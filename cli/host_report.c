@@ -2,8 +2,8 @@
 #include "cli/host_report.h"
 
 #include "cli/output.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/settings.h"
 
 static const struct output_column columns[] = {

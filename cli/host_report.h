@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "store/host.h"
 
 /* A new reference, the caller's to json_decref. */

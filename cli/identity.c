@@ -7,8 +7,8 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/host.h"
 #include "store/rollover.h"
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves: the descriptor, the caller's
  * to close, can be read once one has come. */

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "schema/yaml_tree.h"
+#include "schema/yaml/tree.h"
 
 /* The same value: texts stand in double quotes, so that none is taken for a number, a date or a
  * truth. The caller's to free with yaml_tree_free. */

@@ -9,9 +9,9 @@
 
 #include "cli/directory_line.h"
 #include "cli/guest_lines.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
 #include "store/settings.h"
 
 #define SUFFIX ".conf"

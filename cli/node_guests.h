@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 
 struct node_guests {
     uint32_t *vmids; /* in order */

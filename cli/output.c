@@ -6,10 +6,10 @@
 #include <time.h>
 
 #include "cli/json_yaml.h"
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
 
 #define NOTHING    "-"
 #define COLUMN_GAP 2

@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 #include "cli/verb.h"
-#include "schema/error.h"
-#include "schema/json_text.h"
+#include "schema/base/error.h"
+#include "schema/json/json.h"
 
 /* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
 void output_put_text(json_t *object, const char *key, const char *text);

@@ -5,10 +5,10 @@
 
 #include "cli/output.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/guest_config.h"
-#include "schema/guest_config_json.h"
-#include "schema/json_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
+#include "schema/pve/guest_config.h"
+#include "schema/pve/guest_config_json.h"
 #include "store/file.h"
 
 #define INPUT_LIMIT ((size_t)1 << 20)

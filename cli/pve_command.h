@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 #define PVE_COMMAND_LXC     "/usr/sbin/pct"
 #define PVE_COMMAND_QEMU    "/usr/sbin/qm"

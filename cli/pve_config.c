@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "cli/pve_file.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/file.h"
 

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
-#include "schema/guest_config.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 #define PVE_CONFIG_WAIT_MS 10000 /* as long as Proxmox itself waits */
 

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /*
  * Replaces NAME in an open directory by way of NAME.tmp.PID. Where the file system allows it the

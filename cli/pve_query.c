@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pve_query.h"
 
-#include "schema/cleanup.h"
-#include "schema/json_read.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 
 #define FIXED_ARGUMENTS 5
 #define OPTIONS_MAX     8

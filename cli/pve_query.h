@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "cli/pve_command.h"
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* What the path answers. options are pvesh's, at most 8, and end with NULL. *ret is the caller's to
  * json_decref. */

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "cli/pve_command.h"
-#include "schema/cleanup.h"
-#include "schema/json_read.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 #include "store/file.h"
 
 #define PVEUM      "/usr/sbin/pveum"

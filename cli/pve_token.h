@@ -8,8 +8,8 @@
 
 #include "cli/state_owner.h"
 #include "cli/steps.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 
 /*
  * Makes what is missing by Proxmox's pveum and writes pve.token_file (0600, of the owner). A token

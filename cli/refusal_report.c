@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "cli/output.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
 
 static void put_known(json_t *report, const char *key, const char *text)
 {

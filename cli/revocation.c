@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/revocation.h"
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/directory.h"

@@ -5,8 +5,8 @@
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/guest.h"
 
 #define NEXT "the guest gets a new token at its next start"

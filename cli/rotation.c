@@ -15,8 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/directory.h"
 #include "store/documents.h"

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 #include "store/store.h"
 
 #define SESSION_BUSY_MS 5000

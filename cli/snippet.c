@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "cli/guest_lines.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/file.h"
 
 static int check_hook(const char *hook, struct error *error)

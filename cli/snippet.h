@@ -5,7 +5,7 @@
 #define FELHOM_SNIPPET_H
 
 #include "cli/steps.h"
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 #define SNIPPET_STORAGE   "/var/lib/vz" /* "local" is there, whatever storage.cfg says */
 #define SNIPPET_DIRECTORY SNIPPET_STORAGE "/snippets"

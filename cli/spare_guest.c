@@ -10,10 +10,10 @@
 #include "cli/config_text.h"
 #include "cli/pve_config.h"
 #include "cli/pve_query.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
+#include "schema/json/json.h"
 #include "store/clock.h"
 
 #define CHOICES_MAX    50

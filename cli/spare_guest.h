@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 #include "cli/copy_storages.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 #include "store/restore_test.h"
 
 /* The description of the test's copy, to be freed with free(). */

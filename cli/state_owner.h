@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 #define STATE_USER "felhom-agent" /* whom the state belongs to, unless init is told otherwise */
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 #include "cli/output.h"
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
 
 static const char *const outcome_names[] = {"done", "already", "warning"};
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 #include "store/directory.h"
 #include "store/documents.h"

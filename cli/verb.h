@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 #define VERB_OPTIONS_MAX 12
 

@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 void vmids_free(struct vmids *vmids)
 {

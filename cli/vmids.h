@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 #include "store/guest.h"
 
 /* Zero-initialise; freed by vmids_free. */

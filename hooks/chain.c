@@ -10,10 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
-#include "schema/memory.h"
-#include "schema/storage_config.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/pve/storage_config.h"
 #include "store/file.h"
 #include "store/settings.h"
 

@@ -10,9 +10,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
 #include "store/file.h"
 
 static int make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,

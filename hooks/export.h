@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 
 /*
  * Makes the mount (ro,nosuid,nodev,noexec) of the guest's directory, which is open as source,

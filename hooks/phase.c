@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 /* Nothing is printed in post-stop: Proxmox loses it, and a full pipe would hang the stop. */
 static const struct phase phases[] = {

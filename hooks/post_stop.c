@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "hooks/reaction.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/directory.h"

@@ -11,7 +11,7 @@
 
 #include "hooks/export.h"
 #include "hooks/reaction.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 #include "store/credential.h"
 #include "store/documents.h"

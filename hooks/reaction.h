@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 #include "hooks/report.h"
-#include "schema/buffer.h"
-#include "schema/config.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
 #include "store/store.h"
 
 struct reaction {

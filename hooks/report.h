@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 #define REPORT_PROBLEMS_MAX 4
 

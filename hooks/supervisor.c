@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "hooks/chain.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/event.h"
 #include "store/nudge.h"

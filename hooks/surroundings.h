@@ -4,7 +4,7 @@
 #ifndef FELHOM_SURROUNDINGS_H
 #define FELHOM_SURROUNDINGS_H
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /*
  * Closes stray descriptors, makes sure that 0, 1 and 2 are open, drops the environment but for

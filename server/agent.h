@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/error.h"
 #include "server/gate.h"
 #include "server/handover.h"
 #include "server/listener.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 
 #define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/backup_due.h"
-#include "schema/json_text.h"
+#include "schema/agent/backup_due.h"
+#include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/request.h"

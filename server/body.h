@@ -6,15 +6,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "schema/json_body.h"
+#include "schema/json/json_body.h"
 
 struct request;
 struct reply;
 
 /*
- * Reads the body by these keys (schema/json_body.h: *ret_values are the caller's to free). False
- * where it cannot be: the reply then says why, 415 where a body is not sent as application/json,
- * else 400.
+ * Reads the body by these keys (schema/json/json_body.h: *ret_values are the caller's to free).
+ * False where it cannot be: the reply then says why, 415 where a body is not sent as
+ * application/json, else 400.
  */
 bool body_read(const struct request *request, const struct json_body_key *keys, size_t count,
                char **ret_values, struct reply *reply);

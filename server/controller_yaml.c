@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/request.h"

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 
 #define ATTRIBUTE_LIMIT 4096 /* a page, as sysfs gives out */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 #define FUNCTION(name) \
     { \

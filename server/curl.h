@@ -8,7 +8,7 @@
 
 #include <curl/curl.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* The functions that are used, by their own names: curl->easy_init is curl_easy_init. */
 struct curl {

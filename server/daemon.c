@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/agent.h"
 #include "server/identity_mark.h"
 #include "server/metrics.h"

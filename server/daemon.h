@@ -4,7 +4,7 @@
 #ifndef FELHOM_DAEMON_H
 #define FELHOM_DAEMON_H
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* Returns when it was told to end; -1 when it could not begin or go on. Blocks the signals that it
  * heeds. */

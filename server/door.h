@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct mg_connection; /* CivetWeb's, as is the next */
 struct mg_context;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "schema/digest.h"
+#include "schema/base/mbedtls.h"
 
 #define TAG_BYTES 16
 

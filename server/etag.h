@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 
 #define ETAG_SIZE 35 /* 32 hex digits in quotes and a NUL */
 

@@ -3,7 +3,7 @@
 
 #include <civetweb.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api_time.h"
 #include "server/handlers.h"

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/cleanup.h"
-#include "schema/error.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 #include "server/reply.h"
 #include "store/store.h"
 

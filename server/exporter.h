@@ -3,7 +3,7 @@
 #ifndef FELHOM_EXPORTER_H
 #define FELHOM_EXPORTER_H
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 struct agent;
 struct exporter;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/exposition.h"
 
-#include "schema/metrics_text.h"
-#include "schema/version.h"
+#include "schema/agent/metrics_text.h"
+#include "schema/base/version.h"
 #include "server/agent.h"
 #include "server/exposition_store.h"
 #include "server/hook_tally.h"

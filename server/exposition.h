@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 
 struct agent;
 struct hook_tally;

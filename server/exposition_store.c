@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "schema/metrics_text.h"
+#include "schema/agent/metrics_text.h"
 #include "store/census.h"
 
 /* "qemu/4294967295" */

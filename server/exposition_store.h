@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 #include "store/store.h"
 
 /* Adds it; after a failure it is not whole. */

@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/cidr.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/address.h"
+#include "schema/base/error.h"
 #include "server/peer.h"
 
 struct gate;

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/json_read.h"
-#include "schema/json_text.h"
-#include "schema/shown_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/text.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 #include "server/http_client.h"
 #include "store/clock.h"
 

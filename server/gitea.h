@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 struct http_client;
 

@@ -10,7 +10,7 @@
 
 #include <netinet/in.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct handover {
     int socket; /* -1: none yet */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/version.h"
+#include "schema/base/version.h"
 #include "server/handlers.h"
 #include "server/reply.h"
 

@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/agent.h"
 #include "store/log.h"
 #include "store/nudge.h"

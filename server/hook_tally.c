@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/metrics_text.h"
+#include "schema/agent/metrics_text.h"
 #include "store/event.h"
 
 #define BATCH 1000

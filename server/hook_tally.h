@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 #include "store/store.h"
 
 #define HOOK_TALLY_PHASES   4

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/metrics.h"

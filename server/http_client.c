@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/http_failure.h"
 #include "server/http_transfer.h"
 #include "server/tally.h"

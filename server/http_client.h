@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 
 struct tally_calls;
 struct http_client; /* belongs to one thread at a time */

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/shown_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/text.h"
 
 /* OpenSSL's numbers (X509_V_...), which CURLINFO_SSL_VERIFYRESULT hands on. */
 enum verdict {

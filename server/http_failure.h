@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* What is known when libcurl gave up. */
 struct http_failure {

@@ -6,9 +6,9 @@
 #include <mbedtls/base64.h>
 #include <string.h>
 
-#include "schema/memory.h"
-#include "schema/shown_text.h"
-#include "schema/version.h"
+#include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/version.h"
 
 #define HEAD_LIMIT 65536 /* bytes of status lines and headers */
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/digest.h"
-#include "schema/memory.h"
+#include "schema/base/mbedtls.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/hub_heartbeat.h"
 #include "server/hub_pull.h"

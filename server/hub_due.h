@@ -3,7 +3,7 @@
 #ifndef FELHOM_HUB_DUE_H
 #define FELHOM_HUB_DUE_H
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "store/hub_config.h"
 
 /* A guest's customer to pull for. */

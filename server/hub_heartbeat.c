@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "server/backoff.h"
 #include "server/hub_report.h"
 #include "server/hub_request.h"

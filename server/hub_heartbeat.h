@@ -6,8 +6,8 @@
 #ifndef FELHOM_HUB_HEARTBEAT_H
 #define FELHOM_HUB_HEARTBEAT_H
 
-#include "schema/config.h"
-#include "schema/hub_reply.h"
+#include "schema/agent/config.h"
+#include "schema/agent/hub_reply.h"
 #include "server/http_client.h"
 #include "server/metrics.h"
 #include "server/store_pool.h"

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/backoff.h"
 #include "server/hub_due.h"
 #include "server/hub_record.h"

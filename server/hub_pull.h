@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "server/http_client.h"
 #include "server/store_pool.h"
 #include "server/throttled_log.h"

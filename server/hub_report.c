@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
-#include "schema/version.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/version.h"
+#include "schema/json/json.h"
 #include "server/api_time.h"
 #include "store/guest.h"
 #include "store/job.h"

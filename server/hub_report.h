@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
 #include "store/host.h"
 
 #define HUB_REPORT_LIMIT ((size_t)4 << 20) /* more the hub does not take */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 
 #define TIMEOUT_MS  20000
 #define REPLY_LIMIT ((size_t)1 << 20)

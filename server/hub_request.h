@@ -3,7 +3,7 @@
 #ifndef FELHOM_HUB_REQUEST_H
 #define FELHOM_HUB_REQUEST_H
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "server/http_client.h"
 
 struct hub_request {

@@ -3,8 +3,8 @@
 
 #include <sys/stat.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looks for a job's task among Proxmox's: it was asked to begin it, but its answer is not known. */
-#include "schema/upid.h"
+#include "schema/pve/task.h"
 #include "server/job_step.h"
 #include "store/clock.h"
 #include "store/guest.h"

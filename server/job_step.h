@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/vzdump_log.h"
+#include "schema/pve/vzdump_log.h"
 #include "server/pve_client.h"
 #include "server/store_pool.h"
 #include "store/job.h"

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/job_step.h"
 #include "server/newest_backup.h"

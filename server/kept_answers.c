@@ -3,8 +3,8 @@
 
 #include <pthread.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define PLACES 1024 /* guests whose VMIDs are as far apart share one */
 

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 #include "store/guest.h"
 
 /* Longer ones are not kept. */

@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/connection.h"
 #include "server/door.h"
 #include "server/listening.h"

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/error.h"
 #include "server/gate.h"
 
 struct listener;

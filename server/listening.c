@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 void listening_name(const struct sockaddr_in *address, char ret[static LISTENING_NAME_SIZE])
 {

@@ -6,7 +6,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 #define LISTENING_NAME_SIZE 24
 #define LISTENING_BACKLOG   1024 /* connections that may wait to be accepted */

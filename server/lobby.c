@@ -3,7 +3,7 @@
 
 #include <sys/eventfd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 void lobby_init(struct lobby *lobby, uint32_t places)
 {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "schema/version.h"
+#include "schema/base/version.h"
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/privileges.h"

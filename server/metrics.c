@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "schema/cleanup.h"
-#include "schema/host_stat.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
-#include "schema/rrd_dump.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
+#include "schema/kernel/host_stat.h"
+#include "schema/pve/rrd_dump.h"
 #include "server/api_time.h"
 #include "server/cpu_temperature.h"
 #include "server/turnstile.h"

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 struct metrics;
 

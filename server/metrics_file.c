@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 
 int metrics_file_replace(const char *path, const struct buffer *text, struct error *error)

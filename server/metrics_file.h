@@ -3,8 +3,8 @@
 #ifndef FELHOM_METRICS_FILE_H
 #define FELHOM_METRICS_FILE_H
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /* Puts the text in the place of what is there, at once and for everybody to read. */
 int metrics_file_replace(const char *path, const struct buffer *text, struct error *error);

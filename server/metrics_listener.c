@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/metrics_text.h"
+#include "schema/agent/metrics_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/door.h"
 #include "server/listening.h"

@@ -6,7 +6,7 @@
 
 #include <netinet/in.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 #include "server/exposition.h"
 
 struct metrics_listener;

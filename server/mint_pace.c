@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 
 #define SECOND_US ((int64_t)1000000)
 #define PAUSE_US  (5 * SECOND_US)

@@ -7,8 +7,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
-#include "schema/cleanup.h"
-#include "schema/netlink_answer.h"
+#include "schema/base/cleanup.h"
+#include "schema/kernel/netlink_answer.h"
 
 /* A question about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ in the middle only, and
  * that is of one size. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/backoff.h"
 #include "store/clock.h"
 #include "store/guest.h"

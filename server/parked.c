@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/authenticate.h"
 #include "server/events.h"
 #include "store/clock.h"

@@ -7,9 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 #include "server/connection.h"
 #include "server/refusal.h"
 #include "server/reply.h"

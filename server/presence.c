@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/cgroup.h"
 
 /* What cannot be looked at counts as there: nobody loses a token on a guess. */

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "schema/guest_config.h"
+#include "schema/pve/guest_config.h"
 
 enum presence {
     PRESENCE_UNKNOWN, /* there is no place to look at */

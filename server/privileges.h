@@ -3,7 +3,7 @@
 #ifndef FELHOM_PRIVILEGES_H
 #define FELHOM_PRIVILEGES_H
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* No core dumps and no tracing by others: the process holds the private key and sees tokens. */
 void privileges_seal(void);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/http_client.h"
 #include "server/pve_token.h"
 #include "store/clock.h"

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/guest_config.h"
-#include "schema/pve_reply.h"
+#include "schema/agent/config.h"
+#include "schema/pve/guest_config.h"
+#include "schema/pve/reply.h"
 
 struct tally_calls;
 struct pve_client; /* belongs to one thread at a time */

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/pve_client.h"
 #include "store/file.h"
 

@@ -3,9 +3,9 @@
 #ifndef FELHOM_PVE_TOKEN_H
 #define FELHOM_PVE_TOKEN_H
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /* Adds USER@REALM!TOKENID=UUID to out. Fails as pve_token_check does. */
 int pve_token_read(const struct config *config, struct buffer *out, struct error *error);

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct query_number {
     const char *name;

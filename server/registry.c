@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/http_client.h"
 #include "server/mint_pace.h"

@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 struct agent;
 struct registry;

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/backoff.h"
 #include "server/gitea.h"
 #include "server/registry_settings.h"

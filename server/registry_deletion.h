@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "server/registry_mint.h"
 #include "server/store_pool.h"
 #include "server/throttled_log.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/gitea.h"
 #include "server/http_client.h"
 #include "server/registry_settings.h"

@@ -9,8 +9,8 @@
 
 #include <pthread.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
 #include "server/store_pool.h"
 #include "server/turnstile.h"
 #include "store/credential.h"

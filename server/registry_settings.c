@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 
 #define FILE_LIMIT ((size_t)4096)

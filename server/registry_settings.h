@@ -3,9 +3,9 @@
 #ifndef FELHOM_REGISTRY_SETTINGS_H
 #define FELHOM_REGISTRY_SETTINGS_H
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /* Adds the one line of registry.secret_file to out. ERROR_INVALID where there is none to be read.
  */

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/json/json.h"
 #include "server/status.h"
 
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "store/explanation.h"
 
 struct mg_connection; /* CivetWeb's */

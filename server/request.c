@@ -7,7 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/connection.h"
 
 #define BLANKS " \t"

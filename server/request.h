@@ -8,9 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "server/peer.h"
 #include "server/setup.h"
 

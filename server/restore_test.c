@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/restore_test.h"
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api_time.h"
 #include "server/handlers.h"

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/vmid.h"
 #include "server/handlers.h"
 
 /* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */

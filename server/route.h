@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 
 struct agent;
 struct request;

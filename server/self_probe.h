@@ -10,8 +10,8 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/error.h"
 #include "server/gate.h"
 
 struct self_probe {

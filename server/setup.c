@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/endpoint.h"
 #include "store/settings.h"
 

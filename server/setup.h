@@ -10,9 +10,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "schema/cleanup.h"
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 
 struct setup {
     atomic_uint holders;

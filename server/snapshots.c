@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api_time.h"
 #include "server/body.h"

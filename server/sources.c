@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 
 #define KEY_OF_HWADDR  ((uint64_t)1 << 56)

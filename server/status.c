@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 struct status {
     int code;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/kept_answers.h"

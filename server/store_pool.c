@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 
 /* More than run at the same time on most hosts: a worker that is put to sleep while it holds a

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/store.h"
 
 #define STORE_POOL_LOOK_US 20000

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/presence.h"
 #include "store/credential.h"
 #include "store/event.h"

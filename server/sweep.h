@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "store/store.h"
 
 /* Since when a guest was seen not to run. */

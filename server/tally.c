@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 /* The first of each is for all that is no other. */
 static const struct {

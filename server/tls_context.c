@@ -7,9 +7,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/mbedtls_memory.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/mbedtls_memory.h"
+#include "schema/base/memory.h"
 
 int tls_fail(struct error *error, int code, const char *what)
 {

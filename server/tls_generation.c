@@ -9,10 +9,10 @@
 #include <psa/crypto.h>
 #endif
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/mbedtls_memory.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/mbedtls_memory.h"
+#include "schema/base/memory.h"
 #include "server/tls_context.h"
 #include "store/file.h"
 #include "store/log.h"
@@ -253,7 +253,7 @@ static void generation_free(struct tls_generation *generation)
 int tls_generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
 {
     struct tls_generation *generation = generation_alloc();
-    errno = 0; /* see schema/mbedtls_memory.h */
+    errno = 0; /* see schema/base/mbedtls_memory.h */
     if (start_random(generation, error) < 0 || load_identity(generation, pem_file, error) < 0 ||
         configure(generation, error) < 0) {
         generation_free(generation);

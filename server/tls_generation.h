@@ -16,8 +16,8 @@
 #include <mbedtls/x509_crt.h>
 #include <stdatomic.h>
 
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/error.h"
 
 struct tls_generation {
     atomic_uint holders;

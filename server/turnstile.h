@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/cleanup.h"
-#include "schema/error.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 
 struct turnstile {
     pthread_mutex_t lock; /* of what follows */

@@ -9,8 +9,8 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/explain.h"
 #include "server/hearing.h"

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct agent;
 struct connection;

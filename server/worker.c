@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 
 struct worker {
     worker_step *step;

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/sql.h"
 
 int census_tokens(struct store *store, int64_t now_ms, struct census_tokens *ret,

@@ -3,8 +3,8 @@
 
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 static const struct {
     const char *folder;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/guest_config.h"
+#include "schema/pve/guest_config.h"
 
 /* Of unified, hybrid and legacy set-ups: 0 .. CGROUP_HIERARCHIES - 1. */
 #define CGROUP_HIERARCHIES 3

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/controller_parts.h"
 
-#include "schema/cleanup.h"
-#include "schema/controller.h"
-#include "schema/memory.h"
+#include "schema/agent/controller.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/hub_config.h"
 #include "store/settings.h"
 

@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/enrolment.h"
+#include "schema/agent/config.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/buffer.h"
 #include "store/host.h"
 #include "store/store.h"
 

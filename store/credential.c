@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/credential.h"
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/sql.h"
 
 static int check_count(struct store *store, uint32_t vmid, struct error *error)

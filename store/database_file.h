@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /*
  * Finds STATE_DIR/db/agent.db; create makes what is missing below STATE_DIR, the directory 0700,

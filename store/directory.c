@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define PARENT_MODE    0711 /* the mount is made by the guest's own user, who must get through */
 #define DIRECTORY_MODE 0700

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 #include "store/file.h"
 
 #define GUEST_FILE_COUNT 4 /* token, bootstrap.json, controller.yaml, agent.crt */

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "schema/bootstrap.h"
-#include "schema/cleanup.h"
+#include "schema/agent/bootstrap.h"
+#include "schema/base/cleanup.h"
 #include "store/endpoint.h"
 #include "store/settings.h"
 

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 #include "store/controller_parts.h"
 #include "store/directory.h"
 #include "store/rollover.h"

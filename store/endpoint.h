@@ -5,9 +5,9 @@
 
 #include <netinet/in.h>
 
-#include "schema/cidr.h"
-#include "schema/config.h"
-#include "schema/pin.h"
+#include "schema/agent/config.h"
+#include "schema/agent/pin.h"
+#include "schema/base/address.h"
 #include "store/host.h"
 
 #define ENDPOINT_PORT 8443

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 #include "store/store.h"
 
 #define EXPLANATIONS_KEPT 1024

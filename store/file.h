@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /*
  * Adds the content of a file, at most limit bytes (more: ERROR_INVALID), to out. ERROR_MISSING

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
 
 /* A line of the guest's configuration that mounts something of the host's. */
 struct line {

@@ -8,9 +8,9 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/guest_config.h"
-#include "schema/mount_form.h"
+#include "schema/agent/config.h"
+#include "schema/agent/mount_form.h"
+#include "schema/pve/guest_config.h"
 
 /* What stands between the reason and the command in foreign_check's message. */
 #define FOREIGN_REMEDY ". To mend it: "

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/guest_config.h"
+#include "schema/base/buffer.h"
+#include "schema/pve/guest_config.h"
 #include "store/store.h"
 
 enum guest_state { GUEST_STARTING, GUEST_RUNNING, GUEST_STOPPING, GUEST_STOPPED };

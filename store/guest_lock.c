@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/file.h"
 
 int guest_lock(const struct config *config, uint32_t vmid, int *ret_fd, struct error *error)

@@ -9,8 +9,8 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
-#include "schema/error.h"
+#include "schema/agent/config.h"
+#include "schema/base/error.h"
 
 /* Waits for the guest's lock; it is held until *ret_fd is closed. A hook's supervisor bounds the
  * wait, and how long another one waits for a hook. */

@@ -4,7 +4,7 @@
 #ifndef FELHOM_STORE_HOST_H
 #define FELHOM_STORE_HOST_H
 
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
 #include "store/store.h"
 
 struct host {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/controller.h"
+#include "schema/agent/controller.h"
 #include "store/sql.h"
 
 static const char wanted[] = "wanted";

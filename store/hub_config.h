@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/digest.h"
-#include "schema/enrolment.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/buffer.h"
+#include "schema/base/mbedtls.h"
 #include "store/store.h"
 
 struct hub_pull {

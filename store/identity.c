@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/file.h"
 #include "store/identity_make.h"
 #include "store/identity_pem.h"

@@ -10,9 +10,9 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 #include "store/place.h"
 
 struct identity {

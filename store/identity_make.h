@@ -6,8 +6,8 @@
 #include <netinet/in.h>
 #include <stddef.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 /*
  * Adds a fresh P-256 key and its self-signed certificate, both in PEM, to out. The certificate

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 #include "store/identity.h"
 
 /* Takes the certificate alone, whatever else the text has. with_key: its private key must be there,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/event.h"
 #include "store/sql.h"
 

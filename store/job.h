@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/snapshot_name.h"
-#include "schema/upid.h"
+#include "schema/pve/snapshot_name.h"
+#include "schema/pve/task.h"
 #include "store/store.h"
 
 enum job_kind { JOB_SNAPSHOT, JOB_ROLLBACK, JOB_BACKUP };

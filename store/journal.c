@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 
 #define TEXT_MAX 8192
 

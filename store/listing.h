@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 #include "store/store.h"
 
 /* A token by its public id. Texts are valid during the visit. */

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 
 #define TOKEN_FILE_LIMIT 4096

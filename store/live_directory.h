@@ -11,9 +11,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 
 struct live_directory {
     bool live; /* all that a guest reads is there, so that no stop has begun to take it away */

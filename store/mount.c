@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/guest.h"
 #include "store/sql.h"
 

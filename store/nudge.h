@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 /* Never waits; where nobody listens, nothing happens. */
 void nudge_send(const char *state_dir);

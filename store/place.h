@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 struct place {
     int fd; /* -1: not open */

@@ -17,8 +17,8 @@
 #include <psa/crypto.h>
 #endif
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 
 #define ANSWER_MAX 4096

@@ -12,8 +12,8 @@
 #include <netinet/in.h>
 #include <stdint.h>
 
-#include "schema/error.h"
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
+#include "schema/base/error.h"
 
 struct probe {
     struct sockaddr_in listening; /* 0.0.0.0 is asked over the loopback */

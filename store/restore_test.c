@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/restore_test.h"
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/event.h"
 #include "store/sql.h"
 

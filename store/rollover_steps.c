@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/identity_make.h"
 #include "store/identity_pem.h"
 #include "store/rollover.h"

@@ -5,9 +5,9 @@
 
 #include <stdint.h>
 
-#include "schema/buffer.h"
-#include "schema/config.h"
-#include "schema/guest_config.h"
+#include "schema/agent/config.h"
+#include "schema/base/buffer.h"
+#include "schema/pve/guest_config.h"
 
 #define SETTINGS_FILE "/etc/felhom-agent/agent.yaml"
 #define SETTINGS_VARIABLE \

@@ -11,8 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/cgroup.h"
 
 /* Proxmox nests the guest's processes as lxc/VMID/ns/init.scope and deeper. */

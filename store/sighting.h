@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 enum sighting {
     SIGHTING_UNKNOWN, /* no cgroup tree of containers here, or none of the guest's processes is to

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "store/store.h"
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/cleanup.h"
-#include "schema/error.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 
 struct sql_prepared {
     const char *sql;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/database_file.h"
 #include "store/sql.h"
 

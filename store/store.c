@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/database_file.h"
 #include "store/migrations.h"
 #include "store/sql.h"

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 
 struct store;
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/sql.h"
 
 int store_peek_version(const char *state_dir, int *ret, struct error *error)

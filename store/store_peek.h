@@ -3,7 +3,7 @@
 #ifndef FELHOM_STORE_PEEK_H
 #define FELHOM_STORE_PEEK_H
 
-#include "schema/error.h"
+#include "schema/base/error.h"
 #include "store/store.h"
 
 /* The schema version of STATE_DIR/db/agent.db, which may be newer than this program's. No file is

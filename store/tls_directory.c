@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/mbedtls_memory.h"
-#include "schema/memory.h"
+#include "schema/base/mbedtls_memory.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 
 int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error)

@@ -6,8 +6,8 @@
 
 #include <sys/types.h>
 
-#include "schema/buffer.h"
-#include "schema/error.h"
+#include "schema/base/buffer.h"
+#include "schema/base/error.h"
 #include "store/place.h"
 
 #define TLS_PEM_FILE         "agent.pem" /* key and certificate: the truth */

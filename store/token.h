@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 #include "store/store.h"
 
 /* A token as minted: the only time its text exists on the host's side outside the guest's

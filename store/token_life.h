@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 #include "store/store.h"
 
 struct token_life {

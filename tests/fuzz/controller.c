@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/controller.h"
-#include "schema/yaml_tree.h"
+#include "schema/agent/controller.h"
+#include "schema/yaml/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

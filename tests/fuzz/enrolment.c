@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/enrolment.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

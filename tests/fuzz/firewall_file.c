@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "cli/firewall_file.h"
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "server/gitea.h"
 #include "server/http_client.h"
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/guest_property.h"
-#include "schema/memory.h"
+#include "schema/base/memory.h"
+#include "schema/pve/guest_property.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

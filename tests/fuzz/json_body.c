@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/hub_reply.h"
-#include "schema/json_body.h"
+#include "schema/agent/hub_reply.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
-#include "schema/metrics_text.h"
+#include "schema/agent/metrics_text.h"
+#include "schema/base/memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

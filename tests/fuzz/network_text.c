@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cidr.h"
-#include "schema/cleanup.h"
-#include "schema/hwaddr.h"
-#include "schema/memory.h"
-#include "schema/pin.h"
-#include "schema/vmid.h"
+#include "schema/agent/pin.h"
+#include "schema/base/address.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/hwaddr.h"
+#include "schema/base/memory.h"
+#include "schema/base/vmid.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "cli/config_text.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

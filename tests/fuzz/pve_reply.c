@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/memory.h"
-#include "schema/pve_reply.h"
-#include "schema/vzdump_log.h"
+#include "schema/base/memory.h"
+#include "schema/pve/reply.h"
+#include "schema/pve/vzdump_log.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

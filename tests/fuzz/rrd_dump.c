@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/host_stat.h"
-#include "schema/rrd_dump.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/kernel/host_stat.h"
+#include "schema/pve/rrd_dump.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/storage_config.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/pve/storage_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 static struct buffer text_of(const char *text)

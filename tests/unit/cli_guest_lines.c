@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/config.h"
+#include "schema/agent/config.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 #define HOOK "hookscript: local:snippets/felhom-hook\n"

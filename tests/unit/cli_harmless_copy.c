@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cli/harmless_copy.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 #define ORIGINAL_LXC \
     "rootfs: tank:subvol-8200-disk-0,size=8G\nmp0: tank:subvol-8200-disk-1,mp=/srv\n"

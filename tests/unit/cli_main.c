@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-#include "schema/guest_config.h"
-#include "schema/version.h"
+#include "schema/base/version.h"
+#include "schema/pve/guest_config.h"
 #include "store/guest.h"
 #include "store/identity.h"
 #include "store/token.h"

@@ -9,7 +9,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/pve_command.h"
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "store/clock.h"
 
 static struct error error;

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "cli/felhomctl.h"
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/error.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
+#include "schema/base/memory.h"
 #include "store/file.h"
 #include "tests/unit/test.h"
 

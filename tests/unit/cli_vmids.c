@@ -2,7 +2,7 @@
 /* What is said of the guests for whom a verb failed. */
 #include "cli/vmids.h"
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 static void test_none(void **state)

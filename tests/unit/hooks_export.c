@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "hooks/export.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/sighting.h"
 #include "tests/unit/test.h"
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "hooks/supervisor.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/clock.h"
 #include "tests/unit/test.h"
 

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/gate.h"
 #include "server/listener.h"
 #include "server/listening.h"

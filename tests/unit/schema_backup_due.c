@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/backup_due.h"
-#include "schema/cleanup.h"
-#include "schema/daily_window.h"
+#include "schema/agent/backup_due.h"
+#include "schema/agent/daily_window.h"
+#include "schema/base/cleanup.h"
 
 #define HOUR_MS (INT64_C(3600) * 1000)
 #define NOON    INT64_C(1795518000) /* 2026-11-24 12:00 in Berlin */

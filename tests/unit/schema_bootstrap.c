@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/bootstrap.h"
+#include "schema/agent/bootstrap.h"
 
 #include <string.h>
 
 #include <jansson.h>
 
-#include "schema/cleanup.h"
-#include "schema/json_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/json/json.h"
 #include "tests/unit/test.h"
 
 static const struct pins pins = {.spki = "c3BraQ==", .leaf = "AA:BB"};

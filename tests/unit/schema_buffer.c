@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 #define LONGEST 1100 /* past the sizes at which a buffer first grows */

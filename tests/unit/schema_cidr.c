@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/cidr.h"
+#include "schema/base/address.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 
 static struct cidr network(const char *text)
 {

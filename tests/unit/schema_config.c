@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -9,10 +9,10 @@
 
 #include <cmocka.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/config_keys.h"
-#include "schema/memory.h"
+#include "schema/agent/config_keys.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define SHIPPED "debian/agent.yaml"
 

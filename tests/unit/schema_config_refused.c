@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What agent.yaml may not say, and what the operator is told. */
-#include "schema/config.h"
+#include "schema/agent/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define PATH_RULE "must be an absolute path without . or .. in it, // or a / at its end"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/controller.h"
+#include "schema/agent/controller.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 static struct yaml_source source(const char *name, const char *text)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/guest_config_json.h"
-#include "schema/guest_size.h"
+#include "schema/base/cleanup.h"
+#include "schema/pve/guest_config_json.h"
+#include "schema/pve/guest_size.h"
 #include "tests/unit/test.h"
 
 static void parse(enum guest_kind kind, const char *text, struct guest_config *ret)

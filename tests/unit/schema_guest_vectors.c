@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/guest_config_json.h"
+#include "schema/base/cleanup.h"
+#include "schema/pve/guest_config_json.h"
 #include "tests/unit/test.h"
 
 /* Where the configuration has no hardware address Proxmox makes one up. */

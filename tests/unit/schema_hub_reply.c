@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/hub_reply.h"
+#include "schema/agent/hub_reply.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hardware addresses and VMIDs. */
-#include "schema/cleanup.h"
-#include "schema/hwaddr.h"
-#include "schema/vmid.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/hwaddr.h"
+#include "schema/base/vmid.h"
 #include "tests/unit/test.h"
 
 static void test_hwaddr_reads_either_case(void **state)

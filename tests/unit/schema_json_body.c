@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/json_body.h"
+#include "schema/json/json_body.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 enum { NAME, DESCRIPTION, COUNT };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/mbedtls_memory.h"
+#include "schema/base/mbedtls_memory.h"
 
 #include <errno.h>
 #include <mbedtls/bignum.h>
@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 /* What a process ends with that heeds the code; 0 where that is none of memory. */

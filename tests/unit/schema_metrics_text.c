@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/metrics_text.h"
+#include "schema/agent/metrics_text.h"
 
 #include "tests/unit/test.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pin.h"
+#include "schema/agent/pin.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 /* A self-signed P-256 certificate made by openssl req -x509; its SubjectPublicKeyInfo lies inside.

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pve_reply.h"
+#include "schema/pve/reply.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 #define UPID "UPID:pve:0000A3F1:01B2C3D4:6553F100:vzdump:8200:felhom-agent@pve!agent:"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
-#include "schema/pve_reply.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/pve/reply.h"
 #include "tests/unit/test.h"
 
 #define ODD "Proxmox: its reply is not as documented: "

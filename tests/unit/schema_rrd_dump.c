@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/rrd_dump.h"
+#include "schema/pve/rrd_dump.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "schema/buffer.h"
-#include "schema/cleanup.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 #define cleanup_storages cleanup(rrd_storages_free)

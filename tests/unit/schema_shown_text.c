@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/shown_text.h"
+#include "schema/base/text.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 static void test_cases(void **state)

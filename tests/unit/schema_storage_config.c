@@ -2,8 +2,8 @@
 /* Which file a hookscript's volume id names. */
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/storage_config.h"
+#include "schema/base/cleanup.h"
+#include "schema/pve/storage_config.h"
 #include "tests/unit/test.h"
 
 #define STORAGES \

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 /* Computed with Python's zlib.crc32, base64.urlsafe_b64encode and hashlib.sha256. */

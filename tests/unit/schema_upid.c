@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/upid.h"
+#include "schema/pve/task.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 #define BACKUP "UPID:pve:0000A3F1:01B2C3D4:6553F100:vzdump:8200:felhom-agent@pve!agent:"

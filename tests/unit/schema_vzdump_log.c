@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/vzdump_log.h"
+#include "schema/pve/vzdump_log.h"
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 /* Takes lines up to NULL; returns the line that let the services start again, NULL for none. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/yaml_tree.h"
+#include "schema/yaml/tree.h"
 
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 /* Reads the text and writes it again. */

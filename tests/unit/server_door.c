@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/listening.h"
 #include "server/throttled_log.h"
 #include "store/clock.h"

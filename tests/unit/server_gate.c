@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/neighbour.h"
 #include "store/clock.h"
 #include "tests/unit/test.h"

@@ -4,8 +4,8 @@
 
 #include <inttypes.h>
 
-#include "schema/json_read.h"
-#include "schema/json_text.h"
+#include "schema/json/json.h"
+#include "schema/json/json_read.h"
 #include "server/http_client.h"
 #include "store/clock.h"
 #include "tests/unit/standin.h"

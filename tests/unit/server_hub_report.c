@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "store/job.h"
 #include "store/restore_test.h"
 #include "tests/unit/test.h"

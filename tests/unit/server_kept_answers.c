@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 static const struct kept_key first = {8200, {7, 1000}, 1};

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "schema/json_text.h"
+#include "schema/json/json.h"
 #include "tests/unit/scratch.h"
 
 #define STORAGE_KIND "pve-storage-9.0/pve1/"

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-#include "schema/vzdump_log.h"
+#include "schema/pve/vzdump_log.h"
 #include "store/clock.h"
 #include "tests/unit/standin.h"
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
 enum { SINCE, TIMEOUT, NUMBERS };

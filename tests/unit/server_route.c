@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "schema/cleanup.h"
+#include "schema/base/cleanup.h"
 #include "server/handlers.h"
 #include "tests/unit/test.h"
 

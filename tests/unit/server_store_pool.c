@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/host.h"
 #include "tests/unit/test.h"
 

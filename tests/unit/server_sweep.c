@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/cleanup.h"
-#include "schema/memory.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/presence.h"
 #include "store/event.h"
 #include "store/guest.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/memory.h"
+#include "schema/base/memory.h"
 #include "store/restore_test.h"
 #include "store/token.h"
 #include "tests/unit/store_fixture.h"

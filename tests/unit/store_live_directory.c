@@ -2,7 +2,7 @@
 /* What a guest's directory tells of it, and directories that are none. */
 #include "tests/unit/test.h"
 
-#include "schema/token_text.h"
+#include "schema/agent/token.h"
 #include "store/live_directory.h"
 
 #include "tests/unit/scratch.h"

@@ -2,7 +2,7 @@
 /* A store that is opened only to be looked at, and what a look through all of it finds. */
 #include "tests/unit/test.h"
 
-#include "schema/buffer.h"
+#include "schema/base/buffer.h"
 #include "store/file.h"
 #include "tests/unit/store_fixture.h"
 

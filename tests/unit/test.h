@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* cmocka's macro of this name would hide schema/error.h's function. */
+/* cmocka's macro of this name would hide schema/base/error.h's function. */
 #undef fail
 
 /* Ends the test with a message, as cmocka's fail_msg does. */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/agent/enrolment.h"
+
+#include <string.h>
+
+#include "schema/agent/run_options.h"
+#include "schema/agent/text_rules.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/yaml/keys.h"
+#include "schema/yaml/reader.h"
+#include "schema/yaml/tree.h"
+
+/* clang-format off */
+#define TEXT(path, field, kind) \
+    {path, &yaml_text, offsetof(struct enrolment, field), "", {.text = &(kind)}}
+
+static const struct yaml_key keys[] = {
+    TEXT("customer.id",            customer_id,            rule_name),
+    TEXT("customer.name",          customer_name,          rule_line),
+    TEXT("customer.domain",        customer_domain,        rule_word),
+    TEXT("customer.email",         customer_email,         rule_word),
+    TEXT("hub.retrieval_password", hub_retrieval_password, rule_line),
+    TEXT("image",                  image,                  rule_word),
+    TEXT("chain",                  chain,                  rule_snippet),
+    {"run", &run_options, offsetof(struct enrolment, run), "", {NULL}},
+    {"controller", &yaml_anything, 0, NULL, {NULL}},
+};
+/* clang-format on */
+
+static const struct yaml_table table = {keys, ARRAY_SIZE(keys)};
+
+int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
+                    struct error *error)
+{
+    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    struct enrolment enrolment = {.customer_id = NULL};
+    if (yaml_read(name, text, length, &root, error))
+        return -1;
+    if (yaml_table_read(&table, &root, &enrolment, error)) {
+        enrolment_free(&enrolment);
+        return -1;
+    }
+    *ret = enrolment;
+    return 0;
+}
+
+void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
+{
+    struct error ignored;
+    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    *ret = (struct enrolment){.customer_id = NULL};
+    (void)yaml_read("enrolment", text, length, &root, &ignored);
+    yaml_table_salvage(&table, &root, ret);
+}
+
+static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)
+{
+    const char *text;
+    if (key->type == &yaml_anything)
+        return "";
+    memcpy(&text, (const char *)enrolment + key->offset, sizeof text);
+    return text;
+}
+
+static struct yaml_tree *value_of(const struct yaml_key *key, const char *text)
+{
+    return key->type == &run_options ? run_options_yaml(text) : yaml_tree_new_text(text);
+}
+
+/* Puts the value at the key's path, "name" or "section.name". */
+static void put(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
+{
+    const char *dot = strchr(key->path, '.');
+    if (!dot) {
+        yaml_tree_put(root, key->path, value);
+        return;
+    }
+    cleanup_free char *section = mem_copy_text_n(key->path, (size_t)(dot - key->path));
+    struct yaml_tree *map = yaml_tree_new(YAML_TREE_MAP);
+    yaml_tree_put(map, dot + 1, value);
+    yaml_tree_put(root, section, map);
+}
+
+int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error)
+{
+    cleanup_yaml_tree struct yaml_tree *root = yaml_tree_new(YAML_TREE_MAP);
+    for (size_t i = 0; i < table.count; i++) {
+        const char *text = text_of(&keys[i], enrolment);
+        if (!*text)
+            continue;
+        if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))
+            return fail_context(error, "%s", keys[i].path);
+        put(root, &keys[i], value_of(&keys[i], text));
+    }
+    return yaml_tree_emit(root, out, error);
+}
+
+void enrolment_free(struct enrolment *enrolment)
+{
+    yaml_table_free(&table, enrolment);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/agent/metrics_text.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+
+#define MILLION 1000000
+
+/* What a sample's name ends with beyond its family's, and the label that only a bucket has. */
+struct series {
+    const char *suffix;
+    const char *bound; /* NULL: it is none */
+};
+
+static bool is_continuation(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* How many bytes of text are one whole UTF-8 character; 0: none. */
+static size_t character_size(const char *text)
+{
+    unsigned char first = (unsigned char)text[0];
+    unsigned char second = (unsigned char)text[first ? 1 : 0];
+    size_t size = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    if (size == 0 || first > 0xF4)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if (!is_continuation(text[i]))
+            return 0;
+    /* Overlong forms, surrogates, and what lies beyond Unicode. */
+    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
+        (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F))
+        return 0;
+    return size;
+}
+
+static const char *escape_of(char byte)
+{
+    switch (byte) {
+    case '\\':
+        return "\\\\";
+    case '"':
+        return "\\\"";
+    case '\n':
+        return "\\n";
+    default:
+        return NULL;
+    }
+}
+
+static void add_value(struct buffer *out, const char *text)
+{
+    while (*text) {
+        size_t size = character_size(text);
+        const char *escape = size == 0 ? "?" : escape_of(*text);
+        if (escape)
+            buffer_add_text(out, escape);
+        else
+            buffer_add(out, text, size);
+        text += size == 0 ? 1 : size;
+    }
+}
+
+static void add_label(struct buffer *out, const char *name, const char *value, bool first)
+{
+    buffer_add_format(out, "%s%s=\"", first ? "{" : ",", name);
+    add_value(out, value);
+    buffer_add_text(out, "\"");
+}
+
+/* Everything of a sample's line but its value. */
+static void add_series(struct buffer *out, const char *name, struct metric_labels labels,
+                       struct series series)
+{
+    buffer_add_format(out, "%s%s", name, series.suffix);
+    for (size_t i = 0; i < labels.count; i++)
+        add_label(out, labels.items[i].name, labels.items[i].value, i == 0);
+    if (series.bound)
+        add_label(out, "le", series.bound, labels.count == 0);
+    buffer_add_text(out, labels.count > 0 || series.bound ? "} " : " ");
+}
+
+/* As 0.25, 3 or -1.000001: without a fraction that says nothing. */
+static void add_seconds(struct buffer *out, int64_t us)
+{
+    uint64_t size = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
+    uint64_t fraction = size % MILLION;
+    int digits = 6;
+    buffer_add_format(out, "%s%" PRIu64, us < 0 ? "-" : "", size / MILLION);
+    if (fraction == 0)
+        return;
+    for (; fraction % 10 == 0; digits--)
+        fraction /= 10;
+    buffer_add_format(out, ".%0*" PRIu64, digits, fraction);
+}
+
+void metrics_text_family(struct buffer *out, const char *name, enum metric_type type,
+                         const char *help)
+{
+    static const char *const types[] = {
+        [METRIC_GAUGE] = "gauge", [METRIC_COUNTER] = "counter", [METRIC_HISTOGRAM] = "histogram"};
+    buffer_add_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, types[type]);
+}
+
+void metrics_text_sample(struct buffer *out, const char *name, struct metric_labels labels,
+                         int64_t value)
+{
+    add_series(out, name, labels, (struct series){.suffix = ""});
+    buffer_add_format(out, "%" PRId64 "\n", value);
+}
+
+void metrics_text_seconds(struct buffer *out, const char *name, struct metric_labels labels,
+                          int64_t us)
+{
+    add_series(out, name, labels, (struct series){.suffix = ""});
+    add_seconds(out, us);
+    buffer_add_text(out, "\n");
+}
+
+static void add_bucket(struct buffer *out, const char *name, struct metric_labels labels,
+                       const char *bound, uint64_t count)
+{
+    add_series(out, name, labels, (struct series){"_bucket", bound});
+    buffer_add_format(out, "%" PRIu64 "\n", count);
+}
+
+/* Returns how many durations there were in all. */
+static uint64_t add_buckets(struct buffer *out, const char *name, struct metric_labels labels,
+                            const struct metric_histogram *histogram)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < histogram->bound_count; i++) {
+        cleanup_buffer struct buffer bound = BUFFER_EMPTY;
+        add_seconds(&bound, histogram->bounds_us[i]);
+        count += histogram->counts[i];
+        add_bucket(out, name, labels, buffer_text(&bound), count);
+    }
+    count += histogram->counts[histogram->bound_count];
+    add_bucket(out, name, labels, "+Inf", count);
+    return count;
+}
+
+void metrics_text_histogram(struct buffer *out, const char *name, struct metric_labels labels,
+                            const struct metric_histogram *histogram)
+{
+    uint64_t count = add_buckets(out, name, labels, histogram);
+    add_series(out, name, labels, (struct series){.suffix = "_sum"});
+    add_seconds(out, histogram->sum_us);
+    buffer_add_text(out, "\n");
+    add_series(out, name, labels, (struct series){.suffix = "_count"});
+    buffer_add_format(out, "%" PRIu64 "\n", count);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/base/address.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAPPED_BITS 96 /* ::ffff:0:0/96 holds all of IPv4 */
+
+/* Digits alone, without a leading zero that could be meant as octal. */
+static bool number_parse(const char *text, unsigned most, unsigned *ret)
+{
+    size_t length = strspn(text, "0123456789");
+    unsigned value = 0;
+    if (!length || length > 5 || text[length] || (length > 1 && *text == '0'))
+        return false;
+    for (; *text; text++)
+        value = value * 10 + (unsigned)(*text - '0');
+    *ret = value;
+    return value <= most;
+}
+
+/* Splits text at the last mark in it; what follows is NULL if there is none. */
+static bool split(const char *text, char mark, char *front, size_t size, const char **ret_back)
+{
+    const char *end = strrchr(text, mark);
+    size_t length = end ? (size_t)(end - text) : strlen(text);
+    if (length >= size)
+        return false;
+    memcpy(front, text, length);
+    front[length] = '\0';
+    *ret_back = end ? end + 1 : NULL;
+    return true;
+}
+
+static bool address_parse(const char *text, struct cidr *cidr)
+{
+    bool v4 = inet_pton(AF_INET, text, &cidr->address.v4) == 1;
+    cidr->family = v4 ? AF_INET : AF_INET6;
+    cidr->prefix = v4 ? 32 : 128;
+    return v4 || inet_pton(AF_INET6, text, &cidr->address.v6) == 1;
+}
+
+/* A mapped address counts as IPv4, so that a network of such is one of IPv4. */
+static void unmap(struct cidr *cidr)
+{
+    if (cidr->family != AF_INET6 || cidr->prefix < MAPPED_BITS ||
+        !IN6_IS_ADDR_V4MAPPED(&cidr->address.v6))
+        return;
+    struct cidr plain = {.family = AF_INET, .prefix = (uint8_t)(cidr->prefix - MAPPED_BITS)};
+    memcpy(&plain.address.v4, cidr->address.v6.s6_addr + 12, sizeof plain.address.v4);
+    *cidr = plain;
+}
+
+static void mask(uint8_t *bytes, size_t count, unsigned prefix)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned bits = prefix < 8 ? prefix : 8;
+        bytes[i] &= (uint8_t)(0xFF00 >> bits);
+        prefix -= bits;
+    }
+}
+
+static size_t address_size(sa_family_t family)
+{
+    return family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+}
+
+static void cidr_mask(struct cidr *cidr)
+{
+    mask((uint8_t *)&cidr->address, address_size(cidr->family), cidr->prefix);
+}
+
+static bool parse_unmasked(const char *text, struct cidr *ret)
+{
+    char address[INET6_ADDRSTRLEN];
+    const char *prefix;
+    unsigned bits;
+    struct cidr cidr = {.family = AF_UNSPEC};
+    if (!split(text, '/', address, sizeof address, &prefix) || !address_parse(address, &cidr))
+        return false;
+    if (prefix) {
+        if (!number_parse(prefix, cidr.prefix, &bits))
+            return false;
+        cidr.prefix = (uint8_t)bits;
+    }
+    unmap(&cidr);
+    *ret = cidr;
+    return true;
+}
+
+bool cidr_parse_host(const char *text, struct cidr *ret)
+{
+    if (!parse_unmasked(text, ret))
+        return false;
+    cidr_mask(ret);
+    return true;
+}
+
+bool cidr_parse(const char *text, struct cidr *ret)
+{
+    struct cidr cidr;
+    struct cidr masked;
+    if (!parse_unmasked(text, &cidr))
+        return false;
+    masked = cidr;
+    cidr_mask(&masked);
+    if (memcmp(&masked.address, &cidr.address, address_size(cidr.family)) != 0)
+        return false;
+    *ret = cidr;
+    return true;
+}
+
+void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE])
+{
+    char address[INET6_ADDRSTRLEN];
+    (void)inet_ntop(cidr->family, &cidr->address, address, sizeof address);
+    (void)snprintf(text, CIDR_TEXT_SIZE, "%s/%u", address, cidr->prefix);
+}
+
+/* The address as a network of one, a v4-mapped one as IPv4. */
+static bool cidr_of(const struct sockaddr *address, struct cidr *ret)
+{
+    *ret = (struct cidr){.family = address->sa_family};
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        ret->prefix = 32;
+        ret->address.v4 = v4.sin_addr;
+        return true;
+    }
+    if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, address, sizeof v6);
+        ret->prefix = 128;
+        ret->address.v6 = v6.sin6_addr;
+        unmap(ret);
+        return true;
+    }
+    return false;
+}
+
+bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address)
+{
+    struct cidr other;
+    if (!cidr_of(address, &other) || other.family != cidr->family)
+        return false;
+    other.prefix = cidr->prefix;
+    cidr_mask(&other);
+    return !memcmp(&other.address, &cidr->address, address_size(cidr->family));
+}
+
+bool endpoint_parse(const char *text, struct sockaddr_in *ret)
+{
+    char address[INET_ADDRSTRLEN];
+    const char *digits;
+    unsigned port;
+    struct sockaddr_in endpoint = {.sin_family = AF_INET};
+    if (!split(text, ':', address, sizeof address, &digits) || !digits ||
+        !number_parse(digits, UINT16_MAX, &port) || port == 0 ||
+        inet_pton(AF_INET, address, &endpoint.sin_addr) != 1)
+        return false;
+    endpoint.sin_port = htons((uint16_t)port);
+    *ret = endpoint;
+    return true;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/pve/guest_format.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/hwaddr.h"
+#include "schema/base/memory.h"
+#include "schema/pve/guest_size.h"
+
+#define DIGITS   "0123456789"
+#define LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define ALPHANUM LETTERS DIGITS
+
+static bool is_one_of(char c, const char *set)
+{
+    return c && strchr(set, c);
+}
+
+bool format_is_made_of(const char *text, const char *set)
+{
+    return *text && !text[strspn(text, set)];
+}
+
+bool format_integer(const char *text)
+{
+    return format_is_made_of(text + is_one_of(*text, "+-"), DIGITS);
+}
+
+bool format_number(const char *text)
+{
+    text += is_one_of(*text, "+-");
+    size_t whole = strspn(text, DIGITS);
+    text += whole;
+    size_t fraction = *text == '.' ? strspn(text + 1, DIGITS) : 0;
+    if (whole + fraction == 0)
+        return false;
+    text += *text == '.' ? 1 + fraction : 0;
+    return !*text || (is_one_of(*text, "eE") && format_integer(text + 1));
+}
+
+bool format_word(const char *text)
+{
+    return format_is_made_of(text, ALPHANUM "-_.");
+}
+
+bool format_url_encoded(const char *text)
+{
+    return !*text || format_is_made_of(text, ALPHANUM "-%_.!~*'()");
+}
+
+static bool is_dns_label(const char *text, size_t length)
+{
+    return length > 0 && is_one_of(text[0], ALPHANUM) && is_one_of(text[length - 1], ALPHANUM) &&
+           strspn(text, ALPHANUM "-") >= length;
+}
+
+bool format_dns_name(const char *text)
+{
+    for (;;) {
+        size_t length = strcspn(text, ".");
+        if (!is_dns_label(text, length))
+            return false;
+        if (!text[length])
+            return true;
+        text += length + 1;
+    }
+}
+
+bool format_unicast_hwaddr(const char *text)
+{
+    struct hwaddr hwaddr;
+    return hwaddr_parse(text, &hwaddr) && (hwaddr.bytes[0] & 1) == 0;
+}
+
+bool format_ipv4(const char *text)
+{
+    struct in_addr address;
+    return inet_pton(AF_INET, text, &address) == 1;
+}
+
+bool format_ipv6(const char *text)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET6, text, &address) == 1;
+}
+
+/* ADDRESS/LENGTH with a prefix length of 8 to max; networks of more than that are taken for a
+ * mistake. */
+static bool is_cidr(const char *text, bool (*is_address)(const char *), unsigned long max)
+{
+    const char *slash = strrchr(text, '/');
+    if (!slash || !format_is_made_of(slash + 1, DIGITS))
+        return false;
+    unsigned long length = strtoul(slash + 1, NULL, 10);
+    cleanup_free char *address = mem_copy_text_n(text, (size_t)(slash - text));
+    return length >= 8 && length <= max && is_address(address);
+}
+
+bool format_ipv4_config(const char *text)
+{
+    return strcmp(text, "dhcp") == 0 || strcmp(text, "manual") == 0 ||
+           is_cidr(text, format_ipv4, 32);
+}
+
+bool format_ipv6_config(const char *text)
+{
+    return strcmp(text, "auto") == 0 || strcmp(text, "dhcp") == 0 || strcmp(text, "manual") == 0 ||
+           is_cidr(text, format_ipv6, 128);
+}
+
+bool format_disk_size(const char *text)
+{
+    long double bytes;
+    return guest_size_parse(text, &bytes);
+}
+
+bool format_volume_id(const char *text)
+{
+    size_t storage = strspn(text, ALPHANUM "-_.");
+    return storage >= 2 && is_one_of(text[0], LETTERS) && is_one_of(text[storage - 1], ALPHANUM) &&
+           text[storage] == ':' && text[storage + 1];
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text);
+    size_t end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+bool format_mount_path(const char *text)
+{
+    return !strstr(text, "/./") && !strstr(text, "/../") && !ends_with(text, "/.") &&
+           !ends_with(text, "/..") && strncmp(text, "../", 3) != 0;
+}
+
+/* Whether every item of a list separated by semicolons is good; an empty item never is. */
+static bool is_list_of(const char *text, bool (*is_item)(const char *))
+{
+    cleanup_free char *copy = mem_copy_text(text);
+    char *rest = copy;
+    for (char *item; (item = strsep(&rest, ";"));)
+        if (!is_item(item))
+            return false;
+    return true;
+}
+
+static bool is_mount_option(const char *text)
+{
+    static const char *const options[] = {"discard", "lazytime", "noatime",
+                                          "nodev",   "noexec",   "nosuid"};
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        if (strcmp(text, options[i]) == 0)
+            return true;
+    return false;
+}
+
+bool format_mount_options(const char *text)
+{
+    return is_list_of(text, is_mount_option);
+}
+
+/* What follows the digits and the colon at the start of text, NULL if they are not there. */
+static const char *after_number(const char *text)
+{
+    size_t digits = strspn(text, DIGITS);
+    return digits > 0 && text[digits] == ':' ? text + digits + 1 : NULL;
+}
+
+/* TYPE:CONTAINER:DISK:LENGTH */
+static bool is_idmap_entry(const char *text)
+{
+    bool has_type = is_one_of(text[0], "ug") && text[1] == ':';
+    const char *disk = has_type ? after_number(text + 2) : NULL;
+    const char *length = disk ? after_number(disk) : NULL;
+    return length && *length != '0' && format_is_made_of(length, DIGITS);
+}
+
+bool format_mount_idmap(const char *text)
+{
+    return strcmp(text, "passthrough") == 0 || is_list_of(text, is_idmap_entry);
+}
+
+static bool is_vlan_id(const char *text)
+{
+    return format_is_made_of(text, DIGITS);
+}
+
+static bool is_vlan_range(const char *text)
+{
+    size_t digits = strspn(text, DIGITS);
+    return digits > 0 && (!text[digits] || (text[digits] == '-' && is_vlan_id(text + digits + 1)));
+}
+
+bool format_vlan_ids(const char *text)
+{
+    return is_list_of(text, is_vlan_id);
+}
+
+bool format_vlan_ranges(const char *text)
+{
+    return is_list_of(text, is_vlan_range);
+}
+
+bool format_drive_source(const char *text)
+{
+    return text[0] == '/' || strcmp(text, "none") == 0 || strcmp(text, "cdrom") == 0 ||
+           format_volume_id(text);
+}
+
+static bool is_url_encoded_of(const char *text, size_t max)
+{
+    const size_t bytes_per_character = 3; /* %20 */
+    return format_url_encoded(text) && strlen(text) <= max * bytes_per_character;
+}
+
+bool format_drive_serial(const char *text)
+{
+    return is_url_encoded_of(text, 20);
+}
+
+bool format_drive_model(const char *text)
+{
+    return is_url_encoded_of(text, 40);
+}
+
+static bool is_drive_text(const char *text, size_t max)
+{
+    return format_is_made_of(text, ALPHANUM "-_" GUEST_BLANKS) && strlen(text) <= max;
+}
+
+bool format_drive_product(const char *text)
+{
+    return is_drive_text(text, 16);
+}
+
+bool format_drive_vendor(const char *text)
+{
+    return is_drive_text(text, 8);
+}
+
+bool format_drive_wwn(const char *text)
+{
+    return strncmp(text, "0x", 2) == 0 && strlen(text + 2) == 16 &&
+           format_is_made_of(text + 2, DIGITS "abcdefABCDEF");
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/pve/task.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/base/cleanup.h"
+
+#define HEX_DIGITS "0123456789abcdefABCDEF"
+#define ALNUM      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* What stands between two colons: where it goes, and what it may be. */
+struct piece {
+    char *copy;
+    size_t size;
+    bool (*is_valid)(const char *text);
+};
+
+static bool is_keyword(const char *text)
+{
+    return strcmp(text, "UPID") == 0;
+}
+
+static bool is_node(const char *text)
+{
+    size_t length = strlen(text);
+    return length > 0 && strspn(text, ALNUM "-") == length && text[0] != '-' &&
+           text[length - 1] != '-';
+}
+
+static bool is_number(const char *text)
+{
+    return strlen(text) == 8 && !text[strspn(text, HEX_DIGITS)];
+}
+
+/* A host that is up for more than 497 days needs a ninth digit. */
+static bool is_process_start(const char *text)
+{
+    return is_number(text + (strlen(text) == 9));
+}
+
+/* Proxmox keeps a task's log under its name: no slash. */
+static bool is_plain(const char *text)
+{
+    const char *c = text;
+    while ((unsigned char)*c > ' ' && *c != 0x7F && *c != '/')
+        c++;
+    return !*c;
+}
+
+static bool is_word(const char *text)
+{
+    return *text && is_plain(text);
+}
+
+/* Returns what follows the piece's colon; NULL where text does not begin with such a piece. */
+static const char *take_piece(const char *text, const struct piece *piece)
+{
+    size_t length = strcspn(text, ":");
+    if (text[length] != ':' || length >= piece->size)
+        return NULL;
+    memcpy(piece->copy, text, length);
+    piece->copy[length] = '\0';
+    return piece->is_valid(piece->copy) ? text + length + 1 : NULL;
+}
+
+bool upid_parse(const char *text, struct upid *ret)
+{
+    struct upid upid = {0};
+    char keyword[5];
+    char process[9];
+    char process_start[10];
+    char started_at[9];
+    const struct piece pieces[] = {
+        {keyword, sizeof keyword, is_keyword},
+        {upid.node, sizeof upid.node, is_node},
+        {process, sizeof process, is_number},
+        {process_start, sizeof process_start, is_process_start},
+        {started_at, sizeof started_at, is_number},
+        {upid.type, sizeof upid.type, is_word},
+        {upid.id, sizeof upid.id, is_plain},
+        {upid.user, sizeof upid.user, is_word},
+    };
+    if (strnlen(text, UPID_SIZE) == UPID_SIZE)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+        text = take_piece(text, &pieces[i]);
+        if (!text)
+            return false;
+    }
+    upid.started_at = (int64_t)strtoul(started_at, NULL, 16);
+    if (!*text)
+        *ret = upid;
+    return !*text;
+}
