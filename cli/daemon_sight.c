@@ -13,8 +13,8 @@
 #include "cli/pve_config.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
 
 #define LISTENING       0x0a /* in /proc/net/tcp */
 #define SYSTEMD_RUNS    "/run/systemd/system"

@@ -7,8 +7,8 @@
 #include "cli/snippet.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/cgroup.h"
-#include "store/settings.h"
+#include "store/base/running.h"
+#include "store/documents/settings.h"
 
 enum { OPTION_SNIPPETS };
 static const struct verb_option options[] = {

@@ -9,8 +9,8 @@
 #include "cli/findings.h"
 #include "schema/agent/config.h"
 #include "schema/pve/guest_config.h"
-#include "store/guest.h"
-#include "store/store.h"
+#include "store/db/store.h"
+#include "store/tables/guest.h"
 
 /* The guest that is looked at. */
 struct patient {

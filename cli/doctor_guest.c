@@ -8,8 +8,8 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/foreign.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/foreign.h"
 
 static const char *command_of(const struct patient *patient)
 {

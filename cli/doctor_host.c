@@ -13,9 +13,9 @@
 #include "cli/snippet.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/endpoint.h"
-#include "store/foreign.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/foreign.h"
+#include "store/host/endpoint.h"
 
 /* --- the network --- */
 

@@ -12,8 +12,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "store/clock.h"
-#include "store/file.h"
+#include "store/base/clock.h"
+#include "store/files/file.h"
 
 #define MAKE_TOKEN  "felhomctl init --pve-token"
 #define FILE_LIMIT  ((size_t)4096)

@@ -8,13 +8,13 @@
 #include "cli/doctor.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/file.h"
-#include "store/foreign.h"
-#include "store/identity.h"
-#include "store/sighting.h"
-#include "store/token.h"
-#include "store/token_life.h"
+#include "store/base/clock.h"
+#include "store/base/sighting.h"
+#include "store/files/file.h"
+#include "store/files/foreign.h"
+#include "store/identity/identity.h"
+#include "store/tables/token.h"
+#include "store/tables/token_life.h"
 
 #define FILE_LIMIT  ((size_t)65536)
 #define MS_PER_HOUR ((int64_t)3600 * 1000)

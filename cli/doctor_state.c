@@ -11,11 +11,11 @@
 #include "cli/state_owner.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/endpoint.h"
-#include "store/event.h"
-#include "store/host.h"
-#include "store/identity.h"
+#include "store/base/clock.h"
+#include "store/host/endpoint.h"
+#include "store/identity/identity.h"
+#include "store/tables/event.h"
+#include "store/tables/host.h"
 
 #define INIT "felhomctl init"
 

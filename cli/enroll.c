@@ -17,7 +17,7 @@
 #include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
 
 enum {
     OPTION_MOUNT,

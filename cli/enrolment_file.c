@@ -11,8 +11,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/yaml/tree.h"
-#include "store/file.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/file.h"
 
 #define PASSWORD_LIMIT ((size_t)4096)
 

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "store/event.h"
+#include "store/tables/event.h"
 
 /* seq, at, vmid, kind, outcome, source, detail, duration_us; null where it has none. */
 json_t *event_report(const struct event *event);

@@ -8,7 +8,7 @@
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/hwaddr.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 static const struct output_column fields[] = {
     {"request", "request_id", SHAPE_PLAIN},

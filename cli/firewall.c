@@ -8,8 +8,8 @@
 #include "schema/agent/config.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/endpoint.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/host/endpoint.h"
 
 #define SET "felhom-guests"
 

@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-#include "store/cgroup.h"
-#include "store/clock.h"
-#include "store/guest.h"
+#include "store/base/clock.h"
+#include "store/base/running.h"
+#include "store/tables/guest.h"
 
 /* A guest that the hook has already seen keeps its state. */
 static int describe(const struct session *session, const struct guest_memory *memory,

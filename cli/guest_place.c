@@ -9,7 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define PARENT_MODE 0711
 #define MODE        0700

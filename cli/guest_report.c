@@ -8,9 +8,9 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/listing.h"
+#include "store/base/clock.h"
+#include "store/tables/event.h"
+#include "store/tables/listing.h"
 
 #define MS_PER_SECOND 1000
 #define EVENTS_SHOWN  10

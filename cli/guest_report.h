@@ -6,8 +6,8 @@
 #include <jansson.h>
 
 #include "schema/base/error.h"
-#include "store/guest.h"
-#include "store/store.h"
+#include "store/db/store.h"
+#include "store/tables/guest.h"
 
 /* Its row in the list of guests: a new reference in *ret, the caller's to json_decref. */
 int guest_report_row(struct store *store, const struct guest *guest, json_t **ret,

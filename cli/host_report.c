@@ -4,7 +4,7 @@
 #include "cli/output.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
 
 static const struct output_column columns[] = {
     {"host id", "host_id", SHAPE_PLAIN},

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "schema/agent/config.h"
-#include "store/host.h"
+#include "store/tables/host.h"
 
 /* A new reference, the caller's to json_decref. */
 json_t *host_report(const struct config *config, const struct host *host);

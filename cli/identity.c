@@ -9,8 +9,8 @@
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/host.h"
-#include "store/rollover.h"
+#include "store/identity/rollover.h"
+#include "store/tables/host.h"
 
 enum { OPTION_PEM };
 static const struct verb_option options[] = {

@@ -17,11 +17,11 @@
 #include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/endpoint.h"
-#include "store/guest.h"
-#include "store/host.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
+#include "store/host/endpoint.h"
+#include "store/tables/guest.h"
+#include "store/tables/host.h"
 
 #define PATIENCE_US \
     ((int64_t)15000000) /* felhomd looks every ten seconds, even if a nudge is lost */

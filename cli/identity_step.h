@@ -4,7 +4,7 @@
 #define FELHOM_IDENTITY_STEP_H
 
 #include "cli/verb.h"
-#include "store/rollover.h"
+#include "store/identity/rollover.h"
 
 #define IDENTITY_STEPS "stage|switch|retire"
 

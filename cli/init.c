@@ -16,12 +16,12 @@
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/endpoint.h"
-#include "store/file.h"
-#include "store/host.h"
-#include "store/identity.h"
-#include "store/rollover.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/file.h"
+#include "store/host/endpoint.h"
+#include "store/identity/identity.h"
+#include "store/identity/rollover.h"
+#include "store/tables/host.h"
 
 enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {

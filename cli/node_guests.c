@@ -12,7 +12,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
 
 #define SUFFIX ".conf"
 

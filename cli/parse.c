@@ -9,7 +9,7 @@
 #include "schema/json/json.h"
 #include "schema/pve/guest_config.h"
 #include "schema/pve/guest_config_json.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define INPUT_LIMIT ((size_t)1 << 20)
 #define INPUT_CHUNK ((size_t)16384)

@@ -16,7 +16,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define CHUNK          4096
 #define COMPLAINTS_MAX ((size_t)64 << 10) /* of what is kept; the rest is read and dropped */

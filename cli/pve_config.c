@@ -12,8 +12,8 @@
 #include "cli/pve_file.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/file.h"
+#include "store/base/clock.h"
+#include "store/files/file.h"
 
 #define PVE_REAL   "/etc/pve"
 #define FILE_MODE  0640

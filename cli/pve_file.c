@@ -10,7 +10,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 static bool is_refusal(int result)
 {

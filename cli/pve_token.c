@@ -8,7 +8,7 @@
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 #include "schema/json/json_read.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define PVEUM      "/usr/sbin/pveum"
 #define ROLE       "FelhomAgent"

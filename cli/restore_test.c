@@ -16,10 +16,10 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "store/clock.h"
-#include "store/file.h"
-#include "store/guest.h"
-#include "store/settings.h"
+#include "store/base/clock.h"
+#include "store/documents/settings.h"
+#include "store/files/file.h"
+#include "store/tables/guest.h"
 
 #define LOCK_NAME "restore-test.lock"
 

@@ -11,9 +11,9 @@
 #include "cli/spare_guest.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/nudge.h"
-#include "store/settings.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
+#include "store/documents/settings.h"
 
 #define US_PER_MS     INT64_C(1000)
 #define LOOK_EVERY_MS 500

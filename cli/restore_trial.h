@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "cli/session.h"
-#include "store/restore_test.h"
+#include "store/tables/restore_test.h"
 
 /* *ret is the test as the store has it in the end, whether it passed or not. Fails where none
  * could be begun: ERROR_MISSING where there is no backup. */

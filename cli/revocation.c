@@ -2,11 +2,11 @@
 #include "cli/revocation.h"
 
 #include "schema/base/cleanup.h"
-#include "store/clock.h"
-#include "store/credential.h"
-#include "store/directory.h"
-#include "store/guest_lock.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/files/directory.h"
+#include "store/files/guest_lock.h"
+#include "store/tables/credential.h"
+#include "store/tables/token.h"
 
 /* With the guest's tokens go those for the registry that it got by them. */
 static int revoke_all(struct store *store, uint32_t vmid, const char *reason, int *ret_count,

@@ -7,7 +7,7 @@
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 #define NEXT "the guest gets a new token at its next start"
 

@@ -9,7 +9,7 @@
 #include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 #define NO_TOKEN "has no token: it gets one when it starts"
 

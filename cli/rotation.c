@@ -17,13 +17,13 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/directory.h"
-#include "store/documents.h"
-#include "store/guest.h"
-#include "store/guest_lock.h"
-#include "store/live_directory.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/documents/documents.h"
+#include "store/documents/live_directory.h"
+#include "store/files/directory.h"
+#include "store/files/guest_lock.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 #define TIMER_PERIOD_MS ((int64_t)3600 * 1000) /* felhom-token-age.timer's */
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "cli/session.h"
-#include "store/token_life.h"
+#include "store/tables/token_life.h"
 
 enum rotation_outcome {
     ROTATION_DONE,

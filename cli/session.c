@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/session.h"
 
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/nudge.h"
-#include "store/settings.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
+#include "store/documents/settings.h"
+#include "store/tables/event.h"
 
 int session_open(struct session *ret, struct error *error)
 {

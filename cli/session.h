@@ -7,7 +7,7 @@
 
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 #define SESSION_BUSY_MS 5000
 

@@ -9,7 +9,7 @@
 
 #include "cli/guest_lines.h"
 #include "schema/base/cleanup.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 static int check_hook(const char *hook, struct error *error)
 {

@@ -14,7 +14,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define CHOICES_MAX    50
 #define STEP_US        (INT64_C(600) * 1000000) /* for each command that takes the copy away */

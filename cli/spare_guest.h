@@ -18,7 +18,7 @@
 #include "cli/copy_storages.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
-#include "store/restore_test.h"
+#include "store/tables/restore_test.h"
 
 /* The description of the test's copy, to be freed with free(). */
 char *spare_guest_mark(const struct restore_test *test);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define STATE_MODE 0755
 #define NOBODY     ((uid_t)-1)

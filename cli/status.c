@@ -14,9 +14,9 @@
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
 #include "schema/json/json.h"
-#include "store/clock.h"
-#include "store/host.h"
-#include "store/overview.h"
+#include "store/base/clock.h"
+#include "store/tables/host.h"
+#include "store/tables/overview.h"
 
 #define REFUSALS_SHOWN 5
 

@@ -4,13 +4,13 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
-#include "store/clock.h"
-#include "store/directory.h"
-#include "store/documents.h"
-#include "store/guest.h"
-#include "store/guest_lock.h"
-#include "store/live_directory.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/documents/documents.h"
+#include "store/documents/live_directory.h"
+#include "store/files/directory.h"
+#include "store/files/guest_lock.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 struct work {
     const struct session *session;

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "cli/session.h"
-#include "store/identity.h"
+#include "store/identity/identity.h"
 
 enum telling_outcome {
     TELLING_DONE,

@@ -10,9 +10,9 @@
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/directory.h"
-#include "store/guest.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/directory.h"
+#include "store/tables/guest.h"
 
 #define NEXT "a running guest keeps its mount, now empty, until it stops"
 

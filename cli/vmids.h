@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "schema/base/error.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 /* Zero-initialise; freed by vmids_free. */
 struct vmids {

@@ -14,8 +14,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/pve/storage_config.h"
-#include "store/file.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/files/file.h"
 
 #define STORAGE_LIMIT ((size_t)1 << 20)
 #define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"

@@ -13,7 +13,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 static int make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,
                        struct error *error)

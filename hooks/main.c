@@ -15,9 +15,9 @@
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
 #include "schema/base/vmid.h"
-#include "store/clock.h"
-#include "store/journal.h"
-#include "store/settings.h"
+#include "store/base/clock.h"
+#include "store/base/journal.h"
+#include "store/documents/settings.h"
 
 #define EXIT_USAGE 2
 

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "hooks/reaction.h"
-#include "store/clock.h"
-#include "store/guest.h"
-#include "store/sighting.h"
+#include "store/base/clock.h"
+#include "store/base/sighting.h"
+#include "store/tables/guest.h"
 
 static void check_sighting(struct reaction *reaction, const struct guest *guest)
 {

@@ -8,12 +8,12 @@
 
 #include "hooks/reaction.h"
 #include "schema/base/cleanup.h"
-#include "store/clock.h"
-#include "store/credential.h"
-#include "store/directory.h"
-#include "store/guest.h"
-#include "store/guest_lock.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/files/directory.h"
+#include "store/files/guest_lock.h"
+#include "store/tables/credential.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error *error)
 {

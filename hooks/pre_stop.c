@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pre-stop: the guest is asked to stop; it keeps its token until it has. */
 #include "hooks/reaction.h"
-#include "store/clock.h"
-#include "store/guest.h"
+#include "store/base/clock.h"
+#include "store/tables/guest.h"
 
 int react_pre_stop(struct reaction *reaction, struct error *error)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hooks/reaction.h"
 
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/settings.h"
+#include "store/base/clock.h"
+#include "store/documents/settings.h"
+#include "store/tables/event.h"
 
 /* Left for saying so, once the lock was not to be had. */
 #define BUSY_MARGIN_MS 100

@@ -8,7 +8,7 @@
 #include "hooks/report.h"
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 struct reaction {
     const struct config *config; /* borrowed */

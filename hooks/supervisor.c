@@ -14,9 +14,9 @@
 #include "hooks/chain.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
+#include "store/tables/event.h"
 
 /* How long a killed child may take to go; one that sleeps in the kernel is left to it. */
 #define KILL_GRACE_MS 200

@@ -13,7 +13,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
 
 static int clean_descriptors(struct error *error)
 {

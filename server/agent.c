@@ -17,11 +17,11 @@
 #include "server/registry.h"
 #include "server/request.h"
 #include "server/watch.h"
-#include "store/clock.h"
-#include "store/endpoint.h"
-#include "store/guest.h"
-#include "store/identity.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/host/endpoint.h"
+#include "store/identity/identity.h"
+#include "store/tables/guest.h"
 
 #define PEM_FILE              "tls/agent.pem"
 #define RETRY_SECONDS         2

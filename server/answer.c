@@ -13,7 +13,7 @@
 #include "server/request.h"
 #include "server/route.h"
 #include "server/watch.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 static bool is_readable(struct mg_connection *connection, struct request *request,
                         struct reply *reply)

@@ -5,8 +5,8 @@
 
 #include "server/agent.h"
 #include "server/request.h"
-#include "store/clock.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/tables/token.h"
 
 bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
                    struct refusal *refusal)

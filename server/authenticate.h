@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "store/token.h"
+#include "store/tables/token.h"
 
 struct agent;
 struct refusal;

@@ -4,8 +4,8 @@
 #include "server/agent.h"
 #include "server/handlers.h"
 #include "server/request.h"
-#include "store/clock.h"
-#include "store/job.h"
+#include "store/base/clock.h"
+#include "store/tables/job.h"
 
 /* A backup may be known from its job before Proxmox lists it. */
 static int64_t newest_backup(const struct backup *backup, const struct job *job)

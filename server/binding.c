@@ -6,7 +6,7 @@
 #include "server/agent.h"
 #include "server/request.h"
 #include "server/route.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 static void refuse(const struct request *request, const char *reason, const char *relation,
                    uint32_t other, struct reply *reply, struct refusal *refusal)

@@ -4,9 +4,9 @@
 #include <arpa/inet.h>
 
 #include "server/setup.h"
-#include "store/identity.h"
-#include "store/settings.h"
-#include "store/store_peek.h"
+#include "store/db/store_peek.h"
+#include "store/documents/settings.h"
+#include "store/identity/identity.h"
 
 static bool report_error(FILE *out, const struct error *error)
 {

@@ -10,7 +10,7 @@
 #include "schema/base/cleanup.h"
 #include "server/stack.h"
 #include "server/tally.h"
-#include "store/log.h"
+#include "store/base/log.h"
 
 static int shake_hands(struct connection *connection)
 {

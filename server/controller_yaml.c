@@ -4,10 +4,10 @@
 #include "server/handlers.h"
 #include "server/request.h"
 #include "server/yaml_document.h"
-#include "store/controller_parts.h"
-#include "store/guest.h"
-#include "store/log.h"
-#include "store/rollover.h"
+#include "store/base/log.h"
+#include "store/documents/controller_parts.h"
+#include "store/identity/rollover.h"
+#include "store/tables/guest.h"
 
 static int gather(struct agent *agent, const struct request *request,
                   struct controller_parts *parts, struct error *error)

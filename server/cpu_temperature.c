@@ -9,7 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define ATTRIBUTE_LIMIT 4096 /* a page, as sysfs gives out */
 #define COLDEST         (-40000)

@@ -12,8 +12,8 @@
 #include "server/metrics.h"
 #include "server/notify.h"
 #include "server/watchdog.h"
-#include "store/clock.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
 
 #define SECOND_US         ((int64_t)1000000)
 #define SWEEP_US          (10 * SECOND_US)

@@ -13,7 +13,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/throttled_log.h"
-#include "store/log.h"
+#include "store/base/log.h"
 
 #define ACCEPTING_THREAD  0    /* CivetWeb's name for it */
 #define SHORTAGE_PAUSE_MS 50   /* until descriptors or memory are asked for again */

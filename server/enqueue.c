@@ -5,8 +5,8 @@
 #include "server/jobs.h"
 #include "server/pve_client.h"
 #include "server/request.h"
-#include "store/clock.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
 
 bool enqueue_possible(struct agent *agent, const struct request *request, struct reply *reply)
 {

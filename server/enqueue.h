@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "store/job.h"
+#include "store/tables/job.h"
 
 struct agent;
 struct request;

@@ -9,8 +9,8 @@
 #include "server/handlers.h"
 #include "server/query.h"
 #include "server/request.h"
-#include "store/clock.h"
-#include "store/event.h"
+#include "store/base/clock.h"
+#include "store/tables/event.h"
 
 #define EVENTS_MAX  100 /* in one answer */
 #define TIMEOUT_MAX 60  /* seconds */

@@ -10,7 +10,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "server/reply.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 /* A guest's events after a cursor. */
 struct events {

@@ -7,9 +7,9 @@
 #include "server/parked.h"
 #include "server/request.h"
 #include "server/route.h"
-#include "store/clock.h"
-#include "store/explanation.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/tables/explanation.h"
 
 #define MALFORMED    "malformed request"
 #define THIS_HOST    "this host"

@@ -12,8 +12,8 @@
 #include "server/metrics_file.h"
 #include "server/metrics_listener.h"
 #include "server/worker.h"
-#include "store/clock.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
 
 #define FILE_EVERY_US ((int64_t)15 * 1000000)
 

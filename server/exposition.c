@@ -7,8 +7,8 @@
 #include "server/exposition_store.h"
 #include "server/hook_tally.h"
 #include "server/watch.h"
-#include "store/clock.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
 
 static int64_t read_count(const tally_count *count)
 {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "schema/agent/metrics_text.h"
-#include "store/census.h"
+#include "store/tables/statistics.h"
 
 /* "qemu/4294967295" */
 #define ID_SIZE 16

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "schema/base/buffer.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 /* Adds it; after a failure it is not whole. */
 int exposition_store(struct store *store, int64_t now_ms, struct buffer *out, struct error *error);

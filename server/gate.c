@@ -12,7 +12,7 @@
 #include "schema/base/memory.h"
 #include "server/neighbour.h"
 #include "server/sources.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define SECOND_US ((int64_t)1000000)
 #define MINUTE_US (60 * SECOND_US)

@@ -8,7 +8,7 @@
 #include "schema/json/json.h"
 #include "schema/json/json_read.h"
 #include "server/http_client.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define REPLY_LIMIT ((size_t)256 * 1024)
 #define TOKEN_MAX   256 /* characters; today's have 40 */

@@ -7,8 +7,8 @@
 
 #include "schema/base/cleanup.h"
 #include "server/agent.h"
-#include "store/log.h"
-#include "store/nudge.h"
+#include "store/base/log.h"
+#include "store/base/nudge.h"
 
 #define HEAR_PAUSE_US ((int64_t)10000) /* however many nudges come, they are heard once in this */
 #define WAKE_PAUSE_US ((int64_t)50000) /* and the workers are woken once in this */

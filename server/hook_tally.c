@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "schema/agent/metrics_text.h"
-#include "store/event.h"
+#include "store/tables/event.h"
 
 #define BATCH 1000
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "schema/base/buffer.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 #define HOOK_TALLY_PHASES   4
 #define HOOK_TALLY_OUTCOMES 3

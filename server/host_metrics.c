@@ -4,7 +4,7 @@
 #include "server/handlers.h"
 #include "server/metrics.h"
 #include "server/request.h"
-#include "store/host.h"
+#include "store/tables/host.h"
 
 /* The figures are read after the loan's end: files may take their time. */
 static int read_host(struct agent *agent, struct host *ret, struct error *error)

@@ -10,7 +10,7 @@
 #include "server/hub_heartbeat.h"
 #include "server/hub_pull.h"
 #include "server/worker.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 struct hub {
     struct agent *agent;

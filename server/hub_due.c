@@ -6,7 +6,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 struct vmids {
     uint32_t *items;

@@ -4,7 +4,7 @@
 #define FELHOM_HUB_DUE_H
 
 #include "schema/agent/config.h"
-#include "store/hub_config.h"
+#include "store/tables/hub_config.h"
 
 /* A guest's customer to pull for. */
 struct hub_errand {

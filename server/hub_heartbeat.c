@@ -8,10 +8,10 @@
 #include "server/backoff.h"
 #include "server/hub_report.h"
 #include "server/hub_request.h"
-#include "store/clock.h"
-#include "store/file.h"
-#include "store/host.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/files/file.h"
+#include "store/tables/host.h"
 
 #define KEY_LIMIT 4096
 #define BLANKS    " \t\r\n"

@@ -9,8 +9,8 @@
 #include "server/hub_due.h"
 #include "server/hub_record.h"
 #include "server/hub_request.h"
-#include "store/clock.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
 
 #define SECOND_US      ((int64_t)1000000)
 #define LOOK_PAUSE_US  SECOND_US

@@ -6,8 +6,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/backoff.h"
-#include "store/event.h"
-#include "store/log.h"
+#include "store/base/log.h"
+#include "store/tables/event.h"
 
 #define EVENT_KIND "hub"
 

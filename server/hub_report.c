@@ -9,9 +9,9 @@
 #include "schema/base/version.h"
 #include "schema/json/json.h"
 #include "server/api_time.h"
-#include "store/guest.h"
-#include "store/job.h"
-#include "store/restore_test.h"
+#include "store/tables/guest.h"
+#include "store/tables/job.h"
+#include "store/tables/restore_test.h"
 
 #define SCHEMA      "felhom.host-report/v1"
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */

@@ -7,7 +7,7 @@
 
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
-#include "store/host.h"
+#include "store/tables/host.h"
 
 #define HUB_REPORT_LIMIT ((size_t)4 << 20) /* more the hub does not take */
 

@@ -2,7 +2,7 @@
 /* Has Proxmox begin a job. That it is about to be asked is recorded first: it is never asked twice.
  */
 #include "server/job_step.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define RETRY_FIRST (2 * SECOND_US)
 #define RETRY_LAST  (60 * SECOND_US)

@@ -4,7 +4,7 @@
 
 #include "server/job_step.h"
 #include "server/newest_backup.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define LINES_AT_ONCE 500
 #define LOST_US       (30 * SECOND_US)

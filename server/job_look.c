@@ -2,8 +2,8 @@
 /* Looks for a job's task among Proxmox's: it was asked to begin it, but its answer is not known. */
 #include "schema/pve/task.h"
 #include "server/job_step.h"
-#include "store/clock.h"
-#include "store/guest.h"
+#include "store/base/clock.h"
+#include "store/tables/guest.h"
 
 #define EARLIER_SECONDS 2                /* Proxmox's clock may be a little behind */
 #define LOOK_US         (60 * SECOND_US) /* an empty list proves nothing at once */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/job_step.h"
 
-#include "store/clock.h"
-#include "store/guest.h"
-#include "store/log.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/base/nudge.h"
+#include "store/tables/guest.h"
 
 #define QUESTION_US     (10 * SECOND_US)
 #define DEMAND_US       (30 * SECOND_US) /* as long as Proxmox's own proxy waits */

@@ -14,7 +14,7 @@
 #include "schema/pve/vzdump_log.h"
 #include "server/pve_client.h"
 #include "server/store_pool.h"
-#include "store/job.h"
+#include "store/tables/job.h"
 
 #define SECOND_US ((int64_t)1000000)
 

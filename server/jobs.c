@@ -8,9 +8,9 @@
 #include "server/job_step.h"
 #include "server/newest_backup.h"
 #include "server/worker.h"
-#include "store/clock.h"
-#include "store/host.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/tables/host.h"
 
 #define STORE_RETRY_US  (5 * SECOND_US)
 #define LOOK_EVERY_US   (60 * SECOND_US) /* without being woken: a wake-up may get lost */

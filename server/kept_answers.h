@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "schema/base/buffer.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 /* Longer ones are not kept. */
 #define KEPT_ANSWER_LIMIT ((size_t)4096)

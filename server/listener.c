@@ -17,8 +17,8 @@
 #include "server/door.h"
 #include "server/listening.h"
 #include "server/stack.h"
-#include "store/clock.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
 
 #define IDLE_MS             15000 /* keep-alive: the pause between two requests */
 #define HEADER_LIMIT        16384 /* request line and headers */

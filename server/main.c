@@ -8,7 +8,7 @@
 #include "server/check.h"
 #include "server/daemon.h"
 #include "server/privileges.h"
-#include "store/log.h"
+#include "store/base/log.h"
 
 #define EXIT_USAGE 2
 

@@ -12,8 +12,8 @@
 #include "server/api_time.h"
 #include "server/cpu_temperature.h"
 #include "server/turnstile.h"
-#include "store/clock.h"
-#include "store/file.h"
+#include "store/base/clock.h"
+#include "store/files/file.h"
 
 #define INTERVAL_US     INT64_C(1000000) /* the load of less is noise */
 #define STORAGE_WAIT_US INT64_C(500000)

@@ -7,7 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 int metrics_file_replace(const char *path, const struct buffer *text, struct error *error)
 {

@@ -12,7 +12,7 @@
 #include "server/door.h"
 #include "server/listening.h"
 #include "server/reply.h"
-#include "store/log.h"
+#include "store/base/log.h"
 
 /* One for who asks, one for who connected and says nothing. */
 #define THREADS      "2"

@@ -7,10 +7,10 @@
 
 #include "schema/base/memory.h"
 #include "server/backoff.h"
-#include "store/clock.h"
-#include "store/guest.h"
-#include "store/job.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/tables/guest.h"
+#include "store/tables/job.h"
 
 #define SECOND_US ((int64_t)1000000)
 #define EVERY_US  (SECOND_US * 15 * 60)

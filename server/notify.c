@@ -10,7 +10,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 /* The address of the manager's socket; its length is 0 where there is none. */
 static socklen_t manager_address(struct sockaddr_un *ret)

@@ -6,8 +6,8 @@
 #include "schema/base/memory.h"
 #include "server/authenticate.h"
 #include "server/events.h"
-#include "store/clock.h"
-#include "store/token.h"
+#include "store/base/clock.h"
+#include "store/tables/token.h"
 
 struct parked *parked_new(const struct detached *connection, const struct waiter *waiter)
 {

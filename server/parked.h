@@ -13,7 +13,7 @@
 #include "server/connection.h"
 #include "server/refusal.h"
 #include "server/reply.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 /* Who waits, for what, until when. */
 struct waiter {

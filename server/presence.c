@@ -8,7 +8,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/cgroup.h"
+#include "store/base/running.h"
 
 /* What cannot be looked at counts as there: nobody loses a token on a guess. */
 static enum presence presence_of(const char *path)

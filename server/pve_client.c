@@ -11,7 +11,7 @@
 #include "schema/base/memory.h"
 #include "server/http_client.h"
 #include "server/pve_token.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 /* A list of backups has some 300 bytes for each. */
 #define REPLY_LIMIT ((size_t)4 * 1024 * 1024)

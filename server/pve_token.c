@@ -6,7 +6,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/pve_client.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define FILE_LIMIT  ((size_t)4096)
 #define UUID_LENGTH ((size_t)36)

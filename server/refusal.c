@@ -9,9 +9,9 @@
 #include "schema/base/memory.h"
 #include "server/bucket.h"
 #include "server/sources.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/tables/event.h"
 
 #define MINUTE_US ((int64_t)60 * 1000000)
 #define ROWS      256

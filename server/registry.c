@@ -12,7 +12,7 @@
 #include "server/registry_mint.h"
 #include "server/registry_settings.h"
 #include "server/worker.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 struct registry {
     struct agent *agent;

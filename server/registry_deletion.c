@@ -8,10 +8,10 @@
 #include "server/backoff.h"
 #include "server/gitea.h"
 #include "server/registry_settings.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/log.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/base/nudge.h"
+#include "store/tables/event.h"
 
 #define SECOND_US      ((int64_t)1000000)
 #define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */

@@ -10,10 +10,10 @@
 #include "server/gitea.h"
 #include "server/http_client.h"
 #include "server/registry_settings.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/host.h"
-#include "store/nudge.h"
+#include "store/base/clock.h"
+#include "store/base/nudge.h"
+#include "store/tables/event.h"
+#include "store/tables/host.h"
 
 #define GRACE_MS    ((int64_t)60 * 1000) /* for a pull under way with the token before this one */
 #define TIME_MIN_US ((int64_t)250000)    /* with less it is not worth beginning */

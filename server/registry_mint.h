@@ -13,7 +13,7 @@
 #include "schema/base/buffer.h"
 #include "server/store_pool.h"
 #include "server/turnstile.h"
-#include "store/credential.h"
+#include "store/tables/credential.h"
 
 struct http_client;
 

@@ -7,7 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 
 #define FILE_LIMIT ((size_t)4096)
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/restore_test.h"
+#include "store/tables/restore_test.h"
 
 #include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api_time.h"
 #include "server/handlers.h"
 #include "server/request.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 /* What a test may take beyond its deadline to have its copy destroyed. */
 #define SLACK_MS (INT64_C(15) * 60 * 1000)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/self_probe.h"
 
-#include "store/probe.h"
+#include "store/host/probe.h"
 
 static void announce(void *context, const struct sockaddr_in *own)
 {

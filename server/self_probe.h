@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * felhomd asks itself, as a guest would (store/probe.h). So a daemon whose accepting thread is
+ * felhomd asks itself, as a guest would (store/host/probe.h). So a daemon whose accepting thread is
  * dead, whose workers are all stuck or whose TLS is broken is not taken for a live one. The gate
  * lets the probe alone through (see gate_expect), from a socket that was bound first.
  */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "schema/base/memory.h"
-#include "store/endpoint.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
+#include "store/host/endpoint.h"
 
 int setup_load(struct setup **ret, struct error *error)
 {

@@ -12,9 +12,9 @@
 #include "server/handlers.h"
 #include "server/pve_client.h"
 #include "server/request.h"
-#include "store/clock.h"
-#include "store/guest.h"
-#include "store/host.h"
+#include "store/base/clock.h"
+#include "store/tables/guest.h"
+#include "store/tables/host.h"
 
 /* --- Proxmox's list --- */
 

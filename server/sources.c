@@ -8,7 +8,7 @@
 #include <sys/random.h>
 
 #include "schema/base/memory.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #define KEY_OF_HWADDR  ((uint64_t)1 << 56)
 #define KEY_OF_ADDRESS ((uint64_t)2 << 56)

@@ -4,7 +4,7 @@
 #include "server/handlers.h"
 #include "server/kept_answers.h"
 #include "server/request.h"
-#include "store/guest.h"
+#include "store/tables/guest.h"
 
 static json_t *size_of(const struct mount *mount)
 {

@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "schema/base/memory.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 /* More than run at the same time on most hosts: a worker that is put to sleep while it holds a
  * store keeps no other from going on. */

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "schema/base/cleanup.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 #define STORE_POOL_LOOK_US 20000
 

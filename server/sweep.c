@@ -6,12 +6,12 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/presence.h"
-#include "store/credential.h"
-#include "store/event.h"
-#include "store/guest.h"
-#include "store/log.h"
-#include "store/nudge.h"
-#include "store/token.h"
+#include "store/base/log.h"
+#include "store/base/nudge.h"
+#include "store/tables/credential.h"
+#include "store/tables/event.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 #define GRACE_US ((int64_t)60 * 1000000)
 #define GRACE_MS ((int64_t)60 * 1000)

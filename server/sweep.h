@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "schema/agent/config.h"
-#include "store/store.h"
+#include "store/db/store.h"
 
 /* Since when a guest was seen not to run. */
 struct absence {

@@ -12,7 +12,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/tls_context.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 /* What the peer and we are at; each phase has a deadline of its own. */
 enum phase {

@@ -14,8 +14,8 @@
 #include "schema/base/mbedtls_memory.h"
 #include "schema/base/memory.h"
 #include "server/tls_context.h"
-#include "store/file.h"
-#include "store/log.h"
+#include "store/base/log.h"
+#include "store/files/file.h"
 
 /* Sessions in many threads share the random numbers, the cache and the ticket keys. */
 #if defined(MBEDTLS_VERSION_NUMBER) && !defined(MBEDTLS_THREADING_C)

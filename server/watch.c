@@ -16,9 +16,9 @@
 #include "server/hearing.h"
 #include "server/lobby.h"
 #include "server/parked.h"
-#include "store/clock.h"
-#include "store/event.h"
-#include "store/log.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+#include "store/tables/event.h"
 
 #define PARKED_MAX  1024
 #define DESCRIPTORS 4096 /* enough for those, the threads' connections and the store */

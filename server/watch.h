@@ -2,8 +2,8 @@
 /*
  * Guests that wait for an event. A waiting connection is taken from its worker thread and parked
  * here with all others under one thread, which answers and closes it once an event of its guest was
- * committed or its time is up. That thread also hears the nudges (store/nudge.h) and passes them on
- * to the workers that leave the host.
+ * committed or its time is up. That thread also hears the nudges (store/base/nudge.h) and passes
+ * them on to the workers that leave the host.
  */
 #ifndef FELHOM_WATCH_H
 #define FELHOM_WATCH_H

@@ -3,7 +3,7 @@
 
 #include "server/notify.h"
 #include "server/self_probe.h"
-#include "store/log.h"
+#include "store/base/log.h"
 
 #define PATIENCE_US ((int64_t)5000000)
 

@@ -3,9 +3,9 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "store/directory.h"
-#include "store/guest.h"
-#include "store/token.h"
+#include "store/files/directory.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 

@@ -3,8 +3,8 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "store/event.h"
-#include "store/store.h"
+#include "store/db/store.h"
+#include "store/tables/event.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 

@@ -3,8 +3,8 @@
  * is there. */
 #include <string.h>
 
-#include "store/clock.h"
-#include "store/rollover.h"
+#include "store/base/clock.h"
+#include "store/identity/rollover.h"
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
 

@@ -6,9 +6,9 @@
 
 #include "schema/base/version.h"
 #include "schema/pve/guest_config.h"
-#include "store/guest.h"
-#include "store/identity.h"
-#include "store/token.h"
+#include "store/identity/identity.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 

@@ -10,7 +10,7 @@
 #include "cli/interrupt.h"
 #include "cli/pve_command.h"
 #include "schema/base/cleanup.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 static struct error error;
 

@@ -7,7 +7,7 @@
 #include <sys/file.h>
 
 #include "cli/pve_command.h"
-#include "store/settings.h"
+#include "store/documents/settings.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 

@@ -18,7 +18,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
-#include "store/file.h"
+#include "store/files/file.h"
 #include "tests/unit/test.h"
 
 static char scratch_root[64];

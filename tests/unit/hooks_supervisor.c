@@ -9,7 +9,7 @@
 #include "hooks/supervisor.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

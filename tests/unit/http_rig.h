@@ -4,7 +4,7 @@
 #define FELHOM_TEST_HTTP_RIG_H
 
 #include "server/http_client.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/http_peer.h"
 #include "tests/unit/scratch.h"
 

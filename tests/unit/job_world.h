@@ -5,7 +5,7 @@
 #define FELHOM_TEST_JOB_WORLD_H
 
 #include "server/job_step.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
 #include "tests/unit/store_fixture.h"

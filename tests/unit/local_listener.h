@@ -18,7 +18,7 @@
 #include "server/gate.h"
 #include "server/listener.h"
 #include "server/listening.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/test.h"
 
 #define THREADS      8

@@ -14,7 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "server/listening.h"
 #include "server/throttled_log.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/test.h"
 
 #define REQUEST    "GET / HTTP/1.1\r\n\r\n"

@@ -10,7 +10,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/neighbour.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/test.h"
 
 #define SECOND_US          ((int64_t)1000000)

@@ -7,7 +7,7 @@
 #include "schema/json/json.h"
 #include "schema/json/json_read.h"
 #include "server/http_client.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
 #define SECOND_US ((int64_t)1000000)

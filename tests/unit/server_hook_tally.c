@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "store/event.h"
+#include "store/tables/event.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/test.h"
 

@@ -4,9 +4,9 @@
 #include "server/backoff.h"
 #include "server/hub_heartbeat.h"
 #include "server/hub_pull.h"
-#include "store/clock.h"
-#include "store/host.h"
-#include "store/hub_config.h"
+#include "store/base/clock.h"
+#include "store/tables/host.h"
+#include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "schema/json/json.h"
-#include "store/job.h"
-#include "store/restore_test.h"
+#include "store/tables/job.h"
+#include "store/tables/restore_test.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

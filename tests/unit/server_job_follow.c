@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Following a job's task to its end. */
-#include "store/nudge.h"
+#include "store/base/nudge.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"

@@ -3,7 +3,7 @@
 #include "server/jobs.h"
 
 #include "server/agent.h"
-#include "store/host.h"
+#include "store/tables/host.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"

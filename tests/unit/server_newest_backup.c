@@ -2,7 +2,7 @@
 /* Guests' newest backups, whoever made them. */
 #include "server/newest_backup.h"
 
-#include "store/job.h"
+#include "store/tables/job.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "schema/pve/vzdump_log.h"
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
 #define SECOND_US ((int64_t)1000000)

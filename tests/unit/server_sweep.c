@@ -9,9 +9,9 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/presence.h"
-#include "store/event.h"
-#include "store/guest.h"
-#include "store/token.h"
+#include "store/tables/event.h"
+#include "store/tables/guest.h"
+#include "store/tables/token.h"
 #include "tests/unit/test.h"
 
 #define SECOND_US ((int64_t)1000000)

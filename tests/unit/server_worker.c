@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/test.h"
 
 #define SECOND_US INT64_C(1000000)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/census.h"
+#include "store/tables/statistics.h"
 
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "store/restore_test.h"
-#include "store/token.h"
+#include "store/tables/restore_test.h"
+#include "store/tables/token.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/test.h"
 

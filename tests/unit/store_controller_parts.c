@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/controller_parts.h"
+#include "store/documents/controller_parts.h"
 
 #include <string.h>
 
-#include "store/hub_config.h"
+#include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/credential.h"
+#include "store/tables/credential.h"
 
-#include "store/event.h"
-#include "store/token.h"
+#include "store/tables/event.h"
+#include "store/tables/token.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

@@ -2,7 +2,7 @@
 /* The way to a directory: which components are trusted, and what is made where it is missing. */
 #include <fcntl.h>
 
-#include "store/file.h"
+#include "store/files/file.h"
 #include "tests/unit/scratch.h"
 
 #define KEEP    ((uid_t)-1)

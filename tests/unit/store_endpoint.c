@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 
-#include "store/endpoint.h"
+#include "store/host/endpoint.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;

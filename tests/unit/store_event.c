@@ -2,7 +2,7 @@
 /* The audit trail: order, filters, bounds. */
 #include "tests/unit/test.h"
 
-#include "store/event.h"
+#include "store/tables/event.h"
 
 #include "tests/unit/store_fixture.h"
 

@@ -2,8 +2,8 @@
 /* Refused requests by their ids: a ring. */
 #include "tests/unit/test.h"
 
-#include "store/event.h"
-#include "store/explanation.h"
+#include "store/tables/event.h"
+#include "store/tables/explanation.h"
 
 #include "tests/unit/store_fixture.h"
 

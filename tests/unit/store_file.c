@@ -7,7 +7,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "store/file.h"
+#include "store/files/file.h"
 #include "tests/unit/scratch.h"
 
 #define NOBODY 65534

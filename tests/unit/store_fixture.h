@@ -6,8 +6,8 @@
 
 #include <sqlite3.h>
 
-#include "store/guest.h"
-#include "store/store.h"
+#include "store/db/store.h"
+#include "store/tables/guest.h"
 #include "tests/unit/scratch.h"
 
 #define BUSY_MS 10000

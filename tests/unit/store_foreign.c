@@ -9,7 +9,7 @@
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/foreign.h"
+#include "store/files/foreign.h"
 #include "tests/unit/test.h"
 
 #define OWN 8200

@@ -2,9 +2,9 @@
 /* Host, guests, NICs and mounts. */
 #include "tests/unit/test.h"
 
-#include "store/guest.h"
-#include "store/host.h"
-#include "store/token.h"
+#include "store/tables/guest.h"
+#include "store/tables/host.h"
+#include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"
 

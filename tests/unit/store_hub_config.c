@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/hub_config.h"
+#include "store/tables/hub_config.h"
 
 #include <string.h>
 

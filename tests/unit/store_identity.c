@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 
-#include "store/identity.h"
+#include "store/identity/identity.h"
 #include "tests/unit/scratch.h"
 
 #define USER 12345u

@@ -2,7 +2,7 @@
 /* Whether key and certificate belong together. */
 #include <arpa/inet.h>
 
-#include "store/identity.h"
+#include "store/identity/identity.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;

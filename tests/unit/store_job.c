@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the store remembers of guests' jobs, and of their newest backups. */
-#include "store/job.h"
+#include "store/tables/job.h"
 
 #include "tests/unit/store_fixture.h"
 

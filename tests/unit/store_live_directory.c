@@ -3,7 +3,7 @@
 #include "tests/unit/test.h"
 
 #include "schema/agent/token.h"
-#include "store/live_directory.h"
+#include "store/documents/live_directory.h"
 
 #include "tests/unit/scratch.h"
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/journal.h"
-#include "store/log.h"
+#include "store/base/journal.h"
+#include "store/base/log.h"
 #include "tests/unit/test.h"
 
 static struct journal {

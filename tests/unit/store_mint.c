@@ -6,7 +6,7 @@
 #include <dlfcn.h>
 #include <mbedtls/ctr_drbg.h>
 
-#include "store/token.h"
+#include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"
 

@@ -2,14 +2,14 @@
 /* Nudges: whoever may send one is heard, and nothing can hold up the sender. */
 #include "tests/unit/test.h"
 
-#include "store/nudge.h"
+#include "store/base/nudge.h"
 
 #include <errno.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "store/clock.h"
+#include "store/base/clock.h"
 #include "tests/unit/store_fixture.h"
 
 #define LONG_NAME \

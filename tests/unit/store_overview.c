@@ -2,8 +2,8 @@
 /* How much of everything there is. */
 #include "tests/unit/test.h"
 
-#include "store/overview.h"
-#include "store/token.h"
+#include "store/tables/overview.h"
+#include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"
 

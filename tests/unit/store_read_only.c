@@ -3,7 +3,7 @@
 #include "tests/unit/test.h"
 
 #include "schema/base/buffer.h"
-#include "store/file.h"
+#include "store/files/file.h"
 #include "tests/unit/store_fixture.h"
 
 static int open_read_only(struct store **ret)

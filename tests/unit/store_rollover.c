@@ -2,7 +2,7 @@
 /* The steps from one identity to the next, in and out of turn, and each that was cut short. */
 #include <arpa/inet.h>
 
-#include "store/rollover.h"
+#include "store/identity/rollover.h"
 #include "tests/unit/scratch.h"
 
 #define USER 12345u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the operator's documents are found, and what is said when they cannot be read. */
 
-#include "store/settings.h"
+#include "store/documents/settings.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;

@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include "store/clock.h"
+#include "store/base/clock.h"
 
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_work.h"

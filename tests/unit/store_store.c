@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "store/clock.h"
-#include "store/sql.h"
+#include "store/base/clock.h"
+#include "store/db/sql.h"
 
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_work.h"

@@ -6,7 +6,7 @@
 #include <mbedtls/constant_time.h>
 #include <mbedtls/md.h>
 
-#include "store/token.h"
+#include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"
 

@@ -2,8 +2,8 @@
 /* How long tokens are good, and the end that a newer one brings them. */
 #include "tests/unit/test.h"
 
-#include "store/token.h"
-#include "store/token_life.h"
+#include "store/tables/token.h"
+#include "store/tables/token_life.h"
 
 #include "tests/unit/store_fixture.h"
 

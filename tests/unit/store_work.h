@@ -3,8 +3,8 @@
 #ifndef FELHOM_TEST_STORE_WORK_H
 #define FELHOM_TEST_STORE_WORK_H
 
-#include "store/event.h"
-#include "store/token.h"
+#include "store/tables/event.h"
+#include "store/tables/token.h"
 #include "tests/unit/store_fixture.h"
 
 #define OWNER 12345

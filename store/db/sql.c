@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/db/sql.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "schema/base/memory.h"
+#include "store/base/clock.h"
+#include "store/db/store.h"
+
+/* Small, as a sole opener reads the whole log to find its end; large enough for several guest
+ * starts between two checkpoints. */
+#define CHECKPOINT_PAGES 128
+
+#define WAIT_LONGEST_MS 20
+
+/* --- connection --- */
+
+/* SQLite's own waiter gets as slow as 100 ms, which is long in a row of hooks that hold the lock
+ * for two. */
+static void pause_before_retry(int count)
+{
+    int64_t ms = count < WAIT_LONGEST_MS ? count + 1 : WAIT_LONGEST_MS;
+    (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+static int64_t busy_deadline(const struct store *store)
+{
+    return clock_steady_us() + (int64_t)store->busy_ms * 1000;
+}
+
+/* The first round sets the deadline of this wait. */
+static int wait_for_lock(void *context, int count)
+{
+    struct store *store = context;
+    if (count == 0)
+        store->deadline_us = busy_deadline(store);
+    if (clock_steady_us() >= store->deadline_us)
+        return 0;
+    pause_before_retry(count);
+    return 1;
+}
+
+/* The file may belong to a less privileged user than this process has: nothing in its schema is
+ * trusted. */
+static void configure(sqlite3 *connection)
+{
+    static const struct {
+        int option;
+        int value;
+    } options[] = {
+        {SQLITE_DBCONFIG_ENABLE_FKEY, 1},      {SQLITE_DBCONFIG_DEFENSIVE, 1},
+        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},   {SQLITE_DBCONFIG_DQS_DML, 0},
+        {SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        (void)sqlite3_db_config(connection, options[i].option, options[i].value, NULL);
+}
+
+/*
+ * SQLite's own checkpoint leaves it to the next writer on a shared index to start the log anew.
+ * Hooks that come one by one share none, so the log would grow without end: it is emptied here.
+ * Without waiting: whoever is in the way, a later commit will do.
+ */
+void sql_checkpoint(struct store *store)
+{
+    (void)sqlite3_busy_handler(store->connection, NULL, NULL);
+    (void)sqlite3_wal_checkpoint_v2(store->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+                                    NULL);
+    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+}
+
+static int checkpoint(void *context, sqlite3 *connection, const char *schema, int pages)
+{
+    (void)connection;
+    (void)schema;
+    if (pages >= CHECKPOINT_PAGES)
+        sql_checkpoint(context);
+    return SQLITE_OK;
+}
+
+/* Its counts of memory in use, which nobody asks for, cost a lock that all threads share at each
+ * allocation. Fails, and does no harm, once something in the process has begun with SQLite. */
+static void prepare_library(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+static int open_connection(struct store *store, const char *name, int flags, struct error *error)
+{
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
+             SQLITE_OPEN_EXRESCODE;
+    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&prepared, prepare_library);
+    int code = sqlite3_open_v2(name, &store->connection, flags, NULL);
+    if (!store->connection)
+        mem_exhausted();
+    return code == SQLITE_OK ? 0 : sql_fail(store, error);
+}
+
+int sql_connect(struct store *store, struct error *error)
+{
+    if (open_connection(store, store->path, SQLITE_OPEN_READWRITE, error) < 0)
+        return -1;
+    if (sqlite3_db_readonly(store->connection, "main"))
+        return sql_fail_read_only(store, error);
+    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+    (void)sqlite3_wal_hook(store->connection, checkpoint, store);
+    configure(store->connection);
+    return 0;
+}
+
+/* Without a write-ahead log the file is complete by itself; SQLite would make a log even to read it
+ * unless told that nobody writes. */
+int sql_connect_read_only(struct store *store, struct error *error)
+{
+    cleanup_free char *log = mem_format("%s-wal", store->path);
+    cleanup_free char *uri =
+        mem_format("file:%s?mode=ro%s", store->path, access(log, F_OK) == 0 ? "" : "&immutable=1");
+    if (open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
+        return -1;
+    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+    configure(store->connection);
+    return 0;
+}
+
+void sql_disconnect(struct store *store)
+{
+    for (size_t i = 0; i < store->prepared_count; i++)
+        (void)sqlite3_finalize(store->prepared[i].statement);
+    free(store->prepared);
+    (void)sqlite3_close(store->connection);
+}
+
+/* --- statements --- */
+
+struct sql_value sql_text(const char *text)
+{
+    return (struct sql_value){
+        .type = text ? SQL_TEXT : SQL_NULL, .bytes = text, .length = text ? strlen(text) : 0};
+}
+
+struct sql_value sql_bytes(const void *bytes, size_t length)
+{
+    return (struct sql_value){
+        .type = bytes ? SQL_BYTES : SQL_NULL, .bytes = bytes, .length = length};
+}
+
+static int bind(sqlite3_stmt *statement, int index, const struct sql_value *value)
+{
+    switch (value->type) {
+    case SQL_INT:
+        return sqlite3_bind_int64(statement, index, value->number);
+    case SQL_TEXT:
+        return sqlite3_bind_text64(statement, index, value->bytes, value->length, SQLITE_STATIC,
+                                   SQLITE_UTF8);
+    case SQL_BYTES:
+        return sqlite3_bind_blob64(statement, index, value->bytes, value->length, SQLITE_STATIC);
+    default:
+        return sqlite3_bind_null(statement, index);
+    }
+}
+
+/* One that is under way (a visit that asks again what it is visited by) cannot be shared. */
+static sqlite3_stmt *find_idle(const struct store *store, const char *sql)
+{
+    for (size_t i = 0; i < store->prepared_count; i++)
+        if (store->prepared[i].sql == sql && !sqlite3_stmt_busy(store->prepared[i].statement))
+            return store->prepared[i].statement;
+    return NULL;
+}
+
+static sqlite3_stmt *prepare(struct store *store, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    if (sqlite3_prepare_v2(store->connection, sql, -1, &statement, NULL) != SQLITE_OK)
+        return NULL;
+    size_t count = store->prepared_count + 1;
+    store->prepared = mem_resize(store->prepared, count, sizeof *store->prepared);
+    store->prepared[store->prepared_count++] = (struct sql_prepared){sql, statement};
+    return statement;
+}
+
+int sql_start(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
+              struct error *error)
+{
+    sqlite3_stmt *statement = find_idle(store, sql);
+    if (!statement)
+        statement = prepare(store, sql);
+    if (!statement)
+        return sql_fail(store, error);
+    *ret = (struct sql_query){store, statement};
+    for (size_t i = 0; i < values.count; i++)
+        if (bind(statement, (int)i + 1, &values.items[i]) != SQLITE_OK)
+            return sql_fail(store, error);
+    return 0;
+}
+
+int sql_step(struct sql_query *query, struct error *error)
+{
+    switch (sqlite3_step(query->statement)) {
+    case SQLITE_ROW:
+        return 1;
+    case SQLITE_DONE:
+        return 0;
+    default:
+        return sql_fail(query->store, error);
+    }
+}
+
+void sql_query_end(struct sql_query *query)
+{
+    if (!query->statement)
+        return;
+    (void)sqlite3_reset(query->statement);
+    (void)sqlite3_clear_bindings(query->statement);
+    query->statement = NULL;
+}
+
+int sql_first(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
+              struct error *error)
+{
+    return sql_start(store, sql, values, ret, error) < 0 ? -1 : sql_step(ret, error);
+}
+
+int sql_run(struct store *store, const char *sql, struct sql_values values, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, sql, values, &query, error);
+    while (row > 0)
+        row = sql_step(&query, error);
+    return row;
+}
+
+static int first_number(struct store *store, const char *sql, int64_t *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, sql, SQL_NO_VALUES, &query, error);
+    if (row < 0)
+        return -1;
+    *ret = row ? sql_column_int(&query, 0) : 0;
+    return 0;
+}
+
+/* SQLITE_CANTOPEN: the log may be away for a moment, or not yet belong to the right user. */
+static bool passes_by_itself(const struct store *store)
+{
+    int code = sqlite3_errcode(store->connection) & 0xff;
+    return code == SQLITE_BUSY || code == SQLITE_PROTOCOL || code == SQLITE_CANTOPEN;
+}
+
+int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error *error)
+{
+    struct error failure;
+    int64_t deadline = busy_deadline(store);
+    for (int count = 0; first_number(store, sql, ret, &failure) < 0; count++) {
+        if (!passes_by_itself(store) || clock_steady_us() >= deadline) {
+            *error = failure;
+            return -1;
+        }
+        pause_before_retry(count);
+    }
+    return 0;
+}
+
+int64_t sql_changes(const struct store *store)
+{
+    return sqlite3_changes64(store->connection);
+}
+
+/* --- columns --- */
+
+int64_t sql_column_int(const struct sql_query *query, int column)
+{
+    return sqlite3_column_int64(query->statement, column);
+}
+
+const char *sql_column_text(const struct sql_query *query, int column)
+{
+    const unsigned char *text = sqlite3_column_text(query->statement, column);
+    return text ? (const char *)text : "";
+}
+
+const void *sql_column_bytes(const struct sql_query *query, int column, size_t *ret_length)
+{
+    const void *bytes = sqlite3_column_blob(query->statement, column);
+    *ret_length = (size_t)sqlite3_column_bytes(query->statement, column);
+    return bytes;
+}
+
+bool sql_column_is_null(const struct sql_query *query, int column)
+{
+    return sqlite3_column_type(query->statement, column) == SQLITE_NULL;
+}
+
+void sql_column_copy(const struct sql_query *query, int column, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%s", sql_column_text(query, column));
+}
+
+size_t sql_column_choice(const struct sql_query *query, int column, const char *const *names,
+                         size_t count)
+{
+    const char *text = sql_column_text(query, column);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    return 0;
+}
+
+/* --- several statements as one --- */
+
+int sql_scope_enter(struct store *store, struct sql_scope *ret, struct error *error)
+{
+    ret->store = NULL;
+    if (!sqlite3_get_autocommit(store->connection))
+        return 0;
+    if (store_begin(store, error) < 0)
+        return -1;
+    ret->store = store;
+    return 0;
+}
+
+int sql_scope_commit(struct sql_scope *scope, struct error *error)
+{
+    if (scope->store && store_commit(scope->store, error) < 0)
+        return -1;
+    scope->store = NULL;
+    return 0;
+}
+
+void sql_scope_leave(struct sql_scope *scope)
+{
+    if (scope->store)
+        store_rollback(scope->store);
+}

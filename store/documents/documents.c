@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/documents/documents.h"
+
+#include <string.h>
+
+#include "schema/agent/bootstrap.h"
+#include "schema/base/cleanup.h"
+#include "store/documents/settings.h"
+#include "store/host/endpoint.h"
+
+/* What felhomd has told of itself matters only where it may still show the previous certificate. */
+static void take_identity(const struct rollover *rollover, struct store *store, struct pins *shown,
+                          struct sources *sources)
+{
+    struct host host;
+    struct error ignored;
+    bool asked = rollover_has(&rollover->previous) && host_get(store, &host, &ignored) == 0;
+    const struct pins *told = asked ? &host.pins : NULL;
+    const struct identity *coming = rollover_coming(rollover, told);
+    *shown = rollover_shown(rollover, told)->pins;
+    if (coming)
+        sources->controller.coming = coming->pins;
+    rollover_certificates(rollover, told, &sources->certificates);
+}
+
+static int load_identity(const struct config *config, struct store *store, struct pins *shown,
+                         struct sources *sources, struct error *error)
+{
+    cleanup(rollover_free) struct rollover rollover = {0};
+    if (rollover_load(config->paths.state, &rollover, error) < 0)
+        return -1;
+    take_identity(&rollover, store, shown, sources);
+    return 0;
+}
+
+static int load_host(const struct config *config, struct store *store, struct sources *sources,
+                     struct error *error)
+{
+    struct pins shown;
+    struct error ignored;
+    struct host *host = &sources->controller.host;
+    if (load_identity(config, store, &shown, sources, error) < 0)
+        return -1;
+    if (endpoint_describe_host(config, &shown, host, error) == 0)
+        return 0;
+    if (error->kind != ERROR_MISSING || host_get(store, host, &ignored) < 0)
+        return -1;
+    host->pins = shown;
+    return 0;
+}
+
+int sources_load_with(const struct config *config, uint32_t vmid, const struct buffer *enrolment,
+                      struct store *store, struct sources *ret, struct error *error)
+{
+    cleanup(sources_free) struct sources sources = {.controller.vmid = vmid};
+    buffer_add(&sources.controller.enrolment_text, enrolment->data, enrolment->length);
+    if (load_host(config, store, &sources, error) < 0 ||
+        controller_parts_complete(config, store, &sources.controller, error) < 0)
+        return -1;
+    *ret = sources;
+    sources = (struct sources){0};
+    return 0;
+}
+
+int sources_load(const struct config *config, uint32_t vmid, struct store *store,
+                 struct sources *ret, struct error *error)
+{
+    cleanup_buffer struct buffer enrolment = BUFFER_EMPTY;
+    if (settings_read_enrolment(config, vmid, &enrolment, error) < 0)
+        return -1;
+    return sources_load_with(config, vmid, &enrolment, store, ret, error);
+}
+
+void sources_free(struct sources *sources)
+{
+    buffer_free(&sources->certificates);
+    controller_parts_free(&sources->controller);
+}
+
+static const char *image_for(const struct config *config, const struct enrolment *enrolment)
+{
+    return *enrolment->image ? enrolment->image : config->controller.image;
+}
+
+/* Guests know the usual place. */
+static const char *path_for(const struct config *config)
+{
+    return strcmp(config->controller.guest_path, CONFIG_CONTROLLER_PATH) == 0
+               ? ""
+               : config->controller.guest_path;
+}
+
+static void render_bootstrap(const struct config *config, const struct sources *sources,
+                             const char *token, struct buffer *out)
+{
+    const struct controller_parts *controller = &sources->controller;
+    const struct bootstrap bootstrap = {
+        .vmid = controller->vmid,
+        .host_id = controller->host.host_id,
+        .endpoint = controller->host.endpoint,
+        .pins = &controller->host.pins,
+        .coming = &controller->coming,
+        .token = token,
+        .hub_url = config->hub.url,
+        .hub_retrieval_password = controller->enrolment.hub_retrieval_password,
+        .customer_id = controller->enrolment.customer_id,
+        .registry_host = config->registry.host,
+        .registry_username = config->registry.username,
+        .controller_image = image_for(config, &controller->enrolment),
+        .controller_path = path_for(config),
+        .controller_run = controller->enrolment.run,
+    };
+    bootstrap_render(config->bootstrap.schema, &bootstrap, out);
+}
+
+/* Out of the cleanup scope that holds them. */
+static struct guest_files hand_out(struct guest_files *files)
+{
+    struct guest_files value = *files;
+    *files = (struct guest_files){0};
+    return value;
+}
+
+int documents_render(const struct config *config, const struct sources *sources, const char *token,
+                     struct guest_files *ret, struct error *ret_left_out, struct error *error)
+{
+    cleanup(guest_files_free) struct guest_files files = {0};
+    if (controller_parts_render(config, &sources->controller, token, &files.controller_yaml,
+                                ret_left_out, error) < 0)
+        return -1;
+    render_bootstrap(config, sources, token, &files.bootstrap_json);
+    buffer_add_text(&files.token, token);
+    buffer_add_text(&files.token, "\n");
+    buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);
+    *ret = hand_out(&files);
+    return 0;
+}
+
+int documents_draft(const struct config *config, const struct sources *sources, const char *token,
+                    uid_t uid, gid_t gid, struct guest_drafts *ret, struct error *ret_left_out,
+                    struct error *error)
+{
+    cleanup(guest_files_free) struct guest_files files = {0};
+    if (documents_render(config, sources, token, &files, ret_left_out, error) < 0)
+        return -1;
+    return guest_drafts_write(config->paths.guests, sources->controller.vmid, uid, gid, &files, ret,
+                              error);
+}

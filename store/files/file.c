@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/files/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "schema/base/cleanup.h"
+
+/* Neither waits for the other end of a FIFO nor takes over a terminal. */
+#define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+/* A draft of NAME is called ".NAME." and this many hexadecimal digits. */
+#define DRAFT_DIGITS   16
+#define DRAFT_ATTEMPTS 8
+
+/* Reads to the end of the file, but no further than one byte past limit. */
+static int read_to_end(int fd, size_t limit, struct buffer *out)
+{
+    ssize_t count = 1;
+    while (count > 0 && out->length <= limit) {
+        char *room = buffer_reserve(out, 1);
+        size_t spare = out->capacity - out->length - 1;
+        size_t left = limit - out->length;
+        count = TEMP_FAILURE_RETRY(read(fd, room, left < spare ? left + 1 : spare));
+        out->length += count > 0 ? (size_t)count : 0;
+    }
+    return count < 0 ? -1 : 0;
+}
+
+static int read_regular(int fd, const char *path, size_t limit, struct buffer *out,
+                        struct error *error)
+{
+    struct stat status;
+    cleanup_buffer struct buffer content = BUFFER_EMPTY;
+    if (fstat(fd, &status) < 0)
+        return fail_errno(error, errno, "cannot look at %s", path);
+    if (!S_ISREG(status.st_mode))
+        return fail(error, ERROR_INVALID, "%s: not a regular file", path);
+    /* No more than is needed: all of it is wiped in the end. */
+    (void)buffer_reserve(&content, (size_t)status.st_size < limit ? (size_t)status.st_size + 1 : 1);
+    if (read_to_end(fd, limit, &content) < 0)
+        return fail_errno(error, errno, "cannot read %s", path);
+    if (content.length > limit)
+        return fail(error, ERROR_INVALID, "%s: larger than %zu bytes", path, limit);
+    buffer_add(out, content.data, content.length);
+    return 0;
+}
+
+int file_read(const char *path, size_t limit, struct buffer *out, struct error *error)
+{
+    cleanup_close int fd = open(path, READ_FLAGS);
+    if (fd < 0 && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "%s: no such file", path);
+    if (fd < 0)
+        return fail_errno(error, errno, "cannot open %s", path);
+    return read_regular(fd, path, limit, out, error);
+}
+
+int file_read_at(int dirfd, const char *name, size_t limit, struct buffer *out, struct error *error)
+{
+    cleanup_close int fd = openat(dirfd, name, READ_FLAGS | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "%s: no such file", name);
+    if (fd < 0 && errno == ELOOP)
+        return fail(error, ERROR_DENIED, "%s: a symbolic link, which is not followed here", name);
+    if (fd < 0)
+        return fail_errno(error, errno, "cannot open %s", name);
+    return read_regular(fd, name, limit, out, error);
+}
+
+int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return -1;
+    bool same_user = uid == (uid_t)-1 || uid == status.st_uid;
+    bool same_group = gid == (gid_t)-1 || gid == status.st_gid;
+    if (geteuid() == 0 && !(same_user && same_group) && fchown(fd, uid, gid) < 0)
+        return -1;
+    return (status.st_mode & 07777) == mode ? 0 : fchmod(fd, mode);
+}
+
+/* A name that nobody can foresee, so that nobody can put something in its place. */
+static int draft_name(const char *name, struct file_draft *draft)
+{
+    uint64_t number = 0;
+    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        return -1;
+    int length =
+        snprintf(draft->name, sizeof draft->name, ".%s.%0*" PRIx64, name, DRAFT_DIGITS, number);
+    if (length >= 0 && (size_t)length < sizeof draft->name)
+        return 0;
+    errno = ENAMETOOLONG;
+    return -1;
+}
+
+/* Mode 0: nobody gets at it before it has its owner. */
+static int draft_create(const char *name, struct file_draft *draft)
+{
+    int fd = -1;
+    for (int attempt = 0; fd < 0 && attempt < DRAFT_ATTEMPTS; attempt++) {
+        if (draft_name(name, draft) < 0)
+            return -1;
+        fd = openat(draft->dirfd, draft->name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                    0);
+        if (fd < 0 && errno != EEXIST)
+            return -1;
+    }
+    return fd;
+}
+
+int file_write_all(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t count = TEMP_FAILURE_RETRY(write(fd, bytes, length));
+        if (count < 0)
+            return -1;
+        bytes += count;
+        length -= (size_t)count;
+    }
+    return 0;
+}
+
+/* Owner and mode come before the content, so that there is no moment at which the wrong ones may
+ * read it. */
+static int draft_fill(int fd, mode_t mode, uid_t uid, gid_t gid, const void *bytes, size_t length,
+                      bool durable)
+{
+    if (file_settle(fd, mode, uid, gid) < 0)
+        return -1;
+    if (file_write_all(fd, bytes, length) < 0)
+        return -1;
+    return durable ? fsync(fd) : 0;
+}
+
+int file_draft_write(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
+                     const void *bytes, size_t length, bool durable, struct file_draft *ret,
+                     struct error *error)
+{
+    struct file_draft draft = {.dirfd = dirfd};
+    cleanup_close int fd = draft_create(name, &draft);
+    if (fd < 0)
+        return fail_errno(error, errno, "cannot make a draft of %s", name);
+    if (draft_fill(fd, mode, uid, gid, bytes, length, durable) < 0) {
+        int errnum = errno;
+        file_draft_drop(&draft);
+        return fail_errno(error, errnum, "cannot write %s", name);
+    }
+    *ret = draft;
+    return 0;
+}
+
+int file_draft_publish(struct file_draft *draft, const char *name, bool durable,
+                       struct error *error)
+{
+    if (renameat(draft->dirfd, draft->name, draft->dirfd, name) < 0)
+        return fail_errno(error, errno, "cannot put %s in place", name);
+    draft->name[0] = '\0';
+    if (durable && fsync(draft->dirfd) < 0)
+        return fail_errno(error, errno, "cannot make %s durable", name);
+    return 0;
+}
+
+void file_draft_drop(struct file_draft *draft)
+{
+    if (draft->name[0])
+        (void)unlinkat(draft->dirfd, draft->name, 0);
+    draft->name[0] = '\0';
+}
+
+int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
+                    const void *bytes, size_t length, bool durable, struct error *error)
+{
+    cleanup(file_draft_drop) struct file_draft draft = {.name = ""};
+    if (file_draft_write(dirfd, name, mode, uid, gid, bytes, length, durable, &draft, error) < 0)
+        return -1;
+    return file_draft_publish(&draft, name, durable, error);
+}
+
+static bool is_draft(const char *entry)
+{
+    const char *digits = strrchr(entry, '.');
+    if (entry[0] != '.' || digits - entry < 2)
+        return false;
+    digits++;
+    return strlen(digits) == DRAFT_DIGITS && strspn(digits, "0123456789abcdef") == DRAFT_DIGITS;
+}
+
+static void close_directory(DIR **directory)
+{
+    if (*directory)
+        (void)closedir(*directory);
+}
+
+/* A descriptor of its own, as reading moves its offset. */
+static DIR *directory_read(int dirfd)
+{
+    cleanup_close int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    if (directory)
+        (void)steal_fd(&fd);
+    return directory;
+}
+
+int file_drafts_clear(int dirfd, struct error *error)
+{
+    cleanup(close_directory) DIR *directory = directory_read(dirfd);
+    if (!directory)
+        return fail_errno(error, errno, "cannot look for drafts");
+    errno = 0;
+    for (const struct dirent *entry; (entry = readdir(directory)); errno = 0) {
+        if (is_draft(entry->d_name) && unlinkat(dirfd, entry->d_name, 0) < 0 && errno != ENOENT)
+            return fail_errno(error, errno, "cannot remove the draft %s", entry->d_name);
+    }
+    return errno ? fail_errno(error, errno, "cannot look for drafts") : 0;
+}

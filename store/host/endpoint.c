@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/host/endpoint.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+
+#define ADVICE "set local_api.bridge or local_api.listen in agent.yaml"
+
+/* The first address of an interface is what SIOCGIFADDR answers with; far cheaper than a list of
+ * them all. */
+static int interface_address(const char *name, struct sockaddr_in *ret)
+{
+    struct ifreq request = {0};
+    cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    memcpy(request.ifr_name, name, strlen(name));
+    if (ioctl(fd, SIOCGIFADDR, &request) < 0)
+        return -1;
+    memcpy(ret, &request.ifr_addr, sizeof *ret);
+    return 0;
+}
+
+int endpoint_resolve(const struct config *config, struct sockaddr_in *ret, struct error *error)
+{
+    const char *bridge = config->local_api.bridge;
+    struct sockaddr_in address;
+    if (config->local_api.has_listen) {
+        *ret = config->local_api.listen;
+        return 0;
+    }
+    if (strlen(bridge) >= IFNAMSIZ)
+        return fail(error, ERROR_INVALID, "%s: too long a name for a bridge: " ADVICE, bridge);
+    if (interface_address(bridge, &address) == 0) {
+        address.sin_port = htons(ENDPOINT_PORT);
+        *ret = address;
+        return 0;
+    }
+    if (errno == ENODEV)
+        return fail(error, ERROR_MISSING, "there is no bridge %s: " ADVICE, bridge);
+    if (errno == EADDRNOTAVAIL)
+        return fail(error, ERROR_MISSING, "bridge %s has no IPv4 address: " ADVICE, bridge);
+    return fail_errno(error, errno, "cannot find the address of bridge %s", bridge);
+}
+
+static void free_interfaces(struct ifaddrs **interfaces)
+{
+    if (*interfaces)
+        freeifaddrs(*interfaces);
+}
+
+static bool has_address(const struct ifaddrs *interface, struct in_addr address)
+{
+    struct sockaddr_in own;
+    if (!interface->ifa_addr || interface->ifa_addr->sa_family != AF_INET ||
+        !interface->ifa_netmask)
+        return false;
+    memcpy(&own, interface->ifa_addr, sizeof own);
+    return own.sin_addr.s_addr == address.s_addr;
+}
+
+static struct cidr network_of(struct in_addr address, const struct sockaddr *netmask)
+{
+    struct sockaddr_in mask;
+    struct cidr network = {.family = AF_INET};
+    memcpy(&mask, netmask, sizeof mask);
+    network.prefix = (uint8_t)__builtin_popcount(mask.sin_addr.s_addr);
+    network.address.v4.s_addr = address.s_addr & mask.sin_addr.s_addr;
+    return network;
+}
+
+int endpoint_network(const struct sockaddr_in *endpoint, struct cidr *ret, struct error *error)
+{
+    char text[INET_ADDRSTRLEN];
+    cleanup(free_interfaces) struct ifaddrs *interfaces = NULL;
+    if (getifaddrs(&interfaces) < 0)
+        return fail_errno(error, errno, "cannot list the network interfaces");
+    for (const struct ifaddrs *one = interfaces; one; one = one->ifa_next) {
+        if (has_address(one, endpoint->sin_addr)) {
+            *ret = network_of(endpoint->sin_addr, one->ifa_netmask);
+            return 0;
+        }
+    }
+    (void)inet_ntop(AF_INET, &endpoint->sin_addr, text, sizeof text);
+    return fail(error, ERROR_MISSING, "no interface of this host has the address %s", text);
+}
+
+static void host_name(char *ret, size_t size)
+{
+    if (gethostname(ret, size) < 0 || !ret[0])
+        (void)snprintf(ret, size, "localhost");
+    ret[size - 1] = '\0';
+}
+
+/* Proxmox names a node by the host name without its domain, and links PVE/local to nodes/NODE. */
+static void node_name(const char *pve, char *ret, size_t size)
+{
+    cleanup_free char *link = mem_format("%s/local", pve);
+    char target[256];
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    target[length > 0 ? length : 0] = '\0';
+    (void)snprintf(ret, size, "%s", basename(target));
+    if (ret[0])
+        return;
+    host_name(ret, size);
+    ret[strcspn(ret, ".")] = '\0';
+}
+
+int endpoint_describe_host(const struct config *config, const struct pins *pins, struct host *ret,
+                           struct error *error)
+{
+    struct host host = {.pins = *pins};
+    struct sockaddr_in endpoint = {0};
+    char address[INET_ADDRSTRLEN];
+    if (endpoint_resolve(config, &endpoint, error) < 0)
+        return -1;
+    (void)inet_ntop(AF_INET, &endpoint.sin_addr, address, sizeof address);
+    (void)snprintf(host.endpoint, sizeof host.endpoint, "%s:%u", address, ntohs(endpoint.sin_port));
+    (void)snprintf(host.host_id, sizeof host.host_id, "%s", config->host_id);
+    if (!host.host_id[0])
+        host_name(host.host_id, sizeof host.host_id);
+    node_name(config->paths.pve, host.node, sizeof host.node);
+    *ret = host;
+    return 0;
+}

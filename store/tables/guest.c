@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/tables/guest.h"
+
+#include <string.h>
+
+#include "store/db/sql.h"
+
+static const char *const state_names[] = {
+    [GUEST_STARTING] = "starting",
+    [GUEST_RUNNING] = "running",
+    [GUEST_STOPPING] = "stopping",
+    [GUEST_STOPPED] = "stopped",
+};
+
+const char *guest_state_name(enum guest_state state)
+{
+    return state_names[state];
+}
+
+static int fail_unknown(uint32_t vmid, struct error *error)
+{
+    return fail(error, ERROR_MISSING, "the store knows no guest %u", vmid);
+}
+
+/* For a statement that was to change the guest's one row. */
+static int expect_changed(const struct store *store, uint32_t vmid, struct error *error)
+{
+    return sql_changes(store) ? 0 : fail_unknown(vmid, error);
+}
+
+#define NEWEST_EVENT "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
+
+#define UPDATE_GUEST \
+    "UPDATE guest SET kind = ?2, name = ?3, state = ?4, root_uid = ?5, root_gid = ?6," \
+    " mount_form = ?7, changed_at_ms = ?8 WHERE vmid = ?1"
+
+#define INSERT_GUEST \
+    "INSERT INTO guest (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms," \
+    " first_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
+
+/* Not one statement for both: that takes twice as long to prepare, and guests are seldom new. */
+int guest_put(struct store *store, const struct guest *guest, struct error *error)
+{
+    const struct sql_values row = sql_values(
+        sql_int(guest->vmid), sql_text(guest_kind_name(guest->kind)), sql_text(guest->name),
+        sql_text(guest_state_name(guest->state)), sql_int(guest->root_uid),
+        sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms));
+    cleanup_scope struct sql_scope scope = {0};
+    if (sql_scope_enter(store, &scope, error) < 0 || sql_run(store, UPDATE_GUEST, row, error) < 0 ||
+        (!sql_changes(store) && sql_run(store, INSERT_GUEST, row, error) < 0))
+        return -1;
+    return sql_scope_commit(&scope, error);
+}
+
+#define SELECT_GUEST \
+    "SELECT vmid, kind, name, state, root_uid, root_gid, mount_form, generation, changed_at_ms" \
+    " FROM guest"
+
+static void read_guest(const struct sql_query *query, struct guest *ret)
+{
+    bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
+    *ret = (struct guest){
+        .vmid = (uint32_t)sql_column_int(query, 0),
+        .kind = qemu ? GUEST_QEMU : GUEST_LXC,
+        .state =
+            (enum guest_state)sql_column_choice(query, 3, state_names, ARRAY_SIZE(state_names)),
+        .root_uid = (uint32_t)sql_column_int(query, 4),
+        .root_gid = (uint32_t)sql_column_int(query, 5),
+        .generation = sql_column_int(query, 7),
+        .changed_at_ms = sql_column_int(query, 8),
+    };
+    sql_column_copy(query, 2, ret->name, sizeof ret->name);
+    sql_column_copy(query, 6, ret->mount_form, sizeof ret->mount_form);
+}
+
+int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row =
+        sql_first(store, SELECT_GUEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        return fail_unknown(vmid, error);
+    read_guest(&query, ret);
+    return 0;
+}
+
+int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
+                  struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT generation, changed_at_ms FROM guest WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        return fail_unknown(vmid, error);
+    *ret = (struct guest_version){sql_column_int(&query, 0), sql_column_int(&query, 1)};
+    return 0;
+}
+
+int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
+                    struct error *error)
+{
+    if (sql_run(store, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
+                sql_values(sql_int(vmid), sql_text(guest_state_name(state)), sql_int(now_ms)),
+                error) < 0)
+        return -1;
+    return expect_changed(store, vmid, error);
+}
+
+int guest_remove(struct store *store, uint32_t vmid, struct error *error)
+{
+    return sql_run(store, "DELETE FROM guest WHERE vmid = ?1", sql_values(sql_int(vmid)), error);
+}
+
+int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT 1 FROM guest WHERE vmid = ?1 AND first_seq <"
+                        " (SELECT max(seq) FROM event WHERE vmid = ?1)",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    *ret = row > 0;
+    return 0;
+}
+
+int guest_forget_past(struct store *store, uint32_t vmid, struct error *error)
+{
+    return sql_run(store, "UPDATE guest SET first_seq = " NEWEST_EVENT " WHERE vmid = ?1",
+                   sql_values(sql_int(vmid)), error);
+}
+
+int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),
+               void *context, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, SELECT_GUEST " ORDER BY vmid", SQL_NO_VALUES, &query, error);
+    for (; row > 0; row = sql_step(&query, error)) {
+        struct guest guest;
+        read_guest(&query, &guest);
+        int verdict = visit(&guest, context);
+        if (verdict)
+            return verdict;
+    }
+    return row;
+}
+
+int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
+                        struct error *error)
+{
+    if (sql_run(store, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
+                sql_values(sql_int(vmid), sql_bytes(text, length)), error) < 0)
+        return -1;
+    return expect_changed(store, vmid, error);
+}
+
+int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT enrolment FROM guest WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row <= 0)
+        return row;
+    size_t length = 0;
+    const void *bytes = sql_column_bytes(&query, 0, &length);
+    if (length)
+        buffer_add(out, bytes, length);
+    return 0;
+}

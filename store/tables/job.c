@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/tables/job.h"
+
+#include <string.h>
+
+#include "schema/base/memory.h"
+#include "store/db/sql.h"
+#include "store/tables/event.h"
+
+#define JOBS_KEPT 100
+
+static const char *const kind_names[] = {
+    [JOB_SNAPSHOT] = "snapshot",
+    [JOB_ROLLBACK] = "rollback",
+    [JOB_BACKUP] = "backup",
+};
+
+static const char *const phase_names[] = {
+    [JOB_RUNNING] = "running",
+    [JOB_SNAPSHOTTED] = "snapshotted",
+    [JOB_DONE] = "done",
+    [JOB_FAILED] = "failed",
+};
+
+const char *job_kind_name(enum job_kind kind)
+{
+    return kind_names[kind];
+}
+
+const char *job_phase_name(enum job_phase phase)
+{
+    return phase_names[phase];
+}
+
+/* --- rows --- */
+
+#define JOB_COLUMNS \
+    "job_id, vmid, kind, phase, upid, name, description, error, created_at_ms, called_at_ms," \
+    " finished_at_ms"
+#define SELECT_JOB "SELECT " JOB_COLUMNS " FROM job"
+
+static void read_job(const struct sql_query *query, struct job *ret)
+{
+    *ret = (struct job){
+        .job_id = sql_column_int(query, 0),
+        .vmid = (uint32_t)sql_column_int(query, 1),
+        .kind = (enum job_kind)sql_column_choice(query, 2, kind_names, ARRAY_SIZE(kind_names)),
+        .phase = (enum job_phase)sql_column_choice(query, 3, phase_names, ARRAY_SIZE(phase_names)),
+        .created_at_ms = sql_column_int(query, 8),
+        .called_at_ms = sql_column_int(query, 9),
+        .finished_at_ms = sql_column_int(query, 10),
+    };
+    sql_column_copy(query, 4, ret->upid, sizeof ret->upid);
+    sql_column_copy(query, 5, ret->name, sizeof ret->name);
+    sql_column_copy(query, 6, ret->description, sizeof ret->description);
+    sql_column_copy(query, 7, ret->error, sizeof ret->error);
+}
+
+/* A statement of one row at most: 1 with *ret, 0 where there is no row, -1. */
+static int one_job(struct store *store, const char *sql, struct sql_values values, struct job *ret,
+                   struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, sql, values, &query, error);
+    if (row > 0)
+        read_job(&query, ret);
+    return row;
+}
+
+/* The same, with job_id 0 where there is no row. */
+static int find_job(struct store *store, const char *sql, struct sql_values values, struct job *ret,
+                    struct error *error)
+{
+    struct job job = {0};
+    if (one_job(store, sql, values, &job, error) < 0)
+        return -1;
+    *ret = job;
+    return 0;
+}
+
+int job_newest(struct store *store, uint32_t vmid, enum job_kind kind, struct job *ret,
+               struct error *error)
+{
+    return find_job(store, SELECT_JOB " WHERE vmid = ?1 AND kind = ?2 ORDER BY job_id DESC LIMIT 1",
+                    sql_values(sql_int(vmid), sql_text(kind_names[kind])), ret, error);
+}
+
+int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct error *error)
+{
+    return find_job(store, SELECT_JOB " WHERE vmid = ?1 AND finished_at_ms IS NULL",
+                    sql_values(sql_int(vmid)), ret, error);
+}
+
+int job_each_unfinished(struct store *store, int (*visit)(const struct job *job, void *context),
+                        void *context, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, SELECT_JOB " WHERE finished_at_ms IS NULL ORDER BY job_id",
+                        SQL_NO_VALUES, &query, error);
+    for (; row > 0; row = sql_step(&query, error)) {
+        struct job job;
+        read_job(&query, &job);
+        int verdict = visit(&job, context);
+        if (verdict)
+            return verdict;
+    }
+    return row;
+}
+
+int job_previous_upid(struct store *store, const struct job *job, char ret_upid[static UPID_SIZE],
+                      struct error *error)
+{
+    struct job previous;
+    if (find_job(store,
+                 SELECT_JOB " WHERE vmid = ?1 AND job_id < ?2 AND upid <> ''"
+                            " ORDER BY job_id DESC LIMIT 1",
+                 sql_values(sql_int(job->vmid), sql_int(job->job_id)), &previous, error) < 0)
+        return -1;
+    memcpy(ret_upid, previous.upid, UPID_SIZE);
+    return 0;
+}
+
+/* --- events --- */
+
+/* Takes text over. */
+static int add_event(struct store *store, const struct job *job, const char *outcome, char *text,
+                     int64_t now_ms, struct error *error)
+{
+    cleanup_free char *happened = text;
+    cleanup_free char *detail = mem_format("job %lld: %s", (long long)job->job_id, happened);
+    const struct event event = {
+        .at_ms = now_ms,
+        .vmid = job->vmid,
+        .kind = kind_names[job->kind],
+        .outcome = outcome,
+        .detail = detail,
+        .duration_us = job->finished_at_ms ? (now_ms - job->created_at_ms) * 1000 : -1,
+    };
+    return event_add(store, &event, error);
+}
+
+static char *describe_begin(const struct job *job)
+{
+    switch (job->kind) {
+    case JOB_SNAPSHOT:
+        return mem_format("begun: %s", job->name);
+    case JOB_ROLLBACK:
+        return mem_format("begun: back to %s; Proxmox stops the guest for it and starts it again",
+                          job->name);
+    default:
+        return mem_copy_text("begun");
+    }
+}
+
+static char *describe_end(const struct job *job)
+{
+    return mem_format("%s%s%s", phase_names[job->phase], job->error[0] ? ": " : "", job->error);
+}
+
+static const char *outcome_of(const struct job *job)
+{
+    if (job->phase == JOB_FAILED)
+        return "error";
+    return job->error[0] ? "warning" : "ok";
+}
+
+/* --- a job's life --- */
+
+static int refuse_second(struct store *store, uint32_t vmid, struct job *ret_running,
+                         struct error *error)
+{
+    struct job running;
+    if (job_unfinished(store, vmid, &running, error) < 0)
+        return -1;
+    if (running.job_id == 0)
+        return 0;
+    *ret_running = running;
+    return fail(error, ERROR_CONFLICT, "job %lld (%s) is running", (long long)running.job_id,
+                kind_names[running.kind]);
+}
+
+static int insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
+                  struct error *error)
+{
+    int row = one_job(store,
+                      "INSERT INTO job"
+                      " (vmid, kind, phase, name, description, created_at_ms, changed_at_ms)"
+                      " VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5) RETURNING " JOB_COLUMNS,
+                      sql_values(sql_int(job->vmid), sql_text(kind_names[job->kind]),
+                                 sql_text(job->name), sql_text(job->description), sql_int(now_ms)),
+                      ret, error);
+    return row < 0 ? -1 : 0;
+}
+
+static int forget_old(struct store *store, const struct job *job, struct error *error)
+{
+    return sql_run(
+        store,
+        "DELETE FROM job WHERE job_id IN (SELECT job_id FROM job"
+        " WHERE vmid = ?1 AND kind = ?2 AND finished_at_ms IS NOT NULL"
+        " ORDER BY job_id DESC LIMIT -1 OFFSET ?3)",
+        sql_values(sql_int(job->vmid), sql_text(kind_names[job->kind]), sql_int(JOBS_KEPT)), error);
+}
+
+int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
+            struct job *ret_running, struct error *error)
+{
+    cleanup_scope struct sql_scope scope = {0};
+    struct job added = {0};
+    if (sql_scope_enter(store, &scope, error) < 0 ||
+        refuse_second(store, job->vmid, ret_running, error) < 0 ||
+        insert(store, job, now_ms, &added, error) < 0 || forget_old(store, job, error) < 0 ||
+        add_event(store, &added, "ok", describe_begin(&added), now_ms, error) < 0 ||
+        sql_scope_commit(&scope, error) < 0)
+        return -1;
+    *ret_job_id = added.job_id;
+    return 0;
+}
+
+/* For a statement that was to change the job's row. */
+static int expect_changed(const struct store *store, int64_t job_id, const char *otherwise,
+                          struct error *error)
+{
+    if (sql_changes(store))
+        return 0;
+    return fail(error, ERROR_CONFLICT, "job %lld %s", (long long)job_id, otherwise);
+}
+
+int job_call(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
+{
+    if (sql_run(store,
+                "UPDATE job SET called_at_ms = ?2, changed_at_ms = ?2"
+                " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
+                sql_values(sql_int(job_id), sql_int(now_ms)), error) < 0)
+        return -1;
+    return expect_changed(store, job_id, "was called before, or is finished", error);
+}
+
+int job_uncall(struct store *store, int64_t job_id, struct error *error)
+{
+    if (sql_run(store,
+                "UPDATE job SET called_at_ms = NULL"
+                " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
+                sql_values(sql_int(job_id)), error) < 0)
+        return -1;
+    return expect_changed(store, job_id, "was begun, or is finished", error);
+}
+
+int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct error *error)
+{
+    if (sql_run(store,
+                "UPDATE job SET upid = ?2 WHERE job_id = ?1 AND upid = ''"
+                " AND finished_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM job AS other"
+                " WHERE other.vmid = job.vmid AND other.upid = ?2)",
+                sql_values(sql_int(job_id), sql_text(upid)), error) < 0)
+        return -1;
+    return expect_changed(store, job_id,
+                          "cannot have this task: it has another one, or another "
+                          "job has it",
+                          error);
+}
+
+int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
+{
+    cleanup_scope struct sql_scope scope = {0};
+    struct job job;
+    if (sql_scope_enter(store, &scope, error) < 0)
+        return -1;
+    int row = one_job(store,
+                      "UPDATE job SET phase = 'snapshotted', changed_at_ms = ?2"
+                      " WHERE job_id = ?1 AND phase = 'running' RETURNING " JOB_COLUMNS,
+                      sql_values(sql_int(job_id), sql_int(now_ms)), &job, error);
+    if (row <= 0)
+        return row;
+    if (add_event(store, &job, "ok", mem_copy_text("snapshotted"), now_ms, error) < 0)
+        return -1;
+    return sql_scope_commit(&scope, error);
+}
+
+int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *problem,
+               int64_t now_ms, struct error *error)
+{
+    cleanup_scope struct sql_scope scope = {0};
+    struct job job;
+    const enum job_phase phase = succeeded || !problem ? JOB_DONE : JOB_FAILED;
+    if (sql_scope_enter(store, &scope, error) < 0)
+        return -1;
+    int row = one_job(store,
+                      "UPDATE job SET phase = ?2, error = ?3, finished_at_ms = ?4,"
+                      " changed_at_ms = ?4 WHERE job_id = ?1 AND finished_at_ms IS NULL"
+                      " RETURNING " JOB_COLUMNS,
+                      sql_values(sql_int(job_id), sql_text(phase_names[phase]),
+                                 sql_text(problem ? problem : ""), sql_int(now_ms)),
+                      &job, error);
+    if (row <= 0)
+        return row;
+    if (add_event(store, &job, outcome_of(&job), describe_end(&job), now_ms, error) < 0)
+        return -1;
+    return sql_scope_commit(&scope, error);
+}

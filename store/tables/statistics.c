@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/tables/statistics.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "schema/base/memory.h"
+#include "store/db/sql.h"
+
+int census_tokens(struct store *store, int64_t now_ms, struct census_tokens *ret,
+                  struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    if (sql_first(store,
+                  "SELECT count(*), count(revoked_at_ms),"
+                  " count(*) FILTER (WHERE revoked_at_ms IS NULL"
+                  " AND expires_at_ms <> 0 AND expires_at_ms <= ?1) FROM token",
+                  sql_values(sql_int(now_ms)), &query, error) < 0)
+        return -1;
+    ret->revoked = sql_column_int(&query, 1);
+    ret->expired = sql_column_int(&query, 2);
+    ret->good = sql_column_int(&query, 0) - ret->revoked - ret->expired;
+    return 0;
+}
+
+static enum job_kind kind_of(const char *name)
+{
+    enum job_kind kind = JOB_SNAPSHOT;
+    while (kind < JOB_BACKUP && strcmp(job_kind_name(kind), name) != 0)
+        kind++;
+    return kind;
+}
+
+static enum job_phase phase_of(const char *name)
+{
+    enum job_phase phase = JOB_RUNNING;
+    while (phase < JOB_FAILED && strcmp(job_phase_name(phase), name) != 0)
+        phase++;
+    return phase;
+}
+
+int census_jobs(struct store *store, struct census_jobs *ret, struct error *error)
+{
+    struct census_jobs jobs = {0};
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT kind, phase, count(*) FROM job GROUP BY kind, phase",
+                        SQL_NO_VALUES, &query, error);
+    for (; row > 0; row = sql_step(&query, error))
+        jobs.count[kind_of(sql_column_text(&query, 0))][phase_of(sql_column_text(&query, 1))] =
+            sql_column_int(&query, 2);
+    if (row == 0)
+        *ret = jobs;
+    return row;
+}
+
+static int64_t file_bytes(const char *path)
+{
+    struct stat file;
+    return stat(path, &file) == 0 ? (int64_t)file.st_size : 0;
+}
+
+int64_t census_bytes(const struct store *store)
+{
+    cleanup_free char *log = mem_format("%s-wal", store->path);
+    return file_bytes(store->path) + file_bytes(log);
+}
+
+static int64_t column_time(const struct sql_query *query, int column)
+{
+    return sql_column_is_null(query, column) ? CENSUS_NEVER : sql_column_int(query, column);
+}
+
+static enum guest_state state_of(const char *name)
+{
+    enum guest_state state = GUEST_STARTING;
+    while (state < GUEST_STOPPED && strcmp(guest_state_name(state), name) != 0)
+        state++;
+    return state;
+}
+
+static struct census_guest read_guest(const struct sql_query *query)
+{
+    bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
+    return (struct census_guest){
+        .vmid = (uint32_t)sql_column_int(query, 0),
+        .kind = qemu ? GUEST_QEMU : GUEST_LXC,
+        .state = state_of(sql_column_text(query, 2)),
+        .name = sql_column_text(query, 3),
+        .token_at_ms = column_time(query, 4),
+        .backup_at_ms = column_time(query, 5),
+        .tested_at_ms = column_time(query, 6),
+        .test_passed = sql_column_int(query, 7) != 0,
+    };
+}
+
+int census_guests(struct store *store, int64_t now_ms,
+                  int (*visit)(const struct census_guest *guest, void *context), void *context,
+                  struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT vmid, kind, state, name,"
+                        " (SELECT max(created_at_ms) FROM token WHERE token.vmid = guest.vmid"
+                        "   AND revoked_at_ms IS NULL"
+                        "   AND (expires_at_ms = 0 OR expires_at_ms > ?1)),"
+                        " (SELECT at_ms FROM backup WHERE backup.vmid = guest.vmid),"
+                        " finished_at_ms, ifnull(passed, 0)"
+                        " FROM guest LEFT JOIN restore_test USING (vmid) ORDER BY vmid",
+                        sql_values(sql_int(now_ms)), &query, error);
+    for (; row > 0; row = sql_step(&query, error)) {
+        const struct census_guest guest = read_guest(&query);
+        int verdict = visit(&guest, context);
+        if (verdict)
+            return verdict;
+    }
+    return row;
+}

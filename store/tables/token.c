@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/tables/token.h"
+
+#include <mbedtls/constant_time.h>
+#include <mbedtls/ctr_drbg.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "store/db/sql.h"
+
+#define MINT_TRIES 8 /* a taken id is one chance in 2^47: many in a row are no chance */
+#define GENERATIONS_KEPT \
+    100 /* of ended tokens, so that one presented late is still known for what it was */
+
+struct token_random {
+    uint8_t id[8];
+    uint8_t secret[TOKEN_SECRET_BYTES];
+};
+
+static void token_random_wipe(struct token_random *random)
+{
+    explicit_bzero(random, sizeof *random);
+}
+
+/* The kernel's, not mbedTLS's own collection: Debian 12's takes longer over it than the whole hook.
+ */
+static int seed_from_kernel(void *context, unsigned char *ret, size_t size)
+{
+    (void)context;
+    return getrandom(ret, size, 0) == (ssize_t)size ? 0
+                                                    : MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
+}
+
+static int token_random_fill(struct token_random *ret, struct error *error)
+{
+    static const unsigned char purpose[] = "felhom-agent token";
+    cleanup(mbedtls_ctr_drbg_free) mbedtls_ctr_drbg_context drbg;
+    mbedtls_ctr_drbg_init(&drbg);
+    int r = mbedtls_ctr_drbg_seed(&drbg, seed_from_kernel, NULL, purpose, sizeof purpose - 1);
+    if (r == 0)
+        r = mbedtls_ctr_drbg_random(&drbg, (unsigned char *)ret, sizeof *ret);
+    if (r != 0)
+        return fail(error, ERROR_SYSTEM, "no random numbers for a token: mbedTLS error -0x%04x",
+                    (unsigned)-r);
+    return 0;
+}
+
+static int next_generation(struct store *store, uint32_t vmid, int64_t *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(
+        store, "UPDATE guest SET generation = generation + 1 WHERE vmid = ?1 RETURNING generation",
+        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        return fail(error, ERROR_MISSING, "the store knows no guest %u to mint a token for", vmid);
+    *ret = sql_column_int(&query, 0);
+    return 0;
+}
+
+/* Stores a fresh token unless its id is taken, as sql_changes then tells. */
+static int insert_fresh(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+                        struct token *token, struct error *error)
+{
+    cleanup(token_random_wipe) struct token_random random = {0};
+    uint8_t hash[TOKEN_HASH_BYTES];
+    if (token_random_fill(&random, error) < 0)
+        return -1;
+    token_text_make(random.id, random.secret, &token->text);
+    token_text_hash(&token->text, hash);
+    return sql_run(store,
+                   "INSERT INTO token (id, vmid, generation, hash, created_at_ms, expires_at_ms)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+                   sql_values(sql_text(token->text.id), sql_int(vmid), sql_int(token->generation),
+                              sql_bytes(hash, sizeof hash), sql_int(now_ms),
+                              sql_int(expires_at_ms)),
+                   error);
+}
+
+static int insert_unique(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+                         struct token *token, struct error *error)
+{
+    for (int i = 0; i < MINT_TRIES; i++) {
+        if (insert_fresh(store, vmid, now_ms, expires_at_ms, token, error) < 0)
+            return -1;
+        if (sql_changes(store))
+            return 0;
+    }
+    return fail(error, ERROR_SYSTEM, "no free token id in %d tries: the random numbers repeat",
+                MINT_TRIES);
+}
+
+static int forget_old(struct store *store, uint32_t vmid, int64_t generation, int64_t now_ms,
+                      struct error *error)
+{
+    return sql_run(
+        store,
+        "DELETE FROM token WHERE vmid = ?1 AND generation < ?2 AND"
+        " (revoked_at_ms IS NOT NULL OR (expires_at_ms != 0 AND expires_at_ms <= ?3))",
+        sql_values(sql_int(vmid), sql_int(generation - GENERATIONS_KEPT), sql_int(now_ms)), error);
+}
+
+static void token_wipe(struct token *token)
+{
+    token_text_wipe(&token->text);
+}
+
+int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+               struct token *ret, struct error *error)
+{
+    cleanup_scope struct sql_scope scope = {0};
+    cleanup(token_wipe) struct token token = {0};
+    if (sql_scope_enter(store, &scope, error) < 0 ||
+        next_generation(store, vmid, &token.generation, error) < 0 ||
+        insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
+        forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
+        sql_scope_commit(&scope, error) < 0)
+        return -1;
+    *ret = token;
+    return 0;
+}
+
+int token_revoke_before(struct store *store, uint32_t vmid, int64_t before, int64_t now_ms,
+                        const char *reason, int *ret_count, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row =
+        sql_first(store,
+                  "UPDATE token SET revoked_at_ms = ?3, revoked_reason = ?4"
+                  " WHERE vmid = ?1 AND generation < ?2 AND revoked_at_ms IS NULL"
+                  " RETURNING expires_at_ms = 0 OR expires_at_ms > ?3",
+                  sql_values(sql_int(vmid), sql_int(before), sql_int(now_ms), sql_text(reason)),
+                  &query, error);
+    int good = 0;
+    for (; row > 0; row = sql_step(&query, error))
+        good += (int)sql_column_int(&query, 0);
+    if (row == 0 && ret_count)
+        *ret_count = good;
+    return row;
+}
+
+int token_count_before(struct store *store, uint32_t vmid, int64_t before, int64_t now_ms,
+                       int *ret_count, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    if (sql_first(store,
+                  "SELECT count(*) FROM token WHERE vmid = ?1 AND generation < ?2"
+                  " AND revoked_at_ms IS NULL AND (expires_at_ms = 0 OR expires_at_ms > ?3)",
+                  sql_values(sql_int(vmid), sql_int(before), sql_int(now_ms)), &query, error) < 0)
+        return -1;
+    *ret_count = (int)sql_column_int(&query, 0);
+    return 0;
+}
+
+const char *token_verdict_name(enum token_verdict verdict)
+{
+    static const char *const names[] = {
+        [TOKEN_GOOD] = "good",       [TOKEN_MALFORMED] = "malformed", [TOKEN_UNKNOWN] = "unknown",
+        [TOKEN_REVOKED] = "revoked", [TOKEN_EXPIRED] = "expired",
+    };
+    return names[verdict];
+}
+
+/* A token as the store keeps it; all zero where it keeps none of that id, and nothing hashes to
+ * zero. */
+struct kept {
+    uint32_t vmid;
+    int64_t generation;
+    uint8_t hash[TOKEN_HASH_BYTES];
+    int64_t expires_at_ms;
+    bool revoked;
+};
+
+static struct kept read_kept(const struct sql_query *query)
+{
+    size_t length = 0;
+    const void *hash = sql_column_bytes(query, 2, &length);
+    struct kept kept = {
+        .vmid = (uint32_t)sql_column_int(query, 0),
+        .generation = sql_column_int(query, 1),
+        .expires_at_ms = sql_column_int(query, 3),
+        .revoked = !sql_column_is_null(query, 4),
+    };
+    if (length == sizeof kept.hash)
+        memcpy(kept.hash, hash, length);
+    return kept;
+}
+
+/* Reads a row in any case, where there is none of this id that of the next or else the last, so
+ * that it takes the same time. */
+static int find_kept(struct store *store, const char *id, struct kept *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    *ret = (struct kept){0};
+    int row = sql_first(store,
+                        "SELECT vmid, generation, hash, expires_at_ms, revoked_at_ms, id = ?1"
+                        " FROM token WHERE id >= min(?1, (SELECT max(id) FROM token))"
+                        " ORDER BY id LIMIT 1",
+                        sql_values(sql_text(id)), &query, error);
+    if (row <= 0)
+        return row;
+    const struct kept found = read_kept(&query);
+    if (sql_column_int(&query, 5))
+        *ret = found;
+    return 0;
+}
+
+static enum token_verdict judge(bool well_formed, bool same_hash, const struct kept *kept,
+                                int64_t now_ms)
+{
+    if (!well_formed)
+        return TOKEN_MALFORMED;
+    if (!same_hash)
+        return TOKEN_UNKNOWN;
+    if (kept->revoked)
+        return TOKEN_REVOKED;
+    if (kept->expires_at_ms && now_ms >= kept->expires_at_ms)
+        return TOKEN_EXPIRED;
+    return TOKEN_GOOD;
+}
+
+/* Stands in for what is malformed. '-' is in no id, so it is never found. */
+static const struct token_text nobodys_token = {
+    "--------", "fh1_--------_-------------------------------------------_------"};
+
+int token_check(struct store *store, const char *text, size_t length, int64_t now_ms,
+                struct token_check *ret, struct error *error)
+{
+    cleanup_token_text struct token_text presented = nobodys_token;
+    uint8_t hash[TOKEN_HASH_BYTES];
+    struct kept kept;
+    bool well_formed = token_text_parse(text, length, &presented);
+    token_text_hash(&presented, hash);
+    if (find_kept(store, presented.id, &kept, error) < 0)
+        return -1;
+    bool same_hash = mbedtls_ct_memcmp(hash, kept.hash, sizeof hash) == 0;
+    *ret = (struct token_check){
+        .verdict = judge(well_formed, same_hash, &kept, now_ms),
+        .vmid = kept.vmid,
+        .generation = kept.generation,
+    };
+    if (well_formed)
+        memcpy(ret->id, presented.id, sizeof ret->id);
+    return 0;
+}
+
+int token_recheck(struct store *store, const char *id, int64_t now_ms, enum token_verdict *ret,
+                  struct error *error)
+{
+    struct kept kept;
+    if (find_kept(store, id, &kept, error) < 0)
+        return -1;
+    *ret = judge(true, kept.vmid != 0, &kept, now_ms);
+    return 0;
+}
