@@ -111,7 +111,7 @@ $(BUILD)/migrations.c: $(wildcard schema/sql/*.sql) tools/embed-migrations tools
 	$(call QUIET,MAKE)tools/embed-migrations $(sort $(wildcard schema/sql/*.sql)) >$@
 $(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text
 	@mkdir -p $(@D)
-	$(call QUIET,MAKE)(echo '#include "server/openapi_document.h"'; tools/embed-text openapi_document $<) >$@
+	$(call QUIET,MAKE)(echo '#include "server/api/openapi_document.h"'; tools/embed-text openapi_document $<) >$@
 $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

@@ -10,17 +10,17 @@
 
 #include "schema/agent/pin.h"
 #include "schema/base/error.h"
-#include "server/gate.h"
-#include "server/handover.h"
-#include "server/listener.h"
-#include "server/refusal.h"
-#include "server/reply.h"
-#include "server/setup.h"
-#include "server/store_pool.h"
+#include "server/base/limiter.h"
+#include "server/base/setup.h"
+#include "server/base/store_pool.h"
+#include "server/base/tally.h"
+#include "server/base/turnstile.h"
+#include "server/http/refusal.h"
+#include "server/http/reply.h"
+#include "server/net/gate.h"
+#include "server/net/listener.h"
 #include "server/sweep.h"
-#include "server/tally.h"
-#include "server/throttled_log.h"
-#include "server/turnstile.h"
+#include "server/systemd/handover.h"
 
 struct exporter;
 struct hub;

@@ -5,14 +5,14 @@
 #include <string.h>
 
 #include "server/agent.h"
-#include "server/authenticate.h"
-#include "server/binding.h"
-#include "server/connection.h"
-#include "server/explain.h"
-#include "server/parked.h"
-#include "server/request.h"
-#include "server/route.h"
-#include "server/watch.h"
+#include "server/api/route.h"
+#include "server/events/parked.h"
+#include "server/events/watch.h"
+#include "server/http/authenticate.h"
+#include "server/http/binding.h"
+#include "server/http/explain.h"
+#include "server/http/request.h"
+#include "server/net/connection.h"
 #include "store/base/clock.h"
 
 static bool is_readable(struct mg_connection *connection, struct request *request,

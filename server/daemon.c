@@ -8,10 +8,10 @@
 
 #include "schema/base/cleanup.h"
 #include "server/agent.h"
+#include "server/base/host_figures.h"
 #include "server/identity_mark.h"
-#include "server/metrics.h"
-#include "server/notify.h"
-#include "server/watchdog.h"
+#include "server/systemd/notify.h"
+#include "server/systemd/watchdog.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 

@@ -9,8 +9,9 @@ struct connection;
 struct mg_callbacks;
 
 /*
- * Serves one connection from its first request to its close, by the options that server/listener.c
- * gives: what it reads comes from tls_read(), what it writes goes to tls_write().
+ * Serves one connection from its first request to its close, by the options that
+ * server/net/listener.c gives: what it reads comes from tls_read(), what it writes goes to
+ * tls_write().
  */
 void civetweb_talk(const struct mg_callbacks *callbacks, size_t header_limit,
                    struct connection *connection);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "server/gitea.h"
-#include "server/http_client.h"
+#include "server/outbound/http_client.h"
+#include "server/registry/gitea.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -27,7 +27,7 @@ static void demand(bool holds)
         abort();
 }
 
-/* --- in the place of server/http_client.c --- */
+/* --- in the place of server/outbound/http_client.c --- */
 
 static int take_status(void)
 {

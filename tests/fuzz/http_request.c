@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/connection.h"
-#include "server/etag.h"
-#include "server/query.h"
-#include "server/reply.h"
-#include "server/request.h"
-#include "server/route.h"
-#include "server/tls.c"
+#include "server/api/route.h"
+#include "server/http/etag.h"
+#include "server/http/query.h"
+#include "server/http/reply.h"
+#include "server/http/request.h"
+#include "server/net/connection.h"
+#include "server/tls/tls.c"
 #include "tests/fuzz/civetweb_talk.h"
 
-#define HEADER_LIMIT 16384 /* as server/listener.c has it */
+#define HEADER_LIMIT 16384 /* as server/net/listener.c has it */
 #define HOUR_MS      3600000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -44,7 +44,7 @@ static void demand(bool holds)
         abort();
 }
 
-/* --- in the place of mbedTLS, and of server/connection.c --- */
+/* --- in the place of mbedTLS, and of server/net/connection.c --- */
 
 /* All that is left, or, where the input's length is odd, no more than to the next empty line, as if
  * the peer waited for a 100 Continue. */

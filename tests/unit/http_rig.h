@@ -3,7 +3,7 @@
 #ifndef FELHOM_TEST_HTTP_RIG_H
 #define FELHOM_TEST_HTTP_RIG_H
 
-#include "server/http_client.h"
+#include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "tests/unit/http_peer.h"
 #include "tests/unit/scratch.h"

@@ -4,7 +4,7 @@
 #ifndef FELHOM_TEST_JOB_WORLD_H
 #define FELHOM_TEST_JOB_WORLD_H
 
-#include "server/job_step.h"
+#include "server/jobs/job_step.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 

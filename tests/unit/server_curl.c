@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/curl.h"
+#include "server/outbound/curl.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

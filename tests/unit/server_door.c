@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A CivetWeb server, without TLS, behind the door. */
-#include "server/door.h"
+#include "server/net/door.h"
 
 #include <arpa/inet.h>
 #include <civetweb.h>
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/listening.h"
-#include "server/throttled_log.h"
+#include "server/base/limiter.h"
+#include "server/net/listening.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 

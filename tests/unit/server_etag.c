@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/etag.h"
+#include "server/http/etag.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gate with a clock and a neighbour table of the test's own: the linker takes what is defined
  * here before it looks into the archives. */
-#include "server/gate.h"
+#include "server/net/gate.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/neighbour.h"
+#include "server/net/neighbour.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of a stand-in for Gitea, over TLS. */
-#include "server/gitea.h"
+#include "server/registry/gitea.h"
 
 #include <inttypes.h>
 
 #include "schema/json/json.h"
 #include "schema/json/json_read.h"
-#include "server/http_client.h"
+#include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/handover.h"
+#include "server/systemd/handover.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/listening.h"
+#include "server/net/listening.h"
 #include "tests/unit/test.h"
 
 #define FIRST_FD   3

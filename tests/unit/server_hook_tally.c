@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/hook_tally.h"
+#include "server/metrics/hook_tally.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain HTTP: what is asked, and what is made of the answer. */
-#include "server/tally.h"
+#include "server/base/tally.h"
 #include "tests/unit/http_rig.h"
 
 static void test_get(void **state)

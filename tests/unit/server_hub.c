@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "server/backoff.h"
-#include "server/hub_heartbeat.h"
-#include "server/hub_pull.h"
+#include "server/base/backoff.h"
+#include "server/hub/heartbeat.h"
+#include "server/hub/pull.h"
 #include "store/base/clock.h"
 #include "store/tables/host.h"
 #include "store/tables/hub_config.h"

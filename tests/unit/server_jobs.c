@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The thread that carries out the jobs. */
-#include "server/jobs.h"
+#include "server/jobs/jobs.h"
 
 #include "server/agent.h"
 #include "store/tables/host.h"

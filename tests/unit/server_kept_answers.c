@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/kept_answers.h"
+#include "server/http/kept_answers.h"
 
 #include <string.h>
 

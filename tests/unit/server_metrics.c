@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/metrics.h"
+#include "server/base/host_figures.h"
 
 #include <pthread.h>
 

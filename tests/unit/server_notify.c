@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/notify.h"
+#include "server/systemd/notify.h"
 
 #include <stdio.h>
 #include <stdlib.h>

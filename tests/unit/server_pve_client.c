@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls of a stand-in for Proxmox, over TLS. */
-#include "server/pve_client.h"
+#include "server/jobs/pve_client.h"
 
 #include <inttypes.h>
 

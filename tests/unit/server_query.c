@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/query.h"
+#include "server/http/query.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/refusal.h"
+#include "server/http/refusal.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

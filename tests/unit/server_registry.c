@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Registry credentials for guests of a real store, with a stand-in for Gitea, over TLS. */
-#include "server/registry.h"
+#include "server/registry/registry.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 
 #include "server/agent.h"
-#include "server/http_client.h"
-#include "server/registry_deletion.h"
-#include "server/registry_mint.h"
+#include "server/outbound/http_client.h"
+#include "server/registry/deletion.h"
+#include "server/registry/mint.h"
 #include "store/base/clock.h"
 #include "store/tables/event.h"
 #include "store/tables/host.h"

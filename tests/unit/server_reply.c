@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/reply.h"
+#include "server/http/reply.h"
 
 #include <string.h>
 
-#include "server/status.h"
+#include "server/http/status.h"
 #include "tests/unit/test.h"
 
 #define HEAD_OF(status) "HTTP/1.1 " status "\r\nDate: Thu, 01 Jan 1970 00:00:10 GMT\r\n"

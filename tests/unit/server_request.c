@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/request.h"
+#include "server/http/request.h"
 
 #include <civetweb.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/route.h"
+#include "server/api/route.h"
 
 #include <stdio.h>
 
 #include "schema/base/cleanup.h"
-#include "server/handlers.h"
+#include "server/api/handlers.h"
 #include "tests/unit/test.h"
 
 static const struct route *find(const char *method, const char *path)

@@ -2,9 +2,9 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "server/bucket.h"
-#include "server/peer.h"
-#include "server/sources.h"
+#include "server/base/bucket.h"
+#include "server/net/peer.h"
+#include "server/net/sources.h"
 #include "tests/unit/test.h"
 
 #define SECOND ((int64_t)1000000)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/store_pool.h"
+#include "server/base/store_pool.h"
 
 #include <pthread.h>
 #include <stdio.h>

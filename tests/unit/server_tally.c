@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/tally.h"
+#include "server/base/tally.h"
 
 #include <string.h>
 
-#include "server/gate.h"
+#include "server/net/gate.h"
 #include "tests/unit/test.h"
 
 static size_t sum_of_requests(const struct tally *tally)

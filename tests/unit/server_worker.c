@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/worker.h"
+#include "server/base/worker.h"
 
 #include <pthread.h>
 #include <semaphore.h>

@@ -6,15 +6,15 @@
 #ifndef FELHOM_TEST_WATCH_WORLD_H
 #define FELHOM_TEST_WATCH_WORLD_H
 
-#include "server/watch.h"
+#include "server/events/watch.h"
 
 #include <errno.h>
 
 #include "server/agent.h"
-#include "server/explain.h"
-#include "server/handlers.h"
-#include "server/parked.h"
-#include "server/request.h"
+#include "server/api/handlers.h"
+#include "server/events/parked.h"
+#include "server/http/explain.h"
+#include "server/http/request.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
 #include "store/tables/event.h"

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/api/route.h"
+
+#include <string.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/vmid.h"
+#include "server/api/handlers.h"
+
+/* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */
+static const struct route routes[] = {
+    {"GET", "/storage", false, true, storage_get},
+    {"POST", "/snapshot", false, false, snapshot_post},
+    {"GET", "/snapshots", false, false, snapshots_get},
+    {"POST", "/rollback", false, false, rollback_post},
+    {"POST", "/backup", false, false, backup_post},
+    {"GET", "/backup/status", false, true, backup_status_get},
+    {"GET", "/backup/due", false, true, backup_due_get},
+    {"GET", "/restore-test/status", false, true, restore_test_status_get},
+    {"GET", "/controller.yaml", false, false, controller_yaml_get},
+    {"GET", "/registry-credential", false, false, registry_get},
+    {"GET", "/events", false, true, events_get},
+    {"GET", "/host/metrics", false, false, host_metrics_get},
+    {"GET", "/healthz", true, false, healthz_get},
+    {"GET", "/openapi.yaml", true, false, openapi_yaml_get},
+};
+
+_Static_assert(ARRAY_SIZE(routes) == ROUTE_COUNT, "a number for each");
+
+static const char guests[] = "/guests/";
+
+/* VMID/PATH; false where it is something else. */
+static bool split_vmid(const char *text, struct destination *destination)
+{
+    char digits[16];
+    size_t length = strcspn(text, "/");
+    if (length >= sizeof digits || text[length] != '/')
+        return false;
+    memcpy(digits, text, length);
+    digits[length] = '\0';
+    if (!vmid_parse(digits, &destination->vmid))
+        return false;
+    destination->path = text + length;
+    return true;
+}
+
+static bool is_open(const char *path)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (routes[i].open && strcmp(routes[i].path, path) == 0)
+            return true;
+    }
+    return false;
+}
+
+struct destination route_destination(const char *path)
+{
+    struct destination destination = {.path = path, .open = is_open(path)};
+    if (strncmp(path, guests, sizeof guests - 1) == 0)
+        destination.has_vmid = split_vmid(path + sizeof guests - 1, &destination);
+    return destination;
+}
+
+const struct route *route_find(const struct destination *destination, const char *method)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (strcmp(routes[i].path, destination->path) == 0 && strcmp(routes[i].method, method) == 0)
+            return &routes[i];
+    }
+    return NULL;
+}
+
+size_t route_index(const char *path)
+{
+    size_t index = 0;
+    while (index < ROUTE_COUNT && strcmp(routes[index].path, path) != 0)
+        index++;
+    return index;
+}
+
+const char *route_path(size_t index)
+{
+    return index < ROUTE_COUNT ? routes[index].path : "other";
+}
+
+void route_methods(const struct destination *destination, struct buffer *out)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+        if (strcmp(routes[i].path, destination->path) != 0)
+            continue;
+        if (out->length > 0)
+            buffer_add_text(out, ", ");
+        buffer_add_text(out, routes[i].method);
+        if (strcmp(routes[i].method, "GET") == 0)
+            buffer_add_text(out, ", HEAD");
+    }
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "schema/json/json.h"
+#include "server/agent.h"
+#include "server/api/enqueue.h"
+#include "server/api/handlers.h"
+#include "server/http/api_time.h"
+#include "server/http/body.h"
+#include "server/http/request.h"
+#include "server/jobs/pve_client.h"
+#include "store/base/clock.h"
+#include "store/tables/guest.h"
+#include "store/tables/host.h"
+
+/* --- Proxmox's list --- */
+
+static int read_store(struct agent *agent, uint32_t vmid, struct guest *ret_guest,
+                      struct host *ret_host, struct error *error)
+{
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, error) == 0 &&
+        guest_find(loan.store, vmid, ret_guest, error) == 0 &&
+        host_get(loan.store, ret_host, error) == 0)
+        return 0;
+    store_loan_failed(&loan, error);
+    return -1;
+}
+
+static int list(struct agent *agent, const struct request *request, const struct guest *guest,
+                const struct host *host, struct pve_snapshots *ret, struct error *error)
+{
+    const struct pve_guest whose = {guest->kind, guest->vmid};
+    const struct pve_call call = {
+        .client = agent->pve_client,
+        .config = &request->setup->config,
+        .node = host->node,
+        .deadline_us = agent_request_deadline_us(request),
+    };
+    if (turnstile_enter(&agent->pve_turnstile, call.deadline_us, error) < 0)
+        return -1;
+    int result = pve_snapshots(&call, &whose, ret, error);
+    turnstile_leave(&agent->pve_turnstile);
+    return result;
+}
+
+/* False where there is no list; the reply then says why. */
+static bool fetch(struct agent *agent, const struct request *request, struct pve_snapshots *ret,
+                  struct reply *reply)
+{
+    struct error error;
+    struct guest guest;
+    struct host host;
+    if (read_store(agent, request->vmid, &guest, &host, &error) < 0)
+        agent_fail(agent, NULL, &error, reply);
+    else if (list(agent, request, &guest, &host, ret, &error) < 0)
+        agent_outside_fail(agent, &error, reply);
+    else
+        return true;
+    return false;
+}
+
+static json_t *describe(const struct pve_snapshot *snapshot)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}",            /**/
+                     "name", json_text(snapshot->name), /**/
+                     "description", json_text(snapshot->description ? snapshot->description : ""),
+                     "at", api_time(snapshot->at * 1000), /**/
+                     "parent", snapshot->parent[0] ? json_text(snapshot->parent) : json_null());
+}
+
+void snapshots_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
+    if (!fetch(agent, request, &snapshots, reply))
+        return;
+    json_t *described = json_array();
+    for (size_t i = 0; i < snapshots.count; i++)
+        json_append(described, describe(&snapshots.items[i]));
+    reply_data(reply, 200,
+               json_pack("{s:I, s:o}", "vmid", (json_int_t)request->vmid, "snapshots", described));
+}
+
+/* --- taking one, going back to one --- */
+
+enum { NAME, DESCRIPTION, VALUE_COUNT };
+
+struct wish {
+    char *values[VALUE_COUNT];
+};
+
+static void wish_free(struct wish *wish)
+{
+    for (size_t i = 0; i < VALUE_COUNT; i++)
+        free(wish->values[i]);
+}
+
+/* What Proxmox would refuse in words that help nobody. */
+static bool is_snapshot_possible(struct agent *agent, const struct request *request,
+                                 struct reply *reply)
+{
+    struct error error;
+    struct guest guest;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) < 0 ||
+        guest_find(loan.store, request->vmid, &guest, &error) < 0) {
+        agent_fail(agent, &loan, &error, reply);
+        return false;
+    }
+    if (strcmp(guest.mount_form, "mp") != 0)
+        return true;
+    (void)fail(&error, ERROR_CONFLICT,
+               "the mount point of the bootstrap directory forbids snapshots: felhomctl enroll %u "
+               "--mount entry on the host mends that",
+               request->vmid);
+    reply_error(reply, 409, error.message);
+    return false;
+}
+
+static void generate_name(char ret[static SNAPSHOT_NAME_SIZE])
+{
+    struct tm parts = {0};
+    const time_t now = clock_wall_ms() / 1000;
+    (void)gmtime_r(&now, &parts);
+    (void)strftime(ret, SNAPSHOT_NAME_SIZE, "felhom-%Y%m%d-%H%M%S", &parts);
+}
+
+static bool take_name(const char *name, struct job *job, struct reply *reply)
+{
+    struct error error;
+    if (name && snapshot_name_check(name, &error) < 0) {
+        reply_error(reply, 400, error.message);
+        return false;
+    }
+    if (name)
+        (void)snprintf(job->name, sizeof job->name, "%s", name);
+    else
+        generate_name(job->name);
+    return true;
+}
+
+/* What both requests ask alike. */
+static bool is_acceptable(struct agent *agent, const struct request *request,
+                          const struct wish *wish, struct job *job, struct reply *reply)
+{
+    return take_name(wish->values[NAME], job, reply) && enqueue_possible(agent, request, reply) &&
+           is_snapshot_possible(agent, request, reply);
+}
+
+void snapshot_post(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct job job = {.kind = JOB_SNAPSHOT};
+    static const struct json_body_key keys[] = {
+        [NAME] = {"name", false, SNAPSHOT_NAME_SIZE - 1},
+        [DESCRIPTION] = {"description", false, sizeof job.description - 1},
+    };
+    cleanup(wish_free) struct wish wish = {0};
+    if (!body_read(request, keys, ARRAY_SIZE(keys), wish.values, reply) ||
+        !is_acceptable(agent, request, &wish, &job, reply))
+        return;
+    if (wish.values[DESCRIPTION])
+        (void)snprintf(job.description, sizeof job.description, "%s", wish.values[DESCRIPTION]);
+    enqueue(agent, request, &job, reply);
+}
+
+static bool is_among(const struct pve_snapshots *snapshots, const char *name)
+{
+    for (size_t i = 0; i < snapshots->count; i++) {
+        if (strcmp(snapshots->items[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool exists(struct agent *agent, const struct request *request, const char *name,
+                   struct reply *reply)
+{
+    struct error error;
+    cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
+    if (!fetch(agent, request, &snapshots, reply))
+        return false;
+    if (is_among(&snapshots, name))
+        return true;
+    (void)fail(&error, ERROR_MISSING, "there is no snapshot %s", name);
+    reply_error(reply, 404, error.message);
+    return false;
+}
+
+void rollback_post(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct job job = {.kind = JOB_ROLLBACK};
+    static const struct json_body_key keys[] = {
+        [NAME] = {"name", true, SNAPSHOT_NAME_SIZE - 1},
+    };
+    cleanup(wish_free) struct wish wish = {0};
+    if (body_read(request, keys, ARRAY_SIZE(keys), wish.values, reply) &&
+        is_acceptable(agent, request, &wish, &job, reply) &&
+        exists(agent, request, job.name, reply))
+        enqueue(agent, request, &job, reply);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/json/json.h"
+#include "server/agent.h"
+#include "server/api/handlers.h"
+#include "server/http/kept_answers.h"
+#include "server/http/request.h"
+#include "store/tables/guest.h"
+
+static json_t *size_of(const struct mount *mount)
+{
+    return mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes);
+}
+
+static json_t *describe(const struct mount *mount, const struct config *config)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}",                            /**/
+                     "key", json_text(mount->key),                                     /**/
+                     "storage", json_text(mount->storage),                             /**/
+                     "mount_point", json_text(mount->mount_point),                     /**/
+                     "class", json_text(config_storage_class(config, mount->storage)), /**/
+                     "backup", mount->backup,                                          /**/
+                     "read_only", mount->read_only,                                    /**/
+                     "size_bytes", size_of(mount));
+}
+
+static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
+                            const struct config *config)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < mounts->count; i++)
+        json_append(list, describe(&mounts->items[i], config));
+    return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
+}
+
+static void answer_anew(struct agent *agent, const struct request *request,
+                        const struct kept_key *key, struct reply *reply)
+{
+    struct error error;
+    cleanup(mount_list_free) struct mount_list mounts = {0};
+    if (mount_list(request->view->store, request->vmid, &mounts, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
+        return;
+    }
+    reply_data(reply, 200, describe_all(request->vmid, &mounts, &request->setup->config));
+    kept_answers_put(agent->storage_answers, key, &reply->body);
+}
+
+void storage_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct error error;
+    struct kept_key key = {.vmid = request->vmid, .setup = request->setup->serial};
+    if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
+        agent_fail(agent, request->view, &error, reply);
+    else if (!kept_answers_find(agent->storage_answers, &key, reply_body(reply, 200)))
+        answer_anew(agent, request, &key, reply);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/base/worker.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "schema/base/memory.h"
+
+struct worker {
+    worker_step *step;
+    void *context;
+    atomic_bool stopping;
+    pthread_t thread;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    bool woken;
+};
+
+static struct timespec after_us(int64_t wait_us)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    int64_t nanoseconds = time.tv_nsec + wait_us % 1000000 * 1000;
+    time.tv_sec += wait_us / 1000000 + nanoseconds / 1000000000;
+    time.tv_nsec = nanoseconds % 1000000000;
+    return time;
+}
+
+static void sleep_until_woken(struct worker *worker, int64_t wait_us)
+{
+    int late = 0;
+    const struct timespec end = after_us(wait_us == WORKER_IDLE || wait_us < 0 ? 0 : wait_us);
+    (void)pthread_mutex_lock(&worker->lock);
+    while (!worker->woken && !late) {
+        if (wait_us == WORKER_IDLE)
+            (void)pthread_cond_wait(&worker->changed, &worker->lock);
+        else
+            late = pthread_cond_timedwait(&worker->changed, &worker->lock, &end);
+    }
+    worker->woken = false;
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+static void *run(void *context)
+{
+    struct worker *worker = context;
+    while (!atomic_load(&worker->stopping))
+        sleep_until_woken(worker, worker->step(worker->context));
+    return NULL;
+}
+
+struct worker *worker_start(const char *name, worker_step *step, void *context)
+{
+    struct worker *worker = mem_new(struct worker);
+    pthread_condattr_t attributes;
+    worker->step = step;
+    worker->context = context;
+    atomic_init(&worker->stopping, false);
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->changed, &attributes);
+    (void)pthread_mutex_init(&worker->lock, NULL);
+    if (pthread_create(&worker->thread, NULL, run, worker) != 0)
+        mem_exhausted();
+    (void)pthread_setname_np(worker->thread, name);
+    return worker;
+}
+
+void worker_wake(struct worker *worker)
+{
+    (void)pthread_mutex_lock(&worker->lock);
+    worker->woken = true;
+    (void)pthread_cond_signal(&worker->changed);
+    (void)pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_stop(struct worker *worker)
+{
+    if (!worker)
+        return;
+    atomic_store(&worker->stopping, true);
+    worker_wake(worker);
+    (void)pthread_join(worker->thread, NULL);
+    (void)pthread_cond_destroy(&worker->changed);
+    (void)pthread_mutex_destroy(&worker->lock);
+    free(worker);
+}
+
+const atomic_bool *worker_stopping(const struct worker *worker)
+{
+    return &worker->stopping;
+}

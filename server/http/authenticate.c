@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http/authenticate.h"
+
+#include <string.h>
+
+#include "server/agent.h"
+#include "server/http/request.h"
+#include "store/base/clock.h"
+#include "store/tables/token.h"
+
+bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
+                   struct refusal *refusal)
+{
+    uint32_t seconds = gate_locked_out(agent->gate, request->peer);
+    if (seconds == 0)
+        return false;
+    reply_later(reply, 429, seconds);
+    refusal->reason = "too many bad tokens";
+    return true;
+}
+
+const char *authenticate_reason(enum token_verdict verdict)
+{
+    static const char *const reasons[] = {
+        [TOKEN_MALFORMED] = "malformed token",
+        [TOKEN_UNKNOWN] = "unknown token",
+        [TOKEN_REVOKED] = "revoked token",
+        [TOKEN_EXPIRED] = "expired token",
+    };
+    return reasons[verdict];
+}
+
+static void describe(const struct request *request, const struct token_check *check,
+                     struct refusal *refusal)
+{
+    refusal->reason = request->token.length > 0 ? authenticate_reason(check->verdict) : "no token";
+    refusal->vmid = check->vmid;
+    (void)snprintf(refusal->detail, sizeof refusal->detail, "%s", check->id);
+}
+
+bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
+                  struct refusal *refusal)
+{
+    struct error error;
+    struct token_check check;
+    const struct presented_token *token = &request->token;
+    if (token_check(request->view->store, token->text, token->length, clock_wall_ms(), &check,
+                    &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
+        return false;
+    }
+    if (check.verdict == TOKEN_GOOD) {
+        request->vmid = check.vmid;
+        memcpy(request->token_id, check.id, sizeof check.id);
+        return true;
+    }
+    gate_count_failure(agent->gate, request->peer);
+    describe(request, &check, refusal);
+    reply_unauthorized(reply);
+    return false;
+}

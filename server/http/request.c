@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http/request.h"
+
+#include <civetweb.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "schema/base/cleanup.h"
+#include "server/net/connection.h"
+
+#define BLANKS " \t"
+#define DRAIN_LIMIT \
+    ((size_t)1 << 20) /* what is read of a body that is too long, so that its sender gets to see \
+                         the answer */
+#define CONTINUE      "HTTP/1.1 100 Continue\r\n\r\n"
+#define LENGTH_DIGITS 18
+#define END_OF_HEAD   4 /* bytes */
+
+/* Two of these contradict each other even where they are equal. */
+static const char *const single_headers[] = {
+    "Authorization", "Content-Length", "Expect", "Host", "Transfer-Encoding",
+};
+
+static const char *find_header(const struct mg_request_info *info, const char *name, size_t index)
+{
+    for (int i = 0; i < info->num_headers; i++) {
+        if (strcasecmp(info->http_headers[i].name, name) == 0 && index-- == 0)
+            return info->http_headers[i].value;
+    }
+    return NULL;
+}
+
+const char *request_header(const struct request *request, const char *name, size_t index)
+{
+    return find_header(request->info, name, index);
+}
+
+static bool has_doubled_header(const struct mg_request_info *info)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(single_headers); i++) {
+        if (find_header(info, single_headers[i], 1))
+            return true;
+    }
+    return false;
+}
+
+/* The length of a text without the blanks at its end. */
+static size_t trimmed_length(const char *text)
+{
+    size_t length = strlen(text);
+    while (length > 0 && strchr(BLANKS, text[length - 1]))
+        length--;
+    return length;
+}
+
+static bool is_word(const char *value, const char *word)
+{
+    return trimmed_length(value) == strlen(word) && strncasecmp(value, word, strlen(word)) == 0;
+}
+
+/* CivetWeb goes on in more cases than these; where we say "close", it is told to. */
+static bool wants_keep_alive(const struct mg_request_info *info)
+{
+    const char *value = find_header(info, "Connection", 0);
+    if (!value)
+        return info->http_version && strcmp(info->http_version, "1.1") == 0;
+    return strcasecmp(value, "keep-alive") == 0 && !find_header(info, "Connection", 1);
+}
+
+/* "Bearer TOKEN"; anything else presents none. */
+static struct presented_token bearer_token(const char *value)
+{
+    static const char scheme[] = "Bearer";
+    const size_t scheme_length = sizeof scheme - 1;
+    if (!value || strncasecmp(value, scheme, scheme_length) != 0)
+        return (struct presented_token){"", 0};
+    const char *text = value + scheme_length;
+    size_t blanks = strspn(text, BLANKS);
+    if (blanks == 0)
+        return (struct presented_token){"", 0};
+    return (struct presented_token){text + blanks, trimmed_length(text + blanks)};
+}
+
+/* CivetWeb would take "12abc" for a length. */
+static int parse_length(const char *value, size_t *ret)
+{
+    size_t length = trimmed_length(value);
+    if (length == 0 || strspn(value, "0123456789") != length)
+        return 400;
+    *ret = length > LENGTH_DIGITS ? SIZE_MAX : (size_t)strtoull(value, NULL, 10);
+    return 0;
+}
+
+static int parse_framing(struct request *request)
+{
+    const char *encoding = request_header(request, "Transfer-Encoding", 0);
+    const char *length = request_header(request, "Content-Length", 0);
+    if (encoding && (length || !is_word(encoding, "chunked")))
+        return 400;
+    request->chunked = encoding != NULL;
+    /* What follows the last chunk CivetWeb doesn't tell. */
+    if (request->chunked)
+        request->keep_alive = false;
+    return length ? parse_length(length, &request->length) : 0;
+}
+
+static int parse_expectation(struct request *request)
+{
+    const char *expectation = request_header(request, "Expect", 0);
+    if (expectation && !is_word(expectation, "100-continue"))
+        return 417;
+    request->expects_continue = expectation && (request->chunked || request->length > 0);
+    return 0;
+}
+
+int request_parse(const struct mg_request_info *info, struct request *ret)
+{
+    *ret = (struct request){
+        .info = info,
+        .head = strcmp(info->request_method, "HEAD") == 0,
+        .path = info->local_uri,
+        .keep_alive = wants_keep_alive(info),
+        .token = bearer_token(find_header(info, "Authorization", 0)),
+    };
+    ret->method = ret->head ? "GET" : info->request_method;
+    if (info->num_headers >= MG_MAX_HEADERS)
+        return 431; /* CivetWeb drops what is more without a word */
+    if (has_doubled_header(info))
+        return 400;
+    int status = parse_framing(ret);
+    return status ? status : parse_expectation(ret);
+}
+
+/* Where the last line ends that CivetWeb has read. */
+static const char *end_of_lines(const struct mg_request_info *info)
+{
+    const char *last = info->num_headers > 0 ? info->http_headers[info->num_headers - 1].value
+                                             : info->http_version;
+    return last + strlen(last);
+}
+
+int request_measure(struct request *request, size_t received)
+{
+    /* What CivetWeb leaves of "\r\n\r\n". It takes a line that it can't read, such as a folded
+     * one, for the end of the head: something else stands there then. */
+    const char *mark = request->info->num_headers > 0 ? "\0\0\r" : "\0\0\0";
+    const char *end = end_of_lines(request->info);
+    size_t head = (size_t)(end - request->info->request_method) + END_OF_HEAD;
+    if (head > received || memcmp(end, mark, END_OF_HEAD) != 0)
+        return 400;
+    /* Of blank lines behind the first line CivetWeb doesn't tell either. */
+    if (received - head > request->length || request->info->num_headers == 0)
+        request->keep_alive = false;
+    return 0;
+}
+
+static struct tls_session *session_of(struct mg_connection *connection)
+{
+    const struct connection *ours = mg_get_thread_pointer(connection);
+    return ours->session;
+}
+
+/* A body that did not come to its end. */
+static int cut_status(struct mg_connection *connection)
+{
+    return tls_timed_out(session_of(connection)) ? 408 : 400;
+}
+
+/* Too much, and the sender will see our answer without our reading on. */
+static bool is_refused_unread(const struct request *request)
+{
+    return request->length > (request->expects_continue ? REQUEST_BODY_LIMIT : DRAIN_LIMIT);
+}
+
+static bool is_unfinished(const struct request *request, size_t total)
+{
+    return request->chunked ? total <= DRAIN_LIMIT : total < request->length;
+}
+
+static void invite_body(struct mg_connection *connection)
+{
+    (void)mg_write(connection, CONTINUE, strlen(CONTINUE));
+    tls_expect_rest(session_of(connection));
+}
+
+int request_read_body(struct mg_connection *connection, struct request *request)
+{
+    char piece[4096];
+    size_t total = 0;
+    if (is_refused_unread(request))
+        return 413;
+    if (request->expects_continue)
+        invite_body(connection);
+    while (is_unfinished(request, total)) {
+        int count = mg_read(connection, piece, sizeof piece);
+        if (count == 0 && request->chunked)
+            break;
+        if (count <= 0)
+            return cut_status(connection);
+        total += (size_t)count;
+        if (total <= REQUEST_BODY_LIMIT)
+            buffer_add(&request->body, piece, (size_t)count);
+    }
+    return total > REQUEST_BODY_LIMIT ? 413 : 0;
+}
+
+void request_end(struct request *request)
+{
+    /* CivetWeb's buffer is writable, whatever its interface says, and nobody reads the header after
+     * us. */
+    if (request->token.length > 0)
+        explicit_bzero((char *)request->token.text, request->token.length);
+    buffer_free(&request->body);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/hub/hub.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schema/base/mbedtls.h"
+#include "schema/base/memory.h"
+#include "server/agent.h"
+#include "server/base/worker.h"
+#include "server/hub/heartbeat.h"
+#include "server/hub/pull.h"
+#include "store/base/clock.h"
+
+struct hub {
+    struct agent *agent;
+    atomic_bool stopping;
+    struct worker *worker;
+    struct http_client *client; /* from here on the worker's */
+    struct hub_puller puller;
+    struct hub_heartbeat heartbeat;
+    uint8_t settings[DIGEST_BYTES]; /* those that the last step found */
+};
+
+/* Whether the settings are others than at the last step, as at the first one. */
+static bool heed_settings(struct hub *hub, const struct config *config)
+{
+    uint8_t digest[DIGEST_BYTES];
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    buffer_add_format(&text, "%s\n%s\n%s\n%llu", config->hub.url, config->hub.ca_file,
+                      config->hub.api_key_file, (unsigned long long)config->hub.poll_ms);
+    digest_sha256(text.data, text.length, digest);
+    bool is_fresh = memcmp(digest, hub->settings, sizeof digest) != 0;
+    memcpy(hub->settings, digest, sizeof digest);
+    return is_fresh;
+}
+
+static int64_t step(void *context)
+{
+    struct hub *hub = context;
+    cleanup_setup struct setup *setup = agent_setup(hub->agent);
+    const struct config *config = &setup->config;
+    bool is_fresh = heed_settings(hub, config);
+    if (*config->hub.url == '\0')
+        return WORKER_IDLE;
+    int64_t report_us = hub_heartbeat_turn(&hub->heartbeat, config, is_fresh);
+    int64_t pull_us = hub_pull_turn(&hub->puller, config, is_fresh);
+    int64_t wait_us = (report_us < pull_us ? report_us : pull_us) - clock_steady_us();
+    return wait_us > 0 ? wait_us : 0;
+}
+
+struct hub *hub_start(struct agent *agent)
+{
+    struct hub *hub = mem_new(struct hub);
+    hub->agent = agent;
+    atomic_init(&hub->stopping, false);
+    hub->client = http_client_new(&hub->stopping);
+    http_client_count(hub->client, &agent->tally.hub);
+    hub->puller = (struct hub_puller){
+        .stores = agent->stores,
+        .client = hub->client,
+        .stopping = &hub->stopping,
+        .log = THROTTLED_LOG_NEW,
+    };
+    hub->heartbeat = (struct hub_heartbeat){
+        .stores = agent->stores,
+        .client = hub->client,
+        .metrics = agent->metrics,
+        .stopping = &hub->stopping,
+    };
+    hub->worker = worker_start("hub", step, hub);
+    return hub;
+}
+
+void hub_stop(struct hub *hub)
+{
+    if (!hub)
+        return;
+    atomic_store(&hub->stopping, true);
+    worker_stop(hub->worker);
+    http_client_free(hub->client);
+    (void)pthread_mutex_destroy(&hub->puller.log.lock);
+    free(hub);
+}
+
+void hub_wake(struct hub *hub)
+{
+    if (hub)
+        worker_wake(hub->worker);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/metrics/exposition.h"
+
+#include "schema/agent/metrics_text.h"
+#include "schema/base/version.h"
+#include "server/agent.h"
+#include "server/events/watch.h"
+#include "server/metrics/exposition_store.h"
+#include "server/metrics/hook_tally.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+
+static int64_t read_count(const tally_count *count)
+{
+    return (int64_t)atomic_load_explicit(count, memory_order_relaxed);
+}
+
+static void describe_self(const struct exposition *exposition, struct buffer *out)
+{
+    metrics_text_family(out, "felhom_build_info", METRIC_GAUGE, "Which felhomd this is; always 1.");
+    metrics_text_sample(out, "felhom_build_info", metric_labels({"version", FELHOM_VERSION}), 1);
+    metrics_text_family(out, "felhom_start_time_seconds", METRIC_GAUGE,
+                        "When felhomd was started, in seconds since 1970.");
+    metrics_text_seconds(out, "felhom_start_time_seconds", METRIC_NO_LABELS,
+                         exposition->started_ms * 1000);
+    metrics_text_family(out, "felhom_time_seconds", METRIC_GAUGE,
+                        "When these figures were taken, in seconds since 1970.");
+    metrics_text_seconds(out, "felhom_time_seconds", METRIC_NO_LABELS, clock_wall_ms() * 1000);
+}
+
+static void describe_settings(const struct config *config, struct buffer *out)
+{
+    metrics_text_family(out, "felhom_token_max_age_seconds", METRIC_GAUGE,
+                        "How old a token may get by the settings; 0: as old as it likes.");
+    metrics_text_seconds(out, "felhom_token_max_age_seconds", METRIC_NO_LABELS,
+                         (int64_t)config->token.max_age_ms * 1000);
+    metrics_text_family(out, "felhom_backup_max_age_seconds", METRIC_GAUGE,
+                        "How old the last backup may get by the settings before one is due.");
+    metrics_text_seconds(out, "felhom_backup_max_age_seconds", METRIC_NO_LABELS,
+                         (int64_t)config->backup.max_age_ms * 1000);
+}
+
+/* Of so many combinations only those that have occurred. */
+static void describe_requests(const struct tally *tally, struct buffer *out)
+{
+    static const char name[] = "felhom_requests_total";
+    metrics_text_family(out, name, METRIC_COUNTER, "Requests of guests that were answered.");
+    for (size_t i = 0; i <= ROUTE_COUNT; i++) {
+        for (size_t j = 0; j < TALLY_CODES; j++) {
+            int64_t count = read_count(&tally->requests[i][j]);
+            if (count > 0)
+                metrics_text_sample(
+                    out, name,
+                    metric_labels({"endpoint", route_path(i)}, {"code", tally_code_name(j)}),
+                    count);
+        }
+    }
+}
+
+static void describe_refusals(const struct tally *tally, struct buffer *out)
+{
+    static const char name[] = "felhom_refusals_total";
+    metrics_text_family(out, name, METRIC_COUNTER,
+                        "Requests, and connections before TLS, that were refused.");
+    for (size_t i = 0; i < TALLY_REASONS; i++)
+        metrics_text_sample(out, name, metric_labels({"reason", tally_reason_name(i)}),
+                            read_count(&tally->refusals[i]));
+}
+
+static void describe_handshakes(const struct tally *tally, struct buffer *out)
+{
+    static const char name[] = "felhom_tls_handshake_failures_total";
+    metrics_text_family(out, name, METRIC_COUNTER, "TLS handshakes that came to nothing.");
+    for (size_t i = 0; i < TALLY_HANDSHAKES; i++)
+        metrics_text_sample(
+            out, name, metric_labels({"reason", tally_handshake_name((enum tally_handshake)i)}),
+            read_count(&tally->handshakes[i]));
+}
+
+static void describe_connections(struct agent *agent, struct buffer *out)
+{
+    static const char name[] = "felhom_connections";
+    metrics_text_family(out, name, METRIC_GAUGE,
+                        "Connections now: held by a thread, or waiting for an event without one.");
+    metrics_text_sample(out, name, metric_labels({"state", "active"}),
+                        gate_connections(agent->gate));
+    metrics_text_sample(out, name, metric_labels({"state", "waiting"}),
+                        watch_waiting(agent->watch));
+}
+
+static void describe_calls(const struct tally *tally, struct buffer *out)
+{
+    static const char name[] = "felhom_outside_calls_total";
+    const struct {
+        const char *peer;
+        const struct tally_calls *calls;
+    } all[] = {{"proxmox", &tally->proxmox}, {"hub", &tally->hub}, {"registry", &tally->registry}};
+    metrics_text_family(out, name, METRIC_COUNTER,
+                        "Calls beyond the host: answered, refused (an HTTP error) or failed.");
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        for (size_t j = 0; j < TALLY_OUTCOMES; j++)
+            metrics_text_sample(
+                out, name,
+                metric_labels({"peer", all[i].peer},
+                              {"outcome", tally_outcome_name((enum tally_outcome)j)}),
+                read_count(&all[i].calls->count[j]));
+}
+
+/* All of what the store holds, or nothing of it. */
+static bool read_store(const struct exposition *exposition, struct buffer *out)
+{
+    struct error error;
+    struct agent *agent = exposition->agent;
+    cleanup_buffer struct buffer stored = BUFFER_EMPTY;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->stores, &loan, &error) < 0 ||
+        hook_tally_catch_up(exposition->hooks, loan.store, &error) < 0 ||
+        exposition_store(loan.store, clock_wall_ms(), &stored, &error) < 0) {
+        throttled_log_line(&agent->log, LOG_WARNING, "the store has no metrics: %s", error.message);
+        store_loan_failed(&loan, &error);
+        return false;
+    }
+    buffer_add(out, stored.data, stored.length);
+    return true;
+}
+
+static void describe_store(const struct exposition *exposition, struct buffer *out)
+{
+    bool up = read_store(exposition, out);
+    metrics_text_family(out, "felhom_store_up", METRIC_GAUGE, "Whether the store could be read.");
+    metrics_text_sample(out, "felhom_store_up", METRIC_NO_LABELS, up);
+    hook_tally_describe(exposition->hooks, out);
+}
+
+void exposition_write(const struct exposition *exposition, struct buffer *out)
+{
+    struct agent *agent = exposition->agent;
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    describe_self(exposition, out);
+    describe_settings(&setup->config, out);
+    describe_requests(&agent->tally, out);
+    describe_refusals(&agent->tally, out);
+    describe_handshakes(&agent->tally, out);
+    describe_connections(agent, out);
+    describe_calls(&agent->tally, out);
+    describe_store(exposition, out);
+}

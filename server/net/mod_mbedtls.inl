@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What civetweb.c includes by this name when it is built with USE_MBEDTLS: two types and six
+ * functions that hand over to server/net/connection.h and server/tls/tls.h, and two calls of the
+ * system's that become server/net/door.h's. It stands in the place of CivetWeb's own glue, for 1.15
+ * and 1.16 alike.
+ */
+#include <limits.h>
+#include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */
+
+#include "server/net/connection.h"
+#include "server/net/door.h"
+
+typedef struct connection SSL;
+
+/* CivetWeb makes one and hands it around; the listener has the real one. */
+typedef struct {
+    char unused;
+} SSL_CTX;
+
+/*
+ * civetweb.c polls with a timeout of its own unless it is told that bytes are there to read. Told
+ * so always, it leaves the waiting to tls_read(), which knows the deadlines and never spins.
+ */
+#define mbedtls_ssl_get_bytes_avail(connection) INT_MAX
+
+/* It also reports every end of a connection on standard error, as "SSL read failed". */
+static int say_nothing(void)
+{
+    return 0;
+}
+#undef fprintf
+#define fprintf(stream, ...) ((stream) == stderr ? say_nothing() : (fprintf)((stream), __VA_ARGS__))
+
+/* Each is called in one place alone, where the server is known by that name. */
+#define bind(socket, address, size)   door_bind(mg_get_user_data(phys_ctx), (socket))
+#define accept(socket, address, size) door_accept(mg_get_user_data(ctx), (address), (size))
+
+static int mbed_sslctx_init(SSL_CTX *context, const char *pem_file)
+{
+    (void)context;
+    (void)pem_file;
+    return 0;
+}
+
+static void mbed_sslctx_uninit(SSL_CTX *context)
+{
+    (void)context;
+}
+
+static int mbed_ssl_accept(SSL **ret, SSL_CTX *context, int *socket, struct mg_context *server)
+{
+    struct connection *connection = mg_get_thread_pointer(NULL);
+    (void)context;
+    (void)server;
+    *ret = connection_open(connection, *socket) == 0 ? connection : NULL;
+    return *ret ? 0 : -1;
+}
+
+static void mbed_ssl_close(SSL *connection)
+{
+    connection_close(connection);
+}
+
+static int mbed_ssl_read(SSL *connection, unsigned char *bytes, int size)
+{
+    int count = connection->session ? tls_read(connection->session, bytes, (size_t)size) : -1;
+    connection_blank(connection, bytes, count > 0 ? (size_t)count : 0, (size_t)size);
+    return count;
+}
+
+static int mbed_ssl_write(SSL *connection, const unsigned char *bytes, int size)
+{
+    return connection->session ? tls_write(connection->session, bytes, (size_t)size) : -1;
+}

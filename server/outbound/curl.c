@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/outbound/curl.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "schema/base/cleanup.h"
+
+#define FUNCTION(name) \
+    { \
+        "curl_" #name, offsetof(struct curl, name) \
+    }
+
+static const struct {
+    const char *symbol;
+    size_t member; /* its offset in struct curl */
+} functions[] = {
+    FUNCTION(global_init),   FUNCTION(easy_init),    FUNCTION(easy_cleanup),
+    FUNCTION(easy_setopt),   FUNCTION(easy_perform), FUNCTION(easy_getinfo),
+    FUNCTION(easy_strerror), FUNCTION(share_init),   FUNCTION(share_setopt),
+    FUNCTION(share_cleanup), FUNCTION(slist_append), FUNCTION(slist_free_all),
+    FUNCTION(url),           FUNCTION(url_cleanup),  FUNCTION(url_get),
+    FUNCTION(url_set),       FUNCTION(url_strerror), FUNCTION(free),
+};
+
+/* The library is one for the process, and so is this; written under once alone. */
+static struct {
+    pthread_once_t once;
+    int result;
+    struct error error;
+    struct curl curl;
+} loaded = {.once = PTHREAD_ONCE_INIT};
+
+static int find_functions(void *library)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
+        void *function = dlsym(library, functions[i].symbol);
+        if (!function)
+            return fail(&loaded.error, ERROR_SYSTEM, "the installed libcurl has no %s: update it",
+                        functions[i].symbol);
+        memcpy((char *)&loaded.curl + functions[i].member, &function, sizeof function);
+    }
+    return 0;
+}
+
+static int load(void)
+{
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return fail(&loaded.error, ERROR_SYSTEM,
+                    "libcurl is not installed: apt-get install libcurl4 (libcurl4t64 on Debian "
+                    "13), then restart felhomd");
+    if (find_functions(library) < 0)
+        return -1;
+    if (loaded.curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return fail(&loaded.error, ERROR_SYSTEM, "libcurl does not start");
+    return 0;
+}
+
+static void load_once(void)
+{
+    loaded.result = load();
+}
+
+const struct curl *curl_load(struct error *error)
+{
+    (void)pthread_once(&loaded.once, load_once);
+    if (loaded.result == 0)
+        return &loaded.curl;
+    *error = loaded.error;
+    return NULL;
+}

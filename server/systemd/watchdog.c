@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/systemd/watchdog.h"
+
+#include "server/systemd/notify.h"
+#include "server/systemd/self_probe.h"
+#include "store/base/log.h"
+
+#define PATIENCE_US ((int64_t)5000000)
+
+/* Never more than half the watchdog's interval, so that there is a second try. */
+static int64_t patience_us(uint64_t interval_us)
+{
+    int64_t half_us = (int64_t)(interval_us / 2);
+    return half_us < PATIENCE_US ? half_us : PATIENCE_US;
+}
+
+static int ask_self(struct agent *agent, uint64_t interval_us, struct error *error)
+{
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    const struct self_probe probe = {
+        .listening = setup->address,
+        .pins = agent->pins,
+        .gate = agent->gate,
+        .patience_us = patience_us(interval_us),
+    };
+    return self_probe_run(&probe, error);
+}
+
+static void tell(struct watchdog *watchdog, struct agent *agent, bool failing,
+                 const struct error *error)
+{
+    if (watchdog->failing == failing)
+        return;
+    watchdog->failing = failing;
+    if (failing)
+        throttled_log_line(&agent->log, LOG_ERR, "felhomd does not answer itself: %s",
+                           error->message);
+    else
+        throttled_log_line(&agent->log, LOG_NOTICE, "felhomd answers itself again");
+}
+
+bool watchdog_feed(struct watchdog *watchdog, struct agent *agent)
+{
+    struct error error;
+    uint64_t interval_us = notify_watchdog_us();
+    if (interval_us == 0)
+        return true;
+    bool failing = ask_self(agent, interval_us, &error) < 0;
+    tell(watchdog, agent, failing, &error);
+    if (!failing)
+        notify_watchdog();
+    return !failing;
+}

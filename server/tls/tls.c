@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/tls/tls.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <mbedtls/net_sockets.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "server/tls/context.h"
+#include "store/base/clock.h"
+
+/* What the peer and we are at; each phase has a deadline of its own. */
+enum phase {
+    PHASE_HANDSHAKE,
+    PHASE_FIRST,   /* before the first request's first byte */
+    PHASE_PAUSE,   /* before that of each further one */
+    PHASE_RECEIVE, /* until the request's last byte */
+    PHASE_SEND,    /* until the next read */
+};
+
+#define AHEAD 2048 /* most requests are one record of less */
+
+/* Bytes that the kernel gave before mbedTLS asked: it asks for a record's head and for the rest
+ * apart, which would be two calls for each request. */
+struct read_ahead {
+    unsigned char bytes[AHEAD];
+    size_t begin;
+    size_t end;
+};
+
+struct tls_session {
+    struct tls_context *context;
+    struct tls_generation *generation; /* held */
+    int socket;
+    enum phase phase;
+    int64_t deadline_us;
+    bool hurried; /* by an interruption, which has nothing more to say to it */
+    bool timed_out;
+    bool broken; /* an answer was cut: nothing sensible can follow it */
+    size_t request_size;
+    struct read_ahead ahead;
+    mbedtls_ssl_context ssl;
+};
+
+static size_t bytes_ahead(const struct tls_session *session)
+{
+    return session->ahead.end - session->ahead.begin;
+}
+
+static int receive(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    ssize_t count = recv(session->socket, bytes, size, MSG_DONTWAIT);
+    if (count >= 0)
+        return (int)count;
+    if (errno == EAGAIN || errno == EINTR)
+        return MBEDTLS_ERR_SSL_WANT_READ;
+    return MBEDTLS_ERR_NET_RECV_FAILED;
+}
+
+static int take_ahead(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    struct read_ahead *ahead = &session->ahead;
+    size_t count = size < bytes_ahead(session) ? size : bytes_ahead(session);
+    memcpy(bytes, ahead->bytes + ahead->begin, count);
+    ahead->begin += count;
+    return (int)count;
+}
+
+static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+{
+    struct tls_session *session = context;
+    if (bytes_ahead(session) > 0)
+        return take_ahead(session, bytes, size);
+    if (size >= AHEAD)
+        return receive(session, bytes, size);
+    int count = receive(session, session->ahead.bytes, AHEAD);
+    if (count <= 0)
+        return count;
+    session->ahead.begin = 0;
+    session->ahead.end = (size_t)count;
+    return take_ahead(session, bytes, size);
+}
+
+static int send_bytes(void *context, const unsigned char *bytes, size_t size)
+{
+    const struct tls_session *session = context;
+    ssize_t count = send(session->socket, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count >= 0)
+        return (int)count;
+    if (errno == EAGAIN || errno == EINTR)
+        return MBEDTLS_ERR_SSL_WANT_WRITE;
+    return MBEDTLS_ERR_NET_SEND_FAILED;
+}
+
+static void enter_phase(struct tls_session *session, enum phase phase, uint64_t limit_ms)
+{
+    session->phase = phase;
+    session->deadline_us = clock_steady_us() + (int64_t)limit_ms * 1000;
+}
+
+static bool is_late(const struct tls_session *session)
+{
+    return clock_steady_us() >= session->deadline_us;
+}
+
+/* Rounded up, so that the last wait does not end just before the deadline; 0 once it has passed. */
+static int milliseconds_left(const struct tls_session *session)
+{
+    int64_t left_us = session->deadline_us - clock_steady_us();
+    return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
+}
+
+static int interrupt_of(const struct tls_session *session)
+{
+    bool waits =
+        session->phase == PHASE_PAUSE || (session->phase == PHASE_FIRST && !session->hurried);
+    return waits ? session->context->interrupt_fd : -1;
+}
+
+/* Whether it is worth waiting on: a client that has connected only to ask may do so. */
+static bool outlives_interruption(struct tls_session *session)
+{
+    int64_t end_us = clock_steady_us() + (int64_t)session->context->limits.handshake_ms * 1000;
+    if (session->phase == PHASE_FIRST && end_us < session->deadline_us)
+        session->deadline_us = end_us;
+    session->hurried = session->phase == PHASE_FIRST;
+    return session->hurried;
+}
+
+/* Waits until mbedTLS can go on; false at the deadline, at an interruption, or when code asks for
+ * no waiting at all. */
+static bool can_go_on(struct tls_session *session, int code)
+{
+    if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
+        return false;
+    struct pollfd polled[] = {
+        {.fd = session->socket, .events = code == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT},
+        {.fd = interrupt_of(session), .events = POLLIN},
+    };
+    int ready = poll(polled, ARRAY_SIZE(polled), milliseconds_left(session));
+    if (ready < 0)
+        return errno == EINTR;
+    if (ready > 0 && polled[0].revents == 0)
+        return outlives_interruption(session);
+    return ready > 0;
+}
+
+static int handshake(struct tls_session *session, struct error *error)
+{
+    int code;
+    do
+        code = mbedtls_ssl_handshake(&session->ssl);
+    while (code != 0 && !is_late(session) && can_go_on(session, code));
+    if (code == 0)
+        return 0;
+    if (is_late(session))
+        return fail(error, ERROR_BUSY, "the TLS handshake was not finished in time");
+    return tls_fail(error, code, "the TLS handshake failed");
+}
+
+int tls_accept(struct tls_context *context, int socket, struct tls_session **ret,
+               struct error *error)
+{
+    struct tls_session *session = mem_new(struct tls_session);
+    session->context = context;
+    session->generation = tls_context_hold(context);
+    session->socket = socket;
+    enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
+    errno = 0; /* see schema/base/mbedtls_memory.h */
+    mbedtls_ssl_init(&session->ssl);
+    mbedtls_ssl_set_bio(&session->ssl, session, send_bytes, receive_bytes, NULL);
+    int code = mbedtls_ssl_setup(&session->ssl, &session->generation->config);
+    if (code != 0)
+        (void)tls_fail(error, code, "cannot set up a TLS session");
+    if (code != 0 || handshake(session, error) < 0) {
+        tls_close(session);
+        return -1;
+    }
+    enter_phase(session, PHASE_FIRST, context->limits.request_ms);
+    *ret = session;
+    return 0;
+}
+
+/* A request begins with the first byte that is read after an answer. */
+static void note_received(struct tls_session *session, int count)
+{
+    if (session->phase == PHASE_FIRST || session->phase == PHASE_PAUSE) {
+        session->request_size = 0;
+        enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
+    }
+    session->request_size += (size_t)count;
+}
+
+static bool is_over(const struct tls_session *session)
+{
+    return session->broken || session->timed_out || is_late(session);
+}
+
+/* The deadline counts even while bytes keep coming, one by one. */
+static int try_read(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
+}
+
+static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    int count = try_read(session, bytes, size);
+    while (count < 0 && can_go_on(session, count))
+        count = try_read(session, bytes, size);
+    return count > 0 ? count : -1;
+}
+
+/* How many bytes are left of count. */
+static int drop_leading_blanks(unsigned char *bytes, int count)
+{
+    int blanks = 0;
+    while (blanks < count && isspace(bytes[blanks]))
+        blanks++;
+    memmove(bytes, bytes + blanks, (size_t)(count - blanks));
+    return count - blanks;
+}
+
+/* CivetWeb would take an empty line in front of a request for the whole of its head. */
+static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
+{
+    int count;
+    do {
+        count = read_some(session, bytes, size);
+        if (count > 0)
+            count = drop_leading_blanks(bytes, count);
+    } while (count == 0);
+    return count;
+}
+
+/* After an answer there is hardly ever a request yet: to look for it first would be a call in vain.
+ * False when there will be none. */
+static bool await_next(struct tls_session *session)
+{
+    enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    if (session->broken)
+        return false;
+    return bytes_ahead(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
+           can_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
+}
+
+int tls_read(struct tls_session *session, void *bytes, size_t size)
+{
+    if (session->phase == PHASE_SEND && !await_next(session))
+        return -1;
+    int count = session->phase == PHASE_RECEIVE ? read_some(session, bytes, size)
+                                                : read_beginning(session, bytes, size);
+    if (count > 0)
+        note_received(session, count);
+    else
+        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
+    return count;
+}
+
+int tls_write(struct tls_session *session, const void *bytes, size_t size)
+{
+    int count;
+    if (session->phase != PHASE_SEND)
+        enter_phase(session, PHASE_SEND, session->context->limits.request_ms);
+    do
+        count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
+    while (count < 0 && can_go_on(session, count));
+    session->broken = count <= 0;
+    return session->broken ? -1 : count;
+}
+
+int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
+{
+    int count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
+    if (count == MBEDTLS_ERR_SSL_WANT_READ || count == MBEDTLS_ERR_SSL_WANT_WRITE)
+        return 0;
+    session->broken = count <= 0;
+    return session->broken ? -1 : count;
+}
+
+void tls_expect_rest(struct tls_session *session)
+{
+    enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
+}
+
+void tls_move(struct tls_session *session, int socket)
+{
+    session->socket = socket;
+}
+
+bool tls_timed_out(const struct tls_session *session)
+{
+    return session && session->timed_out;
+}
+
+size_t tls_request_size(const struct tls_session *session)
+{
+    return session ? session->request_size : 0;
+}
+
+void tls_close(struct tls_session *session)
+{
+    (void)mbedtls_ssl_close_notify(&session->ssl);
+    mbedtls_ssl_free(&session->ssl);
+    tls_generation_drop(session->generation);
+    free(session);
+}
