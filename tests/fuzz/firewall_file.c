@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/firewall_file.h"
+#include "cli/pve/firewall_file.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

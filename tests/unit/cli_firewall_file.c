@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proxmox's firewall files: whether it is on, and whether a rule lets the port in. */
-#include "cli/firewall_file.h"
+#include "cli/pve/firewall_file.h"
 
 #include "tests/unit/test.h"
 

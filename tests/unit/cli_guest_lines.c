@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What enroll and unenroll make of a guest's configuration, on its text alone. */
-#include "cli/guest_lines.h"
+#include "cli/pve/guest_lines.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "cli/harmless_copy.h"
+#include "cli/restore/harmless_copy.h"
 #include "schema/base/cleanup.h"
 
 #define ORIGINAL_LXC \

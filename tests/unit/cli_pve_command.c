@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "cli/interrupt.h"
-#include "cli/pve_command.h"
+#include "cli/pve/command.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest's configuration file under Proxmox's lock, and Proxmox's commands. */
-#include "cli/pve_config.h"
+#include "cli/pve/config.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/file.h>
 
-#include "cli/pve_command.h"
+#include "cli/pve/command.h"
 #include "store/documents/settings.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"

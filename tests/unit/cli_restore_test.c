@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/backup_archive.h"
-#include "cli/pve_query.h"
-#include "cli/spare_guest.h"
+#include "cli/pve/pve_query.h"
+#include "cli/restore/backup_archive.h"
+#include "cli/restore/spare_guest.h"
 #include "tests/unit/scratch.h"
 
 #define STARTED_MS INT64_C(1600000000000)

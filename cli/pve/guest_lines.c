@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/pve/guest_lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/pve/config_text.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+
+#define MP_COUNT 256 /* mp0..mp255 */
+
+void line_changes_free(struct line_changes *changes)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        free(changes->items[i].key);
+        free(changes->items[i].value);
+    }
+    free(changes->items);
+    *changes = (struct line_changes){0};
+}
+
+/* Takes the change over, and returns whether it is to be made in the text. */
+static bool note_change(const struct guest_lines_wish *wish, struct line_changes *changes,
+                        struct line_change change)
+{
+    change.by_command = wish->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
+    changes->items = mem_resize(changes->items, changes->count + 1, sizeof *changes->items);
+    changes->items[changes->count++] = change;
+    changes->edited = changes->edited || !change.by_command;
+    return !change.by_command;
+}
+
+static void remove_line(const struct guest_lines_wish *wish, struct buffer *text,
+                        struct config_line *line, struct line_changes *changes)
+{
+    struct line_change change = {
+        .key = config_line_key(text, line),
+        .value = config_line_value(text, line),
+        .removed = true,
+    };
+    if (note_change(wish, changes, change))
+        config_text_remove(text, line);
+}
+
+static void add_line(const struct guest_lines_wish *wish, struct buffer *text, char *key,
+                     char *value, struct line_changes *changes)
+{
+    struct line_change change = {.key = key, .value = value};
+    if (note_change(wish, changes, change))
+        config_text_insert(text, key, value);
+}
+
+static bool is_key(const struct buffer *text, const struct config_line *line, const char *key)
+{
+    return line->key_length == strlen(key) &&
+           memcmp(buffer_text(text) + line->start, key, line->key_length) == 0;
+}
+
+/* The hookscript in force, NULL if none: the last one counts. To be freed with free(). */
+static char *find_hookscript(const struct buffer *text)
+{
+    char *found = NULL;
+    for (struct config_line line = {0}; config_line_next(text, &line);) {
+        if (!is_key(text, &line, "hookscript") || line.value_length == 0)
+            continue;
+        free(found);
+        found = config_line_value(text, &line);
+    }
+    return found;
+}
+
+static void remove_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+                              struct line_changes *changes)
+{
+    for (struct config_line line = {0}; config_line_next(text, &line);) {
+        cleanup_free char *value = config_line_value(text, &line);
+        if (is_key(text, &line, "hookscript") && strcmp(value, HOOKSCRIPT_VALUE) == 0)
+            remove_line(wish, text, &line, changes);
+    }
+}
+
+/* Where Proxmox's command sets it, the new one takes the old one's place by itself. */
+static void replace_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+                               const char *value, struct line_changes *changes)
+{
+    for (struct config_line line = {0}; !wish->by_command && config_line_next(text, &line);)
+        if (is_key(text, &line, "hookscript"))
+            config_text_remove(text, &line);
+    add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(value), changes);
+}
+
+int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct error *error)
+{
+    if (strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
+        return 0;
+    return fail(
+        error, ERROR_CONFLICT,
+        "guest %u already has the hookscript %.200s, and Proxmox runs only one: take it "
+        "out if it is not needed (--delete hookscript) and enroll again, or have ours call it: "
+        "enroll --chain",
+        vmid, hookscript);
+}
+
+static int apply_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+                            struct line_changes *changes, struct error *error)
+{
+    cleanup_free char *found = find_hookscript(text);
+    bool ours = found && strcmp(found, HOOKSCRIPT_VALUE) == 0;
+    const char *gone = wish->hookscript ? wish->other : HOOKSCRIPT_VALUE;
+    if (wish->other && found && strcmp(found, gone) == 0) {
+        replace_hookscript(wish, text, wish->hookscript ? HOOKSCRIPT_VALUE : wish->other, changes);
+        return 0;
+    }
+    if (!wish->hookscript) {
+        remove_hookscript(wish, text, changes);
+        return 0;
+    }
+    if (found && !ours)
+        return guest_lines_check_hookscript(wish->vmid, found, error);
+    if (!ours)
+        add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(HOOKSCRIPT_VALUE), changes);
+    return 0;
+}
+
+/* Removes what names a guest's directory but for one right line; returns whether that was found. */
+static bool remove_wrong_mounts(const struct guest_lines_wish *wish, struct buffer *text,
+                                struct line_changes *changes)
+{
+    bool found = false;
+    struct directory_line directory;
+    for (struct config_line line = {0}; config_line_next(text, &line);) {
+        cleanup_free char *key = config_line_key(text, &line);
+        cleanup_free char *value = config_line_value(text, &line);
+        if (!directory_line_read(wish->config, key, value, &directory))
+            continue;
+        if (!found && directory_line_is_right(wish->config, wish->form, wish->vmid, key, value))
+            found = true;
+        else
+            remove_line(wish, text, &line, changes);
+    }
+    return found;
+}
+
+/* Snapshots and pending changes count as well: a key that they use is not free. */
+static char *free_mp_key(const struct buffer *text)
+{
+    for (unsigned int i = 0; i < MP_COUNT; i++) {
+        cleanup_free char *key = mem_format("mp%u", i);
+        if (!config_text_mentions(text, key))
+            return steal(key);
+    }
+    return NULL;
+}
+
+static int apply_mount(const struct guest_lines_wish *wish, struct buffer *text,
+                       struct line_changes *changes, struct error *error)
+{
+    bool found = remove_wrong_mounts(wish, text, changes);
+    if (found || wish->form == MOUNT_FORM_NONE)
+        return 0;
+    char *key = wish->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(MOUNT_ENTRY_KEY);
+    if (!key)
+        return fail(error, ERROR_CONFLICT,
+                    "guest %u has all of mp0 to mp%d in use: use --mount entry", wish->vmid,
+                    MP_COUNT - 1);
+    add_line(wish, text, key, directory_line_value(wish->config, wish->form, wish->vmid), changes);
+    return 0;
+}
+
+int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
+                      struct line_changes *ret, struct error *error)
+{
+    cleanup(line_changes_free) struct line_changes changes = {0};
+    cleanup_buffer struct buffer changed = BUFFER_EMPTY;
+    buffer_add(&changed, buffer_text(text), text->length);
+    if (apply_hookscript(wish, &changed, &changes, error) < 0 ||
+        apply_mount(wish, &changed, &changes, error) < 0)
+        return -1;
+    struct buffer before = *text;
+    *text = changed;
+    changed = before;
+    *ret = changes;
+    changes = (struct line_changes){0};
+    return 0;
+}

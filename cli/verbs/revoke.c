@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* revoke: a guest's tokens stop being good at once. */
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/steps.h"
+#include "cli/verb.h"
+#include "cli/verbs/revocation.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "store/tables/guest.h"
+
+#define NEXT "the guest gets a new token at its next start"
+
+static int revoke_all(const struct session *session, uint32_t vmid, struct steps *steps,
+                      int *ret_count, struct error *error)
+{
+    struct guest guest;
+    if (guest_find(session->store, vmid, &guest, error) < 0 ||
+        revocation_run(session, vmid, "felhomctl revoke", steps, ret_count, error) < 0)
+        return -1;
+    cleanup_free char *detail = mem_format("%d tokens revoked", *ret_count);
+    return *ret_count ? session_event(session, vmid, "revoke", detail, error) : 0;
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    cleanup_session struct session session = {.store = NULL};
+    cleanup(steps_free) struct steps steps = steps_new();
+    cleanup_json json_t *report = json_object();
+    int count;
+    if (session_open(&session, error) < 0 ||
+        revoke_all(&session, invocation->vmid, &steps, &count, error) < 0)
+        return -1;
+    output_put_int(report, "vmid", invocation->vmid);
+    output_put_int(report, "revoked", count);
+    output_put_text(report, "next", NEXT);
+    steps_print(&steps, invocation, report);
+    return 0;
+}
+
+const struct verb verb_revoke = {
+    .name = "revoke",
+    .operand = OPERAND_VMID,
+    .help = "Revoke all of a guest's tokens now",
+    .run = run,
+};

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status: how things stand, on one screen. */
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "cli/output.h"
+#include "cli/refusal_report.h"
+#include "cli/session.h"
+#include "cli/verb.h"
+#include "cli/verbs/daemon_sight.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/version.h"
+#include "schema/json/json.h"
+#include "store/base/clock.h"
+#include "store/tables/host.h"
+#include "store/tables/overview.h"
+
+#define REFUSALS_SHOWN 5
+
+static const struct output_column fields[] = {
+    {"host id", "host_id", SHAPE_PLAIN},   {"node", "node", SHAPE_PLAIN},
+    {"endpoint", "endpoint", SHAPE_PLAIN}, {"felhomd", "daemon", SHAPE_PLAIN},
+    {"guests", "guests", SHAPE_PLAIN},     {"tokens", "tokens", SHAPE_PLAIN},
+    {"jobs", "jobs", SHAPE_PLAIN},         {"events", "events", SHAPE_PLAIN},
+    {"store", "store_bytes", SHAPE_SIZE},  {"schema", "schema", SHAPE_PLAIN},
+    {"version", "version", SHAPE_PLAIN},   {"SQLite", "sqlite", SHAPE_PLAIN},
+};
+static const struct output_column refusals[] = {
+    {"REFUSED", "at", SHAPE_PLAIN},         {"ANSWER", "status", SHAPE_PLAIN},
+    {"REASON", "reason", SHAPE_PLAIN},      {"TOKEN OF", "vmid", SHAPE_PLAIN},
+    {"REQUEST", "request_id", SHAPE_PLAIN}, {"SOURCE", "source", SHAPE_PLAIN},
+};
+
+/* A number under a name, in JSON and in words. */
+struct count {
+    const char *name;
+    int64_t number;
+};
+
+static json_t *counts_json(const struct count *counts, size_t length)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < length; i++)
+        output_put_int(object, counts[i].name, counts[i].number);
+    return object;
+}
+
+/* "2 running, 1 stopped"; "none" where there are none of any. */
+static json_t *counts_text(const struct count *counts, size_t length)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    for (size_t i = 0; i < length; i++)
+        if (counts[i].number > 0)
+            buffer_add_format(&text, "%s%" PRId64 " %s", text.length ? ", " : "", counts[i].number,
+                              counts[i].name);
+    return json_string(text.length ? buffer_text(&text) : "none");
+}
+
+static void put_counts(json_t *report, const char *key, const struct count *counts, size_t length,
+                       bool words)
+{
+    json_set(report, key, words ? counts_text(counts, length) : counts_json(counts, length));
+}
+
+static void put_overview(json_t *report, const struct overview *overview, bool words)
+{
+    const struct count guests[] = {
+        {"starting", overview->guests_starting},
+        {"running", overview->guests_running},
+        {"stopping", overview->guests_stopping},
+        {"stopped", overview->guests_stopped},
+    };
+    const struct count tokens[] = {
+        {"good", overview->tokens_good},
+        {"expired", overview->tokens_expired},
+        {"revoked", overview->tokens_revoked},
+    };
+    const struct count jobs[] = {{"running", overview->jobs_running}};
+    put_counts(report, "guests", guests, ARRAY_SIZE(guests), words);
+    put_counts(report, "tokens", tokens, ARRAY_SIZE(tokens), words);
+    put_counts(report, "jobs", jobs, ARRAY_SIZE(jobs), words);
+    output_put_int(report, "events", overview->events);
+}
+
+static json_t *sight_json(const struct daemon_sight *sight)
+{
+    json_t *object = json_object();
+    output_put_bool(object, "listens", sight->state == DAEMON_LISTENING);
+    output_put_text(object, "state", daemon_state_text(sight->state));
+    json_set(object, "pid", sight->pid ? json_integer(sight->pid) : json_null());
+    json_set(object, "unit", *sight->unit ? json_string(sight->unit) : json_null());
+    return object;
+}
+
+/* "listens (pid 1234, unit active)" */
+static json_t *sight_text(const struct daemon_sight *sight)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (sight->pid)
+        buffer_add_format(&text, "pid %ld", (long)sight->pid);
+    if (*sight->unit)
+        buffer_add_format(&text, "%sunit %s", text.length ? ", " : "", sight->unit);
+    cleanup_free char *whole =
+        text.length ? mem_format("%s (%s)", daemon_state_text(sight->state), buffer_text(&text))
+                    : mem_copy_text(daemon_state_text(sight->state));
+    return json_string(whole);
+}
+
+static int64_t size_of(const struct config *config, const char *suffix)
+{
+    struct stat status;
+    cleanup_free char *path = mem_format("%s/db/agent.db%s", config->paths.state, suffix);
+    return stat(path, &status) < 0 ? 0 : status.st_size;
+}
+
+static void put_versions(json_t *report, const struct config *config)
+{
+    output_put_int(report, "store_bytes", size_of(config, "") + size_of(config, "-wal"));
+    output_put_int(report, "schema", store_schema_version());
+    output_put_text(report, "version", FELHOM_VERSION);
+    output_put_text(report, "sqlite", sqlite3_libversion());
+}
+
+static int visit_refusal(const struct explanation *explanation, void *context)
+{
+    json_append(context, refusal_report(explanation));
+    return 0;
+}
+
+/* words: each value as a person reads it. */
+static int make_report(const struct session *session, bool words, json_t *report,
+                       struct error *error)
+{
+    struct host host;
+    struct overview overview;
+    json_t *list = json_array();
+    json_set(report, "refusals", list);
+    if (host_get(session->store, &host, error) < 0 ||
+        overview_get(session->store, clock_wall_ms(), &overview, error) < 0 ||
+        explanation_each(session->store, REFUSALS_SHOWN, visit_refusal, list, error) < 0)
+        return -1;
+    struct daemon_sight sight = daemon_look(&session->config, host.endpoint);
+    output_put_text(report, "host_id", host.host_id);
+    output_put_text(report, "node", host.node);
+    output_put_text(report, "endpoint", host.endpoint);
+    json_set(report, "daemon", words ? sight_text(&sight) : sight_json(&sight));
+    put_overview(report, &overview, words);
+    put_versions(report, &session->config);
+    return 0;
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    bool words = invocation->format == OUTPUT_TEXT;
+    cleanup_session struct session session = {.store = NULL};
+    cleanup_json json_t *report = json_object();
+    if (session_open(&session, error) < 0 || make_report(&session, words, report, error) < 0)
+        return -1;
+    if (!words) {
+        output_value(invocation, report);
+        return 0;
+    }
+    output_fields(invocation->out, fields, ARRAY_SIZE(fields), report);
+    output_section(invocation->out, refusals, ARRAY_SIZE(refusals),
+                   json_object_get(report, "refusals"));
+    return 0;
+}
+
+const struct verb verb_status = {
+    .name = "status",
+    .help = "Show on one screen how things stand",
+    .run = run,
+};

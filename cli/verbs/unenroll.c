@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* unenroll: takes back what enroll and the hook did for a guest. */
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/steps.h"
+#include "cli/verb.h"
+#include "cli/verbs/enrolment_file.h"
+#include "cli/verbs/guest_change.h"
+#include "cli/verbs/guest_place.h"
+#include "cli/verbs/revocation.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "store/documents/settings.h"
+#include "store/files/directory.h"
+#include "store/tables/guest.h"
+
+#define NEXT "a running guest keeps its mount, now empty, until it stops"
+
+static const char *gone(bool removed)
+{
+    return removed ? "removed" : "there is no";
+}
+
+/* A guest that was destroyed has no configuration left; all else is still to be done. */
+static int load_guest(const struct session *session, uint32_t vmid, struct guest_config *ret,
+                      bool *ret_found, struct error *error)
+{
+    struct error problem;
+    *ret_found = settings_load_guest(&session->config, vmid, ret, &problem) == 0;
+    if (*ret_found || problem.kind == ERROR_MISSING)
+        return 0;
+    *error = problem;
+    return -1;
+}
+
+/* Whether another's hookscript is to be put back. An enrolment that cannot be read keeps no guest
+ * enrolled. */
+static bool find_chain(const struct session *session, uint32_t vmid, char **ret,
+                       struct steps *steps)
+{
+    struct error problem;
+    if (enrolment_file_chain(&session->config, vmid, ret, &problem) == 0)
+        return **ret;
+    steps_add(steps, STEP_WARNING, "enrolment", "no hookscript is put back: %s", problem.message);
+    return false;
+}
+
+static int clean_config(const struct session *session, uint32_t vmid, struct steps *steps,
+                        struct error *error)
+{
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    cleanup_free char *chain = NULL;
+    struct guest_lines_wish wish = {.vmid = vmid};
+    bool found;
+    size_t before = json_array_size(steps->list);
+    if (find_chain(session, vmid, &chain, steps))
+        wish.other = chain;
+    if (load_guest(session, vmid, &guest, &found, error) < 0 ||
+        (found && guest_change(&session->config, guest.kind, wish, steps, error) < 0))
+        return -1;
+    if (json_array_size(steps->list) == before)
+        steps_add(steps, STEP_ALREADY, "configuration", "%s",
+                  found ? "has no line of ours" : "there is none on this node");
+    return 0;
+}
+
+/* Proxmox keeps an mp of a running guest until it stops; a reboot inside fails where its directory
+ * is gone. */
+static int still_mounts(const struct session *session, uint32_t vmid, bool *ret,
+                        struct error *error)
+{
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    bool found;
+    if (load_guest(session, vmid, &guest, &found, error) < 0)
+        return -1;
+    *ret = directory_line_find(&session->config, vmid, &guest) == MOUNT_FORM_MP;
+    return 0;
+}
+
+static int clean_place(const struct session *session, uint32_t vmid, struct steps *steps,
+                       struct error *error)
+{
+    const struct config *config = &session->config;
+    bool mounted;
+    bool removed;
+    if (still_mounts(session, vmid, &mounted, error) < 0 ||
+        guest_place_unexport(config, vmid, &removed, error) < 0)
+        return -1;
+    steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "export", "%s %s/%u", gone(removed),
+              config->paths.export, vmid);
+    if (mounted) {
+        steps_add(steps, STEP_WARNING, "directory",
+                  "%s/%u stays, empty, as Proxmox keeps the mount until the guest stops: unenroll "
+                  "again then",
+                  config->paths.guests, vmid);
+        return 0;
+    }
+    return guest_directory_remove(config->paths.guests, vmid, error);
+}
+
+static int clean_enrolment(const struct session *session, uint32_t vmid, struct steps *steps,
+                           struct error *error)
+{
+    bool removed;
+    if (enrolment_file_remove(&session->config, vmid, &removed, error) < 0)
+        return -1;
+    steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "enrolment", "%s %s/%u.yaml",
+              gone(removed), session->config.paths.enrolment, vmid);
+    return 0;
+}
+
+static int forget(const struct session *session, uint32_t vmid, struct steps *steps,
+                  struct error *error)
+{
+    struct guest guest;
+    struct error unknown;
+    bool known = guest_find(session->store, vmid, &guest, &unknown) == 0;
+    if (!known && unknown.kind != ERROR_MISSING) {
+        *error = unknown;
+        return -1;
+    }
+    if (guest_remove(session->store, vmid, error) < 0)
+        return -1;
+    steps_add(steps, known ? STEP_DONE : STEP_ALREADY, "store", "%s guest %u", gone(known), vmid);
+    return steps->changed ? session_event(session, vmid, "unenroll", "", error) : 0;
+}
+
+/* The tokens die first: whatever fails after that, nobody gets in. */
+static int unenroll(struct session *session, uint32_t vmid, struct steps *steps,
+                    struct error *error)
+{
+    int count;
+    if (session_open(session, error) < 0 ||
+        revocation_run(session, vmid, "felhomctl unenroll", steps, &count, error) < 0 ||
+        clean_config(session, vmid, steps, error) < 0 ||
+        clean_place(session, vmid, steps, error) < 0 ||
+        clean_enrolment(session, vmid, steps, error) < 0)
+        return -1;
+    return forget(session, vmid, steps, error);
+}
+
+static int run(const struct invocation *invocation, struct error *error)
+{
+    cleanup_session struct session session = {.store = NULL};
+    cleanup(steps_free) struct steps steps = steps_new();
+    cleanup_json json_t *report = json_object();
+    int result = unenroll(&session, invocation->vmid, &steps, error);
+    output_put_int(report, "vmid", invocation->vmid);
+    if (result == 0)
+        output_put_text(report, "next", steps.changed ? NEXT : "nothing, it was gone already");
+    steps_print(&steps, invocation, report);
+    return result;
+}
+
+const struct verb verb_unenroll = {
+    .name = "unenroll",
+    .operand = OPERAND_VMID,
+    .help = "Take a guest out again: its lines, tokens, directory, enrolment file",
+    .run = run,
+};
