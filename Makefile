@@ -41,7 +41,7 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# schema/base/heap.h says why; within a static program it takes --wrap.
+# schema/base/memory.h says why; within a static program it takes --wrap.
 LINK_HOOK += -Wl,-u,wiping_free,--wrap=free,--defsym=__wrap_free=wiping_free,--wrap=realloc,--defsym=__wrap_realloc=wiping_realloc
 WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/base/heap.h"
+#include "schema/base/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
