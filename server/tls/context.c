@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/base/mbedtls_memory.h"
+#include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 
 int tls_fail(struct error *error, int code, const char *what)

@@ -171,7 +171,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
     session->generation = tls_context_hold(context);
     session->socket = socket;
     enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
-    errno = 0; /* see schema/base/mbedtls_memory.h */
+    errno = 0; /* see schema/base/mbedtls.h */
     mbedtls_ssl_init(&session->ssl);
     mbedtls_ssl_set_bio(&session->ssl, session, send_bytes, receive_bytes, NULL);
     int code = mbedtls_ssl_setup(&session->ssl, &session->generation->config);

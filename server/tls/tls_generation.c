@@ -11,7 +11,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
-#include "schema/base/mbedtls_memory.h"
+#include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 #include "server/tls/context.h"
 #include "store/base/log.h"
@@ -253,7 +253,7 @@ static void generation_free(struct tls_generation *generation)
 int tls_generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
 {
     struct tls_generation *generation = generation_alloc();
-    errno = 0; /* see schema/base/mbedtls_memory.h */
+    errno = 0; /* see schema/base/mbedtls.h */
     if (start_random(generation, error) < 0 || load_identity(generation, pem_file, error) < 0 ||
         configure(generation, error) < 0) {
         generation_free(generation);

@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/base/mbedtls_memory.h"
+#include "schema/base/mbedtls.h"
 
 #define VALID_YEARS       20
 #define SECONDS_PER_DAY   86400
@@ -251,7 +251,7 @@ int identity_make(const char *host_name, struct in_addr address, struct buffer *
     mbedtls_x509write_crt_set_version(&maker.certificate, MBEDTLS_X509_CRT_VERSION_3);
     mbedtls_x509write_crt_set_md_alg(&maker.certificate, MBEDTLS_MD_SHA256);
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        errno = 0; /* see schema/base/mbedtls_memory.h */
+        errno = 0; /* see schema/base/mbedtls.h */
         int result = steps[i].run(&maker);
         if (result != 0)
             return fail_step(error, steps[i].what, result);

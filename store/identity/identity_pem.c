@@ -46,7 +46,7 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
     cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt certificate;
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
     mbedtls_x509_crt_init(&certificate);
-    errno = 0; /* see schema/base/mbedtls_memory.h */
+    errno = 0; /* see schema/base/mbedtls.h */
     int result = mbedtls_x509_crt_parse(&certificate, (const unsigned char *)buffer_text(pem),
                                         pem->length + 1);
     if (result == 0 && with_key)

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "schema/base/mbedtls_memory.h"
+#include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 #include "store/files/file.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/base/mbedtls_memory.h"
+#include "schema/base/mbedtls.h"
 
 #include <errno.h>
 #include <mbedtls/bignum.h>
