@@ -6,8 +6,8 @@
 #include "cli/refusal_report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
+#include "schema/base/address.h"
 #include "schema/base/cleanup.h"
-#include "schema/base/hwaddr.h"
 #include "store/tables/guest.h"
 
 static const struct output_column fields[] = {

@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
+#include "schema/base/address.h"
 #include "schema/base/error.h"
-#include "schema/base/hwaddr.h"
 
 #define NETLINK_ANSWER_MAX 4096
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schema/base/address.h"
 #include "schema/base/error.h"
-#include "schema/base/hwaddr.h"
 
 enum guest_kind { GUEST_LXC, GUEST_QEMU };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/base/address.h"
 #include "schema/base/cleanup.h"
-#include "schema/base/hwaddr.h"
 #include "schema/base/memory.h"
 #include "schema/pve/guest_size.h"
 

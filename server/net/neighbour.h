@@ -5,8 +5,8 @@
 
 #include <netinet/in.h>
 
+#include "schema/base/address.h"
 #include "schema/base/error.h"
-#include "schema/base/hwaddr.h"
 
 /*
  * The hardware address of a peer on the link that our packets to it take, so that it can't be

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/base/hwaddr.h"
+#include "schema/base/address.h"
 
 struct peer {
     struct sockaddr_in address;

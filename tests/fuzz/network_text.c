@@ -10,7 +10,6 @@
 #include "schema/agent/pin.h"
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
-#include "schema/base/hwaddr.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
 

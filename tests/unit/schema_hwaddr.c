@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hardware addresses and VMIDs. */
+#include "schema/base/address.h"
 #include "schema/base/cleanup.h"
-#include "schema/base/hwaddr.h"
 #include "schema/base/vmid.h"
 #include "tests/unit/test.h"
 
