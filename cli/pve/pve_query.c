@@ -4,7 +4,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 
 #define FIXED_ARGUMENTS 5
 #define OPTIONS_MAX     8

@@ -7,7 +7,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 #include "store/files/file.h"
 
 #define PVEUM      "/usr/sbin/pveum"

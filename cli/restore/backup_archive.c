@@ -6,7 +6,6 @@
 #include "cli/pve/pve_query.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 
 /* Proxmox says the kind only where the archive's name does. */
 static bool is_of(const json_t *item, enum guest_kind kind, uint32_t vmid)

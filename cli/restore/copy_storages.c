@@ -7,7 +7,6 @@
 #include "cli/pve/pve_query.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 
 static void add(struct copy_storages *storages, const char *name)
 {

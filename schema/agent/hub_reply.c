@@ -2,7 +2,6 @@
 #include "schema/agent/hub_reply.h"
 
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 
 static uint32_t poll_seconds(const json_t *value)
 {

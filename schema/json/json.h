@@ -4,9 +4,12 @@
 #define FELHOM_JSON_TEXT_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 
 /*
  * A JSON string (a new reference, never NULL) for any text: what is not UTF-8 in it becomes U+FFFD,
@@ -32,5 +35,40 @@ static inline void cleanup_json_fn(json_t **json)
     json_decref(*json);
 }
 #define cleanup_json cleanup(cleanup_json_fn)
+
+/* JSON documents from outside. */
+
+/* How deep arrays and objects may nest: the reader recurses, and a worker thread's stack is small.
+ */
+#define JSON_DEPTH_MAX 16
+
+/*
+ * Reads one JSON value (of any type) that fills length bytes. Duplicate keys, NUL characters and
+ * deeper nesting than JSON_DEPTH_MAX fail with ERROR_INVALID, as what is no JSON does. *ret is the
+ * caller's to json_decref.
+ */
+int json_read(const char *text, size_t length, json_t **ret, struct error *error);
+
+/* The text or the number at key of an object; otherwise where there is none of that type. */
+const char *json_get_text(const json_t *object, const char *key, const char *otherwise);
+json_int_t json_get_int(const json_t *object, const char *key, json_int_t otherwise);
+
+/* The body of a request: a flat JSON object of texts. */
+
+/* A key that the body may have. */
+struct json_body_key {
+    const char *name;
+    bool required;
+    size_t length_max; /* of the text, in bytes */
+};
+
+/*
+ * Reads length bytes; an empty body is an empty object. ret_values[i]: the text at keys[i], NULL
+ * where it is not there; all are the caller's to free(). Unknown keys, other types, control
+ * characters and missing required keys fail with ERROR_INVALID, naming the key; ret_values is all
+ * NULL then.
+ */
+int json_body_parse(const char *text, size_t length, const struct json_body_key *keys, size_t count,
+                    char **ret_values, struct error *error);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "schema/base/text.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 
 #define DIGITS_MAX 18 /* always within an int64_t */
 

@@ -6,7 +6,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/text.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 #include "schema/pve/pve_data.h"
 
 #define WARNINGS "WARNINGS: "

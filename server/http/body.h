@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "schema/json/json_body.h"
+#include "schema/json/json.h"
 
 struct request;
 struct reply;
 
 /*
- * Reads the body by these keys (schema/json/json_body.h: *ret_values are the caller's to free).
+ * Reads the body by these keys (schema/json/json.h: *ret_values are the caller's to free).
  * False where it cannot be: the reply then says why, 415 where a body is not sent as
  * application/json, else 400.
  */

@@ -6,7 +6,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/text.h"
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 

@@ -8,7 +8,7 @@
 
 #include "schema/agent/hub_reply.h"
 #include "schema/base/cleanup.h"
-#include "schema/json/json_body.h"
+#include "schema/json/json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

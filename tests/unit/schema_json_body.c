@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/json/json_body.h"
+#include "schema/json/json.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/json/json_read.h"
+#include "schema/json/json.h"
 
 #include <string.h>
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
-#include "schema/json/json.h"
 #include "tests/unit/test.h"
 
 static struct error error;

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "schema/json/json.h"
-#include "schema/json/json_read.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
