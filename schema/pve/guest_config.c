@@ -11,10 +11,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/pve/guest_device.h"
-#include "schema/pve/guest_drive.h"
 #include "schema/pve/guest_format.h"
-#include "schema/pve/guest_idmap.h"
-#include "schema/pve/guest_nic.h"
 #include "schema/pve/guest_setting.h"
 
 /* From a configuration's settings to what they mean: the guest's name, volumes, NICs and ids. */

@@ -7,8 +7,7 @@
 
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/pve/guest_idmap.h"
-#include "schema/pve/guest_nic.h"
+#include "schema/pve/guest_device.h"
 #include "schema/pve/guest_setting.h"
 #include "schema/pve/guest_size.h"
 

@@ -6,9 +6,7 @@
 
 #include "schema/base/memory.h"
 #include "schema/pve/guest_device.h"
-#include "schema/pve/guest_drive.h"
 #include "schema/pve/guest_format.h"
-#include "schema/pve/guest_nic.h"
 
 #define DIGITS "0123456789"
 
