@@ -8,8 +8,8 @@
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_device.h"
+#include "schema/pve/guest_format.h"
 #include "schema/pve/guest_setting.h"
-#include "schema/pve/guest_size.h"
 
 static json_t *text_or_null(const char *text)
 {

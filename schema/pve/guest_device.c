@@ -7,7 +7,6 @@
 
 #include "schema/base/memory.h"
 #include "schema/pve/guest_format.h"
-#include "schema/pve/guest_size.h"
 
 static const char *const media[] = {"cdrom", "disk", NULL};
 static const char *const cache_modes[] = {"none",   "writethrough", "writeback",

@@ -36,4 +36,13 @@ bool format_drive_product(const char *text);  /* at most 16 bytes */
 bool format_drive_vendor(const char *text);   /* at most 8 bytes */
 bool format_drive_wwn(const char *text);      /* 0x and 16 hexadecimal digits */
 
+/* The size of a disk as a guest's configuration has it: 8G, 1.5T, 512M, 4194304. */
+
+/*
+ * Reads digits, an optional fraction and an optional K, M, G or T (or KiB, MiB, GiB, TiB). *ret
+ * becomes the number of whole bytes, as far as a double is exact above 2^64. False for anything
+ * else, *ret untouched.
+ */
+bool guest_size_parse(const char *text, long double *ret);
+
 #endif

@@ -7,7 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/pve/guest_config_json.h"
-#include "schema/pve/guest_size.h"
+#include "schema/pve/guest_format.h"
 #include "tests/unit/test.h"
 
 static void parse(enum guest_kind kind, const char *text, struct guest_config *ret)
