@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/pve/vzdump_log.h"
+#include "schema/pve/task.h"
 #include "server/base/store_pool.h"
 #include "server/jobs/pve_client.h"
 #include "store/tables/job.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pve/vzdump_log.h"
+#include "schema/pve/task.h"
 
 #include <string.h>
 

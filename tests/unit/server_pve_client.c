@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-#include "schema/pve/vzdump_log.h"
+#include "schema/pve/task.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
