@@ -8,8 +8,18 @@
 #include <stdint.h>
 
 #include "schema/base/error.h"
-#include "schema/pve/snapshot_name.h"
 #include "schema/pve/task.h"
+
+/* Names of snapshots. */
+
+#define SNAPSHOT_NAME_SIZE 41
+
+/*
+ * Proxmox's rule (pve-snapshot-name): 2 to 40 characters, a letter, then letters, digits, _ and -;
+ * "current", "pending" and "vzdump", in whatever case, are its own. ERROR_INVALID with the rule
+ * that is broken.
+ */
+int snapshot_name_check(const char *name, struct error *error);
 
 /* What came back over the wire; borrowed. */
 struct pve_reply {

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "schema/pve/snapshot_name.h"
+#include "schema/pve/reply.h"
 #include "schema/pve/task.h"
 #include "store/db/store.h"
 
