@@ -1,12 +1,253 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/agent/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#include "schema/agent/config_keys.h"
+#include "schema/agent/text_rules.h"
+#include "schema/base/address.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "schema/yaml/keys.h"
 #include "schema/yaml/reader.h"
+
+/* Types of values that only agent.yaml has. Each fills more than one field of struct config. */
+
+static int read_listen(const struct yaml_key *key, const struct yaml_value *value, void *document,
+                       struct error *error)
+{
+    struct config *config = document;
+    if (!*value->text) {
+        config->local_api.has_listen = false;
+        return 0;
+    }
+    if (!endpoint_parse(value->text, &config->local_api.listen))
+        return yaml_refuse(&value->place, key->path, error,
+                           "must be A.B.C.D:PORT, with a port from 1 to 65535");
+    config->local_api.has_listen = true;
+    return 0;
+}
+
+static int read_loopback(const struct yaml_key *key, const struct yaml_value *value, void *document,
+                         struct error *error)
+{
+    struct config *config = document;
+    struct sockaddr_in address;
+    config->metrics.has_listen = *value->text != '\0';
+    if (!config->metrics.has_listen)
+        return 0;
+    if (!endpoint_parse(value->text, &address) ||
+        ntohl(address.sin_addr.s_addr) >> IN_CLASSA_NSHIFT != IN_LOOPBACKNET)
+        return yaml_refuse(&value->place, key->path, error,
+                           "must be an address of the loopback and a port, such as "
+                           "127.0.0.1:9221");
+    config->metrics.listen = address;
+    return 0;
+}
+
+static int read_network(const struct yaml_key *key, const struct yaml_value *value,
+                        struct cidr *network, struct error *error)
+{
+    char meant[CIDR_TEXT_SIZE];
+    struct cidr masked;
+    if (value->kind != KIND_TEXT)
+        return yaml_refuse(&value->place, key->path, error,
+                           "each item must be a text, such as 192.168.0.0/24, not %s",
+                           yaml_kind_name(value->kind));
+    if (cidr_parse(value->text, network))
+        return 0;
+    if (!cidr_parse_host(value->text, &masked))
+        return yaml_refuse(&value->place, key->path, error,
+                           "each item must be ADDRESS or ADDRESS/PREFIX, such as 192.168.0.0/24");
+    cidr_format(&masked, meant);
+    return yaml_refuse(&value->place, key->path, error,
+                       "names a host, not a network; did you mean %s?", meant);
+}
+
+static int read_networks(const struct yaml_key *key, const struct yaml_value *value, void *document,
+                         struct error *error)
+{
+    struct config *config = document;
+    config->local_api.allow = mem_new_array(value->count, sizeof *config->local_api.allow);
+    config->local_api.allow_count = value->count;
+    for (size_t i = 0; i < value->count; i++)
+        if (read_network(key, &value->entries[i].value, &config->local_api.allow[i], error))
+            return -1;
+    return 0;
+}
+
+static void release_networks(const struct yaml_key *key, void *document)
+{
+    struct config *config = document;
+    (void)key;
+    free(config->local_api.allow);
+    config->local_api.allow = NULL;
+    config->local_api.allow_count = 0;
+}
+
+static int check_class(const struct yaml_entry *entry, const char *path, struct error *error)
+{
+    const struct yaml_value *class = &entry->value;
+    if (yaml_text_check(&rule_storage, entry->key, error))
+        return yaml_refuse(&entry->key_place, path, error, "%s", error->message);
+    if (class->kind != KIND_TEXT)
+        return yaml_refuse(&class->place, path, error, "must be a text, not %s",
+                           yaml_kind_name(class->kind));
+    if (yaml_text_check(&rule_word, class->text, error))
+        return yaml_refuse(&class->place, path, error, "%s", error->message);
+    return 0;
+}
+
+static int read_class(const struct yaml_key *key, const struct yaml_entry *entry,
+                      struct storage_class *class, struct error *error)
+{
+    cleanup_free char *path = mem_format("%s.%s", key->path, entry->key);
+    if (check_class(entry, path, error))
+        return -1;
+    class->storage = mem_copy_text(entry->key);
+    class->name = mem_copy_text(entry->value.text);
+    return 0;
+}
+
+static int read_classes(const struct yaml_key *key, const struct yaml_value *value, void *document,
+                        struct error *error)
+{
+    struct config *config = document;
+    config->storage_classes = mem_new_array(value->count, sizeof *config->storage_classes);
+    config->storage_class_count = value->count;
+    for (size_t i = 0; i < value->count; i++)
+        if (read_class(key, &value->entries[i], &config->storage_classes[i], error))
+            return -1;
+    return 0;
+}
+
+static void release_classes(const struct yaml_key *key, void *document)
+{
+    struct config *config = document;
+    (void)key;
+    for (size_t i = 0; i < config->storage_class_count; i++) {
+        free(config->storage_classes[i].storage);
+        free(config->storage_classes[i].name);
+    }
+    free(config->storage_classes);
+    config->storage_classes = NULL;
+    config->storage_class_count = 0;
+}
+
+/* local_api.listen: A.B.C.D:PORT, or "" for none. */
+static const struct yaml_type config_listen = {KIND_TEXT, read_listen, NULL};
+/* metrics.listen: 127.X.Y.Z:PORT, or "" for none. */
+static const struct yaml_type config_loopback = {KIND_TEXT, read_loopback, NULL};
+/* local_api.allow: a list of networks. */
+static const struct yaml_type config_networks = {KIND_LIST, read_networks, release_networks};
+/* storage_classes: a map of storages to classes. */
+static const struct yaml_type config_classes = {KIND_MAP, read_classes, release_classes};
+
+/* agent.yaml key by key. An operator reads the same in debian/agent.yaml. */
+
+#define SECOND  UINT64_C(1000)
+#define MINUTE  (60 * SECOND)
+#define HOUR    (60 * MINUTE)
+#define DAY     (24 * HOUR)
+#define YEAR    (365 * DAY)
+#define CENTURY (100 * YEAR)
+
+static const char *const bindings[] = {"auto", "require", "off", NULL};
+static const char *const reactions[] = {"continue", "block", NULL};
+static const char *const bootstrap_schemas[] = {"spike", "felhom.bootstrap/v2", NULL};
+static const char *const registry_modes[] = {"none", "static", "gitea", NULL};
+static const char *const backup_modes[] = {"snapshot", "suspend", "stop", NULL};
+static const char *const compressions[] = {"0", "1", "gzip", "lzo", "zstd", NULL};
+
+_Static_assert(BINDING_OFF == ARRAY_SIZE(bindings) - 2, "one word each");
+_Static_assert(ON_ERROR_BLOCK == ARRAY_SIZE(reactions) - 2, "one word each");
+_Static_assert(BOOTSTRAP_V2 == ARRAY_SIZE(bootstrap_schemas) - 2, "one word each");
+_Static_assert(REGISTRY_GITEA == ARRAY_SIZE(registry_modes) - 2, "one word each");
+_Static_assert(sizeof(enum registry_mode) == sizeof(unsigned), "yaml_enum writes an unsigned");
+
+/* TYPE(key, default, what it may be). A field is named like its key, a duration's with _ms. */
+/* clang-format off */
+#define ROW(path, type, field, standard, ...) \
+    {path, &(type), offsetof(struct config, field), standard, {__VA_ARGS__}}
+#define TEXT(key, standard, kind)    ROW(#key, yaml_text, key, standard, .text = &(kind))
+#define CHOICE(key, standard, list)  ROW(#key, yaml_choice, key, standard, .words = (list))
+#define ENUM(key, standard, list)    ROW(#key, yaml_enum, key, standard, .words = (list))
+#define COUNT(key, standard, ...)    ROW(#key, yaml_count, key, standard, .bounds = {__VA_ARGS__})
+#define DURATION(key, standard, ...) \
+    ROW(#key, yaml_duration, key##_ms, standard, .bounds = {__VA_ARGS__})
+#define SPECIAL(key, standard, type) ROW(#key, type, key, standard, .text = NULL)
+
+static const struct yaml_key keys[] = {
+    TEXT    (host_id,                       "",         rule_host_id),
+
+    TEXT    (local_api.bridge,              "vmbr0",    rule_interface),
+    SPECIAL (local_api.listen,              "",         config_listen),
+    SPECIAL (local_api.allow,               NULL,       config_networks),
+    ENUM    (local_api.source_binding,      "auto",     bindings),
+
+    ENUM    (hook.on_error,                 "continue", reactions),
+    DURATION(hook.deadline,                 "5s",       SECOND, HOUR),
+
+    COUNT   (limits.threads,                "256",      4, 4096),
+    COUNT   (limits.connections_per_source, "8",        1, 4096),
+    COUNT   (limits.requests_per_source,    "50",       1, 1000000),
+    COUNT   (limits.failures_per_source,    "20",       1, 1000000),
+    DURATION(limits.handshake,              "2s",       SECOND, HOUR),
+    DURATION(limits.request,                "5s",       SECOND, HOUR),
+
+    DURATION(token.overlap,                 "5m",       0, DAY),
+    DURATION(token.max_age,                 "0",        0, CENTURY),
+
+    TEXT    (bootstrap.guest_path,          "/etc/felhom-bootstrap", rule_mount_path),
+    ENUM    (bootstrap.schema,              "spike",    bootstrap_schemas),
+
+    TEXT    (controller.image,              "",         rule_word),
+    ROW     ("controller.template", yaml_text, controller.template_file,
+             "/etc/felhom-agent/controller.yaml", .text = &rule_path),
+    TEXT    (controller.guest_path,         CONFIG_CONTROLLER_PATH, rule_mount_path),
+
+    TEXT    (hub.url,                       "",         rule_url),
+    TEXT    (hub.api_key_file,              "",         rule_path),
+    DURATION(hub.poll,                      "15m",      SECOND, YEAR),
+    TEXT    (hub.ca_file,                   "",         rule_path),
+
+    ENUM    (registry.mode,                 "none",     registry_modes),
+    TEXT    (registry.host,                 "",         rule_authority),
+    TEXT    (registry.username,             "",         rule_word),
+    TEXT    (registry.secret_file,          "",         rule_path),
+    TEXT    (registry.ca_file,              "",         rule_path),
+
+    TEXT    (pve.endpoint,                  "https://127.0.0.1:8006", rule_https),
+    TEXT    (pve.token_file,                "/etc/felhom-agent/pve.token", rule_path),
+    TEXT    (pve.ca_file,                   "/etc/pve/pve-root-ca.pem", rule_path),
+
+    TEXT    (backup.storage,                "local",    rule_storage),
+    CHOICE  (backup.mode,                   "snapshot", backup_modes),
+    CHOICE  (backup.compress,               "zstd",     compressions),
+    DURATION(backup.max_age,                "24h",      0, CENTURY),
+    TEXT    (backup.window,                 "",         rule_window),
+
+    TEXT    (restore_test.storage,          "",         rule_storage),
+    DURATION(restore_test.every,            "7d",       HOUR, CENTURY),
+    DURATION(restore_test.hold,             "5s",       SECOND, HOUR),
+    DURATION(restore_test.deadline,         "30m",      MINUTE, DAY),
+
+    SPECIAL (metrics.listen,                "",         config_loopback),
+    TEXT    (metrics.textfile,              "",         rule_textfile),
+
+    SPECIAL (storage_classes,               NULL,       config_classes),
+
+    TEXT    (paths.state,                   "/var/lib/felhom-agent", rule_path),
+    TEXT    (paths.guests,                  "/run/felhom-agent/guests", rule_mount_path),
+    TEXT    (paths.export,                  "/run/felhom-agent/export", rule_mount_path),
+    TEXT    (paths.run,                     "/run/felhom-agent", rule_path),
+    TEXT    (paths.pve,                     "/etc/pve", rule_path),
+    TEXT    (paths.enrolment,               "/etc/pve/priv/felhom", rule_path),
+    TEXT    (paths.cgroup,                  "/sys/fs/cgroup", rule_path),
+};
+/* clang-format on */
+
+const struct yaml_table config_table = {keys, ARRAY_SIZE(keys)};
 
 /* Where the file sets a key, else where it sets another one that made the two disagree. */
 static const struct yaml_value *blame(const struct yaml_value *root, const char *path,

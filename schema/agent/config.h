@@ -13,6 +13,7 @@
 
 #include "schema/base/address.h"
 #include "schema/base/error.h"
+#include "schema/yaml/keys.h"
 
 enum source_binding { BINDING_AUTO, BINDING_REQUIRE, BINDING_OFF };
 enum on_error { ON_ERROR_CONTINUE, ON_ERROR_BLOCK };
@@ -137,5 +138,10 @@ const char *config_storage_class(const struct config *config, const char *storag
 /* Reads a duration: digits and one of s m h d, or a bare 0. False for anything else or over 100
  * years. */
 bool duration_parse(const char *text, uint64_t *ret_ms);
+
+/* The table of agent.yaml's keys. */
+
+/* Every key with type, default and bounds; its document is a struct config. */
+extern const struct yaml_table config_table;
 
 #endif

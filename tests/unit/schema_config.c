@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include "schema/agent/config_keys.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
