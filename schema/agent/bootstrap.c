@@ -3,7 +3,7 @@
 
 #include <jansson.h>
 
-#include "schema/agent/run_options.h"
+#include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"

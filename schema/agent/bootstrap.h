@@ -28,7 +28,7 @@ struct bootstrap {
     const char *registry_username;
     const char *controller_image;
     const char *controller_path; /* "" where it is the one that guests take by themselves */
-    const char *controller_run;  /* as in schema/agent/run_options.h */
+    const char *controller_run;  /* as in schema/agent/enrolment.h */
 };
 
 /*

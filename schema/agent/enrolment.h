@@ -12,10 +12,13 @@
 #ifndef FELHOM_ENROLMENT_H
 #define FELHOM_ENROLMENT_H
 
+#include <jansson.h>
 #include <stddef.h>
 
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
+#include "schema/yaml/keys.h"
+#include "schema/yaml/tree.h"
 
 /* Texts are never NULL: "" where the file does not say. */
 struct enrolment {
@@ -26,7 +29,7 @@ struct enrolment {
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
     char *chain; /* STORAGE:snippets/NAME */
-    char *run;   /* as in schema/agent/run_options.h */
+    char *run;   /* as in schema/agent/enrolment.h */
 };
 
 /*
@@ -47,5 +50,22 @@ void enrolment_free(struct enrolment *enrolment);
  * text that it would refuse fails with ERROR_INVALID and "key: why".
  */
 int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error);
+
+/*
+ * The options that a guest's controller container is run with, such as --memory=512m, as the
+ * operator wishes them in an enrolment: a YAML list there, a JSON array in bootstrap.json. Held as
+ * one text with an option in each line, "" for none.
+ */
+
+/*
+ * A char * field, never NULL. Each option is --NAME or --NAME=VALUE without control characters;
+ * those that are the guest's own business (--name, --detach, --rm, --interactive, --tty, --cidfile)
+ * are refused, and so are more than 64 of them.
+ */
+extern const struct yaml_type run_options;
+
+/* The options as a list; the caller's to free. */
+struct yaml_tree *run_options_yaml(const char *options);
+json_t *run_options_json(const char *options);
 
 #endif
