@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct backup_state {
     int64_t now_ms;
@@ -27,5 +28,15 @@ struct backup_due {
  * once far ahead keeps the guest from being backed up.
  */
 struct backup_due backup_due_decide(const struct backup_state *state);
+
+/* A stretch of every day, by the host's wall clock: "22:00-05:00". */
+
+/*
+ * Whether the window (HH:MM-HH:MM as rule_window has it, also across midnight; "" is always) is
+ * open at that time: from its first minute on, and no longer in its last. What the wall clock shows
+ * twice when summer time ends is open twice. A window that the clock skips as a whole when summer
+ * time begins is open for as long as was skipped, from then on: it opens every day.
+ */
+bool daily_window_is_open(const char *window, time_t at);
 
 #endif

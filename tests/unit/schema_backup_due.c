@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "schema/agent/backup_due.h"
-#include "schema/agent/daily_window.h"
 #include "schema/base/cleanup.h"
 
 #define HOUR_MS (INT64_C(3600) * 1000)
