@@ -138,7 +138,8 @@ compile_commands.json: Makefile
 	@tools/compile-commands "$(CC)" "$(CPPFLAGS) $(CFLAGS)" $(foreach part,$(PARTS),$(call in_part,$(part),*.c)) >$@
 
 # --- tests ------------------------------------------------------------------------------------------------
-# A unit test tests/unit/PART_NOUN.c is linked with the part it names and with those below.
+# A unit test tests/unit/PART_NOUN.c is linked with the part it names and with those below. What it defines itself takes the place of what
+# these have under that name.
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
 below_schema := $(BUILD)/schema.a
 below_store  := $(BUILD)/store.a $(below_schema)
@@ -149,7 +150,7 @@ below_server := $(BUILD)/server.a $(below_store)
 define unit
 $(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) | build/.packages-check
 	@mkdir -p $$(@D)
-	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -o $$@ $$< $$(filter %.a,$$^) $$(LIBS_SERVER) -lcmocka
+	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -Wl,-z,muldefs -o $$@ $$< $$(filter %.a,$$^) $$(LIBS_SERVER) -lcmocka
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
