@@ -7,7 +7,7 @@
 
 #include "cli/doctor/doctor.h"
 #include "cli/pve/command.h"
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 #include "cli/pve/token.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

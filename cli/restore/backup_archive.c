@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 

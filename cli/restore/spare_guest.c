@@ -9,7 +9,7 @@
 
 #include "cli/pve/config.h"
 #include "cli/pve/config_text.h"
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 #include "cli/restore/backup_archive.h"
 #include "cli/restore/spare_guest.h"
 #include "tests/unit/scratch.h"

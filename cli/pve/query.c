@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/pve/pve_query.h"
+#include "cli/pve/query.h"
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
