@@ -4,7 +4,7 @@
 
 #include "hooks/reaction.h"
 #include "store/base/clock.h"
-#include "store/base/sighting.h"
+#include "store/base/running.h"
 #include "store/tables/guest.h"
 
 static void check_sighting(struct reaction *reaction, const struct guest *guest)

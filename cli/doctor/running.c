@@ -9,7 +9,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
-#include "store/base/sighting.h"
+#include "store/base/running.h"
 #include "store/files/file.h"
 #include "store/files/foreign.h"
 #include "store/identity/identity.h"

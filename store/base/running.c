@@ -1,10 +1,108 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/base/running.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+
+/* Proxmox nests the guest's processes as lxc/VMID/ns/init.scope and deeper. */
+#define CGROUP_DEPTH_MAX 6
+
+static void close_stream(DIR **stream)
+{
+    if (*stream)
+        (void)closedir(*stream);
+}
+
+static pid_t pid_in(int dirfd)
+{
+    char first[16] = "";
+    cleanup_close int fd = openat(dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, first, sizeof first - 1) < 0)
+        return 0;
+    return (pid_t)strtol(first, NULL, 10);
+}
+
+/* The first process in this cgroup or below; 0 if there is none. Takes dirfd over. */
+static pid_t pid_below(int dirfd, int depth)
+{
+    pid_t pid = pid_in(dirfd);
+    cleanup(close_stream) DIR *stream = fdopendir(dirfd);
+    struct dirent *entry;
+    if (!stream) {
+        (void)close(dirfd);
+        return pid;
+    }
+    while (pid == 0 && depth > 0 && (entry = readdir(stream))) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        int child = openat(dirfd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (child >= 0)
+            pid = pid_below(child, depth - 1);
+    }
+    return pid;
+}
+
+static pid_t pid_of_guest(const struct config *config, uint32_t vmid)
+{
+    cleanup_free char *name = cgroup_name(GUEST_LXC, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(config->paths.cgroup, i, GUEST_LXC);
+        cleanup_free char *path = mem_format("%s/%s", folder, name);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        pid_t pid = fd < 0 ? 0 : pid_below(fd, CGROUP_DEPTH_MAX);
+        if (pid > 0)
+            return pid;
+    }
+    return 0;
+}
+
+/* The guest's links must not lead us out of its root. */
+static int open_in_root(int root, const char *path)
+{
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+    };
+    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static enum sighting compare(int seen, const char *own_path)
+{
+    struct stat own;
+    struct stat there;
+    if (stat(own_path, &own) < 0)
+        return SIGHTING_MISSING;
+    if (fstat(seen, &there) < 0)
+        return SIGHTING_UNKNOWN;
+    return own.st_dev == there.st_dev && own.st_ino == there.st_ino ? SIGHTING_SEEN
+                                                                    : SIGHTING_MISSING;
+}
+
+enum sighting sighting_of(const struct config *config, uint32_t vmid)
+{
+    pid_t pid = pid_of_guest(config, vmid);
+    if (pid == 0)
+        return SIGHTING_UNKNOWN;
+    cleanup_free char *root_path = mem_format("/proc/%d/root", pid);
+    cleanup_free char *own_path = mem_format("%s/%u", config->paths.guests, vmid);
+    cleanup_close int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return SIGHTING_UNKNOWN;
+    cleanup_close int seen = open_in_root(root, config->bootstrap.guest_path);
+    if (seen < 0)
+        return errno == ENOENT ? SIGHTING_MISSING : SIGHTING_UNKNOWN;
+    return compare(seen, own_path);
+}
 
 static const struct {
     const char *folder;

@@ -15,7 +15,7 @@
 #include "hooks/export.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/base/sighting.h"
+#include "store/base/running.h"
 #include "tests/unit/test.h"
 
 static struct config config;
