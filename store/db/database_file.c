@@ -9,7 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/files/place.h"
+#include "store/files/file.h"
 
 static int make(const struct place *place, const char *name, mode_t type, struct error *error)
 {

@@ -7,12 +7,19 @@
 #include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
+
+void place_free(struct place *place)
+{
+    cleanup_close_fn(&place->fd);
+    free(place->path);
+}
 
 /* Neither waits for the other end of a FIFO nor takes over a terminal. */
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)

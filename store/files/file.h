@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 
 /*
@@ -84,5 +85,20 @@ int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid);
 /* Both steps at once. */
 int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     const void *bytes, size_t length, bool durable, struct error *error);
+
+/* A directory below the state directory, and to whom all that is made in it belongs: root's hook
+ * and the unprivileged daemon work in the same ones. */
+
+struct place {
+    int fd; /* -1: not open */
+    char *path;
+    uid_t uid;
+    gid_t gid;
+    bool only_looks; /* whatever belongs to somebody else is left alone */
+};
+
+/* Closes and frees. */
+void place_free(struct place *place);
+#define cleanup_place cleanup(place_free)
 
 #endif

@@ -13,7 +13,7 @@
 #include "schema/agent/pin.h"
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
-#include "store/files/place.h"
+#include "store/files/file.h"
 
 struct identity {
     struct pins pins;

@@ -8,7 +8,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
-#include "store/files/place.h"
+#include "store/files/file.h"
 
 #define TLS_PEM_FILE         "agent.pem" /* key and certificate: the truth */
 #define TLS_CERTIFICATE_FILE "agent.crt" /* follows it */
