@@ -4,7 +4,6 @@
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/files/directory.h"
-#include "store/files/guest_lock.h"
 #include "store/tables/credential.h"
 #include "store/tables/token.h"
 

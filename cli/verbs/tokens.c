@@ -21,7 +21,6 @@
 #include "store/documents/documents.h"
 #include "store/documents/live_directory.h"
 #include "store/files/directory.h"
-#include "store/files/guest_lock.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 

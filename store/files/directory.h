@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "schema/agent/config.h"
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
 #include "store/files/file.h"
@@ -53,5 +54,15 @@ int guest_directory_scrub(const char *guests_dir, uint32_t vmid, struct error *e
 
 /* Scrubs and removes the directory itself (unenroll). */
 int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *error);
+
+/*
+ * One at a time works on a guest's token and directory. Proxmox sees to it with its own lock in
+ * three of the four phases; post-stop, a rotation, and an operator who runs the hook by hand are
+ * outside it. It is taken before the store's.
+ */
+
+/* Waits for the guest's lock; it is held until *ret_fd is closed. A hook's supervisor bounds the
+ * wait, and how long another one waits for a hook. */
+int guest_lock(const struct config *config, uint32_t vmid, int *ret_fd, struct error *error);
 
 #endif
