@@ -4,7 +4,7 @@
 #include <arpa/inet.h>
 
 #include "server/base/setup.h"
-#include "store/db/store_peek.h"
+#include "store/db/store.h"
 #include "store/documents/settings.h"
 #include "store/identity/identity.h"
 

@@ -70,4 +70,10 @@ int store_data_version(struct store *store, int64_t *ret, struct error *error);
 /* The schema version that this program writes (the number of its newest migration). */
 int store_schema_version(void);
 
+/* A look at the store from outside, for those who must not change it. */
+
+/* The schema version of STATE_DIR/db/agent.db, which may be newer than this program's. No file is
+ * made or written. ERROR_MISSING where there is no store. */
+int store_peek_version(const char *state_dir, int *ret, struct error *error);
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/db/store_peek.h"
+#include "store/db/store.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
