@@ -20,7 +20,6 @@
 #include "store/tables/credential.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
-#include "store/tables/token_life.h"
 
 /* What pre-start finds out before it changes anything. */
 struct arrival {

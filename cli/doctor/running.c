@@ -14,7 +14,6 @@
 #include "store/files/foreign.h"
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
-#include "store/tables/token_life.h"
 
 #define FILE_LIMIT  ((size_t)65536)
 #define MS_PER_HOUR ((int64_t)3600 * 1000)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "cli/session.h"
-#include "store/tables/token_life.h"
+#include "store/tables/token.h"
 
 enum rotation_outcome {
     ROTATION_DONE,

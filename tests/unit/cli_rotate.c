@@ -2,7 +2,7 @@
 /* Rotation, and what comes between its two transactions. */
 #include <string.h>
 
-#include "store/tables/token_life.h"
+#include "store/tables/token.h"
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
 

@@ -3,7 +3,6 @@
 #include "tests/unit/test.h"
 
 #include "store/tables/token.h"
-#include "store/tables/token_life.h"
 
 #include "tests/unit/store_fixture.h"
 
