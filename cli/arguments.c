@@ -9,7 +9,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
-#include "store/tables/explanation.h"
+#include "store/tables/event.h"
 
 enum {
     OPTION_FORMAT = 256, /* beyond any character */

@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "store/tables/explanation.h"
+#include "store/tables/event.h"
 
 /* What is remembered of it; null where nothing is. */
 json_t *refusal_report(const struct explanation *explanation);

@@ -9,7 +9,7 @@
 #include "server/http/request.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
-#include "store/tables/explanation.h"
+#include "store/tables/event.h"
 
 #define MALFORMED    "malformed request"
 #define THIS_HOST    "this host"

@@ -13,7 +13,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
-#include "store/tables/explanation.h"
+#include "store/tables/event.h"
 
 struct mg_connection; /* CivetWeb's */
 

@@ -3,7 +3,6 @@
 #include "tests/unit/test.h"
 
 #include "store/tables/event.h"
-#include "store/tables/explanation.h"
 
 #include "tests/unit/store_fixture.h"
 
