@@ -10,7 +10,7 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/tables/event.h"
-#include "store/tables/listing.h"
+#include "store/tables/statistics.h"
 
 #define MS_PER_SECOND 1000
 #define EVENTS_SHOWN  10

@@ -16,7 +16,7 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/tables/host.h"
-#include "store/tables/overview.h"
+#include "store/tables/statistics.h"
 
 #define REFUSALS_SHOWN 5
 

@@ -2,7 +2,7 @@
 /* How much of everything there is. */
 #include "tests/unit/test.h"
 
-#include "store/tables/overview.h"
+#include "store/tables/statistics.h"
 #include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"
