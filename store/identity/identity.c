@@ -3,14 +3,389 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mbedtls/asn1write.h>
+#include <mbedtls/ecp.h>
+#include <mbedtls/error.h>
+#include <mbedtls/oid.h>
+#include <mbedtls/pem.h>
+#include <mbedtls/pk.h>
+#include <mbedtls/version.h>
+#include <mbedtls/x509_crt.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/mbedtls.h"
+#include "schema/base/memory.h"
 #include "store/files/file.h"
-#include "store/identity/identity_make.h"
-#include "store/identity/identity_pem.h"
-#include "store/identity/tls_directory.h"
+
+#define VALID_YEARS       20
+#define SECONDS_PER_DAY   86400
+#define SERIAL_SIZE       16
+#define COMMON_NAME_MAX   64  /* X.520's ub-common-name */
+#define DNS_NAME_MAX      253 /* RFC 1035 */
+#define KEY_PEM_ROOM      512
+#define CERT_PEM_ROOM     4096
+#define GENERAL_NAMES_MAX (DNS_NAME_MAX + 32)
+
+#define FALLBACK_NAME "felhom-agent"
+
+struct maker {
+    char dns_name[DNS_NAME_MAX + 1];
+    struct in_addr address;
+    mbedtls_pk_context key;
+    mbedtls_x509write_cert certificate;
+    struct buffer *out;
+};
+
+int identity_random(void *unused, unsigned char *out, size_t length)
+{
+    (void)unused;
+    while (length > 0) {
+        ssize_t count = TEMP_FAILURE_RETRY(getrandom(out, length, 0));
+        if (count < 0)
+            return MBEDTLS_ERR_ERROR_GENERIC_ERROR;
+        out += count;
+        length -= (size_t)count;
+    }
+    return 0;
+}
+
+/* What may stand in both a DNS name and a distinguished name without any quoting. */
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+static void sanitize_name(const char *host_name, char ret[static DNS_NAME_MAX + 1])
+{
+    bool any = false;
+    size_t length = strnlen(host_name, DNS_NAME_MAX);
+    for (size_t i = 0; i < length; i++) {
+        ret[i] = '-';
+        if (is_plain(host_name[i]))
+            ret[i] = host_name[i];
+        any |= is_plain(host_name[i]) && host_name[i] != '.';
+    }
+    ret[length] = '\0';
+    if (!any)
+        memcpy(ret, FALLBACK_NAME, sizeof FALLBACK_NAME);
+}
+
+static int make_key(struct maker *maker)
+{
+    int result = mbedtls_pk_setup(&maker->key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
+    if (result == 0)
+        result = mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(maker->key),
+                                     identity_random, NULL);
+    return result;
+}
+
+static int set_names(struct maker *maker)
+{
+    char name[sizeof "CN=" + COMMON_NAME_MAX];
+    mbedtls_x509write_cert *certificate = &maker->certificate;
+    mbedtls_x509write_crt_set_subject_key(certificate, &maker->key);
+    mbedtls_x509write_crt_set_issuer_key(certificate, &maker->key);
+    (void)snprintf(name, sizeof name, "CN=%.*s", COMMON_NAME_MAX, maker->dns_name);
+    int result = mbedtls_x509write_crt_set_subject_name(certificate, name);
+    return result ? result : mbedtls_x509write_crt_set_issuer_name(certificate, name);
+}
+
+/* The first byte neither makes the number negative nor can be left out. */
+static int set_serial(struct maker *maker)
+{
+    unsigned char serial[SERIAL_SIZE];
+    int result = identity_random(NULL, serial, sizeof serial);
+    if (result != 0)
+        return result;
+    serial[0] = (unsigned char)((serial[0] & 0x7f) | 0x40);
+#if MBEDTLS_VERSION_NUMBER >= 0x03040000
+    return mbedtls_x509write_crt_set_serial_raw(&maker->certificate, serial, sizeof serial);
+#else
+    mbedtls_mpi number;
+    mbedtls_mpi_init(&number);
+    result = mbedtls_mpi_read_binary(&number, serial, sizeof serial);
+    if (result == 0)
+        result = mbedtls_x509write_crt_set_serial(&maker->certificate, &number);
+    mbedtls_mpi_free(&number);
+    return result;
+#endif
+}
+
+static void format_time(time_t at, int years_later, char ret[static 16])
+{
+    struct tm tm;
+    (void)gmtime_r(&at, &tm);
+    tm.tm_year += years_later;
+    at = timegm(&tm);
+    (void)strftime(ret, 16, "%Y%m%d%H%M%S", gmtime_r(&at, &tm));
+}
+
+/* From a day back, for guests whose clock is behind. */
+static int set_validity(struct maker *maker)
+{
+    char from[16];
+    char to[16];
+    time_t now = time(NULL);
+    format_time(now - SECONDS_PER_DAY, 0, from);
+    format_time(now, VALID_YEARS, to);
+    return mbedtls_x509write_crt_set_validity(&maker->certificate, from, to);
+}
+
+static int set_usage(struct maker *maker)
+{
+    static const char server[] = "\x30\x0a\x06\x08" MBEDTLS_OID_SERVER_AUTH;
+    mbedtls_x509write_cert *certificate = &maker->certificate;
+    int result = mbedtls_x509write_crt_set_basic_constraints(certificate, 0, -1);
+    if (result == 0)
+        result =
+            mbedtls_x509write_crt_set_key_usage(certificate, MBEDTLS_X509_KU_DIGITAL_SIGNATURE);
+    if (result == 0)
+        result = mbedtls_x509write_crt_set_subject_key_identifier(certificate);
+    if (result == 0)
+        result =
+            mbedtls_x509write_crt_set_extension(certificate, MBEDTLS_OID_EXTENDED_KEY_USAGE,
+                                                MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0,
+                                                (const unsigned char *)server, sizeof server - 1);
+    return result;
+}
+
+/* DER that is written from its end to its beginning; a failure sticks. */
+struct der {
+    unsigned char bytes[GENERAL_NAMES_MAX];
+    unsigned char *start;
+    int result; /* 0 or mbedTLS's code */
+};
+
+static void der_keep(struct der *der, int result)
+{
+    if (der->result == 0 && result < 0)
+        der->result = result;
+}
+
+/* Puts tag and length in front of the length bytes at der->start. */
+static void der_wrap(struct der *der, size_t length, int tag)
+{
+    der_keep(der, mbedtls_asn1_write_len(&der->start, der->bytes, length));
+    der_keep(der, mbedtls_asn1_write_tag(&der->start, der->bytes, (unsigned char)tag));
+}
+
+/* One GeneralName of RFC 5280 in its primitive form: [number] and the bytes. */
+static void der_general_name(struct der *der, int number, const void *bytes, size_t length)
+{
+    der_keep(der, mbedtls_asn1_write_raw_buffer(&der->start, der->bytes, bytes, length));
+    der_wrap(der, length, MBEDTLS_ASN1_CONTEXT_SPECIFIC | number);
+}
+
+static int set_alternative_names(struct maker *maker)
+{
+    struct der der = {.result = 0};
+    const unsigned char *end = der.bytes + sizeof der.bytes;
+    der.start = der.bytes + sizeof der.bytes;
+    der_general_name(&der, 2, maker->dns_name, strlen(maker->dns_name));
+    der_general_name(&der, 7, &maker->address, sizeof maker->address);
+    der_wrap(&der, (size_t)(end - der.start), MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE);
+    if (der.result != 0)
+        return der.result;
+    return mbedtls_x509write_crt_set_extension(&maker->certificate, MBEDTLS_OID_SUBJECT_ALT_NAME,
+                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0,
+                                               der.start, (size_t)(end - der.start));
+}
+
+static int write_key(struct maker *maker)
+{
+    char *room = buffer_reserve(maker->out, KEY_PEM_ROOM);
+    int result = mbedtls_pk_write_key_pem(&maker->key, (unsigned char *)room, KEY_PEM_ROOM);
+    if (result == 0)
+        maker->out->length += strlen(room);
+    return result;
+}
+
+static int write_certificate(struct maker *maker)
+{
+    char *room = buffer_reserve(maker->out, CERT_PEM_ROOM);
+    int result = mbedtls_x509write_crt_pem(&maker->certificate, (unsigned char *)room,
+                                           CERT_PEM_ROOM, identity_random, NULL);
+    if (result == 0)
+        maker->out->length += strlen(room);
+    return result;
+}
+
+static const struct {
+    const char *what;
+    int (*run)(struct maker *maker); /* returns 0 or mbedTLS's code */
+} steps[] = {
+    {"cannot make the TLS key", make_key},
+    {"cannot name the TLS certificate", set_names},
+    {"cannot number the TLS certificate", set_serial},
+    {"cannot date the TLS certificate", set_validity},
+    {"cannot set the TLS certificate's usage", set_usage},
+    {"cannot set the TLS certificate's alternative names", set_alternative_names},
+    {"cannot write the TLS key", write_key},
+    {"cannot sign the TLS certificate", write_certificate},
+};
+
+static int fail_step(struct error *error, const char *what, int result)
+{
+    char reason[128];
+    mbedtls_heed_memory(result);
+    mbedtls_strerror(result, reason, sizeof reason);
+    return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
+}
+
+static void maker_free(struct maker *maker)
+{
+    mbedtls_x509write_crt_free(&maker->certificate);
+    mbedtls_pk_free(&maker->key);
+}
+
+int identity_make(const char *host_name, struct in_addr address, struct buffer *out,
+                  struct error *error)
+{
+    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
+    cleanup(maker_free) struct maker maker = {.address = address, .out = &pem};
+    sanitize_name(host_name, maker.dns_name);
+    mbedtls_pk_init(&maker.key);
+    mbedtls_x509write_crt_init(&maker.certificate);
+    mbedtls_x509write_crt_set_version(&maker.certificate, MBEDTLS_X509_CRT_VERSION_3);
+    mbedtls_x509write_crt_set_md_alg(&maker.certificate, MBEDTLS_MD_SHA256);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        errno = 0; /* see schema/base/mbedtls.h */
+        int result = steps[i].run(&maker);
+        if (result != 0)
+            return fail_step(error, steps[i].what, result);
+    }
+    buffer_add(out, pem.data, pem.length);
+    return 0;
+}
+
+#define PEM_ROOM ((size_t)8192) /* of one certificate */
+
+/* The certificate alone, whatever else the file had that it was read from. */
+static int certificate_to_pem(const mbedtls_x509_crt *certificate, struct buffer *out)
+{
+    size_t length = 0;
+    char *room = buffer_reserve(out, PEM_ROOM);
+    int result = mbedtls_pem_write_buffer(
+        "-----BEGIN CERTIFICATE-----\n", "-----END CERTIFICATE-----\n", certificate->raw.p,
+        certificate->raw.len, (unsigned char *)room, PEM_ROOM, &length);
+    if (result == 0)
+        out->length += strlen(room);
+    return result;
+}
+
+/* Whether the PEM text has the certificate's private key. Returns 0 or mbedTLS's code. */
+static int check_key(const struct buffer *pem, const mbedtls_x509_crt *certificate)
+{
+    cleanup(mbedtls_pk_free) mbedtls_pk_context key;
+    const unsigned char *text = (const unsigned char *)buffer_text(pem);
+    mbedtls_pk_init(&key);
+#if MBEDTLS_VERSION_NUMBER >= 0x03000000
+    int result = mbedtls_pk_parse_key(&key, text, pem->length + 1, NULL, 0, identity_random, NULL);
+    return result ? result : mbedtls_pk_check_pair(&certificate->pk, &key, identity_random, NULL);
+#else
+    int result = mbedtls_pk_parse_key(&key, text, pem->length + 1, NULL, 0);
+    return result ? result : mbedtls_pk_check_pair(&certificate->pk, &key);
+#endif
+}
+
+int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret)
+{
+    cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt certificate;
+    cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
+    mbedtls_x509_crt_init(&certificate);
+    errno = 0; /* see schema/base/mbedtls.h */
+    int result = mbedtls_x509_crt_parse(&certificate, (const unsigned char *)buffer_text(pem),
+                                        pem->length + 1);
+    if (result == 0 && with_key)
+        result = check_key(pem, &certificate);
+    if (result == 0)
+        result = certificate_to_pem(&certificate, &identity.certificate_pem);
+    if (result != 0)
+        return result;
+    pins_make(certificate.pk_raw.p, certificate.pk_raw.len, certificate.raw.p, certificate.raw.len,
+              &identity.pins);
+    *ret = identity;
+    identity.certificate_pem = BUFFER_EMPTY;
+    return 0;
+}
+
+int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error)
+{
+    struct stat status;
+    *tls = (struct place){.fd = -1, .path = mem_format("%s/tls", state_dir)};
+    int result = lstat(state_dir, &status);
+    if (result < 0 && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "%s: no such directory: run felhomctl init", state_dir);
+    if (result < 0)
+        return fail_errno(error, errno, "cannot look at %s", state_dir);
+    tls->uid = status.st_uid;
+    tls->gid = status.st_gid;
+    return 0;
+}
+
+int tls_directory_open(struct place *tls, struct error *error)
+{
+    return directory_open_of(tls->path, tls->uid, &tls->fd, error);
+}
+
+int tls_directory_make(struct place *tls, struct error *error)
+{
+    if (directory_make(tls->path, 0700, tls->uid, tls->gid, &tls->fd, error) < 0)
+        return -1;
+    if (TEMP_FAILURE_RETRY(flock(tls->fd, LOCK_EX)) < 0)
+        return fail_errno(error, errno, "cannot lock %s", tls->path);
+    if (file_settle(tls->fd, 0700, tls->uid, tls->gid) < 0)
+        return fail_errno(error, errno, "cannot set owner and mode of %s", tls->path);
+    if (file_drafts_clear(tls->fd, error) < 0)
+        return fail_context(error, "%s", tls->path);
+    return 0;
+}
+
+int tls_directory_damaged(const struct place *tls, const char *name, int result, const char *advice,
+                          struct error *error)
+{
+    char reason[128];
+    mbedtls_heed_memory(result);
+    mbedtls_strerror(result, reason, sizeof reason);
+    return fail(error, ERROR_CORRUPT, "%s/%s is damaged (%s): %s", tls->path, name, reason, advice);
+}
+
+int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
+                      const struct buffer *content, struct error *error)
+{
+    if (file_replace_at(tls->fd, name, mode, tls->uid, tls->gid, content->data, content->length,
+                        true, error) < 0)
+        return fail_context(error, "%s", tls->path);
+    return 0;
+}
+
+int tls_directory_get(const struct place *tls, const char *name, struct buffer *out,
+                      struct error *error)
+{
+    if (file_read_at(tls->fd, name, TLS_FILE_LIMIT, out, error) < 0)
+        return fail_context(error, "%s", tls->path);
+    return 0;
+}
+
+int tls_directory_put_certificate(const struct place *tls, const char *name,
+                                  const struct buffer *pem, struct error *error)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer now = BUFFER_EMPTY;
+    if (file_read_at(tls->fd, name, TLS_FILE_LIMIT, &now, &ignored) == 0 &&
+        now.length == pem->length && memcmp(now.data, pem->data, now.length) == 0)
+        return 0;
+    return tls_directory_put(tls, name, 0644, pem, error);
+}
 
 #define ADVICE \
     "restore it from a backup, or remove both files and run felhomctl init for a new identity, " \

@@ -9,6 +9,8 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 #include "schema/agent/pin.h"
 #include "schema/base/buffer.h"
@@ -43,5 +45,57 @@ int identity_ensure(const char *state_dir, const char *host_name, struct in_addr
 int identity_verify(const char *state_dir, struct error *error);
 
 void identity_free(struct identity *identity);
+
+/* What a PEM text with a certificate, and perhaps its key, says. */
+
+/* Takes the certificate alone, whatever else the text has. with_key: its private key must be there,
+ * too, and fit. Returns 0 or mbedTLS's code; the caller frees *ret with identity_free. */
+int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret);
+
+/* How a TLS identity comes into being. */
+
+/*
+ * Adds a fresh P-256 key and its self-signed certificate, both in PEM, to out. The certificate
+ * names address and host_name; characters that cannot stand in a DNS name become '-', and a name
+ * without any becomes "felhom-agent".
+ */
+int identity_make(const char *host_name, struct in_addr address, struct buffer *out,
+                  struct error *error);
+
+/* Random bytes from the kernel, in the form in which mbedTLS asks for them. */
+int identity_random(void *unused, unsigned char *out, size_t length);
+
+/* STATE/tls, where keys and certificates lie: whose it is, one at a time in it, files that are
+ * whole. */
+
+#define TLS_PEM_FILE         "agent.pem" /* key and certificate: the truth */
+#define TLS_CERTIFICATE_FILE "agent.crt" /* follows it */
+#define TLS_FILE_LIMIT       ((size_t)65536)
+
+/* Finds out whose the directory is to be: the state directory's owner's. *tls is to be freed in any
+ * case. */
+int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error);
+
+/* Opens it for reading. ERROR_MISSING where there is none. */
+int tls_directory_open(struct place *tls, struct error *error);
+
+/* Makes it where it is missing, keeps other processes that do so out until it is closed, and clears
+ * away drafts that a killed run left. */
+int tls_directory_make(struct place *tls, struct error *error);
+
+/* Reads a file in it (the directory is open), or puts a new one in place, durably. */
+int tls_directory_get(const struct place *tls, const char *name, struct buffer *out,
+                      struct error *error);
+int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
+                      const struct buffer *content, struct error *error);
+
+/* Puts a certificate, for all to read, unless it is there already. Whatever else has the name goes:
+ * a run was killed, or somebody meddled. */
+int tls_directory_put_certificate(const struct place *tls, const char *name,
+                                  const struct buffer *pem, struct error *error);
+
+/* Fails with what mbedTLS's code says of a file, and what to do. */
+int tls_directory_damaged(const struct place *tls, const char *name, int result, const char *advice,
+                          struct error *error);
 
 #endif

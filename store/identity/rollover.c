@@ -8,9 +8,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/files/file.h"
-#include "store/identity/identity_pem.h"
+#include "store/identity/identity.h"
 #include "store/identity/rollover_files.h"
-#include "store/identity/tls_directory.h"
 
 void rollover_free(struct rollover *rollover)
 {

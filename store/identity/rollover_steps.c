@@ -11,11 +11,9 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "store/identity/identity_make.h"
-#include "store/identity/identity_pem.h"
+#include "store/identity/identity.h"
 #include "store/identity/rollover.h"
 #include "store/identity/rollover_files.h"
-#include "store/identity/tls_directory.h"
 
 #define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
 

@@ -2,7 +2,7 @@
 /* The certificate itself, judged by openssl. */
 #include <arpa/inet.h>
 
-#include "store/identity/identity_make.h"
+#include "store/identity/identity.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;
