@@ -1,15 +1,195 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/identity/rollover.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/files/file.h"
 #include "store/identity/identity.h"
-#include "store/identity/rollover_files.h"
+
+/*
+ * The one instruction that makes a switch is the renaming of next.pem to agent.pem. What comes
+ * before it (copies for previous.*) says nothing as long as they are the current one's; what comes
+ * after it follows from agent.pem, and is made up for at the beginning of every step.
+ */
+
+#define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
+
+static int check(const struct place *tls, const char *name, bool *ret_there, struct error *error)
+{
+    struct stat status;
+    *ret_there = fstatat(tls->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (*ret_there || errno == ENOENT)
+        return 0;
+    return fail_errno(error, errno, "cannot look at %s/%s", tls->path, name);
+}
+
+static int remove_file(const struct place *tls, const char *name, struct error *error)
+{
+    if (unlinkat(tls->fd, name, 0) < 0 && errno != ENOENT)
+        return fail_errno(error, errno, "cannot remove %s/%s", tls->path, name);
+    return 0;
+}
+
+static int make_durable(const struct place *tls, struct error *error)
+{
+    return fsync(tls->fd) == 0 ? 0 : fail_errno(error, errno, "cannot sync %s", tls->path);
+}
+
+/* Writes what follows from a PEM file whose key must be good. */
+static int put_certificate_of(const struct place *tls, const char *pem_name,
+                              const char *certificate_name, const char *advice, struct error *error)
+{
+    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
+    cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
+    if (tls_directory_get(tls, pem_name, &pem, error) < 0)
+        return -1;
+    int result = identity_parse(&pem, true, &identity);
+    if (result != 0)
+        return tls_directory_damaged(tls, pem_name, result, advice, error);
+    return tls_directory_put_certificate(tls, certificate_name, &identity.certificate_pem, error);
+}
+
+/* Makes up for the end of a switch. The next certificate goes last: until then a reader that finds
+ * the old agent.crt finds it as well. */
+static int complete_switch(const struct place *tls, struct error *error)
+{
+    if (put_certificate_of(tls, TLS_PEM_FILE, TLS_CERTIFICATE_FILE,
+                           "restore it from a backup; felhomctl init tells more", error) < 0 ||
+        remove_file(tls, NEXT_CERTIFICATE_FILE, error) < 0)
+        return -1;
+    return make_durable(tls, error);
+}
+
+/* Which files there are, with what was left half-way completed. */
+struct standing {
+    bool next_pem;
+    bool next;
+    bool previous_pem;
+    bool previous;
+    bool was_half_switched;
+};
+
+static int look(const struct place *tls, struct standing *ret, struct error *error)
+{
+    ret->was_half_switched = false;
+    if (check(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
+        check(tls, NEXT_CERTIFICATE_FILE, &ret->next, error) < 0 ||
+        check(tls, PREVIOUS_PEM_FILE, &ret->previous_pem, error) < 0 ||
+        check(tls, PREVIOUS_CERTIFICATE_FILE, &ret->previous, error) < 0)
+        return -1;
+    return 0;
+}
+
+static int begin(const char *state_dir, struct place *tls, struct standing *ret,
+                 struct error *error)
+{
+    bool there;
+    if (tls_directory_locate(state_dir, tls, error) < 0 || tls_directory_make(tls, error) < 0 ||
+        check(tls, TLS_PEM_FILE, &there, error) < 0 || look(tls, ret, error) < 0)
+        return -1;
+    if (!there)
+        return fail(error, ERROR_MISSING, "%s/" TLS_PEM_FILE " is missing: run felhomctl init",
+                    tls->path);
+    if (ret->next_pem)
+        return 0;
+    ret->was_half_switched = ret->next;
+    ret->next = false;
+    return complete_switch(tls, error);
+}
+
+/* --- stage --- */
+
+static int make_next(const struct place *tls, const char *host_name, struct in_addr address,
+                     struct error *error)
+{
+    cleanup_buffer struct buffer pem = BUFFER_EMPTY;
+    if (identity_make(host_name, address, &pem, error) < 0)
+        return -1;
+    return tls_directory_put(tls, NEXT_PEM_FILE, 0600, &pem, error);
+}
+
+int rollover_stage(const char *state_dir, const char *host_name, struct in_addr address,
+                   bool *ret_changed, struct error *error)
+{
+    struct standing standing;
+    cleanup_place struct place tls;
+    if (begin(state_dir, &tls, &standing, error) < 0)
+        return -1;
+    if (!standing.next_pem && standing.previous)
+        return fail(error, ERROR_CONFLICT,
+                    "the identity before this one is not retired yet: felhomctl identity retire");
+    if (!standing.next_pem && make_next(&tls, host_name, address, error) < 0)
+        return -1;
+    if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0)
+        return -1;
+    *ret_changed = !standing.next;
+    return 0;
+}
+
+/* --- switch --- */
+
+static int copy(const struct place *tls, const char *from, const char *to, mode_t mode,
+                struct error *error)
+{
+    cleanup_buffer struct buffer content = BUFFER_EMPTY;
+    if (tls_directory_get(tls, from, &content, error) < 0)
+        return -1;
+    return tls_directory_put(tls, to, mode, &content, error);
+}
+
+static int put_next_in_place(const struct place *tls, struct error *error)
+{
+    if (renameat(tls->fd, NEXT_PEM_FILE, tls->fd, TLS_PEM_FILE) < 0)
+        return fail_errno(error, errno, "cannot put %s/" NEXT_PEM_FILE " in place", tls->path);
+    return make_durable(tls, error);
+}
+
+int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error)
+{
+    struct standing standing;
+    cleanup_place struct place tls;
+    if (begin(state_dir, &tls, &standing, error) < 0)
+        return -1;
+    *ret_changed = standing.next;
+    if (!standing.next && standing.previous && !standing.next_pem)
+        return 0;
+    if (!standing.next)
+        return fail(error, ERROR_CONFLICT,
+                    "no next identity is staged for guests to know: felhomctl identity stage");
+    /* Its certificate was given out: only if the key is good as well does it become the one. */
+    if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0 ||
+        copy(&tls, TLS_PEM_FILE, PREVIOUS_PEM_FILE, 0600, error) < 0 ||
+        copy(&tls, TLS_CERTIFICATE_FILE, PREVIOUS_CERTIFICATE_FILE, 0644, error) < 0 ||
+        put_next_in_place(&tls, error) < 0)
+        return -1;
+    return complete_switch(&tls, error);
+}
+
+/* --- retire --- */
+
+int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error)
+{
+    struct standing standing;
+    cleanup_place struct place tls;
+    if (begin(state_dir, &tls, &standing, error) < 0)
+        return -1;
+    if (standing.next_pem || standing.was_half_switched)
+        return fail(error, ERROR_CONFLICT,
+                    "the next identity is staged, but not served yet: felhomctl identity switch");
+    /* The key goes last: what is left of it alone says nothing to readers. */
+    if (remove_file(&tls, PREVIOUS_CERTIFICATE_FILE, error) < 0 ||
+        remove_file(&tls, PREVIOUS_PEM_FILE, error) < 0 || make_durable(&tls, error) < 0)
+        return -1;
+    *ret_changed = standing.previous || standing.previous_pem;
+    return 0;
+}
 
 void rollover_free(struct rollover *rollover)
 {

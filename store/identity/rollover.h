@@ -61,4 +61,12 @@ int rollover_switch(const char *state_dir, bool *ret_changed, struct error *erro
 /* Forgets the previous one. */
 int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error);
 
+/* What a rollover's files in STATE/tls are called. Each certificate follows its PEM file, which
+ * holds the key as well. */
+
+#define NEXT_PEM_FILE             "next.pem"
+#define NEXT_CERTIFICATE_FILE     "next.crt"
+#define PREVIOUS_PEM_FILE         "previous.pem"
+#define PREVIOUS_CERTIFICATE_FILE "previous.crt"
+
 #endif
