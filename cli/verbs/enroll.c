@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/pve/config.h"
 #include "cli/pve/host_guests.h"
@@ -14,7 +15,6 @@
 #include "cli/verbs/guest_change.h"
 #include "cli/verbs/guest_memory.h"
 #include "cli/verbs/guest_place.h"
-#include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 #include "store/documents/settings.h"

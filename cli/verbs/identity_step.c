@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verbs/telling.h"
-#include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"

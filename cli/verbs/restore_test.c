@@ -6,13 +6,13 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "cli/arguments.h"
 #include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/restore/trial.h"
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
-#include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"

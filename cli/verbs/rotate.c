@@ -2,11 +2,11 @@
 /* rotate: running guests get new tokens; the old ones stay good for a while. */
 #include <stdlib.h>
 
+#include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
 #include "cli/verbs/tokens.h"
-#include "cli/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 #include "store/tables/guest.h"
