@@ -3,7 +3,9 @@
 #ifndef FELHOM_SESSION_H
 #define FELHOM_SESSION_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
@@ -26,5 +28,17 @@ void session_close(struct session *session);
 /* Notes in the audit trail what the operator did to a guest (vmid 0: to none). */
 int session_event(const struct session *session, uint32_t vmid, const char *kind,
                   const char *detail, struct error *error);
+
+/* Being asked to end: a verb that has something to clean up does so first. */
+
+/* From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves: the descriptor, the caller's
+ * to close, can be read once one has come. */
+int interrupt_open(int *ret_fd, struct error *error);
+
+/* Whether one has come, waiting for it as long as this. */
+bool interrupt_wait(int fd, int timeout_ms);
+
+/* The same, and true as well once nobody reads from out any more. */
+bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
 
 #endif

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/interrupt.h"
 #include "cli/pve/config.h"
 #include "cli/restore/backup_archive.h"
 #include "cli/restore/harmless_copy.h"
 #include "cli/restore/spare_guest.h"
+#include "cli/session.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "cli/event_report.h"
-#include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "cli/verb.h"

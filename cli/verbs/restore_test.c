@@ -7,7 +7,6 @@
 #include <sys/file.h>
 
 #include "cli/arguments.h"
-#include "cli/interrupt.h"
 #include "cli/output.h"
 #include "cli/restore/trial.h"
 #include "cli/session.h"
