@@ -15,6 +15,7 @@
 #include "cli/verb.h"
 #include "schema/base/error.h"
 #include "schema/json/json.h"
+#include "schema/yaml/tree.h"
 
 /* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
 void output_put_text(json_t *object, const char *key, const char *text);
@@ -56,5 +57,11 @@ char *output_printable(const char *text);
 /* The value itself in the form that was asked for, which is not text; keys in the order in which
  * they were put. JSON takes one line. */
 void output_value(const struct invocation *invocation, json_t *value);
+
+/* JSON values as YAML. */
+
+/* The same value: texts stand in double quotes, so that none is taken for a number, a date or a
+ * truth. The caller's to free with yaml_tree_free. */
+struct yaml_tree *yaml_tree_of_json(json_t *value);
 
 #endif
