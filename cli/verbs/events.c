@@ -3,8 +3,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "cli/event_report.h"
 #include "cli/output.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "schema/base/cleanup.h"

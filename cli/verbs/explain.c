@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/output.h"
-#include "cli/refusal_report.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "schema/base/address.h"

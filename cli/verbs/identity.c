@@ -2,8 +2,8 @@
 /* identity: what guests pin, and the steps by which it becomes another. */
 #include <mbedtls/x509_crt.h>
 
-#include "cli/host_report.h"
 #include "cli/output.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "cli/verbs/identity_step.h"

@@ -5,12 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/host_report.h"
 #include "cli/output.h"
 #include "cli/pve/config.h"
 #include "cli/pve/snippet.h"
 #include "cli/pve/state_owner.h"
 #include "cli/pve/token.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verb.h"

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli/output.h"
-#include "cli/refusal_report.h"
+#include "cli/report.h"
 #include "cli/session.h"
 #include "cli/verb.h"
 #include "cli/verbs/daemon_sight.h"
