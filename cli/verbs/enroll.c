@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* enroll: makes guests such that the agent serves: hook, mount, enrolment file. */
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/pve/config.h"
+#include "cli/pve/directory_line.h"
 #include "cli/pve/host_guests.h"
 #include "cli/pve/snippet.h"
 #include "cli/session.h"
@@ -13,11 +16,79 @@
 #include "cli/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
-#include "cli/verbs/guest_memory.h"
 #include "cli/verbs/guest_place.h"
+#include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
+#include "schema/pve/guest_config.h"
+#include "store/base/clock.h"
+#include "store/base/running.h"
 #include "store/documents/settings.h"
+#include "store/tables/guest.h"
+
+/* What the store is told of a guest that was enrolled. */
+
+struct guest_memory {
+    uint32_t vmid;
+    const struct guest_config *guest;
+    enum mount_form form;
+    const struct buffer *enrolment;
+    bool changed; /* an event tells of it */
+};
+
+/* A guest that the hook has already seen keeps its state. */
+static int describe(const struct session *session, const struct guest_memory *memory,
+                    struct guest *ret, struct error *error)
+{
+    const struct config *config = &session->config;
+    const struct guest_config *guest = memory->guest;
+    uint32_t vmid = memory->vmid;
+    struct error unknown;
+    if (guest_find(session->store, vmid, ret, &unknown) < 0) {
+        if (unknown.kind != ERROR_MISSING) {
+            *error = unknown;
+            return -1;
+        }
+        *ret = (struct guest){
+            .vmid = vmid,
+            .state = cgroup_has_guest(config->paths.cgroup, guest->kind, vmid) ? GUEST_RUNNING
+                                                                               : GUEST_STOPPED,
+            .changed_at_ms = clock_wall_ms(),
+        };
+    }
+    ret->kind = guest->kind;
+    (void)snprintf(ret->name, sizeof ret->name, "%s", guest->name);
+    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(memory->form));
+    guest_config_disk_ids(guest, NULL, &ret->root_uid, &ret->root_gid);
+    return 0;
+}
+
+static int put_all(const struct session *session, const struct guest_memory *memory,
+                   const struct guest *guest, struct error *error)
+{
+    struct store *store = session->store;
+    const struct buffer *text = memory->enrolment;
+    if (guest_put(store, guest, error) < 0 ||
+        guest_set_enrolment(store, guest->vmid, buffer_text(text), text->length, error) < 0)
+        return -1;
+    return memory->changed ? session_event(session, guest->vmid, "enroll", guest->mount_form, error)
+                           : 0;
+}
+
+/* All at once, or nothing. */
+static int guest_remember(const struct session *session, const struct guest_memory *memory,
+                          struct error *error)
+{
+    struct store *store = session->store;
+    struct guest guest;
+    if (store_begin(store, error) < 0)
+        return -1;
+    if (describe(session, memory, &guest, error) == 0 &&
+        put_all(session, memory, &guest, error) == 0 && store_commit(store, error) == 0)
+        return 0;
+    store_rollback(store);
+    return -1;
+}
 
 enum {
     OPTION_MOUNT,
