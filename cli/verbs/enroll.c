@@ -16,7 +16,6 @@
 #include "cli/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
-#include "cli/verbs/guest_place.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"

@@ -6,7 +6,6 @@
 #include "cli/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
-#include "cli/verbs/guest_place.h"
 #include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
