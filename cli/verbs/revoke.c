@@ -4,7 +4,7 @@
 #include "cli/session.h"
 #include "cli/steps.h"
 #include "cli/verb.h"
-#include "cli/verbs/revocation.h"
+#include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/tables/guest.h"

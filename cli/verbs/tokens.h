@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "cli/session.h"
+#include "cli/steps.h"
 #include "store/tables/token.h"
 
 enum rotation_outcome {
@@ -31,5 +32,14 @@ struct rotation {
  */
 int rotation_run(const struct session *session, uint32_t vmid, bool only_due, struct rotation *ret,
                  struct error *error);
+
+/* The end of a guest's tokens. */
+
+/*
+ * Takes the secrets out of GUESTS/VMID, then revokes all of the guest's tokens and notes how many
+ * were good, in *ret_count too. Where the first fails the second is done all the same.
+ */
+int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
+                   struct steps *steps, int *ret_count, struct error *error);
 
 #endif

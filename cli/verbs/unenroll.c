@@ -6,7 +6,7 @@
 #include "cli/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
-#include "cli/verbs/revocation.h"
+#include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/settings.h"
