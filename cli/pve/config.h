@@ -4,7 +4,9 @@
 #define FELHOM_PVE_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
@@ -46,5 +48,16 @@ void pve_config_close(struct pve_config *file);
 
 #define PVE_CONFIG_CLOSED  ((struct pve_config){.lock_fd = -1, .dirfd = -1})
 #define cleanup_pve_config cleanup(pve_config_close)
+
+/* Writing below PATHS.pve, where Proxmox's cluster file system sets owners and modes itself and
+ * refuses every other. */
+
+/*
+ * Replaces NAME in an open directory by way of NAME.tmp.PID. Where the file system allows it the
+ * file gets this mode and, if there was such a file before, its owner. Other writers are the
+ * caller's to lock out.
+ */
+int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buffer *content,
+                     struct error *error);
 
 #endif
