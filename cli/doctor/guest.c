@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "cli/doctor/doctor.h"
-#include "cli/pve/directory_line.h"
 #include "cli/pve/guest_lines.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/pve/directory_line.h"
 #include "cli/pve/guest_lines.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

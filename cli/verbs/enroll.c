@@ -8,7 +8,7 @@
 #include "cli/arguments.h"
 #include "cli/output.h"
 #include "cli/pve/config.h"
-#include "cli/pve/directory_line.h"
+#include "cli/pve/guest_lines.h"
 #include "cli/pve/host_guests.h"
 #include "cli/pve/snippet.h"
 #include "cli/session.h"
