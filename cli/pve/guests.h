@@ -23,4 +23,16 @@ void node_guests_free(struct node_guests *guests);
 /* Whether anything says that the agent is to serve it: hookscript, mount line or enrolment. */
 bool node_guest_is_enrolled(const struct config *config, uint32_t vmid);
 
+/* The guests that this host has, whoever serves them. */
+
+struct host_guests {
+    uint32_t *vmids; /* in ascending order */
+    size_t count;
+};
+
+/* The containers that have a configuration on this node; the caller's to free with
+ * host_guests_free. */
+int host_guests_list(const struct config *config, struct host_guests *ret, struct error *error);
+void host_guests_free(struct host_guests *guests);
+
 #endif

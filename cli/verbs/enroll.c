@@ -9,7 +9,7 @@
 #include "cli/output.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guest_lines.h"
-#include "cli/pve/host_guests.h"
+#include "cli/pve/guests.h"
 #include "cli/pve/snippet.h"
 #include "cli/session.h"
 #include "cli/steps.h"
