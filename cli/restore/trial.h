@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/pve/command.h"
 #include "cli/session.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 #include "store/tables/restore_test.h"
 
 /* *ret is the test as the store has it in the end, whether it passed or not. Fails where none
@@ -20,5 +23,15 @@ int restore_trial_run(const struct session *session, uint32_t vmid, int interrup
 /* Destroys what a test that was killed has left. *ret_found tells whether there was anything. */
 int restore_trial_clear(const struct session *session, const struct restore_test *test,
                         bool *ret_found, struct error *error);
+
+/* The backups of a guest that Proxmox has. */
+
+/*
+ * The volume id of the newest one on the storage, the caller's to free with free(). Those of
+ * another kind of guest, which had the VMID before, do not count. ERROR_MISSING where there is
+ * none.
+ */
+int backup_archive_newest(const char *storage, enum guest_kind kind, uint32_t vmid,
+                          struct pve_limits limits, char **ret, struct error *error);
 
 #endif

@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 
 #include "cli/pve/query.h"
-#include "cli/restore/backup_archive.h"
 #include "cli/restore/spare_guest.h"
+#include "cli/restore/trial.h"
 #include "tests/unit/scratch.h"
 
 #define STARTED_MS INT64_C(1600000000000)
