@@ -29,4 +29,10 @@ void worker_wake(struct worker *worker);
  */
 const atomic_bool *worker_stopping(const struct worker *worker);
 
+/* How long to leave a service alone that did not answer as it should. */
+
+/* After so many failures in a row (1, ...): 30 s, doubled each time, up to limit_ms; and up to an
+ * eighth more, so that hosts that failed together do not come back together. */
+int64_t backoff_ms(uint32_t failures, int64_t limit_ms);
+
 #endif

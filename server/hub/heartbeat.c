@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "schema/json/json.h"
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "server/hub/hub_report.h"
 #include "server/hub/hub_request.h"
 #include "store/base/clock.h"

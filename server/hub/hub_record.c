@@ -5,7 +5,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"
 

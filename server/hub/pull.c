@@ -5,7 +5,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "server/hub/hub_due.h"
 #include "server/hub/hub_record.h"
 #include "server/hub/hub_request.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/guest.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "schema/base/memory.h"
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "server/registry/gitea.h"
 #include "server/registry/registry_settings.h"
 #include "store/base/clock.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "server/base/backoff.h"
+#include "server/base/worker.h"
 #include "server/hub/heartbeat.h"
 #include "server/hub/pull.h"
 #include "store/base/clock.h"
