@@ -14,7 +14,6 @@
 #include "server/base/setup.h"
 #include "server/base/store_pool.h"
 #include "server/base/tally.h"
-#include "server/base/turnstile.h"
 #include "server/http/refusal.h"
 #include "server/http/reply.h"
 #include "server/net/gate.h"

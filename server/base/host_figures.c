@@ -10,7 +10,7 @@
 #include "schema/kernel/host_stat.h"
 #include "schema/pve/rrd_dump.h"
 #include "server/base/cpu_temperature.h"
-#include "server/base/turnstile.h"
+#include "server/base/limiter.h"
 #include "server/http/api_time.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"

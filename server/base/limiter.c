@@ -4,9 +4,84 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "store/base/clock.h"
 #include "store/base/log.h"
+
+struct bucket_rate bucket_rate(uint32_t count, int64_t period_us, int64_t burst)
+{
+    return (struct bucket_rate){
+        .interval_us = period_us / (count > 0 ? count : 1),
+        .burst = burst > 0 ? burst : 1,
+    };
+}
+
+int64_t bucket_wait(const struct bucket *bucket, const struct bucket_rate *rate, int64_t now_us)
+{
+    int64_t token_at_us = bucket->full_at_us - (rate->burst - 1) * rate->interval_us;
+    return token_at_us > now_us ? token_at_us - now_us : 0;
+}
+
+int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64_t now_us)
+{
+    int64_t wait_us = bucket_wait(bucket, rate, now_us);
+    if (wait_us == 0) {
+        int64_t base_us = bucket->full_at_us > now_us ? bucket->full_at_us : now_us;
+        bucket->full_at_us = base_us + rate->interval_us;
+    }
+    return wait_us;
+}
+
+#define WAITING_MAX 8
+
+void turnstile_init(struct turnstile *turnstile)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&turnstile->left, &attributes);
+    (void)pthread_mutex_init(&turnstile->lock, NULL);
+    turnstile->taken = false;
+    turnstile->waiting = 0;
+}
+
+void turnstile_destroy(struct turnstile *turnstile)
+{
+    (void)pthread_cond_destroy(&turnstile->left);
+    (void)pthread_mutex_destroy(&turnstile->lock);
+}
+
+/* With the lock held. */
+static bool wait_for_turn(struct turnstile *turnstile, int64_t deadline_us)
+{
+    const struct timespec end = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+    turnstile->waiting++;
+    while (turnstile->taken &&
+           pthread_cond_timedwait(&turnstile->left, &turnstile->lock, &end) == 0)
+        ;
+    turnstile->waiting--;
+    return !turnstile->taken;
+}
+
+int turnstile_enter(struct turnstile *turnstile, int64_t deadline_us, struct error *error)
+{
+    (void)pthread_mutex_lock(&turnstile->lock);
+    bool entered = !turnstile->taken ||
+                   (turnstile->waiting < WAITING_MAX && wait_for_turn(turnstile, deadline_us));
+    if (entered)
+        turnstile->taken = true;
+    (void)pthread_mutex_unlock(&turnstile->lock);
+    return entered ? 0 : fail(error, ERROR_BUSY, "too many requests wait for the same answer");
+}
+
+void turnstile_leave(struct turnstile *turnstile)
+{
+    (void)pthread_mutex_lock(&turnstile->lock);
+    turnstile->taken = false;
+    (void)pthread_cond_signal(&turnstile->left);
+    (void)pthread_mutex_unlock(&turnstile->lock);
+}
 
 #define BURST     10
 #define SECOND_US 1000000

@@ -7,7 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/base/bucket.h"
+#include "server/base/limiter.h"
 #include "server/net/sources.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"

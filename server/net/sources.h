@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "server/base/bucket.h"
+#include "server/base/limiter.h"
 #include "server/net/peer.h"
 
 /* The hash picks a set, and a source lives in any row of its set. */

@@ -11,8 +11,8 @@
 
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
+#include "server/base/limiter.h"
 #include "server/base/store_pool.h"
-#include "server/base/turnstile.h"
 #include "store/tables/credential.h"
 
 struct http_client;

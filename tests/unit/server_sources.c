@@ -2,7 +2,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "server/base/bucket.h"
+#include "server/base/limiter.h"
 #include "server/net/peer.h"
 #include "server/net/sources.h"
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/base/turnstile.h"
+#include "server/base/limiter.h"
 
 #include <semaphore.h>
 #include <stdatomic.h>
