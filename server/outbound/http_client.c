@@ -1,16 +1,480 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/outbound/http_client.h"
 
+#include <ctype.h>
+#include <curl/curl.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <mbedtls/base64.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/version.h"
 #include "server/base/tally.h"
-#include "server/outbound/http_failure.h"
-#include "server/outbound/http_transfer.h"
+#include "server/outbound/curl.h"
+
+/* One request under way, as libcurl is told about it and as it tells of it. */
+
+struct http_transfer {
+    const struct curl *curl;
+    CURLSH *share; /* connections and TLS sessions of transfers before */
+    CURL *handle;
+    const atomic_bool *abort; /* may be NULL */
+    const struct http_request *request;
+    struct curl_slist *headers;
+    char problem[CURL_ERROR_SIZE]; /* libcurl's words for a failure; "": it has none */
+    struct http_reply reply;
+    size_t head_length;
+    CURLcode refusal; /* why we ended it, in place of libcurl's reason; CURLE_OK: we did not */
+    size_t limit;     /* that the reply went beyond */
+};
+
+#define HEAD_LIMIT 65536 /* bytes of status lines and headers */
+
+/* --- what libcurl calls --- */
+
+static bool http_transfer_is_aborted(const struct http_transfer *transfer)
+{
+    return transfer->abort && atomic_load(transfer->abort);
+}
+
+static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                       curl_off_t up)
+{
+    (void)down_total;
+    (void)down;
+    (void)up_total;
+    (void)up;
+    return http_transfer_is_aborted(context);
+}
+
+/* What the callbacks return to end the transfer: less than they were given. */
+static size_t refuse(struct http_transfer *transfer, CURLcode refusal, size_t limit)
+{
+    transfer->refusal = refusal;
+    transfer->limit = limit;
+    return 0;
+}
+
+/* "HTTP/1.1 500 REASON\r\n"; of several status lines the last one counts. */
+static void take_reason(struct http_reply *reply, const char *line, size_t length)
+{
+    const size_t before = strlen("HTTP/1.1 500");
+    cleanup_free char *reason = mem_copy_text_n(line + before, length - before);
+    shown_text(reply->reason, sizeof reply->reason, reason);
+}
+
+/* libcurl takes whatever begins like one for a status line, and for status 200 if need be. */
+static bool is_status_line(const char *line, size_t length)
+{
+    static const char form[] = "HTTP/1.d ddd";
+    for (size_t i = 0; i < strlen(form); i++) {
+        if (i == length || (form[i] == 'd' ? !isdigit((unsigned char)line[i]) : line[i] != form[i]))
+            return false;
+    }
+    return true;
+}
+
+static size_t on_header(char *line, size_t size, size_t count, void *context)
+{
+    struct http_transfer *transfer = context;
+    size_t length = size * count;
+    bool begins_answer =
+        transfer->head_length == 0 || (length >= 5 && memcmp(line, "HTTP/", 5) == 0);
+    transfer->head_length += length;
+    if (transfer->head_length > HEAD_LIMIT)
+        return refuse(transfer, CURLE_FILESIZE_EXCEEDED, HEAD_LIMIT);
+    if (begins_answer && !is_status_line(line, length))
+        return refuse(transfer, CURLE_WEIRD_SERVER_REPLY, 0);
+    if (begins_answer)
+        take_reason(&transfer->reply, line, length);
+    return length;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
+{
+    struct http_transfer *transfer = context;
+    size_t length = size * count;
+    if (length > transfer->request->reply_limit - transfer->reply.body.length)
+        return refuse(transfer, CURLE_FILESIZE_EXCEEDED, transfer->request->reply_limit);
+    buffer_add(&transfer->reply.body, bytes, length);
+    return length;
+}
+
+/* --- headers --- */
+
+static void add_header(struct http_transfer *transfer, const char *header)
+{
+    struct curl_slist *headers = transfer->curl->slist_append(transfer->headers, header);
+    if (!headers)
+        mem_exhausted();
+    transfer->headers = headers;
+}
+
+/* Not by libcurl, which keeps the password with each connection. */
+static void add_basic(struct http_transfer *transfer)
+{
+    const struct http_request *request = transfer->request;
+    cleanup_buffer struct buffer pair = BUFFER_EMPTY;
+    cleanup_buffer struct buffer header = BUFFER_EMPTY;
+    size_t length = 0;
+    buffer_add_format(&pair, "%s:%s", request->username, request->password);
+    buffer_add_text(&header, "Authorization: Basic ");
+    const size_t room = (pair.length + 2) / 3 * 4 + 1;
+    char *text = buffer_reserve(&header, room);
+    (void)mbedtls_base64_encode((unsigned char *)text, room, &length,
+                                (const unsigned char *)pair.data, pair.length);
+    add_header(transfer, buffer_text(&header));
+}
+
+static int add_headers(struct http_transfer *transfer, struct error *error)
+{
+    const struct http_request *request = transfer->request;
+    for (const char *const *header = request->headers; header && *header; header++) {
+        for (const char *c = *header; *c; c++) {
+            if (iscntrl((unsigned char)*c))
+                return fail(error, ERROR_INVALID, "a header has a control character");
+        }
+        add_header(transfer, *header);
+    }
+    if (request->username)
+        add_basic(transfer);
+    cleanup_free char *type = mem_format("Content-Type:%s%s", request->body_type ? " " : "",
+                                         request->body_type ? request->body_type : "");
+    add_header(transfer, type);
+    /* libcurl would wait for a "100 Continue" that few servers send. */
+    add_header(transfer, "Expect:");
+    return 0;
+}
+
+/* --- options --- */
+
+struct number_option {
+    CURLoption option;
+    long value;
+};
+
+struct pointer_option {
+    CURLoption option;
+    const void *value;
+};
+
+static CURLcode set_numbers(const struct http_transfer *transfer,
+                            const struct number_option *options, size_t count)
+{
+    CURLcode code = CURLE_OK;
+    for (size_t i = 0; i < count && code == CURLE_OK; i++)
+        code = transfer->curl->easy_setopt(transfer->handle, options[i].option, options[i].value);
+    return code;
+}
+
+static CURLcode set_pointers(const struct http_transfer *transfer,
+                             const struct pointer_option *options, size_t count)
+{
+    CURLcode code = CURLE_OK;
+    for (size_t i = 0; i < count && code == CURLE_OK; i++)
+        code = transfer->curl->easy_setopt(transfer->handle, options[i].option, options[i].value);
+    return code;
+}
+
+/* The same for every request. */
+static CURLcode set_rules(const struct http_transfer *transfer)
+{
+    static const struct number_option rules[] = {
+        {CURLOPT_NOSIGNAL, 1},
+        {CURLOPT_FOLLOWLOCATION, 0},
+        {CURLOPT_NETRC, CURL_NETRC_IGNORED},
+        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* version 2 has no reason */
+        {CURLOPT_HTTP09_ALLOWED, 0},
+        {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
+        {CURLOPT_SSL_VERIFYPEER, 1},
+        {CURLOPT_SSL_VERIFYHOST, 2},
+        {CURLOPT_CA_CACHE_TIMEOUT, 0}, /* a CA file's new content counts at once */
+        {CURLOPT_NOPROGRESS, 0},       /* on_progress is called */
+        {CURLOPT_QUICK_EXIT, 1},       /* waits for no name server when time is up */
+    };
+    return set_numbers(transfer, rules, ARRAY_SIZE(rules));
+}
+
+static CURLcode set_callbacks(struct http_transfer *transfer)
+{
+    const struct curl *curl = transfer->curl;
+    CURL *handle = transfer->handle;
+    CURLcode code = curl->easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
+    if (code == CURLE_OK)
+        code = curl->easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
+    if (code == CURLE_OK)
+        code = curl->easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
+    return code;
+}
+
+/* libcurl takes no more than an int. */
+static long milliseconds(uint64_t timeout_ms)
+{
+    return timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
+}
+
+static CURLcode set_request(struct http_transfer *transfer)
+{
+    const struct http_request *request = transfer->request;
+    const long timeout_ms = milliseconds(request->timeout_ms);
+    const struct number_option numbers[] = {
+        {CURLOPT_TIMEOUT_MS, timeout_ms},
+        {CURLOPT_CONNECTTIMEOUT_MS, timeout_ms},
+        /* On a connection that was used before, and that died, libcurl sends a request again: what
+         * changes something must never go there. */
+        {CURLOPT_FRESH_CONNECT, strcmp(request->method, "GET") != 0},
+        {CURLOPT_FORBID_REUSE, request->confidential},
+    };
+    const struct pointer_option pointers[] = {
+        {CURLOPT_SHARE, transfer->share},
+        {CURLOPT_URL, request->url},
+        {CURLOPT_PROTOCOLS_STR, "http,https"},
+        {CURLOPT_PROXY, ""}, /* none, whatever the environment says */
+        {CURLOPT_USERAGENT, "felhom-agent/" FELHOM_VERSION},
+        {CURLOPT_CUSTOMREQUEST, request->method},
+        {CURLOPT_HTTPHEADER, transfer->headers},
+        {CURLOPT_ERRORBUFFER, transfer->problem},
+        {CURLOPT_XFERINFODATA, transfer},
+        {CURLOPT_HEADERDATA, transfer},
+        {CURLOPT_WRITEDATA, transfer},
+    };
+    CURLcode code = set_numbers(transfer, numbers, ARRAY_SIZE(numbers));
+    return code != CURLE_OK ? code : set_pointers(transfer, pointers, ARRAY_SIZE(pointers));
+}
+
+/* The peer's certificate is measured by that file alone. */
+static CURLcode set_ca_file(const struct http_transfer *transfer)
+{
+    const struct pointer_option options[] = {
+        {CURLOPT_CAINFO, transfer->request->ca_file},
+        {CURLOPT_CAPATH, NULL},
+    };
+    return *transfer->request->ca_file ? set_pointers(transfer, options, ARRAY_SIZE(options))
+                                       : CURLE_OK;
+}
+
+/* A POST has a body, if an empty one; libcurl keeps no copy of it. */
+static CURLcode set_body(const struct http_transfer *transfer)
+{
+    const struct http_request *request = transfer->request;
+    const curl_off_t length = request->body_type ? (curl_off_t)request->body_length : 0;
+    if (!request->body_type && strcmp(request->method, "POST") != 0)
+        return CURLE_OK;
+    CURLcode code =
+        transfer->curl->easy_setopt(transfer->handle, CURLOPT_POSTFIELDSIZE_LARGE, length);
+    if (code != CURLE_OK)
+        return code;
+    return transfer->curl->easy_setopt(transfer->handle, CURLOPT_POSTFIELDS,
+                                       length > 0 ? request->body : "");
+}
+
+static int set_options(struct http_transfer *transfer, struct error *error)
+{
+    CURLcode code = set_rules(transfer);
+    if (code == CURLE_OK)
+        code = set_callbacks(transfer);
+    if (code == CURLE_OK)
+        code = set_request(transfer);
+    if (code == CURLE_OK)
+        code = set_ca_file(transfer);
+    if (code == CURLE_OK)
+        code = set_body(transfer);
+    if (code == CURLE_OUT_OF_MEMORY)
+        mem_exhausted();
+    return code == CURLE_OK ? 0
+                            : fail(error, ERROR_SYSTEM, "libcurl refuses an option: %s",
+                                   transfer->curl->easy_strerror(code));
+}
+
+/* Sets the handle's options for the request; the first five members are the caller's to set. The
+ * transfer must stay where it is as long as the handle is. */
+static int http_transfer_prepare(struct http_transfer *transfer, struct error *error)
+{
+    return add_headers(transfer, error) < 0 ? -1 : set_options(transfer, error);
+}
+
+/* Frees the headers; the reply is the caller's. */
+static void http_transfer_end(struct http_transfer *transfer)
+{
+    transfer->curl->slist_free_all(transfer->headers);
+}
+
+/* Why a request to the world beyond the host failed, in words for an operator. */
+
+/* What is known when libcurl gave up. */
+struct http_failure {
+    CURLcode code;
+    const char *problem; /* in libcurl's words */
+    long verify_result;  /* OpenSSL's verdict on the certificate */
+    long os_errno;       /* of the connection; 0: none */
+    bool answer_began;
+    const char *ca_file; /* as in struct http_request */
+    uint64_t timeout_ms;
+    size_t reply_limit;
+};
+
+/* OpenSSL's numbers (X509_V_...), which CURLINFO_SSL_VERIFYRESULT hands on. */
+enum verdict {
+    VERDICT_OK = 0,
+    VERDICT_UNSPECIFIED = 1, /* where libcurl did not come to ask for it */
+    VERDICT_NO_ISSUER = 2,
+    VERDICT_OTHER_SIGNATURE = 7,
+    VERDICT_NOT_YET_VALID = 9,
+    VERDICT_EXPIRED = 10,
+    VERDICT_SELF_SIGNED = 18,
+    VERDICT_SELF_SIGNED_IN_CHAIN = 19,
+    VERDICT_NO_LOCAL_ISSUER = 20,
+    VERDICT_NO_CHAIN = 21,
+    VERDICT_OTHER_HOST_NAME = 62,
+    VERDICT_OTHER_ADDRESS = 64,
+};
+
+/* What is wrong with a certificate whose issuer may well be known. */
+static const struct {
+    enum verdict verdict;
+    const char *text;
+} verdicts[] = {
+    {VERDICT_OK, "its certificate is for another name"},
+    {VERDICT_UNSPECIFIED, "its certificate is for another name"},
+    {VERDICT_OTHER_HOST_NAME, "its certificate is for another name"},
+    {VERDICT_OTHER_ADDRESS, "its certificate is for another name"},
+    {VERDICT_NOT_YET_VALID, "its certificate is not valid yet"},
+    {VERDICT_EXPIRED, "its certificate has expired"},
+};
+
+static const enum verdict verdicts_on_issuer[] = {
+    VERDICT_NO_ISSUER,       VERDICT_OTHER_SIGNATURE,
+    VERDICT_SELF_SIGNED,     VERDICT_SELF_SIGNED_IN_CHAIN,
+    VERDICT_NO_LOCAL_ISSUER, VERDICT_NO_CHAIN,
+};
+
+static int fail_connect(const struct http_failure *failure, struct error *error)
+{
+    char reason[128];
+    if (failure->os_errno == 0)
+        return fail(error, ERROR_BUSY, "no connection");
+    return fail(error, ERROR_BUSY, "no connection: %s",
+                strerror_r((int)failure->os_errno, reason, sizeof reason));
+}
+
+static int fail_resolve(const struct http_failure *failure, struct error *error)
+{
+    (void)failure;
+    return fail(error, ERROR_BUSY, "no connection: its name cannot be resolved");
+}
+
+static int fail_handshake(const struct http_failure *failure, struct error *error)
+{
+    char shown[CURL_ERROR_SIZE];
+    shown_text(shown, sizeof shown, failure->problem);
+    return fail(error, ERROR_BUSY, "no connection by TLS: %s", shown);
+}
+
+static int fail_time(const struct http_failure *failure, struct error *error)
+{
+    return fail(error, ERROR_BUSY, "no answer within %" PRIu64 " ms", failure->timeout_ms);
+}
+
+static int fail_aborted(const struct http_failure *failure, struct error *error)
+{
+    (void)failure;
+    return fail(error, ERROR_BUSY, "given up, as felhomd ends");
+}
+
+static int fail_cut(const struct http_failure *failure, struct error *error)
+{
+    return fail(error, ERROR_BUSY, "%s",
+                failure->answer_began ? "hung up in the middle of its answer"
+                                      : "hung up without an answer");
+}
+
+static int fail_language(const struct http_failure *failure, struct error *error)
+{
+    (void)failure;
+    return fail(error, ERROR_INVALID, "does not answer in HTTP");
+}
+
+static int fail_size(const struct http_failure *failure, struct error *error)
+{
+    return fail(error, ERROR_INVALID, "the reply is larger than %zu bytes", failure->reply_limit);
+}
+
+static bool is_on_issuer(long verdict)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(verdicts_on_issuer); i++) {
+        if ((long)verdicts_on_issuer[i] == verdict)
+            return true;
+    }
+    return false;
+}
+
+static int fail_certificate(const struct http_failure *failure, struct error *error)
+{
+    char shown[CURL_ERROR_SIZE];
+    const char *judge = *failure->ca_file ? failure->ca_file : "a CA that this system trusts";
+    for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++) {
+        if ((long)verdicts[i].verdict == failure->verify_result)
+            return fail(error, ERROR_DENIED, "%s", verdicts[i].text);
+    }
+    if (is_on_issuer(failure->verify_result))
+        return fail(error, ERROR_DENIED, "its certificate is not signed by %s", judge);
+    shown_text(shown, sizeof shown, failure->problem);
+    return fail(error, ERROR_DENIED, "its certificate does not hold before %s: %s", judge, shown);
+}
+
+static int fail_ca_file(const struct http_failure *failure, struct error *error)
+{
+    return fail(error, ERROR_SYSTEM, "%s: no CA certificate to be read in it",
+                *failure->ca_file ? failure->ca_file : "the system's CA certificates");
+}
+
+static int fail_otherwise(const struct http_failure *failure, struct error *error)
+{
+    char shown[CURL_ERROR_SIZE];
+    shown_text(shown, sizeof shown, failure->problem);
+    return fail(error, ERROR_SYSTEM, "%s", shown);
+}
+
+static const struct {
+    CURLcode code;
+    int (*tell)(const struct http_failure *failure, struct error *error);
+} tellers[] = {
+    {CURLE_COULDNT_CONNECT, fail_connect},
+    {CURLE_COULDNT_RESOLVE_HOST, fail_resolve},
+    {CURLE_SSL_CONNECT_ERROR, fail_handshake},
+    {CURLE_OPERATION_TIMEDOUT, fail_time},
+    {CURLE_ABORTED_BY_CALLBACK, fail_aborted},
+    {CURLE_GOT_NOTHING, fail_cut},
+    {CURLE_PARTIAL_FILE, fail_cut},
+    {CURLE_RECV_ERROR, fail_cut},
+    {CURLE_SEND_ERROR, fail_cut},
+    {CURLE_UNSUPPORTED_PROTOCOL, fail_language},
+    {CURLE_WEIRD_SERVER_REPLY, fail_language},
+    {CURLE_FILESIZE_EXCEEDED, fail_size},
+    {CURLE_PEER_FAILED_VERIFICATION, fail_certificate},
+    {CURLE_SSL_CACERT_BADFILE, fail_ca_file},
+};
+
+/* Fills *error by the kinds of http_client_perform; returns -1. */
+static int http_failure_tell(const struct http_failure *failure, struct error *error)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(tellers); i++) {
+        if (tellers[i].code == failure->code)
+            return tellers[i].tell(failure, error);
+    }
+    return fail_otherwise(failure, error);
+}
 
 #define ORIGIN_SIZE 384 /* a host name has 253 bytes at most */
 
