@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "server/jobs/job_step.h"
-#include "server/jobs/newest_backup.h"
+#include "server/jobs/jobs.h"
 #include "store/base/clock.h"
 
 #define LINES_AT_ONCE 500

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Guests' newest backups, whoever made them. */
-#include "server/jobs/newest_backup.h"
+#include "server/jobs/jobs.h"
 
 #include "store/tables/job.h"
 #include "tests/unit/test.h"
