@@ -42,7 +42,7 @@ struct job_memory {
  * the job is finished. */
 int64_t job_step(const struct job_world *world, const struct job *job, struct job_memory *memory);
 
-/* The three kinds of steps, for job_step: server/jobs/job_call.c, job_look.c and job_follow.c. */
+/* The three kinds of steps, for job_step: server/jobs/job_step.c, job_look.c and job_follow.c. */
 int64_t job_call_step(const struct job_world *world, const struct job *job,
                       struct job_memory *memory);
 int64_t job_look_step(const struct job_world *world, const struct job *job,
