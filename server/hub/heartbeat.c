@@ -6,8 +6,8 @@
 
 #include "schema/json/json.h"
 #include "server/base/worker.h"
+#include "server/hub/hub.h"
 #include "server/hub/hub_report.h"
-#include "server/hub/hub_request.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"

@@ -8,6 +8,9 @@
 #ifndef FELHOM_HUB_H
 #define FELHOM_HUB_H
 
+#include "schema/agent/config.h"
+#include "server/outbound/http_client.h"
+
 struct agent;
 struct hub;
 
@@ -18,5 +21,19 @@ void hub_stop(struct hub *hub);
 
 /* Something was committed, perhaps an enrolment; or the settings are others. */
 void hub_wake(struct hub *hub);
+
+/* Requests to the hub as agent.yaml describes it. */
+
+struct hub_request {
+    const char *path;       /* below hub.url, without a slash in front */
+    const char *credential; /* the header that carries it, up to and with its blank */
+    const char *secret;
+    const struct buffer *body; /* JSON, to be posted; NULL: a GET */
+};
+
+/* As http_client_perform. The reply may be as large as a configuration may be. */
+int hub_request_perform(struct http_client *client, const struct config *config,
+                        const struct hub_request *request, struct http_reply *ret,
+                        struct error *error);
 
 #endif

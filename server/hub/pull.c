@@ -6,9 +6,9 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/base/worker.h"
+#include "server/hub/hub.h"
 #include "server/hub/hub_due.h"
 #include "server/hub/hub_record.h"
-#include "server/hub/hub_request.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
