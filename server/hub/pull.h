@@ -17,6 +17,7 @@
 #include "server/base/limiter.h"
 #include "server/base/store_pool.h"
 #include "server/outbound/http_client.h"
+#include "store/tables/hub_config.h"
 
 /* Times by clock_steady_us. */
 struct hub_puller {
@@ -35,5 +36,32 @@ struct hub_puller {
  * again.
  */
 int64_t hub_pull_turn(struct hub_puller *puller, const struct config *config, bool fresh);
+
+/* Whose configuration is to be pulled from the hub now. */
+
+/* A guest's customer to pull for. */
+struct hub_errand {
+    char *customer;
+    char *password; /* wiped when freed */
+    struct hub_pull pull;
+};
+
+struct hub_errands {
+    struct hub_errand *items; /* longest due first */
+    size_t count;
+    int64_t next_at_ms; /* when the next of the others is due; INT64_MAX: none */
+};
+
+struct hub_look {
+    const struct config *config; /* with a hub.url */
+    int64_t now_ms;
+    bool unreachable; /* only those that were never asked for from where they are pulled now */
+    bool fresh;       /* what failed is due, whenever it was to be tried again */
+};
+
+/* Also forgets what was pulled for guests that have no customer any more. */
+int hub_errands_list(struct store *store, const struct hub_look *look, struct hub_errands *ret,
+                     struct error *error);
+void hub_errands_free(struct hub_errands *errands);
 
 #endif
