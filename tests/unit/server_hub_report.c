@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/hub/hub_report.h"
+#include "server/hub/heartbeat.h"
 
 #include <string.h>
 
