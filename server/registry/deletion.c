@@ -7,7 +7,7 @@
 #include "schema/base/memory.h"
 #include "server/base/worker.h"
 #include "server/registry/gitea.h"
-#include "server/registry/registry_settings.h"
+#include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"

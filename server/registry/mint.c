@@ -9,7 +9,7 @@
 #include "schema/base/memory.h"
 #include "server/outbound/http_client.h"
 #include "server/registry/gitea.h"
-#include "server/registry/registry_settings.h"
+#include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
 #include "store/tables/event.h"

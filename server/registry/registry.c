@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/registry/registry.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -10,9 +13,106 @@
 #include "server/outbound/http_client.h"
 #include "server/registry/deletion.h"
 #include "server/registry/mint.h"
-#include "server/registry/mint_pace.h"
-#include "server/registry/registry_settings.h"
 #include "store/base/clock.h"
+#include "store/files/file.h"
+
+#define FILE_LIMIT ((size_t)4096)
+
+/* Without what editors put at its end. */
+static size_t line_length(const struct buffer *text)
+{
+    size_t length = text->length;
+    while (length > 0 && strchr("\r\n", text->data[length - 1]))
+        length--;
+    return length;
+}
+
+static bool is_line(const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (iscntrl((unsigned char)bytes[i]))
+            return false;
+    }
+    return length > 0;
+}
+
+int registry_read_secret(const struct config *config, struct buffer *out, struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    const char *path = config->registry.secret_file;
+    if (file_read(path, FILE_LIMIT, &text, error) < 0) {
+        error->kind = ERROR_INVALID;
+        return fail_context(error, "registry.secret_file");
+    }
+    size_t length = line_length(&text);
+    if (!is_line(text.data, length))
+        return fail(error, ERROR_INVALID, "registry.secret_file: %s does not hold one line", path);
+    buffer_add(out, text.data, length);
+    return 0;
+}
+
+char *registry_account(const struct config *config)
+{
+    if (config->registry.mode != REGISTRY_GITEA)
+        return mem_copy_text("");
+    return mem_format("%s@%s", config->registry.username, config->registry.host);
+}
+
+#define SECOND_US ((int64_t)1000000)
+#define PAUSE_US  (5 * SECOND_US)
+
+struct mint_pause {
+    uint32_t vmid;
+    int64_t end_us;
+};
+
+void mint_pace_init(struct mint_pace *pace)
+{
+    *pace = (struct mint_pace){.count = 0};
+    (void)pthread_mutex_init(&pace->lock, NULL);
+}
+
+void mint_pace_destroy(struct mint_pace *pace)
+{
+    free(pace->pauses);
+    (void)pthread_mutex_destroy(&pace->lock);
+}
+
+static void forget_ended(struct mint_pace *pace, int64_t now_us)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < pace->count; i++) {
+        if (pace->pauses[i].end_us > now_us)
+            pace->pauses[kept++] = pace->pauses[i];
+    }
+    pace->count = kept;
+}
+
+static int64_t pause_left_us(const struct mint_pace *pace, uint32_t vmid, int64_t now_us)
+{
+    for (size_t i = 0; i < pace->count; i++) {
+        if (pace->pauses[i].vmid == vmid)
+            return pace->pauses[i].end_us - now_us;
+    }
+    return 0;
+}
+
+static void add(struct mint_pace *pace, uint32_t vmid, int64_t end_us)
+{
+    pace->pauses = mem_resize(pace->pauses, pace->count + 1, sizeof *pace->pauses);
+    pace->pauses[pace->count++] = (struct mint_pause){vmid, end_us};
+}
+
+uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us)
+{
+    (void)pthread_mutex_lock(&pace->lock);
+    forget_ended(pace, now_us);
+    int64_t left_us = pause_left_us(pace, vmid, now_us);
+    if (left_us == 0)
+        add(pace, vmid, now_us + PAUSE_US);
+    (void)pthread_mutex_unlock(&pace->lock);
+    return (uint32_t)((left_us + SECOND_US - 1) / SECOND_US);
+}
 
 struct registry {
     struct agent *agent;

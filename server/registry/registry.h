@@ -6,6 +6,8 @@
 #ifndef FELHOM_REGISTRY_H
 #define FELHOM_REGISTRY_H
 
+#include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "schema/agent/config.h"
@@ -45,5 +47,29 @@ uint32_t registry_early_seconds(struct registry *registry, const struct config *
 int registry_credential_get(struct registry *registry, const struct config *config, uint32_t vmid,
                             int64_t deadline_us, struct registry_credential *ret,
                             struct error *error);
+
+/* The registry as agent.yaml describes it. */
+
+/* Adds the one line of registry.secret_file to out. ERROR_INVALID where there is none to be read.
+ */
+int registry_read_secret(const struct config *config, struct buffer *out, struct error *error);
+
+/* Whose tokens are minted where, as the store knows it: USERNAME@HOST, the caller's to free; ""
+ * where none are. */
+char *registry_account(const struct config *config);
+
+/* How often each guest may have a registry token minted, whether that succeeds or not. */
+
+struct mint_pace {
+    pthread_mutex_t lock; /* of what follows */
+    struct mint_pause *pauses;
+    size_t count;
+};
+
+void mint_pace_init(struct mint_pace *pace);
+void mint_pace_destroy(struct mint_pace *pace);
+
+/* 0: the guest may, and then this was it for five seconds. Else in how many seconds it may. */
+uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us);
 
 #endif

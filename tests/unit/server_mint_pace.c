@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/registry/mint_pace.h"
+#include "server/registry/registry.h"
 
 #include "tests/unit/test.h"
 
