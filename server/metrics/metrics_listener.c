@@ -11,7 +11,6 @@
 #include "server/agent.h"
 #include "server/http/reply.h"
 #include "server/net/door.h"
-#include "server/net/listening.h"
 #include "store/base/log.h"
 
 /* One for who asks, one for who connected and says nothing. */

@@ -12,6 +12,7 @@
 #ifndef FELHOM_DOOR_H
 #define FELHOM_DOOR_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -59,5 +60,19 @@ void door_leave(const struct mg_connection *connection);
 /* What civetweb.c calls in place of bind and accept. */
 int door_bind(struct door *door, int fd);
 int door_accept(struct door *door, struct sockaddr *address, socklen_t *size);
+
+/* A socket that is listened on. */
+
+#define LISTENING_NAME_SIZE 24
+#define LISTENING_BACKLOG   1024 /* connections that may wait to be accepted */
+
+/* "192.168.0.162:8443" */
+void listening_name(const struct sockaddr_in *address, char ret[static LISTENING_NAME_SIZE]);
+
+/* *ret never blocks, and is the caller's to close. */
+int listening_open(const struct sockaddr_in *address, int *ret, struct error *error);
+
+/* Whether it is a TCP socket that listens on exactly this address and port. */
+bool listening_on(int fd, const struct sockaddr_in *address);
 
 #endif

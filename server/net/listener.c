@@ -15,7 +15,6 @@
 #include "schema/base/memory.h"
 #include "server/net/connection.h"
 #include "server/net/door.h"
-#include "server/net/listening.h"
 #include "server/net/stack.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
+#include "server/net/door.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
-#include "server/net/listening.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 

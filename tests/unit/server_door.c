@@ -13,7 +13,6 @@
 
 #include "schema/base/cleanup.h"
 #include "server/base/limiter.h"
-#include "server/net/listening.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/net/listening.h"
+#include "server/net/door.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
