@@ -9,7 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/base/tally.h"
-#include "server/net/stack.h"
+#include "server/net/listener.h"
 #include "store/base/log.h"
 
 static int shake_hands(struct connection *connection)
