@@ -10,7 +10,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/net/neighbour.h"
+#include "server/net/peer.h"
 #include "server/net/sources.h"
 #include "store/base/clock.h"
 

@@ -1,7 +1,91 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/net/peer.h"
 
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
+#include <sys/socket.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/kernel/netlink_answer.h"
+
+/* A question about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ in the middle only, and
+ * that is of one size. */
+struct question {
+    struct nlmsghdr header;
+    union {
+        struct rtmsg route;
+        struct ndmsg neighbour;
+    } about;
+    struct rtattr attribute;
+    struct in_addr address;
+};
+_Static_assert(sizeof(struct rtmsg) == sizeof(struct ndmsg), "one size for both");
+
+static int open_netlink(struct error *error)
+{
+    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+        return fail_errno(error, errno, "cannot ask the kernel for neighbours");
+    return steal_fd(&fd);
+}
+
+static struct question question_new(uint16_t type, uint16_t attribute, struct in_addr address)
+{
+    return (struct question){
+        .header = {.nlmsg_len = sizeof(struct question),
+                   .nlmsg_type = type,
+                   .nlmsg_flags = NLM_F_REQUEST},
+        .attribute = {.rta_len = RTA_LENGTH(sizeof(address)), .rta_type = attribute},
+        .address = address,
+    };
+}
+
+/* The kernel answers within send(): there is nothing to wait for afterwards. */
+static int ask(int netlink, const struct question *question, struct netlink_answer *ret,
+               struct error *error)
+{
+    if (send(netlink, question, sizeof(*question), 0) < 0)
+        return fail_errno(error, errno, "cannot ask the kernel for neighbours");
+    ssize_t length = recv(netlink, ret->bytes, sizeof(ret->bytes), MSG_DONTWAIT);
+    if (length < 0)
+        return fail_errno(error, errno, "no answer from the kernel about neighbours");
+    ret->length = (size_t)length;
+    return 0;
+}
+
+static int find_link(int netlink, struct in_addr address, int *ret_interface, struct error *error)
+{
+    struct question question = question_new(RTM_GETROUTE, RTA_DST, address);
+    question.about.route = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32};
+    struct netlink_answer answer = {.length = 0};
+    if (ask(netlink, &question, &answer, error) < 0)
+        return -1;
+    return netlink_answer_link(&answer, ret_interface, error);
+}
+
+static int find_entry(int netlink, int interface, struct in_addr address, struct hwaddr *ret,
+                      struct error *error)
+{
+    struct question question = question_new(RTM_GETNEIGH, NDA_DST, address);
+    question.about.neighbour = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = interface};
+    struct netlink_answer answer = {.length = 0};
+    if (ask(netlink, &question, &answer, error) < 0)
+        return -1;
+    return netlink_answer_hwaddr(&answer, ret, error);
+}
+
+int neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error)
+{
+    int interface = 0;
+    cleanup_close int netlink = open_netlink(error);
+    if (netlink < 0 || find_link(netlink, address, &interface, error) < 0)
+        return -1;
+    return find_entry(netlink, interface, address, ret, error);
+}
 
 void peer_name(const struct peer *peer, char ret[static PEER_NAME_SIZE])
 {

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "schema/base/address.h"
+#include "schema/base/error.h"
 
 struct peer {
     struct sockaddr_in address;
@@ -20,5 +21,15 @@ struct peer {
 /* How a peer is named in events and logs: "BC:24:11:...(192.168.0.7)" or the bare address. */
 #define PEER_NAME_SIZE 64
 void peer_name(const struct peer *peer, char ret[static PEER_NAME_SIZE]);
+
+/* The kernel's neighbour table: which hardware address answers for an IPv4 address. */
+
+/*
+ * The hardware address of a peer on the link that our packets to it take, so that it can't be
+ * mistaken for a namesake on another link. ERROR_MISSING where there is none to find: the host
+ * itself (loopback or any address of its own), a peer behind a router, an address without a valid
+ * entry.
+ */
+int neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error);
 
 #endif

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/net/neighbour.h"
+#include "server/net/peer.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 

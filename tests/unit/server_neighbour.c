@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "server/net/neighbour.h"
+#include "server/net/peer.h"
 #include "tests/unit/test.h"
 
 static const struct hwaddr untouched = {{1, 2, 3, 4, 5, 6}};
