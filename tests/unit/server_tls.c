@@ -3,8 +3,8 @@
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
 
+#include "server/tls/context.h"
 #include "server/tls/tls.h"
-#include "server/tls/tls_generation.h"
 #include "tests/unit/local_listener.h"
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
