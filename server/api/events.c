@@ -7,7 +7,6 @@
 #include "server/agent.h"
 #include "server/api/handlers.h"
 #include "server/http/api_time.h"
-#include "server/http/query.h"
 #include "server/http/request.h"
 #include "store/base/clock.h"
 #include "store/tables/event.h"

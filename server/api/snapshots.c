@@ -9,7 +9,6 @@
 #include "server/api/enqueue.h"
 #include "server/api/handlers.h"
 #include "server/http/api_time.h"
-#include "server/http/body.h"
 #include "server/http/request.h"
 #include "server/jobs/pve_client.h"
 #include "store/base/clock.h"

@@ -2,15 +2,131 @@
 #include "server/http/request.h"
 
 #include <civetweb.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "schema/base/cleanup.h"
+#include "server/http/reply.h"
 #include "server/net/connection.h"
 
+#define SHOWN_MAX 64 /* of a strange name, in an answer */
+
+/* A part of the query. */
+struct part {
+    const char *text;
+    size_t length;
+};
+
+static struct query_number *find_number(const struct part *name, struct query_number *numbers,
+                                        size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strlen(numbers[i].name) == name->length &&
+            memcmp(numbers[i].name, name->text, name->length) == 0)
+            return &numbers[i];
+    }
+    return NULL;
+}
+
+static int fail_unknown(const struct part *name, struct error *error)
+{
+    int shown = name->length < SHOWN_MAX ? (int)name->length : SHOWN_MAX;
+    if (shown == 0)
+        return fail(error, ERROR_INVALID, "the query has a parameter without a name");
+    return fail(error, ERROR_INVALID, "%.*s: unknown parameter", shown, name->text);
+}
+
+/* What ends the digits is the parameter's end: '&' or the query's. */
+static bool read_number(const struct part *digits, int64_t *ret)
+{
+    char *end;
+    if (digits->length == 0 || strspn(digits->text, "0123456789") < digits->length)
+        return false;
+    errno = 0;
+    *ret = strtoll(digits->text, &end, 10);
+    return errno == 0;
+}
+
+static int take(const struct part *name, const struct part *value, struct query_number *numbers,
+                size_t count, struct error *error)
+{
+    struct query_number *number = find_number(name, numbers, count);
+    int64_t read;
+    if (!number)
+        return fail_unknown(name, error);
+    if (number->given)
+        return fail(error, ERROR_INVALID, "%s: is given twice", number->name);
+    if (!read_number(value, &read) || read > number->max)
+        return fail(error, ERROR_INVALID, "%s: must be a whole number from 0 to %" PRId64,
+                    number->name, number->max);
+    number->value = read;
+    number->given = true;
+    return 0;
+}
+
+int query_parse(const char *query, struct query_number *numbers, size_t count, struct error *error)
+{
+    while (query && *query) {
+        struct part name = {query, strcspn(query, "=&")};
+        const char *rest = query + name.length;
+        struct part value = {rest + (*rest == '='), strcspn(rest + (*rest == '='), "&")};
+        if (take(&name, &value, numbers, count, error) < 0)
+            return -1;
+        query = value.text + value.length;
+        query += *query == '&';
+    }
+    return 0;
+}
+
 #define BLANKS " \t"
+
+/* Whether the next piece of a header, up to its end or a semicolon, is this word; *text is moved
+ * behind it. */
+static bool take_piece(const char **text, const char *word)
+{
+    const char *start = *text + strspn(*text, BLANKS);
+    size_t length = strcspn(start, ";");
+    *text = start + length + (start[length] == ';');
+    while (length > 0 && strchr(BLANKS, start[length - 1]))
+        length--;
+    return length == strlen(word) && strncasecmp(start, word, length) == 0;
+}
+
+static bool is_json_type(const char *type)
+{
+    if (!take_piece(&type, "application/json"))
+        return false;
+    const char *charset = type;
+    const char *quoted = type;
+    return *type == '\0' || (take_piece(&charset, "charset=utf-8") && *charset == '\0') ||
+           (take_piece(&quoted, "charset=\"utf-8\"") && *quoted == '\0');
+}
+
+static bool is_json(const struct request *request)
+{
+    const char *type = request_header(request, "Content-Type", 0);
+    return type && is_json_type(type) && !request_header(request, "Content-Type", 1);
+}
+
+bool body_read(const struct request *request, const struct json_body_key *keys, size_t count,
+               char **ret_values, struct reply *reply)
+{
+    struct error error;
+    const struct buffer *body = &request->body;
+    if (body->length > 0 && !is_json(request)) {
+        reply_error(reply, 415, "the body must be sent as Content-Type: application/json");
+        return false;
+    }
+    if (json_body_parse(buffer_text(body), body->length, keys, count, ret_values, &error) == 0)
+        return true;
+    reply_error(reply, 400, error.message);
+    return false;
+}
+
 #define DRAIN_LIMIT \
     ((size_t)1 << 20) /* what is read of a body that is too long, so that its sender gets to see \
                          the answer */

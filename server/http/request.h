@@ -11,6 +11,8 @@
 #include "schema/agent/token.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/error.h"
+#include "schema/json/json.h"
 #include "server/base/setup.h"
 #include "server/net/peer.h"
 
@@ -66,5 +68,31 @@ const char *request_header(const struct request *request, const char *name, size
 /* Wipes the token from CivetWeb's buffer, and frees. Fits cleanup(). */
 void request_end(struct request *request);
 #define cleanup_request cleanup(request_end)
+
+/* The query of a request's path: NAME=NUMBER&NAME=NUMBER. */
+
+struct query_number {
+    const char *name;
+    int64_t max;
+    int64_t value; /* beforehand: what it is where it is not given */
+    bool given;
+};
+
+/* Fills the numbers from the query (NULL: there is none). ERROR_INVALID, which names the parameter,
+ * for one that is unknown, given twice or no number from 0 to its max. */
+int query_parse(const char *query, struct query_number *numbers, size_t count, struct error *error);
+
+/* The JSON body of a request. */
+
+struct request;
+struct reply;
+
+/*
+ * Reads the body by these keys (schema/json/json.h: *ret_values are the caller's to free).
+ * False where it cannot be: the reply then says why, 415 where a body is not sent as
+ * application/json, else 400.
+ */
+bool body_read(const struct request *request, const struct json_body_key *keys, size_t count,
+               char **ret_values, struct reply *reply);
 
 #endif

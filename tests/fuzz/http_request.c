@@ -12,7 +12,6 @@
 
 #include "server/api/route.h"
 #include "server/http/etag.h"
-#include "server/http/query.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/connection.h"
