@@ -3,7 +3,7 @@
 #include "server/agent.h"
 #include "server/api/enqueue.h"
 #include "server/api/handlers.h"
-#include "server/http/api_time.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 
 void backup_post(struct agent *agent, const struct request *request, struct reply *reply)

@@ -2,7 +2,6 @@
 #include "server/api/handlers.h"
 #include "server/api/openapi_document.h"
 #include "server/http/reply.h"
-#include "server/http/yaml_document.h"
 
 void openapi_yaml_get(struct agent *agent, const struct request *request, struct reply *reply)
 {

@@ -4,7 +4,7 @@
 #include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api/handlers.h"
-#include "server/http/api_time.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "store/base/clock.h"
 

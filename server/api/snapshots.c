@@ -8,7 +8,7 @@
 #include "server/agent.h"
 #include "server/api/enqueue.h"
 #include "server/api/handlers.h"
-#include "server/http/api_time.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/jobs/pve_client.h"
 #include "store/base/clock.h"

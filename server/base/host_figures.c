@@ -15,7 +15,7 @@
 #include "schema/kernel/host_stat.h"
 #include "schema/pve/rrd_dump.h"
 #include "server/base/limiter.h"
-#include "server/http/api_time.h"
+#include "server/http/reply.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 

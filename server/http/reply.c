@@ -3,13 +3,156 @@
 
 #include <civetweb.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "server/http/status.h"
+#include "server/http/request.h"
+
+#define TAG_BYTES 16
+
+void etag_make(const struct buffer *content, char ret[static ETAG_SIZE])
+{
+    uint8_t digest[DIGEST_BYTES];
+    digest_sha256(buffer_text(content), content->length, digest);
+    char *end = ret;
+    *end++ = '"';
+    for (size_t i = 0; i < TAG_BYTES; i++, end += 2)
+        (void)snprintf(end, 3, "%02x", digest[i]);
+    memcpy(end, "\"", 2);
+}
+
+/* The first character after separators of a list. */
+static const char *next_member(const char *text)
+{
+    return text + strspn(text, " \t,");
+}
+
+/* The end of the quoted tag that begins here; NULL where none does. */
+static const char *end_of_tag(const char *text)
+{
+    const char *closing = text[0] == '"' ? strchr(text + 1, '"') : NULL;
+    return closing ? closing + 1 : NULL;
+}
+
+bool etag_matches(const char *if_none_match, const char *etag)
+{
+    const char *member = next_member(if_none_match);
+    if (member[0] == '*')
+        return next_member(member + 1)[0] == '\0';
+    while (member[0]) {
+        const char *tag = strncmp(member, "W/", 2) == 0 ? member + 2 : member;
+        const char *end = end_of_tag(tag);
+        if (!end)
+            return false;
+        if ((size_t)(end - tag) == strlen(etag) && memcmp(tag, etag, (size_t)(end - tag)) == 0)
+            return true;
+        member = next_member(end);
+    }
+    return false;
+}
+
+#define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
+/* The second as text, and what is to follow it. */
+static json_t *tell(int64_t ms, const char *rest)
+{
+    char text[40];
+    struct tm parts;
+    const time_t seconds = ms / 1000;
+    if (ms <= 0 || seconds > LAST_SECOND || !gmtime_r(&seconds, &parts))
+        return json_null();
+    size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(text + length, sizeof text - length, "%s", rest);
+    return json_text(text);
+}
+
+json_t *api_time(int64_t ms)
+{
+    return tell(ms, "Z");
+}
+
+json_t *api_time_exact(int64_t ms)
+{
+    char rest[8];
+    (void)snprintf(rest, sizeof rest, ".%03dZ", ms > 0 ? (int)(ms % 1000) : 0);
+    return tell(ms, rest);
+}
+
+struct status {
+    int code;
+    const char *phrase;
+    const char *text;
+};
+
+static const struct status statuses[] = {
+    {200, "OK", ""},
+    {202, "Accepted", ""},
+    {304, "Not Modified", ""},
+    {400, "Bad Request", "the request is malformed"},
+    {401, "Unauthorized", "a valid bearer token is required"},
+    {403, "Forbidden", "this token is not for this guest"},
+    {404, "Not Found", "there is no such path"},
+    {405, "Method Not Allowed", "this path does not know this method"},
+    {408, "Request Timeout", "the request did not arrive in time"},
+    {409, "Conflict", "the present state does not allow this"},
+    {411, "Length Required", "the request needs a valid Content-Length"},
+    {413, "Content Too Large", "the request is too large"},
+    {414, "URI Too Long", "the request's path is too long"},
+    {415, "Unsupported Media Type", "a body must be application/json"},
+    {417, "Expectation Failed", "only 100-continue can be expected"},
+    {429, "Too Many Requests", "too many requests, try again later"},
+    {431, "Request Header Fields Too Large", "the request has too many headers"},
+    {500, "Internal Server Error", "this host's configuration is faulty, its log says where"},
+    {501, "Not Implemented", "the request asks for something that is not implemented"},
+    {503, "Service Unavailable", "temporarily unavailable"},
+    {505, "HTTP Version Not Supported", "only HTTP/1.0 and HTTP/1.1 are spoken here"},
+};
+
+static const struct status *find(int code)
+{
+    static const struct status other = {0, "Unknown", "the request cannot be answered"};
+    for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+        if (statuses[i].code == code)
+            return &statuses[i];
+    }
+    return &other;
+}
+
+const char *status_phrase(int status)
+{
+    return find(status)->phrase;
+}
+
+const char *status_text(int status)
+{
+    return find(status)->text;
+}
+
+static bool is_known(const struct request *request, const char *etag)
+{
+    const char *value;
+    for (size_t i = 0; (value = request_header(request, "If-None-Match", i)); i++) {
+        if (etag_matches(value, etag))
+            return true;
+    }
+    return false;
+}
+
+void yaml_document_answer(const struct request *request, struct reply *reply)
+{
+    char etag[ETAG_SIZE];
+    etag_make(&reply->body, etag);
+    reply_header(reply, "ETag", etag);
+    reply->status = is_known(request, etag) ? 304 : 200;
+    reply->type = reply->status == 200 ? "application/yaml" : NULL;
+}
 
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
 

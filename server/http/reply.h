@@ -86,4 +86,42 @@ void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct
 int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,
                bool keep_alive);
 
+/* Strong entity tags (RFC 9110, 8.8.3): the hash of what they stand for. */
+
+#define ETAG_SIZE 35 /* 32 hex digits in quotes and a NUL */
+
+void etag_make(const struct buffer *content, char ret[static ETAG_SIZE]);
+
+/*
+ * Whether one value of If-None-Match names the tag: by weak comparison, in a list, or with an
+ * asterisk. Whatever else stands there matches nothing.
+ */
+bool etag_matches(const char *if_none_match, const char *etag);
+
+/* Times as every reply of the API tells them. */
+
+/* Milliseconds since 1970 as RFC 3339, UTC, whole seconds: "2026-11-23T10:00:00Z"; null for 0 and
+ * less (not known) and for what has no year of four digits. A new reference. */
+json_t *api_time(int64_t ms);
+
+/* The same with the milliseconds: "2026-11-23T10:00:00.123Z". */
+json_t *api_time_exact(int64_t ms);
+
+/* The HTTP statuses that the local API answers with. */
+
+/* The reason phrase of the status line: "Not Found". */
+const char *status_phrase(int status);
+
+/* One sentence for the guest where there is nothing more to say. */
+const char *status_text(int status);
+
+/* A YAML document as a reply. */
+
+struct reply;
+struct request;
+
+/* Answers with the document in reply->body and its entity tag; with 304 where If-None-Match says
+ * that the caller has it. */
+void yaml_document_answer(const struct request *request, struct reply *reply);
+
 #endif

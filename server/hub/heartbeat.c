@@ -10,7 +10,7 @@
 #include "schema/base/version.h"
 #include "schema/json/json.h"
 #include "server/base/worker.h"
-#include "server/http/api_time.h"
+#include "server/http/reply.h"
 #include "server/hub/hub.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "server/api/route.h"
-#include "server/http/etag.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/connection.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/http/etag.h"
+#include "server/http/reply.h"
 
 #include <string.h>
 

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "server/http/status.h"
 #include "tests/unit/test.h"
 
 #define HEAD_OF(status) "HTTP/1.1 " status "\r\nDate: Thu, 01 Jan 1970 00:00:10 GMT\r\n"
