@@ -9,7 +9,7 @@
 #include "server/events/parked.h"
 #include "server/events/watch.h"
 #include "server/http/authenticate.h"
-#include "server/http/explain.h"
+#include "server/http/refusal.h"
 #include "server/http/request.h"
 #include "server/net/connection.h"
 #include "store/base/clock.h"

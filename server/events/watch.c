@@ -15,7 +15,7 @@
 #include "server/events/hearing.h"
 #include "server/events/lobby.h"
 #include "server/events/parked.h"
-#include "server/http/explain.h"
+#include "server/http/refusal.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"

@@ -13,7 +13,7 @@
 #include "server/agent.h"
 #include "server/api/handlers.h"
 #include "server/events/parked.h"
-#include "server/http/explain.h"
+#include "server/http/refusal.h"
 #include "server/http/request.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
