@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/json/json.h"
 #include "server/agent.h"
-#include "server/api/enqueue.h"
 #include "server/api/handlers.h"
+#include "server/api/snapshots.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 

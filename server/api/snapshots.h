@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that become jobs. */
-#ifndef FELHOM_ENQUEUE_H
-#define FELHOM_ENQUEUE_H
+#ifndef FELHOM_SNAPSHOTS_H
+#define FELHOM_SNAPSHOTS_H
 
 #include <stdbool.h>
 
 #include "store/tables/job.h"
+
+/* Requests that become jobs. */
 
 struct agent;
 struct request;
