@@ -1,10 +1,118 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/agent/backup_due.h"
 #include "schema/json/json.h"
 #include "server/agent.h"
 #include "server/api/handlers.h"
 #include "server/api/snapshots.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
+#include "store/base/clock.h"
+#include "store/tables/job.h"
+#include "store/tables/restore_test.h"
+
+/* A backup may be known from its job before Proxmox lists it. */
+static int64_t newest_backup(const struct backup *backup, const struct job *job)
+{
+    bool is_later = job->phase == JOB_DONE && job->finished_at_ms > backup->at_ms;
+    return job->job_id && is_later ? job->finished_at_ms : backup->at_ms;
+}
+
+static int read_state(const struct request *request, struct backup_state *ret, struct error *error)
+{
+    struct store *store = request->view->store;
+    struct backup backup;
+    struct job job;
+    const struct config *config = &request->setup->config;
+    if (backup_get(store, request->vmid, &backup, error) < 0 ||
+        job_newest(store, request->vmid, JOB_BACKUP, &job, error) < 0)
+        return -1;
+    *ret = (struct backup_state){
+        .now_ms = clock_wall_ms(),
+        .backup_at_ms = newest_backup(&backup, &job),
+        .running_job_id = job.finished_at_ms == 0 ? job.job_id : 0,
+        .max_age_ms = config->backup.max_age_ms,
+        .window = config->backup.window,
+    };
+    return 0;
+}
+
+static json_t *describe_due(uint32_t vmid, const struct backup_due *due)
+{
+    return json_pack("{s:I, s:b, s:s, s:o}",   /**/
+                     "vmid", (json_int_t)vmid, /**/
+                     "due", due->due,          /**/
+                     "reason", due->reason,    /**/
+                     "age_seconds",            /**/
+                     due->age_seconds < 0 ? json_null() : json_integer(due->age_seconds));
+}
+
+void backup_due_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    struct error error;
+    struct backup_state state;
+    if (read_state(request, &state, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
+        return;
+    }
+    struct backup_due due = backup_due_decide(&state);
+    reply_data(reply, 200, describe_due(request->vmid, &due));
+}
+
+/* What a test may take beyond its deadline to have its copy destroyed. */
+#define SLACK_MS (INT64_C(15) * 60 * 1000)
+
+enum phase { PHASE_IDLE, PHASE_RUNNING, PHASE_DONE, PHASE_FAILED };
+
+static const char *const phase_names[] = {"idle", "running", "done", "failed"};
+
+/* A clock that was put back in the meantime makes no difference. */
+static bool may_run(const struct restore_test *test, const struct config *config, int64_t now_ms)
+{
+    int64_t age_ms = now_ms - test->started_at_ms;
+    int64_t limit_ms = (int64_t)config->restore_test.deadline_ms + SLACK_MS;
+    return -limit_ms < age_ms && age_ms < limit_ms;
+}
+
+static enum phase find_phase(const struct restore_test *test, const struct config *config,
+                             int64_t now_ms)
+{
+    if (test->vmid == 0)
+        return PHASE_IDLE;
+    if (test->finished_at_ms == 0)
+        return may_run(test, config, now_ms) ? PHASE_RUNNING : PHASE_FAILED;
+    return test->passed ? PHASE_DONE : PHASE_FAILED;
+}
+
+static json_t *describe_error(const struct restore_test *test)
+{
+    return json_text(test->finished_at_ms ? test->error : RESTORE_TEST_INTERRUPTED);
+}
+
+static json_t *describe_restore_test(uint32_t vmid, const struct restore_test *test,
+                                     enum phase phase)
+{
+    bool ended = phase == PHASE_DONE || phase == PHASE_FAILED;
+    return json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                                        /**/
+                     "vmid", (json_int_t)vmid,                                                /**/
+                     "phase", phase_names[phase],                                             /**/
+                     "archive", phase == PHASE_IDLE ? json_null() : json_text(test->archive), /**/
+                     "passed", ended ? json_boolean(phase == PHASE_DONE) : json_null(),       /**/
+                     "at", api_time(test->finished_at_ms),                                    /**/
+                     "error", phase == PHASE_FAILED ? describe_error(test) : json_null());
+}
+
+void restore_test_status_get(struct agent *agent, const struct request *request,
+                             struct reply *reply)
+{
+    struct error error;
+    struct restore_test test;
+    if (restore_test_get(request->view->store, request->vmid, &test, &error) < 0) {
+        agent_fail(agent, request->view, &error, reply);
+        return;
+    }
+    enum phase phase = find_phase(&test, &request->setup->config, clock_wall_ms());
+    reply_data(reply, 200, describe_restore_test(request->vmid, &test, phase));
+}
 
 void backup_post(struct agent *agent, const struct request *request, struct reply *reply)
 {
@@ -26,7 +134,7 @@ static json_t *describe_backup(const struct backup *backup)
 }
 
 /* A guest that never asked for one is idle. */
-static json_t *describe(uint32_t vmid, const struct job *job, const struct backup *backup)
+static json_t *describe_status(uint32_t vmid, const struct job *job, const struct backup *backup)
 {
     const bool any = job->job_id != 0;
     return json_pack("{s:I, s:s, s:o, s:o, s:o}",                                         /**/
@@ -45,7 +153,7 @@ void backup_status_get(struct agent *agent, const struct request *request, struc
     struct store *store = request->view->store;
     if (job_newest(store, request->vmid, JOB_BACKUP, &job, &error) == 0 &&
         backup_get(store, request->vmid, &backup, &error) == 0)
-        reply_data(reply, 200, describe(request->vmid, &job, &backup));
+        reply_data(reply, 200, describe_status(request->vmid, &job, &backup));
     else
         agent_fail(agent, request->view, &error, reply);
 }
