@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/tables/host.h"
 #include "schema/base/memory.h"
+#include "schema/base/version.h"
 #include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/api/openapi_document.h"
 #include "server/base/host_figures.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
+
+void healthz_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    (void)agent;
+    (void)request;
+    reply_data(reply, 200, json_pack("{s:s, s:s}", "status", "ok", "version", FELHOM_VERSION));
+}
+
+void openapi_yaml_get(struct agent *agent, const struct request *request, struct reply *reply)
+{
+    (void)agent;
+    buffer_add_text(&reply->body, openapi_document);
+    yaml_document_answer(request, reply);
+}
 
 /* The figures are read after the loan's end: files may take their time. */
 static int read_host(struct agent *agent, struct host *ret, struct error *error)
