@@ -3,22 +3,241 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/agent.h"
-#include "server/events/hearing.h"
-#include "server/events/lobby.h"
 #include "server/events/parked.h"
 #include "server/http/refusal.h"
+#include "server/identity_mark.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
+#include "store/base/nudge.h"
 #include "store/tables/event.h"
+
+/* Where connections that are to wait are handed from their workers to the watch's thread. Counts
+ * those that wait, from their coming to their end. Safe to use from many threads. */
+
+enum lobby_mode {
+    LOBBY_OPEN,
+    LOBBY_CLOSED, /* nobody may wait */
+    LOBBY_ENDING, /* and nobody ever will again */
+};
+
+struct lobby {
+    uint32_t places;
+    int bell_fd;          /* an eventfd: somebody arrived, or the mode is another */
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t left;
+    enum lobby_mode mode;
+    uint32_t taken;
+    struct parked *arrivals;
+};
+
+static void lobby_destroy(struct lobby *lobby);
+
+/* An open one. Ends with lobby_destroy. */
+static void lobby_init(struct lobby *lobby, uint32_t places)
+{
+    *lobby = (struct lobby){
+        .places = places,
+        .bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        .mode = LOBBY_OPEN,
+    };
+    (void)pthread_mutex_init(&lobby->lock, NULL);
+    (void)pthread_cond_init(&lobby->left, NULL);
+}
+
+static void lobby_destroy(struct lobby *lobby)
+{
+    cleanup_close_fn(&lobby->bell_fd);
+    (void)pthread_cond_destroy(&lobby->left);
+    (void)pthread_mutex_destroy(&lobby->lock);
+}
+
+/* False where it is full or not open. Every place taken is left once. */
+static bool lobby_take_place(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    bool taken = lobby->mode == LOBBY_OPEN && lobby->taken < lobby->places;
+    lobby->taken += taken;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    return taken;
+}
+
+static void lobby_leave_place(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    lobby->taken--;
+    (void)pthread_cond_signal(&lobby->left);
+    (void)pthread_mutex_unlock(&lobby->lock);
+}
+
+/* How many places are taken now. */
+static uint32_t lobby_taken(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    uint32_t taken = lobby->taken;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    return taken;
+}
+
+static void ring(const struct lobby *lobby)
+{
+    (void)eventfd_write(lobby->bell_fd, 1);
+}
+
+/* Hands one over who has taken a place. */
+static void lobby_arrive(struct lobby *lobby, struct parked *parked)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    parked->next = lobby->arrivals;
+    lobby->arrivals = parked;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    ring(lobby);
+}
+
+/* Takes all that have arrived, linked by their next. */
+static struct parked *lobby_collect(struct lobby *lobby, bool *ret_open)
+{
+    eventfd_t scrap;
+    (void)eventfd_read(lobby->bell_fd, &scrap);
+    (void)pthread_mutex_lock(&lobby->lock);
+    struct parked *arrivals = steal(lobby->arrivals);
+    *ret_open = lobby->mode == LOBBY_OPEN;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    return arrivals;
+}
+
+static void lobby_set_mode(struct lobby *lobby, enum lobby_mode mode)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    lobby->mode = mode;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    ring(lobby);
+}
+
+/* Waits until every place is free. */
+static void lobby_wait_empty(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    while (lobby->taken > 0)
+        (void)pthread_cond_wait(&lobby->left, &lobby->lock);
+    (void)pthread_mutex_unlock(&lobby->lock);
+}
+
+/* Whether it is ending, and empty. */
+static bool lobby_is_over(struct lobby *lobby)
+{
+    (void)pthread_mutex_lock(&lobby->lock);
+    bool over = lobby->mode == LOBBY_ENDING && lobby->taken == 0;
+    (void)pthread_mutex_unlock(&lobby->lock);
+    return over;
+}
+
+/* Hears the nudges, passes them on to the workers that leave the host, and to the
+ * main thread where there is another certificate, and minds that a flood of
+ * them is no more trouble than a few. Times by clock_steady_us. */
+
+struct agent;
+
+#define HEARING_NEVER INT64_MAX
+
+struct hearing {
+    struct agent *agent;
+    int epoll_fd;
+    int nudge_fd;    /* what epoll tells of by the hearing's own address; -1: nobody can nudge us */
+    int64_t hear_us; /* when to listen again; HEARING_NEVER: we do */
+    int64_t
+        wake_us; /* when to wake the workers; HEARING_NEVER: there is nothing to wake them for */
+    int64_t woke_us; /* when they were */
+    struct identity_mark identity;
+};
+
+static void hearing_end(struct hearing *hearing);
+
+static int64_t hearing_next_us(const struct hearing *hearing);
+
+#define HEAR_PAUSE_US ((int64_t)10000) /* however many nudges come, they are heard once in this */
+#define WAKE_PAUSE_US ((int64_t)50000) /* and the workers are woken once in this */
+
+/* Until told again, epoll says nothing more of it once it has. */
+static void listen_again(struct hearing *hearing, int operation)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = hearing};
+    (void)epoll_ctl(hearing->epoll_fd, operation, hearing->nudge_fd, &event);
+}
+
+/* Listens if it can; if not, the log says so. Ends with hearing_end. */
+static void hearing_begin(struct hearing *hearing, struct agent *agent, int epoll_fd)
+{
+    struct error error;
+    cleanup_setup struct setup *setup = agent_setup(agent);
+    *hearing = (struct hearing){
+        .agent = agent,
+        .epoll_fd = epoll_fd,
+        .nudge_fd = -1,
+        .hear_us = HEARING_NEVER,
+        .wake_us = HEARING_NEVER,
+    };
+    (void)identity_mark_moved(&hearing->identity, setup->config.paths.state);
+    if (nudge_listen(setup->config.paths.state, &hearing->nudge_fd, &error) == 0)
+        listen_again(hearing, EPOLL_CTL_ADD);
+    else
+        log_line(LOG_WARNING, "events will be noticed within a second only: %s", error.message);
+}
+
+static void hearing_end(struct hearing *hearing)
+{
+    cleanup_close_fn(&hearing->nudge_fd);
+}
+
+static void hear(struct hearing *hearing, int64_t now_us)
+{
+    (void)nudge_receive(hearing->nudge_fd);
+    hearing->hear_us = now_us + HEAR_PAUSE_US;
+    if (hearing->wake_us == HEARING_NEVER)
+        hearing->wake_us = hearing->woke_us + WAKE_PAUSE_US;
+}
+
+/* The certificate is the main thread's to take up. */
+static void tell_main(struct hearing *hearing)
+{
+    cleanup_setup struct setup *setup = agent_setup(hearing->agent);
+    if (identity_mark_moved(&hearing->identity, setup->config.paths.state))
+        (void)kill(getpid(), SIGNAL_NEW_IDENTITY);
+}
+
+/* To be called when epoll has told of it (nudged), and when hearing_next_us has come. */
+static void hearing_heed(struct hearing *hearing, bool nudged, int64_t now_us)
+{
+    if (nudged)
+        hear(hearing, now_us);
+    if (now_us >= hearing->hear_us) {
+        listen_again(hearing, EPOLL_CTL_MOD);
+        hearing->hear_us = HEARING_NEVER;
+    }
+    if (now_us >= hearing->wake_us) {
+        tell_main(hearing);
+        agent_wake_workers(hearing->agent);
+        hearing->woke_us = now_us;
+        hearing->wake_us = HEARING_NEVER;
+    }
+}
+
+static int64_t hearing_next_us(const struct hearing *hearing)
+{
+    return hearing->hear_us < hearing->wake_us ? hearing->hear_us : hearing->wake_us;
+}
 
 #define PARKED_MAX  1024
 #define DESCRIPTORS 4096 /* enough for those, the threads' connections and the store */
