@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's question to itself: to a listener that lives, and to several that are as good as
  * dead. */
-#include "server/systemd/self_probe.h"
+#include "server/systemd/watchdog.h"
 
 #include <signal.h>
 #include <sys/time.h>
