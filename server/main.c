@@ -1,14 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* felhomd: serves the local API to the guests of this host. */
+#include <arpa/inet.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "schema/base/version.h"
-#include "server/check.h"
+#include "server/base/setup.h"
 #include "server/daemon.h"
 #include "server/privileges.h"
 #include "store/base/log.h"
+#include "store/db/store.h"
+#include "store/documents/settings.h"
+#include "store/identity/identity.h"
+
+/* felhomd --check: would it start? */
+
+static bool report_error(FILE *out, const struct error *error)
+{
+    (void)fprintf(out, "error: %s\n", error->message);
+    return false;
+}
+
+static bool check_store(const struct config *config, FILE *out)
+{
+    struct error error;
+    int version;
+    int newest = store_schema_version();
+    if (store_peek_version(config->paths.state, &version, &error) < 0) {
+        if (error.kind != ERROR_MISSING)
+            return report_error(out, &error);
+        (void)fprintf(out, "warning: %s: felhomd will make it\n", error.message);
+    } else if (version > newest) {
+        (void)fprintf(out, "error: the store has version %d, this program knows %d: upgrade it\n",
+                      version, newest);
+        return false;
+    } else if (version < newest) {
+        (void)fprintf(out, "warning: the store has version %d and will be brought to %d\n", version,
+                      newest);
+    } else {
+        (void)fprintf(out, "ok: store version %d\n", version);
+    }
+    return true;
+}
+
+static bool check_identity(const struct config *config, FILE *out)
+{
+    struct error error;
+    struct identity identity;
+    if (identity_load(config->paths.state, &identity, &error) < 0) {
+        if (error.kind == ERROR_MISSING)
+            (void)fail(&error, ERROR_MISSING,
+                       "there is no TLS identity in %s: run felhomctl init as root",
+                       config->paths.state);
+        return report_error(out, &error);
+    }
+    (void)fprintf(out, "ok: TLS identity, leaf pin %s\n", identity.pins.leaf);
+    identity_free(&identity);
+    return true;
+}
+
+/* felhomd waits for an address that is not there yet, so that is no error. */
+static bool check_address(struct setup *setup, FILE *out)
+{
+    struct error error;
+    if (setup_locate(setup, &error) == 0) {
+        char host[INET_ADDRSTRLEN];
+        (void)inet_ntop(AF_INET, &setup->address.sin_addr, host, sizeof host);
+        (void)fprintf(out, "ok: address %s:%u\n", host, ntohs(setup->address.sin_port));
+        return true;
+    }
+    if (error.kind != ERROR_MISSING)
+        return report_error(out, &error);
+    (void)fprintf(out, "warning: %s: felhomd will wait for it\n", error.message);
+    return true;
+}
+
+/* Writes one line for each finding, "ok: ...", "warning: ..." or "error: ...", and changes nothing.
+ * False if one is an error. */
+static bool check_run(FILE *out)
+{
+    struct error error;
+    cleanup_setup struct setup *setup = NULL;
+    if (setup_load(&setup, &error) < 0)
+        return report_error(out, &error);
+    (void)fprintf(out, "ok: configuration %s\n", settings_path());
+    bool address = check_address(setup, out);
+    bool store = check_store(&setup->config, out);
+    bool identity = check_identity(&setup->config, out);
+    return address && store && identity;
+}
 
 #define EXIT_USAGE 2
 
