@@ -4,16 +4,30 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/base/host_figures.h"
-#include "server/identity_mark.h"
 #include "server/systemd/notify.h"
 #include "server/systemd/watchdog.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
+
+bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)
+{
+    struct stat status;
+    cleanup_free char *path = mem_format("%s/tls/agent.crt", state_dir);
+    if (lstat(path, &status) < 0)
+        return false;
+    const struct identity_mark now = {status.st_ino, status.st_ctim};
+    bool moved = now.inode != mark->inode || now.changed_at.tv_sec != mark->changed_at.tv_sec ||
+                 now.changed_at.tv_nsec != mark->changed_at.tv_nsec;
+    *mark = now;
+    return moved;
+}
 
 #define SECOND_US         ((int64_t)1000000)
 #define SWEEP_US          (10 * SECOND_US)

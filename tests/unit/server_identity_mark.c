@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Another certificate is noticed, and noticed once. */
-#include "server/identity_mark.h"
+#include "server/daemon.h"
 #include "tests/unit/scratch.h"
 
 static struct identity_mark mark;
