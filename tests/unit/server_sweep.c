@@ -8,7 +8,6 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/presence.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
