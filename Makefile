@@ -140,7 +140,9 @@ compile_commands.json: Makefile
 # --- tests ------------------------------------------------------------------------------------------------
 # A unit test tests/unit/PART_NOUN.c is linked with the part it names and with those below. What it defines itself takes the place of what
 # these have under that name.
-UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/*.c))
+# make unit T=schema_cidr runs one, make unit T='schema_*' some.
+T     ?=
+UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/$(or $(T),*).c))
 below_schema := $(BUILD)/schema.a
 below_store  := $(BUILD)/store.a $(below_schema)
 below_hooks  := $(BUILD)/hooks.a $(below_store)
@@ -166,7 +168,8 @@ HARNESS := $(addprefix $(BUILD)/,fault allocations.so felhom-hook-shared)
 SLOWEST := $(patsubst %,tests/e2e/%.t,08-daemon 31-faults 27-lxc-guest 23-watchdog 28-rollover 26-guest-script 29-doctor)
 # What guests and documents are about is no other with sanitizers.
 PLAIN   := $(if $(SANITIZE),$(patsubst %,tests/e2e/%.t,20-openapi 25-words 26-guest-script 27-lxc-guest))
-E2E ?= $(filter-out $(PLAIN),$(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t))))
+# make e2e T=06 runs one.
+E2E ?= $(if $(T),$(wildcard tests/e2e/$(T)*.t),$(filter-out $(PLAIN),$(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t)))))
 e2e: $(PROGRAMS) $(HARNESS) | build/.packages-check build/guest/rootfs/.ready
 	BIN=$(abspath $(BUILD)) prove --jobs 4 --timer $(E2E)
 
