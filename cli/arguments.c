@@ -66,34 +66,6 @@ static const char *nearest_of(const char *text, const char *const *candidates, s
     return nearest;
 }
 
-void vmids_free(struct vmids *vmids)
-{
-    free(vmids->items);
-}
-
-void vmids_add(struct vmids *vmids, uint32_t vmid)
-{
-    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
-    vmids->items[vmids->count++] = vmid;
-}
-
-int vmids_keep(const struct guest *guest, void *vmids)
-{
-    vmids_add(vmids, guest->vmid);
-    return 0;
-}
-
-int vmids_fail(const struct vmids *failed, const char *what, struct error *error)
-{
-    cleanup_buffer struct buffer list = BUFFER_EMPTY;
-    if (failed->count == 0)
-        return 0;
-    for (size_t i = 0; i < failed->count; i++)
-        buffer_add_format(&list, "%s%u", i ? ", " : "", failed->items[i]);
-    return fail(error, ERROR_CONFLICT, "%s: guest%s %s", what, failed->count == 1 ? "" : "s",
-                buffer_text(&list));
-}
-
 enum {
     OPTION_FORMAT = 256, /* beyond any character */
     OPTION_QUIET,

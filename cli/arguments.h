@@ -8,9 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/verb.h"
+#include "cli/base/verb.h"
 #include "schema/base/error.h"
-#include "store/tables/guest.h"
 
 struct verb_table {
     const struct verb *const *verbs; /* the first is meant where none is named */
@@ -37,22 +36,5 @@ void arguments_free(struct arguments *arguments);
 
 /* Prints how the verb is used, or with NULL what verbs there are. */
 void usage_print(FILE *out, const struct verb_table *table, const struct verb *verb);
-
-/* A list of guests: those that a verb is for, or those for whom it failed. */
-
-/* Zero-initialise; freed by vmids_free. */
-struct vmids {
-    uint32_t *items;
-    size_t count;
-};
-void vmids_free(struct vmids *vmids);
-
-void vmids_add(struct vmids *vmids, uint32_t vmid);
-
-/* The same for guest_each, whose context is the list. Never fails. */
-int vmids_keep(const struct guest *guest, void *vmids);
-
-/* 0 where there are none; else ERROR_CONFLICT, which says what of them: "WHAT: guests 100, 101". */
-int vmids_fail(const struct vmids *failed, const char *what, struct error *error);
 
 #endif

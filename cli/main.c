@@ -1,9 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* felhomctl: what the operator does with the agent. One file per verb, dispatched from the table in
- * felhomctl.c. */
-#include "cli/felhomctl.h"
+/*
+ * felhomctl: what the operator does with the agent. One file per verb, dispatched from the table
+ * here: runs the verb that the arguments ask for, prints its result or, once, its error, and exits
+ * with 0, 1 (it failed), 2 (wrong usage) or what the verb returns.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "cli/arguments.h"
+#include "cli/base/verb.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/version.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const struct verb *const verbs[] = {
+    &verb_guests, &verb_guest,        &verb_status,   &verb_events,   &verb_explain,
+    &verb_init,   &verb_enroll,       &verb_unenroll, &verb_doctor,   &verb_rotate,
+    &verb_revoke, &verb_restore_test, &verb_identity, &verb_firewall, &verb_parse,
+};
+static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
+
+static int complain(const struct error *error, int status)
+{
+    (void)fprintf(stderr, "felhomctl: %s\n", error->message);
+    return status;
+}
+
+/* What is printed nowhere is printed here: nothing but errors is left. */
+static int silence(struct invocation *invocation, FILE **ret, struct error *error)
+{
+    *ret = fopen("/dev/null", "we");
+    if (!*ret)
+        return fail_errno(error, errno, "cannot open /dev/null");
+    invocation->out = invocation->warnings = *ret;
+    return 0;
+}
+
+static int run_verb(struct arguments *arguments, struct error *error)
+{
+    cleanup_file FILE *nowhere = NULL;
+    if (arguments->quiet && silence(&arguments->invocation, &nowhere, error) < 0)
+        return -1;
+    return arguments->verb->run(&arguments->invocation, error);
+}
+
+static int run(struct arguments *arguments, struct error *error)
+{
+    int status = EXIT_OK;
+    if (arguments->help)
+        usage_print(stdout, &table, arguments->verb);
+    else if (arguments->version)
+        (void)printf("felhomctl %s\n", FELHOM_VERSION);
+    else if ((status = run_verb(arguments, error)) < 0)
+        return -1;
+    if (fflush(stdout) == EOF || ferror(stdout))
+        return fail(error, ERROR_SYSTEM, "cannot write the output");
+    return status;
+}
 
 int main(int argc, char **argv)
 {
-    return felhomctl_main(argc, argv);
+    struct error error = {0};
+    const struct verb *verb = NULL;
+    cleanup(arguments_free) struct arguments arguments = {
+        .invocation = {.out = stdout, .warnings = stderr}};
+    if (arguments_parse(&table, argc, argv, &arguments, &verb, &error) < 0) {
+        (void)complain(&error, EXIT_USAGE);
+        usage_print(stderr, &table, verb);
+        return EXIT_USAGE;
+    }
+    int status = run(&arguments, &error);
+    return status < 0 ? complain(&error, EXIT_FAILED) : status;
 }

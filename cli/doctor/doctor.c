@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guests.h"
 #include "cli/pve/snippet.h"

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/verb.h"
+#include "cli/base/verb.h"
 #include "schema/agent/config.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"

@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/base/session.h"
 #include "cli/doctor/doctor.h"
 #include "cli/pve/state_owner.h"
-#include "cli/session.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"

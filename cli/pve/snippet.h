@@ -4,7 +4,7 @@
 #ifndef FELHOM_SNIPPET_H
 #define FELHOM_SNIPPET_H
 
-#include "cli/steps.h"
+#include "cli/base/steps.h"
 #include "schema/base/error.h"
 
 #define SNIPPET_STORAGE   "/var/lib/vz" /* "local" is there, whatever storage.cfg says */

@@ -6,8 +6,8 @@
 
 #include <stddef.h>
 
+#include "cli/base/steps.h"
 #include "cli/pve/state_owner.h"
-#include "cli/steps.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 

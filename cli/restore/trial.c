@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/base/session.h"
 #include "cli/pve/config.h"
 #include "cli/pve/query.h"
 #include "cli/restore/harmless_copy.h"
 #include "cli/restore/spare_guest.h"
-#include "cli/session.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/base/session.h"
 #include "cli/pve/command.h"
-#include "cli/session.h"
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
 #include "store/tables/restore_test.h"

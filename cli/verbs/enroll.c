@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/arguments.h"
-#include "cli/output.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
+#include "cli/base/vmids.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guest_lines.h"
 #include "cli/pve/guests.h"
 #include "cli/pve/snippet.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
 #include "schema/base/buffer.h"

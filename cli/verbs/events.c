@@ -3,10 +3,10 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "cli/output.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/verb.h"
+#include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 

@@ -2,10 +2,10 @@
 /* explain: why a request was refused. */
 #include <string.h>
 
-#include "cli/output.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/verb.h"
+#include "cli/verbs/report.h"
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
 #include "store/tables/guest.h"

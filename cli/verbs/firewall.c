@@ -3,8 +3,8 @@
  * nowhere: the firewall is the operator's. */
 #include <arpa/inet.h>
 
-#include "cli/output.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/verb.h"
 #include "schema/agent/config.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/base/steps.h"
 #include "cli/pve/guest_lines.h"
-#include "cli/steps.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* guests: one line for each guest that the store knows. */
-#include "cli/output.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/verb.h"
+#include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 

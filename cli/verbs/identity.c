@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/arguments.h"
-#include "cli/output.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
+#include "cli/base/vmids.h"
+#include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"

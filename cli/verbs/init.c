@@ -5,15 +5,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
 #include "cli/pve/config.h"
 #include "cli/pve/snippet.h"
 #include "cli/pve/state_owner.h"
 #include "cli/pve/token.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
+#include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/settings.h"

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/output.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_config.h"

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <sys/file.h>
 
-#include "cli/arguments.h"
-#include "cli/output.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
+#include "cli/base/vmids.h"
 #include "cli/restore/trial.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"

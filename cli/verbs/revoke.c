@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* revoke: a guest's tokens stop being good at once. */
-#include "cli/output.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
 #include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

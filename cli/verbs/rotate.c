@@ -2,10 +2,10 @@
 /* rotate: running guests get new tokens; the old ones stay good for a while. */
 #include <stdlib.h>
 
-#include "cli/arguments.h"
-#include "cli/output.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
+#include "cli/base/vmids.h"
 #include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"

@@ -12,12 +12,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/verb.h"
 #include "cli/pve/command.h"
 #include "cli/pve/config.h"
-#include "cli/report.h"
-#include "cli/session.h"
-#include "cli/verb.h"
+#include "cli/verbs/report.h"
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/session.h"
-#include "cli/steps.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
 #include "store/tables/token.h"
 
 enum rotation_outcome {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* unenroll: takes back what enroll and the hook did for a guest. */
-#include "cli/output.h"
-#include "cli/session.h"
-#include "cli/steps.h"
-#include "cli/verb.h"
+#include "cli/base/output.h"
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+#include "cli/base/verb.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
 #include "cli/verbs/tokens.h"

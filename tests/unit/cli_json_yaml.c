@@ -2,7 +2,7 @@
 /* JSON values as YAML: no text becomes anything else. */
 #include <string.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
 #include "tests/unit/test.h"
 
 static void assert_yaml(const char *json, const char *expected)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/base/session.h"
 #include "cli/pve/command.h"
-#include "cli/session.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 

@@ -13,13 +13,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cli/felhomctl.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
 #include "store/files/file.h"
 #include "tests/unit/test.h"
+
+/* The program itself, under another name. */
+int felhomctl_main(int argc, char **argv);
+#define main felhomctl_main
+#include "cli/main.c"
+#undef main
 
 static char scratch_root[64];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is said of the guests for whom a verb failed. */
-#include "cli/arguments.h"
+#include "cli/base/vmids.h"
 
 #include "schema/base/cleanup.h"
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/session.h"
+#include "cli/base/session.h"
 
 #include <errno.h>
 #include <poll.h>

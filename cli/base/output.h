@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/verb.h"
+#include "cli/base/verb.h"
 #include "schema/base/error.h"
 #include "schema/json/json.h"
 #include "schema/yaml/tree.h"

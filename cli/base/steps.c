@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/steps.h"
+#include "cli/base/steps.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/report.h"
+#include "cli/verbs/report.h"
 
 #include <limits.h>
 #include <string.h>
 
-#include "cli/output.h"
+#include "cli/base/output.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/output.h"
+#include "cli/base/output.h"
 
 #include <inttypes.h>
 #include <string.h>

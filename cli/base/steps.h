@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/verb.h"
+#include "cli/base/verb.h"
 
 enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING };
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A list of guests: those that a verb is for, or those for whom it failed. */
+#ifndef FELHOM_VMIDS_H
+#define FELHOM_VMIDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/base/error.h"
+#include "store/tables/guest.h"
+
+/* Zero-initialise; freed by vmids_free. */
+struct vmids {
+    uint32_t *items;
+    size_t count;
+};
+void vmids_free(struct vmids *vmids);
+
+void vmids_add(struct vmids *vmids, uint32_t vmid);
+
+/* The same for guest_each, whose context is the list. Never fails. */
+int vmids_keep(const struct guest *guest, void *vmids);
+
+/* 0 where there are none; else ERROR_CONFLICT, which says what of them: "WHAT: guests 100, 101". */
+int vmids_fail(const struct vmids *failed, const char *what, struct error *error);
+
+#endif
