@@ -1,48 +1,59 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor: whether guests reach felhomd: its unit, its answer, the firewall before it. */
+/*
+ * doctor: whether guests reach felhomd (its unit, its answer to a request, Proxmox's firewall
+ * before it), and whether felhomd reaches Proxmox by its API token. Without a token there are no
+ * snapshots, backups and rollbacks; everything else works.
+ */
 #include <arpa/inet.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/doctor/doctor.h"
 #include "cli/pve/command.h"
 #include "cli/pve/firewall_file.h"
+#include "cli/pve/query.h"
+#include "cli/pve/token.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 #include "store/host/endpoint.h"
 #include "store/host/probe.h"
 #include "store/identity/identity.h"
 
-#define SYSTEMD     "/run/systemd/system"
-#define SYSTEMCTL   "/usr/bin/systemctl"
-#define PATIENCE_US ((int64_t)5000000)
-#define FILE_LIMIT  ((size_t)1 << 20)
+#define SYSTEMD          "/run/systemd/system"
+#define SYSTEMCTL        "/usr/bin/systemctl"
+#define MAKE_TOKEN       "felhomctl init --pve-token"
+#define TOKEN_FILE_LIMIT ((size_t)4096)
+#define PVE_FILE_LIMIT   ((size_t)1 << 20)
+#define UUID_LENGTH      ((size_t)36)
+#define DAEMON_WAIT_US   ((int64_t)5000000)
+#define PVE_WAIT_US      ((int64_t)10000000)
 
-/* --- the unit --- */
+/* --- felhomd --- */
 
-static void check_unit(struct doctor *doctor)
+void doctor_check_unit(struct doctor *doctor)
 {
     static const char *const argv[] = {SYSTEMCTL, "is-active", "--quiet", "felhomd.service", NULL};
-    const struct pve_limits limits = {clock_steady_us() + PATIENCE_US, -1};
+    const struct pve_limits limits = {clock_steady_us() + DAEMON_WAIT_US, -1};
     const struct pve_command command = {argv, NULL, limits};
     struct error ignored;
     if (access(SYSTEMD, F_OK) < 0)
         return;
     if (pve_command_run_as(&command, &ignored) == 0)
-        doctor_note(doctor, GRADE_OK, NULL, "felhomd.service is active");
+        doctor_ok(doctor, "felhomd.service is active");
     else
-        doctor_note(doctor, GRADE_ERROR, "systemctl enable --now felhomd",
+        doctor_fail(doctor, "systemctl enable --now felhomd",
                     "felhomd.service is not active; journalctl -u felhomd says why");
 }
 
-/* --- the answer --- */
-
-/* Whether felhomd closes what the host itself opens, whatever certificate it has: by source binding
- * or as no network of the host's is allowed. */
-static bool keeps_host_out(const struct config *config, const struct sockaddr_in *endpoint)
+/* Whether felhomd closes connections from the host itself: by source binding, or because no allowed
+ * network holds the host's address. */
+static bool is_host_shut_out(const struct config *config, const struct sockaddr_in *endpoint)
 {
     if (config->local_api.source_binding == BINDING_REQUIRE)
         return true;
@@ -58,12 +69,13 @@ static bool is_listening(const struct sockaddr_in *endpoint)
     return fd >= 0 && connect(fd, (const struct sockaddr *)endpoint, sizeof *endpoint) == 0;
 }
 
-static int ask(const struct sockaddr_in *endpoint, const struct pins *pins, struct error *error)
+static int request_health(const struct sockaddr_in *endpoint, const struct pins *pins,
+                          struct error *error)
 {
     const struct probe probe = {
         .listening = *endpoint,
         .pins = *pins,
-        .patience_us = PATIENCE_US,
+        .patience_us = DAEMON_WAIT_US,
     };
     void (*before)(int) = signal(SIGPIPE, SIG_IGN);
     int result = probe_run(&probe, error);
@@ -71,7 +83,7 @@ static int ask(const struct sockaddr_in *endpoint, const struct pins *pins, stru
     return result;
 }
 
-static void check_answer(struct doctor *doctor)
+void doctor_check_answer(struct doctor *doctor)
 {
     struct error error;
     struct sockaddr_in endpoint;
@@ -79,56 +91,183 @@ static void check_answer(struct doctor *doctor)
     cleanup(identity_free) struct identity identity = {0};
     if (endpoint_resolve(&doctor->config, &endpoint, &error) < 0 ||
         identity_load(doctor->config.paths.state, &identity, &error) < 0)
-        return; /* other checks' */
-    bool kept_out = keeps_host_out(&doctor->config, &endpoint);
-    if (kept_out && is_listening(&endpoint))
-        doctor_note(doctor, GRADE_OK, NULL,
-                    "felhomd takes connections; local_api forbids the host itself to ask more");
-    else if (kept_out)
-        doctor_note(doctor, GRADE_ERROR, remedy, "nobody takes connections to felhomd's port");
-    else if (ask(&endpoint, &identity.pins, &error) < 0)
-        doctor_note(doctor, GRADE_ERROR, remedy, "felhomd does not answer as guests need it: %s",
+        return; /* doctor_check_endpoint and doctor_check_identity report it */
+    bool shut_out = is_host_shut_out(&doctor->config, &endpoint);
+    if (shut_out && is_listening(&endpoint))
+        doctor_ok(doctor, "felhomd accepts connections; local_api forbids the host itself more");
+    else if (shut_out)
+        doctor_fail(doctor, remedy, "nothing listens on felhomd's port");
+    else if (request_health(&endpoint, &identity.pins, &error) < 0)
+        doctor_fail(doctor, remedy, "felhomd does not answer as guests need it to: %s",
                     error.message);
     else
-        doctor_note(doctor, GRADE_OK, NULL, "felhomd answers, with the certificate of its pin");
+        doctor_ok(doctor, "felhomd answers with the certificate that guests pin");
 }
 
-/* --- the firewall --- */
+/* --- Proxmox's firewall --- */
 
-/* "" where there is none. */
-static void read_file(const struct doctor *doctor, const char *name, struct buffer *out)
+/* Leaves out empty where there is no such file below /etc/pve. */
+static void read_firewall_file(const struct doctor *doctor, const char *name, struct buffer *out)
 {
     struct error ignored;
     cleanup_free char *path = mem_format("%s/%s", doctor->config.paths.pve, name);
-    (void)file_read(path, FILE_LIMIT, out, &ignored);
+    (void)file_read(path, PVE_FILE_LIMIT, out, &ignored);
 }
 
-static void check_firewall(struct doctor *doctor)
+void doctor_check_firewall(struct doctor *doctor)
 {
     struct error ignored;
     struct sockaddr_in endpoint = {.sin_port = htons(ENDPOINT_PORT)};
     cleanup_buffer struct buffer cluster = BUFFER_EMPTY;
     cleanup_buffer struct buffer host = BUFFER_EMPTY;
-    read_file(doctor, "firewall/cluster.fw", &cluster);
-    read_file(doctor, "local/host.fw", &host);
+    read_firewall_file(doctor, "firewall/cluster.fw", &cluster);
+    read_firewall_file(doctor, "local/host.fw", &host);
     (void)endpoint_resolve(&doctor->config, &endpoint, &ignored);
     uint16_t port = ntohs(endpoint.sin_port);
     if (firewall_file_switch(buffer_text(&cluster)) != FIREWALL_ON ||
         firewall_file_switch(buffer_text(&host)) == FIREWALL_OFF)
-        doctor_note(doctor, GRADE_OK, NULL, "Proxmox's firewall is off on this host");
+        doctor_ok(doctor, "Proxmox's firewall is off on this host");
     else if (firewall_file_lets_in(buffer_text(&host), port) ||
              firewall_file_lets_in(buffer_text(&cluster), port))
-        doctor_note(doctor, GRADE_OK, NULL, "Proxmox's firewall has a rule for port %u", port);
+        doctor_ok(doctor, "Proxmox's firewall has a rule that accepts port %u", port);
     else
-        doctor_note(doctor, GRADE_WARNING, "felhomctl firewall",
-                    "Proxmox's firewall is on, and no rule is seen that lets guests in at port %u; "
-                    "put in what the command prints",
+        doctor_warn(doctor, "felhomctl firewall",
+                    "Proxmox's firewall is on, and no rule was found that lets guests in at port "
+                    "%u; add the rules that the command prints",
                     port);
 }
 
-static const struct check checks[] = {
-    {"unit", check_unit},
-    {"answer", check_answer},
-    {"firewall", check_firewall},
-};
-const struct check_list doctor_daemon_checks = {checks, ARRAY_SIZE(checks)};
+/* --- the API token --- */
+
+/* USER@REALM!TOKENID of the line in the token's file, without the secret, to be freed with free();
+ * NULL where there is no such line. */
+static char *token_name(const struct doctor *doctor)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer line = BUFFER_EMPTY;
+    if (file_read(doctor->config.pve.token_file, TOKEN_FILE_LIMIT, &line, &ignored) < 0)
+        return NULL;
+    const char *text = buffer_text(&line);
+    const char *secret = strchr(text, '=');
+    const char *id = strchr(text, '!');
+    if (!secret || !id || id > secret || !memchr(text, '@', (size_t)(id - text)))
+        return NULL;
+    return mem_copy_text_n(text, (size_t)(secret - text));
+}
+
+/* felhomd runs as the owner of the state directory: that user and root alone may read the file. */
+static bool is_for_daemon_alone(const struct doctor *doctor, const struct stat *file)
+{
+    struct stat state;
+    if (stat(doctor->config.paths.state, &state) < 0)
+        return true; /* doctor_check_state reports it */
+    bool to_owner = file->st_uid == state.st_uid && (file->st_mode & S_IRUSR);
+    bool to_group = file->st_gid == state.st_gid && (file->st_mode & S_IRGRP);
+    bool to_others = (file->st_mode & S_IRWXO) || ((file->st_mode & S_IRWXG) && !to_group) ||
+                     (file->st_uid != 0 && file->st_uid != state.st_uid);
+    return (to_owner || to_group) && !to_others;
+}
+
+void doctor_check_pve_token(struct doctor *doctor)
+{
+    struct stat status;
+    const char *path = doctor->config.pve.token_file;
+    cleanup_free char *name = token_name(doctor);
+    cleanup_free char *protect = mem_format("chown --reference=%s %s; chmod 0600 %s",
+                                            doctor->config.paths.state, path, path);
+    cleanup_free char *renew = mem_format("rm %s && " MAKE_TOKEN, path);
+    if (stat(path, &status) < 0)
+        doctor_warn(doctor, MAKE_TOKEN, "there is no %s: guests have no snapshots and backups",
+                    path);
+    else if (!is_for_daemon_alone(doctor, &status))
+        doctor_fail(doctor, protect, "felhomd alone must be able to read %s", path);
+    else if (!name)
+        doctor_fail(doctor, renew, "%s does not hold one line USER@REALM!TOKENID=UUID", path);
+    else
+        doctor_ok(doctor, "%s: %s", path, name);
+}
+
+/* *ret: an object of the privileges that the token has on each path. */
+static int query_privileges(const char *name, const char *path, json_t **ret, struct error *error)
+{
+    const char *const options[] = {"--userid", name, "--path", path, NULL};
+    const struct pve_limits limits = {clock_steady_us() + PVE_WAIT_US, -1};
+    return pve_query("/access/permissions", options, limits, ret, error);
+}
+
+/* The first privilege that the token lacks on the path; NULL where it has all. of_storage: of those
+ * that it needs on a storage, else of those on guests. */
+static const char *first_missing(const json_t *answer, const char *path, bool of_storage)
+{
+    const char *privilege;
+    const json_t *held = json_object_get(answer, path);
+    for (size_t i = 0; (privilege = pve_token_privilege(i)); i++)
+        if (of_storage == (strncmp(privilege, "Datastore.", 10) == 0) &&
+            !json_object_get(held, privilege))
+            return privilege;
+    return NULL;
+}
+
+/* False, and reported, where a privilege is missing or Proxmox cannot be asked. */
+static bool check_privileges_on(struct doctor *doctor, const char *name, const char *path,
+                                bool of_storage)
+{
+    struct error error;
+    cleanup_json json_t *answer = NULL;
+    if (query_privileges(name, path, &answer, &error) < 0) {
+        doctor_warn(doctor, NULL, "%s", error.message);
+        return false;
+    }
+    const char *missing = first_missing(answer, path, of_storage);
+    if (missing)
+        doctor_fail(doctor, MAKE_TOKEN,
+                    "Proxmox does not know the token %s, or does not grant it %s on %s", name,
+                    missing, path);
+    return !missing;
+}
+
+void doctor_check_pve_privileges(struct doctor *doctor)
+{
+    cleanup_free char *name = token_name(doctor);
+    cleanup_free char *storage = mem_format("/storage/%s", doctor->config.backup.storage);
+    if (!name || access(PVE_COMMAND_API, X_OK) < 0)
+        return;
+    if (check_privileges_on(doctor, name, "/vms", false) &&
+        check_privileges_on(doctor, name, storage, true))
+        doctor_ok(doctor, "Proxmox knows %s and grants it all that it needs", name);
+}
+
+/*
+ * Whether Proxmox's own list has the token with another secret than ours. Unknown, and so false,
+ * where the list lacks the token. A line of the list: USER@REALM!TOKENID UUID; ours has '=' in
+ * place of the blank.
+ */
+static bool has_other_secret(const char *list, const char *ours)
+{
+    size_t name = strcspn(ours, "=");
+    for (const char *line = list; *line; line += strspn(line, "\n")) {
+        size_t length = strcspn(line, "\n");
+        if (length == name + 1 + UUID_LENGTH && strncmp(line, ours, name) == 0 && line[name] == ' ')
+            return strncmp(line + name + 1, ours + name + 1, UUID_LENGTH) != 0;
+        line += length;
+    }
+    return false;
+}
+
+void doctor_check_pve_secret(struct doctor *doctor)
+{
+    struct error ignored;
+    const char *path = doctor->config.pve.token_file;
+    cleanup_free char *list_path = mem_format("%s/priv/token.cfg", doctor->config.paths.pve);
+    cleanup_free char *renew = mem_format("rm %s && " MAKE_TOKEN, path);
+    cleanup_buffer struct buffer list = BUFFER_EMPTY;
+    cleanup_buffer struct buffer ours = BUFFER_EMPTY;
+    cleanup_free char *name = token_name(doctor);
+    if (!name || file_read(path, TOKEN_FILE_LIMIT, &ours, &ignored) < 0 ||
+        file_read(list_path, PVE_FILE_LIMIT, &list, &ignored) < 0)
+        return;
+    if (has_other_secret(buffer_text(&list), buffer_text(&ours)))
+        doctor_fail(doctor, renew, "Proxmox has another secret for the token %s", name);
+    else
+        doctor_ok(doctor, "Proxmox has the same secret");
+}

@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor: whether all is there that host and guests need, and how what is not is mended. */
+/*
+ * felhomctl doctor: whether everything is there that the host and its guests need. The table below
+ * lists all checks in the order in which they run: first those of the host, then those of each
+ * guest. Each check reports a grade, a reason and, where something is wrong, the command that mends
+ * it; the findings are collected as JSON and printed at the end. Ids stay the same from release to
+ * release, as scripts select by them.
+ */
 #include "cli/doctor/doctor.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "cli/base/output.h"
+#include "cli/base/verb.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guests.h"
-#include "cli/pve/snippet.h"
+#include "cli/pve/host_setup.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
@@ -15,50 +23,84 @@
 #include "store/documents/settings.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
+enum { OPTION_SNIPPETS };
+
+/* What a check looks at. */
+enum check_subject {
+    HOST,
+    GUEST,      /* any, even one whose configuration cannot be read */
+    CONFIGURED, /* a guest whose configuration is here */
+    CONTAINER,  /* such a guest that is a container: virtual machines have no directory */
+    RUNNING,    /* such a container that runs: any other is put in order by its next start */
+};
+
+static const struct check {
+    const char *id;
+    enum check_subject subject;
+    void (*run)(struct doctor *doctor);
+} checks[] = {
+    {"state", HOST, doctor_check_state}, /* the state directory and its owner */
+    {"store", HOST, doctor_check_store}, /* can be opened and is intact; sets doctor->store */
+    {"store.privacy", HOST, doctor_check_store_privacy},
+    {"identity", HOST, doctor_check_identity}, /* key and certificate belong together */
+    {"identity.privacy", HOST, doctor_check_identity_privacy},
+    {"host", HOST, doctor_check_host_record},        /* what the store has of the host is current */
+    {"clock", HOST, doctor_check_clock},             /* not behind the store or the certificate */
+    {"endpoint", HOST, doctor_check_endpoint},       /* an address of this host */
+    {"directories", HOST, doctor_check_directories}, /* those below /run */
+    {"cluster", HOST, doctor_check_cluster},         /* /etc/pve is mounted and writable */
+    {"snippet", HOST, doctor_check_snippet},         /* the link to the hook */
+    {"foreign", HOST, doctor_check_foreign},         /* no guest mounts another guest's directory */
+    {"unit", HOST, doctor_check_unit},               /* felhomd.service is active */
+    {"answer", HOST, doctor_check_answer},           /* felhomd answers a request */
+    {"firewall", HOST, doctor_check_firewall},       /* Proxmox's firewall lets guests in */
+    {"pve-token", HOST, doctor_check_pve_token},     /* the file of the API token */
+    {"pve-token.privileges", HOST, doctor_check_pve_privileges},
+    {"pve-token.secret", HOST, doctor_check_pve_secret},
+
+    {"guest", GUEST, doctor_check_guest}, /* is on this node and in the store */
+    {"guest.enrolment", CONFIGURED, doctor_check_guest_enrolment}, /* VMID.yaml can be read */
+    {"guest.hook", CONFIGURED, doctor_check_guest_hook},           /* the hookscript is ours */
+    {"guest.mount", CONTAINER, doctor_check_guest_mount},          /* a line mounts its directory */
+    {"guest.directory", RUNNING, doctor_check_guest_directory},    /* files, modes, owners */
+    {"guest.export", RUNNING, doctor_check_guest_export},          /* the read-only mount of it */
+    {"guest.token", RUNNING, doctor_check_guest_token},            /* the token in it is good */
+    {"guest.pin", RUNNING, doctor_check_guest_pin},                /* its agent.crt is current */
+    {"guest.sight", RUNNING, doctor_check_guest_sight},            /* the guest sees it */
+};
+
+/* --- findings --- */
 
 static const char *const grade_names[GRADE_MAX] = {"ok", "warning", "error"};
 
-struct findings findings_new(void)
-{
-    return (struct findings){.list = json_array()};
-}
-
-void findings_free(struct findings *findings)
-{
-    json_decref(findings->list);
-}
-
-void findings_add(struct findings *findings, const char *check, uint32_t vmid, enum grade grade,
-                  const char *remedy, const char *format, va_list arguments)
+void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, const char *format,
+                 ...)
 {
     json_t *finding = json_object();
     cleanup_free char *reason = NULL;
+    va_list arguments;
+    va_start(arguments, format);
     if (vasprintf(&reason, format, arguments) < 0)
         mem_exhausted();
-    output_put_text(finding, "id", check);
-    output_put_vmid(finding, "vmid", vmid);
+    va_end(arguments);
+    output_put_text(finding, "id", doctor->check);
+    output_put_vmid(finding, "vmid", doctor->guest ? doctor->guest->vmid : 0);
     output_put_text(finding, "result", grade_names[grade]);
     output_put_text(finding, "reason", reason);
     if (remedy)
         output_put_text(finding, "remedy", remedy);
     else
         json_set(finding, "remedy", json_null());
-    json_append(findings->list, finding);
-    findings->counts[grade]++;
+    json_append(doctor->findings, finding);
+    doctor->counts[grade]++;
 }
 
-static enum grade worst(const struct findings *findings)
+static enum grade worst_grade(const struct doctor *doctor)
 {
     for (enum grade grade = GRADE_ERROR; grade > GRADE_OK; grade--)
-        if (findings->counts[grade] > 0)
+        if (doctor->counts[grade] > 0)
             return grade;
     return GRADE_OK;
-}
-
-int findings_status(const struct findings *findings)
-{
-    static const int statuses[GRADE_MAX] = {0, EXIT_WARNINGS, EXIT_ERRORS};
-    return statuses[worst(findings)];
 }
 
 static void print_heading(FILE *out, json_int_t vmid, bool first)
@@ -71,23 +113,22 @@ static void print_heading(FILE *out, json_int_t vmid, bool first)
 
 static void print_finding(FILE *out, const json_t *finding)
 {
-    const char *remedy = json_string_value(json_object_get(finding, "remedy"));
-    cleanup_free char *reason =
-        output_printable(json_string_value(json_object_get(finding, "reason")));
-    (void)fprintf(out, "  %-8s %-18s %s\n", json_string_value(json_object_get(finding, "result")),
-                  json_string_value(json_object_get(finding, "id")), reason);
+    const char *remedy = json_get_text(finding, "remedy", NULL);
+    cleanup_free char *reason = output_printable(json_get_text(finding, "reason", ""));
+    (void)fprintf(out, "  %-8s %-18s %s\n", json_get_text(finding, "result", ""),
+                  json_get_text(finding, "id", ""), reason);
     if (!remedy)
         return;
     cleanup_free char *command = output_printable(remedy);
-    (void)fprintf(out, "  %-8s %-18s mend it by: %s\n", "", "", command);
+    (void)fprintf(out, "  %-8s %-18s to fix it: %s\n", "", "", command);
 }
 
-static void print_text(FILE *out, const struct findings *findings)
+static void print_findings(FILE *out, const struct doctor *doctor)
 {
     size_t i;
     const json_t *finding;
     json_int_t last = -1;
-    json_array_foreach(findings->list, i, finding)
+    json_array_foreach(doctor->findings, i, finding)
     {
         json_int_t vmid = json_integer_value(json_object_get(finding, "vmid"));
         if (vmid != last)
@@ -95,150 +136,154 @@ static void print_text(FILE *out, const struct findings *findings)
         print_finding(out, finding);
         last = vmid;
     }
-    (void)fprintf(out, "\n%zu ok, %zu to look at, %zu wrong\n", findings->counts[GRADE_OK],
-                  findings->counts[GRADE_WARNING], findings->counts[GRADE_ERROR]);
+    (void)fprintf(out, "\n%zu ok, %zu warnings, %zu errors\n", doctor->counts[GRADE_OK],
+                  doctor->counts[GRADE_WARNING], doctor->counts[GRADE_ERROR]);
 }
 
-static void print_value(const struct invocation *invocation, const struct findings *findings)
+static void output_findings(const struct invocation *invocation, const struct doctor *doctor)
 {
     cleanup_json json_t *report = json_object();
-    output_put_text(report, "result", grade_names[worst(findings)]);
-    output_put_int(report, "warnings", (int64_t)findings->counts[GRADE_WARNING]);
-    output_put_int(report, "errors", (int64_t)findings->counts[GRADE_ERROR]);
-    json_set(report, "checks", json_incref(findings->list));
+    output_put_text(report, "result", grade_names[worst_grade(doctor)]);
+    output_put_int(report, "warnings", (int64_t)doctor->counts[GRADE_WARNING]);
+    output_put_int(report, "errors", (int64_t)doctor->counts[GRADE_ERROR]);
+    json_set(report, "checks", json_incref(doctor->findings));
     output_value(invocation, report);
 }
 
-void findings_print(const struct findings *findings, const struct invocation *invocation)
+/* --- running the checks --- */
+
+/* guest: NULL while the host is checked. */
+static bool is_applicable(enum check_subject subject, const struct doctor_guest *guest)
 {
-    if (invocation->format != OUTPUT_TEXT)
-        print_value(invocation, findings);
-    else
-        print_text(invocation->out, findings);
+    bool container = guest && guest->here && guest->config.kind == GUEST_LXC;
+    switch (subject) {
+    case HOST:
+        return !guest;
+    case GUEST:
+        return guest;
+    case CONFIGURED:
+        return guest && guest->here;
+    case CONTAINER:
+        return container;
+    case RUNNING:
+        return container && guest->running;
+    }
+    return false;
 }
 
-enum { OPTION_SNIPPETS };
-static const struct verb_option options[] = {
-    [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
-};
-
-void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, const char *format,
-                 ...)
+/* Runs the checks of doctor->guest, or those of the host where that is NULL. */
+static void run_checks(struct doctor *doctor)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    findings_add(&doctor->findings, doctor->check, doctor->patient ? doctor->patient->vmid : 0,
-                 grade, remedy, format, arguments);
-    va_end(arguments);
+    for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+        if (!is_applicable(checks[i].subject, doctor->guest))
+            continue;
+        doctor->check = checks[i].id;
+        checks[i].run(doctor);
+    }
+}
+
+/* Without agent.yaml no other check knows where to look. */
+static bool check_settings(struct doctor *doctor)
+{
+    struct error error;
+    doctor->check = "settings";
+    if (settings_load(&doctor->config, &error) == 0) {
+        doctor_ok(doctor, "%s", settings_path());
+        return true;
+    }
+    cleanup_free char *remedy = mem_format("editor %s", settings_path());
+    doctor_fail(doctor, remedy, "%s; nothing else can be checked", error.message);
+    return false;
+}
+
+static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct doctor_guest *ret)
+{
+    struct error ignored;
+    struct guest row;
+    const struct config *config = &doctor->config;
+    ret->vmid = vmid;
+    ret->here = settings_load_guest(config, vmid, &ret->config, &ret->problem) == 0;
+    ret->known = doctor->store && guest_find(doctor->store, vmid, &row, &ignored) == 0;
+    ret->running = cgroup_has_guest(config->paths.cgroup, ret->config.kind, vmid) ||
+                   (ret->known && row.state == GUEST_RUNNING);
+    if (ret->here && ret->config.kind == GUEST_LXC)
+        ret->foreign = foreign_check(config, vmid, &ret->config, &ret->mount, &ignored) < 0;
+    (void)snprintf(ret->enroll, sizeof ret->enroll, "felhomctl enroll %u", vmid);
+    (void)snprintf(ret->rotate, sizeof ret->rotate, "felhomctl rotate %u", vmid);
+    (void)snprintf(ret->reboot, sizeof ret->reboot, "pct reboot %u", vmid);
+}
+
+static void doctor_guest_free(struct doctor_guest *guest)
+{
+    guest_config_free(&guest->config);
+}
+
+static void check_guest(struct doctor *doctor, uint32_t vmid)
+{
+    cleanup(doctor_guest_free) struct doctor_guest guest = {0};
+    doctor_guest_load(doctor, vmid, &guest);
+    doctor->guest = &guest;
+    run_checks(doctor);
+    doctor->guest = NULL;
+}
+
+static int check_enrolled_guests(struct doctor *doctor, struct error *error)
+{
+    cleanup(vmids_free) struct vmids guests = {0};
+    if (node_guests_list(&doctor->config, &guests, error) < 0)
+        return error->kind == ERROR_MISSING ? 0 : -1; /* no Proxmox: no guests */
+    for (size_t i = 0; i < guests.count; i++)
+        if (node_guest_is_enrolled(&doctor->config, guests.items[i]))
+            check_guest(doctor, guests.items[i]);
+    return 0;
+}
+
+/* vmid 0: each guest that is enrolled. */
+static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct error *error)
+{
+    if (!check_settings(doctor))
+        return 0;
+    if (!doctor->snippets && pve_is_real(&doctor->config))
+        doctor->snippets = SNIPPET_DIRECTORY;
+    run_checks(doctor);
+    if (vmid == 0)
+        return check_enrolled_guests(doctor, error);
+    check_guest(doctor, vmid);
+    return 0;
 }
 
 static void doctor_free(struct doctor *doctor)
 {
     store_close(doctor->store);
     config_free(&doctor->config);
-    findings_free(&doctor->findings);
+    json_decref(doctor->findings);
 }
 
-static void run_checks(struct doctor *doctor, struct check_list checks)
+static int doctor_run(const struct invocation *invocation, struct error *error)
 {
-    for (size_t i = 0; i < checks.count; i++) {
-        doctor->check = checks.items[i].id;
-        checks.items[i].run(doctor);
-    }
-}
-
-/* --- the host --- */
-
-static bool check_settings(struct doctor *doctor)
-{
-    struct error error;
-    doctor->check = "settings";
-    if (settings_load(&doctor->config, &error) == 0) {
-        doctor_note(doctor, GRADE_OK, NULL, "%s", settings_path());
-        return true;
-    }
-    cleanup_free char *remedy = mem_format("editor %s", settings_path());
-    doctor_note(doctor, GRADE_ERROR, remedy, "%s; nothing else can be checked", error.message);
-    return false;
-}
-
-static void check_host(struct doctor *doctor)
-{
-    run_checks(doctor, doctor_state_checks);
-    run_checks(doctor, doctor_host_checks);
-    run_checks(doctor, doctor_daemon_checks);
-    run_checks(doctor, doctor_pve_checks);
-}
-
-/* --- the guests --- */
-
-static void patient_free(struct patient *patient)
-{
-    guest_config_free(&patient->config);
-}
-
-static void describe(const struct doctor *doctor, uint32_t vmid, struct patient *ret)
-{
-    struct error ignored;
-    const struct config *config = &doctor->config;
-    ret->vmid = vmid;
-    ret->here = settings_load_guest(config, vmid, &ret->config, &ret->problem) == 0;
-    ret->known = doctor->store && guest_find(doctor->store, vmid, &ret->guest, &ignored) == 0;
-    ret->running = cgroup_has_guest(config->paths.cgroup, ret->config.kind, vmid) ||
-                   (ret->known && ret->guest.state == GUEST_RUNNING);
-}
-
-static void check_guest(struct doctor *doctor, uint32_t vmid)
-{
-    cleanup(patient_free) struct patient patient = {.vmid = vmid};
-    describe(doctor, vmid, &patient);
-    doctor->patient = &patient;
-    run_checks(doctor, doctor_guest_checks);
-    run_checks(doctor, doctor_running_checks);
-    doctor->patient = NULL;
-}
-
-static int check_enrolled(struct doctor *doctor, struct error *error)
-{
-    cleanup(node_guests_free) struct node_guests guests = {0};
-    if (node_guests_list(&doctor->config, &guests, error) < 0)
-        return error->kind == ERROR_MISSING ? 0 : -1; /* no Proxmox: no guests */
-    for (size_t i = 0; i < guests.count; i++)
-        if (node_guest_is_enrolled(&doctor->config, guests.vmids[i]))
-            check_guest(doctor, guests.vmids[i]);
-    return 0;
-}
-
-static int check_all(struct doctor *doctor, uint32_t vmid, struct error *error)
-{
-    if (!check_settings(doctor))
-        return 0;
-    if (!doctor->snippets && pve_is_real(&doctor->config))
-        doctor->snippets = SNIPPET_DIRECTORY;
-    check_host(doctor);
-    if (vmid == 0)
-        return check_enrolled(doctor, error);
-    check_guest(doctor, vmid);
-    return 0;
-}
-
-static int run(const struct invocation *invocation, struct error *error)
-{
+    static const int statuses[GRADE_MAX] = {0, EXIT_WARNINGS, EXIT_ERRORS};
     cleanup(doctor_free) struct doctor doctor = {
         .snippets = invocation->values[OPTION_SNIPPETS],
-        .findings = findings_new(),
+        .findings = json_array(),
     };
-    if (check_all(&doctor, invocation->vmid, error) < 0)
+    if (check_host_and_guests(&doctor, invocation->vmid, error) < 0)
         return -1;
-    findings_print(&doctor.findings, invocation);
-    return findings_status(&doctor.findings);
+    if (invocation->format == OUTPUT_TEXT)
+        print_findings(invocation->out, &doctor);
+    else
+        output_findings(invocation, &doctor);
+    return statuses[worst_grade(&doctor)];
 }
+
+static const struct verb_option options[] = {
+    [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
+};
 
 const struct verb verb_doctor = {
     .name = "doctor",
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Check all that host and guests need, and tell how to mend it",
-    .run = run,
+    .run = doctor_run,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

@@ -1,84 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the checks of doctor know and how they tell what they found. None changes anything. */
+/*
+ * What a check of felhomctl doctor is given, how it reports what it found, and all the checks.
+ * doctor.c has the table that gives each its id and runs them. No check changes anything.
+ */
 #ifndef FELHOM_DOCTOR_H
 #define FELHOM_DOCTOR_H
 
 #include <jansson.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cli/base/verb.h"
 #include "schema/agent/config.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
+#include "store/files/foreign.h"
 #include "store/tables/guest.h"
-
-/* What doctor found: a grade, a reason and, where something is wrong, the command that mends it. */
 
 enum grade { GRADE_OK, GRADE_WARNING, GRADE_ERROR, GRADE_MAX };
 
-struct findings {
-    json_t *list;
-    size_t counts[GRADE_MAX];
-};
+#define DOCTOR_INIT         "felhomctl init"
+#define DOCTOR_COMMAND_SIZE 32 /* "felhomctl enroll VMID" */
 
-/* An empty list, the caller's to free with findings_free. */
-struct findings findings_new(void);
-void findings_free(struct findings *findings);
-
-/* check: its stable id. vmid 0: of the host. remedy NULL: there is no command for it. */
-void findings_add(struct findings *findings, const char *check, uint32_t vmid, enum grade grade,
-                  const char *remedy, const char *format, va_list arguments)
-    __attribute__((format(printf, 6, 0)));
-
-/* Prints them, those of the host and of each guest below a heading. */
-void findings_print(const struct findings *findings, const struct invocation *invocation);
-
-/* What to exit with: 0, 3 where the worst is a warning, 4 where it is an error. */
-int findings_status(const struct findings *findings);
-
-/* The guest that is looked at. */
-struct patient {
+/* The guest that is checked. */
+struct doctor_guest {
     uint32_t vmid;
-    bool here;                  /* its configuration is on this node, and can be read */
-    struct error problem;       /* only unless here */
+    bool here;                  /* its configuration is on this node and can be read */
+    struct error problem;       /* why not; set only unless here */
     struct guest_config config; /* all zero unless here */
-    bool known;                 /* by the store */
-    struct guest guest;         /* only if known */
     bool running;
+    bool known;             /* the store has a row of it */
+    bool foreign;           /* a container that mounts another guest's directory */
+    struct own_mount mount; /* how a container mounts its own directory */
+    /* The commands that most remedies are. */
+    char enroll[DOCTOR_COMMAND_SIZE];
+    char rotate[DOCTOR_COMMAND_SIZE];
+    char reboot[DOCTOR_COMMAND_SIZE];
 };
 
 struct doctor {
     struct config config;
-    const char *snippets;          /* where Proxmox looks for hookscripts; NULL: nowhere */
-    struct store *store;           /* opened only to look; NULL where that cannot be */
-    const struct patient *patient; /* NULL: the host */
-    const char *check;             /* the id of the check that runs */
-    struct findings findings;
+    const char *snippets;             /* where Proxmox looks for hookscripts; NULL: not checked */
+    struct store *store;              /* opened read-only by doctor_check_store; NULL: not usable */
+    const struct doctor_guest *guest; /* NULL while the host is checked */
+    const char *check;                /* the id of the running check */
+    json_t *findings;                 /* array of {id, vmid, result, reason, remedy} */
+    size_t counts[GRADE_MAX];         /* findings of each grade */
 };
 
-/* Says one thing: nothing, where there is nothing to check. The id stays as it is from release to
- * release. */
-struct check {
-    const char *id;
-    void (*run)(struct doctor *doctor);
-};
-struct check_list {
-    const struct check *items;
-    size_t count;
-};
-
-/* Notes what the running check found. remedy NULL: there is no command for it. */
+/*
+ * Reports what the running check found: the reason in words and the command that mends it, NULL
+ * where there is none. A check that reports nothing had nothing to look at, or left the fault to
+ * the check whose subject it is.
+ */
 void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 
-/* The groups, in the order in which they are run. state opens doctor->store. */
-extern const struct check_list doctor_state_checks;
-extern const struct check_list doctor_host_checks;
-extern const struct check_list doctor_daemon_checks;
-extern const struct check_list doctor_pve_checks;
-extern const struct check_list doctor_guest_checks;
-extern const struct check_list doctor_running_checks;
+#define doctor_ok(doctor, ...)           doctor_note(doctor, GRADE_OK, NULL, __VA_ARGS__)
+#define doctor_warn(doctor, remedy, ...) doctor_note(doctor, GRADE_WARNING, remedy, __VA_ARGS__)
+#define doctor_fail(doctor, remedy, ...) doctor_note(doctor, GRADE_ERROR, remedy, __VA_ARGS__)
+
+/* state.c: what the agent keeps, and the clock. */
+void doctor_check_state(struct doctor *doctor);
+void doctor_check_store(struct doctor *doctor);
+void doctor_check_store_privacy(struct doctor *doctor);
+void doctor_check_identity(struct doctor *doctor);
+void doctor_check_identity_privacy(struct doctor *doctor);
+void doctor_check_host_record(struct doctor *doctor);
+void doctor_check_clock(struct doctor *doctor);
+
+/* host.c: what the host provides, and what its guests mount. */
+void doctor_check_endpoint(struct doctor *doctor);
+void doctor_check_directories(struct doctor *doctor);
+void doctor_check_cluster(struct doctor *doctor);
+void doctor_check_snippet(struct doctor *doctor);
+void doctor_check_foreign(struct doctor *doctor);
+
+/* daemon.c: felhomd, the firewall before it, and its API token. */
+void doctor_check_unit(struct doctor *doctor);
+void doctor_check_answer(struct doctor *doctor);
+void doctor_check_firewall(struct doctor *doctor);
+void doctor_check_pve_token(struct doctor *doctor);
+void doctor_check_pve_privileges(struct doctor *doctor);
+void doctor_check_pve_secret(struct doctor *doctor);
+
+/* guest.c: one guest; doctor->guest is set. */
+void doctor_check_guest(struct doctor *doctor);
+void doctor_check_guest_enrolment(struct doctor *doctor);
+void doctor_check_guest_hook(struct doctor *doctor);
+void doctor_check_guest_mount(struct doctor *doctor);
+void doctor_check_guest_directory(struct doctor *doctor);
+void doctor_check_guest_export(struct doctor *doctor);
+void doctor_check_guest_token(struct doctor *doctor);
+void doctor_check_guest_pin(struct doctor *doctor);
+void doctor_check_guest_sight(struct doctor *doctor);
 
 #endif

@@ -1,127 +1,269 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor: whether a guest is set up to be served: its configuration and its enrolment. */
+/*
+ * doctor: whether a guest is set up to be served (configuration, enrolment, hookscript, mount
+ * line), and, while it runs, whether it has all that it was given: its directory, the token and the
+ * certificate in it, and the mount through which it sees them.
+ */
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "cli/doctor/doctor.h"
 #include "cli/pve/guest_lines.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/base/clock.h"
+#include "store/base/running.h"
 #include "store/documents/settings.h"
-#include "store/files/foreign.h"
+#include "store/files/file.h"
+#include "store/identity/identity.h"
+#include "store/tables/token.h"
 
-static const char *command_of(const struct patient *patient)
+#define FILE_LIMIT  ((size_t)65536)
+#define MS_PER_HOUR ((int64_t)3600 * 1000)
+
+/* ROOT/VMID or, with a name, ROOT/VMID/NAME; to be freed with free(). */
+static char *guest_path(const struct doctor *doctor, const char *root, const char *name)
 {
-    return patient->config.kind == GUEST_LXC ? "pct" : "qm";
+    return mem_format("%s/%u%s%s", root, doctor->guest->vmid, *name ? "/" : "", name);
 }
 
-static char *enroll_of(const struct patient *patient)
-{
-    return mem_format("felhomctl enroll %u", patient->vmid);
-}
+/* --- how it is set up --- */
 
-/* A container whose configuration can be read: others have no directory. */
-static bool has_directory(const struct patient *patient)
+void doctor_check_guest(struct doctor *doctor)
 {
-    return patient->here && patient->config.kind == GUEST_LXC;
-}
-
-/* --- its configuration --- */
-
-static void check_config(struct doctor *doctor)
-{
-    const struct patient *patient = doctor->patient;
-    cleanup_free char *enroll = enroll_of(patient);
-    if (!patient->here)
-        doctor_note(doctor, GRADE_ERROR, NULL, "%s", patient->problem.message);
-    else if (doctor->store && !patient->known)
-        doctor_note(doctor, GRADE_WARNING, enroll,
-                    "%s is not known to the store; its next start makes it known too",
-                    patient->config.name);
+    const struct doctor_guest *guest = doctor->guest;
+    const char *name = guest->config.name;
+    if (!guest->here)
+        doctor_fail(doctor, NULL, "%s", guest->problem.message);
+    else if (doctor->store && !guest->known)
+        doctor_warn(doctor, guest->enroll,
+                    "%s is not known to the store; its next start adds it as well", name);
     else
-        doctor_note(doctor, GRADE_OK, NULL, "%s, %s", patient->config.name,
-                    patient->running ? "running" : "not running");
+        doctor_ok(doctor, "%s, %s", name, guest->running ? "running" : "not running");
 }
 
-static void check_enrolment(struct doctor *doctor)
+void doctor_check_guest_enrolment(struct doctor *doctor)
 {
     struct error error;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    const char *directory = doctor->config.paths.enrolment;
-    if (!doctor->patient->here)
-        return;
-    cleanup_free char *name = mem_format("%u.yaml", doctor->patient->vmid);
-    cleanup_free char *remedy = mem_format("editor %s/%s", directory, name);
-    if (settings_read_enrolment(&doctor->config, doctor->patient->vmid, &text, &error) == 0 &&
-        enrolment_parse(name, buffer_text(&text), text.length, &enrolment, &error) == 0)
-        doctor_note(doctor, GRADE_OK, NULL, "%s%s",
-                    *enrolment.customer_id ? "customer " : "no customer", enrolment.customer_id);
+    cleanup_free char *name = mem_format("%u.yaml", doctor->guest->vmid);
+    cleanup_free char *remedy = mem_format("editor %s/%s", doctor->config.paths.enrolment, name);
+    if (settings_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &error) < 0 ||
+        enrolment_parse(name, buffer_text(&text), text.length, &enrolment, &error) < 0)
+        doctor_fail(doctor, remedy, "%s", error.message);
+    else if (*enrolment.customer_id)
+        doctor_ok(doctor, "customer %s", enrolment.customer_id);
     else
-        doctor_note(doctor, GRADE_ERROR, remedy, "%s", error.message);
+        doctor_ok(doctor, "no customer");
 }
 
-static void check_hookscript(struct doctor *doctor)
+void doctor_check_guest_hook(struct doctor *doctor)
 {
-    const struct patient *patient = doctor->patient;
-    const char *hookscript = patient->config.hookscript;
-    if (!patient->here)
-        return;
-    cleanup_free char *enroll = enroll_of(patient);
-    cleanup_free char *replace = mem_format("%s set %u --delete hookscript && %s",
-                                            command_of(patient), patient->vmid, enroll);
+    const struct doctor_guest *guest = doctor->guest;
+    const char *hookscript = guest->config.hookscript;
+    cleanup_free char *replace =
+        mem_format("%s set %u --delete hookscript && %s",
+                   guest->config.kind == GUEST_LXC ? "pct" : "qm", guest->vmid, guest->enroll);
     if (!hookscript)
-        doctor_note(doctor, GRADE_ERROR, enroll, "it has no hookscript");
+        doctor_fail(doctor, guest->enroll, "the guest has no hookscript");
     else if (strcmp(hookscript, HOOKSCRIPT_VALUE) != 0)
-        doctor_note(doctor, GRADE_ERROR, replace, "its hookscript is %s, not " HOOKSCRIPT_VALUE,
-                    hookscript);
+        doctor_fail(doctor, replace, "the hookscript is %s, not " HOOKSCRIPT_VALUE, hookscript);
     else
-        doctor_note(doctor, GRADE_OK, NULL, HOOKSCRIPT_VALUE);
+        doctor_ok(doctor, HOOKSCRIPT_VALUE);
 }
 
-/* An mp may have more options than enroll gives it, but not less than these. */
+/* An mp may have more options than enroll gives it, but these it must have. */
 static bool is_mp_right(const struct config *config, const struct volume *volume)
 {
     return volume->read_only && strcmp(volume->mount_point, config->bootstrap.guest_path) == 0;
 }
 
-static bool is_entry_right(const struct config *config, const struct patient *patient)
+static bool is_entry_right(const struct config *config, const struct doctor_guest *guest)
 {
-    for (size_t i = 0; i < patient->config.raw_count; i++)
-        if (directory_line_is_right(config, MOUNT_FORM_ENTRY, patient->vmid,
-                                    patient->config.raw[i].key, patient->config.raw[i].value))
+    for (size_t i = 0; i < guest->config.raw_count; i++)
+        if (directory_line_is_right(config, MOUNT_FORM_ENTRY, guest->vmid, guest->config.raw[i].key,
+                                    guest->config.raw[i].value))
             return true;
     return false;
 }
 
-/* A foreign one is told of among the checks of the host. */
-static void check_mount(struct doctor *doctor)
+/* Another guest's directory is reported by doctor_check_foreign. */
+void doctor_check_guest_mount(struct doctor *doctor)
 {
-    struct error ignored;
-    struct own_mount own;
-    const struct patient *patient = doctor->patient;
-    const struct config *config = &doctor->config;
-    if (!has_directory(patient) ||
-        foreign_check(config, patient->vmid, &patient->config, &own, &ignored) < 0)
+    const struct doctor_guest *guest = doctor->guest;
+    const char *form = mount_form_name(guest->mount.form);
+    if (guest->foreign)
         return;
-    cleanup_free char *enroll = enroll_of(patient);
-    bool right = own.form == MOUNT_FORM_MP ? is_mp_right(config, own.volume)
-                                           : is_entry_right(config, patient);
-    if (own.form == MOUNT_FORM_NONE)
-        doctor_note(doctor, GRADE_ERROR, enroll, "no line mounts its directory");
+    bool right = guest->mount.form == MOUNT_FORM_MP
+                     ? is_mp_right(&doctor->config, guest->mount.volume)
+                     : is_entry_right(&doctor->config, guest);
+    if (guest->mount.form == MOUNT_FORM_NONE)
+        doctor_fail(doctor, guest->enroll, "no line mounts the guest's directory");
     else if (!right)
-        doctor_note(doctor, GRADE_WARNING, enroll,
-                    "its directory is mounted otherwise than enroll does it (form %s)",
-                    mount_form_name(own.form));
+        doctor_warn(doctor, guest->enroll,
+                    "the guest's directory is mounted, but not as enroll would do it (form %s)",
+                    form);
     else
-        doctor_note(doctor, GRADE_OK, NULL, "its own directory, form %s",
-                    mount_form_name(own.form));
+        doctor_ok(doctor, "the guest's own directory, form %s", form);
 }
 
-static const struct check checks[] = {
-    {"guest", check_config},
-    {"guest.enrolment", check_enrolment},
-    {"guest.hook", check_hookscript},
-    {"guest.mount", check_mount},
+/* --- its directory --- */
+
+struct entry {
+    const char *name; /* "": the directory itself */
+    mode_t mode;
 };
-const struct check_list doctor_guest_checks = {checks, ARRAY_SIZE(checks)};
+
+/* What is wrong with the file, to be freed with free(); NULL: nothing. */
+static char *entry_fault(const char *path, mode_t mode, uint32_t uid, uint32_t gid)
+{
+    struct stat status;
+    if (lstat(path, &status) < 0)
+        return mem_format("there is no %s", path);
+    if (status.st_mode != mode)
+        return mem_format("%s has mode %06o, not %06o", path, status.st_mode, mode);
+    if (status.st_uid != uid || status.st_gid != gid)
+        return mem_format("%s belongs to %u:%u, the guest's root is %u:%u", path, status.st_uid,
+                          status.st_gid, uid, gid);
+    return NULL;
+}
+
+static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid)
+{
+    static const struct entry entries[] = {
+        {"", S_IFDIR | 0700},
+        {"token", S_IFREG | 0600},
+        {"bootstrap.json", S_IFREG | 0600},
+        {"controller.yaml", S_IFREG | 0600},
+        {"agent.crt", S_IFREG | 0644},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, entries[i].name);
+        char *fault = entry_fault(path, entries[i].mode, uid, gid);
+        if (fault)
+            return fault;
+    }
+    return NULL;
+}
+
+void doctor_check_guest_directory(struct doctor *doctor)
+{
+    uint32_t uid;
+    uint32_t gid;
+    const struct doctor_guest *guest = doctor->guest;
+    const struct volume *volume = guest->mount.volume;
+    guest_config_disk_ids(&guest->config, volume ? volume->idmap : NULL, &uid, &gid);
+    cleanup_free char *fault = first_fault(doctor, uid, gid);
+    if (fault)
+        doctor_fail(doctor, guest->reboot, "%s", fault);
+    else
+        doctor_ok(doctor, "%s/%u, of %u:%u", doctor->config.paths.guests, guest->vmid, uid, gid);
+}
+
+/* Whether outer is a mount of inner, read-only as a whole: the guest's root could undo anything
+ * less. */
+static bool is_exported(const char *inner, const char *outer)
+{
+    struct stat of_inner;
+    struct stat of_outer;
+    struct statvfs flags;
+    return stat(inner, &of_inner) == 0 && stat(outer, &of_outer) == 0 &&
+           of_inner.st_dev == of_outer.st_dev && of_inner.st_ino == of_outer.st_ino &&
+           statvfs(outer, &flags) == 0 && (flags.f_flag & ST_RDONLY);
+}
+
+void doctor_check_guest_export(struct doctor *doctor)
+{
+    const struct doctor_guest *guest = doctor->guest;
+    if (guest->mount.form != MOUNT_FORM_ENTRY)
+        return;
+    cleanup_free char *inner = guest_path(doctor, doctor->config.paths.guests, "");
+    cleanup_free char *outer = guest_path(doctor, doctor->config.paths.export, "");
+    if (is_exported(inner, outer))
+        doctor_ok(doctor, "%s, read-only", outer);
+    else
+        doctor_fail(doctor, guest->reboot, "%s does not show the guest's directory read-only",
+                    outer);
+}
+
+/* --- what is in it --- */
+
+/* The verdict on the token in the directory; TOKEN_MALFORMED where there is none. */
+static enum token_verdict verify_token(const struct doctor *doctor, struct token_check *ret)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, "token");
+    *ret = (struct token_check){.verdict = TOKEN_MALFORMED};
+    if (file_read(path, FILE_LIMIT, &text, &ignored) == 0 && text.length > 0)
+        (void)token_check(doctor->store, buffer_text(&text), text.length - 1, clock_wall_ms(), ret,
+                          &ignored);
+    if (ret->verdict == TOKEN_GOOD && ret->vmid != doctor->guest->vmid)
+        ret->verdict = TOKEN_UNKNOWN;
+    return ret->verdict;
+}
+
+/* Whether the token has less life left than rotate --due would have let it come to. */
+static bool is_overdue(const struct doctor *doctor, const struct token_check *token)
+{
+    struct error ignored;
+    struct token_life life = {.generation = 0};
+    int64_t max_age_ms = (int64_t)doctor->config.token.max_age_ms;
+    if (max_age_ms == 0 || token_find(doctor->store, token->id, &life, &ignored) < 0)
+        return false;
+    int64_t left_ms = life.created_at_ms + max_age_ms - clock_wall_ms();
+    return left_ms < MS_PER_HOUR && left_ms < max_age_ms / 4;
+}
+
+void doctor_check_guest_token(struct doctor *doctor)
+{
+    struct token_check token;
+    const struct doctor_guest *guest = doctor->guest;
+    if (!doctor->store)
+        return;
+    enum token_verdict verdict = verify_token(doctor, &token);
+    if (verdict == TOKEN_EXPIRED)
+        doctor_fail(doctor, guest->rotate, "the token in the guest's directory has expired");
+    else if (verdict == TOKEN_MALFORMED)
+        doctor_fail(doctor, guest->reboot, "there is no token in the guest's directory");
+    else if (verdict != TOKEN_GOOD)
+        doctor_fail(doctor, guest->reboot, "the token in the guest's directory is %s",
+                    token_verdict_name(verdict));
+    else if (is_overdue(doctor, &token))
+        doctor_warn(doctor, guest->rotate,
+                    "the guest's token is about to reach token.max_age; is "
+                    "felhom-token-age.timer active?");
+    else
+        doctor_ok(doctor, "token %s is good", token.id);
+}
+
+void doctor_check_guest_pin(struct doctor *doctor)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer shown = BUFFER_EMPTY;
+    cleanup(identity_free) struct identity identity = {0};
+    cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, "agent.crt");
+    if (identity_load(doctor->config.paths.state, &identity, &ignored) < 0 ||
+        file_read(path, FILE_LIMIT, &shown, &ignored) < 0)
+        return; /* doctor_check_identity and doctor_check_guest_directory report it */
+    if (strcmp(buffer_text(&shown), buffer_text(&identity.certificate_pem)) == 0)
+        doctor_ok(doctor, "the guest has the current certificate");
+    else
+        doctor_fail(doctor, doctor->guest->rotate,
+                    "the certificate in the guest's directory is not the current one");
+}
+
+/* Says nothing where it cannot be known. */
+void doctor_check_guest_sight(struct doctor *doctor)
+{
+    const char *path = doctor->config.bootstrap.guest_path;
+    enum sighting sighting = sighting_of(&doctor->config, doctor->guest->vmid);
+    if (sighting == SIGHTING_SEEN)
+        doctor_ok(doctor, "the guest sees its directory at %s", path);
+    else if (sighting == SIGHTING_MISSING)
+        doctor_fail(doctor, doctor->guest->reboot, "the guest does not see its directory at %s",
+                    path);
+}

@@ -21,17 +21,32 @@ static void close_directory(DIR **directory)
         (void)closedir(*directory);
 }
 
-static void keep(struct host_guests *guests, const char *name)
+/* The VMID of a file VMID.conf; false for any other name. */
+static bool vmid_of_file(const char *name, uint32_t *ret)
 {
-    uint32_t vmid;
     const char *dot = strchr(name, '.');
     if (!dot || strcmp(dot, SUFFIX) != 0)
-        return;
+        return false;
     cleanup_free char *digits = mem_copy_text_n(name, (size_t)(dot - name));
-    if (!vmid_parse(digits, &vmid))
-        return;
-    guests->vmids = mem_resize(guests->vmids, guests->count + 1, sizeof *guests->vmids);
-    guests->vmids[guests->count++] = vmid;
+    return vmid_parse(digits, ret);
+}
+
+/* Adds the guests of PVE/NAME to the list. */
+static int list_directory(const struct config *config, const char *name, struct vmids *guests,
+                          struct error *error)
+{
+    const struct dirent *entry;
+    uint32_t vmid;
+    cleanup_free char *path = mem_format("%s/%s", config->paths.pve, name);
+    cleanup(close_directory) DIR *directory = opendir(path);
+    if (!directory && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "%s: no such directory", path);
+    if (!directory)
+        return fail_errno(error, errno, "cannot list %s", path);
+    while ((entry = readdir(directory)))
+        if (vmid_of_file(entry->d_name, &vmid))
+            vmids_add(guests, vmid);
+    return 0;
 }
 
 static int compare_vmids(const void *left, const void *right)
@@ -41,89 +56,28 @@ static int compare_vmids(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-int host_guests_list(const struct config *config, struct host_guests *ret, struct error *error)
+static int list_guests(const struct config *config, bool containers_only, struct vmids *ret,
+                       struct error *error)
 {
-    struct host_guests guests = {0};
-    const struct dirent *entry;
-    cleanup_free char *path = mem_format("%s/lxc", config->paths.pve);
-    cleanup(close_directory) DIR *directory = opendir(path);
-    if (!directory)
-        return fail_errno(error, errno, "cannot list the containers in %s", path);
-    while ((entry = readdir(directory)))
-        keep(&guests, entry->d_name);
-    if (guests.count > 0)
-        qsort(guests.vmids, guests.count, sizeof *guests.vmids, compare_vmids);
-    *ret = guests;
-    return 0;
-}
-
-void host_guests_free(struct host_guests *guests)
-{
-    free(guests->vmids);
-}
-
-static void close_stream(DIR **stream)
-{
-    if (*stream)
-        (void)closedir(*stream);
-}
-
-/* VMID.conf; anything else is no guest's. */
-static bool vmid_of_file(const char *name, uint32_t *ret)
-{
-    size_t length = strlen(name);
-    size_t suffix = strlen(SUFFIX);
-    if (length <= suffix || strcmp(name + length - suffix, SUFFIX) != 0)
-        return false;
-    cleanup_free char *number = mem_copy_text_n(name, length - suffix);
-    return vmid_parse(number, ret);
-}
-
-static void append(struct node_guests *guests, uint32_t vmid)
-{
-    guests->vmids = mem_resize(guests->vmids, guests->count + 1, sizeof *guests->vmids);
-    guests->vmids[guests->count++] = vmid;
-}
-
-static int list_directory(const char *path, struct node_guests *guests, struct error *error)
-{
-    struct dirent *entry;
-    uint32_t vmid;
-    cleanup(close_stream) DIR *stream = opendir(path);
-    if (!stream && errno == ENOENT)
-        return fail(error, ERROR_MISSING, "%s: no such directory", path);
-    if (!stream)
-        return fail_errno(error, errno, "cannot list %s", path);
-    while ((entry = readdir(stream)))
-        if (vmid_of_file(entry->d_name, &vmid))
-            append(guests, vmid);
-    return 0;
-}
-
-static int compare_guests(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a;
-    uint32_t right = *(const uint32_t *)b;
-    return (left > right) - (left < right);
-}
-
-int node_guests_list(const struct config *config, struct node_guests *ret, struct error *error)
-{
-    cleanup(node_guests_free) struct node_guests guests = {0};
-    cleanup_free char *lxc = mem_format("%s/lxc", config->paths.pve);
-    cleanup_free char *qemu = mem_format("%s/qemu-server", config->paths.pve);
-    if (list_directory(lxc, &guests, error) < 0 || list_directory(qemu, &guests, error) < 0)
+    cleanup(vmids_free) struct vmids guests = {0};
+    if (list_directory(config, "lxc", &guests, error) < 0 ||
+        (!containers_only && list_directory(config, "qemu-server", &guests, error) < 0))
         return -1;
     if (guests.count > 0)
-        qsort(guests.vmids, guests.count, sizeof *guests.vmids, compare_guests);
+        qsort(guests.items, guests.count, sizeof *guests.items, compare_vmids);
     *ret = guests;
-    guests.vmids = NULL;
+    guests = (struct vmids){0};
     return 0;
 }
 
-void node_guests_free(struct node_guests *guests)
+int node_containers_list(const struct config *config, struct vmids *ret, struct error *error)
 {
-    free(guests->vmids);
+    return list_guests(config, true, ret, error);
+}
+
+int node_guests_list(const struct config *config, struct vmids *ret, struct error *error)
+{
+    return list_guests(config, false, ret, error);
 }
 
 static bool has_enrolment(const struct config *config, uint32_t vmid)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "cli/base/steps.h"
-#include "cli/pve/state_owner.h"
+#include "cli/pve/host_setup.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 

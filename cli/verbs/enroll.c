@@ -13,7 +13,7 @@
 #include "cli/pve/config.h"
 #include "cli/pve/guest_lines.h"
 #include "cli/pve/guests.h"
-#include "cli/pve/snippet.h"
+#include "cli/pve/host_setup.h"
 #include "cli/verbs/enrolment_file.h"
 #include "cli/verbs/guest_change.h"
 #include "schema/base/buffer.h"
@@ -223,7 +223,7 @@ static int link_hook(struct enrolling *enrolling, struct error *error)
         return 0;
     const char *directory = value_or(enrolling->invocation, OPTION_SNIPPETS, SNIPPET_DIRECTORY);
     const char *hook = value_or(enrolling->invocation, OPTION_HOOK, SNIPPET_HOOK);
-    return snippet_make(directory, hook, &enrolling->steps, error);
+    return host_setup_snippet(directory, hook, &enrolling->steps, error);
 }
 
 static int write_enrolment(struct enrolling *enrolling, struct error *error)
@@ -389,11 +389,11 @@ static void enroll_any(struct crowd *crowd, uint32_t vmid)
 
 /* A failure does not keep the others from it. */
 static int enroll_several(const struct invocation *invocation, struct session *session,
-                          const struct host_guests *guests, struct error *error)
+                          const struct vmids *guests, struct error *error)
 {
     cleanup(crowd_free) struct crowd crowd = {invocation, session, json_array(), {0}};
     for (size_t i = 0; i < guests->count; i++)
-        enroll_any(&crowd, guests->vmids[i]);
+        enroll_any(&crowd, guests->items[i]);
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, crowd.guests);
     return vmids_fail(&crowd.failed, "not all could be enrolled", error);
@@ -402,8 +402,8 @@ static int enroll_several(const struct invocation *invocation, struct session *s
 static int enroll_all(const struct invocation *invocation, struct session *session,
                       struct error *error)
 {
-    cleanup(host_guests_free) struct host_guests guests = {0};
-    if (host_guests_list(&session->config, &guests, error) < 0)
+    cleanup(vmids_free) struct vmids guests = {0};
+    if (node_containers_list(&session->config, &guests, error) < 0)
         return -1;
     return enroll_several(invocation, session, &guests, error);
 }
@@ -411,7 +411,7 @@ static int enroll_all(const struct invocation *invocation, struct session *sessi
 static int run(const struct invocation *invocation, struct error *error)
 {
     bool all = invocation->values[OPTION_ALL];
-    const struct host_guests named = {invocation->vmids, invocation->vmid_count};
+    const struct vmids named = {invocation->vmids, invocation->vmid_count};
     cleanup_session struct session session = {.store = NULL};
     if (all == (named.count > 0))
         return fail(error, ERROR_INVALID, "enroll: one of VMID... and --all, please");

@@ -10,8 +10,7 @@
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
 #include "cli/pve/config.h"
-#include "cli/pve/snippet.h"
-#include "cli/pve/state_owner.h"
+#include "cli/pve/host_setup.h"
 #include "cli/pve/token.h"
 #include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
@@ -42,8 +41,8 @@ static int ready_state(const struct config *config, const char *user, struct ste
     struct owner owner;
     bool known;
     bool changed;
-    if (state_owner_find(user, &owner, &known, error) < 0 ||
-        state_directory_ready(config->paths.state, owner, &changed, error) < 0)
+    if (host_setup_owner(user, &owner, &known, error) < 0 ||
+        host_setup_state(config->paths.state, owner, &changed, error) < 0)
         return -1;
     note(steps, changed, "state", config->paths.state);
     if (!known)
@@ -149,7 +148,7 @@ static void ready_snippet(const struct config *config, struct steps *steps)
     struct error error;
     if (!pve_is_real(config) || access(SNIPPET_STORAGE, F_OK) < 0)
         return;
-    if (snippet_make(SNIPPET_DIRECTORY, SNIPPET_HOOK, steps, &error) < 0)
+    if (host_setup_snippet(SNIPPET_DIRECTORY, SNIPPET_HOOK, steps, &error) < 0)
         steps_add(steps, STEP_WARNING, "snippet", "%s", error.message);
 }
 
@@ -158,7 +157,7 @@ static int ready_pve(const struct config *config, const char *user, const struct
 {
     struct owner owner;
     bool known;
-    if (state_owner_find(user, &owner, &known, error) < 0)
+    if (host_setup_owner(user, &owner, &known, error) < 0)
         return -1;
     return pve_token_ready(config, host->node, owner, steps, error);
 }

@@ -104,7 +104,7 @@ is 'all well: as JSON' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")"
 is 'all well: each check has its say' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
     'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.pin guest.token host identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
-like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 to look at, 0 wrong$'
+like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 warnings, 0 errors$'
 unlike 'no secret is shown' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
 doctor >/dev/null
@@ -126,7 +126,7 @@ mends 'address' endpoint null error 'no address 192.0.2.1'
 
 # --- state ---
 chmod 0777 "$STATE"
-mends 'open state' state null error 'others may write'
+mends 'open state' state null error 'users other than its owner may write'
 chmod 0644 "$STATE/db/agent.db"
 mends 'open store' store.privacy null error 'agent.db has a wrong owner or mode'
 chmod 0755 "$STATE/tls"
@@ -147,7 +147,7 @@ size=$(stat -c %s "$STATE/db/agent.db")
 dd if=/dev/urandom of="$STATE/db/agent.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
 daemon_start 2>/dev/null || :
 broken 'damaged store' store null error 'malformed|damaged|not a database'
-like 'damaged store: what happens to tokens' "$(part store reason null)" 'each guest gets a token at its next start'
+like 'damaged store: what happens to tokens' "$(part store reason null)" 'no guest has a token until its next start'
 eval "$REMEDY" >/dev/null 2>&1
 is 'damaged store: mended by what it told' "$(part store result null)" ok
 mends 'a guest that the new store lacks' guest 8200 warning 'not known to the store'
@@ -176,24 +176,24 @@ wait $OTHER 2>/dev/null
 eval "$REMEDY" >/dev/null 2>&1
 is "somebody else at felhomd's address: mended by what it told" "$(part answer result null)" ok
 mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
-mends 'a guest with an old certificate' guest.pin 8200 error 'not the one in force'
+mends 'a guest with an old certificate' guest.pin 8200 error 'not the current one'
 sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
-mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, it is 192.168.0.162:8443'
+mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, but it is 192.168.0.162:8443'
 sql 'DELETE FROM host'
-mends 'a host that is not known' host null warning 'knows nothing of its host'
+mends 'a host that is not known' host null warning 'no record of this host'
 # at OFFSET: what doctor says of a clock that is off by that much
 at() {
     ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format json |
         pick clock null '"\(.result): \(.reason)"'
 }
 like 'a clock that is behind' "$(at -1d)" '^error: the clock is behind the newest event'
-like 'a clock that is far ahead' "$(at +30y)" '^error: .* not valid any more'
+like 'a clock that is far ahead' "$(at +30y)" '^error: .* no longer valid'
 sql 'DELETE FROM event'
-like 'a clock that is behind an empty store' "$(at -1y)" '^error: .* not valid yet'
+like 'a clock that is behind an empty store' "$(at -1y)" '^error: .* not yet valid'
 
 # --- the host ---
 chmod 0700 "$HOST/run/export"
-mends 'directory that guests cannot pass' directories null error 'export is no directory that all may pass'
+mends 'directory that guests cannot pass' directories null error 'export is not a directory that all users may pass'
 rm "$HOST/pve/local"
 broken 'no cluster file system' cluster null error 'not mounted'
 is 'no cluster file system: the command' "$REMEDY" 'systemctl start pve-cluster'
@@ -213,9 +213,9 @@ fi
 chmod 0644 /usr/libexec/felhom-agent/felhom-hook
 mends 'hook that cannot be run' snippet null error 'cannot be run'
 rm "$HOST/snippets/felhom-hook" && echo '#!/bin/sh' >"$HOST/snippets/felhom-hook"
-mends "another's hook" snippet null error 'a file of its own'
+mends "another's hook" snippet null error 'is a file, not a link'
 mv /usr/libexec/felhom-agent/felhom-hook "$HOST/hook"
-broken 'hook that is gone' snippet null error 'not there: no guest'
+broken 'hook that is gone' snippet null error 'does not exist: no guest'
 mv "$HOST/hook" /usr/libexec/felhom-agent/felhom-hook
 kill -STOP "$DAEMON"
 broken 'felhomd that hangs' answer null error 'not in time'
@@ -231,7 +231,7 @@ reload
 # --- Proxmox's firewall and token ---
 mkdir -p "$HOST/pve/firewall"
 printf '[OPTIONS]\nenable: 1\n' >"$HOST/pve/firewall/cluster.fw"
-broken 'firewall' firewall null warning 'no rule is seen'
+broken 'firewall' firewall null warning 'no rule was found'
 doctor >/dev/null
 is 'a warning: exit status' $? 3
 is 'firewall: the command' "$REMEDY" 'felhomctl firewall'
@@ -251,21 +251,21 @@ is 'rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^I
 cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
 not_ok 'nothing is written' test -e "$HOST/pve/nodes/pve1/host.fw"
 chmod 0644 "$HOST/etc/pve.token"
-mends 'open token' pve-token null error "is not felhomd's alone"
+mends 'open token' pve-token null error 'felhomd alone must be able to read'
 if world_is_root; then
     chmod 0640 "$HOST/etc/pve.token"
     is 'token for the group of felhomd' "$(part pve-token result null)" ok
     chown 0:7 "$HOST/etc/pve.token"
-    mends 'token for another group' pve-token null error "is not felhomd's alone"
+    mends 'token for another group' pve-token null error 'felhomd alone must be able to read'
     chown 7:0 "$HOST/etc/pve.token"
-    mends "another's token" pve-token null error "is not felhomd's alone"
+    mends "another's token" pve-token null error 'felhomd alone must be able to read'
 fi
 echo nonsense >"$HOST/etc/pve.token"
-mends 'no token in its file' pve-token null error 'not one line'
+mends 'no token in its file' pve-token null error 'does not hold one line'
 rm "$HOST/etc/pve.token"
 mends 'no token' pve-token null warning 'no snapshots and backups'
 jq '.acl = []' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
-mends 'token without rights' pve-token.privileges null error 'gives it no VM.Audit on /vms'
+mends 'token without rights' pve-token.privileges null error 'does not grant it VM.Audit on /vms'
 jq '.users["felhom-agent@pve"].tokens = {}' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
 mends 'token that Proxmox does not know' pve-token.privileges null error 'does not know the token felhom-agent@pve!agent-pve1'
 sed -i 's/=.*/=11111111-2222-3333-4444-555555555555/' "$HOST/etc/pve.token"
@@ -273,13 +273,13 @@ mends 'token with another secret' pve-token.secret null error 'another secret fo
 
 # --- the guest ---
 sed -i 's/^hookscript:.*/hookscript: local:snippets\/theirs/' "$CONFIG"
-mends 'hookscript of another' guest.hook 8200 error 'is local:snippets/theirs'
+mends 'hookscript of another' guest.hook 8200 error 'is local:snippets/theirs, not local:snippets/felhom-hook'
 sed -i '/^hookscript:/d' "$CONFIG"
 mends 'no hookscript' guest.hook 8200 error 'no hookscript'
 sed -i '/^lxc.mount.entry/d' "$CONFIG"
 mends 'no mount line' guest.mount 8200 error 'no line mounts'
 sed -i '/^lxc.mount.entry/s/bind,ro/bind/' "$CONFIG"
-mends 'mount line without ro' guest.mount 8200 warning 'otherwise than enroll'
+mends 'mount line without ro' guest.mount 8200 warning 'not as enroll would do it'
 sed -i '/^lxc.mount.entry/d' "$CONFIG" && echo "mp3: $HOST/run/guests/8200,mp=/etc/felhom-bootstrap,ro=1" >>"$CONFIG"
 is 'the other form is as good' "$(part guest.mount result 8200)" ok
 ctl enroll 8200 --mount entry >/dev/null
@@ -303,15 +303,15 @@ fi
 rm -r "$(directory_of 8200)"
 mends 'no directory' guest.directory 8200 error "there is no $(directory_of 8200)"
 umount "$HOST/run/export/8200"
-mends 'no export' guest.export 8200 error 'does not show its directory read-only'
+mends 'no export' guest.export 8200 error 'does not show the guest.s directory read-only'
 rm "$(token_of 8200)"
-mends 'no token in the directory' guest.token 8200 error 'no token in its directory'
+mends 'no token in the directory' guest.token 8200 error 'no token in the guest.s directory'
 ctl revoke 8200 >/dev/null
 mends 'revoked token' guest.token 8200 error 'is revoked|no token'
 sed -i '$a token: {max_age: 2h}' "$HOST/agent.yaml"
 is 'fresh token' "$(part guest.token result 8200)" ok
 sql "UPDATE token SET created_at_ms = created_at_ms - 6600000 WHERE revoked_at_ms IS NULL"
-mends 'old token' guest.token 8200 warning 'ends soon'
+mends 'old token' guest.token 8200 warning 'about to reach token.max_age'
 sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
 mends 'expired token' guest.token 8200 error 'has expired'
 

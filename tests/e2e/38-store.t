@@ -70,7 +70,7 @@ recovers() {
     is "$1: what guests are answered" "$(status_now)" "$2"
     if [ "$2" = 401 ]; then
         told=$(doctor guest.token)
-        like "$1: doctor knows why" "$told" '^error: the token in its directory is unknown'
+        like "$1: doctor knows why" "$told" '^error: the token in the guest.s directory is unknown'
         eval "$(tail -n 1 <<<"$told")" >/dev/null 2>&1
         is "$1: mended by what it told" "$(status_now)" 200
     fi

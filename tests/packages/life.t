@@ -139,7 +139,7 @@ fresh
 # --- where somebody else's hook has the name ---
 mkdir -p "${SNIPPET%/*}" && echo theirs >$SNIPPET
 ok 'it installs beside a hook of the same name' does dpkg -i "$agent"
-ok 'and says so' says "$SNIPPET is a file of its own"
+ok 'and says so' says "$SNIPPET is a file, not a link"
 ok 'it is removed' does dpkg --remove felhom-agent
 is 'their hook stays' "$(cat $SNIPPET)" theirs
 fresh

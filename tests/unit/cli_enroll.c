@@ -150,7 +150,7 @@ static void what_cannot_be_done_is_refused_whole(void **state)
     assert_refused(&missing, "8300.conf: no such guest configuration on this node");
     cleanup_outcome struct outcome hook =
         felhomctl("enroll", "8200", "--hook", "/nonexistent", "--snippets", snippets, NULL);
-    assert_refused(&hook, "/nonexistent is no program that can be run");
+    assert_refused(&hook, "/nonexistent is not a program that can be run");
     cleanup_outcome struct outcome password =
         enroll("8200", "--retrieval-password-file", "/nonexistent");
     assert_refused(&password, "/nonexistent: no such file");
@@ -160,7 +160,7 @@ static void what_cannot_be_done_is_refused_whole(void **state)
     scratch_make_directory("vz/snippets");
     scratch_write("vz/snippets/felhom-hook", "x");
     cleanup_outcome struct outcome snippet = enroll("8200");
-    assert_refused(&snippet, "/vz/snippets/felhom-hook is a file of its own, not a link to");
+    assert_refused(&snippet, "/vz/snippets/felhom-hook is a file, not a link to");
 }
 
 static void a_foreign_hookscript_is_refused(void **state)
