@@ -15,9 +15,52 @@
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
+#include "schema/pve/guest_property.h"
 #include "store/base/clock.h"
 
-static void add(struct copy_storages *storages, const char *name)
+#define CHOICES_MAX    50
+#define STEP_US        (INT64_C(600) * 1000000) /* for each command that takes the copy away */
+#define SHELL_SETTLE_S 3
+#define STATUS_PREFIX  "status: "
+#define DIGITS         "0123456789"
+
+/* --- the backup --- */
+
+/* Proxmox says the kind only where the archive's name does. */
+static bool is_backup_of(const json_t *item, enum guest_kind kind, uint32_t vmid)
+{
+    const char *name = guest_kind_name(kind);
+    return strcmp(json_get_text(item, "content", ""), "backup") == 0 &&
+           strcmp(json_get_text(item, "subtype", name), name) == 0 &&
+           json_get_int(item, "vmid", 0) == (json_int_t)vmid && *json_get_text(item, "volid", "");
+}
+
+static bool is_newer(const json_t *item, const json_t *than)
+{
+    return !than || json_get_int(item, "ctime", 0) > json_get_int(than, "ctime", 0);
+}
+
+int spare_guest_find_archive(const char *storage, enum guest_kind kind, uint32_t vmid,
+                             struct pve_limits limits, char **ret, struct error *error)
+{
+    cleanup_json json_t *content = NULL;
+    const json_t *newest = NULL;
+    if (pve_query_content(storage, "backup", vmid, limits, &content, error) < 0)
+        return -1;
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const json_t *item = json_array_get(content, i);
+        if (is_backup_of(item, kind, vmid) && is_newer(item, newest))
+            newest = item;
+    }
+    if (!newest)
+        return fail(error, ERROR_MISSING, "there is no backup of guest %u on %s", vmid, storage);
+    *ret = mem_copy_text(json_get_text(newest, "volid", ""));
+    return 0;
+}
+
+/* --- the storages --- */
+
+static void storages_add(struct spare_storages *storages, const char *name)
 {
     for (size_t i = 0; i < storages->count; i++)
         if (strcmp(storages->names[i], name) == 0)
@@ -26,11 +69,12 @@ static void add(struct copy_storages *storages, const char *name)
     storages->names[storages->count++] = mem_copy_text(name);
 }
 
-static void add_of_volumes(struct copy_storages *storages, const struct guest_config *original)
+static void storages_add_of_volumes(struct spare_storages *storages,
+                                    const struct guest_config *original)
 {
     for (size_t i = 0; i < original->volume_count; i++)
         if (original->volumes[i].kind == VOLUME_STORAGE)
-            add(storages, original->volumes[i].storage);
+            storages_add(storages, original->volumes[i].storage);
 }
 
 static const char *storage_of_root(const struct guest_config *original)
@@ -39,26 +83,26 @@ static const char *storage_of_root(const struct guest_config *original)
     return root && root->kind == VOLUME_STORAGE ? root->storage : NULL;
 }
 
-void copy_storages_find(const struct config *config, const struct guest_config *original,
-                        struct copy_storages *ret)
+void spare_storages_find(const struct config *config, const struct guest_config *original,
+                         struct spare_storages *ret)
 {
-    *ret = (struct copy_storages){NULL, 0, NULL};
+    *ret = (struct spare_storages){NULL, 0, NULL};
     const char *wanted = config->restore_test.storage;
     if (*wanted == '\0')
         wanted = original->kind == GUEST_LXC ? storage_of_root(original) : NULL;
     if (wanted)
-        add(ret, wanted);
+        storages_add(ret, wanted);
     else
-        add_of_volumes(ret, original);
+        storages_add_of_volumes(ret, original);
     ret->wanted = wanted ? ret->names[0] : NULL;
 }
 
-void copy_storages_free(struct copy_storages *storages)
+void spare_storages_free(struct spare_storages *storages)
 {
     for (size_t i = 0; i < storages->count; i++)
         free(storages->names[i]);
     free(storages->names);
-    *storages = (struct copy_storages){NULL, 0, NULL};
+    *storages = (struct spare_storages){NULL, 0, NULL};
 }
 
 /* Backups of a guest that had the VMID once are none of it. */
@@ -68,8 +112,9 @@ static bool is_disk(const json_t *item)
     return strcmp(content, "images") == 0 || strcmp(content, "rootdir") == 0;
 }
 
-int copy_storages_used(const struct copy_storages *storages, uint32_t vmid,
-                       struct pve_limits limits, bool *ret, struct error *error)
+/* Whether any of them holds a disk of this VMID. */
+static int storages_hold_disks(const struct spare_storages *storages, uint32_t vmid,
+                               struct pve_limits limits, bool *ret, struct error *error)
 {
     bool used = false;
     for (size_t i = 0; i < storages->count; i++) {
@@ -97,7 +142,7 @@ static int free_disk(const json_t *item, int64_t since_ms, struct error *error)
     return pve_command_run(argv, error);
 }
 
-static int clear_storage(const char *storage, uint32_t vmid, int64_t since_ms, struct error *error)
+static int storage_clear(const char *storage, uint32_t vmid, int64_t since_ms, struct error *error)
 {
     cleanup_json json_t *content = NULL;
     if (pve_query_content(storage, NULL, vmid, PVE_NO_LIMITS, &content, error) < 0)
@@ -108,21 +153,17 @@ static int clear_storage(const char *storage, uint32_t vmid, int64_t since_ms, s
     return 0;
 }
 
-int copy_storages_clear(const struct copy_storages *storages, uint32_t vmid, int64_t since_ms,
-                        struct error *error)
+/* Removes the disks of a VMID that no configuration names; those that are certainly older stay. */
+static int storages_clear(const struct spare_storages *storages, uint32_t vmid, int64_t since_ms,
+                          struct error *error)
 {
     for (size_t i = 0; i < storages->count; i++)
-        if (clear_storage(storages->names[i], vmid, since_ms, error) < 0)
+        if (storage_clear(storages->names[i], vmid, since_ms, error) < 0)
             return -1;
     return 0;
 }
 
-#define CHOICES_MAX    50
-#define STEP_US        (INT64_C(600) * 1000000) /* for each command that takes the copy away */
-#define SHELL_SETTLE_S 3
-#define STATUS_PREFIX  "status: "
-
-/* --- choice --- */
+/* --- a VMID that nobody has --- */
 
 /* Proxmox writes the number as one or as a text. */
 static int read_vmid(const json_t *answer, uint32_t *ret, struct error *error)
@@ -154,7 +195,7 @@ static bool is_free(uint32_t vmid, struct pve_limits limits)
     return pve_query("/cluster/nextid", options, limits, &answer, &taken) == 0;
 }
 
-int spare_guest_choose(const struct copy_storages *storages, struct pve_limits limits,
+int spare_guest_choose(const struct spare_storages *storages, struct pve_limits limits,
                        uint32_t *ret, struct error *error)
 {
     uint32_t vmid;
@@ -164,7 +205,7 @@ int spare_guest_choose(const struct copy_storages *storages, struct pve_limits l
         bool used = false;
         if (i > 0 && !is_free(vmid, limits))
             continue;
-        if (copy_storages_used(storages, vmid, limits, &used, error) < 0)
+        if (storages_hold_disks(storages, vmid, limits, &used, error) < 0)
             return -1;
         if (!used) {
             *ret = vmid;
@@ -177,7 +218,7 @@ int spare_guest_choose(const struct copy_storages *storages, struct pve_limits l
                 CHOICES_MAX);
 }
 
-/* --- whose it is --- */
+/* --- whose guest stands there --- */
 
 char *spare_guest_mark(const struct restore_test *test)
 {
@@ -230,8 +271,8 @@ static bool is_younger(const struct pve_config *file, const struct restore_test 
            status.st_mtime >= test->started_at_ms / 1000;
 }
 
-static int look(const struct config *config, enum guest_kind kind, const struct restore_test *test,
-                enum claim *ret, struct error *error)
+static int look_at_claim(const struct config *config, enum guest_kind kind,
+                         const struct restore_test *test, enum claim *ret, struct error *error)
 {
     struct error problem;
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
@@ -254,12 +295,12 @@ static int find_claim(const struct config *config, enum guest_kind kind,
                       const struct restore_test *test, enum claim *ret, struct error *error)
 {
     const struct timespec pause = {.tv_sec = SHELL_SETTLE_S};
-    if (look(config, kind, test, ret, error) < 0)
+    if (look_at_claim(config, kind, test, ret, error) < 0)
         return -1;
     if (*ret != CLAIM_SHELL)
         return 0;
     (void)nanosleep(&pause, NULL);
-    return look(config, kind, test, ret, error);
+    return look_at_claim(config, kind, test, ret, error);
 }
 
 /* --- removal --- */
@@ -269,8 +310,8 @@ static const char *tool_of(enum guest_kind kind)
     return kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU;
 }
 
-static int run_step(enum guest_kind kind, const char *verb, uint32_t vmid,
-                    const char *const options[2], struct error *error)
+static int run_removal(enum guest_kind kind, const char *verb, uint32_t vmid,
+                       const char *const options[2], struct error *error)
 {
     cleanup_free char *number = mem_format("%u", vmid);
     const char *const argv[] = {tool_of(kind), verb, number, options[0], options[1], NULL};
@@ -308,10 +349,10 @@ int spare_guest_running(enum guest_kind kind, uint32_t vmid, struct pve_limits l
 }
 
 /* Only disks that its configuration names go with it: others with its VMID are not its own. */
-static int destroy(enum guest_kind kind, uint32_t vmid, struct error *error)
+static int destroy_spare(enum guest_kind kind, uint32_t vmid, struct error *error)
 {
     static const char *const options[] = {"--destroy-unreferenced-disks", "0"};
-    return run_step(kind, "destroy", vmid, options, error);
+    return run_removal(kind, "destroy", vmid, options, error);
 }
 
 /* Where it cannot be stopped, it cannot be destroyed either, and that tells why. */
@@ -320,23 +361,23 @@ static int remove_copy(enum guest_kind kind, uint32_t vmid, struct error *error)
     bool running;
     struct error ignored;
     if (spare_guest_running(kind, vmid, PVE_NO_LIMITS, &running, NULL, &ignored) < 0 || running)
-        (void)run_step(kind, "stop", vmid, no_options, &ignored);
-    return destroy(kind, vmid, error);
+        (void)run_removal(kind, "stop", vmid, no_options, &ignored);
+    return destroy_spare(kind, vmid, error);
 }
 
 /* Its disks while it has the VMID still: nobody else can make any then. */
-static int remove_shell(enum guest_kind kind, const struct copy_storages *storages,
+static int remove_shell(enum guest_kind kind, const struct spare_storages *storages,
                         const struct restore_test *test, struct error *error)
 {
     struct error ignored;
-    if (copy_storages_clear(storages, test->spare_vmid, test->started_at_ms, error) < 0)
+    if (storages_clear(storages, test->spare_vmid, test->started_at_ms, error) < 0)
         return -1;
-    (void)run_step(kind, "unlock", test->spare_vmid, no_options, &ignored);
-    return destroy(kind, test->spare_vmid, error);
+    (void)run_removal(kind, "unlock", test->spare_vmid, no_options, &ignored);
+    return destroy_spare(kind, test->spare_vmid, error);
 }
 
 static int clear_kind(const struct config *config, enum guest_kind kind,
-                      const struct copy_storages *storages, const struct restore_test *test,
+                      const struct spare_storages *storages, const struct restore_test *test,
                       bool *ret_found, struct error *error)
 {
     enum claim claim;
@@ -348,7 +389,7 @@ static int clear_kind(const struct config *config, enum guest_kind kind,
     return claim == CLAIM_SHELL ? remove_shell(kind, storages, test, error) : 0;
 }
 
-int spare_guest_clear(const struct config *config, const struct copy_storages *storages,
+int spare_guest_clear(const struct config *config, const struct spare_storages *storages,
                       const struct restore_test *test, bool *ret_found, struct error *error)
 {
     *ret_found = false;
@@ -359,4 +400,232 @@ int spare_guest_clear(const struct config *config, const struct copy_storages *s
         return 0;
     return fail_context(error, "guest %u, the copy of a restore test, is still there",
                         test->spare_vmid);
+}
+
+/* --- making the copy harmless --- */
+
+struct edit {
+    uint32_t vmid;
+    const struct guest_config *original;
+    struct buffer *text;
+    struct property_list added; /* lines in place of others */
+    struct error *error;
+    bool failed;
+};
+
+/* What becomes of a line's value: fresh memory with what it should be, NULL where the line goes. */
+typedef char *line_edit(struct edit *edit, const char *key, const char *value);
+
+struct line_rule {
+    const char *name; /* with a number behind it where it ends in '*' */
+    line_edit *edit;
+};
+
+static void refuse_copy(struct edit *edit, const char *key, const char *why, const char *source)
+{
+    if (!edit->failed)
+        (void)fail(edit->error, ERROR_CONFLICT, "the copy's %.20s %s: %.200s", key, why, source);
+    edit->failed = true;
+}
+
+/* Not ended by a NUL. */
+struct part {
+    const char *text;
+    size_t length;
+};
+
+static bool next_part(const char **rest, struct part *ret)
+{
+    if (!*rest)
+        return false;
+    size_t length = strcspn(*rest, ",");
+    *ret = (struct part){*rest, length};
+    *rest = (*rest)[length] ? *rest + length + 1 : NULL;
+    return true;
+}
+
+static bool has_key(struct part part, const char *key)
+{
+    size_t length = strlen(key);
+    return part.length > length && memcmp(part.text, key, length) == 0 && part.text[length] == '=';
+}
+
+/* Of "SOURCE,..." or one of the forms with its name; "" where there is none. In fresh memory. */
+static char *source_of(const char *value)
+{
+    struct part part;
+    for (const char *rest = value; next_part(&rest, &part);) {
+        if (!memchr(part.text, '=', part.length))
+            return mem_copy_text_n(part.text, part.length);
+        const char *equals = memchr(part.text, '=', part.length);
+        size_t skipped = (size_t)(equals - part.text) + 1;
+        if (has_key(part, "volume") || has_key(part, "file"))
+            return mem_copy_text_n(part.text + skipped, part.length - skipped);
+    }
+    return mem_copy_text("");
+}
+
+static bool is_cdrom(const char *value)
+{
+    static const char cdrom[] = "media=cdrom";
+    struct part part;
+    for (const char *rest = value; next_part(&rest, &part);)
+        if (part.length == sizeof cdrom - 1 && memcmp(part.text, cdrom, part.length) == 0)
+            return true;
+    return false;
+}
+
+static char *keep(struct edit *edit, const char *key, const char *value)
+{
+    (void)edit;
+    (void)key;
+    return mem_copy_text(value);
+}
+
+static char *unplug_nic(struct edit *edit, const char *key, const char *value)
+{
+    (void)edit;
+    (void)key;
+    struct part part;
+    cleanup_buffer struct buffer unplugged = BUFFER_EMPTY;
+    for (const char *rest = value; next_part(&rest, &part);)
+        if (!has_key(part, "link_down"))
+            buffer_add_format(&unplugged, "%.*s,", (int)part.length, part.text);
+    buffer_add_text(&unplugged, "link_down=1");
+    return mem_copy_text(buffer_text(&unplugged));
+}
+
+static bool is_volume_of_original(const struct edit *edit, const char *source)
+{
+    for (size_t i = 0; i < edit->original->volume_count; i++)
+        if (strcmp(edit->original->volumes[i].source, source) == 0)
+            return true;
+    return false;
+}
+
+/* Keeps volumes of the copy's own. */
+static char *keep_volume(struct edit *edit, const char *key, const char *value)
+{
+    cleanup_free char *source = source_of(value);
+    bool foreign = source[0] == '/' || source[0] == '\0';
+    if (!foreign && !is_volume_of_original(edit, source))
+        return mem_copy_text(value);
+    if (!foreign)
+        refuse_copy(edit, key, "is the original's own volume", source);
+    else if (strcmp(key, "rootfs") == 0)
+        refuse_copy(edit, key, "is no volume of Proxmox's", source);
+    return NULL;
+}
+
+/* A cloud-init disk is made for each guest; any other medium is empty, not gone: the boot order
+ * may name the drive. */
+static char *keep_drive(struct edit *edit, const char *key, const char *value)
+{
+    if (!is_cdrom(value))
+        return keep_volume(edit, key, value);
+    cleanup_free char *source = source_of(value);
+    cleanup_free char *own = mem_format("vm-%u-cloudinit", edit->vmid);
+    return strstr(source, own) ? mem_copy_text(value) : mem_copy_text("none,media=cdrom");
+}
+
+/* The host's port becomes a socket, as the screen may be on it. */
+static char *disconnect_port(struct edit *edit, const char *key, const char *value)
+{
+    (void)edit;
+    (void)key;
+    (void)value;
+    return mem_copy_text("socket");
+}
+
+/* clang-format off */
+static const struct line_rule lxc_rules[] = {
+    {"arch", keep}, {"cmode", keep}, {"console", keep}, {"cores", keep}, {"cpulimit", keep},
+    {"cpuunits", keep}, {"debug", keep}, {"description", keep}, {"entrypoint", keep},
+    {"features", keep}, {"hostname", keep}, {"memory", keep}, {"nameserver", keep},
+    {"ostype", keep}, {"searchdomain", keep}, {"swap", keep}, {"tags", keep}, {"template", keep},
+    {"timezone", keep}, {"tty", keep}, {"unprivileged", keep},
+    {"lxc.idmap", keep}, {"lxc.environment", keep}, {"lxc.environment.runtime", keep},
+    {"net*", unplug_nic}, {"rootfs", keep_volume}, {"mp*", keep_volume},
+};
+static const struct line_rule qemu_rules[] = {
+    {"acpi", keep}, {"affinity", keep}, {"agent", keep}, {"arch", keep}, {"balloon", keep},
+    {"bios", keep}, {"boot", keep}, {"bootdisk", keep}, {"cicustom", keep}, {"cipassword", keep},
+    {"citype", keep}, {"ciupgrade", keep}, {"ciuser", keep}, {"cores", keep}, {"cpu", keep},
+    {"cpulimit", keep}, {"cpuunits", keep}, {"description", keep}, {"hugepages", keep},
+    {"ipconfig*", keep}, {"keyboard", keep}, {"kvm", keep}, {"localtime", keep},
+    {"machine", keep}, {"memory", keep}, {"meta", keep}, {"name", keep}, {"nameserver", keep},
+    {"numa", keep}, {"numa*", keep}, {"ostype", keep}, {"rng*", keep}, {"scsihw", keep},
+    {"searchdomain", keep}, {"shares", keep}, {"smbios*", keep}, {"smp", keep},
+    {"sockets", keep}, {"sshkeys", keep}, {"startdate", keep}, {"tablet", keep}, {"tags", keep},
+    {"tdf", keep}, {"template", keep}, {"vcpus", keep}, {"vga", keep}, {"vmgenid", keep},
+    {"net*", unplug_nic}, {"serial*", disconnect_port},
+    {"ide*", keep_drive}, {"sata*", keep_drive}, {"scsi*", keep_drive}, {"virtio*", keep_drive},
+    {"efidisk*", keep_drive}, {"tpmstate*", keep_drive},
+};
+/* clang-format on */
+
+static bool rule_matches(const char *name, const char *key)
+{
+    size_t length = strlen(name) - 1;
+    if (name[length] != '*')
+        return strcmp(name, key) == 0;
+    const char *number = key + length;
+    return strncmp(name, key, length) == 0 && *number && !number[strspn(number, DIGITS)];
+}
+
+static char *edit_value(struct edit *edit, const char *key, const char *value)
+{
+    bool lxc = edit->original->kind == GUEST_LXC;
+    const struct line_rule *rules = lxc ? lxc_rules : qemu_rules;
+    size_t count = lxc ? ARRAY_SIZE(lxc_rules) : ARRAY_SIZE(qemu_rules);
+    for (size_t i = 0; i < count; i++)
+        if (rule_matches(rules[i].name, key))
+            return rules[i].edit(edit, key, value);
+    return NULL;
+}
+
+/* Comments are the description, which says whose the copy is. */
+static bool is_inert(const struct buffer *text, const struct config_line *line)
+{
+    const char *start = buffer_text(text) + line->start;
+    size_t blanks = strspn(start, " \t\r");
+    return line->key_length == 0 &&
+           (*start == '#' || blanks >= line->size || start[blanks] == '\n');
+}
+
+static void edit_line(struct edit *edit, struct config_line *line)
+{
+    if (is_inert(edit->text, line))
+        return;
+    cleanup_free char *key = config_line_key(edit->text, line);
+    cleanup_free char *value = config_line_value(edit->text, line);
+    cleanup_free char *better = edit_value(edit, key, value);
+    if (better && strcmp(better, value) == 0)
+        return;
+    if (better)
+        property_list_add(&edit->added, key, better);
+    config_text_remove(edit->text, line);
+}
+
+/* Snapshots, and changes that would come into force at the start. */
+static void cut_sections(struct buffer *text, size_t end)
+{
+    struct buffer live = BUFFER_EMPTY;
+    buffer_add(&live, buffer_text(text), end);
+    buffer_free(text);
+    *text = live;
+}
+
+int spare_guest_make_harmless(uint32_t vmid, const struct guest_config *original,
+                              struct buffer *text, struct error *error)
+{
+    struct edit edit = {.vmid = vmid, .original = original, .text = text, .error = error};
+    struct config_line line = {0};
+    while (config_line_next(text, &line))
+        edit_line(&edit, &line);
+    cut_sections(text, line.start + line.size);
+    for (size_t i = 0; i < edit.added.count; i++)
+        config_text_insert(text, edit.added.items[i].key, edit.added.items[i].value);
+    property_list_free(&edit.added);
+    return edit.failed ? -1 : 0;
 }

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* restore-test: proves that a guest's newest backup can be restored. */
+/*
+ * restore-test: proves that a guest's newest backup can be restored. One trial restores it to a
+ * spare VMID, makes the copy harmless, starts it, sees it run for a while and destroys it again,
+ * whatever happened; the original is only read. A run makes one trial for the named guest, or one
+ * for each guest whose last test is too old, after it has destroyed what killed runs left.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,16 +17,269 @@
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
 #include "cli/base/vmids.h"
-#include "cli/restore/trial.h"
+#include "cli/pve/config.h"
+#include "cli/restore/spare_guest.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
+#include "store/base/nudge.h"
 #include "store/documents/settings.h"
 #include "store/files/file.h"
 #include "store/tables/guest.h"
+#include "store/tables/restore_test.h"
 
-#define LOCK_NAME "restore-test.lock"
+#define LOCK_NAME     "restore-test.lock"
+#define US_PER_MS     INT64_C(1000)
+#define LOOK_EVERY_MS 500
+#define START_MS      10000 /* until a copy that was started shows as running */
+
+/* --- one trial --- */
+
+struct trial {
+    const struct session *session;
+    struct pve_limits limits;
+    int64_t hold_ms; /* how long the copy has to go on running */
+    struct guest_config original;
+    struct spare_storages storages;
+    struct restore_test test;
+};
+
+static void trial_free(struct trial *trial)
+{
+    guest_config_free(&trial->original);
+    spare_storages_free(&trial->storages);
+}
+
+static int64_t steady_ms(void)
+{
+    return clock_steady_us() / US_PER_MS;
+}
+
+static int trial_find_archive(struct trial *trial, struct error *error)
+{
+    cleanup_free char *archive = NULL;
+    if (spare_guest_find_archive(trial->session->config.backup.storage, trial->original.kind,
+                                 trial->test.vmid, trial->limits, &archive, error) < 0)
+        return -1;
+    (void)snprintf(trial->test.archive, sizeof trial->test.archive, "%s", archive);
+    return 0;
+}
+
+static int trial_prepare(const struct session *session, uint32_t vmid, int interrupt_fd,
+                         struct trial *trial, struct error *error)
+{
+    const struct config *config = &session->config;
+    int64_t deadline_us = clock_steady_us() + (int64_t)config->restore_test.deadline_ms * US_PER_MS;
+    trial->session = session;
+    trial->limits = (struct pve_limits){deadline_us, interrupt_fd};
+    trial->hold_ms = (int64_t)config->restore_test.hold_ms;
+    trial->test = (struct restore_test){.vmid = vmid};
+    if (settings_load_guest(config, vmid, &trial->original, error) < 0 ||
+        trial_find_archive(trial, error) < 0)
+        return -1;
+    spare_storages_find(config, &trial->original, &trial->storages);
+    return 0;
+}
+
+/* On record before anything is made, so that whoever comes after a crash knows where to look. */
+static int trial_begin(struct trial *trial, struct error *error)
+{
+    if (spare_guest_choose(&trial->storages, trial->limits, &trial->test.spare_vmid, error) < 0)
+        return -1;
+    trial->test.started_at_ms = clock_wall_ms();
+    return restore_test_begin(trial->session->store, &trial->test, error);
+}
+
+static int trial_command(const struct trial *trial, const char *const *argv, struct error *error)
+{
+    const struct pve_command command = {argv, NULL, trial->limits};
+    return pve_command_run_as(&command, error);
+}
+
+static const char *trial_tool(const struct trial *trial)
+{
+    return trial->original.kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU;
+}
+
+/* Nothing starts the copy but this test, even if the host dies before it is made harmless; and
+ * nothing keeps it from being destroyed. qmrestore would take no description. */
+static int trial_restore(const struct trial *trial, struct error *error)
+{
+    bool lxc = trial->original.kind == GUEST_LXC;
+    cleanup_free char *spare = mem_format("%u", trial->test.spare_vmid);
+    cleanup_free char *mark = spare_guest_mark(&trial->test);
+    const char *const options[] = {
+        "--unique",
+        "1",
+        "--description",
+        mark,
+        "--onboot",
+        "0",
+        "--protection",
+        "0",
+        trial->storages.wanted ? "--storage" : NULL,
+        trial->storages.wanted,
+    };
+    const char *argv[5 + ARRAY_SIZE(options) + 1] = {trial_tool(trial), lxc ? "restore" : "create",
+                                                     spare};
+    size_t count = 3;
+    if (!lxc)
+        argv[count++] = "--archive";
+    argv[count++] = trial->test.archive;
+    memcpy(argv + count, options, sizeof options);
+    if (trial_command(trial, argv, error) < 0)
+        return fail_context(error, "it could not be restored");
+    return 0;
+}
+
+/* Written even where the copy must not be started: what it shares with the original goes. */
+static int trial_make_harmless(const struct trial *trial, struct error *error)
+{
+    struct error refusal;
+    uint32_t spare = trial->test.spare_vmid;
+    cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
+    if (pve_config_open(&trial->session->config, trial->original.kind, spare, PVE_CONFIG_WAIT_MS,
+                        &file, error) < 0)
+        return fail_context(error, "the copy could not be made harmless");
+    if (!spare_guest_is_marked(&file.text, &trial->test))
+        return fail(error, ERROR_CONFLICT, "guest %u is not the copy that was to be made there",
+                    spare);
+    int refused = spare_guest_make_harmless(spare, &trial->original, &file.text, &refusal);
+    if (pve_config_write(&file, error) < 0)
+        return -1;
+    if (refused < 0)
+        *error = refusal;
+    return refused;
+}
+
+static int trial_start(const struct trial *trial, struct error *error)
+{
+    cleanup_free char *spare = mem_format("%u", trial->test.spare_vmid);
+    const char *const argv[] = {trial_tool(trial), "start", spare, NULL};
+    if (trial_command(trial, argv, error) < 0)
+        return fail_context(error, "the copy does not start");
+    return 0;
+}
+
+/* Looks at the copy again and again for that time; returns at once when it is seen to (not) run. */
+static int trial_wait(const struct trial *trial, bool running, int64_t for_ms, bool *ret_running,
+                      char **ret_word, struct error *error)
+{
+    int64_t until_ms = steady_ms() + for_ms;
+    do {
+        cleanup_free char *word = NULL;
+        if (spare_guest_running(trial->original.kind, trial->test.spare_vmid, trial->limits,
+                                ret_running, &word, error) < 0)
+            return -1;
+        if (*ret_running != running || steady_ms() >= until_ms) {
+            *ret_word = steal(word);
+            return 0;
+        }
+    } while (!interrupt_wait(trial->limits.interrupt_fd, LOOK_EVERY_MS));
+    return fail(error, ERROR_BUSY, RESTORE_TEST_INTERRUPTED);
+}
+
+static int trial_watch(const struct trial *trial, struct error *error)
+{
+    bool running;
+    cleanup_free char *first = NULL;
+    cleanup_free char *last = NULL;
+    if (trial_wait(trial, false, START_MS, &running, &first, error) < 0)
+        return -1;
+    if (!running)
+        return fail(error, ERROR_CONFLICT, "the copy was started, but does not run: it is %.20s",
+                    first);
+    if (trial_wait(trial, true, trial->hold_ms, &running, &last, error) < 0)
+        return -1;
+    if (!running)
+        return fail(error, ERROR_CONFLICT, "the copy ran, but not for %g seconds: it is %.20s",
+                    (double)trial->hold_ms / 1000, last);
+    return 0;
+}
+
+static int trial_attempt(const struct trial *trial, struct error *error)
+{
+    if (trial_restore(trial, error) < 0 || trial_make_harmless(trial, error) < 0 ||
+        trial_start(trial, error) < 0)
+        return -1;
+    return trial_watch(trial, error);
+}
+
+static int trial_finish(struct trial *trial, const char *problem, struct error *error)
+{
+    const struct session *session = trial->session;
+    if (restore_test_finish(session->store, trial->test.vmid, problem, clock_wall_ms(), error) < 0)
+        return -1;
+    nudge_send(session->config.paths.state);
+    return restore_test_get(session->store, trial->test.vmid, &trial->test, error);
+}
+
+/* What went wrong first is the reason; that the copy could not be destroyed has to be told too. */
+static int trial_conclude(struct trial *trial, int result, struct error *problem,
+                          struct error *error)
+{
+    bool found;
+    struct error left;
+    bool interrupted = interrupt_wait(trial->limits.interrupt_fd, 0);
+    if (spare_guest_clear(&trial->session->config, &trial->storages, &trial->test, &found, &left) <
+        0) {
+        if (result == 0)
+            *problem = left;
+        else
+            (void)fail_context(problem, "%.240s; before that", left.message);
+        result = -1;
+    } else if (result < 0 && interrupted) {
+        (void)fail(problem, ERROR_BUSY, RESTORE_TEST_INTERRUPTED);
+    }
+    return trial_finish(trial, result < 0 ? problem->message : NULL, error);
+}
+
+/* Tests one guest's newest backup. *ret is the test as the store has it in the end, whether it
+ * passed or not. Fails where none could be begun: ERROR_MISSING where there is no backup. */
+static int trial_run(const struct session *session, uint32_t vmid, int interrupt_fd,
+                     struct restore_test *ret, struct error *error)
+{
+    struct error problem;
+    cleanup(trial_free) struct trial trial = {0};
+    if (trial_prepare(session, vmid, interrupt_fd, &trial, error) < 0 ||
+        trial_begin(&trial, error) < 0)
+        return -1;
+    nudge_send(session->config.paths.state);
+    if (trial_conclude(&trial, trial_attempt(&trial, &problem), &problem, error) < 0)
+        return -1;
+    *ret = trial.test;
+    return 0;
+}
+
+/* Its guest may be gone by now, and what it had with it. */
+static int trial_storages(const struct config *config, uint32_t vmid, struct spare_storages *ret,
+                          struct error *error)
+{
+    struct error problem;
+    cleanup(guest_config_free) struct guest_config original = {0};
+    if (settings_load_guest(config, vmid, &original, &problem) < 0 &&
+        problem.kind != ERROR_MISSING) {
+        *error = problem;
+        return -1;
+    }
+    spare_storages_find(config, &original, ret);
+    return 0;
+}
+
+/* Destroys what a test that was killed has left. *ret_found tells whether there was anything. */
+static int trial_clear(const struct session *session, const struct restore_test *test,
+                       bool *ret_found, struct error *error)
+{
+    cleanup(spare_storages_free) struct spare_storages storages = {NULL, 0, NULL};
+    if (trial_storages(&session->config, test->vmid, &storages, error) < 0 ||
+        spare_guest_clear(&session->config, &storages, test, ret_found, error) < 0)
+        return -1;
+    bool settled = *ret_found || test->finished_at_ms == 0;
+    return settled ? restore_test_forget_spare(session->store, test->vmid, error) : 0;
+}
+
+/* --- the run --- */
 
 enum { OPTION_DUE };
 
@@ -94,30 +353,30 @@ static int visit_leftover(const struct restore_test *test, void *context)
 }
 
 /* A copy that stays is told of and tried again next time. */
-static void clear(struct work *work, const struct restore_test *test)
+static void clear_leftover(struct work *work, const struct restore_test *test)
 {
     bool found;
     struct error problem;
-    if (restore_trial_clear(&work->session, test, &found, &problem) < 0)
+    if (trial_clear(&work->session, test, &found, &problem) < 0)
         note_failure(work, test->vmid, problem.message);
     else if (found)
         steps_add_guest(&work->steps, STEP_DONE, test->vmid,
                         "destroyed guest %u, which an earlier test has left", test->spare_vmid);
 }
 
-static int clear_all(struct work *work, struct error *error)
+static int clear_leftovers(struct work *work, struct error *error)
 {
     cleanup(leftovers_free) struct leftovers leftovers = {NULL, 0};
     if (restore_test_each(work->session.store, visit_leftover, &leftovers, error) < 0)
         return -1;
     for (size_t i = 0; i < leftovers.count; i++)
-        clear(work, &leftovers.items[i]);
+        clear_leftover(work, &leftovers.items[i]);
     return 0;
 }
 
 /* --- one guest --- */
 
-static void report(struct work *work, const struct restore_test *test)
+static void add_test(struct work *work, const struct restore_test *test)
 {
     json_t *row = json_object();
     if (!row)
@@ -134,9 +393,9 @@ static void report(struct work *work, const struct restore_test *test)
 static int test_guest(struct work *work, uint32_t vmid, struct error *error)
 {
     struct restore_test test;
-    if (restore_trial_run(&work->session, vmid, work->interrupt_fd, &test, error) < 0)
+    if (trial_run(&work->session, vmid, work->interrupt_fd, &test, error) < 0)
         return -1;
-    report(work, &test);
+    add_test(work, &test);
     if (!test.passed)
         return fail(error, ERROR_CONFLICT, "the restore test of guest %u failed: %s: %s", vmid,
                     test.archive, test.error);
@@ -146,7 +405,7 @@ static int test_guest(struct work *work, uint32_t vmid, struct error *error)
     return 0;
 }
 
-static bool was_left(const struct work *work, uint32_t vmid)
+static bool has_leftover(const struct work *work, uint32_t vmid)
 {
     for (size_t i = 0; i < work->failed.count; i++)
         if (work->failed.items[i] == vmid)
@@ -154,13 +413,13 @@ static bool was_left(const struct work *work, uint32_t vmid)
     return false;
 }
 
-static int test_one(struct work *work, uint32_t vmid, struct error *error)
+static int test_named(struct work *work, uint32_t vmid, struct error *error)
 {
     struct guest guest;
     if (guest_find(work->session.store, vmid, &guest, error) < 0)
         return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
                     vmid);
-    if (was_left(work, vmid))
+    if (has_leftover(work, vmid))
         return fail(error, ERROR_CONFLICT,
                     "guest %u is not tested while the copy of its last test is still there", vmid);
     return test_guest(work, vmid, error);
@@ -168,7 +427,7 @@ static int test_one(struct work *work, uint32_t vmid, struct error *error)
 
 /* --- all that are due --- */
 
-static bool is_old(const struct restore_test *test, const struct config *config)
+static bool is_test_due(const struct restore_test *test, const struct config *config)
 {
     int64_t age_ms = clock_wall_ms() - test->finished_at_ms;
     int64_t every_ms = (int64_t)config->restore_test.every_ms;
@@ -185,15 +444,15 @@ static bool is_here(const struct session *session, uint32_t vmid)
 }
 
 /* Says why where it is not. */
-static int is_due(struct work *work, uint32_t vmid, bool *ret, struct error *error)
+static int find_due(struct work *work, uint32_t vmid, bool *ret, struct error *error)
 {
     struct restore_test last;
     *ret = false;
-    if (!is_here(&work->session, vmid) || was_left(work, vmid))
+    if (!is_here(&work->session, vmid) || has_leftover(work, vmid))
         return 0;
     if (restore_test_get(work->session.store, vmid, &last, error) < 0)
         return -1;
-    *ret = is_old(&last, &work->session.config);
+    *ret = is_test_due(&last, &work->session.config);
     if (!*ret)
         steps_add_guest(&work->steps, STEP_ALREADY, vmid, "was tested, and is not due yet");
     return 0;
@@ -204,7 +463,7 @@ static int test_if_due(struct work *work, uint32_t vmid, struct error *error)
 {
     bool due;
     struct error problem;
-    if (is_due(work, vmid, &due, error) < 0)
+    if (find_due(work, vmid, &due, error) < 0)
         return -1;
     if (!due || test_guest(work, vmid, &problem) == 0)
         return 0;
@@ -229,20 +488,20 @@ static int test_due(struct work *work, struct error *error)
     return 0;
 }
 
-static int do_work(struct work *work, const struct invocation *invocation, struct error *error)
+static int restore_test(struct work *work, const struct invocation *invocation, struct error *error)
 {
     bool due = invocation->values[OPTION_DUE];
     if (due == (invocation->vmid != 0))
         return fail(error, ERROR_INVALID, "restore-test: one of VMID and --due, please");
     if (session_open(&work->session, error) < 0 || take_lock(work, error) < 0 ||
-        interrupt_open(&work->interrupt_fd, error) < 0 || clear_all(work, error) < 0)
+        interrupt_open(&work->interrupt_fd, error) < 0 || clear_leftovers(work, error) < 0)
         return -1;
-    if ((due ? test_due(work, error) : test_one(work, invocation->vmid, error)) < 0)
+    if ((due ? test_due(work, error) : test_named(work, invocation->vmid, error)) < 0)
         return -1;
     return vmids_fail(&work->failed, "not all went well", error);
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int restore_test_run(const struct invocation *invocation, struct error *error)
 {
     cleanup(work_free) struct work work = {
         .lock_fd = -1,
@@ -251,7 +510,7 @@ static int run(const struct invocation *invocation, struct error *error)
         .tests = json_array(),
     };
     cleanup_json json_t *rest = json_object();
-    int result = do_work(&work, invocation, error);
+    int result = restore_test(&work, invocation, error);
     json_set(rest, "tests", json_incref(work.tests));
     steps_print(&work.steps, invocation, rest);
     return result;
@@ -261,7 +520,7 @@ const struct verb verb_restore_test = {
     .name = "restore-test",
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Restore a guest's newest backup to a spare VMID, start it unplugged, destroy it",
-    .run = run,
+    .run = restore_test_run,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

@@ -10,7 +10,6 @@
 
 #include "cli/pve/query.h"
 #include "cli/restore/spare_guest.h"
-#include "cli/restore/trial.h"
 #include "tests/unit/scratch.h"
 
 #define STARTED_MS INT64_C(1600000000000)
@@ -81,7 +80,7 @@ int pve_command_capture(const char *const *argv, struct buffer *out, struct erro
 static void assert_archive(enum guest_kind kind, const char *expected)
 {
     cleanup_free char *archive = NULL;
-    assert_int_equal(backup_archive_newest("local", kind, 8200, PVE_NO_LIMITS, &archive, &error),
+    assert_int_equal(spare_guest_find_archive("local", kind, 8200, PVE_NO_LIMITS, &archive, &error),
                      0);
     assert_string_equal(archive, expected);
 }
@@ -108,7 +107,7 @@ static void assert_no_archive(enum error_kind kind, const char *message)
 {
     cleanup_free char *archive = NULL;
     assert_int_equal(
-        backup_archive_newest("local", GUEST_LXC, 8200, PVE_NO_LIMITS, &archive, &error), -1);
+        spare_guest_find_archive("local", GUEST_LXC, 8200, PVE_NO_LIMITS, &archive, &error), -1);
     assert_null(archive);
     assert_string_equal(error.message, message);
     assert_int_equal(error.kind, kind);
@@ -134,19 +133,19 @@ static void there_may_be_no_backup(void **state)
 /* --- storages --- */
 
 static void find_storages(enum guest_kind kind, const char *wanted, const char *text,
-                          struct copy_storages *ret)
+                          struct spare_storages *ret)
 {
     struct config asked = {.restore_test = {.storage = mem_copy_text(wanted)}};
     cleanup(guest_config_free) struct guest_config guest = {0};
     assert_int_equal(guest_config_parse(kind, text, strlen(text), &guest, &error), 0);
-    copy_storages_find(&asked, &guest, ret);
+    spare_storages_find(&asked, &guest, ret);
     free(asked.restore_test.storage);
 }
 
 static void assert_storages(enum guest_kind kind, const char *wanted, const char *text,
                             const char *expected_wanted, const char *expected)
 {
-    cleanup(copy_storages_free) struct copy_storages storages = {NULL, 0, NULL};
+    cleanup(spare_storages_free) struct spare_storages storages = {NULL, 0, NULL};
     cleanup_buffer struct buffer names = BUFFER_EMPTY;
     find_storages(kind, wanted, text, &storages);
     for (size_t i = 0; i < storages.count; i++)
@@ -173,7 +172,7 @@ static void storages_are_found(void **state)
 /* --- the spare VMID --- */
 
 static char *names[] = {(char[]){"a"}, (char[]){"b"}};
-static const struct copy_storages storages = {names, 2, NULL};
+static const struct spare_storages storages = {names, 2, NULL};
 
 static void assert_chosen(uint32_t expected)
 {

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "cli/restore/harmless_copy.h"
+#include "cli/restore/spare_guest.h"
 #include "schema/base/cleanup.h"
 
 #define ORIGINAL_LXC \
@@ -20,7 +20,7 @@ static int make(enum guest_kind kind, const char *before, struct buffer *text)
     assert_int_equal(
         guest_config_parse(kind, original_text, strlen(original_text), &original, &error), 0);
     buffer_add_text(text, before);
-    return harmless_copy_make(9000, &original, text, &error);
+    return spare_guest_make_harmless(9000, &original, text, &error);
 }
 
 static void assert_becomes(enum guest_kind kind, const char *before, const char *after)
