@@ -2,15 +2,62 @@
 #include "server/net/connection.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "server/base/limiter.h"
 #include "server/base/tally.h"
-#include "server/net/listener.h"
 #include "store/base/log.h"
+
+#define STACK_KEEP_BYTES 4096 /* for the frames of the calls below, which are in use */
+
+static void *stack_lowest(void)
+{
+    pthread_attr_t attributes;
+    void *lowest = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return NULL;
+    if (pthread_attr_getstack(&attributes, &lowest, &size) != 0)
+        lowest = NULL;
+    (void)pthread_attr_destroy(&attributes);
+    return lowest;
+}
+
+/*
+ * Gives the calling thread's stack below this call back to the system; the next use of it gets
+ * zeroed pages. A handshake and a look into the store touch tens of kilobytes of stack; in hundreds
+ * of threads that then wait for their next connection it would stay resident for nothing.
+ */
+static void stack_give_back(void *lowest)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t end = (here - STACK_KEEP_BYTES) & ~(page - 1);
+    if (lowest && end > (uintptr_t)lowest)
+        (void)madvise(lowest, end - (uintptr_t)lowest, MADV_DONTNEED);
+}
+
+struct connection *connection_new(struct entrance *entrance)
+{
+    struct connection *connection = mem_new(struct connection);
+    connection->entrance = entrance;
+    connection->stack_lowest = stack_lowest();
+    return connection;
+}
+
+void connection_free(struct connection *connection)
+{
+    free(connection);
+}
 
 static int shake_hands(struct connection *connection)
 {
@@ -22,7 +69,7 @@ static int shake_hands(struct connection *connection)
     tally_handshake(entrance->tally,
                     error.kind == ERROR_BUSY ? TALLY_HANDSHAKE_LATE : TALLY_HANDSHAKE_FAILED);
     peer_name(&connection->peer, name);
-    throttled_log_line(&entrance->log, LOG_INFO, "%s: %s", name, error.message);
+    throttled_log_line(entrance->log, LOG_INFO, "%s: %s", name, error.message);
     return -1;
 }
 

@@ -10,19 +10,20 @@
 
 #include <stddef.h>
 
-#include "server/base/limiter.h"
 #include "server/net/gate.h"
 #include "server/net/peer.h"
-#include "server/tls/tls.h"
+#include "server/tls/session.h"
 
 struct tally;
+struct throttled_log;
+struct tls_context;
 
-/* What all connections of a listener share. */
+/* What all connections of a listener share; all of it is borrowed. */
 struct entrance {
     struct gate *gate;
     struct tls_context *tls;
     struct tally *tally; /* may be NULL */
-    struct throttled_log log;
+    struct throttled_log *log;
 };
 
 /* The buffer that a worker's requests are read into, one after another. */
@@ -33,12 +34,16 @@ struct request_buffer {
 
 struct connection {
     struct entrance *entrance;
-    void *stack_lowest; /* of the worker; see stack.h */
+    void *stack_lowest; /* the end of the worker's stack; NULL if it cannot be found out */
     int socket;         /* CivetWeb's */
     struct peer peer;
     struct tls_session *session; /* NULL: it was detached */
     struct request_buffer buffer;
 };
+
+/* For the calling worker thread, for all its life. The entrance outlives it. */
+struct connection *connection_new(struct entrance *entrance);
+void connection_free(struct connection *connection);
 
 /* Lets the accepted socket in and shakes hands. -1: nothing is left to undo but the socket's close.
  */

@@ -10,40 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "schema/base/memory.h"
+#include "server/base/limiter.h"
 #include "server/net/connection.h"
 #include "server/net/door.h"
+#include "server/tls/context.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
-
-/* For the frames of the calls below, which are in use. */
-#define KEEP_BYTES 4096
-
-void *stack_lowest(void)
-{
-    pthread_attr_t attributes;
-    void *lowest = NULL;
-    size_t size = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
-        return NULL;
-    if (pthread_attr_getstack(&attributes, &lowest, &size) != 0)
-        lowest = NULL;
-    (void)pthread_attr_destroy(&attributes);
-    return lowest;
-}
-
-void stack_give_back(void *lowest)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    uintptr_t end = (here - KEEP_BYTES) & ~(page - 1);
-    if (lowest && end > (uintptr_t)lowest)
-        (void)madvise(lowest, end - (uintptr_t)lowest, MADV_DONTNEED);
-}
 
 #define IDLE_MS             15000 /* keep-alive: the pause between two requests */
 #define HEADER_LIMIT        16384 /* request line and headers */
@@ -64,6 +40,7 @@ struct listener {
     struct door door;
     struct listener_settings settings;
     struct entrance entrance;
+    struct throttled_log log;
     struct mg_context *civetweb;
     struct complaint complaint;
     atomic_bool accepting; /* the thread that does so has begun */
@@ -75,24 +52,20 @@ static struct listener *listener_of(const struct mg_context *civetweb)
     return mg_get_user_data(civetweb);
 }
 
-/* Each worker has one struct connection for all its life; see connection.h. */
 static void *begin_thread(const struct mg_context *civetweb, int type)
 {
     struct listener *listener = listener_of(civetweb);
-    struct connection *connection = mem_new(struct connection);
     (void)door_begin_thread(civetweb, type);
     if (type == ACCEPTING_THREAD)
         atomic_store(&listener->accepting, true);
-    connection->entrance = &listener->entrance;
-    connection->stack_lowest = stack_lowest();
-    return connection;
+    return connection_new(&listener->entrance);
 }
 
 static void end_thread(const struct mg_context *civetweb, int type, void *connection)
 {
     (void)civetweb;
     (void)type;
-    free(connection);
+    connection_free(connection);
 }
 
 static int take_request(struct mg_connection *request)
@@ -138,7 +111,7 @@ static int take_message(const struct mg_connection *request, const char *message
     if (pthread_equal(pthread_self(), listener->complaint.starter))
         keep_complaint(&listener->complaint, message);
     else
-        throttled_log_line(&listener->entrance.log, LOG_WARNING, "CivetWeb: %s", message);
+        throttled_log_line(&listener->log, LOG_WARNING, "CivetWeb: %s", message);
     return 1;
 }
 
@@ -220,9 +193,10 @@ static int fail_start(const struct listener *listener, struct error *error)
                 complaint->message[0] ? complaint->message : "no memory for TLS");
 }
 
-static int entrance_init(struct entrance *entrance, const struct listener_settings *settings,
-                         struct error *error)
+static int entrance_init(struct listener *listener, struct error *error)
 {
+    const struct listener_settings *settings = &listener->settings;
+    struct entrance *entrance = &listener->entrance;
     const struct tls_limits limits = {
         .handshake_ms = settings->handshake_ms,
         .request_ms = settings->request_ms,
@@ -230,7 +204,7 @@ static int entrance_init(struct entrance *entrance, const struct listener_settin
     };
     entrance->gate = settings->gate;
     entrance->tally = settings->tally;
-    entrance->log = THROTTLED_LOG_NEW;
+    entrance->log = &listener->log;
     return tls_context_new(settings->pem_file, &limits, &entrance->tls, error);
 }
 
@@ -239,7 +213,7 @@ static void listener_free(struct listener *listener)
     (void)mg_exit_library();
     door_destroy(&listener->door);
     tls_context_free(listener->entrance.tls);
-    (void)pthread_mutex_destroy(&listener->entrance.log.lock);
+    (void)pthread_mutex_destroy(&listener->log.lock);
     free(listener);
 }
 
@@ -284,7 +258,7 @@ static int start(struct listener *listener, struct error *error)
 {
     (void)mg_init_library(MG_FEATURES_DEFAULT);
     warn_of_few_descriptors(listener->settings.threads);
-    if (entrance_init(&listener->entrance, &listener->settings, error) < 0)
+    if (entrance_init(listener, error) < 0)
         return -1;
     listener->civetweb = start_civetweb(listener);
     if (listener->civetweb && speaks_tls(listener->civetweb))
@@ -300,7 +274,8 @@ int listener_start(const struct listener_settings *settings, struct listener **r
 {
     struct listener *listener = mem_new(struct listener);
     listener->settings = *settings;
-    if (door_init(&listener->door, settings->socket, &listener->entrance.log, error) < 0) {
+    listener->log = THROTTLED_LOG_NEW;
+    if (door_init(&listener->door, settings->socket, &listener->log, error) < 0) {
         free(listener);
         return -1;
     }

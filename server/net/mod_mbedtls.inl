@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What civetweb.c includes by this name when it is built with USE_MBEDTLS: two types and six
- * functions that hand over to server/net/connection.h and server/tls/tls.h, and two calls of the
- * system's that become server/net/door.h's. It stands in the place of CivetWeb's own glue, for 1.15
- * and 1.16 alike.
+ * functions that hand over to server/net/connection.h and server/tls/session.h, and two calls of
+ * the system's that become server/net/door.h's. It stands in the place of CivetWeb's own glue,
+ * for 1.15 and 1.16 alike.
  */
 #include <limits.h>
 #include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */

@@ -29,6 +29,14 @@
 #define RESUME_S      3600 /* how long a session may be resumed */
 #define CACHE_ENTRIES 256  /* for clients that take no tickets */
 
+int tls_fail(struct error *error, int code, const char *what)
+{
+    char reason[128];
+    mbedtls_heed_memory(code);
+    mbedtls_strerror(code, reason, sizeof(reason));
+    return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
+}
+
 static const int suites[] = {
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
     MBEDTLS_TLS1_3_AES_128_GCM_SHA256,
@@ -253,7 +261,8 @@ static void generation_free(struct tls_generation *generation)
     free(generation);
 }
 
-int tls_generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
+/* The caller holds *ret. */
+static int generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
 {
     struct tls_generation *generation = generation_alloc();
     errno = 0; /* see schema/base/mbedtls.h */
@@ -266,31 +275,10 @@ int tls_generation_new(const char *pem_file, struct tls_generation **ret, struct
     return 0;
 }
 
-struct tls_generation *tls_generation_hold(struct tls_generation *generation)
-{
-    (void)atomic_fetch_add(&generation->holders, 1);
-    return generation;
-}
-
 void tls_generation_drop(struct tls_generation *generation)
 {
     if (generation && atomic_fetch_sub(&generation->holders, 1) == 1)
         generation_free(generation);
-}
-
-void tls_generation_pins(const struct tls_generation *generation, struct pins *ret)
-{
-    const mbedtls_x509_crt *certificate = &generation->certificate;
-    pins_make(certificate->pk_raw.p, certificate->pk_raw.len, certificate->raw.p,
-              certificate->raw.len, ret);
-}
-
-int tls_fail(struct error *error, int code, const char *what)
-{
-    char reason[128];
-    mbedtls_heed_memory(code);
-    mbedtls_strerror(code, reason, sizeof(reason));
-    return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }
 
 static struct tls_context *context_alloc(const struct tls_limits *limits)
@@ -310,7 +298,7 @@ int tls_context_new(const char *pem_file, const struct tls_limits *limits, struc
     if (context->interrupt_fd < 0)
         result = fail_errno(error, errno, "cannot make an eventfd");
     if (result == 0)
-        result = tls_generation_new(pem_file, &context->generation, error);
+        result = generation_new(pem_file, &context->generation, error);
     if (result < 0)
         tls_context_free(context);
     else
@@ -331,7 +319,7 @@ void tls_context_free(struct tls_context *context)
 int tls_context_renew(struct tls_context *context, const char *pem_file, struct error *error)
 {
     struct tls_generation *new;
-    if (tls_generation_new(pem_file, &new, error) < 0)
+    if (generation_new(pem_file, &new, error) < 0)
         return -1;
     (void)pthread_mutex_lock(&context->lock);
     struct tls_generation *old = context->generation;
@@ -344,7 +332,8 @@ int tls_context_renew(struct tls_context *context, const char *pem_file, struct 
 struct tls_generation *tls_context_hold(struct tls_context *context)
 {
     (void)pthread_mutex_lock(&context->lock);
-    struct tls_generation *generation = tls_generation_hold(context->generation);
+    struct tls_generation *generation = context->generation;
+    (void)atomic_fetch_add(&generation->holders, 1);
     (void)pthread_mutex_unlock(&context->lock);
     return generation;
 }
@@ -352,7 +341,9 @@ struct tls_generation *tls_context_hold(struct tls_context *context)
 void tls_context_pins(struct tls_context *context, struct pins *ret)
 {
     struct tls_generation *generation = tls_context_hold(context);
-    tls_generation_pins(generation, ret);
+    const mbedtls_x509_crt *certificate = &generation->certificate;
+    pins_make(certificate->pk_raw.p, certificate->pk_raw.len, certificate->raw.p,
+              certificate->raw.len, ret);
     tls_generation_drop(generation);
 }
 

@@ -14,7 +14,7 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/connection.h"
-#include "server/tls/tls.c"
+#include "server/tls/session.c"
 #include "tests/fuzz/civetweb_talk.h"
 
 #define HEADER_LIMIT 16384 /* as server/net/listener.c has it */

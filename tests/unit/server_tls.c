@@ -4,7 +4,6 @@
 #include <mbedtls/version.h>
 
 #include "server/tls/context.h"
-#include "server/tls/tls.h"
 #include "tests/unit/local_listener.h"
 
 #if defined(MBEDTLS_SSL_PROTO_TLS1_3)
@@ -166,11 +165,11 @@ static void test_the_key_has_signed_before_it_is_shared(void **state)
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
     skip(); /* its tables are constants */
 #else
-    struct tls_generation *generation;
+    struct tls_context *context;
     struct error error;
-    assert_int_equal(tls_generation_new(local.pem, &generation, &error), 0);
-    assert_non_null(mbedtls_pk_ec(generation->key)->grp.T);
-    tls_generation_drop(generation);
+    assert_int_equal(tls_context_new(local.pem, &limits, &context, &error), 0);
+    assert_non_null(mbedtls_pk_ec(context->generation->key)->grp.T);
+    tls_context_free(context);
 #endif
 }
 

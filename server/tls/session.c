@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/tls/tls.h"
+#include "server/tls/session.h"
 
 #include <ctype.h>
 #include <errno.h>
