@@ -18,30 +18,30 @@
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
 
-#define CHUNK          4096
-#define COMPLAINTS_MAX ((size_t)64 << 10) /* of what is kept; the rest is read and dropped */
-#define OUTPUT_MAX     ((size_t)4 << 20)
-#define US_PER_MS      1000
-#define GRACE_US       (INT64_C(120) * 1000000) /* Proxmox removes what it made by then */
+#define CHUNK        4096
+#define MESSAGES_MAX ((size_t)64 << 10)
+#define OUTPUT_MAX   ((size_t)4 << 20)
+#define US_PER_MS    1000
+#define GRACE_US     (INT64_C(120) * 1000000) /* between SIGTERM and SIGKILL: Proxmox cleans up */
 
-/* A pipe's reading end and what came out of it. */
+/* One of the program's outputs: the reading end of a pipe, and what came out of it. */
 struct stream {
-    int fd; /* -1: at its end */
-    size_t limit;
-    struct buffer *kept; /* NULL: nothing */
+    int fd;              /* -1: at its end */
+    size_t limit;        /* of what is kept, in bytes; the rest is read and dropped */
+    struct buffer *kept; /* NULL: nothing is kept */
 };
 
-struct running {
+struct process {
     const struct pve_command *command;
     pid_t pid;
     int pidfd;
     struct stream output;
-    struct stream complaints;
-    const char *stopped; /* why; NULL: it was not */
+    struct stream messages;
+    const char *stopped; /* why it was told to end; NULL: it was not */
     int64_t kill_at_us;
 };
 
-enum { POLL_PROCESS, POLL_OUTPUT, POLL_COMPLAINTS, POLL_INTERRUPT, POLL_COUNT };
+enum { POLL_PROCESS, POLL_OUTPUT, POLL_MESSAGES, POLL_INTERRUPT, POLL_COUNT };
 
 /* --- start --- */
 
@@ -60,16 +60,16 @@ static void set_attributes(posix_spawnattr_t *attributes)
     (void)posix_spawnattr_setsigdefault(attributes, &all);
 }
 
-static void set_actions(posix_spawn_file_actions_t *actions, int output, int complaints)
+static void set_actions(posix_spawn_file_actions_t *actions, int output, int messages)
 {
     if (posix_spawn_file_actions_init(actions) != 0 ||
         posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) != 0 ||
         posix_spawn_file_actions_adddup2(actions, output, STDOUT_FILENO) != 0 ||
-        posix_spawn_file_actions_adddup2(actions, complaints, STDERR_FILENO) != 0)
+        posix_spawn_file_actions_adddup2(actions, messages, STDERR_FILENO) != 0)
         mem_exhausted();
 }
 
-static int spawn(const char *const *argv, int output, int complaints, pid_t *ret_pid)
+static int process_spawn(const char *const *argv, int output, int messages, pid_t *ret_pid)
 {
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     static char locale[] = "LC_ALL=C";
@@ -77,7 +77,7 @@ static int spawn(const char *const *argv, int output, int complaints, pid_t *ret
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     set_attributes(&attributes);
-    set_actions(&actions, output, complaints);
+    set_actions(&actions, output, messages);
     int errnum =
         posix_spawn(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environment);
     (void)posix_spawn_file_actions_destroy(&actions);
@@ -98,59 +98,59 @@ static int make_pipe(int *ret_from, int *ret_to)
 }
 
 /* Fills in the process and the pipes' reading ends. 0, or an errno value. */
-static int start(struct running *running)
+static int process_start(struct process *process)
 {
     cleanup_close int output = -1;
-    cleanup_close int complaints = -1;
-    int errnum = make_pipe(&running->output.fd, &output);
+    cleanup_close int messages = -1;
+    int errnum = make_pipe(&process->output.fd, &output);
     if (errnum == 0)
-        errnum = make_pipe(&running->complaints.fd, &complaints);
+        errnum = make_pipe(&process->messages.fd, &messages);
     if (errnum == 0)
-        errnum = spawn(running->command->argv, output, complaints, &running->pid);
+        errnum = process_spawn(process->command->argv, output, messages, &process->pid);
     if (errnum != 0)
         return errnum;
-    running->pidfd = pidfd_open(running->pid, 0);
-    if (running->pidfd >= 0)
+    process->pidfd = pidfd_open(process->pid, 0);
+    if (process->pidfd >= 0)
         return 0;
     errnum = errno;
-    (void)kill(running->pid, SIGKILL);
-    (void)waitpid(running->pid, NULL, 0);
+    (void)kill(process->pid, SIGKILL);
+    (void)waitpid(process->pid, NULL, 0);
     return errnum;
 }
 
 /* --- follow --- */
 
-static void take(struct stream *stream, const char *bytes, size_t count)
+static void stream_keep(struct stream *stream, const char *bytes, size_t count)
 {
     if (stream->kept && stream->kept->length < stream->limit)
         buffer_add(stream->kept, bytes, count);
 }
 
-/* Reads what is there. */
-static void drain(struct stream *stream)
+/* Reads what is there without waiting. */
+static void stream_drain(struct stream *stream)
 {
     char chunk[CHUNK];
     ssize_t count;
     while ((count = TEMP_FAILURE_RETRY(read(stream->fd, chunk, sizeof chunk))) > 0)
-        take(stream, chunk, (size_t)count);
+        stream_keep(stream, chunk, (size_t)count);
     int errnum = errno;
-    explicit_bzero(chunk, sizeof chunk); /* it may be a secret */
+    explicit_bzero(chunk, sizeof chunk); /* it may hold a secret */
     if (count < 0 && errnum == EAGAIN)
         return;
     cleanup_close_fn(&stream->fd);
     stream->fd = -1;
 }
 
-static void stop(struct running *running, const char *why)
+static void process_stop(struct process *process, const char *why)
 {
-    running->stopped = why;
-    running->kill_at_us = clock_steady_us() + GRACE_US;
-    (void)kill(running->pid, SIGTERM);
+    process->stopped = why;
+    process->kill_at_us = clock_steady_us() + GRACE_US;
+    (void)kill(process->pid, SIGTERM);
 }
 
-static int poll_timeout(const struct running *running)
+static int process_timeout(const struct process *process)
 {
-    int64_t until = running->stopped ? running->kill_at_us : running->command->limits.deadline_us;
+    int64_t until = process->stopped ? process->kill_at_us : process->command->limits.deadline_us;
     if (until == 0)
         return -1;
     int64_t left_ms = (until - clock_steady_us()) / US_PER_MS + 1;
@@ -159,55 +159,55 @@ static int poll_timeout(const struct running *running)
     return left_ms > INT_MAX ? INT_MAX : (int)left_ms;
 }
 
-static void look_at_clock(struct running *running)
+static void process_check_clock(struct process *process)
 {
     int64_t now_us = clock_steady_us();
-    int64_t deadline_us = running->command->limits.deadline_us;
-    if (running->stopped && now_us >= running->kill_at_us) {
-        (void)kill(-running->pid, SIGKILL);
-        running->kill_at_us = now_us + GRACE_US;
-    } else if (!running->stopped && deadline_us != 0 && now_us >= deadline_us) {
-        stop(running, "took too long and was stopped");
+    int64_t deadline_us = process->command->limits.deadline_us;
+    if (process->stopped && now_us >= process->kill_at_us) {
+        (void)kill(-process->pid, SIGKILL);
+        process->kill_at_us = now_us + GRACE_US;
+    } else if (!process->stopped && deadline_us != 0 && now_us >= deadline_us) {
+        process_stop(process, "took too long and was stopped");
     }
 }
 
-/* One round; false when the process has ended. */
-static bool follow(struct running *running)
+/* Waits for something to happen and handles it; false when the process has ended. */
+static bool process_follow(struct process *process)
 {
     struct pollfd polled[POLL_COUNT] = {
-        [POLL_PROCESS] = {.fd = running->pidfd, .events = POLLIN},
-        [POLL_OUTPUT] = {.fd = running->output.fd, .events = POLLIN},
-        [POLL_COMPLAINTS] = {.fd = running->complaints.fd, .events = POLLIN},
-        [POLL_INTERRUPT] = {.fd = running->stopped ? -1 : running->command->limits.interrupt_fd,
+        [POLL_PROCESS] = {.fd = process->pidfd, .events = POLLIN},
+        [POLL_OUTPUT] = {.fd = process->output.fd, .events = POLLIN},
+        [POLL_MESSAGES] = {.fd = process->messages.fd, .events = POLLIN},
+        [POLL_INTERRUPT] = {.fd = process->stopped ? -1 : process->command->limits.interrupt_fd,
                             .events = POLLIN},
     };
-    (void)poll(polled, POLL_COUNT, poll_timeout(running));
+    (void)poll(polled, POLL_COUNT, process_timeout(process));
     if (polled[POLL_OUTPUT].revents)
-        drain(&running->output);
-    if (polled[POLL_COMPLAINTS].revents)
-        drain(&running->complaints);
+        stream_drain(&process->output);
+    if (polled[POLL_MESSAGES].revents)
+        stream_drain(&process->messages);
     if (polled[POLL_INTERRUPT].revents)
-        stop(running, "was interrupted");
-    look_at_clock(running);
+        process_stop(process, "was interrupted");
+    process_check_clock(process);
     return !polled[POLL_PROCESS].revents;
 }
 
-/* What it wrote last may come after its end is known. A program of its own that it left behind
- * with the pipe is not waited for. */
-static void finish(struct running *running)
+/* Reads what the process wrote before it ended. A child that it left behind with the pipe is not
+ * waited for. */
+static void process_drain(struct process *process)
 {
-    if (running->output.fd >= 0)
-        drain(&running->output);
-    if (running->complaints.fd >= 0)
-        drain(&running->complaints);
+    if (process->output.fd >= 0)
+        stream_drain(&process->output);
+    if (process->messages.fd >= 0)
+        stream_drain(&process->messages);
 }
 
 /* --- result --- */
 
-/* Several lines as one; whatever a terminal could take for a command goes. */
-static char *one_line(const struct buffer *complaints)
+/* The lines as one, without control characters; to be freed with free(). */
+static char *one_line(const struct buffer *messages)
 {
-    char *line = mem_copy_text(buffer_text(complaints));
+    char *line = mem_copy_text(buffer_text(messages));
     size_t length = strlen(line);
     while (length > 0 && strchr(" \n", line[length - 1]))
         line[--length] = '\0';
@@ -217,46 +217,46 @@ static char *one_line(const struct buffer *complaints)
     return line;
 }
 
-static int judge(const struct running *running, int status, struct error *error)
+static int process_result(const struct process *process, int status, struct error *error)
 {
-    const char *program = running->command->argv[0];
-    if (!running->stopped && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    const char *program = process->command->argv[0];
+    if (!process->stopped && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    cleanup_free char *said = one_line(running->complaints.kept);
-    cleanup_free char *how = running->stopped ? mem_copy_text(running->stopped)
+    cleanup_free char *said = one_line(process->messages.kept);
+    cleanup_free char *how = process->stopped ? mem_copy_text(process->stopped)
                              : WIFSIGNALED(status)
                                  ? mem_format("was killed by signal %d", WTERMSIG(status))
                                  : mem_format("failed with %d", WEXITSTATUS(status));
-    return fail(error, running->stopped ? ERROR_BUSY : ERROR_SYSTEM, "%s %s%s%s", program, how,
+    return fail(error, process->stopped ? ERROR_BUSY : ERROR_SYSTEM, "%s %s%s%s", program, how,
                 *said ? ": " : "", said);
 }
 
-static void release(struct running *running)
+static void process_release(struct process *process)
 {
-    cleanup_close_fn(&running->pidfd);
-    cleanup_close_fn(&running->output.fd);
-    cleanup_close_fn(&running->complaints.fd);
+    cleanup_close_fn(&process->pidfd);
+    cleanup_close_fn(&process->output.fd);
+    cleanup_close_fn(&process->messages.fd);
 }
 
 int pve_command_run_as(const struct pve_command *command, struct error *error)
 {
     int status = 0;
-    cleanup_buffer struct buffer complaints = BUFFER_EMPTY;
-    cleanup(release) struct running running = {
+    cleanup_buffer struct buffer messages = BUFFER_EMPTY;
+    cleanup(process_release) struct process process = {
         .command = command,
         .pidfd = -1,
         .output = {-1, OUTPUT_MAX, command->output},
-        .complaints = {-1, COMPLAINTS_MAX, &complaints},
+        .messages = {-1, MESSAGES_MAX, &messages},
     };
-    int errnum = start(&running);
+    int errnum = process_start(&process);
     if (errnum != 0)
         return fail_errno(error, errnum, "cannot run %s", command->argv[0]);
-    while (follow(&running))
+    while (process_follow(&process))
         ;
-    finish(&running);
-    if (TEMP_FAILURE_RETRY(waitpid(running.pid, &status, 0)) < 0)
+    process_drain(&process);
+    if (TEMP_FAILURE_RETRY(waitpid(process.pid, &status, 0)) < 0)
         return fail_errno(error, errno, "cannot wait for %s", command->argv[0]);
-    return judge(&running, status, error);
+    return process_result(&process, status, error);
 }
 
 int pve_command_run(const char *const *argv, struct error *error)

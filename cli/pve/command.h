@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proxmox's own command-line tools. */
+/* Runs programs, above all Proxmox's own command-line tools. */
 #ifndef FELHOM_PVE_COMMAND_H
 #define FELHOM_PVE_COMMAND_H
 
@@ -13,32 +13,33 @@
 #define PVE_COMMAND_API     "/usr/bin/pvesh"
 #define PVE_COMMAND_STORAGE "/usr/sbin/pvesm"
 
-/* What ends a command before its own end. */
+/* What stops a command before it ends by itself. */
 struct pve_limits {
-    int64_t deadline_us; /* by clock_steady_us; 0: it may take as long as it likes */
-    int interrupt_fd;    /* it is stopped when this can be read; -1: it is not */
+    int64_t deadline_us; /* by clock_steady_us; 0: none */
+    int interrupt_fd;    /* the command is stopped once this can be read; -1: none */
 };
 #define PVE_NO_LIMITS ((struct pve_limits){0, -1})
 
-/* A program by its absolute path (argv[0]; argv ends with NULL), and how it is run. */
+/* A program by its absolute path (argv[0]; argv ends with NULL), and how to run it. */
 struct pve_command {
     const char *const *argv;
-    struct buffer *output; /* gets what it writes to standard output; NULL: nobody does */
+    struct buffer *output; /* standard output is added to it, some 4 MiB at most; NULL: dropped */
     struct pve_limits limits;
 };
 
 /*
- * Runs the program without a shell, in a clean environment, with empty input and in a process
- * group of its own (a terminal's Ctrl-C is not its business), and waits for it. Fails unless it
- * ends with 0; the message then carries what it wrote to standard error. One that is to be stopped
- * gets SIGTERM, and time to clean up after itself: ERROR_BUSY.
+ * Runs the program without a shell, in a clean environment, with empty standard input and in a
+ * process group of its own (Ctrl-C in the terminal does not reach it), and waits for it. Unless it
+ * exits with 0, fails with ERROR_SYSTEM and a message that quotes what the program wrote to
+ * standard error. A command that a limit stops gets SIGTERM and time to clean up after itself, then
+ * SIGKILL, and fails with ERROR_BUSY.
  */
 int pve_command_run_as(const struct pve_command *command, struct error *error);
 
 /* The same without output and without limits. */
 int pve_command_run(const char *const *argv, struct error *error);
 
-/* The same, and adds what it wrote to standard output to out. */
+/* The same without limits; standard output is added to out. */
 int pve_command_capture(const char *const *argv, struct buffer *out, struct error *error);
 
 #endif

@@ -37,7 +37,7 @@ int pve_query_content(const char *storage, const char *content, uint32_t vmid,
     if (pve_query(path, options, limits, &list, error) < 0)
         return -1;
     if (!json_is_array(list))
-        return fail(error, ERROR_INVALID, "Proxmox's answer for %s is no list", path);
+        return fail(error, ERROR_INVALID, "Proxmox's answer for %s is not a list", path);
     *ret = steal(list);
     return 0;
 }

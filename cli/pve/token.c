@@ -14,7 +14,7 @@
 #define USER       "felhom-agent@pve"
 #define FILE_LIMIT ((size_t)4096)
 
-/* The least that the endpoints need. One role serves all paths below: what a privilege says of
+/* The least that felhomd's endpoints need. One role serves all paths below, as a privilege on
  * guests means nothing on a storage, and the other way round. */
 static const struct {
     const char *name;
@@ -46,8 +46,8 @@ static void preparation_free(struct preparation *preparation)
     free(preparation->storage_path);
 }
 
-/* What "pveum OBJECT list" prints: a JSON array. */
-static int list_objects(const char *const *argv, json_t **ret, struct error *error)
+/* argv: "pveum OBJECT list ...", which prints a JSON array. */
+static int pveum_list(const char *const *argv, json_t **ret, struct error *error)
 {
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
     cleanup_json json_t *list = NULL;
@@ -55,12 +55,12 @@ static int list_objects(const char *const *argv, json_t **ret, struct error *err
         json_read(buffer_text(&out), out.length, &list, error) < 0)
         return fail_context(error, "pveum %s list", argv[1]);
     if (!json_is_array(list))
-        return fail(error, ERROR_CORRUPT, "pveum %s list: the answer is no list", argv[1]);
+        return fail(error, ERROR_CORRUPT, "pveum %s list: the answer is not a list", argv[1]);
     *ret = steal(list);
     return 0;
 }
 
-/* The object that has this text at key; NULL where none has. */
+/* The first object of the list with this text at key; NULL where there is none. */
 static const json_t *find_object(const json_t *list, const char *key, const char *text)
 {
     size_t i;
@@ -79,7 +79,7 @@ static void list_privileges(const char *separator, struct buffer *out)
         buffer_add_format(out, "%s%s", i > 0 ? separator : "", privileges[i].name);
 }
 
-/* Whether the comma-separated list has exactly our privileges. */
+/* Whether the comma-separated list names exactly our privileges. */
 static bool has_privileges(const char *list)
 {
     size_t found = 0;
@@ -95,7 +95,7 @@ static bool has_privileges(const char *list)
     return found == ARRAY_SIZE(privileges) && count == found;
 }
 
-static void explain_role(struct steps *steps)
+static void note_role(struct steps *steps)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     for (size_t i = 0; i < ARRAY_SIZE(privileges); i++)
@@ -109,7 +109,7 @@ static int ready_role(const struct preparation *preparation, struct error *error
     static const char *const list[] = {PVEUM, "role", "list", "--output-format", "json", NULL};
     cleanup_json json_t *roles = NULL;
     cleanup_buffer struct buffer wanted = BUFFER_EMPTY;
-    if (list_objects(list, &roles, error) < 0)
+    if (pveum_list(list, &roles, error) < 0)
         return -1;
     const json_t *role = find_object(roles, "roleid", ROLE);
     if (role && has_privileges(json_get_text(role, "privs", ""))) {
@@ -122,7 +122,7 @@ static int ready_role(const struct preparation *preparation, struct error *error
     };
     if (pve_command_run(make, error) < 0)
         return -1;
-    explain_role(preparation->steps);
+    note_role(preparation->steps);
     return 0;
 }
 
@@ -133,7 +133,7 @@ static int ready_user(const struct preparation *preparation, struct error *error
         PVEUM, "user", "add", USER, "--comment", "felhom-agent, by API token only", NULL,
     };
     cleanup_json json_t *users = NULL;
-    if (list_objects(list, &users, error) < 0)
+    if (pveum_list(list, &users, error) < 0)
         return -1;
     const json_t *user = find_object(users, "userid", USER);
     if (!user && pve_command_run(make, error) < 0)
@@ -157,8 +157,8 @@ static bool is_granted(const json_t *list, const char *path)
     return false;
 }
 
-static int grant(const struct preparation *preparation, const json_t *list, const char *path,
-                 struct error *error)
+static int grant_role(const struct preparation *preparation, const json_t *list, const char *path,
+                      struct error *error)
 {
     const char *const make[] = {
         PVEUM, "acl", "modify", path, "--users", USER, "--roles", ROLE, NULL,
@@ -175,16 +175,17 @@ static int ready_access(const struct preparation *preparation, struct error *err
 {
     static const char *const list[] = {PVEUM, "acl", "list", "--output-format", "json", NULL};
     cleanup_json json_t *entries = NULL;
-    if (list_objects(list, &entries, error) < 0 || grant(preparation, entries, "/vms", error) < 0)
+    if (pveum_list(list, &entries, error) < 0 ||
+        grant_role(preparation, entries, "/vms", error) < 0)
         return -1;
-    return grant(preparation, entries, preparation->storage_path, error);
+    return grant_role(preparation, entries, preparation->storage_path, error);
 }
 
-/* What the token's file has: nothing, a token of ours, or another's. */
+/* Whose token the file holds: nobody's, that of our user, or another user's. */
 enum file_content { FILE_MISSING, FILE_OURS, FILE_OTHER };
 
-static int look_at_file(const struct preparation *preparation, enum file_content *ret,
-                        struct error *error)
+static int read_token_file(const struct preparation *preparation, enum file_content *ret,
+                           struct error *error)
 {
     struct error problem;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
@@ -202,10 +203,10 @@ static int look_at_file(const struct preparation *preparation, enum file_content
     return 0;
 }
 
-static int write_file(const struct preparation *preparation, const struct buffer *line,
-                      struct error *error)
+static int write_token_file(const struct preparation *preparation, const struct buffer *line,
+                            struct error *error)
 {
-    /* agent.yaml takes none but absolute paths. */
+    /* agent.yaml allows absolute paths only, so there is a '/'. */
     const char *path = preparation->config->pve.token_file;
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *directory = mem_copy_text_n(path, (size_t)(name - path));
@@ -216,8 +217,8 @@ static int write_file(const struct preparation *preparation, const struct buffer
                            line->data, line->length, true, error);
 }
 
-/* Proxmox tells a token's secret this once. */
-static int take_secret(const struct preparation *preparation, const struct buffer *answer,
+/* Writes the new token to its file: Proxmox never shows the secret again. */
+static int save_secret(const struct preparation *preparation, const struct buffer *answer,
                        struct error *error)
 {
     cleanup_buffer struct buffer line = BUFFER_EMPTY;
@@ -231,7 +232,7 @@ static int take_secret(const struct preparation *preparation, const struct buffe
     json_wipe(made);
     if (!complete)
         return fail(error, ERROR_CORRUPT, "pveum user token add: the answer has no token");
-    return write_file(preparation, &line, error);
+    return write_token_file(preparation, &line, error);
 }
 
 static int make_token(const struct preparation *preparation, struct error *error)
@@ -242,7 +243,7 @@ static int make_token(const struct preparation *preparation, struct error *error
     };
     cleanup_buffer struct buffer answer = BUFFER_EMPTY;
     if (pve_command_capture(make, &answer, error) < 0 ||
-        take_secret(preparation, &answer, error) < 0)
+        save_secret(preparation, &answer, error) < 0)
         return -1;
     steps_add(preparation->steps, STEP_DONE, "token", "%s!%s, kept in %s", USER,
               preparation->token_id, preparation->config->pve.token_file);
@@ -257,7 +258,7 @@ static int drop_token(const struct preparation *preparation, struct error *error
     if (pve_command_run(drop, error) < 0)
         return -1;
     steps_add(preparation->steps, STEP_DONE, "token",
-              "the one that Proxmox had is deleted: its secret was lost");
+              "the token that Proxmox had is deleted, as its secret was lost");
     return 0;
 }
 
@@ -268,7 +269,7 @@ static int ready_token(const struct preparation *preparation, struct error *erro
     };
     cleanup_json json_t *tokens = NULL;
     enum file_content content;
-    if (look_at_file(preparation, &content, error) < 0 || list_objects(list, &tokens, error) < 0)
+    if (read_token_file(preparation, &content, error) < 0 || pveum_list(list, &tokens, error) < 0)
         return -1;
     bool known = find_object(tokens, "tokenid", preparation->token_id) != NULL;
     if (content == FILE_OTHER || (content == FILE_OURS && known)) {

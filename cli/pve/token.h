@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The API token by which felhomd asks Proxmox: role, user, access rights, the token and its file.
- */
+/* The API token with which felhomd talks to Proxmox: role, user, access rights, the token and its
+ * file. */
 #ifndef FELHOM_PVE_TOKEN_H
 #define FELHOM_PVE_TOKEN_H
 
@@ -12,14 +12,15 @@
 #include "schema/base/error.h"
 
 /*
- * Makes what is missing by Proxmox's pveum and writes pve.token_file (0600, of the owner). A token
- * of ours whose secret is lost is replaced; a file that holds another user's token stays. node
- * tells the nodes of a cluster apart, which share users and tokens.
+ * Makes what is missing with Proxmox's pveum, writes pve.token_file (mode 0600, of the owner) and
+ * adds a step for each. A token of ours whose secret is lost is replaced; a file with another
+ * user's token is left alone. node: part of the token's name, as the nodes of a cluster share users
+ * and tokens.
  */
 int pve_token_ready(const struct config *config, const char *node, struct owner owner,
                     struct steps *steps, struct error *error);
 
-/* The privileges that the token needs, from 0; NULL behind the last. Those that begin with
+/* The i-th privilege that the token needs, from 0; NULL behind the last. Those that begin with
  * "Datastore." it needs on the backup storage, the others on the guests. */
 const char *pve_token_privilege(size_t i);
 

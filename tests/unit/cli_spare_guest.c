@@ -120,7 +120,7 @@ static void there_may_be_no_backup(void **state)
     assert_no_archive(ERROR_MISSING, "there is no backup of guest 8200 on local");
     ANSWERS({"pvesh", "{}"});
     assert_no_archive(ERROR_INVALID,
-                      "Proxmox's answer for /nodes/localhost/storage/local/content is no list");
+                      "Proxmox's answer for /nodes/localhost/storage/local/content is not a list");
     ANSWERS({"pvesh", "["});
     assert_no_archive(ERROR_INVALID,
                       "Proxmox's answer for /nodes/localhost/storage/local/content: not JSON: line "
