@@ -9,24 +9,28 @@
 
 #include "schema/base/memory.h"
 
-#define FIRST_MS      ((int64_t)30 * 1000)
-#define DOUBLINGS_MAX 20
+#define BACKOFF_FIRST_MS ((int64_t)30 * 1000)
+#define DOUBLINGS_MAX    20
 
-/* No randomness is no reason to fail: then they come back together. */
-static int64_t jitter(int64_t bound)
+/* 0 ... bound; 0 where there is no randomness, which is no reason to fail. */
+static int64_t backoff_jitter(int64_t bound)
 {
     uint64_t number = 0;
     (void)!getrandom(&number, sizeof number, GRND_NONBLOCK);
     return (int64_t)(number % (uint64_t)(bound + 1));
 }
 
-int64_t backoff_ms(uint32_t failures, int64_t limit_ms)
+int64_t worker_backoff(uint32_t failures, int64_t first, int64_t last)
 {
-    uint32_t doublings = failures > 0 ? failures - 1 : 0;
-    int64_t wait_ms = FIRST_MS << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
-    if (wait_ms > limit_ms)
-        wait_ms = limit_ms;
-    return wait_ms + jitter(wait_ms / 8);
+    const uint32_t doublings = failures > 0 ? failures - 1 : 0;
+    const int64_t wait = first << (doublings < DOUBLINGS_MAX ? doublings : DOUBLINGS_MAX);
+    return wait < last ? wait : last;
+}
+
+int64_t worker_backoff_ms(uint32_t failures, int64_t last_ms)
+{
+    const int64_t wait_ms = worker_backoff(failures, BACKOFF_FIRST_MS, last_ms);
+    return wait_ms + backoff_jitter(wait_ms / 8);
 }
 
 struct worker {
@@ -39,7 +43,7 @@ struct worker {
     bool woken;
 };
 
-static struct timespec after_us(int64_t wait_us)
+static struct timespec worker_time_in(int64_t wait_us)
 {
     struct timespec time;
     (void)clock_gettime(CLOCK_MONOTONIC, &time);
@@ -49,10 +53,10 @@ static struct timespec after_us(int64_t wait_us)
     return time;
 }
 
-static void sleep_until_woken(struct worker *worker, int64_t wait_us)
+static void worker_sleep(struct worker *worker, int64_t wait_us)
 {
     int late = 0;
-    const struct timespec end = after_us(wait_us == WORKER_IDLE || wait_us < 0 ? 0 : wait_us);
+    const struct timespec end = worker_time_in(wait_us == WORKER_IDLE || wait_us < 0 ? 0 : wait_us);
     (void)pthread_mutex_lock(&worker->lock);
     while (!worker->woken && !late) {
         if (wait_us == WORKER_IDLE)
@@ -64,11 +68,11 @@ static void sleep_until_woken(struct worker *worker, int64_t wait_us)
     (void)pthread_mutex_unlock(&worker->lock);
 }
 
-static void *run(void *context)
+static void *worker_run(void *context)
 {
     struct worker *worker = context;
     while (!atomic_load(&worker->stopping))
-        sleep_until_woken(worker, worker->step(worker->context));
+        worker_sleep(worker, worker->step(worker->context));
     return NULL;
 }
 
@@ -83,7 +87,7 @@ struct worker *worker_start(const char *name, worker_step *step, void *context)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&worker->changed, &attributes);
     (void)pthread_mutex_init(&worker->lock, NULL);
-    if (pthread_create(&worker->thread, NULL, run, worker) != 0)
+    if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
         mem_exhausted();
     (void)pthread_setname_np(worker->thread, name);
     return worker;

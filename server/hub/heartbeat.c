@@ -341,7 +341,7 @@ static int64_t failed(struct hub_heartbeat *heartbeat, const struct config *conf
     if (heartbeat->failures == 1 || strcmp(heartbeat->problem, error->message) != 0)
         log_line(LOG_WARNING, "hub: this host could not be reported: %s", error->message);
     memcpy(heartbeat->problem, error->message, sizeof heartbeat->problem);
-    return backoff_ms(heartbeat->failures, poll_ms(heartbeat, config));
+    return worker_backoff_ms(heartbeat->failures, poll_ms(heartbeat, config));
 }
 
 /* Under other settings it may be another hub. */

@@ -231,7 +231,7 @@ static struct hub_pull after_failure(const struct hub_record *record,
     struct hub_pull pull = errand->pull;
     pull.refused = is_refusal;
     pull.failures++;
-    pull.next_try_at_ms = record->now_ms + backoff_ms(pull.failures, record->poll_ms);
+    pull.next_try_at_ms = record->now_ms + worker_backoff_ms(pull.failures, record->poll_ms);
     return pull;
 }
 
@@ -259,8 +259,8 @@ static int note_at_once(const struct hub_record *record, const struct hub_errand
     return -1;
 }
 
-/* The next try is due by backoff_ms up to poll_ms; after a refusal there is none. The event tells
- * of the first failure in a row, and of a refusal; the log of each that differs from the one
+/* The next try is due by worker_backoff_ms up to poll_ms; after a refusal there is none. The event
+ * tells of the first failure in a row, and of a refusal; the log of each that differs from the one
  * before. */
 static int hub_record_failure(const struct hub_record *record, const struct hub_errand *errand,
                               const char *problem, bool is_refusal, struct error *error)
@@ -343,7 +343,8 @@ static void heed_reach(struct hub_puller *puller, const struct config *config, b
     puller->unreached = is_reached ? 0 : puller->unreached + 1;
     puller->reach_at_us = 0;
     if (!is_reached)
-        puller->reach_at_us = clock_steady_us() + backoff_ms(puller->unreached, poll_ms) * 1000;
+        puller->reach_at_us =
+            clock_steady_us() + worker_backoff_ms(puller->unreached, poll_ms) * 1000;
 }
 
 /* False where there is no point in asking for the others just now. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Pulls each guest's configuration from the hub into the store. What fails is tried again by
- * backoff_ms, up to hub.poll; a customer that the hub refuses (401: wrong password, 404: unknown)
- * only once URL, customer or password are others. While the hub cannot be reached at all, guests
- * that were asked for before wait together, so that a hub that hangs is asked by one of them at a
- * time.
+ * worker_backoff_ms, up to hub.poll; a customer that the hub refuses (401: wrong password, 404:
+ * unknown) only once URL, customer or password are others. While the hub cannot be reached at all,
+ * guests that were asked for before wait together, so that a hub that hangs is asked by one of them
+ * at a time.
  */
 #ifndef FELHOM_HUB_PULL_H
 #define FELHOM_HUB_PULL_H

@@ -146,7 +146,7 @@ static int record(const struct turn *turn, const struct credential_doomed *doome
 
 static struct outcome postponed(const struct turn *turn, const struct credential_doomed *doomed)
 {
-    int64_t wait_ms = backoff_ms(doomed->failures + 1, LONGEST_MS);
+    int64_t wait_ms = worker_backoff_ms(doomed->failures + 1, LONGEST_MS);
     return (struct outcome){.next_try_at_ms = turn->now_ms + wait_ms};
 }
 

@@ -354,11 +354,11 @@ static void test_backoff(void **state)
     static const int64_t seconds[] = {30, 30, 60, 120, 240, 480, 900, 900};
     (void)state;
     for (uint32_t i = 0; i < ARRAY_SIZE(seconds); i++) {
-        int64_t wait_ms = backoff_ms(i, 900000);
+        int64_t wait_ms = worker_backoff_ms(i, 900000);
         assert_in_range(wait_ms, seconds[i] * 1000, seconds[i] * 1125);
     }
-    assert_in_range(backoff_ms(UINT32_MAX, 900000), 900000, 1012500);
-    assert_in_range(backoff_ms(1, 2000), 2000, 2250);
+    assert_in_range(worker_backoff_ms(UINT32_MAX, 900000), 900000, 1012500);
+    assert_in_range(worker_backoff_ms(1, 2000), 2000, 2250);
 }
 
 /* --- the heartbeat --- */

@@ -74,10 +74,10 @@ static void test_looks(void **state)
 {
     (void)state;
     const struct pve_call call = call_now();
-    OK(newest_backup_look(stores, &call, 8200, &error));
+    OK(job_read_newest_backup(stores, &call, 8200, &error));
     assert_raw(ALL, "8200 local:backup/new 2000000");
     standin_write("content.json", "{}");
-    OK(newest_backup_look(stores, &call, 8200, &error));
+    OK(job_read_newest_backup(stores, &call, 8200, &error));
     assert_raw("SELECT count(*) FROM backup", "0");
 }
 
@@ -85,9 +85,9 @@ static void test_keeps_what_it_knew(void **state)
 {
     (void)state;
     const struct pve_call call = call_now();
-    OK(newest_backup_look(stores, &call, 8200, &error));
+    OK(job_read_newest_backup(stores, &call, 8200, &error));
     control("{\"status\": 500, \"reason\": \"no\"}");
-    FAILS(newest_backup_look(stores, &call, 8200, &error), ERROR_CONFLICT, "Proxmox: 500 no");
+    FAILS(job_read_newest_backup(stores, &call, 8200, &error), ERROR_CONFLICT, "Proxmox: 500 no");
     assert_raw(ALL, "8200 local:backup/new 2000000");
 }
 
@@ -96,7 +96,7 @@ static void test_unknown_guest(void **state)
     (void)state;
     const struct pve_call call = call_now();
     OK(guest_remove(store, 8200, &error));
-    FAILS(newest_backup_look(stores, &call, 8200, &error), ERROR_MISSING,
+    FAILS(job_read_newest_backup(stores, &call, 8200, &error), ERROR_MISSING,
           "the store knows no such guest");
 }
 
