@@ -127,7 +127,7 @@ int agent_open(struct agent *agent, struct error *error)
     turnstile_init(&agent->pve_turnstile);
     agent->pve_client = pve_client_new(NULL);
     pve_client_count(agent->pve_client, &agent->tally.proxmox);
-    agent->metrics = metrics_new("");
+    agent->figures = host_figures_new("");
     agent->storage_answers = kept_answers_new();
     if (setup_load(&agent->setup, error) < 0 ||
         privileges_drop(agent->setup->config.paths.state, error) < 0 ||
@@ -143,7 +143,7 @@ void agent_close(struct agent *agent)
     registry_stop(agent->registry);
     hub_stop(agent->hub);
     jobs_stop(agent->jobs);
-    metrics_free(agent->metrics);
+    host_figures_free(agent->figures);
     pve_client_free(agent->pve_client);
     turnstile_destroy(&agent->pve_turnstile);
     gate_free(agent->gate);

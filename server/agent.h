@@ -25,7 +25,7 @@ struct exporter;
 struct hub;
 struct jobs;
 struct kept_answers;
-struct metrics;
+struct host_figures;
 struct pve_client;
 struct registry;
 struct request;
@@ -40,7 +40,7 @@ struct agent {
     struct tally tally;
     struct throttled_log log; /* of what keeps requests from being answered */
     struct gate *gate;
-    struct metrics *metrics;
+    struct host_figures *figures;
     struct exporter *exporter; /* of counts, to Prometheus; this and the next four from agent_start
                                   on */
     struct watch *watch;

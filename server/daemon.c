@@ -138,7 +138,7 @@ static void sweep_if_due(struct agent *agent, int64_t *next_us)
         return;
     sweep(agent);
     agent_follow_identity(agent);
-    metrics_sample(agent->metrics);
+    host_figures_sample(agent->figures);
     /* What a burst of connections has left free in the heap goes back to the system. */
     (void)malloc_trim(0);
     *next_us = clock_steady_us() + SWEEP_US;

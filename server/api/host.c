@@ -41,7 +41,7 @@ void host_metrics_get(struct agent *agent, const struct request *request, struct
         agent_fail(agent, NULL, &error, reply);
         return;
     }
-    json_t *figures = metrics_describe(agent->metrics, &request->setup->config, host.node);
+    json_t *figures = host_figures_describe(agent->figures, &request->setup->config, host.node);
     json_t *data = json_pack("{s:I}", "vmid", (json_int_t)request->vmid);
     if (json_object_update(data, figures) < 0)
         mem_exhausted();

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The processor's load is a difference: the main thread takes a sample now and then, and whoever
+ * asks takes another and compares. Everything else is read when somebody asks. What Proxmox knows
+ * of storages is in a file of /etc/pve, which can hang: one thread at a time reads it, and the
+ * others are given what it said last.
+ */
 #include "server/base/host_figures.h"
 
 #include <errno.h>
@@ -19,22 +25,26 @@
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
-/* How hot the processor is, by the kernel's own sensors. */
+#define INTERVAL_US     INT64_C(1000000) /* the load of less is noise */
+#define STORAGE_WAIT_US INT64_C(500000)
+#define PROC_LIMIT      ((size_t)1 << 20)
+#define RRD_LIMIT       ((size_t)16 << 20)
 
 #define TEMPERATURE_UNKNOWN INT_MIN
+#define ATTRIBUTE_LIMIT     4096     /* a page, as sysfs gives out */
+#define COLDEST             (-40000) /* thousandths of a degree Celsius: what is believed */
+#define HOTTEST             150000
+#define NAMES_MAX           8
 
-#define ATTRIBUTE_LIMIT 4096 /* a page, as sysfs gives out */
-#define COLDEST         (-40000)
-#define HOTTEST         150000
+/* --- how hot the processor is, by the kernel's own sensors --- */
 
-#define NAMES_MAX 8
-
-/* A family of sensors: where their values are, and what says beside each whose it is. */
-static const struct family {
+/* A family of sensors: where their values are, and the file beside each that says what it measures.
+ */
+static const struct sensor_family {
     const char *values;
     const char *name_file;
     const char *names[NAMES_MAX];
-} families[] = {
+} sensor_families[] = {
     {"sys/class/hwmon/*/temp*_input",
      "name",
      {"coretemp", "k10temp", "k8temp", "zenpower", "via_cputemp", "cpu_thermal", "soc_thermal"}},
@@ -44,7 +54,7 @@ static const struct family {
 };
 
 /* An attribute without its newline; false where it cannot be read, as with a sensor asleep. */
-static bool read_attribute(const char *path, struct buffer *out)
+static bool sensor_read_attribute(const char *path, struct buffer *out)
 {
     struct error error;
     if (file_read(path, ATTRIBUTE_LIMIT, out, &error) < 0 || out->length == 0)
@@ -53,12 +63,12 @@ static bool read_attribute(const char *path, struct buffer *out)
     return true;
 }
 
-static bool is_of_processor(const struct family *family, const char *value_path)
+static bool sensor_is_of_processor(const struct sensor_family *family, const char *value_path)
 {
     cleanup_buffer struct buffer name = BUFFER_EMPTY;
     const int directory = (int)(strrchr(value_path, '/') - value_path);
     cleanup_free char *path = mem_format("%.*s/%s", directory, value_path, family->name_file);
-    if (!read_attribute(path, &name))
+    if (!sensor_read_attribute(path, &name))
         return false;
     for (size_t i = 0; i < NAMES_MAX && family->names[i]; i++) {
         if (strcmp(family->names[i], name.data) == 0)
@@ -67,11 +77,11 @@ static bool is_of_processor(const struct family *family, const char *value_path)
     return false;
 }
 
-static int read_value(const char *path)
+static int sensor_read_value(const char *path)
 {
     char *end;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    if (!read_attribute(path, &text))
+    if (!sensor_read_attribute(path, &text))
         return TEMPERATURE_UNKNOWN;
     errno = 0;
     long value = strtol(text.data, &end, 10);
@@ -80,7 +90,7 @@ static int read_value(const char *path)
     return (int)value;
 }
 
-static int hottest_of(const struct family *family, const char *root)
+static int sensors_hottest(const struct sensor_family *family, const char *root)
 {
     int hottest = TEMPERATURE_UNKNOWN;
     cleanup(globfree) glob_t found = {0};
@@ -88,9 +98,9 @@ static int hottest_of(const struct family *family, const char *root)
     if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
         return TEMPERATURE_UNKNOWN;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (!is_of_processor(family, found.gl_pathv[i]))
+        if (!sensor_is_of_processor(family, found.gl_pathv[i]))
             continue;
-        int value = read_value(found.gl_pathv[i]);
+        int value = sensor_read_value(found.gl_pathv[i]);
         hottest = value > hottest ? value : hottest;
     }
     return hottest;
@@ -99,173 +109,171 @@ static int hottest_of(const struct family *family, const char *root)
 /*
  * The hottest of the processor's sensors below ROOT/sys, in thousandths of a degree Celsius: those
  * of hwmon, else the thermal zones. TEMPERATURE_UNKNOWN where there is none, as in most virtual
- * machines, or none that tells something believable.
+ * machines, or none has a value that can be believed.
  */
-static int cpu_temperature(const char *root)
+static int figures_cpu_temperature(const char *root)
 {
     int hottest = TEMPERATURE_UNKNOWN;
-    for (size_t i = 0; i < ARRAY_SIZE(families) && hottest == TEMPERATURE_UNKNOWN; i++)
-        hottest = hottest_of(&families[i], root);
+    for (size_t i = 0; i < ARRAY_SIZE(sensor_families) && hottest == TEMPERATURE_UNKNOWN; i++)
+        hottest = sensors_hottest(&sensor_families[i], root);
     return hottest;
 }
 
-#define INTERVAL_US     INT64_C(1000000) /* the load of less is noise */
-#define STORAGE_WAIT_US INT64_C(500000)
-#define PROC_LIMIT      ((size_t)1 << 20)
-#define RRD_LIMIT       ((size_t)16 << 20)
+/* --- the figures --- */
 
-struct sample {
+struct cpu_sample {
     int64_t at_us; /* 0: none */
     struct cpu_times times;
 };
 
-struct metrics {
+struct host_figures {
     char *root;
-    struct turnstile turnstile; /* to the file that storages are read from */
-    pthread_mutex_t lock;       /* of what follows */
-    struct sample samples[2];   /* the newest first, INTERVAL_US apart or more */
+    struct turnstile turnstile;   /* to the file that storages are read from */
+    pthread_mutex_t lock;         /* of what follows */
+    struct cpu_sample samples[2]; /* the newest first, INTERVAL_US apart or more */
     struct rrd_storages storages;
 };
 
-struct metrics *metrics_new(const char *root)
+struct host_figures *host_figures_new(const char *root)
 {
-    struct metrics *metrics = mem_new(struct metrics);
-    metrics->root = mem_copy_text(root);
-    turnstile_init(&metrics->turnstile);
-    (void)pthread_mutex_init(&metrics->lock, NULL);
-    metrics_sample(metrics);
-    return metrics;
+    struct host_figures *figures = mem_new(struct host_figures);
+    figures->root = mem_copy_text(root);
+    turnstile_init(&figures->turnstile);
+    (void)pthread_mutex_init(&figures->lock, NULL);
+    host_figures_sample(figures);
+    return figures;
 }
 
-void metrics_free(struct metrics *metrics)
+void host_figures_free(struct host_figures *figures)
 {
-    if (!metrics)
+    if (!figures)
         return;
-    rrd_storages_free(&metrics->storages);
-    (void)pthread_mutex_destroy(&metrics->lock);
-    turnstile_destroy(&metrics->turnstile);
-    free(metrics->root);
-    free(metrics);
+    rrd_storages_free(&figures->storages);
+    (void)pthread_mutex_destroy(&figures->lock);
+    turnstile_destroy(&figures->turnstile);
+    free(figures->root);
+    free(figures);
 }
 
 /* A file of /proc; what cannot be read is empty. */
-static void read_proc(const struct metrics *metrics, const char *name, struct buffer *out)
+static void figures_read_proc(const struct host_figures *figures, const char *name,
+                              struct buffer *out)
 {
     struct error error;
-    cleanup_free char *path = mem_format("%s/proc/%s", metrics->root, name);
+    cleanup_free char *path = mem_format("%s/proc/%s", figures->root, name);
     (void)file_read(path, PROC_LIMIT, out, &error);
 }
 
-static bool take_sample(const struct metrics *metrics, struct sample *ret)
+static bool cpu_sample_take(const struct host_figures *figures, struct cpu_sample *ret)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    read_proc(metrics, "stat", &text);
+    figures_read_proc(figures, "stat", &text);
     ret->at_us = clock_steady_us();
     return cpu_times_parse(buffer_text(&text), &ret->times);
 }
 
-static bool is_old(const struct sample *sample, const struct sample *now)
+static bool cpu_sample_is_old(const struct cpu_sample *sample, const struct cpu_sample *now)
 {
     return sample->at_us > 0 && now->at_us - sample->at_us >= INTERVAL_US;
 }
 
-/* Keeps the sample where its time has come, and returns how busy it shows the processors to have
- * been until then. */
-static int record(struct metrics *metrics, const struct sample *sample)
+/* Keeps the sample if the last one is old enough. Returns how busy the processors have been since
+ * an earlier sample, in thousandths; -1: not known. */
+static int cpu_sample_record(struct host_figures *figures, const struct cpu_sample *sample)
 {
     int busy = -1;
-    (void)pthread_mutex_lock(&metrics->lock);
-    for (size_t i = 0; busy < 0 && i < ARRAY_SIZE(metrics->samples); i++) {
-        if (is_old(&metrics->samples[i], sample))
-            busy = cpu_times_busy(&metrics->samples[i].times, &sample->times);
+    (void)pthread_mutex_lock(&figures->lock);
+    for (size_t i = 0; busy < 0 && i < ARRAY_SIZE(figures->samples); i++) {
+        if (cpu_sample_is_old(&figures->samples[i], sample))
+            busy = cpu_times_busy(&figures->samples[i].times, &sample->times);
     }
-    if (metrics->samples[0].at_us == 0 || is_old(&metrics->samples[0], sample)) {
-        metrics->samples[1] = metrics->samples[0];
-        metrics->samples[0] = *sample;
+    if (figures->samples[0].at_us == 0 || cpu_sample_is_old(&figures->samples[0], sample)) {
+        figures->samples[1] = figures->samples[0];
+        figures->samples[0] = *sample;
     }
-    (void)pthread_mutex_unlock(&metrics->lock);
+    (void)pthread_mutex_unlock(&figures->lock);
     return busy;
 }
 
-void metrics_sample(struct metrics *metrics)
+void host_figures_sample(struct host_figures *figures)
 {
-    struct sample sample;
-    if (take_sample(metrics, &sample))
-        (void)record(metrics, &sample);
+    struct cpu_sample sample;
+    if (cpu_sample_take(figures, &sample))
+        (void)cpu_sample_record(figures, &sample);
 }
 
-static json_t *known(int64_t number)
+static json_t *number_or_null(int64_t number)
 {
     return number < 0 ? json_null() : json_integer(number);
 }
 
-/* Not known where either is not. */
+/* -1, not known, where either is. */
 static int64_t difference(int64_t total, int64_t rest)
 {
     return total < 0 || rest < 0 || rest > total ? -1 : total - rest;
 }
 
-static json_t *describe_load(const struct metrics *metrics)
+static json_t *figures_describe_load(const struct host_figures *figures)
 {
     double load[3];
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    read_proc(metrics, "loadavg", &text);
+    figures_read_proc(figures, "loadavg", &text);
     if (!load_parse(buffer_text(&text), load))
         return json_pack("[n, n, n]");
     return json_pack("[f, f, f]", load[0], load[1], load[2]);
 }
 
-static json_t *describe_memory(const struct memory_figures *memory)
+static json_t *figures_describe_memory(const struct memory_figures *memory)
 {
     const int64_t used = difference(memory->total, memory->available);
-    return json_pack("{s:o, s:o, s:o}",                   /**/
-                     "total_bytes", known(memory->total), /**/
-                     "used_bytes", known(used),           /**/
-                     "available_bytes", known(memory->available));
+    return json_pack("{s:o, s:o, s:o}",                            /**/
+                     "total_bytes", number_or_null(memory->total), /**/
+                     "used_bytes", number_or_null(used),           /**/
+                     "available_bytes", number_or_null(memory->available));
 }
 
-static json_t *describe_swap(const struct memory_figures *memory)
+static json_t *figures_describe_swap(const struct memory_figures *memory)
 {
     const int64_t used = difference(memory->swap_total, memory->swap_free);
-    return json_pack("{s:o, s:o}", "total_bytes", known(memory->swap_total), "used_bytes",
-                     known(used));
+    return json_pack("{s:o, s:o}", "total_bytes", number_or_null(memory->swap_total), "used_bytes",
+                     number_or_null(used));
 }
 
-static void describe_memories(const struct metrics *metrics, json_t *object)
+static void figures_describe_memories(const struct host_figures *figures, json_t *object)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    read_proc(metrics, "meminfo", &text);
+    figures_read_proc(figures, "meminfo", &text);
     const struct memory_figures memory = memory_parse(buffer_text(&text));
-    json_set(object, "memory", describe_memory(&memory));
-    json_set(object, "swap", describe_swap(&memory));
+    json_set(object, "memory", figures_describe_memory(&memory));
+    json_set(object, "swap", figures_describe_swap(&memory));
 }
 
-static json_t *describe_uptime(const struct metrics *metrics)
+static json_t *figures_describe_uptime(const struct host_figures *figures)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    read_proc(metrics, "uptime", &text);
-    return known(uptime_parse(buffer_text(&text)));
+    figures_read_proc(figures, "uptime", &text);
+    return number_or_null(uptime_parse(buffer_text(&text)));
 }
 
-static json_t *describe_temperature(const struct metrics *metrics)
+static json_t *figures_describe_temperature(const struct host_figures *figures)
 {
-    int value = cpu_temperature(metrics->root);
+    int value = figures_cpu_temperature(figures->root);
     if (value == TEMPERATURE_UNKNOWN)
         return json_null();
     const int tenths = (value + (value < 0 ? -50 : 50)) / 100;
     return json_real(tenths / 10.0);
 }
 
-static void describe_processors(struct metrics *metrics, json_t *object)
+static void figures_describe_processors(struct host_figures *figures, json_t *object)
 {
-    struct sample sample = {0};
-    int busy = take_sample(metrics, &sample) ? record(metrics, &sample) : -1;
+    struct cpu_sample sample = {0};
+    int busy = cpu_sample_take(figures, &sample) ? cpu_sample_record(figures, &sample) : -1;
     json_set(object, "cpu_percent", busy < 0 ? json_null() : json_real(busy / 10.0));
-    json_set(object, "cpu_count", known(sample.times.count > 0 ? sample.times.count : -1));
+    json_set(object, "cpu_count", number_or_null(sample.times.count > 0 ? sample.times.count : -1));
 }
 
-/* A file that is gone means none; one that cannot be read leaves what was known. */
-static void read_storages(struct metrics *metrics, const char *path, const char *node)
+/* A file that is not there means no storages; one that cannot be read leaves what was known. */
+static void figures_read_storages(struct host_figures *figures, const char *path, const char *node)
 {
     struct error error = {.kind = ERROR_NONE};
     struct rrd_storages storages;
@@ -273,49 +281,50 @@ static void read_storages(struct metrics *metrics, const char *path, const char 
     if (file_read(path, RRD_LIMIT, &text, &error) < 0 && error.kind != ERROR_MISSING)
         return;
     rrd_dump_storages(buffer_text(&text), text.length, node, &storages);
-    (void)pthread_mutex_lock(&metrics->lock);
-    struct rrd_storages old = metrics->storages;
-    metrics->storages = storages;
-    (void)pthread_mutex_unlock(&metrics->lock);
+    (void)pthread_mutex_lock(&figures->lock);
+    struct rrd_storages old = figures->storages;
+    figures->storages = storages;
+    (void)pthread_mutex_unlock(&figures->lock);
     rrd_storages_free(&old);
 }
 
-/* /etc/pve is a process's file system, which can hang: one request at a time finds out. */
-static void refresh_storages(struct metrics *metrics, const struct config *config, const char *node)
+static void figures_refresh_storages(struct host_figures *figures, const struct config *config,
+                                     const char *node)
 {
     struct error error;
     cleanup_free char *path = mem_format("%s/.rrd", config->paths.pve);
-    if (turnstile_enter(&metrics->turnstile, clock_steady_us() + STORAGE_WAIT_US, &error) < 0)
+    if (turnstile_enter(&figures->turnstile, clock_steady_us() + STORAGE_WAIT_US, &error) < 0)
         return;
-    read_storages(metrics, path, node);
-    turnstile_leave(&metrics->turnstile);
+    figures_read_storages(figures, path, node);
+    turnstile_leave(&figures->turnstile);
 }
 
-static json_t *describe_storages(struct metrics *metrics)
+static json_t *figures_describe_storages(struct host_figures *figures)
 {
     json_t *list = json_array();
-    (void)pthread_mutex_lock(&metrics->lock);
-    for (size_t i = 0; i < metrics->storages.count; i++) {
-        const struct rrd_storage *storage = &metrics->storages.items[i];
-        json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                     /**/
-                                    "storage", storage->storage,                /**/
-                                    "total_bytes", known(storage->total_bytes), /**/
-                                    "used_bytes", known(storage->used_bytes),   /**/
+    (void)pthread_mutex_lock(&figures->lock);
+    for (size_t i = 0; i < figures->storages.count; i++) {
+        const struct rrd_storage *storage = &figures->storages.items[i];
+        json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                              /**/
+                                    "storage", storage->storage,                         /**/
+                                    "total_bytes", number_or_null(storage->total_bytes), /**/
+                                    "used_bytes", number_or_null(storage->used_bytes),   /**/
                                     "at", api_time(storage->at * 1000)));
     }
-    (void)pthread_mutex_unlock(&metrics->lock);
+    (void)pthread_mutex_unlock(&figures->lock);
     return list;
 }
 
-json_t *metrics_describe(struct metrics *metrics, const struct config *config, const char *node)
+json_t *host_figures_describe(struct host_figures *figures, const struct config *config,
+                              const char *node)
 {
     json_t *object = json_object();
-    describe_processors(metrics, object);
-    json_set(object, "load", describe_load(metrics));
-    describe_memories(metrics, object);
-    json_set(object, "uptime_seconds", describe_uptime(metrics));
-    json_set(object, "cpu_temp_c", describe_temperature(metrics));
-    refresh_storages(metrics, config, node);
-    json_set(object, "storages", describe_storages(metrics));
+    figures_describe_processors(figures, object);
+    json_set(object, "load", figures_describe_load(figures));
+    figures_describe_memories(figures, object);
+    json_set(object, "uptime_seconds", figures_describe_uptime(figures));
+    json_set(object, "cpu_temp_c", figures_describe_temperature(figures));
+    figures_refresh_storages(figures, config, node);
+    json_set(object, "storages", figures_describe_storages(figures));
     return object;
 }

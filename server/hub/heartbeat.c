@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/hub/heartbeat.h"
+/*
+ * The host's report to the hub. hub_report_render makes it from the store and the host's figures;
+ * hub_heartbeat_turn sends it when it is time, and logs what the hub replies when that is news. All
+ * in the hub's worker thread.
+ */
+#include "server/hub/hub.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "schema/agent/enrolment.h"
@@ -9,9 +15,9 @@
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
 #include "schema/json/json.h"
+#include "server/base/host_figures.h"
 #include "server/base/worker.h"
 #include "server/http/reply.h"
-#include "server/hub/hub.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"
@@ -22,9 +28,11 @@
 
 #define SCHEMA      "felhom.host-report/v1"
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
+#define KEY_LIMIT   4096
+#define BLANKS      " \t\r\n"
 
-/* A list that is being made from the store. */
-struct list {
+/* A list of the report that is being made from the store. */
+struct report_list {
     struct store *store;
     json_t *items;
     int64_t now_ms;
@@ -36,7 +44,7 @@ static json_t *text_or_null(const char *text)
     return *text ? json_text(text) : json_null();
 }
 
-static int append(struct list *list, json_t *item)
+static int append(struct report_list *list, json_t *item)
 {
     json_append(list->items, item);
     return 0;
@@ -53,7 +61,7 @@ static const char *const status_names[] = {
 };
 
 /* An enrolment that cannot be read names no customer. */
-static int read_customer(struct list *list, uint32_t vmid, json_t **ret)
+static int report_customer(struct report_list *list, uint32_t vmid, json_t **ret)
 {
     struct error ignored;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
@@ -66,11 +74,11 @@ static int read_customer(struct list *list, uint32_t vmid, json_t **ret)
     return 0;
 }
 
-static int add_guest(const struct guest *guest, void *context)
+static int report_add_guest(const struct guest *guest, void *context)
 {
-    struct list *list = context;
+    struct report_list *list = context;
     json_t *customer;
-    if (read_customer(list, guest->vmid, &customer) < 0)
+    if (report_customer(list, guest->vmid, &customer) < 0)
         return -1;
     return append(list, json_pack("{s:I, s:s, s:o, s:{s:s, s:o, s:o}}", /**/
                                   "vmid", (json_int_t)guest->vmid,      /**/
@@ -91,9 +99,9 @@ static json_t *age_seconds(int64_t at_ms, int64_t now_ms)
     return json_integer(now_ms > at_ms ? (now_ms - at_ms) / 1000 : 0);
 }
 
-static int add_backup(const struct guest *guest, void *context)
+static int report_add_backup(const struct guest *guest, void *context)
 {
-    struct list *list = context;
+    struct report_list *list = context;
     struct job job;
     struct backup backup;
     if (job_newest(list->store, guest->vmid, JOB_BACKUP, &job, list->error) < 0 ||
@@ -110,7 +118,7 @@ static int add_backup(const struct guest *guest, void *context)
 }
 
 /* Of one that runs neither passed nor at is known yet. */
-static int add_restore_test(const struct restore_test *test, void *context)
+static int report_add_restore_test(const struct restore_test *test, void *context)
 {
     bool is_finished = test->finished_at_ms != 0;
     return append(context, json_pack("{s:I, s:o, s:o, s:o, s:o}",                            /**/
@@ -124,7 +132,7 @@ static int add_restore_test(const struct restore_test *test, void *context)
 
 /* --- storages --- */
 
-static void mark_storage(const struct config *config, json_t *storage)
+static void report_mark_storage(const struct config *config, json_t *storage)
 {
     const char *name = json_string_value(json_object_get(storage, "storage"));
     const char *class = config_storage_class(config, name ? name : "");
@@ -133,67 +141,65 @@ static void mark_storage(const struct config *config, json_t *storage)
     json_set(storage, "backup_target", json_boolean(is_target));
 }
 
-/* They move from the metrics to a group of their own. */
-static json_t *take_storages(const struct hub_report_frame *frame)
+/* Takes the storages out of the host's figures, as the report has them in a group of their own. */
+static json_t *report_take_storages(const struct hub_report_frame *frame)
 {
-    json_t *storages = json_incref(json_object_get(frame->metrics, "storages"));
-    (void)json_object_del(frame->metrics, "storages");
+    json_t *storages = json_incref(json_object_get(frame->figures, "storages"));
+    (void)json_object_del(frame->figures, "storages");
     for (size_t i = 0; i < json_array_size(storages); i++)
-        mark_storage(frame->config, json_array_get(storages, i));
+        report_mark_storage(frame->config, json_array_get(storages, i));
     return storages ? storages : json_array();
 }
 
-/* --- the whole --- */
+/* --- the whole report --- */
 
-struct lists {
+struct report_lists {
     json_t *guests;
     json_t *backups;
     json_t *restore_tests;
 };
 
-static void lists_free(struct lists *lists)
+static void report_lists_free(struct report_lists *lists)
 {
     json_decref(lists->guests);
     json_decref(lists->backups);
     json_decref(lists->restore_tests);
 }
 
-static int read_lists(struct store *store, int64_t now_ms, struct lists *lists, struct error *error)
+static int report_read_lists(struct store *store, int64_t now_ms, struct report_lists *lists,
+                             struct error *error)
 {
-    struct list guests = {store, lists->guests, now_ms, error};
-    struct list backups = {store, lists->backups, now_ms, error};
-    struct list restore_tests = {store, lists->restore_tests, now_ms, error};
-    if (guest_each(store, add_guest, &guests, error) < 0 ||
-        guest_each(store, add_backup, &backups, error) < 0)
+    struct report_list guests = {store, lists->guests, now_ms, error};
+    struct report_list backups = {store, lists->backups, now_ms, error};
+    struct report_list restore_tests = {store, lists->restore_tests, now_ms, error};
+    if (guest_each(store, report_add_guest, &guests, error) < 0 ||
+        guest_each(store, report_add_backup, &backups, error) < 0)
         return -1;
-    return restore_test_each(store, add_restore_test, &restore_tests, error);
-}
-
-static json_t *assemble(const struct hub_report_frame *frame, const struct lists *lists)
-{
-    json_t *storages = take_storages(frame);
-    return json_pack("{s:s, s:o, s:o, s:s, s:o, s:I, s:O, s:o, s:O, s:O, s:O}", /**/
-                     "schema", SCHEMA,                                          /**/
-                     "host_id", json_text(frame->host->host_id),                /**/
-                     "node", json_text(frame->host->node),                      /**/
-                     "agent_version", FELHOM_VERSION,                           /**/
-                     "at", api_time(frame->now_ms),                             /**/
-                     "poll_seconds", (json_int_t)frame->poll_seconds,           /**/
-                     "metrics", frame->metrics,                                 /**/
-                     "storages", storages,                                      /**/
-                     "guests", lists->guests,                                   /**/
-                     "backups", lists->backups,                                 /**/
-                     "restore_tests", lists->restore_tests);
+    return restore_test_each(store, report_add_restore_test, &restore_tests, error);
 }
 
 int hub_report_render(struct store *store, const struct hub_report_frame *frame, struct buffer *out,
                       struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup(lists_free) struct lists lists = {json_array(), json_array(), json_array()};
-    if (read_lists(store, frame->now_ms, &lists, error) < 0)
+    cleanup(report_lists_free) struct report_lists lists = {json_array(), json_array(),
+                                                            json_array()};
+    if (report_read_lists(store, frame->now_ms, &lists, error) < 0)
         return -1;
-    cleanup_json json_t *report = assemble(frame, &lists);
+    json_t *storages = report_take_storages(frame);
+    cleanup_json json_t *report =
+        json_pack("{s:s, s:o, s:o, s:s, s:o, s:I, s:O, s:o, s:O, s:O, s:O}", /**/
+                  "schema", SCHEMA,                                          /**/
+                  "host_id", json_text(frame->host->host_id),                /**/
+                  "node", json_text(frame->host->node),                      /**/
+                  "agent_version", FELHOM_VERSION,                           /**/
+                  "at", api_time(frame->now_ms),                             /**/
+                  "poll_seconds", (json_int_t)frame->poll_seconds,           /**/
+                  "metrics", frame->figures,                                 /**/
+                  "storages", storages,                                      /**/
+                  "guests", lists.guests,                                    /**/
+                  "backups", lists.backups,                                  /**/
+                  "restore_tests", lists.restore_tests);
     if (!report)
         mem_exhausted();
     json_write(report, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS), &text);
@@ -204,26 +210,17 @@ int hub_report_render(struct store *store, const struct hub_report_frame *frame,
     return 0;
 }
 
-#define KEY_LIMIT 4096
-#define BLANKS    " \t\r\n"
+/* --- sending it --- */
 
-static int64_t poll_ms(const struct hub_heartbeat *heartbeat, const struct config *config)
+static int64_t heartbeat_poll_ms(const struct hub_heartbeat *heartbeat, const struct config *config)
 {
     if (heartbeat->poll_seconds > 0)
         return (int64_t)heartbeat->poll_seconds * 1000;
     return (int64_t)config->hub.poll_ms;
 }
 
-/* One line of visible characters. */
-static bool is_key(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (*c <= ' ' || *c > '~')
-            return false;
-    return *text != '\0';
-}
-
-static int read_key(const char *path, struct buffer *out, struct error *error)
+/* Adds the one line of visible characters that the file holds. */
+static int heartbeat_read_key(const char *path, struct buffer *out, struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (file_read(path, KEY_LIMIT, &text, error) < 0)
@@ -232,14 +229,17 @@ static int read_key(const char *path, struct buffer *out, struct error *error)
     size_t length = strlen(start);
     while (length > 0 && strchr(BLANKS, start[length - 1]))
         length--;
-    buffer_add(out, start, length);
-    if (!is_key(buffer_text(out)))
+    bool is_key = length > 0;
+    for (size_t i = 0; i < length; i++)
+        is_key = is_key && start[i] > ' ' && start[i] <= '~';
+    if (!is_key)
         return fail(error, ERROR_INVALID, "hub.api_key_file: %s does not hold one line with a key",
                     path);
+    buffer_add(out, start, length);
     return 0;
 }
 
-static int read_host(struct store_pool *stores, struct host *ret, struct error *error)
+static int heartbeat_read_host(struct store_pool *stores, struct host *ret, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(stores, &loan, error) == 0 && host_get(loan.store, ret, error) == 0)
@@ -248,20 +248,20 @@ static int read_host(struct store_pool *stores, struct host *ret, struct error *
     return -1;
 }
 
-static int render(struct hub_heartbeat *heartbeat, const struct config *config, struct buffer *out,
-                  struct error *error)
+static int heartbeat_render(struct hub_heartbeat *heartbeat, const struct config *config,
+                            struct buffer *out, struct error *error)
 {
     struct host host;
-    if (read_host(heartbeat->stores, &host, error) < 0)
+    if (heartbeat_read_host(heartbeat->stores, &host, error) < 0)
         return -1;
-    /* Without a loan: it may have to wait for a file system. */
-    cleanup_json json_t *metrics = metrics_describe(heartbeat->metrics, config, host.node);
+    /* No store is borrowed meanwhile: this may have to wait for a file system. */
+    cleanup_json json_t *figures = host_figures_describe(heartbeat->figures, config, host.node);
     cleanup_store_loan struct store_loan loan = {0};
     const struct hub_report_frame frame = {
         .config = config,
         .host = &host,
-        .metrics = metrics,
-        .poll_seconds = (uint32_t)(poll_ms(heartbeat, config) / 1000),
+        .figures = figures,
+        .poll_seconds = (uint32_t)(heartbeat_poll_ms(heartbeat, config) / 1000),
         .now_ms = clock_wall_ms(),
     };
     if (store_borrow(heartbeat->stores, &loan, error) == 0 &&
@@ -271,13 +271,14 @@ static int render(struct hub_heartbeat *heartbeat, const struct config *config, 
     return -1;
 }
 
-static int send_report(struct hub_heartbeat *heartbeat, const struct config *config,
-                       struct http_reply *reply, struct error *error)
+static int heartbeat_send(struct hub_heartbeat *heartbeat, const struct config *config,
+                          struct hub_reply *ret, struct error *error)
 {
     cleanup_buffer struct buffer key = BUFFER_EMPTY;
     cleanup_buffer struct buffer report = BUFFER_EMPTY;
-    if (read_key(config->hub.api_key_file, &key, error) < 0 ||
-        render(heartbeat, config, &report, error) < 0)
+    cleanup_http_reply struct http_reply reply = {0};
+    if (heartbeat_read_key(config->hub.api_key_file, &key, error) < 0 ||
+        heartbeat_render(heartbeat, config, &report, error) < 0)
         return -1;
     const struct hub_request request = {
         .path = "api/v1/host-report",
@@ -285,14 +286,7 @@ static int send_report(struct hub_heartbeat *heartbeat, const struct config *con
         .secret = buffer_text(&key),
         .body = &report,
     };
-    return hub_request_perform(heartbeat->client, config, &request, reply, error);
-}
-
-static int beat(struct hub_heartbeat *heartbeat, const struct config *config, struct hub_reply *ret,
-                struct error *error)
-{
-    cleanup_http_reply struct http_reply reply = {0};
-    if (send_report(heartbeat, config, &reply, error) < 0)
+    if (hub_request_perform(heartbeat->client, config, &request, &reply, error) < 0)
         return -1;
     if (reply.status < 200 || reply.status > 299)
         return fail(error, ERROR_SYSTEM, "the hub answered %d", reply.status);
@@ -306,7 +300,7 @@ static const char *yes_or_no(bool value)
     return value ? "yes" : "no";
 }
 
-static void tell(const struct hub_reply *reply, int64_t wait_ms)
+static void heartbeat_log(const struct hub_reply *reply, int64_t wait_ms)
 {
     char generation[24] = "none";
     if (reply->desired_generation != HUB_GENERATION_NONE)
@@ -318,56 +312,54 @@ static void tell(const struct hub_reply *reply, int64_t wait_ms)
              yes_or_no(reply->has_signed_ops));
 }
 
-/* Said when it is another answer than the last one, not each time. */
-static int64_t succeeded(struct hub_heartbeat *heartbeat, const struct config *config,
-                         const struct hub_reply *reply)
+/* Logs the reply if it differs from the last one. Returns in how many milliseconds the next report
+ * is due. */
+static int64_t heartbeat_succeeded(struct hub_heartbeat *heartbeat, const struct config *config,
+                                   const struct hub_reply *reply)
 {
-    bool is_news = !heartbeat->is_told || heartbeat->failures > 0 ||
-                   !hub_reply_equals(&heartbeat->answered, reply);
+    const bool is_news = !heartbeat->is_logged || heartbeat->failures > 0 ||
+                         !hub_reply_equals(&heartbeat->reply, reply);
     if (reply->poll_seconds > 0)
         heartbeat->poll_seconds = reply->poll_seconds;
     if (is_news)
-        tell(reply, poll_ms(heartbeat, config));
-    heartbeat->is_told = true;
-    heartbeat->answered = *reply;
+        heartbeat_log(reply, heartbeat_poll_ms(heartbeat, config));
+    heartbeat->is_logged = true;
+    heartbeat->reply = *reply;
     heartbeat->failures = 0;
-    return poll_ms(heartbeat, config);
+    return heartbeat_poll_ms(heartbeat, config);
 }
 
-static int64_t failed(struct hub_heartbeat *heartbeat, const struct config *config,
-                      const struct error *error)
+/* Logs the error if it differs from the last one. Returns in how many milliseconds to try again. */
+static int64_t heartbeat_failed(struct hub_heartbeat *heartbeat, const struct config *config,
+                                const struct error *error)
 {
     heartbeat->failures++;
     if (heartbeat->failures == 1 || strcmp(heartbeat->problem, error->message) != 0)
         log_line(LOG_WARNING, "hub: this host could not be reported: %s", error->message);
     memcpy(heartbeat->problem, error->message, sizeof heartbeat->problem);
-    return worker_backoff_ms(heartbeat->failures, poll_ms(heartbeat, config));
-}
-
-/* Under other settings it may be another hub. */
-static void begin_anew(struct hub_heartbeat *heartbeat)
-{
-    heartbeat->is_told = false;
-    heartbeat->poll_seconds = 0;
-    heartbeat->failures = 0;
-    heartbeat->next_at_us = 0;
+    return worker_backoff_ms(heartbeat->failures, heartbeat_poll_ms(heartbeat, config));
 }
 
 int64_t hub_heartbeat_turn(struct hub_heartbeat *heartbeat, const struct config *config, bool fresh)
 {
     struct error error;
     struct hub_reply reply = {0};
-    if (fresh)
-        begin_anew(heartbeat);
+    if (fresh) {
+        /* The new settings may name another hub. */
+        heartbeat->is_logged = false;
+        heartbeat->poll_seconds = 0;
+        heartbeat->failures = 0;
+        heartbeat->next_at_us = 0;
+    }
     if (*config->hub.api_key_file == '\0')
         return INT64_MAX;
     if (clock_steady_us() < heartbeat->next_at_us)
         return heartbeat->next_at_us;
-    int result = beat(heartbeat, config, &reply, &error);
+    const int result = heartbeat_send(heartbeat, config, &reply, &error);
     if (atomic_load(heartbeat->stopping))
-        return INT64_MAX; /* a failure may be our own doing */
-    int64_t wait_ms =
-        result == 0 ? succeeded(heartbeat, config, &reply) : failed(heartbeat, config, &error);
+        return INT64_MAX; /* stopping makes requests fail */
+    const int64_t wait_ms = result == 0 ? heartbeat_succeeded(heartbeat, config, &reply)
+                                        : heartbeat_failed(heartbeat, config, &error);
     heartbeat->next_at_us = clock_steady_us() + wait_ms * 1000;
     return heartbeat->next_at_us;
 }

@@ -8,14 +8,12 @@
 #include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/base/worker.h"
-#include "server/hub/heartbeat.h"
-#include "server/hub/pull.h"
 #include "store/base/clock.h"
 
 #define TIMEOUT_MS  20000
 #define REPLY_LIMIT ((size_t)1 << 20)
 
-static char *url_of(const char *base, const char *path)
+static char *hub_url(const char *base, const char *path)
 {
     size_t length = strlen(base);
     while (length > 0 && base[length - 1] == '/')
@@ -27,7 +25,7 @@ int hub_request_perform(struct http_client *client, const struct config *config,
                         const struct hub_request *request, struct http_reply *ret,
                         struct error *error)
 {
-    cleanup_free char *url = url_of(config->hub.url, request->path);
+    cleanup_free char *url = hub_url(config->hub.url, request->path);
     cleanup_buffer struct buffer header = BUFFER_EMPTY;
     const struct buffer *body = request->body;
     buffer_add_text(&header, request->credential);
@@ -54,28 +52,28 @@ struct hub {
     struct http_client *client; /* from here on the worker's */
     struct hub_puller puller;
     struct hub_heartbeat heartbeat;
-    uint8_t settings[DIGEST_BYTES]; /* those that the last step found */
+    uint8_t settings[DIGEST_BYTES]; /* digest of those that the last step found */
 };
 
-/* Whether the settings are others than at the last step, as at the first one. */
-static bool heed_settings(struct hub *hub, const struct config *config)
+/* Whether the settings have changed since the last step; true at the first one. */
+static bool hub_settings_changed(struct hub *hub, const struct config *config)
 {
     uint8_t digest[DIGEST_BYTES];
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     buffer_add_format(&text, "%s\n%s\n%s\n%llu", config->hub.url, config->hub.ca_file,
                       config->hub.api_key_file, (unsigned long long)config->hub.poll_ms);
     digest_sha256(text.data, text.length, digest);
-    bool is_fresh = memcmp(digest, hub->settings, sizeof digest) != 0;
+    const bool is_changed = memcmp(digest, hub->settings, sizeof digest) != 0;
     memcpy(hub->settings, digest, sizeof digest);
-    return is_fresh;
+    return is_changed;
 }
 
-static int64_t step(void *context)
+static int64_t hub_step(void *context)
 {
     struct hub *hub = context;
     cleanup_setup struct setup *setup = agent_setup(hub->agent);
     const struct config *config = &setup->config;
-    bool is_fresh = heed_settings(hub, config);
+    const bool is_fresh = hub_settings_changed(hub, config);
     if (*config->hub.url == '\0')
         return WORKER_IDLE;
     int64_t report_us = hub_heartbeat_turn(&hub->heartbeat, config, is_fresh);
@@ -100,10 +98,10 @@ struct hub *hub_start(struct agent *agent)
     hub->heartbeat = (struct hub_heartbeat){
         .stores = agent->stores,
         .client = hub->client,
-        .metrics = agent->metrics,
+        .figures = agent->figures,
         .stopping = &hub->stopping,
     };
-    hub->worker = worker_start("hub", step, hub);
+    hub->worker = worker_start("hub", hub_step, hub);
     return hub;
 }
 

@@ -1,18 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/hub/pull.h"
-
+/*
+ * Guests' configurations from the hub. A turn reads from the store which guests are due, asks the
+ * hub for one after the other, and records each reply in the store, the audit trail and the log.
+ * The store is not borrowed while the hub is asked. All in the hub's worker thread.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/base/limiter.h"
 #include "server/base/worker.h"
 #include "server/hub/hub.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
+#include "store/tables/hub_config.h"
+
+#define EVENT_KIND     "hub"
+#define SECOND_US      ((int64_t)1000000)
+#define LOOK_PAUSE_US  SECOND_US
+#define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */
+#define ROUND_US       (5 * SECOND_US)  /* so that a report need not wait for all guests */
+#define CUSTOMER_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
+/* --- which guests are due --- */
+
+/* A guest whose configuration is to be pulled now. */
+struct due_pull {
+    char *customer;
+    char *password; /* wiped when freed */
+    struct hub_pull pull;
+};
+
+struct due_pulls {
+    struct due_pull *items; /* longest due first */
+    size_t count;
+    int64_t next_at_ms; /* when the next of the other guests is due; INT64_MAX: none is */
+};
+
+struct due_query {
+    const struct config *config; /* with a hub.url */
+    int64_t now_ms;
+    bool unreachable; /* only guests that were never asked for from where they are pulled now */
+    bool fresh;       /* what failed is due, whenever it was to be tried again */
+};
 
 struct vmids {
     uint32_t *items;
@@ -24,7 +56,7 @@ static void vmids_free(struct vmids *vmids)
     free(vmids->items);
 }
 
-static int keep_vmid(const struct guest *guest, void *context)
+static int vmids_keep(const struct guest *guest, void *context)
 {
     struct vmids *vmids = context;
     vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
@@ -32,127 +64,127 @@ static int keep_vmid(const struct guest *guest, void *context)
     return 0;
 }
 
-void hub_errands_free(struct hub_errands *errands)
+static void due_pulls_free(struct due_pulls *due)
 {
-    for (size_t i = 0; i < errands->count; i++) {
-        char *password = errands->items[i].password;
+    for (size_t i = 0; i < due->count; i++) {
+        char *password = due->items[i].password;
         explicit_bzero(password, strlen(password));
         free(password);
-        free(errands->items[i].customer);
+        free(due->items[i].customer);
     }
-    free(errands->items);
+    free(due->items);
 }
 
-static void add(struct hub_errands *errands, const struct enrolment *enrolment,
-                const struct hub_pull *pull)
+static void due_pulls_add(struct due_pulls *due, const struct enrolment *enrolment,
+                          const struct hub_pull *pull)
 {
-    errands->items = mem_resize(errands->items, errands->count + 1, sizeof *errands->items);
-    errands->items[errands->count++] = (struct hub_errand){
+    due->items = mem_resize(due->items, due->count + 1, sizeof *due->items);
+    due->items[due->count++] = (struct due_pull){
         .customer = mem_copy_text(enrolment->customer_id),
         .password = mem_copy_text(enrolment->hub_retrieval_password),
         .pull = *pull,
     };
 }
 
-/* No try is ever that far away: the clock was put back, or hub.poll was longer then. */
-static bool is_too_far(const struct hub_look *look, int64_t at_ms)
+static bool pull_is_due(const struct due_query *query, const struct hub_pull *pull)
 {
-    int64_t longest_ms = (int64_t)look->config->hub.poll_ms;
-    return at_ms - look->now_ms > longest_ms + longest_ms / 8;
-}
-
-static bool is_due(const struct hub_look *look, const struct hub_pull *pull)
-{
-    bool is_new = pull->next_try_at_ms == 0;
-    if (is_new || look->unreachable)
+    const bool is_new = pull->next_try_at_ms == 0;
+    if (is_new || query->unreachable)
         return is_new;
-    return pull->next_try_at_ms <= look->now_ms || is_too_far(look, pull->next_try_at_ms) ||
-           (look->fresh && pull->failures > 0);
+    /* No try is ever set further away: the clock was put back, or hub.poll was longer then. */
+    const int64_t longest_ms = (int64_t)query->config->hub.poll_ms;
+    const int64_t wait_ms = pull->next_try_at_ms - query->now_ms;
+    return wait_ms <= 0 || wait_ms > longest_ms + longest_ms / 8 ||
+           (query->fresh && pull->failures > 0);
 }
 
-static void sort_in(const struct hub_look *look, const struct enrolment *enrolment,
-                    const struct hub_pull *pull, struct hub_errands *errands)
-{
-    if (is_due(look, pull))
-        add(errands, enrolment, pull);
-    else if (pull->next_try_at_ms < errands->next_at_ms)
-        errands->next_at_ms = pull->next_try_at_ms;
-}
-
-static int consider(struct store *store, const struct hub_look *look, uint32_t vmid,
-                    const struct enrolment *enrolment, struct hub_errands *errands,
-                    struct error *error)
+/* Also forgets what was pulled for a guest that has no customer any more. */
+static int due_pulls_consider(struct store *store, const struct due_query *query, uint32_t vmid,
+                              const struct enrolment *enrolment, struct due_pulls *due,
+                              struct error *error)
 {
     struct hub_pull pull;
     uint8_t origin[DIGEST_BYTES];
     if (hub_pull_get(store, vmid, &pull, error) < 0)
         return -1;
-    if (!hub_origin(look->config->hub.url, enrolment, origin))
+    if (!hub_origin(query->config->hub.url, enrolment, origin))
         return pull.vmid ? hub_config_forget(store, vmid, error) : 0;
     if (memcmp(pull.origin, origin, sizeof origin) != 0) {
         pull = (struct hub_pull){.vmid = vmid};
         memcpy(pull.origin, origin, sizeof origin);
     }
-    if (!pull.refused)
-        sort_in(look, enrolment, &pull, errands);
+    if (pull.refused)
+        return 0;
+    if (pull_is_due(query, &pull))
+        due_pulls_add(due, enrolment, &pull);
+    else if (pull.next_try_at_ms < due->next_at_ms)
+        due->next_at_ms = pull.next_try_at_ms;
     return 0;
 }
 
-/* pre-start has refused what cannot be read: such an enrolment is an older one's. */
-static int look_at(struct store *store, const struct hub_look *look, uint32_t vmid,
-                   struct hub_errands *errands, struct error *error)
+static int due_pulls_look_at(struct store *store, const struct due_query *query, uint32_t vmid,
+                             struct due_pulls *due, struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     if (guest_get_enrolment(store, vmid, &text, error) < 0)
         return -1;
+    /* pre-start refuses an enrolment that cannot be read: an older release left this one. */
     if (enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
         return 0;
-    return consider(store, look, vmid, &enrolment, errands, error);
+    return due_pulls_consider(store, query, vmid, &enrolment, due, error);
 }
 
-static int compare(const void *a, const void *b)
+static int due_pulls_compare(const void *a, const void *b)
 {
-    int64_t left = ((const struct hub_errand *)a)->pull.next_try_at_ms;
-    int64_t right = ((const struct hub_errand *)b)->pull.next_try_at_ms;
+    const int64_t left = ((const struct due_pull *)a)->pull.next_try_at_ms;
+    const int64_t right = ((const struct due_pull *)b)->pull.next_try_at_ms;
     return (left > right) - (left < right);
 }
 
-int hub_errands_list(struct store *store, const struct hub_look *look, struct hub_errands *ret,
-                     struct error *error)
+static int due_pulls_read(struct store *store, const struct due_query *query, struct due_pulls *due,
+                          struct error *error)
 {
     cleanup(vmids_free) struct vmids vmids = {0};
-    struct hub_errands errands = {.next_at_ms = INT64_MAX};
-    int result = guest_each(store, keep_vmid, &vmids, error);
-    for (size_t i = 0; i < vmids.count && result == 0; i++)
-        result = look_at(store, look, vmids.items[i], &errands, error);
-    if (result < 0) {
-        hub_errands_free(&errands);
+    if (guest_each(store, vmids_keep, &vmids, error) < 0)
         return -1;
-    }
-    if (errands.count > 1)
-        qsort(errands.items, errands.count, sizeof *errands.items, compare);
-    *ret = errands;
+    for (size_t i = 0; i < vmids.count; i++)
+        if (due_pulls_look_at(store, query, vmids.items[i], due, error) < 0)
+            return -1;
+    if (due->count > 1)
+        qsort(due->items, due->count, sizeof *due->items, due_pulls_compare);
     return 0;
 }
 
-/* What the hub answered goes into the store, the audit trail and the log. */
+static int due_pulls_list(struct hub_puller *puller, const struct due_query *query,
+                          struct due_pulls *due)
+{
+    struct error error;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(puller->stores, &loan, &error) == 0 &&
+        due_pulls_read(loan.store, query, due, &error) == 0)
+        return 0;
+    store_loan_failed(&loan, &error);
+    throttled_log_line(&puller->log, LOG_ERR, "hub: the guests could not be looked at: %s",
+                       error.message);
+    return -1;
+}
 
-struct hub_record {
-    struct store *store;
+/* --- recording what the hub answered --- */
+
+struct pull_record {
+    struct store *store; /* a loan: what was begun and not committed is rolled back on its return */
     struct throttled_log *log;
     int64_t poll_ms;
     int64_t now_ms;
 };
 
-#define EVENT_KIND "hub"
-
-static int add_event(const struct hub_record *record, const struct hub_errand *errand,
-                     const char *outcome, const char *detail, struct error *error)
+static int pull_add_event(const struct pull_record *record, const struct due_pull *due,
+                          const char *outcome, const char *detail, struct error *error)
 {
     const struct event event = {
         .at_ms = record->now_ms,
-        .vmid = errand->pull.vmid,
+        .vmid = due->pull.vmid,
         .kind = EVENT_KIND,
         .outcome = outcome,
         .detail = detail,
@@ -161,185 +193,136 @@ static int add_event(const struct hub_record *record, const struct hub_errand *e
     return event_add(record->store, &event, error);
 }
 
-static void tell(const struct hub_record *record, int priority, const struct hub_errand *errand,
-                 const char *detail)
+static void pull_log(const struct pull_record *record, int priority, const struct due_pull *due,
+                     const char *detail)
 {
-    throttled_log_guest(record->log, priority, errand->pull.vmid, EVENT_KIND, "hub: guest %u: %s",
-                        errand->pull.vmid, detail);
+    throttled_log_guest(record->log, priority, due->pull.vmid, EVENT_KIND, "hub: guest %u: %s",
+                        due->pull.vmid, detail);
 }
 
-static bool is_same(const struct buffer *a, const struct buffer *b)
-{
-    return a->length == b->length && memcmp(buffer_text(a), buffer_text(b), a->length) == 0;
-}
-
-static int put(const struct hub_record *record, const struct hub_errand *errand,
-               const struct buffer *body, const char *detail, bool *ret_changed,
-               struct error *error)
+/* The next pull is due after poll_ms. There is an event, and a line in the log, where the body
+ * differs from the one before; a line as well after a failure. */
+static int pull_record_success(const struct pull_record *record, const struct due_pull *due,
+                               const struct buffer *body, struct error *error)
 {
     cleanup_buffer struct buffer old = BUFFER_EMPTY;
-    struct hub_pull pull = errand->pull;
+    cleanup_free char *detail =
+        mem_format("configuration of customer %s pulled, %zu bytes", due->customer, body->length);
+    struct hub_pull pull = due->pull;
     pull.next_try_at_ms = record->now_ms + record->poll_ms;
-    if (hub_config_get(record->store, pull.vmid, pull.origin, &old, error) < 0 ||
+    if (store_begin(record->store, error) < 0 ||
+        hub_config_get(record->store, pull.vmid, pull.origin, &old, error) < 0 ||
         hub_config_put(record->store, &pull, buffer_text(body), body->length, record->now_ms,
                        error) < 0)
         return -1;
-    *ret_changed = !is_same(&old, body);
-    return *ret_changed ? add_event(record, errand, "ok", detail, error) : 0;
-}
-
-static int put_at_once(const struct hub_record *record, const struct hub_errand *errand,
-                       const struct buffer *body, const char *detail, bool *ret_changed,
-                       struct error *error)
-{
-    if (store_begin(record->store, error) < 0)
+    const bool is_changed =
+        old.length != body->length || memcmp(buffer_text(&old), buffer_text(body), old.length) != 0;
+    if ((is_changed && pull_add_event(record, due, "ok", detail, error) < 0) ||
+        store_commit(record->store, error) < 0)
         return -1;
-    if (put(record, errand, body, detail, ret_changed, error) == 0 &&
-        store_commit(record->store, error) == 0)
-        return 0;
-    store_rollback(record->store);
-    return -1;
-}
-
-/* The next pull is due after poll_ms. The event tells of a body that is another one. */
-static int hub_record_success(const struct hub_record *record, const struct hub_errand *errand,
-                              const struct buffer *body, struct error *error)
-{
-    bool is_changed = false;
-    cleanup_free char *detail = mem_format("configuration of customer %s pulled, %zu bytes",
-                                           errand->customer, body->length);
-    if (put_at_once(record, errand, body, detail, &is_changed, error) < 0)
-        return -1;
-    if (is_changed || errand->pull.failures > 0)
-        tell(record, LOG_INFO, errand, detail);
+    if (is_changed || pull.failures > 0)
+        pull_log(record, LOG_INFO, due, detail);
     return 0;
 }
 
-static char *describe(const struct hub_errand *errand, const char *problem, bool is_refusal)
+static char *pull_describe_failure(const struct due_pull *due, const char *problem, bool is_refusal)
 {
     if (is_refusal)
         return mem_format("the hub refuses the configuration of customer %s (%s): it is not asked "
                           "again until customer or password are others",
-                          errand->customer, problem);
-    return mem_format("the configuration of customer %s could not be pulled: %s", errand->customer,
+                          due->customer, problem);
+    return mem_format("the configuration of customer %s could not be pulled: %s", due->customer,
                       problem);
 }
 
-static struct hub_pull after_failure(const struct hub_record *record,
-                                     const struct hub_errand *errand, bool is_refusal)
+/* The next try is due by worker_backoff_ms up to poll_ms; after a refusal there is none. There is
+ * an event for the first failure in a row and for a refusal, and a line in the log for each failure
+ * that differs from the one before. */
+static int pull_record_failure(const struct pull_record *record, const struct due_pull *due,
+                               const char *problem, bool is_refusal, struct error *error)
 {
-    struct hub_pull pull = errand->pull;
+    cleanup_buffer struct buffer old = BUFFER_EMPTY;
+    cleanup_free char *detail = pull_describe_failure(due, problem, is_refusal);
+    struct hub_pull pull = due->pull;
     pull.refused = is_refusal;
     pull.failures++;
     pull.next_try_at_ms = record->now_ms + worker_backoff_ms(pull.failures, record->poll_ms);
-    return pull;
-}
-
-static int note(const struct hub_record *record, const struct hub_errand *errand,
-                const struct hub_pull *pull, const char *problem, const char *detail,
-                struct error *error)
-{
-    if (hub_config_fail(record->store, pull, problem, error) < 0)
-        return -1;
-    if (pull->failures > 1 && !pull->refused)
-        return 0;
-    return add_event(record, errand, pull->refused ? "error" : "warning", detail, error);
-}
-
-static int note_at_once(const struct hub_record *record, const struct hub_errand *errand,
-                        const struct hub_pull *pull, const char *problem, const char *detail,
-                        struct error *error)
-{
-    if (store_begin(record->store, error) < 0)
-        return -1;
-    if (note(record, errand, pull, problem, detail, error) == 0 &&
-        store_commit(record->store, error) == 0)
-        return 0;
-    store_rollback(record->store);
-    return -1;
-}
-
-/* The next try is due by worker_backoff_ms up to poll_ms; after a refusal there is none. The event
- * tells of the first failure in a row, and of a refusal; the log of each that differs from the one
- * before. */
-static int hub_record_failure(const struct hub_record *record, const struct hub_errand *errand,
-                              const char *problem, bool is_refusal, struct error *error)
-{
-    cleanup_buffer struct buffer old = BUFFER_EMPTY;
-    cleanup_free char *detail = describe(errand, problem, is_refusal);
-    const struct hub_pull pull = after_failure(record, errand, is_refusal);
     if (hub_config_problem(record->store, pull.vmid, &old, error) < 0 ||
-        note_at_once(record, errand, &pull, problem, detail, error) < 0)
+        store_begin(record->store, error) < 0 ||
+        hub_config_fail(record->store, &pull, problem, error) < 0)
+        return -1;
+    if ((pull.failures == 1 || is_refusal) &&
+        pull_add_event(record, due, is_refusal ? "error" : "warning", detail, error) < 0)
+        return -1;
+    if (store_commit(record->store, error) < 0)
         return -1;
     if (pull.failures == 1 || strcmp(buffer_text(&old), problem) != 0)
-        tell(record, LOG_WARNING, errand, detail);
+        pull_log(record, LOG_WARNING, due, detail);
     return 0;
 }
 
-#define SECOND_US      ((int64_t)1000000)
-#define LOOK_PAUSE_US  SECOND_US
-#define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a nudge may get lost */
-#define ROUND_US       (5 * SECOND_US)  /* so that a report has not to wait for all guests */
-#define CUSTOMER_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+/* --- asking the hub --- */
 
-enum verdict { VERDICT_PULLED, VERDICT_FAILED, VERDICT_REFUSED, VERDICT_UNREACHED };
+enum pull_verdict { PULL_DONE, PULL_FAILED, PULL_REFUSED, PULL_UNREACHED };
 
-static enum verdict judge(const struct http_reply *reply, struct error *error)
+static enum pull_verdict pull_judge_reply(const struct http_reply *reply, struct error *error)
 {
     if (reply->status != 200) {
         (void)fail(error, ERROR_SYSTEM, "the hub answered %d", reply->status);
-        return reply->status == 401 || reply->status == 404 ? VERDICT_REFUSED : VERDICT_FAILED;
+        return reply->status == 401 || reply->status == 404 ? PULL_REFUSED : PULL_FAILED;
     }
     if (hub_config_check(buffer_text(&reply->body), reply->body.length, error) < 0)
-        return VERDICT_FAILED;
-    return VERDICT_PULLED;
+        return PULL_FAILED;
+    return PULL_DONE;
 }
 
-static enum verdict ask(const struct hub_puller *puller, const struct config *config,
-                        const struct hub_errand *errand, struct http_reply *reply,
-                        struct error *error)
+static enum pull_verdict pull_ask(const struct hub_puller *puller, const struct config *config,
+                                  const struct due_pull *due, struct http_reply *reply,
+                                  struct error *error)
 {
-    /* It needs no escaping then; enrolment_parse lets nothing else pass. */
-    if (errand->customer[strspn(errand->customer, CUSTOMER_CHARS)] != '\0') {
+    /* These need no escaping; enrolment_parse lets nothing else pass. */
+    if (due->customer[strspn(due->customer, CUSTOMER_CHARS)] != '\0') {
         (void)fail(error, ERROR_INVALID, "the customer's id cannot stand in a URL");
-        return VERDICT_FAILED;
+        return PULL_FAILED;
     }
-    cleanup_free char *path = mem_format("api/v1/config/%s", errand->customer);
+    cleanup_free char *path = mem_format("api/v1/config/%s", due->customer);
     const struct hub_request request = {
         .path = path,
         .credential = "X-Retrieval-Password: ",
-        .secret = errand->password,
+        .secret = due->password,
     };
     if (hub_request_perform(puller->client, config, &request, reply, error) == 0)
-        return judge(reply, error);
-    return error->kind == ERROR_INVALID ? VERDICT_FAILED : VERDICT_UNREACHED;
+        return pull_judge_reply(reply, error);
+    return error->kind == ERROR_INVALID ? PULL_FAILED : PULL_UNREACHED;
 }
 
-/* Of a guest that was taken out in the meantime there is nothing to record. */
-static void record(struct hub_puller *puller, const struct config *config,
-                   const struct hub_errand *errand, enum verdict verdict, const struct buffer *body,
-                   const char *problem)
+static void pull_save(struct hub_puller *puller, const struct config *config,
+                      const struct due_pull *due, enum pull_verdict verdict,
+                      const struct buffer *body, const char *problem)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
     int result = store_borrow(puller->stores, &loan, &error);
-    const struct hub_record to = {loan.store, &puller->log, (int64_t)config->hub.poll_ms,
-                                  clock_wall_ms()};
+    const struct pull_record record = {loan.store, &puller->log, (int64_t)config->hub.poll_ms,
+                                       clock_wall_ms()};
     if (result == 0)
-        result = verdict == VERDICT_PULLED
-                     ? hub_record_success(&to, errand, body, &error)
-                     : hub_record_failure(&to, errand, problem, verdict == VERDICT_REFUSED, &error);
+        result = verdict == PULL_DONE
+                     ? pull_record_success(&record, due, body, &error)
+                     : pull_record_failure(&record, due, problem, verdict == PULL_REFUSED, &error);
+    /* ERROR_MISSING: the guest was taken out in the meantime, and there is nothing to record. */
     if (result == 0 || error.kind == ERROR_MISSING)
         return;
     store_loan_failed(&loan, &error);
-    throttled_log_guest(&puller->log, LOG_ERR, errand->pull.vmid, "hub",
-                        "hub: what it answered for guest %u is lost: %s", errand->pull.vmid,
+    throttled_log_guest(&puller->log, LOG_ERR, due->pull.vmid, EVENT_KIND,
+                        "hub: cannot save the reply for guest %u: %s", due->pull.vmid,
                         error.message);
 }
 
-static void heed_reach(struct hub_puller *puller, const struct config *config, bool is_reached)
+/* Notes whether the hub could be reached, and if not, when to try again. */
+static void puller_note_reach(struct hub_puller *puller, const struct config *config,
+                              bool is_reached)
 {
-    int64_t poll_ms = (int64_t)config->hub.poll_ms;
+    const int64_t poll_ms = (int64_t)config->hub.poll_ms;
     puller->unreached = is_reached ? 0 : puller->unreached + 1;
     puller->reach_at_us = 0;
     if (!is_reached)
@@ -347,85 +330,67 @@ static void heed_reach(struct hub_puller *puller, const struct config *config, b
             clock_steady_us() + worker_backoff_ms(puller->unreached, poll_ms) * 1000;
 }
 
-/* False where there is no point in asking for the others just now. */
-static bool pull(struct hub_puller *puller, const struct config *config,
-                 const struct hub_errand *errand)
+/* False where there is no point in asking for the other guests just now. */
+static bool pull_one(struct hub_puller *puller, const struct config *config,
+                     const struct due_pull *due)
 {
     struct error error;
     cleanup_http_reply struct http_reply reply = {0};
-    enum verdict verdict = ask(puller, config, errand, &reply, &error);
+    const enum pull_verdict verdict = pull_ask(puller, config, due, &reply, &error);
     if (atomic_load(puller->stopping))
-        return false; /* a failure may be our own doing */
-    record(puller, config, errand, verdict, &reply.body, error.message);
-    heed_reach(puller, config, verdict != VERDICT_UNREACHED);
-    return verdict != VERDICT_UNREACHED;
+        return false; /* stopping makes requests fail */
+    pull_save(puller, config, due, verdict, &reply.body, error.message);
+    puller_note_reach(puller, config, verdict != PULL_UNREACHED);
+    return verdict != PULL_UNREACHED;
 }
 
-/* Until all are done, the hub is away, or it has taken long enough. */
-static void pull_round(struct hub_puller *puller, const struct config *config,
-                       const struct hub_errands *errands)
-{
-    int64_t end_us = clock_steady_us() + ROUND_US;
-    for (size_t i = 0; i < errands->count && clock_steady_us() < end_us; i++)
-        if (!pull(puller, config, &errands->items[i]))
-            return;
-}
+/* --- a turn --- */
 
-static int list(struct hub_puller *puller, const struct hub_look *look, struct hub_errands *ret)
-{
-    struct error error;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(puller->stores, &loan, &error) == 0 &&
-        hub_errands_list(loan.store, look, ret, &error) == 0)
-        return 0;
-    store_loan_failed(&loan, &error);
-    throttled_log_line(&puller->log, LOG_ERR, "hub: the guests could not be looked at: %s",
-                       error.message);
-    return -1;
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t next_work_us(const struct hub_puller *puller, const struct hub_look *look,
-                            const struct hub_errands *errands, int64_t now_us)
+static int64_t puller_next_work_us(const struct hub_puller *puller, const struct due_query *query,
+                                   const struct due_pulls *due, int64_t now_us)
 {
     if (puller->reach_at_us > now_us)
         return puller->reach_at_us;
-    if (errands->count > 0)
+    if (due->count > 0)
         return now_us; /* there may be more */
-    if (errands->next_at_ms == INT64_MAX)
+    if (due->next_at_ms == INT64_MAX)
         return INT64_MAX;
-    return now_us + (errands->next_at_ms - look->now_ms) * 1000;
+    return now_us + (due->next_at_ms - query->now_ms) * 1000;
 }
 
-static int64_t look_again_us(const struct hub_puller *puller, const struct hub_look *look,
-                             const struct hub_errands *errands)
+static int64_t puller_next_turn_us(const struct hub_puller *puller, const struct due_query *query,
+                                   const struct due_pulls *due)
 {
-    int64_t now_us = clock_steady_us();
-    int64_t soonest_us = puller->looked_at_us + LOOK_PAUSE_US;
-    int64_t at_us = earlier(next_work_us(puller, look, errands, now_us), now_us + LOOK_EVERY_US);
+    const int64_t now_us = clock_steady_us();
+    const int64_t soonest_us = puller->looked_at_us + LOOK_PAUSE_US;
+    int64_t at_us = puller_next_work_us(puller, query, due, now_us);
+    if (at_us > now_us + LOOK_EVERY_US)
+        at_us = now_us + LOOK_EVERY_US;
     return at_us > soonest_us ? at_us : soonest_us;
 }
 
 int64_t hub_pull_turn(struct hub_puller *puller, const struct config *config, bool fresh)
 {
-    int64_t now_us = clock_steady_us();
-    cleanup(hub_errands_free) struct hub_errands errands = {.next_at_ms = INT64_MAX};
+    const int64_t now_us = clock_steady_us();
+    cleanup(due_pulls_free) struct due_pulls due = {.next_at_ms = INT64_MAX};
     if (fresh)
-        heed_reach(puller, config, true);
+        puller_note_reach(puller, config, true);
     else if (now_us < puller->looked_at_us + LOOK_PAUSE_US)
         return puller->looked_at_us + LOOK_PAUSE_US;
-    const struct hub_look look = {
+    const struct due_query query = {
         .config = config,
         .now_ms = clock_wall_ms(),
         .unreachable = now_us < puller->reach_at_us,
         .fresh = fresh,
     };
     puller->looked_at_us = now_us;
-    if (list(puller, &look, &errands) == 0)
-        pull_round(puller, config, &errands);
-    return look_again_us(puller, &look, &errands);
+    if (due_pulls_list(puller, &query, &due) < 0) {
+        due_pulls_free(&due);
+        due = (struct due_pulls){.next_at_ms = INT64_MAX};
+    }
+    const int64_t end_us = clock_steady_us() + ROUND_US;
+    for (size_t i = 0; i < due.count && clock_steady_us() < end_us; i++)
+        if (!pull_one(puller, config, &due.items[i]))
+            break;
+    return puller_next_turn_us(puller, &query, &due);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "server/base/host_figures.h"
 #include "server/base/worker.h"
-#include "server/hub/heartbeat.h"
-#include "server/hub/pull.h"
+#include "server/hub/hub.h"
 #include "store/base/clock.h"
 #include "store/tables/host.h"
 #include "store/tables/hub_config.h"
@@ -59,7 +59,7 @@ struct world {
     struct config config;
     struct store *store;
     struct store_pool *pool;
-    struct metrics *metrics;
+    struct host_figures *figures;
     atomic_bool stopping;
     struct hub_puller puller;
     struct hub_heartbeat heartbeat;
@@ -97,11 +97,11 @@ static int set_up(void **state)
     configure(world);
     world->store = store_of_scratch();
     OK(store_pool_new(in_scratch("state"), &world->pool, &error));
-    world->metrics = metrics_new(scratch);
+    world->figures = host_figures_new(scratch);
     world->puller = (struct hub_puller){
         .stores = world->pool, .stopping = &world->stopping, .log = THROTTLED_LOG_NEW};
     world->heartbeat = (struct hub_heartbeat){
-        .stores = world->pool, .stopping = &world->stopping, .metrics = world->metrics};
+        .stores = world->pool, .stopping = &world->stopping, .figures = world->figures};
     describe_host(world);
     enrol(world, 8200, ENROLMENT);
     *state = world;
@@ -111,7 +111,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct world *world = *state;
-    metrics_free(world->metrics);
+    host_figures_free(world->figures);
     store_close(world->store);
     store_pool_free(world->pool);
     config_free(&world->config);

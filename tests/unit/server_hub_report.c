@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/hub/heartbeat.h"
+#include "server/hub/hub.h"
 
 #include <string.h>
 
@@ -35,7 +35,7 @@ static json_t *report(struct store *store, const char *metrics_text)
     cleanup_json json_t *metrics = metrics_of(metrics_text);
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
     const struct hub_report_frame frame = {
-        .config = &config, .host = &host, .metrics = metrics, .poll_seconds = 60, .now_ms = NOW_MS};
+        .config = &config, .host = &host, .figures = metrics, .poll_seconds = 60, .now_ms = NOW_MS};
     OK(hub_report_render(store, &frame, &out, &error));
     json_t *value = json_loadb(out.data, out.length, 0, NULL);
     assert_non_null(value);
@@ -165,7 +165,7 @@ static void test_too_large_a_report_is_not_made(void **state)
     memset(buffer_reserve(&filler, HUB_REPORT_LIMIT), 'x', HUB_REPORT_LIMIT);
     cleanup_json json_t *metrics =
         json_pack("{s:s%}", "filler", filler.data, (size_t)HUB_REPORT_LIMIT);
-    const struct hub_report_frame frame = {.config = &config, .host = &host, .metrics = metrics};
+    const struct hub_report_frame frame = {.config = &config, .host = &host, .figures = metrics};
     FAILS(hub_report_render(store, &frame, &out, &error), ERROR_INVALID,
           "the host's report is over 4 MiB");
     assert_int_equal(out.length, 0);

@@ -8,9 +8,9 @@
 
 #define STORAGE_KIND "pve-storage-9.0/pve1/"
 
-static void metrics_drop(struct metrics **metrics)
+static void figures_drop(struct host_figures **figures)
 {
-    metrics_free(*metrics);
+    host_figures_free(*figures);
 }
 
 static struct config config = {.paths = {.pve = scratch}};
@@ -33,14 +33,14 @@ static void write_sensor(const char *owner, const char *path, const char *value)
     shell("echo '%s' >$(dirname sys/class/%s)/%s", owner, path, name_file);
 }
 
-static json_t *describe(struct metrics *metrics)
+static json_t *describe(struct host_figures *figures)
 {
-    return metrics_describe(metrics, &config, "pve1");
+    return host_figures_describe(figures, &config, "pve1");
 }
 
-static void assert_member(struct metrics *metrics, const char *key, const char *expected)
+static void assert_member(struct host_figures *figures, const char *key, const char *expected)
 {
-    cleanup_json json_t *object = describe(metrics);
+    cleanup_json json_t *object = describe(figures);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     const json_t *member = json_object_get(object, key);
     assert_non_null(member);
@@ -50,8 +50,8 @@ static void assert_member(struct metrics *metrics, const char *key, const char *
 
 static void assert_now(const char *key, const char *expected)
 {
-    cleanup(metrics_drop) struct metrics *metrics = metrics_new(scratch);
-    assert_member(metrics, key, expected);
+    cleanup(figures_drop) struct host_figures *figures = host_figures_new(scratch);
+    assert_member(figures, key, expected);
 }
 
 static void test_nothing_is_known(void **state)
@@ -98,24 +98,24 @@ static void test_load_of_an_interval(void **state)
 {
     (void)state;
     write_processors("0 0 0 0");
-    cleanup(metrics_drop) struct metrics *metrics = metrics_new(scratch);
-    assert_member(metrics, "cpu_percent", "null"); /* no second has passed */
+    cleanup(figures_drop) struct host_figures *figures = host_figures_new(scratch);
+    assert_member(figures, "cpu_percent", "null"); /* no second has passed */
     wait_for_interval();
     write_processors("123 0 0 877");
-    assert_member(metrics, "cpu_percent", "12.3");
+    assert_member(figures, "cpu_percent", "12.3");
     /* Another second has not passed, but the first sample is still there to compare with. */
     write_processors("500 0 0 1500");
-    assert_member(metrics, "cpu_percent", "25.0");
+    assert_member(figures, "cpu_percent", "25.0");
     wait_for_interval();
     write_processors("600 0 0 1500");
-    metrics_sample(metrics);
+    host_figures_sample(figures);
     write_processors("623 0 0 2377");
-    assert_member(metrics, "cpu_percent", "25.0"); /* since the sample before the last */
+    assert_member(figures, "cpu_percent", "25.0"); /* since the sample before the last */
     wait_for_interval();
     write_processors("600 0 0 2500");
-    assert_member(metrics, "cpu_percent", "0.0"); /* since the last */
+    assert_member(figures, "cpu_percent", "0.0"); /* since the last */
     shell("rm proc/stat");
-    assert_member(metrics, "cpu_percent", "null");
+    assert_member(figures, "cpu_percent", "null");
 }
 
 static void test_hottest_processor(void **state)
@@ -180,23 +180,23 @@ static void test_storages_that_cannot_be_read_stay(void **state)
     (void)state;
     static const char expected[] = "[{\"storage\":\"a\",\"total_bytes\":2,\"used_bytes\":1,"
                                    "\"at\":\"1970-01-01T00:00:01Z\"}]";
-    cleanup(metrics_drop) struct metrics *metrics = metrics_new(scratch);
+    cleanup(figures_drop) struct host_figures *figures = host_figures_new(scratch);
     write_rrd(STORAGE_KIND "a:1:2:1\\n");
-    assert_member(metrics, "storages", expected);
+    assert_member(figures, "storages", expected);
     shell("rm .rrd && mkdir .rrd");
-    assert_member(metrics, "storages", expected);
+    assert_member(figures, "storages", expected);
     shell("rmdir .rrd && truncate -s 17M .rrd");
-    assert_member(metrics, "storages", expected);
+    assert_member(figures, "storages", expected);
     shell("rm .rrd && mkfifo .rrd");
-    assert_member(metrics, "storages", expected);
+    assert_member(figures, "storages", expected);
     shell("rm .rrd");
-    assert_member(metrics, "storages", "[]");
+    assert_member(figures, "storages", "[]");
 }
 
-static void *describe_often(void *metrics)
+static void *describe_often(void *figures)
 {
     for (int i = 0; i < 20; i++)
-        json_decref(describe(metrics));
+        json_decref(describe(figures));
     return NULL;
 }
 
@@ -206,19 +206,19 @@ static void test_many_threads(void **state)
     pthread_t threads[8];
     write_processors("1 2 3 4");
     write_rrd(STORAGE_KIND "a:1:2:1\\n");
-    cleanup(metrics_drop) struct metrics *metrics = metrics_new(scratch);
+    cleanup(figures_drop) struct host_figures *figures = host_figures_new(scratch);
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, describe_often, metrics), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, describe_often, figures), 0);
     for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_member(metrics, "cpu_count", "2");
+    assert_member(figures, "cpu_count", "2");
 }
 
 static void test_this_very_machine(void **state)
 {
     (void)state;
-    cleanup(metrics_drop) struct metrics *metrics = metrics_new("");
-    cleanup_json json_t *object = describe(metrics);
+    cleanup(figures_drop) struct host_figures *figures = host_figures_new("");
+    cleanup_json json_t *object = describe(figures);
     assert_true(json_integer_value(json_object_get(object, "cpu_count")) > 0);
     assert_true(json_integer_value(json_object_get(object, "uptime_seconds")) > 0);
     assert_true(json_integer_value(
@@ -229,7 +229,7 @@ static void test_this_very_machine(void **state)
 
 int main(void)
 {
-    metrics_free(NULL);
+    host_figures_free(NULL);
     const struct CMUnitTest tests[] = {
         each(test_nothing_is_known),
         each(test_figures_of_proc),
