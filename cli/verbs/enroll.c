@@ -14,8 +14,7 @@
 #include "cli/pve/guest_lines.h"
 #include "cli/pve/guests.h"
 #include "cli/pve/host_setup.h"
-#include "cli/verbs/enrolment_file.h"
-#include "cli/verbs/guest_change.h"
+#include "cli/verbs/enrolment.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
@@ -246,7 +245,7 @@ static int make_place(struct enrolling *enrolling, struct error *error)
     bool made;
     if (enrolling->form != MOUNT_FORM_MP)
         return 0;
-    if (guest_place_make(config, vmid, &enrolling->guest, &made, error) < 0)
+    if (enrolment_make_directory(config, vmid, &enrolling->guest, &made, error) < 0)
         return -1;
     steps_add(&enrolling->steps, made ? STEP_DONE : STEP_ALREADY, "directory", "%s/%u",
               config->paths.guests, vmid);
@@ -262,8 +261,8 @@ static int change_config(struct enrolling *enrolling, struct error *error)
         .form = enrolling->form,
     };
     size_t before = json_array_size(enrolling->steps.list);
-    if (guest_change(&enrolling->session->config, enrolling->guest.kind, wish, &enrolling->steps,
-                     error) < 0)
+    if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind, wish,
+                                &enrolling->steps, error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)
         steps_add(&enrolling->steps, STEP_ALREADY, "configuration", "hookscript%s as wished",

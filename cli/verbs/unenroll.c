@@ -4,8 +4,7 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/verbs/enrolment_file.h"
-#include "cli/verbs/guest_change.h"
+#include "cli/verbs/enrolment.h"
 #include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -55,7 +54,7 @@ static int clean_config(const struct session *session, uint32_t vmid, struct ste
     if (find_chain(session, vmid, &chain, steps))
         wish.other = chain;
     if (load_guest(session, vmid, &guest, &found, error) < 0 ||
-        (found && guest_change(&session->config, guest.kind, wish, steps, error) < 0))
+        (found && enrolment_change_config(&session->config, guest.kind, wish, steps, error) < 0))
         return -1;
     if (json_array_size(steps->list) == before)
         steps_add(steps, STEP_ALREADY, "configuration", "%s",
@@ -83,7 +82,7 @@ static int clean_place(const struct session *session, uint32_t vmid, struct step
     bool mounted;
     bool removed;
     if (still_mounts(session, vmid, &mounted, error) < 0 ||
-        guest_place_unexport(config, vmid, &removed, error) < 0)
+        enrolment_remove_export(config, vmid, &removed, error) < 0)
         return -1;
     steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "export", "%s %s/%u", gone(removed),
               config->paths.export, vmid);

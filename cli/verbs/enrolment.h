@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ENROLMENT/VMID.yaml as enroll writes it from the command line. */
-#ifndef FELHOM_ENROLMENT_FILE_H
-#define FELHOM_ENROLMENT_FILE_H
+/*
+ * What enroll makes for one guest and unenroll takes back: the enrolment file ENROLMENT/VMID.yaml,
+ * the guest's directory GUESTS/VMID with its read-only mount EXPORT/VMID, and the lines in the
+ * guest's configuration. The order is the verbs'.
+ */
+#ifndef FELHOM_VERBS_ENROLMENT_H
+#define FELHOM_VERBS_ENROLMENT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cli/base/steps.h"
+#include "cli/pve/guest_lines.h"
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
 /* What the operator gave; NULL: nothing. */
 struct enrolment_wish {
@@ -47,5 +54,25 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
 /* Deletes the file; none is no failure. */
 int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
                           struct error *error);
+
+/* Makes GUESTS/VMID, empty, so that it can be mounted before the guest's next start fills it.
+ * *ret_made: it was missing. */
+int enrolment_make_directory(const struct config *config, uint32_t vmid,
+                             const struct guest_config *guest, bool *ret_made, struct error *error);
+
+/*
+ * Takes EXPORT/VMID away. A mount there goes too if it shows GUESTS/VMID; any other is refused with
+ * ERROR_CONFLICT. None is no failure.
+ */
+int enrolment_remove_export(const struct config *config, uint32_t vmid, bool *ret_removed,
+                            struct error *error);
+
+/*
+ * lxc.* lines are edited, under Proxmox's lock, as no command sets them. The rest is pct's or qm's
+ * on a Proxmox host, and edited on a scratch one. Notes what was done; adds nothing where all was
+ * as wished.
+ */
+int enrolment_change_config(const struct config *config, enum guest_kind kind,
+                            struct guest_lines_wish wish, struct steps *steps, struct error *error);
 
 #endif

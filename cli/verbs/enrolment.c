@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/verbs/enrolment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/pve/command.h"
+#include "cli/pve/config.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/yaml/tree.h"
+#include "store/documents/settings.h"
+#include "store/files/file.h"
+
+#define PASSWORD_LIMIT ((size_t)4096)
+#define GUESTS_MODE    0711
+#define GUEST_MODE     0700
+#define UNCHANGED      ((uid_t)-1)
+
+/* --- ENROLMENT/VMID.yaml --- */
+
+static char *enrolment_path(const struct config *config, uint32_t vmid)
+{
+    return mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
+}
+
+void enrolment_plan_free(struct enrolment_plan *plan)
+{
+    buffer_free(&plan->text);
+}
+
+static int check_loses_nothing(const char *path, const struct buffer *text, struct error *error)
+{
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
+    if (yaml_tree_load(path, buffer_text(text), text->length, &root, error) < 0)
+        return -1;
+    cleanup_yaml_tree struct yaml_tree *keys = yaml_tree_take(root, "controller");
+    if (!keys)
+        return 0;
+    return fail(error, ERROR_CONFLICT,
+                "%s has controller keys, which a change from here would lose: edit the file "
+                "instead, then enroll without these options",
+                path);
+}
+
+/* Returns whether the field had another text. */
+static bool replace_text(char **field, const char *text)
+{
+    if (!text || strcmp(*field, text) == 0)
+        return false;
+    explicit_bzero(*field, strlen(*field));
+    free(*field);
+    *field = mem_copy_text(text);
+    return true;
+}
+
+/* The first line of the file; NULL in *password where there is no such wish. */
+static int read_password(const struct enrolment_wish *wish, struct buffer *password,
+                         struct error *error)
+{
+    if (!wish->retrieval_password_file)
+        return 0;
+    if (file_read(wish->retrieval_password_file, PASSWORD_LIMIT, password, error) < 0)
+        return -1;
+    size_t length = strcspn(buffer_text(password), "\r\n");
+    if (length == 0)
+        return fail(error, ERROR_INVALID, "%s: no password in its first line",
+                    wish->retrieval_password_file);
+    password->data[length] = '\0';
+    return 0;
+}
+
+static int apply_wish(const struct enrolment_wish *wish, struct enrolment *enrolment,
+                      bool *ret_changed, struct error *error)
+{
+    cleanup_buffer struct buffer password = BUFFER_EMPTY;
+    if (read_password(wish, &password, error) < 0)
+        return -1;
+    const struct {
+        char **field;
+        const char *text;
+    } fields[] = {
+        {&enrolment->customer_id, wish->customer_id},
+        {&enrolment->customer_name, wish->customer_name},
+        {&enrolment->customer_domain, wish->customer_domain},
+        {&enrolment->customer_email, wish->customer_email},
+        {&enrolment->image, wish->image},
+        {&enrolment->chain, wish->chain},
+        {&enrolment->hub_retrieval_password, password.data},
+    };
+    *ret_changed = false;
+    for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+        if (replace_text(fields[i].field, fields[i].text))
+            *ret_changed = true;
+    return 0;
+}
+
+static int enrolment_exists(const char *path, bool *ret, struct error *error)
+{
+    *ret = access(path, F_OK) == 0;
+    if (*ret || errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return fail_errno(error, errno, "cannot look at %s", path);
+}
+
+int enrolment_plan_make(const struct config *config, uint32_t vmid,
+                        const struct enrolment_wish *wish, struct enrolment_plan *ret,
+                        struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup(enrolment_plan_free) struct enrolment_plan plan = {0};
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    bool changed = false;
+    if (enrolment_exists(path, &plan.exists, error) < 0 ||
+        settings_read_enrolment(config, vmid, &plan.text, error) < 0 ||
+        enrolment_parse(path, buffer_text(&plan.text), plan.text.length, &enrolment, error) < 0 ||
+        apply_wish(wish, &enrolment, &changed, error) < 0)
+        return -1;
+    if (changed && check_loses_nothing(path, &plan.text, error) < 0)
+        return -1;
+    plan.write = changed || !plan.exists;
+    if (plan.write) {
+        buffer_free(&plan.text);
+        if (enrolment_render(&enrolment, &plan.text, error) < 0)
+            return -1;
+    }
+    *ret = plan;
+    plan.text = BUFFER_EMPTY;
+    return 0;
+}
+
+int enrolment_plan_apply(const struct config *config, uint32_t vmid,
+                         const struct enrolment_plan *plan, struct error *error)
+{
+    cleanup_free char *name = mem_format("%u.yaml", vmid);
+    cleanup_close int dirfd = -1;
+    if (!plan->write)
+        return 0;
+    if (directory_make(config->paths.enrolment, 0700, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0 ||
+        pve_file_replace(dirfd, name, 0600, &plan->text, error) < 0)
+        return fail_context(error, "enrolment directory %s", config->paths.enrolment);
+    return 0;
+}
+
+int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
+                         struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    if (settings_read_enrolment(config, vmid, &text, error) < 0 ||
+        enrolment_parse(path, buffer_text(&text), text.length, &enrolment, error) < 0)
+        return -1;
+    *ret = steal(enrolment.chain);
+    return 0;
+}
+
+int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
+                          struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    *ret_removed = unlink(path) == 0;
+    if (*ret_removed || errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return fail_errno(error, errno, "cannot remove %s", path);
+}
+
+/* --- the guest's directory and its export --- */
+
+int enrolment_make_directory(const struct config *config, uint32_t vmid,
+                             const struct guest_config *guest, bool *ret_made, struct error *error)
+{
+    uint32_t uid;
+    uint32_t gid;
+    cleanup_free char *name = mem_format("%u", vmid);
+    cleanup_close int guests = -1;
+    cleanup_close int fd = -1;
+    guest_config_disk_ids(guest, NULL, &uid, &gid);
+    if (directory_make(config->paths.guests, GUESTS_MODE, UNCHANGED, UNCHANGED, &guests, error) < 0)
+        return -1;
+    bool made = mkdirat(guests, name, GUEST_MODE) == 0;
+    if (!made && errno != EEXIST)
+        return fail_errno(error, errno, "cannot make %s/%s", config->paths.guests, name);
+    if (directory_open_at(guests, name, name, &fd, error) < 0)
+        return -1;
+    if (made && file_settle(fd, GUEST_MODE, uid, gid) < 0)
+        return fail_errno(error, errno, "cannot set the owner of %s/%s", config->paths.guests,
+                          name);
+    *ret_made = made;
+    return 0;
+}
+
+static bool is_mount_point(int dirfd, const char *name)
+{
+    struct statx details;
+    return statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &details) == 0 &&
+           (details.stx_attributes_mask & details.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+static bool is_same_directory(int dirfd, const char *name, const char *path)
+{
+    struct stat a;
+    struct stat b;
+    return fstatat(dirfd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 && lstat(path, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Detached, as the running guest may hold it; its own copy lives on until it stops. */
+static int unmount_export(const char *export, const char *guest, int dirfd, const char *name,
+                          struct error *error)
+{
+    while (is_mount_point(dirfd, name)) {
+        if (!is_same_directory(dirfd, name, guest))
+            return fail(error, ERROR_CONFLICT,
+                        "%s is a mount, but not of %s: look at it, then umount it", export, guest);
+        if (umount2(export, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+            return fail_errno(error, errno, "cannot unmount %s", export);
+    }
+    return 0;
+}
+
+int enrolment_remove_export(const struct config *config, uint32_t vmid, bool *ret_removed,
+                            struct error *error)
+{
+    cleanup_free char *name = mem_format("%u", vmid);
+    cleanup_free char *export = mem_format("%s/%u", config->paths.export, vmid);
+    cleanup_free char *guest = mem_format("%s/%u", config->paths.guests, vmid);
+    cleanup_close int dirfd = open(config->paths.export, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dirfd >= 0 && unmount_export(export, guest, dirfd, name, error) < 0)
+        return -1;
+    *ret_removed = dirfd >= 0 && unlinkat(dirfd, name, AT_REMOVEDIR) == 0;
+    if (*ret_removed || errno == ENOENT)
+        return 0;
+    return fail_errno(error, errno, "cannot remove %s", export);
+}
+
+/* --- the guest's configuration --- */
+
+/* An argument list as posix_spawn wants it, with what it owns. */
+struct command {
+    char **items; /* ends with NULL */
+    size_t count;
+};
+
+static void command_free(struct command *command)
+{
+    for (size_t i = 0; i < command->count; i++)
+        free(command->items[i]);
+    free(command->items);
+}
+
+/* Takes the text over. */
+static void command_add(struct command *command, char *text)
+{
+    command->items = mem_resize(command->items, command->count + 2, sizeof *command->items);
+    command->items[command->count++] = text;
+    command->items[command->count] = NULL;
+}
+
+static void command_add_change(struct command *command, struct buffer *removed,
+                               const struct line_change *change)
+{
+    if (change->removed) {
+        buffer_add_format(removed, "%s%s", removed->length ? "," : "", change->key);
+        return;
+    }
+    command_add(command, mem_format("--%s", change->key));
+    command_add(command, mem_copy_text(change->value));
+}
+
+/* All changes by one call, as each takes Proxmox the better part of a second. */
+static int change_by_command(enum guest_kind kind, uint32_t vmid,
+                             const struct line_changes *changes, struct error *error)
+{
+    cleanup(command_free) struct command command = {0};
+    cleanup_buffer struct buffer removed = BUFFER_EMPTY;
+    command_add(&command, mem_copy_text(kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU));
+    command_add(&command, mem_copy_text("set"));
+    command_add(&command, mem_format("%u", vmid));
+    size_t fixed = command.count;
+    for (size_t i = 0; i < changes->count; i++)
+        if (changes->items[i].by_command)
+            command_add_change(&command, &removed, &changes->items[i]);
+    if (removed.length) {
+        command_add(&command, mem_copy_text("--delete"));
+        command_add(&command, mem_copy_text(buffer_text(&removed)));
+    }
+    return command.count == fixed ? 0 : pve_command_run((const char *const *)command.items, error);
+}
+
+/* Locks, edits and unlocks: the command that follows wants the lock for itself. */
+static int change_by_edit(const struct config *config, enum guest_kind kind,
+                          const struct guest_lines_wish *wish, struct line_changes *ret,
+                          struct error *error)
+{
+    cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
+    cleanup(line_changes_free) struct line_changes changes = {0};
+    if (pve_config_open(config, kind, wish->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0 ||
+        guest_lines_apply(wish, &file.text, &changes, error) < 0)
+        return -1;
+    if (changes.edited && pve_config_write(&file, error) < 0)
+        return -1;
+    *ret = changes;
+    changes = (struct line_changes){0};
+    return 0;
+}
+
+static void add_changes(const struct line_changes *changes, bool by_command, struct steps *steps)
+{
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct line_change *change = &changes->items[i];
+        if (change->by_command == by_command)
+            steps_add(steps, STEP_DONE, change->key, "%s %s",
+                      change->removed ? "removed" : "set to", change->value);
+    }
+}
+
+int enrolment_change_config(const struct config *config, enum guest_kind kind,
+                            struct guest_lines_wish wish, struct steps *steps, struct error *error)
+{
+    cleanup(line_changes_free) struct line_changes changes = {0};
+    wish.config = config;
+    wish.by_command = pve_is_real(config);
+    if (change_by_edit(config, kind, &wish, &changes, error) < 0)
+        return -1;
+    add_changes(&changes, false, steps);
+    if (change_by_command(kind, wish.vmid, &changes, error) < 0)
+        return -1;
+    add_changes(&changes, true, steps);
+    return 0;
+}
