@@ -205,13 +205,6 @@ static const struct verb *find_verb(const struct verb_table *table, const char *
     return NULL;
 }
 
-static void add_vmid(struct invocation *invocation)
-{
-    invocation->vmids =
-        mem_resize(invocation->vmids, invocation->vmid_count + 1, sizeof *invocation->vmids);
-    invocation->vmids[invocation->vmid_count++] = invocation->vmid;
-}
-
 static bool is_request_id(const char *text)
 {
     return strlen(text) == REQUEST_ID_LENGTH &&
@@ -256,7 +249,7 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
         return fail(error, ERROR_INVALID, "%s: '%.50s' is not a VMID (a number from %u to %u)",
                     verb->name, text, VMID_MIN, VMID_MAX);
     if (several)
-        add_vmid(&arguments->invocation);
+        vmids_add(&arguments->invocation.vmids, arguments->invocation.vmid);
     return 0;
 }
 
@@ -328,13 +321,13 @@ int arguments_parse(const struct verb_table *table, int argc, char **argv, struc
     arguments.invocation.out = ret->invocation.out;
     arguments.invocation.warnings = ret->invocation.warnings;
     *ret = arguments;
-    arguments.invocation.vmids = NULL;
+    arguments.invocation.vmids = (struct vmids){0};
     return 0;
 }
 
 void arguments_free(struct arguments *arguments)
 {
-    free(arguments->invocation.vmids);
+    vmids_free(&arguments->invocation.vmids);
 }
 
 /* "NAME OPERAND", to be freed. */

@@ -75,3 +75,14 @@ int session_event(const struct session *session, uint32_t vmid, const char *kind
     };
     return event_add(session->store, &event, error);
 }
+
+int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
+                       struct error *error)
+{
+    if (guest_find(session->store, vmid, ret, error) == 0)
+        return 0;
+    if (error->kind != ERROR_MISSING)
+        return -1;
+    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
+                vmid);
+}

@@ -10,6 +10,7 @@
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 #include "store/db/store.h"
+#include "store/tables/guest.h"
 
 #define SESSION_BUSY_MS 5000
 
@@ -28,6 +29,10 @@ void session_close(struct session *session);
 /* Notes in the audit trail what the operator did to a guest (vmid 0: to none). */
 int session_event(const struct session *session, uint32_t vmid, const char *kind,
                   const char *detail, struct error *error);
+
+/* guest_find; where the store does not know the guest the message says to enroll it. */
+int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
+                       struct error *error);
 
 /* Being asked to end: a verb that has something to clean up does so first. */
 

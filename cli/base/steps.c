@@ -17,13 +17,14 @@ struct steps steps_new(void)
     json_t *list = json_array();
     if (!list)
         mem_exhausted();
-    return (struct steps){list, false};
+    return (struct steps){.list = list};
 }
 
 void steps_free(struct steps *steps)
 {
     json_decref(steps->list);
     steps->list = NULL;
+    vmids_free(&steps->failed);
 }
 
 __attribute__((format(printf, 4, 0))) static void add(struct steps *steps,
@@ -59,6 +60,17 @@ void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vm
     va_start(args, format);
     add(steps, outcome, about, format, args);
     va_end(args);
+}
+
+void steps_add_failure(struct steps *steps, uint32_t vmid, const char *why)
+{
+    steps_add_guest(steps, STEP_WARNING, vmid, "%s", why);
+    vmids_add(&steps->failed, vmid);
+}
+
+int steps_check_failures(const struct steps *steps, const char *what, struct error *error)
+{
+    return vmids_fail(&steps->failed, what, error);
 }
 
 static void print_text(const struct steps *steps, FILE *out)

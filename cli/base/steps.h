@@ -8,12 +8,14 @@
 #include <stdint.h>
 
 #include "cli/base/verb.h"
+#include "cli/base/vmids.h"
 
 enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING };
 
 struct steps {
     json_t *list;
-    bool changed; /* whether any step was done */
+    bool changed;        /* whether any step was done */
+    struct vmids failed; /* the guests of steps_add_failure */
 };
 
 /* An empty list, the caller's to free with steps_free. */
@@ -27,6 +29,12 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
 /* The same about a guest. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Notes as a warning why the verb failed for a guest, without keeping the verb from the others. */
+void steps_add_failure(struct steps *steps, uint32_t vmid, const char *why);
+
+/* 0 unless some guest failed; else -1 with WHAT and their VMIDs as the error. */
+int steps_check_failures(const struct steps *steps, const char *what, struct error *error);
 
 /* Puts "changed" and "steps" into the object. */
 void steps_report(const struct steps *steps, json_t *object);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/base/vmids.h"
 #include "schema/base/error.h"
 
 #define VERB_OPTIONS_MAX 12
@@ -41,13 +42,12 @@ struct invocation {
     const char *
         values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
     uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
-    uint32_t *vmids;              /* with OPERAND_VMIDS, in the order given */
-    size_t vmid_count;
-    const char *file;       /* with OPERAND_FILE */
-    const char *word;       /* with OPERAND_WORD_OR_NONE; NULL: not given */
-    const char *request_id; /* with OPERAND_REQUEST_ID */
-    FILE *out;              /* for the result */
-    FILE *warnings;         /* for what does not keep the verb from its work */
+    struct vmids vmids;           /* with OPERAND_VMIDS, in the order given */
+    const char *file;             /* with OPERAND_FILE */
+    const char *word;             /* with OPERAND_WORD_OR_NONE; NULL: not given */
+    const char *request_id;       /* with OPERAND_REQUEST_ID */
+    FILE *out;                    /* for the result */
+    FILE *warnings;               /* for what does not keep the verb from its work */
 };
 
 struct verb {

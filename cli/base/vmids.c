@@ -10,12 +10,21 @@
 void vmids_free(struct vmids *vmids)
 {
     free(vmids->items);
+    *vmids = (struct vmids){0};
 }
 
 void vmids_add(struct vmids *vmids, uint32_t vmid)
 {
     vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
     vmids->items[vmids->count++] = vmid;
+}
+
+bool vmids_has(const struct vmids *vmids, uint32_t vmid)
+{
+    for (size_t i = 0; i < vmids->count; i++)
+        if (vmids->items[i] == vmid)
+            return true;
+    return false;
 }
 
 int vmids_keep(const struct guest *guest, void *vmids)

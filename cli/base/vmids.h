@@ -3,6 +3,7 @@
 #ifndef FELHOM_VMIDS_H
 #define FELHOM_VMIDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct vmids {
 void vmids_free(struct vmids *vmids);
 
 void vmids_add(struct vmids *vmids, uint32_t vmid);
+bool vmids_has(const struct vmids *vmids, uint32_t vmid);
 
 /* The same for guest_each, whose context is the list. Never fails. */
 int vmids_keep(const struct guest *guest, void *vmids);

@@ -325,7 +325,7 @@ static int enroll_one(const struct invocation *invocation, struct session *sessi
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = invocation,
         .session = session,
-        .vmid = invocation->vmids[0],
+        .vmid = invocation->vmids.items[0],
         .steps = steps_new(),
     };
     int result = enroll(&enrolling, error);
@@ -410,7 +410,7 @@ static int enroll_all(const struct invocation *invocation, struct session *sessi
 static int run(const struct invocation *invocation, struct error *error)
 {
     bool all = invocation->values[OPTION_ALL];
-    const struct vmids named = {invocation->vmids, invocation->vmid_count};
+    const struct vmids named = {invocation->vmids.items, invocation->vmids.count};
     cleanup_session struct session session = {.store = NULL};
     if (all == (named.count > 0))
         return fail(error, ERROR_INVALID, "enroll: one of VMID... and --all, please");

@@ -65,23 +65,13 @@ static void print_text(FILE *out, const json_t *whole)
                        json_object_get(whole, tables[i].key));
 }
 
-static int find(const struct session *session, uint32_t vmid, struct guest *ret,
-                struct error *error)
-{
-    if (guest_find(session->store, vmid, ret, error) == 0)
-        return 0;
-    if (error->kind != ERROR_MISSING)
-        return -1;
-    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
-                vmid);
-}
-
 static int guest_run(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup_json json_t *whole = NULL;
     struct guest guest;
-    if (session_open(&session, error) < 0 || find(&session, invocation->vmid, &guest, error) < 0 ||
+    if (session_open(&session, error) < 0 ||
+        session_find_guest(&session, invocation->vmid, &guest, error) < 0 ||
         guest_report_whole(session.store, &guest, &whole, error) < 0)
         return -1;
     if (invocation->format != OUTPUT_TEXT)

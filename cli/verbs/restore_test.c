@@ -287,36 +287,27 @@ static const struct verb_option options[] = {
     {"due", NULL, "each guest whose last test is older than restore_test.every"},
 };
 
-/* The whole run. */
-struct work {
+struct test_run {
     struct session session;
     int lock_fd;
     int interrupt_fd;
     struct steps steps;
-    json_t *tests;
-    struct vmids failed;
+    json_t *tests; /* a row for each trial */
 };
 
-static void work_free(struct work *work)
+static void test_run_free(struct test_run *run)
 {
-    session_close(&work->session);
-    cleanup_close_fn(&work->lock_fd);
-    cleanup_close_fn(&work->interrupt_fd);
-    steps_free(&work->steps);
-    json_decref(work->tests);
-    vmids_free(&work->failed);
-}
-
-static void note_failure(struct work *work, uint32_t vmid, const char *what)
-{
-    steps_add_guest(&work->steps, STEP_WARNING, vmid, "%s", what);
-    vmids_add(&work->failed, vmid);
+    session_close(&run->session);
+    cleanup_close_fn(&run->lock_fd);
+    cleanup_close_fn(&run->interrupt_fd);
+    steps_free(&run->steps);
+    json_decref(run->tests);
 }
 
 /* Held until the end: two runs would take each other's copies for what a killed one left. */
-static int take_lock(struct work *work, struct error *error)
+static int take_lock(struct test_run *run, struct error *error)
 {
-    const char *path = work->session.config.paths.run;
+    const char *path = run->session.config.paths.run;
     cleanup_close int dirfd = -1;
     if (directory_make(path, 0755, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0)
         return -1;
@@ -326,11 +317,9 @@ static int take_lock(struct work *work, struct error *error)
         return fail_errno(error, errno, "cannot open %s/" LOCK_NAME, path);
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
         return fail(error, ERROR_BUSY, "a restore test is running already");
-    work->lock_fd = steal_fd(&fd);
+    run->lock_fd = steal_fd(&fd);
     return 0;
 }
-
-/* --- what killed runs left --- */
 
 struct leftovers {
     struct restore_test *items;
@@ -353,79 +342,64 @@ static int visit_leftover(const struct restore_test *test, void *context)
 }
 
 /* A copy that stays is told of and tried again next time. */
-static void clear_leftover(struct work *work, const struct restore_test *test)
+static void clear_leftover(struct test_run *run, const struct restore_test *test)
 {
     bool found;
     struct error problem;
-    if (trial_clear(&work->session, test, &found, &problem) < 0)
-        note_failure(work, test->vmid, problem.message);
+    if (trial_clear(&run->session, test, &found, &problem) < 0)
+        steps_add_failure(&run->steps, test->vmid, problem.message);
     else if (found)
-        steps_add_guest(&work->steps, STEP_DONE, test->vmid,
+        steps_add_guest(&run->steps, STEP_DONE, test->vmid,
                         "destroyed guest %u, which an earlier test has left", test->spare_vmid);
 }
 
-static int clear_leftovers(struct work *work, struct error *error)
+static int clear_leftovers(struct test_run *run, struct error *error)
 {
     cleanup(leftovers_free) struct leftovers leftovers = {NULL, 0};
-    if (restore_test_each(work->session.store, visit_leftover, &leftovers, error) < 0)
+    if (restore_test_each(run->session.store, visit_leftover, &leftovers, error) < 0)
         return -1;
     for (size_t i = 0; i < leftovers.count; i++)
-        clear_leftover(work, &leftovers.items[i]);
+        clear_leftover(run, &leftovers.items[i]);
     return 0;
 }
 
-/* --- one guest --- */
-
-static void add_test(struct work *work, const struct restore_test *test)
+static void add_test(struct test_run *run, const struct restore_test *test)
 {
     json_t *row = json_object();
-    if (!row)
-        mem_exhausted();
     output_put_int(row, "vmid", test->vmid);
     output_put_text(row, "archive", test->archive);
     output_put_int(row, "spare_vmid", test->spare_vmid);
     output_put_bool(row, "passed", test->passed);
     json_set(row, "error", test->passed ? json_null() : json_text(test->error));
     output_put_int(row, "seconds", (test->finished_at_ms - test->started_at_ms) / 1000);
-    json_append(work->tests, row);
+    json_append(run->tests, row);
 }
 
-static int test_guest(struct work *work, uint32_t vmid, struct error *error)
+static int test_guest(struct test_run *run, uint32_t vmid, struct error *error)
 {
     struct restore_test test;
-    if (trial_run(&work->session, vmid, work->interrupt_fd, &test, error) < 0)
+    if (trial_run(&run->session, vmid, run->interrupt_fd, &test, error) < 0)
         return -1;
-    add_test(work, &test);
+    add_test(run, &test);
     if (!test.passed)
         return fail(error, ERROR_CONFLICT, "the restore test of guest %u failed: %s: %s", vmid,
                     test.archive, test.error);
-    steps_add_guest(&work->steps, STEP_DONE, vmid,
+    steps_add_guest(&run->steps, STEP_DONE, vmid,
                     "%s was restored as guest %u, ran, and is gone again", test.archive,
                     test.spare_vmid);
     return 0;
 }
 
-static bool has_leftover(const struct work *work, uint32_t vmid)
-{
-    for (size_t i = 0; i < work->failed.count; i++)
-        if (work->failed.items[i] == vmid)
-            return true;
-    return false;
-}
-
-static int test_named(struct work *work, uint32_t vmid, struct error *error)
+static int test_named(struct test_run *run, uint32_t vmid, struct error *error)
 {
     struct guest guest;
-    if (guest_find(work->session.store, vmid, &guest, error) < 0)
-        return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
-                    vmid);
-    if (has_leftover(work, vmid))
+    if (session_find_guest(&run->session, vmid, &guest, error) < 0)
+        return -1;
+    if (vmids_has(&run->steps.failed, vmid))
         return fail(error, ERROR_CONFLICT,
                     "guest %u is not tested while the copy of its last test is still there", vmid);
-    return test_guest(work, vmid, error);
+    return test_guest(run, vmid, error);
 }
-
-/* --- all that are due --- */
 
 static bool is_test_due(const struct restore_test *test, const struct config *config)
 {
@@ -444,75 +418,76 @@ static bool is_here(const struct session *session, uint32_t vmid)
 }
 
 /* Says why where it is not. */
-static int find_due(struct work *work, uint32_t vmid, bool *ret, struct error *error)
+static int find_due(struct test_run *run, uint32_t vmid, bool *ret, struct error *error)
 {
     struct restore_test last;
     *ret = false;
-    if (!is_here(&work->session, vmid) || has_leftover(work, vmid))
+    if (!is_here(&run->session, vmid) || vmids_has(&run->steps.failed, vmid))
         return 0;
-    if (restore_test_get(work->session.store, vmid, &last, error) < 0)
+    if (restore_test_get(run->session.store, vmid, &last, error) < 0)
         return -1;
-    *ret = is_test_due(&last, &work->session.config);
+    *ret = is_test_due(&last, &run->session.config);
     if (!*ret)
-        steps_add_guest(&work->steps, STEP_ALREADY, vmid, "was tested, and is not due yet");
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, "was tested, and is not due yet");
     return 0;
 }
 
 /* A guest without a backup is not one whose backup is bad. */
-static int test_if_due(struct work *work, uint32_t vmid, struct error *error)
+static int test_if_due(struct test_run *run, uint32_t vmid, struct error *error)
 {
     bool due;
     struct error problem;
-    if (find_due(work, vmid, &due, error) < 0)
+    if (find_due(run, vmid, &due, error) < 0)
         return -1;
-    if (!due || test_guest(work, vmid, &problem) == 0)
+    if (!due || test_guest(run, vmid, &problem) == 0)
         return 0;
     if (problem.kind == ERROR_MISSING)
-        steps_add_guest(&work->steps, STEP_ALREADY, vmid, "%s", problem.message);
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, "%s", problem.message);
     else
-        note_failure(work, vmid, problem.message);
+        steps_add_failure(&run->steps, vmid, problem.message);
     return 0;
 }
 
-static int test_due(struct work *work, struct error *error)
+static int test_due(struct test_run *run, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {NULL, 0};
-    if (guest_each(work->session.store, vmids_keep, &guests, error) < 0)
+    if (guest_each(run->session.store, vmids_keep, &guests, error) < 0)
         return -1;
     for (size_t i = 0; i < guests.count; i++) {
-        if (interrupt_wait(work->interrupt_fd, 0))
+        if (interrupt_wait(run->interrupt_fd, 0))
             return fail(error, ERROR_BUSY, RESTORE_TEST_INTERRUPTED);
-        if (test_if_due(work, guests.items[i], error) < 0)
+        if (test_if_due(run, guests.items[i], error) < 0)
             return -1;
     }
     return 0;
 }
 
-static int restore_test(struct work *work, const struct invocation *invocation, struct error *error)
+static int restore_test(struct test_run *run, const struct invocation *invocation,
+                        struct error *error)
 {
     bool due = invocation->values[OPTION_DUE];
     if (due == (invocation->vmid != 0))
         return fail(error, ERROR_INVALID, "restore-test: one of VMID and --due, please");
-    if (session_open(&work->session, error) < 0 || take_lock(work, error) < 0 ||
-        interrupt_open(&work->interrupt_fd, error) < 0 || clear_leftovers(work, error) < 0)
+    if (session_open(&run->session, error) < 0 || take_lock(run, error) < 0 ||
+        interrupt_open(&run->interrupt_fd, error) < 0 || clear_leftovers(run, error) < 0)
         return -1;
-    if ((due ? test_due(work, error) : test_named(work, invocation->vmid, error)) < 0)
+    if ((due ? test_due(run, error) : test_named(run, invocation->vmid, error)) < 0)
         return -1;
-    return vmids_fail(&work->failed, "not all went well", error);
+    return steps_check_failures(&run->steps, "not all went well", error);
 }
 
-static int restore_test_run(const struct invocation *invocation, struct error *error)
+static int run_restore_test(const struct invocation *invocation, struct error *error)
 {
-    cleanup(work_free) struct work work = {
+    cleanup(test_run_free) struct test_run run = {
         .lock_fd = -1,
         .interrupt_fd = -1,
         .steps = steps_new(),
         .tests = json_array(),
     };
     cleanup_json json_t *rest = json_object();
-    int result = restore_test(&work, invocation, error);
-    json_set(rest, "tests", json_incref(work.tests));
-    steps_print(&work.steps, invocation, rest);
+    int result = restore_test(&run, invocation, error);
+    json_set(rest, "tests", json_incref(run.tests));
+    steps_print(&run.steps, invocation, rest);
     return result;
 }
 
@@ -520,7 +495,7 @@ const struct verb verb_restore_test = {
     .name = "restore-test",
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Restore a guest's newest backup to a spare VMID, start it unplugged, destroy it",
-    .run = restore_test_run,
+    .run = run_restore_test,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

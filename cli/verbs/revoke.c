@@ -4,15 +4,15 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/verbs/tokens.h"
+#include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/tables/guest.h"
 
 #define NEXT "the guest gets a new token at its next start"
 
-static int revoke_all(const struct session *session, uint32_t vmid, struct steps *steps,
-                      int *ret_count, struct error *error)
+static int revoke_guest(const struct session *session, uint32_t vmid, struct steps *steps,
+                        int *ret_count, struct error *error)
 {
     struct guest guest;
     if (guest_find(session->store, vmid, &guest, error) < 0 ||
@@ -22,14 +22,14 @@ static int revoke_all(const struct session *session, uint32_t vmid, struct steps
     return *ret_count ? session_event(session, vmid, "revoke", detail, error) : 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int revoke_run(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup(steps_free) struct steps steps = steps_new();
     cleanup_json json_t *report = json_object();
     int count;
     if (session_open(&session, error) < 0 ||
-        revoke_all(&session, invocation->vmid, &steps, &count, error) < 0)
+        revoke_guest(&session, invocation->vmid, &steps, &count, error) < 0)
         return -1;
     output_put_int(report, "vmid", invocation->vmid);
     output_put_int(report, "revoked", count);
@@ -42,5 +42,5 @@ const struct verb verb_revoke = {
     .name = "revoke",
     .operand = OPERAND_VMID,
     .help = "Revoke all of a guest's tokens now",
-    .run = run,
+    .run = revoke_run,
 };

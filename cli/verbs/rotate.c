@@ -1,17 +1,249 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rotate: running guests get new tokens; the old ones stay good for a while. */
-#include <stdlib.h>
+/*
+ * rotate: running guests get new tokens; the old ones stay good for a while.
+ *
+ * The order is pre-start's, and makes a death at any instruction as harmless: the new token is good
+ * and the drafts of the files are complete before any file that the guest reads changes; the old
+ * token is given its end only after the files hold the new one. A death in between leaves both
+ * good, and the next rotation gives an end to all that are older than its own.
+ *
+ * post-stop holds the same lock while it takes the secrets away: a guest either is found stopped
+ * here, or stops after the rotation and loses the new token with the old. felhomd's sweep and
+ * felhomctl revoke are not held back by the lock; so the new token is looked at again at the end.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "cli/base/output.h"
+#include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
 #include "cli/base/vmids.h"
-#include "cli/verbs/tokens.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "schema/json/json.h"
+#include "store/base/clock.h"
+#include "store/documents/documents.h"
+#include "store/documents/live_directory.h"
+#include "store/files/directory.h"
 #include "store/tables/guest.h"
+#include "store/tables/token.h"
 
-#define NO_TOKEN "has no token: it gets one when it starts"
+#define TIMER_PERIOD_MS ((int64_t)3600 * 1000) /* felhom-token-age.timer's */
+#define NO_TOKEN        "has no token: it gets one when it starts"
+
+/* --- one guest --- */
+
+enum rotation_outcome {
+    ROTATION_DONE,
+    ROTATION_NOT_DUE,
+    ROTATION_NO_TOKEN, /* the guest is stopped, or its tokens were revoked */
+};
+
+struct rotation {
+    const struct session *session;
+    uint32_t vmid;
+    bool only_due;
+    enum rotation_outcome outcome;
+    struct live_directory directory;
+    struct sources sources;
+    struct token minted;
+    struct guest_drafts drafts;
+    struct token_life token;    /* the guest's newest; the new one where it was rotated */
+    struct token_life replaced; /* what its directory held before, and until when it is good */
+    int64_t left_ms;            /* with ROTATION_NOT_DUE: of the token's life */
+    struct error left_out;      /* with ROTATION_DONE: as controller_parts_render tells it */
+};
+
+static struct rotation rotation_new(const struct session *session, uint32_t vmid, bool only_due)
+{
+    return (struct rotation){
+        .session = session, .vmid = vmid, .only_due = only_due, .drafts = {.dirfd = -1}};
+}
+
+static void rotation_free(struct rotation *rotation)
+{
+    sources_free(&rotation->sources);
+    token_text_wipe(&rotation->minted.text);
+    guest_drafts_free(&rotation->drafts);
+}
+
+static int64_t due_margin_ms(int64_t max_age_ms)
+{
+    int64_t third_ms = max_age_ms / 3;
+    return third_ms > 2 * TIMER_PERIOD_MS ? third_ms : 2 * TIMER_PERIOD_MS;
+}
+
+/* By the max_age in force now, though the token may have been made under another. */
+static int64_t token_end_ms(const struct token_life *token, int64_t max_age_ms)
+{
+    int64_t end_ms = token->created_at_ms + max_age_ms;
+    return token->expires_at_ms && token->expires_at_ms < end_ms ? token->expires_at_ms : end_ms;
+}
+
+/* One that came to its end has left the directory with the newest token, and no older one good for
+ * longer than the overlap. */
+static int rotation_was_cut_short(const struct rotation *rotation, const struct token_life *newest,
+                                  int64_t now_ms, bool *ret, struct error *error)
+{
+    int older = 0;
+    int64_t overlap_ms = (int64_t)rotation->session->config.token.overlap_ms;
+    if (token_count_before(rotation->session->store, rotation->vmid, newest->generation,
+                           now_ms + overlap_ms, &older, error) < 0)
+        return -1;
+    *ret = older > 0 || strcmp(rotation->directory.token_id, newest->id) != 0;
+    return 0;
+}
+
+static int rotation_judge_age(struct rotation *rotation, int64_t now_ms, struct error *error)
+{
+    bool cut_short;
+    int64_t max_age_ms = (int64_t)rotation->session->config.token.max_age_ms;
+    if (rotation_was_cut_short(rotation, &rotation->token, now_ms, &cut_short, error) < 0)
+        return -1;
+    rotation->left_ms = token_end_ms(&rotation->token, max_age_ms) - now_ms;
+    if (!cut_short && rotation->left_ms >= due_margin_ms(max_age_ms))
+        rotation->outcome = ROTATION_NOT_DUE;
+    return 0;
+}
+
+/* A token that ended by its age is replaced like any other; one that was revoked is not: the
+ * operator's word stands until the guest starts again. */
+static int rotation_judge(struct rotation *rotation, int64_t now_ms, struct error *error)
+{
+    struct guest guest;
+    struct store *store = rotation->session->store;
+    if (guest_find(store, rotation->vmid, &guest, error) < 0 ||
+        token_newest(store, rotation->vmid, &rotation->token, error) < 0)
+        return -1;
+    if (!rotation->directory.live || guest.state == GUEST_STOPPED ||
+        rotation->token.generation == 0 || rotation->token.revoked)
+        rotation->outcome = ROTATION_NO_TOKEN;
+    else if (rotation->only_due)
+        return rotation_judge_age(rotation, now_ms, error);
+    return 0;
+}
+
+static int rotation_mint(struct rotation *rotation, int64_t now_ms, struct error *error)
+{
+    char detail[64];
+    const struct session *session = rotation->session;
+    struct token *token = &rotation->minted;
+    int64_t end_ms = token_life_end(now_ms, session->config.token.max_age_ms);
+    if (token_mint(session->store, rotation->vmid, now_ms, end_ms, token, error) < 0)
+        return -1;
+    (void)snprintf(detail, sizeof detail, "token %s gen %" PRId64, token->text.id,
+                   token->generation);
+    return session_event(session, rotation->vmid, "mint", detail, error);
+}
+
+/* The directory belongs to whom the running guest sees as its root: its drafts do as well. */
+static int rotation_draft(struct rotation *rotation, struct error *error)
+{
+    const struct live_directory *directory = &rotation->directory;
+    return documents_draft(&rotation->session->config, &rotation->sources,
+                           rotation->minted.text.text, directory->uid, directory->gid,
+                           &rotation->drafts, &rotation->left_out, error);
+}
+
+/* The first transaction: a token that is good from its commit on. It judges once more, as felhomd
+ * may have revoked the old one meanwhile. */
+static int rotation_prepare(struct rotation *rotation, struct error *error)
+{
+    int64_t now_ms = clock_wall_ms();
+    struct store *store = rotation->session->store;
+    if (store_begin(store, error) < 0 || rotation_judge(rotation, now_ms, error) < 0)
+        return -1;
+    if (rotation->outcome != ROTATION_DONE) {
+        store_rollback(store);
+        return 0;
+    }
+    if (rotation_mint(rotation, now_ms, error) < 0 || rotation_draft(rotation, error) < 0)
+        return -1;
+    return store_commit(store, error);
+}
+
+/* What was just written must not stay where it is not good any more. */
+static int rotation_check_still_good(const struct rotation *rotation, int64_t now_ms,
+                                     struct error *error)
+{
+    enum token_verdict verdict;
+    const struct session *session = rotation->session;
+    if (token_recheck(session->store, rotation->minted.text.id, now_ms, &verdict, error) < 0)
+        return -1;
+    if (verdict == TOKEN_GOOD)
+        return 0;
+    if (guest_directory_scrub(session->config.paths.guests, rotation->vmid, error) < 0)
+        return -1;
+    return fail(error, ERROR_CONFLICT, "guest %u: its new token was %s at once by somebody else",
+                rotation->vmid, token_verdict_name(verdict));
+}
+
+static int rotation_record(const struct rotation *rotation, struct error *error)
+{
+    const struct token_life *replaced = &rotation->replaced;
+    cleanup_free char *detail = mem_format(
+        "token %s gen %" PRId64 " in place of %s gen %" PRId64, rotation->token.id,
+        rotation->token.generation, *replaced->id ? replaced->id : "none", replaced->generation);
+    return session_event(rotation->session, rotation->vmid, "rotate", detail, error);
+}
+
+/* The second transaction. */
+static int rotation_retire_older(struct rotation *rotation, struct error *error)
+{
+    int64_t now_ms = clock_wall_ms();
+    struct store *store = rotation->session->store;
+    int64_t end_ms = now_ms + (int64_t)rotation->session->config.token.overlap_ms;
+    if (store_begin(store, error) < 0 || rotation_check_still_good(rotation, now_ms, error) < 0 ||
+        token_end_before(store, rotation->vmid, rotation->minted.generation, end_ms, error) < 0 ||
+        token_find(store, rotation->minted.text.id, &rotation->token, error) < 0 ||
+        token_find(store, rotation->directory.token_id, &rotation->replaced, error) < 0 ||
+        rotation_record(rotation, error) < 0)
+        return -1;
+    return store_commit(store, error);
+}
+
+static int rotation_attempt(struct rotation *rotation, struct error *error)
+{
+    const struct config *config = &rotation->session->config;
+    cleanup_close int lock = -1;
+    if (guest_lock(config, rotation->vmid, &lock, error) < 0 ||
+        live_directory_look(config->paths.guests, rotation->vmid, &rotation->directory, error) <
+            0 ||
+        rotation_judge(rotation, clock_wall_ms(), error) < 0)
+        return -1;
+    if (rotation->outcome != ROTATION_DONE)
+        return 0;
+    if (sources_load(config, rotation->vmid, rotation->session->store, &rotation->sources, error) <
+            0 ||
+        rotation_prepare(rotation, error) < 0)
+        return -1;
+    if (rotation->outcome != ROTATION_DONE)
+        return 0;
+    if (guest_drafts_publish(&rotation->drafts, error) < 0)
+        return -1;
+    return rotation_retire_older(rotation, error);
+}
+
+/*
+ * Gives the guest a new token: the old one stays good for token.overlap, counted from when the
+ * guest's directory holds the new one. only_due, which needs a token.max_age: only if less of that
+ * is left than a third of it or two hours, whichever is longer (the timer that asks runs hourly),
+ * or if an earlier rotation was cut short. ERROR_MISSING where the store does not know the guest.
+ * The caller frees it with rotation_free, whatever is returned.
+ */
+static int rotation_run(struct rotation *rotation, struct error *error)
+{
+    if (rotation_attempt(rotation, error) == 0)
+        return 0;
+    store_rollback(rotation->session->store);
+    return -1;
+}
+
+/* --- the run --- */
 
 enum { OPTION_ALL, OPTION_DUE };
 
@@ -21,29 +253,20 @@ static const struct verb_option options[] = {
                     "each whose token has less left of token.max_age than a third, or two hours"},
 };
 
-/* The whole run. */
-struct work {
+struct rotate_run {
     struct session session;
     struct steps steps;
-    json_t *rotated;
-    struct vmids failed;
+    json_t *rotated; /* a row for each new token */
 };
 
-static void work_free(struct work *work)
+static void rotate_run_free(struct rotate_run *run)
 {
-    session_close(&work->session);
-    steps_free(&work->steps);
-    json_decref(work->rotated);
-    vmids_free(&work->failed);
+    session_close(&run->session);
+    steps_free(&run->steps);
+    json_decref(run->rotated);
 }
 
-static void note_failure(struct work *work, uint32_t vmid, const char *what)
-{
-    steps_add_guest(&work->steps, STEP_WARNING, vmid, "%s", what);
-    vmids_add(&work->failed, vmid);
-}
-
-static void report(struct work *work, uint32_t vmid, const struct rotation *rotation)
+static void add_rotated(struct rotate_run *run, uint32_t vmid, const struct rotation *rotation)
 {
     const struct token_life *old = &rotation->replaced;
     json_t *row = json_object();
@@ -53,105 +276,92 @@ static void report(struct work *work, uint32_t vmid, const struct rotation *rota
     output_put_time(row, "expires_at", rotation->token.expires_at_ms);
     json_set(row, "replaced_id", *old->id ? json_text(old->id) : json_null());
     output_put_time(row, "replaced_expires_at", old->expires_at_ms);
-    json_append(work->rotated, row);
+    json_append(run->rotated, row);
 }
 
-static void note_done(struct work *work, uint32_t vmid, const struct rotation *rotation)
+static void note_rotated(struct rotate_run *run, uint32_t vmid, const struct rotation *rotation)
 {
-    steps_add_guest(&work->steps, STEP_DONE, vmid, "token %s gen %lld in place of %s",
+    steps_add_guest(&run->steps, STEP_DONE, vmid, "token %s gen %lld in place of %s",
                     rotation->token.id, (long long)rotation->token.generation,
                     *rotation->replaced.id ? rotation->replaced.id : "none that is known");
     if (rotation->left_out.kind != ERROR_NONE)
-        steps_add_guest(&work->steps, STEP_WARNING, vmid,
+        steps_add_guest(&run->steps, STEP_WARNING, vmid,
                         "controller.yaml is made without the hub: %s", rotation->left_out.message);
 }
 
-static void tell(struct work *work, uint32_t vmid, const struct rotation *rotation)
+static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rotation *rotation)
 {
     switch (rotation->outcome) {
     case ROTATION_DONE:
-        note_done(work, vmid, rotation);
-        report(work, vmid, rotation);
+        note_rotated(run, vmid, rotation);
+        add_rotated(run, vmid, rotation);
         break;
     case ROTATION_NOT_DUE:
-        steps_add_guest(&work->steps, STEP_ALREADY, vmid,
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid,
                         "is not due: its token is good for another %lld h",
                         (long long)rotation->left_ms / 3600000);
         break;
     case ROTATION_NO_TOKEN:
-        steps_add_guest(&work->steps, STEP_ALREADY, vmid, NO_TOKEN);
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, NO_TOKEN);
         break;
     }
 }
 
-/* --- all guests, or those that are due --- */
-
-static void rotate_any(struct work *work, uint32_t vmid, bool only_due)
+static void rotate_listed(struct rotate_run *run, uint32_t vmid, bool only_due)
 {
     struct error problem;
-    struct rotation rotation;
-    if (rotation_run(&work->session, vmid, only_due, &rotation, &problem) < 0)
-        note_failure(work, vmid, problem.message);
+    cleanup(rotation_free) struct rotation rotation = rotation_new(&run->session, vmid, only_due);
+    if (rotation_run(&rotation, &problem) < 0)
+        steps_add_failure(&run->steps, vmid, problem.message);
     else
-        tell(work, vmid, &rotation);
+        note_outcome(run, vmid, &rotation);
 }
 
-static int rotate_all(struct work *work, bool only_due, struct error *error)
+static int rotate_all(struct rotate_run *run, bool only_due, struct error *error)
 {
     cleanup(vmids_free) struct vmids vmids = {NULL, 0};
-    if (only_due && work->session.config.token.max_age_ms == 0) {
-        steps_add(&work->steps, STEP_ALREADY, "token.max_age",
+    if (only_due && run->session.config.token.max_age_ms == 0) {
+        steps_add(&run->steps, STEP_ALREADY, "token.max_age",
                   "is 0: no token has an age at which it is due");
         return 0;
     }
-    if (guest_each(work->session.store, vmids_keep, &vmids, error) < 0)
+    if (guest_each(run->session.store, vmids_keep, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
-        rotate_any(work, vmids.items[i], only_due);
+        rotate_listed(run, vmids.items[i], only_due);
     return 0;
 }
 
-/* --- guests by name --- */
-
-static int check_known(struct store *store, uint32_t vmid, struct error *error)
+static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error *error)
 {
     struct guest guest;
-    if (guest_find(store, vmid, &guest, error) == 0)
-        return 0;
-    if (error->kind != ERROR_MISSING)
-        return -1;
-    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
-                vmid);
-}
-
-static int rotate_one(struct work *work, uint32_t vmid, struct error *error)
-{
-    struct rotation rotation;
-    if (check_known(work->session.store, vmid, error) < 0 ||
-        rotation_run(&work->session, vmid, false, &rotation, error) < 0)
+    cleanup(rotation_free) struct rotation rotation = rotation_new(&run->session, vmid, false);
+    if (session_find_guest(&run->session, vmid, &guest, error) < 0 ||
+        rotation_run(&rotation, error) < 0)
         return -1;
     if (rotation.outcome == ROTATION_NO_TOKEN)
         return fail(error, ERROR_CONFLICT, "guest %u " NO_TOKEN, vmid);
-    tell(work, vmid, &rotation);
+    note_outcome(run, vmid, &rotation);
     return 0;
 }
 
 /* A failure does not keep the other guests from it; that of a lone one speaks for itself. */
-static int rotate_named(struct work *work, const struct invocation *invocation, struct error *error)
+static int rotate_named(struct rotate_run *run, const struct invocation *invocation,
+                        struct error *error)
 {
-    if (invocation->vmid_count == 1)
-        return rotate_one(work, invocation->vmids[0], error);
-    for (size_t i = 0; i < invocation->vmid_count; i++) {
+    if (invocation->vmids.count == 1)
+        return rotate_named_one(run, invocation->vmids.items[0], error);
+    for (size_t i = 0; i < invocation->vmids.count; i++) {
         struct error problem;
-        if (rotate_one(work, invocation->vmids[i], &problem) < 0)
-            note_failure(work, invocation->vmids[i], problem.message);
+        if (rotate_named_one(run, invocation->vmids.items[i], &problem) < 0)
+            steps_add_failure(&run->steps, invocation->vmids.items[i], problem.message);
     }
     return 0;
 }
 
-static int check_wish(const struct invocation *invocation, struct error *error)
+static int check_arguments(const struct invocation *invocation, struct error *error)
 {
-    bool named = invocation->vmid_count > 0;
+    bool named = invocation->vmids.count > 0;
     bool all = invocation->values[OPTION_ALL];
     bool due = invocation->values[OPTION_DUE];
     if (named + all + due == 1)
@@ -159,23 +369,26 @@ static int check_wish(const struct invocation *invocation, struct error *error)
     return fail(error, ERROR_INVALID, "rotate: one of VMID..., --all and --due, please");
 }
 
-static int do_work(struct work *work, const struct invocation *invocation, struct error *error)
+static int rotate(struct rotate_run *run, const struct invocation *invocation, struct error *error)
 {
-    if (check_wish(invocation, error) < 0 || session_open(&work->session, error) < 0)
+    if (check_arguments(invocation, error) < 0 || session_open(&run->session, error) < 0)
         return -1;
-    if ((invocation->vmid_count > 0 ? rotate_named(work, invocation, error)
-                                    : rotate_all(work, invocation->values[OPTION_DUE], error)) < 0)
+    if ((invocation->vmids.count > 0 ? rotate_named(run, invocation, error)
+                                     : rotate_all(run, invocation->values[OPTION_DUE], error)) < 0)
         return -1;
-    return vmids_fail(&work->failed, "not all went well", error);
+    return steps_check_failures(&run->steps, "not all went well", error);
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_rotate(const struct invocation *invocation, struct error *error)
 {
-    cleanup(work_free) struct work work = {.steps = steps_new(), .rotated = json_array()};
+    cleanup(rotate_run_free) struct rotate_run run = {
+        .steps = steps_new(),
+        .rotated = json_array(),
+    };
     cleanup_json json_t *rest = json_object();
-    int result = do_work(&work, invocation, error);
-    json_set(rest, "rotated", json_incref(work.rotated));
-    steps_print(&work.steps, invocation, rest);
+    int result = rotate(&run, invocation, error);
+    json_set(rest, "rotated", json_incref(run.rotated));
+    steps_print(&run.steps, invocation, rest);
     return result;
 }
 
@@ -183,7 +396,7 @@ const struct verb verb_rotate = {
     .name = "rotate",
     .operand = OPERAND_VMIDS,
     .help = "Give running guests new tokens; the old ones stay good for token.overlap",
-    .run = run,
+    .run = run_rotate,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

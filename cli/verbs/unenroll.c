@@ -5,7 +5,7 @@
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
 #include "cli/verbs/enrolment.h"
-#include "cli/verbs/tokens.h"
+#include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/settings.h"

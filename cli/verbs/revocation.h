@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The end of a guest's tokens, as revoke and unenroll bring it about. */
+#ifndef FELHOM_REVOCATION_H
+#define FELHOM_REVOCATION_H
+
+#include <stdint.h>
+
+#include "cli/base/session.h"
+#include "cli/base/steps.h"
+
+/*
+ * Takes the secrets out of GUESTS/VMID, then revokes all of the guest's tokens and notes how many
+ * were good, in *ret_count too. Where the first fails the second is done all the same.
+ */
+int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
+                   struct steps *steps, int *ret_count, struct error *error);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What restore-test says of a guest that the store does not have, or cannot be asked for. */
+#include "store/tables/guest.h"
+#include "tests/unit/cli_scratch.h"
+#include "tests/unit/test.h"
+
+static enum error_kind kind;
+static const char *message;
+
+/* In place of the store's. */
+int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error)
+{
+    (void)store;
+    (void)vmid;
+    (void)ret;
+    return fail(error, kind, "%s", message);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    scratch_make();
+    cleanup_outcome struct outcome init = felhomctl("init", NULL);
+    assert_int_equal(init.status, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scratch_remove();
+    return 0;
+}
+
+static void assert_fails(enum error_kind as, const char *because, const char *expected)
+{
+    kind = as;
+    message = because;
+    cleanup_outcome struct outcome outcome = felhomctl("restore-test", "8200", NULL);
+    assert_int_equal(outcome.status, 1);
+    assert_string_equal(buffer_text(&outcome.err), expected);
+}
+
+static void an_unknown_guest_is_to_be_enrolled(void **state)
+{
+    (void)state;
+    assert_fails(ERROR_MISSING, "no such guest",
+                 "felhomctl: guest 8200 is not known here: felhomctl enroll 8200\n");
+}
+
+static void another_failure_speaks_for_itself(void **state)
+{
+    (void)state;
+    assert_fails(ERROR_BUSY, "the store is busy", "felhomctl: the store is busy\n");
+    assert_fails(ERROR_CORRUPT, "the store is damaged", "felhomctl: the store is damaged\n");
+    assert_fails(ERROR_SYSTEM, "the store cannot be read", "felhomctl: the store cannot be read\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(an_unknown_guest_is_to_be_enrolled, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_failure_speaks_for_itself, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
