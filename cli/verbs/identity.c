@@ -1,5 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* identity: what guests pin, and the steps by which it becomes another. */
+/*
+ * identity: shows what guests pin (endpoint, pins, certificate), or takes a step of a rollover to
+ * another certificate. stage makes the next one and has all running guests' directories name both;
+ * switch has felhomd show the next one; retire forgets the previous one. A step that was cut short
+ * is taken again.
+ *
+ * A step rewrites the directory of each running guest (struct pin_update) but keeps the token that
+ * is in it. A rotation would rewrite the directory as well, but would make the guest change its
+ * token, fill the audit trail with one event for each guest and step, and cut off a guest that
+ * reads its directory less often than token.overlap. As nothing is minted, a death at any
+ * instruction leaves nothing to be taken back: each file is whole and good, old or new.
+ */
 #include <mbedtls/x509_crt.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,25 +38,16 @@
 #include "store/tables/host.h"
 #include "store/tables/token.h"
 
-/*
- * What a running guest's directory says, brought up to date while the guest runs.
- *
- * It keeps the very token that lies in it. A rotation would tell the guest as much, but would make
- * it change its token besides, fill the audit trail with one for each guest and step, and cut off
- * the guest that reads its directory less often than token.overlap; nothing is wrong with the
- * token. As nothing is minted, a death at any instruction leaves nothing to be taken back: each
- * file is whole and good, old or new.
- */
+#define IDENTITY_STEPS "stage|switch|retire"
+#define PATIENCE_US    ((int64_t)15000000) /* felhomd looks every ten seconds without a nudge */
+#define PAUSE_US       20000
 
-enum telling_outcome {
-    TELLING_DONE,
-    TELLING_ALREADY,  /* it says so already */
-    TELLING_NOT_LIVE, /* the guest is stopped or has no token: it is told when it starts */
-};
+/* --- one guest's directory --- */
 
-struct telling {
-    enum telling_outcome outcome;
-    struct error left_out; /* as controller_parts_render tells it */
+enum pin_update_outcome {
+    PIN_UPDATE_DONE,
+    PIN_UPDATE_ALREADY,  /* the directory names the pins already */
+    PIN_UPDATE_NOT_LIVE, /* the guest is stopped or has no token: its next start writes them */
 };
 
 struct pin_update {
@@ -55,6 +57,7 @@ struct pin_update {
     struct token_text token;
     struct sources sources;
     struct guest_files files;
+    struct error left_out; /* as controller_parts_render tells it */
 };
 
 static void pin_update_free(struct pin_update *update)
@@ -69,8 +72,9 @@ static const char *guests_dir(const struct pin_update *update)
     return update->session->config.paths.guests;
 }
 
-/* One that has ended by its age is the guest's until a rotation. */
-static int check_token(const struct pin_update *update, bool *ret_revoked, struct error *error)
+/* A token that has expired stays in the directory until a rotation; only a revoked one counts. */
+static int pin_update_check_token(const struct pin_update *update, bool *ret_revoked,
+                                  struct error *error)
 {
     enum token_verdict verdict;
     if (token_recheck(update->session->store, update->directory.token_id, clock_wall_ms(), &verdict,
@@ -80,29 +84,30 @@ static int check_token(const struct pin_update *update, bool *ret_revoked, struc
     return 0;
 }
 
-static int is_live(struct pin_update *update, bool *ret, struct error *error)
+static int pin_update_is_live(struct pin_update *update, bool *ret, struct error *error)
 {
     struct guest guest;
     bool revoked;
     if (live_directory_look(guests_dir(update), update->vmid, &update->directory, error) < 0 ||
         guest_find(update->session->store, update->vmid, &guest, error) < 0 ||
-        check_token(update, &revoked, error) < 0)
+        pin_update_check_token(update, &revoked, error) < 0)
         return -1;
     *ret = update->directory.live && guest.state != GUEST_STOPPED && !revoked;
     return 0;
 }
 
-static int render(struct pin_update *update, struct error *ret_left_out, struct error *error)
+static int pin_update_render(struct pin_update *update, struct error *error)
 {
     const struct config *config = &update->session->config;
     if (live_directory_token(guests_dir(update), update->vmid, &update->token, error) < 0 ||
         sources_load(config, update->vmid, update->session->store, &update->sources, error) < 0)
         return -1;
     return documents_render(config, &update->sources, update->token.text, &update->files,
-                            ret_left_out, error);
+                            &update->left_out, error);
 }
 
-static bool holds(const struct pin_update *update, const char *name, const struct buffer *content)
+static bool directory_holds(const struct pin_update *update, const char *name,
+                            const struct buffer *content)
 {
     struct error ignored;
     cleanup_buffer struct buffer there = BUFFER_EMPTY;
@@ -110,18 +115,19 @@ static bool holds(const struct pin_update *update, const char *name, const struc
            there.length == content->length && memcmp(there.data, content->data, there.length) == 0;
 }
 
-static bool is_told(const struct pin_update *update)
+static bool directory_is_current(const struct pin_update *update)
 {
-    return holds(update, "agent.crt", &update->files.agent_crt) &&
-           holds(update, "controller.yaml", &update->files.controller_yaml) &&
-           holds(update, "bootstrap.json", &update->files.bootstrap_json);
+    return directory_holds(update, "agent.crt", &update->files.agent_crt) &&
+           directory_holds(update, "controller.yaml", &update->files.controller_yaml) &&
+           directory_holds(update, "bootstrap.json", &update->files.bootstrap_json);
 }
 
-/* felhomd's sweep is not held back by the lock: what it scrubbed must not stay here after it. */
-static int check_still_live(const struct pin_update *update, struct error *error)
+/* felhomd's sweep does not take the lock: a directory that it scrubbed meanwhile must not stay as
+ * this has written it. */
+static int pin_update_check_still_live(const struct pin_update *update, struct error *error)
 {
     bool revoked;
-    if (check_token(update, &revoked, error) < 0)
+    if (pin_update_check_token(update, &revoked, error) < 0)
         return -1;
     if (!revoked)
         return 0;
@@ -130,7 +136,7 @@ static int check_still_live(const struct pin_update *update, struct error *error
     return fail(error, ERROR_CONFLICT, "guest %u: its token was revoked meanwhile", update->vmid);
 }
 
-static int publish(const struct pin_update *update, struct error *error)
+static int pin_update_publish(const struct pin_update *update, struct error *error)
 {
     const struct live_directory *directory = &update->directory;
     cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
@@ -138,282 +144,264 @@ static int publish(const struct pin_update *update, struct error *error)
                            &update->files, &drafts, error) < 0 ||
         guest_drafts_publish(&drafts, error) < 0)
         return -1;
-    return check_still_live(update, error);
+    return pin_update_check_still_live(update, error);
 }
 
-/* Has the guest's directory say what a start now would have it say, but for the token. */
-static int telling_run(const struct session *session, uint32_t vmid, struct telling *ret,
-                       struct error *error)
+/* Writes the guest's directory as its start would now, but with the token that is in it. */
+static int pin_update_run(const struct session *session, uint32_t vmid,
+                          enum pin_update_outcome *ret, struct error *error)
 {
-    struct telling telling = {.outcome = TELLING_NOT_LIVE};
     cleanup(pin_update_free) struct pin_update update = {.session = session, .vmid = vmid};
     cleanup_close int lock = -1;
     bool live;
     if (guest_lock(&session->config, vmid, &lock, error) < 0 ||
-        is_live(&update, &live, error) < 0 ||
-        (live && render(&update, &telling.left_out, error) < 0))
+        pin_update_is_live(&update, &live, error) < 0 ||
+        (live && pin_update_render(&update, error) < 0))
         return -1;
-    if (live)
-        telling.outcome = is_told(&update) ? TELLING_ALREADY : TELLING_DONE;
-    if (telling.outcome == TELLING_DONE && publish(&update, error) < 0)
+    if (!live)
+        *ret = PIN_UPDATE_NOT_LIVE;
+    else if (directory_is_current(&update))
+        *ret = PIN_UPDATE_ALREADY;
+    else if (pin_update_publish(&update, error) < 0)
         return -1;
-    *ret = telling;
+    else
+        *ret = PIN_UPDATE_DONE;
     return 0;
 }
 
-/* Whether the guest runs with a directory that does not name the certificate. */
-/* What cannot be found out counts as owed. */
-static bool telling_is_owed(const struct session *session, uint32_t vmid,
-                            const struct identity *identity)
+/* Whether the guest runs with a directory that does not name the certificate. If we cannot tell,
+ * assume that it does. */
+static bool pin_update_is_owed(const struct session *session, uint32_t vmid,
+                               const struct identity *identity)
 {
     bool live = true;
     struct error ignored;
     struct pin_update update = {.session = session, .vmid = vmid};
     cleanup_buffer struct buffer certificates = BUFFER_EMPTY;
-    if (is_live(&update, &live, &ignored) == 0 && !live)
+    if (pin_update_is_live(&update, &live, &ignored) == 0 && !live)
         return false;
     return live_directory_read(guests_dir(&update), vmid, "agent.crt", &certificates, &ignored) <
                0 ||
            !strstr(buffer_text(&certificates), buffer_text(&identity->certificate_pem));
 }
 
-/* The steps by which the host gets another identity, and its guests along with it. */
+/* --- the steps --- */
 
-#define IDENTITY_STEPS "stage|switch|retire"
-
-#define PATIENCE_US \
-    ((int64_t)15000000) /* felhomd looks every ten seconds, even if a nudge is lost */
-#define PAUSE_US 20000
-
-/* The whole run. */
-struct work {
+/* One step: stage, switch or retire. */
+struct rollover_step {
     struct session session;
     struct steps steps;
     struct rollover rollover;
     struct vmids guests;
-    struct vmids failed;
 };
 
-static void work_free(struct work *work)
+static void rollover_step_free(struct rollover_step *step)
 {
-    session_close(&work->session);
-    steps_free(&work->steps);
-    rollover_free(&work->rollover);
-    vmids_free(&work->guests);
-    vmids_free(&work->failed);
+    session_close(&step->session);
+    steps_free(&step->steps);
+    rollover_free(&step->rollover);
+    vmids_free(&step->guests);
 }
 
-static const char *state_of(const struct work *work)
+static const char *state_dir(const struct rollover_step *step)
 {
-    return work->session.config.paths.state;
+    return step->session.config.paths.state;
 }
 
-static int reload(struct work *work, struct error *error)
+static int reload_rollover(struct rollover_step *step, struct error *error)
 {
-    rollover_free(&work->rollover);
-    work->rollover = (struct rollover){0};
-    return rollover_load(state_of(work), &work->rollover, error);
+    rollover_free(&step->rollover);
+    step->rollover = (struct rollover){0};
+    return rollover_load(state_dir(step), &step->rollover, error);
 }
 
-/* --- guests --- */
-
-static void note(struct work *work, uint32_t vmid, enum step_outcome outcome, const char *what)
+static void update_guest_pins(struct rollover_step *step, uint32_t vmid)
 {
-    steps_add_guest(&work->steps, outcome, vmid, "%s", what);
-}
-
-static void note_failure(struct work *work, uint32_t vmid, const char *what)
-{
-    note(work, vmid, STEP_WARNING, what);
-    vmids_add(&work->failed, vmid);
-}
-
-static void tell(struct work *work, uint32_t vmid)
-{
-    struct telling telling;
+    enum pin_update_outcome outcome;
     struct error problem;
-    if (telling_run(&work->session, vmid, &telling, &problem) < 0)
-        note_failure(work, vmid, problem.message);
-    else if (telling.outcome == TELLING_DONE)
-        note(work, vmid, STEP_DONE, "its directory names the pins");
-    else if (telling.outcome == TELLING_ALREADY)
-        note(work, vmid, STEP_ALREADY, "its directory names the pins already");
+    if (pin_update_run(&step->session, vmid, &outcome, &problem) < 0)
+        steps_add_failure(&step->steps, vmid, problem.message);
+    else if (outcome != PIN_UPDATE_NOT_LIVE)
+        steps_add_guest(&step->steps, outcome == PIN_UPDATE_DONE ? STEP_DONE : STEP_ALREADY, vmid,
+                        "its directory names the pins%s",
+                        outcome == PIN_UPDATE_DONE ? "" : " already");
 }
 
-static void tell_all(struct work *work)
+static void update_all_pins(struct rollover_step *step)
 {
-    for (size_t i = 0; i < work->guests.count; i++)
-        tell(work, work->guests.items[i]);
+    for (size_t i = 0; i < step->guests.count; i++)
+        update_guest_pins(step, step->guests.items[i]);
 }
 
-/* It gets what chance there is: a guest that reads its directory in this moment. */
-static void tell_late(struct work *work, uint32_t vmid)
+/* The switch follows at once: only a guest that reads its directory in this moment is in time. */
+static void update_pins_late(struct rollover_step *step, uint32_t vmid)
 {
-    struct telling telling;
+    enum pin_update_outcome outcome;
     struct error problem;
-    bool told = telling_run(&work->session, vmid, &telling, &problem) == 0;
-    cleanup_free char *what =
-        mem_format("%s: until it reads its directory again it refuses the new certificate",
-                   told ? "is told of it only now" : problem.message);
-    note(work, vmid, STEP_WARNING, what);
+    bool updated = pin_update_run(&step->session, vmid, &outcome, &problem) == 0;
+    steps_add_guest(&step->steps, STEP_WARNING, vmid,
+                    "%s: until it reads its directory again it refuses the new certificate",
+                    updated ? "is told of it only now" : problem.message);
 }
 
-static void tell_those_who_were_not(struct work *work)
+static void update_owed_pins(struct rollover_step *step)
 {
-    for (size_t i = 0; i < work->guests.count; i++) {
-        if (telling_is_owed(&work->session, work->guests.items[i], &work->rollover.next))
-            tell_late(work, work->guests.items[i]);
+    for (size_t i = 0; i < step->guests.count; i++) {
+        if (pin_update_is_owed(&step->session, step->guests.items[i], &step->rollover.next))
+            update_pins_late(step, step->guests.items[i]);
     }
 }
 
-/* --- felhomd --- */
-
-static bool has_told(const struct work *work, struct pins *ret)
+static bool find_shown_pins(const struct rollover_step *step, struct pins *ret)
 {
     struct host host;
     struct error ignored;
-    if (host_get(work->session.store, &host, &ignored) < 0)
+    if (host_get(step->session.store, &host, &ignored) < 0)
         return false;
     *ret = host.pins;
     return true;
 }
 
-static bool is_taken_up(const struct work *work)
+static bool is_taken_up(const struct rollover_step *step)
 {
-    struct pins told;
-    return !has_told(work, &told) ||
-           rollover_shown(&work->rollover, &told) == &work->rollover.current;
+    struct pins shown;
+    return !find_shown_pins(step, &shown) ||
+           rollover_shown(&step->rollover, &shown) == &step->rollover.current;
 }
 
-/* Where it does not run nobody is shown anything, and it starts with the new one. */
-static int have_it_taken_up(struct work *work, struct error *error)
+/* Waits until felhomd shows the current certificate. If felhomd does not run, no client is shown
+ * anything, and felhomd will start with the current one. */
+static int wait_until_taken_up(struct rollover_step *step, struct error *error)
 {
     int64_t end_us = clock_steady_us() + PATIENCE_US;
-    nudge_send(state_of(work));
-    bool runs = nudge_has_listener(state_of(work));
-    while (runs && !is_taken_up(work) && clock_steady_us() < end_us)
+    nudge_send(state_dir(step));
+    bool runs = nudge_has_listener(state_dir(step));
+    while (runs && !is_taken_up(step) && clock_steady_us() < end_us)
         (void)usleep(PAUSE_US);
-    if (is_taken_up(work))
+    if (is_taken_up(step))
         return 0;
     if (runs)
         return fail(error, ERROR_BUSY,
                     "felhomd does not show the new certificate yet (journalctl -u felhomd tells "
                     "why); guests know both: felhomctl identity switch again");
-    steps_add(&work->steps, STEP_WARNING, "felhomd",
+    steps_add(&step->steps, STEP_WARNING, "felhomd",
               "does not run: guests know both certificates until felhomctl identity switch is run "
               "again after its start");
     return 0;
 }
 
-/* --- the steps --- */
-
-static int record(struct work *work, bool changed, const char *what,
-                  const struct identity *identity, struct error *error)
+static int record_step(struct rollover_step *step, bool changed, const char *what,
+                       const struct identity *identity, struct error *error)
 {
-    steps_add(&work->steps, changed ? STEP_DONE : STEP_ALREADY, "identity", "%s", what);
+    steps_add(&step->steps, changed ? STEP_DONE : STEP_ALREADY, "identity", "%s", what);
     if (!changed)
         return 0;
     cleanup_free char *detail = mem_format("%s: leaf pin %s", what, identity->pins.leaf);
-    return session_event(&work->session, 0, "identity", detail, error);
+    return session_event(&step->session, 0, "identity", detail, error);
 }
 
-static int stage(struct work *work, struct error *error)
+static int stage_identity(struct rollover_step *step, struct error *error)
 {
     const struct pins none = {.spki = ""};
     struct host host;
     struct sockaddr_in endpoint;
     bool changed;
-    if (endpoint_resolve(&work->session.config, &endpoint, error) < 0 ||
-        endpoint_describe_host(&work->session.config, &none, &host, error) < 0 ||
-        rollover_stage(state_of(work), host.node, endpoint.sin_addr, &changed, error) < 0 ||
-        reload(work, error) < 0 ||
-        record(work, changed, "the next certificate is staged", &work->rollover.next, error) < 0)
+    if (endpoint_resolve(&step->session.config, &endpoint, error) < 0 ||
+        endpoint_describe_host(&step->session.config, &none, &host, error) < 0 ||
+        rollover_stage(state_dir(step), host.node, endpoint.sin_addr, &changed, error) < 0 ||
+        reload_rollover(step, error) < 0 ||
+        record_step(step, changed, "the next certificate is staged", &step->rollover.next, error) <
+            0)
         return -1;
-    tell_all(work);
+    update_all_pins(step);
     return 0;
 }
 
-static int switch_over(struct work *work, struct error *error)
+static int switch_identity(struct rollover_step *step, struct error *error)
 {
     bool changed;
-    if (reload(work, error) < 0)
+    if (reload_rollover(step, error) < 0)
         return -1;
-    if (rollover_has(&work->rollover.next))
-        tell_those_who_were_not(work);
-    if (rollover_switch(state_of(work), &changed, error) < 0 || reload(work, error) < 0 ||
-        record(work, changed, "the next certificate is the current one", &work->rollover.current,
-               error) < 0 ||
-        have_it_taken_up(work, error) < 0)
+    if (rollover_has(&step->rollover.next))
+        update_owed_pins(step);
+    if (rollover_switch(state_dir(step), &changed, error) < 0 || reload_rollover(step, error) < 0 ||
+        record_step(step, changed, "the next certificate is the current one",
+                    &step->rollover.current, error) < 0 ||
+        wait_until_taken_up(step, error) < 0)
         return -1;
-    tell_all(work);
+    update_all_pins(step);
     return 0;
 }
 
-static int retire(struct work *work, struct error *error)
+static int retire_identity(struct rollover_step *step, struct error *error)
 {
     bool changed;
-    if (reload(work, error) < 0)
+    if (reload_rollover(step, error) < 0)
         return -1;
-    if (!is_taken_up(work))
+    if (!is_taken_up(step))
         return fail(error, ERROR_CONFLICT,
                     "felhomd has not shown the new certificate yet: start it, then felhomctl "
                     "identity switch");
-    if (rollover_retire(state_of(work), &changed, error) < 0 ||
-        record(work, changed, "the previous certificate is forgotten", &work->rollover.current,
-               error) < 0)
+    if (rollover_retire(state_dir(step), &changed, error) < 0 ||
+        record_step(step, changed, "the previous certificate is forgotten", &step->rollover.current,
+                    error) < 0)
         return -1;
-    tell_all(work);
+    update_all_pins(step);
     return 0;
 }
 
-static int take_step(struct work *work, const char *name, struct error *error)
+static int take_step(struct rollover_step *step, const char *name, struct error *error)
 {
     static const struct {
         const char *name;
-        int (*take)(struct work *work, struct error *error);
-    } steps[] = {{"stage", stage}, {"switch", switch_over}, {"retire", retire}};
-    if (session_open(&work->session, error) < 0 ||
-        guest_each(work->session.store, vmids_keep, &work->guests, error) < 0)
+        int (*take)(struct rollover_step *step, struct error *error);
+    } takes[] = {
+        {"stage", stage_identity}, {"switch", switch_identity}, {"retire", retire_identity}};
+    if (session_open(&step->session, error) < 0 ||
+        guest_each(step->session.store, vmids_keep, &step->guests, error) < 0)
         return -1;
-    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        if (strcmp(steps[i].name, name) == 0 && steps[i].take(work, error) < 0)
+    for (size_t i = 0; i < ARRAY_SIZE(takes); i++) {
+        if (strcmp(takes[i].name, name) == 0 && takes[i].take(step, error) < 0)
             return -1;
     }
-    return vmids_fail(&work->failed, "not all could be told", error);
+    return steps_check_failures(&step->steps, "not all could be told", error);
 }
 
-/* What the operator does next, in words; told as for rollover_shown. */
-static const char *identity_step_next(const struct rollover *rollover, const struct pins *told)
+/* What the operator does next, in words. shown: what felhomd shows, as for rollover_shown. */
+static const char *next_step_text(const struct rollover *rollover, const struct pins *shown)
 {
     if (rollover_has(&rollover->next))
         return "felhomctl identity switch, once the guests have read their directories again";
-    if (rollover_shown(rollover, told) == &rollover->previous)
+    if (rollover_shown(rollover, shown) == &rollover->previous)
         return "felhomctl identity switch again: felhomd does not show the certificate yet";
     if (rollover_has(&rollover->previous))
         return "felhomctl identity retire, once no guest is left that knows the previous one alone";
     return "none; felhomctl identity stage begins a rollover";
 }
 
-static json_t *next_of(struct work *work)
+static json_t *next_report(struct rollover_step *step)
 {
     struct error ignored;
-    struct pins told;
+    struct pins shown;
     json_t *rest = json_object();
-    if (work->session.store && reload(work, &ignored) == 0)
-        output_put_text(rest, "next",
-                        identity_step_next(&work->rollover, has_told(work, &told) ? &told : NULL));
+    if (step->session.store && reload_rollover(step, &ignored) == 0)
+        output_put_text(
+            rest, "next",
+            next_step_text(&step->rollover, find_shown_pins(step, &shown) ? &shown : NULL));
     return rest;
 }
 
 /* Takes the step that the invocation's word names, and prints what was done. */
-static int identity_step_run(const struct invocation *invocation, struct error *error)
+static int run_step(const struct invocation *invocation, struct error *error)
 {
-    cleanup(work_free) struct work work = {.steps = steps_new()};
-    int result = take_step(&work, invocation->word, error);
-    cleanup_json json_t *rest = result == 0 ? next_of(&work) : NULL;
-    steps_print(&work.steps, invocation, rest);
+    cleanup(rollover_step_free) struct rollover_step step = {.steps = steps_new()};
+    int result = take_step(&step, invocation->word, error);
+    cleanup_json json_t *rest = result == 0 ? next_report(&step) : NULL;
+    steps_print(&step.steps, invocation, rest);
     return result;
 }
+
+/* --- the verb --- */
 
 enum { OPTION_PEM };
 static const struct verb_option options[] = {
@@ -449,26 +437,26 @@ static void put_pins(json_t *report, const char *which, const struct identity *i
     output_put_text(report, leaf, identity->pins.leaf);
 }
 
-static void put_rollover(json_t *report, const struct rollover *rollover, const struct pins *told)
+static void put_rollover(json_t *report, const struct rollover *rollover, const struct pins *shown)
 {
     put_pins(report, "next", &rollover->next);
     put_pins(report, "previous", &rollover->previous);
-    output_put_text(report, "next_step", identity_step_next(rollover, told));
+    output_put_text(report, "next_step", next_step_text(rollover, shown));
 }
 
-static int show(const struct invocation *invocation, const struct session *session,
-                const struct rollover *rollover, struct error *error)
+static int show_report(const struct invocation *invocation, const struct session *session,
+                       const struct rollover *rollover, struct error *error)
 {
     struct host host;
     if (host_get(session->store, &host, error) < 0)
         return -1;
-    const struct pins told = host.pins;
-    /* The certificate as it lies there is the truth; a store restored from elsewhere may differ. */
+    const struct pins shown = host.pins;
+    /* The certificate's file is the truth; a store restored from elsewhere may differ. */
     host.pins = rollover->current.pins;
     cleanup_json json_t *report = host_report(&session->config, &host);
     if (put_validity(report, &rollover->current.certificate_pem, error) < 0)
         return -1;
-    put_rollover(report, rollover, &told);
+    put_rollover(report, rollover, &shown);
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, report);
     else
@@ -476,7 +464,7 @@ static int show(const struct invocation *invocation, const struct session *sessi
     return 0;
 }
 
-static int look(const struct invocation *invocation, struct error *error)
+static int show_identity(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup(rollover_free) struct rollover rollover = {0};
@@ -484,18 +472,18 @@ static int look(const struct invocation *invocation, struct error *error)
         rollover_load(session.config.paths.state, &rollover, error) < 0)
         return -1;
     if (!invocation->values[OPTION_PEM])
-        return show(invocation, &session, &rollover, error);
+        return show_report(invocation, &session, &rollover, error);
     (void)fputs(buffer_text(&rollover.current.certificate_pem), invocation->out);
     return 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_identity(const struct invocation *invocation, struct error *error)
 {
     if (!invocation->word)
-        return look(invocation, error);
+        return show_identity(invocation, error);
     if (invocation->values[OPTION_PEM])
         return fail(error, ERROR_INVALID, "identity: --pem goes with no step");
-    return identity_step_run(invocation, error);
+    return run_step(invocation, error);
 }
 
 const struct verb verb_identity = {
@@ -503,7 +491,7 @@ const struct verb verb_identity = {
     .operand = OPERAND_WORD_OR_NONE,
     .words = IDENTITY_STEPS,
     .help = "Show the host's endpoint, pins and certificate, or take a step to another certificate",
-    .run = run,
+    .run = run_identity,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };
