@@ -8,8 +8,15 @@
 #include <limits.h>
 #include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */
 
+/* CivetWeb 1.16 has hidden these by macros of its own by now, for itself alone. */
+#pragma push_macro("free")
+#pragma push_macro("ARRAY_SIZE")
+#undef free
+#undef ARRAY_SIZE
 #include "server/net/connection.h"
 #include "server/net/door.h"
+#pragma pop_macro("ARRAY_SIZE")
+#pragma pop_macro("free")
 
 typedef struct connection SSL;
 
