@@ -25,8 +25,57 @@ static const struct output_column fields[] = {
     {"what to do", "advice", SHAPE_PLAIN},
 };
 
-static int find(struct store *store, const char *request_id, struct explanation *ret,
-                struct error *error)
+/* The reasons are those that felhomd gives; the first whose text and status fit is meant. */
+static const struct {
+    const char *reason; /* NULL: any */
+    int status;         /* 0: any */
+    const char *text;
+} advices[] = {
+    {"no token", 0, "have the client send the token of its directory: Authorization: Bearer TOKEN"},
+    {"malformed token", 0,
+     "the client sends something else than the file token holds, or not all of it: have it read "
+     "the file anew, without its newline"},
+    {"unknown token", 0,
+     "the token is of another host or of a store of before: start the guest anew from outside, or "
+     "felhomctl rotate VMID"},
+    {"revoked token", 0,
+     "the client keeps an old token: have it read the file anew whenever a request fails; if the "
+     "file itself holds it, start the guest anew from outside"},
+    {"expired token", 0,
+     "have the client read the file anew; if the file itself holds it, felhomctl rotate VMID"},
+    {"too many bad tokens", 0,
+     "it may try again within a minute; look for the refusals before it, or raise "
+     "limits.failures_per_source"},
+    {"too many requests", 0,
+     "have the client ask less often, or wait by GET /events; else raise "
+     "limits.requests_per_source"},
+    {"path of another guest", 0,
+     "have the client leave out /guests/VMID: its token names the guest"},
+    {"token of another guest", 0,
+     "a guest holds another's token: felhomctl rotate VMID and find out how it came there; if it "
+     "is one guest with a new network card, start it anew from outside"},
+    {"malformed request", 0, "the client does not speak HTTP as it should: look at its request"},
+    {"unknown path", 0, "the client asks for what does not exist: GET /openapi.yaml lists it all"},
+    {"unknown method", 0, "the path is right, the method is not: see GET /openapi.yaml"},
+    {NULL, 404, "there is no such thing for this guest, or it is switched off in agent.yaml"},
+    {NULL, 409, "it can be asked for again once what stands in its way is over"},
+    {NULL, 500, "mend the document that the detail names, then ask again"},
+    {NULL, 503, "mend what the detail names; journalctl -u felhomd says more"},
+    {NULL, 0, "the detail says what the request lacks: see GET /openapi.yaml"},
+};
+
+/* What the operator may do about it: one sentence. */
+static const char *advice_on(const struct explanation *explanation)
+{
+    size_t i = 0;
+    while ((advices[i].reason && strcmp(advices[i].reason, explanation->reason) != 0) ||
+           (advices[i].status && advices[i].status != explanation->status))
+        i++;
+    return advices[i].text;
+}
+
+static int find_refusal(struct store *store, const char *request_id, struct explanation *ret,
+                        struct error *error)
 {
     if (explanation_find(store, request_id, ret, error) == 0)
         return 0;
@@ -55,17 +104,17 @@ static int put_source_guest(struct store *store, const struct explanation *expla
     return 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_explain(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     struct explanation explanation;
     if (session_open(&session, error) < 0 ||
-        find(session.store, invocation->request_id, &explanation, error) < 0)
+        find_refusal(session.store, invocation->request_id, &explanation, error) < 0)
         return -1;
     cleanup_json json_t *report = refusal_report(&explanation);
     if (put_source_guest(session.store, &explanation, report, error) < 0)
         return -1;
-    output_put_text(report, "advice", refusal_advice(&explanation));
+    output_put_text(report, "advice", advice_on(&explanation));
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, report);
     else
@@ -77,5 +126,5 @@ const struct verb verb_explain = {
     .name = "explain",
     .operand = OPERAND_REQUEST_ID,
     .help = "Tell why a request was refused, by its X-Request-Id",
-    .run = run,
+    .run = run_explain,
 };
