@@ -166,7 +166,7 @@ static int start_listener(struct agent *agent, const struct setup *setup, struct
 {
     cleanup_free char *pem_file = pem_file_of(setup);
     struct listener *listener;
-    struct listener_settings settings = {
+    struct listener_options settings = {
         .address = setup->address,
         .pem_file = pem_file,
         .threads = setup->config.limits.threads,

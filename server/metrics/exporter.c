@@ -18,7 +18,7 @@
 #include "server/http/reply.h"
 #include "server/metrics/exposition.h"
 #include "server/metrics/hook_tally.h"
-#include "server/net/door.h"
+#include "server/net/web_server.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"
@@ -40,33 +40,24 @@ static int metrics_file_replace(const char *path, const struct buffer *text, str
     return 0;
 }
 
-/* Where Prometheus asks: plain HTTP on an address of the loopback, GET /metrics and nothing else. A
- * CivetWeb server of its own, so that nobody who asks it takes a thread from a guest. */
+/*
+ * Where Prometheus asks: plain HTTP on an address of the loopback, GET /metrics and nothing else. A
+ * web server of its own, so that whoever asks it takes no thread from a guest.
+ */
 
-struct metrics_listener;
-
-static void metrics_listener_stop(struct metrics_listener *listener);
-
-/* One for who asks, one for who connected and says nothing. */
-#define THREADS      "2"
-#define TIMEOUT_MS   "2000"
-#define HEADER_LIMIT "4096"
-#define QUEUE        "8"
+#define METRICS_THREADS      2 /* one for who asks, one for who connected and says nothing */
+#define METRICS_TIMEOUT_MS   2000
+#define METRICS_HEADER_LIMIT 4096
+#define METRICS_QUEUE        8
 
 struct metrics_listener {
-    struct door door;
+    struct web_server server;
     int socket;
     const struct exposition *exposition;
-    struct mg_context *civetweb;
 };
 
-static const struct metrics_listener *listener_of(const struct mg_connection *connection)
-{
-    return mg_get_user_data(mg_get_context(connection));
-}
-
-static void decide(const struct mg_request_info *info, const struct exposition *exposition,
-                   struct reply *reply)
+static void metrics_reply(const struct mg_request_info *info, const struct exposition *exposition,
+                          struct reply *reply)
 {
     if (strcmp(info->local_uri, "/metrics") != 0) {
         reply_error(reply, 404, NULL);
@@ -80,84 +71,47 @@ static void decide(const struct mg_request_info *info, const struct exposition *
     }
 }
 
-static int take_request(struct mg_connection *connection)
+static int metrics_handle(struct mg_connection *connection, void *context)
 {
+    const struct metrics_listener *listener = context;
     const struct mg_request_info *info = mg_get_request_info(connection);
     cleanup_reply struct reply reply = REPLY_EMPTY;
-    decide(info, listener_of(connection)->exposition, &reply);
+    metrics_reply(info, listener->exposition, &reply);
     return reply_send(connection, &reply, strcmp(info->request_method, "HEAD") == 0, false);
 }
 
-static int take_error(struct mg_connection *connection, int status, const char *message)
+static void metrics_handle_error(struct mg_connection *connection, int status, void *context)
 {
-    (void)message;
+    (void)context;
     cleanup_reply struct reply reply = REPLY_EMPTY;
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, false, false);
-    return 0;
 }
 
-static int take_message(const struct mg_connection *connection, const char *message)
+static int metrics_server_start(struct metrics_listener *listener,
+                                const struct sockaddr_in *address, struct error *error)
 {
-    struct agent *agent = listener_of(connection)->exposition->agent;
-    throttled_log_line(&agent->log, LOG_WARNING, "metrics: CivetWeb: %s", message);
-    return 1;
+    const struct web_server_options options = {
+        .address = *address,
+        .socket = listener->socket,
+        .log = &listener->exposition->agent->log,
+        .log_prefix = "metrics: CivetWeb",
+        .threads = METRICS_THREADS,
+        .queue = METRICS_QUEUE,
+        .backlog = METRICS_QUEUE,
+        .header_limit = METRICS_HEADER_LIMIT,
+        .timeout_ms = METRICS_TIMEOUT_MS,
+        .handle = metrics_handle,
+        .handle_error = metrics_handle_error,
+        .context = listener,
+    };
+    return web_server_start(&listener->server, &options, error);
 }
 
-/* A port without an s after it is one without TLS. */
-static struct mg_context *start_civetweb(struct metrics_listener *listener, const char *endpoint)
+static void metrics_listener_free(struct metrics_listener *listener)
 {
-    static const struct mg_callbacks callbacks = {
-        .init_thread = door_begin_thread,
-        .connection_closed = door_leave,
-        .begin_request = take_request,
-        .http_error = take_error,
-        .log_message = take_message,
-    };
-    const char *options[] = {
-        "listening_ports",
-        endpoint,
-        "num_threads",
-        THREADS,
-        "connection_queue",
-        QUEUE,
-        "listen_backlog",
-        QUEUE,
-        "max_request_size",
-        HEADER_LIMIT,
-        "request_timeout_ms",
-        TIMEOUT_MS,
-        "keep_alive_timeout_ms",
-        TIMEOUT_MS,
-        "enable_keep_alive",
-        "no",
-        "decode_url",
-        "no",
-        NULL,
-    };
-    struct mg_init_data data = {
-        .callbacks = &callbacks,
-        .user_data = listener,
-        .configuration_options = options,
-    };
-    return mg_start2(&data, NULL);
-}
-
-static void listener_free(struct metrics_listener *listener)
-{
-    door_destroy(&listener->door);
-    (void)mg_exit_library();
     cleanup_close_fn(&listener->socket);
     free(listener);
-}
-
-static int start(struct metrics_listener *listener, const char *endpoint, struct error *error)
-{
-    listener->civetweb = start_civetweb(listener, endpoint);
-    if (listener->civetweb)
-        return 0;
-    door_take_back(&listener->door);
-    return fail(error, ERROR_SYSTEM, "cannot listen on %s, see above", endpoint);
 }
 
 /* exposition is borrowed. Ends with metrics_listener_stop. */
@@ -165,22 +119,17 @@ static int metrics_listener_start(const struct sockaddr_in *address,
                                   const struct exposition *exposition,
                                   struct metrics_listener **ret, struct error *error)
 {
-    char endpoint[LISTENING_NAME_SIZE];
-    cleanup_close int fd = -1;
-    cleanup_free struct metrics_listener *listener = mem_new(struct metrics_listener);
+    struct metrics_listener *listener = mem_new(struct metrics_listener);
+    listener->socket = -1;
     listener->exposition = exposition;
-    listening_name(address, endpoint);
-    if (listening_open(address, &fd, error) < 0 ||
-        door_init(&listener->door, fd, &exposition->agent->log, error) < 0)
-        return -1;
-    listener->socket = steal_fd(&fd);
-    (void)mg_init_library(MG_FEATURES_DEFAULT);
-    if (start(listener, endpoint, error) < 0) {
-        listener_free(steal(listener));
-        return -1;
+    if (listening_open(address, &listener->socket, error) == 0 &&
+        metrics_server_start(listener, address, error) == 0) {
+        *ret = listener;
+        return 0;
     }
-    *ret = steal(listener);
-    return 0;
+    if (!listener->server.stuck)
+        metrics_listener_free(listener);
+    return -1;
 }
 
 /* Waits for the answers under way. NULL is fine. */
@@ -188,8 +137,8 @@ static void metrics_listener_stop(struct metrics_listener *listener)
 {
     if (!listener)
         return;
-    door_end(&listener->door, listener->civetweb);
-    listener_free(listener);
+    web_server_stop(&listener->server);
+    metrics_listener_free(listener);
 }
 
 #define FILE_EVERY_US ((int64_t)15 * 1000000)

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTPS listener: CivetWeb's threads behind the gate and our TLS. */
+/*
+ * The HTTPS listener: a web server whose connections pass the gate and our TLS before CivetWeb sees
+ * their first byte. Its certificate can be replaced while it runs, and it stops without cutting
+ * anybody off.
+ *
+ * A connection in order: acceptor_accept takes it from the kernel, one of CivetWeb's threads calls
+ * connection_open (gate, then handshake) by way of mod_mbedtls.inl, CivetWeb reads requests through
+ * tls_read and has each answered by the handle callback, connection_close ends it.
+ */
 #ifndef FELHOM_LISTENER_H
 #define FELHOM_LISTENER_H
 
@@ -15,13 +23,13 @@ struct listener;
 struct tally;
 struct mg_connection; /* CivetWeb's */
 
-struct listener_settings {
+struct listener_options {
     struct sockaddr_in address;
-    int socket;           /* listens there, and never blocks; borrowed; outlives the listener */
-    const char *pem_file; /* key and certificate; needed for the start alone */
-    uint32_t threads;
-    uint64_t handshake_ms; /* the whole TLS handshake */
-    uint64_t request_ms;   /* headers and body of one request */
+    int socket;            /* listens there, and never blocks; borrowed; outlives the listener */
+    const char *pem_file;  /* key and certificate; only read by listener_start */
+    uint32_t threads;      /* how many connections are served at once */
+    uint64_t handshake_ms; /* the limit of the whole TLS handshake */
+    uint64_t request_ms;   /* the limit of one request, headers and body */
     struct gate *gate;     /* borrowed; outlives the listener */
     struct tally *tally;   /* the same; may be NULL */
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
@@ -31,22 +39,27 @@ struct listener_settings {
     void *context;
 };
 
-/* Starts accepting; the settings are copied. Ends with listener_stop, which serves those who were
- * let in, each with one request, and leaves the others to the next listener on the socket. Who says
- * nothing is waited for no longer than a handshake may take. */
-int listener_start(const struct listener_settings *settings, struct listener **ret,
+/* Returns once connections are accepted. The options are copied. Ends with listener_stop. */
+int listener_start(const struct listener_options *options, struct listener **ret,
                    struct error *error);
+
+/*
+ * Stops accepting, serves the connections that were accepted with one more request each, and ends
+ * the listener; connections that the kernel still holds are left to the next listener on the
+ * socket. A client that sends nothing is waited for no longer than a handshake may take.
+ * listener_stop(NULL) does nothing.
+ */
 void listener_stop(struct listener *listener);
 
-/* Has new connections shown the certificate that the file holds now; nobody is disconnected. On
- * failure all stays as it was. */
+/* Shows new connections the certificate that the file holds now; open connections go on. On failure
+ * nothing has changed. */
 int listener_renew(struct listener *listener, const char *pem_file, struct error *error);
 
-/* What clients pin of the certificate that is shown. */
+/* Fills in what clients pin of the certificate that is shown. */
 void listener_pins(const struct listener *listener, struct pins *ret);
 
-/* Whether three quarters of the threads hold a connection, or it is being stopped: time to withdraw
- * keep-alive. */
+/* True if three quarters of the threads hold a connection, or the listener is being stopped: time
+ * to withdraw keep-alive. */
 bool listener_crowded(const struct listener *listener);
 
 #endif

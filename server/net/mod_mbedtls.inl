@@ -2,7 +2,7 @@
 /*
  * What civetweb.c includes by this name when it is built with USE_MBEDTLS: two types and six
  * functions that hand over to server/net/connection.h and server/tls/session.h, and two calls of
- * the system's that become server/net/door.h's. It stands in the place of CivetWeb's own glue,
+ * the system's that become server/net/acceptor.h's. It stands in the place of CivetWeb's own glue,
  * for 1.15 and 1.16 alike.
  */
 #include <limits.h>
@@ -13,8 +13,8 @@
 #pragma push_macro("ARRAY_SIZE")
 #undef free
 #undef ARRAY_SIZE
+#include "server/net/acceptor.h"
 #include "server/net/connection.h"
-#include "server/net/door.h"
 #pragma pop_macro("ARRAY_SIZE")
 #pragma pop_macro("free")
 
@@ -40,8 +40,8 @@ static int say_nothing(void)
 #define fprintf(stream, ...) ((stream) == stderr ? say_nothing() : (fprintf)((stream), __VA_ARGS__))
 
 /* Each is called in one place alone, where the server is known by that name. */
-#define bind(socket, address, size)   door_bind(mg_get_user_data(phys_ctx), (socket))
-#define accept(socket, address, size) door_accept(mg_get_user_data(ctx), (address), (size))
+#define bind(socket, address, size)   acceptor_bind(mg_get_user_data(phys_ctx), (socket))
+#define accept(socket, address, size) acceptor_accept(mg_get_user_data(ctx), (address), (size))
 
 static int mbed_sslctx_init(SSL_CTX *context, const char *pem_file)
 {

@@ -10,7 +10,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/net/door.h"
+#include "server/net/acceptor.h"
 #include "server/systemd/notify.h"
 
 #define NAME     "local_api" /* of the socket, among what the manager keeps */

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/net/door.h"
+#include "server/net/acceptor.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
 #include "store/base/clock.h"
@@ -174,9 +174,9 @@ static int local_socket(void)
     return local.socket;
 }
 
-static struct listener_settings local_settings(void)
+static struct listener_options local_options(void)
 {
-    return (struct listener_settings){
+    return (struct listener_options){
         .address = local.address,
         .socket = local_socket(),
         .pem_file = local.pem,
@@ -226,7 +226,7 @@ static inline int start_local(void **state)
     (void)state;
     local.gate = make_gate(THREADS);
     choose_endpoint();
-    const struct listener_settings settings = local_settings();
+    const struct listener_options settings = local_options();
     if (listener_start(&settings, &local.listener, &error) == 0)
         return 0;
     print_error("%s\n", error.message);

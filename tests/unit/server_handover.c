@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
-#include "server/net/door.h"
+#include "server/net/acceptor.h"
 #include "tests/unit/test.h"
 
 #define FIRST_FD   3

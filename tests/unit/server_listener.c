@@ -337,7 +337,7 @@ static void test_who_is_refused_is_closed_at_once(void **state)
     struct error error = {0};
     assert_int_equal(stop_local(state), 0);
     local.gate = make_gate(1);
-    const struct listener_settings settings = local_settings();
+    const struct listener_options settings = local_options();
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
     struct client client;
     client_connect(&client, &local.address);
@@ -416,7 +416,7 @@ static void wait_for(uint32_t inside)
     assert_int_equal(gate_connections(local.gate), inside);
 }
 
-static void start_anew(struct listener_settings settings)
+static void start_anew(struct listener_options settings)
 {
     struct error error;
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
@@ -430,7 +430,7 @@ static void test_stop_serves_who_was_let_in_and_leaves_the_others(void **state)
     struct client shaken;
     struct client inside;
     struct client outside;
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.handshake_ms = 10000;
     settings.request_ms = 10000;
     listener_stop(local.listener);
@@ -470,7 +470,7 @@ static void test_stop_lets_an_answer_finish(void **state)
     assert_int_equal(start_local(state), 0);
 }
 
-static void assert_cannot_start(const struct listener_settings *settings, const char *message)
+static void assert_cannot_start(const struct listener_options *settings, const char *message)
 {
     struct listener *listener = NULL;
     struct error error = {0};
@@ -483,7 +483,7 @@ static void assert_cannot_start(const struct listener_settings *settings, const 
 static void test_no_socket(void **state)
 {
     (void)state;
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.socket = -1;
     assert_cannot_start(&settings, "connections cannot be waited for: Bad file descriptor");
 }
@@ -491,7 +491,7 @@ static void test_no_socket(void **state)
 static void test_no_certificate(void **state)
 {
     (void)state;
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.pem_file = "/nonexistent/agent.pem";
     assert_cannot_start(&settings, "/nonexistent/agent.pem: no such file");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/net/door.h"
+#include "server/net/acceptor.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

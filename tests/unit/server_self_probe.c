@@ -51,7 +51,7 @@ static int start_strict(void **state)
     refusals = 0;
     local.gate = gate_new(&strict, NULL, 0, &callbacks);
     choose_endpoint();
-    const struct listener_settings settings = local_settings();
+    const struct listener_options settings = local_options();
     return listener_start(&settings, &local.listener, &error);
 }
 
@@ -62,7 +62,7 @@ static void start_with(int (*handle)(struct mg_connection *connection, const str
     struct error error;
     choose_endpoint();
     local.gate = make_gate(THREADS);
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.handle = handle;
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
 }
@@ -138,7 +138,7 @@ static void test_listening_everywhere(void **state)
     choose_endpoint();
     local.address.sin_addr.s_addr = htonl(INADDR_ANY);
     local.gate = make_gate(THREADS);
-    const struct listener_settings settings = local_settings();
+    const struct listener_options settings = local_options();
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
     assert_answers();
 }
@@ -294,7 +294,7 @@ static void test_all_workers_are_busy(void **state)
     refusals = 0;
     choose_endpoint();
     local.gate = gate_new(&lax, &everybody, 1, &callbacks);
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.handshake_ms = 60000;
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
     assert_answers();

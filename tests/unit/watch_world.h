@@ -101,7 +101,7 @@ static inline int handle(struct mg_connection *connection, const struct peer *pe
 
 static inline void start_listening(void)
 {
-    struct listener_settings settings = local_settings();
+    struct listener_options settings = local_options();
     settings.handle = handle;
     OK(listener_start(&settings, &local.listener, &error));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A CivetWeb server, without TLS, behind the door. */
-#include "server/net/door.h"
+/* A CivetWeb server, without TLS, behind an acceptor. */
+#include "server/net/acceptor.h"
 
 #include <arpa/inet.h>
 #include <civetweb.h>
@@ -13,6 +13,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/base/limiter.h"
+#include "server/net/web_server.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 
@@ -21,49 +22,48 @@
 #define PATIENCE_S 10
 
 static struct {
-    struct door door; /* first: it is the server's user_data */
     struct sockaddr_in address;
     int socket;
     struct throttled_log log;
-    struct mg_context *server;
+    struct web_server server;
 } world;
 
-static int answer(struct mg_connection *connection)
+static int answer(struct mg_connection *connection, void *context)
 {
+    (void)context;
     (void)mg_write(connection, ANSWER, strlen(ANSWER));
     return 200;
 }
 
-static struct mg_context *start_civetweb(const char *threads)
+static void answer_error(struct mg_connection *connection, int status, void *context)
 {
-    static const struct mg_callbacks callbacks = {
-        .init_thread = door_begin_thread,
-        .connection_closed = door_leave,
-        .begin_request = answer,
-    };
-    char name[LISTENING_NAME_SIZE];
-    listening_name(&world.address, name);
-    const char *options[] = {"listening_ports", name, "num_threads", threads, NULL};
-    struct mg_init_data data = {
-        .callbacks = &callbacks,
-        .user_data = &world,
-        .configuration_options = options,
-    };
-    return mg_start2(&data, NULL);
+    (void)connection;
+    (void)status;
+    (void)context;
 }
 
 static void start_server(void)
 {
     struct error error;
-    assert_int_equal(door_init(&world.door, world.socket, &world.log, &error), 0);
-    world.server = start_civetweb("4");
-    assert_non_null(world.server);
+    const struct web_server_options options = {
+        .address = world.address,
+        .socket = world.socket,
+        .log = &world.log,
+        .log_prefix = "CivetWeb",
+        .threads = 4,
+        .queue = 4,
+        .backlog = 16,
+        .header_limit = 4096,
+        .timeout_ms = PATIENCE_S * 1000,
+        .handle = answer,
+        .handle_error = answer_error,
+    };
+    assert_int_equal(web_server_start(&world.server, &options, &error), 0);
 }
 
 static void stop_server(void)
 {
-    door_end(&world.door, world.server);
-    door_destroy(&world.door);
+    web_server_stop(&world.server);
 }
 
 static int set_up(void **state)
@@ -76,14 +76,12 @@ static int set_up(void **state)
         (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     if (listening_open(&world.address, &world.socket, &error) < 0)
         return -1;
-    (void)mg_init_library(MG_FEATURES_DEFAULT);
     return getsockname(world.socket, (struct sockaddr *)&world.address, &size);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    (void)mg_exit_library();
     return close(world.socket);
 }
 
@@ -107,9 +105,9 @@ static void assert_answered(int fd)
 static void assert_inside(uint32_t count)
 {
     int64_t end_us = clock_steady_us() + PATIENCE_S * (int64_t)1000000;
-    while (door_inside(&world.door) != count && clock_steady_us() < end_us)
+    while (acceptor_connections(&world.server.acceptor) != count && clock_steady_us() < end_us)
         (void)usleep(1000);
-    assert_int_equal(door_inside(&world.door), count);
+    assert_int_equal(acceptor_connections(&world.server.acceptor), count);
 }
 
 static void test_who_is_inside_counts(void **state)
@@ -152,7 +150,7 @@ static void test_who_knocks_meanwhile_is_the_next_servers(void **state)
         start_server();
         cleanup_close int inside = knock();
         assert_inside(1);
-        door_close(&world.door);
+        acceptor_close(&world.server.acceptor);
         cleanup_close int outside = knock();
         assert_answered(inside);
         (void)close(steal_fd(&inside));
@@ -166,19 +164,19 @@ static void test_who_knocks_meanwhile_is_the_next_servers(void **state)
     }
 }
 
-static void test_a_closed_door_is_silent(void **state)
+static void test_a_closed_acceptor_is_silent(void **state)
 {
     (void)state;
     struct rusage before;
     struct rusage after;
     start_server();
-    door_close(&world.door);
+    acceptor_close(&world.server.acceptor);
     cleanup_close int outside = knock();
     (void)getrusage(RUSAGE_SELF, &before);
     (void)usleep(500000);
     (void)getrusage(RUSAGE_SELF, &after);
     assert_true(after.ru_nvcsw - before.ru_nvcsw < 50);
-    assert_int_equal(door_inside(&world.door), 0);
+    assert_int_equal(acceptor_connections(&world.server.acceptor), 0);
     stop_server();
 }
 
@@ -204,7 +202,7 @@ static void test_a_shortage_is_sat_out(void **state)
     start_server();
     cleanup_close int fd = knock_in_shortage(&limit);
     (void)usleep(1000000);
-    assert_int_equal(door_inside(&world.door), 0);
+    assert_int_equal(acceptor_connections(&world.server.acceptor), 0);
     assert_in_range(world.log.left_out, 1, 999);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_answered(fd);
@@ -215,20 +213,20 @@ static void test_what_a_failed_start_leaves_is_taken_back(void **state)
 {
     (void)state;
     struct error error;
-    assert_int_equal(door_init(&world.door, world.socket, &world.log, &error), 0);
+    assert_int_equal(acceptor_init(&world.server.acceptor, world.socket, &world.log, &error), 0);
     cleanup_close int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(door_bind(&world.door, fd), 0);
+    assert_int_equal(acceptor_bind(&world.server.acceptor, fd), 0);
     assert_true(listening_on(fd, &world.address));
-    door_take_back(&world.door);
+    acceptor_reclaim(&world.server.acceptor);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
     /* The number is somebody else's by now. */
     cleanup_close int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(other, fd);
     fd = -1;
-    world.door.polled_fd = other;
-    door_take_back(&world.door);
+    world.server.acceptor.polled_fd = other;
+    acceptor_reclaim(&world.server.acceptor);
     assert_true(fcntl(other, F_GETFD) >= 0);
-    door_destroy(&world.door);
+    acceptor_destroy(&world.server.acceptor);
 }
 
 int main(void)
@@ -238,7 +236,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_idle_server_ends_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_who_knocks_meanwhile_is_the_next_servers, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_a_closed_door_is_silent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_closed_acceptor_is_silent, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_shortage_is_sat_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_failed_start_leaves_is_taken_back, set_up,
                                         tear_down),

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/net/web_server.h"
+
+#include <civetweb.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "server/base/limiter.h"
+#include "store/base/clock.h"
+#include "store/base/log.h"
+
+#define ACCEPTING_MS      5000 /* how long the accepting thread may take to begin */
+#define ACCEPTING_STEP_US 200
+
+static struct web_server *server_of(const struct mg_connection *request)
+{
+    return mg_get_user_data(mg_get_context(request));
+}
+
+static void *begin_thread(const struct mg_context *civetweb, int type)
+{
+    struct web_server *server = mg_get_user_data(civetweb);
+    if (acceptor_begin_thread(civetweb, type))
+        atomic_store(&server->accepting, true);
+    return server->options.begin_thread ? server->options.begin_thread(server->options.context)
+                                        : NULL;
+}
+
+static void end_thread(const struct mg_context *civetweb, int type, void *thread)
+{
+    const struct web_server *server = mg_get_user_data(civetweb);
+    (void)type;
+    if (server->options.end_thread)
+        server->options.end_thread(thread);
+}
+
+static int take_request(struct mg_connection *request)
+{
+    const struct web_server_options *options = &server_of(request)->options;
+    int status = options->handle(request, options->context);
+    /* Anything else would make CivetWeb look for a file. */
+    return status > 0 ? status : 500;
+}
+
+static int take_error(struct mg_connection *request, int status, const char *message)
+{
+    const struct web_server_options *options = &server_of(request)->options;
+    (void)message;
+    options->handle_error(request, status, options->context);
+    return 0;
+}
+
+static void keep_complaint(struct web_server_complaint *complaint, const char *message)
+{
+    int errnum = errno;
+    if (complaint->message[0])
+        return;
+    complaint->errnum = errnum;
+    (void)snprintf(complaint->message, sizeof complaint->message, "%s", message);
+}
+
+static int take_message(const struct mg_connection *request, const char *message)
+{
+    struct web_server *server = server_of(request);
+    if (pthread_equal(pthread_self(), server->complaint.starter))
+        keep_complaint(&server->complaint, message);
+    else
+        throttled_log_line(server->options.log, LOG_WARNING, "%s: %s", server->options.log_prefix,
+                           message);
+    return 1;
+}
+
+/* Numbers as CivetWeb wants them: as text. */
+struct option_texts {
+    char port[LISTENING_NAME_SIZE + 1]; /* with an s for TLS */
+    char threads[11];
+    char queue[11];
+    char backlog[11];
+    char header_limit[11];
+    char timeout_ms[21];
+};
+
+static struct option_texts option_texts_new(const struct web_server_options *options)
+{
+    struct option_texts texts;
+    char endpoint[LISTENING_NAME_SIZE];
+    listening_name(&options->address, endpoint);
+    (void)snprintf(texts.port, sizeof texts.port, "%s%s", endpoint, options->tls ? "s" : "");
+    (void)snprintf(texts.threads, sizeof texts.threads, "%" PRIu32, options->threads);
+    (void)snprintf(texts.queue, sizeof texts.queue, "%" PRIu32, options->queue);
+    (void)snprintf(texts.backlog, sizeof texts.backlog, "%" PRIu32, options->backlog);
+    (void)snprintf(texts.header_limit, sizeof texts.header_limit, "%" PRIu32,
+                   options->header_limit);
+    (void)snprintf(texts.timeout_ms, sizeof texts.timeout_ms, "%" PRIu64, options->timeout_ms);
+    return texts;
+}
+
+static struct mg_context *start_civetweb(struct web_server *server)
+{
+    static const struct mg_callbacks callbacks = {
+        .init_thread = begin_thread,
+        .exit_thread = end_thread,
+        .connection_closed = acceptor_connection_closed,
+        .begin_request = take_request,
+        .http_error = take_error,
+        .log_message = take_message,
+    };
+    const struct option_texts texts = option_texts_new(&server->options);
+    /* clang-format off */
+    const char *options[] = {
+        "listening_ports", texts.port,
+        "num_threads", texts.threads,
+        "connection_queue", texts.queue,
+        "listen_backlog", texts.backlog,
+        "max_request_size", texts.header_limit,
+        "request_timeout_ms", texts.timeout_ms,
+        "keep_alive_timeout_ms", texts.timeout_ms,
+        "enable_keep_alive", server->options.keep_alive ? "yes" : "no",
+        "tcp_nodelay", "1",
+        "decode_url", "no",
+        NULL,
+    };
+    /* clang-format on */
+    struct mg_init_data data = {
+        .callbacks = &callbacks,
+        .user_data = server,
+        .configuration_options = options,
+    };
+    server->complaint = (struct web_server_complaint){.starter = pthread_self()};
+    errno = 0;
+    return mg_start2(&data, NULL);
+}
+
+/* Short of memory, CivetWeb may begin without TLS and say nothing. */
+static bool speaks_as_wanted(const struct web_server *server)
+{
+    struct mg_server_port port;
+    return mg_get_server_ports(server->civetweb, 1, &port) == 1 &&
+           (port.is_ssl != 0) == server->options.tls;
+}
+
+/* If CivetWeb gets no thread to accept connections with, it says nothing. */
+static bool begins_to_accept(struct web_server *server)
+{
+    int64_t end_us = clock_steady_us() + (int64_t)ACCEPTING_MS * 1000;
+    while (!atomic_load(&server->accepting) && clock_steady_us() < end_us)
+        (void)usleep(ACCEPTING_STEP_US);
+    return atomic_load(&server->accepting);
+}
+
+static void web_server_end(struct web_server *server)
+{
+    if (server->civetweb) {
+        acceptor_stop(&server->acceptor);
+        mg_stop(server->civetweb);
+    }
+    (void)mg_exit_library();
+}
+
+static int fail_start(struct web_server *server, struct error *error)
+{
+    char endpoint[LISTENING_NAME_SIZE];
+    const struct web_server_complaint *complaint = &server->complaint;
+    listening_name(&server->options.address, endpoint);
+    if (!server->stuck)
+        web_server_end(server);
+    acceptor_reclaim(&server->acceptor);
+    if (server->stuck)
+        return fail_errno(error, EAGAIN, "cannot listen on %s: no thread to do so", endpoint);
+    acceptor_destroy(&server->acceptor);
+    if (complaint->errnum != 0)
+        return fail_errno(error, complaint->errnum, "cannot listen on %s", endpoint);
+    return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint,
+                complaint->message[0] ? complaint->message : "no memory for TLS");
+}
+
+int web_server_start(struct web_server *server, const struct web_server_options *options,
+                     struct error *error)
+{
+    *server = (struct web_server){.options = *options};
+    if (acceptor_init(&server->acceptor, options->socket, options->log, error) < 0)
+        return -1;
+    (void)mg_init_library(MG_FEATURES_DEFAULT);
+    server->civetweb = start_civetweb(server);
+    if (!server->civetweb || !speaks_as_wanted(server))
+        return fail_start(server, error);
+    /* Without its accepting thread CivetWeb cannot be stopped: its workers stay. */
+    server->stuck = !begins_to_accept(server);
+    if (server->stuck)
+        return fail_start(server, error);
+    if (server->complaint.message[0])
+        log_line(LOG_WARNING, "%s: %s", options->log_prefix, server->complaint.message);
+    return 0;
+}
+
+void web_server_stop(struct web_server *server)
+{
+    web_server_end(server);
+    acceptor_destroy(&server->acceptor);
+}
