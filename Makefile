@@ -155,4 +155,4 @@ clean:
 	rm -rf build compile_commands.json
 
 include tests/tests.mk tests/fuzz/fuzz.mk tools/lint.mk debian/packages.mk
--include $(wildcard $(foreach part,$(PARTS) unit,$(BUILD)/$(part)/*.d $(BUILD)/$(part)/*/*.d) $(BUILD)/*.d)
+-include $(wildcard $(foreach part,$(PARTS) tests,$(BUILD)/$(part)/*.d $(BUILD)/$(part)/*/*.d) $(BUILD)/*.d)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests: tests/unit by cmocka, tests/e2e by prove with the real programs, tests/bench.
 
-.PHONY: unit compile-units e2e check check-plain check-sanitized check-trixie prepare-check prepare-trixie demo bench
+.PHONY: unit compile-units unit-objects e2e check check-plain check-sanitized check-trixie prepare-check prepare-trixie demo bench
 
 # --- units ------------------------------------------------------------------------------------------------
 # A unit test tests/unit/PART_NOUN.c is linked with the part that it names and with the parts below. A function
@@ -15,14 +15,16 @@ below_cli    := $(BUILD)/cli.a $(below_store)
 below_server := $(BUILD)/server.a $(below_store)
 
 define unit
-$(BUILD)/unit/$(1): tests/unit/$(1).c $$(below_$(firstword $(subst _, ,$(1)))) | build/.packages-check
+$(BUILD)/unit/$(1): $(BUILD)/tests/unit/$(1).o $$(below_$(firstword $(subst _, ,$(1))))
 	@mkdir -p $$(@D)
-	$$(call QUIET,LINK)$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LINK) -Wl,-z,muldefs -o $$@ $$< $$(filter %.a,$$^) \
-	    $$(LIBS_SERVER) -lcmocka
+	$$(call QUIET,LINK)$$(CC) $$(LINK) -Wl,-z,muldefs -o $$@ $$^ $$(LIBS_SERVER) -lcmocka
 endef
 $(foreach test,$(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c)),$(eval $(call unit,$(test))))
 
+UNIT_OBJECTS := $(UNITS:$(BUILD)/unit/%=$(BUILD)/tests/unit/%.o)
+$(UNIT_OBJECTS): | build/.packages-check $(CIVETWEB)/src/civetweb.c
 compile-units: $(UNITS)
+unit-objects: $(UNIT_OBJECTS)
 
 # Tests wait more than they work: four at a time.
 unit: | build/.packages-build build/.packages-check
