@@ -87,7 +87,7 @@ void chain_find(struct reaction *reaction)
                        error.message);
 }
 
-/* What surroundings_clean has made of us is not what Proxmox's own children are. */
+/* What clean_surroundings (hooks/main.c) has made of us is not what Proxmox's own children are. */
 static void become_ordinary(void)
 {
     (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);

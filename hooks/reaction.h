@@ -1,33 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A reaction to one phase of one guest's life, and what it works with. */
+/*
+ * A reaction to one phase of one guest's life: what it works with, and the report that it fills.
+ *
+ * The reaction runs in a child process (hooks/supervisor.h). The report lies in memory that the
+ * child shares with its supervisor, which prints it once the child has ended: so the child holds
+ * none of Proxmox's descriptors, and what it has reported survives its death.
+ */
 #ifndef FELHOM_REACTION_H
 #define FELHOM_REACTION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "hooks/report.h"
 #include "schema/agent/config.h"
 #include "schema/base/buffer.h"
+#include "schema/base/error.h"
 #include "store/db/store.h"
+
+#define REPORT_PROBLEMS_MAX 4
+
+enum report_outcome {
+    REPORT_UNFINISHED = 0, /* the reaction has not come to its end */
+    REPORT_DONE,
+    REPORT_FAILED,  /* problems[0] says why; hook.on_error decides whether the guest starts */
+    REPORT_BLOCKED, /* problems[0] says why; the guest must not start, whatever hook.on_error is */
+};
+
+struct report {
+    enum report_outcome outcome;
+    bool chained;     /* another's hookscript is to be called */
+    char chain[1024]; /* the path of that hookscript; "" if it was not found: a problem says why */
+    char line[256];   /* what was done, for the task log */
+    int problem_count;
+    char problems[REPORT_PROBLEMS_MAX][512];
+};
+
+/* Returns an empty report in shared memory, kept to the end of the process; NULL when memory is
+ * out. */
+struct report *report_new(void);
+
+/* Sets the line that says what was done. */
+void report_line(struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Adds a problem that the operator should know of; those beyond REPORT_PROBLEMS_MAX are dropped. */
+void report_problem(struct report *report, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Notes that the reaction has failed: the error becomes the first problem, and its kind the
+ * outcome. */
+void report_failure(struct report *report, const struct error *error);
 
 struct reaction {
     const struct config *config; /* borrowed */
     uint32_t vmid;
     const char *phase;
-    const struct error *obstacle; /* why it cannot be begun; NULL: nothing is in the way */
+    const struct error *obstacle; /* why the reaction cannot begin; NULL: nothing is in the way */
     int64_t started_us;           /* clock_steady_us() when the program began */
     struct report *report;
     struct store *store;     /* NULL until reaction_open_store */
-    struct buffer enrolment; /* the guest's document, by reaction_read_enrolment */
+    struct buffer enrolment; /* the guest's enrolment, by reaction_read_enrolment */
 };
 
 /* Opens the store unless it is open; waits for its lock until shortly before the deadline. */
 int reaction_open_store(struct reaction *reaction, struct error *error);
 
-/* Reads the guest's enrolment unless it was read; nothing where there is none. */
+/* Reads the guest's enrolment unless it was read; empty where there is none. */
 int reaction_read_enrolment(struct reaction *reaction, struct error *error);
 
-/* Closes and frees what a reaction has opened and read. */
+/* Closes and frees what the reaction has opened and read. */
 void reaction_end(struct reaction *reaction);
 
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".
