@@ -4,14 +4,14 @@
 
 #include "hooks/reaction.h"
 #include "store/base/clock.h"
-#include "store/base/running.h"
+#include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
 
 static void check_sighting(struct reaction *reaction, const struct guest *guest)
 {
     if (*guest->mount_form == '\0')
         return;
-    if (sighting_of(reaction->config, reaction->vmid) == SIGHTING_MISSING)
+    if (guest_mount_visibility(reaction->config, reaction->vmid) == VISIBILITY_MISSING)
         report_problem(reaction->report,
                        "the running guest does not see its directory at %s (mount form %s); "
                        "felhomctl guest %u shows more",

@@ -9,7 +9,7 @@
 #include "hooks/reaction.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/credential.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
@@ -44,7 +44,7 @@ static int forget(struct reaction *reaction, struct error *error)
 int react_post_stop(struct reaction *reaction, struct error *error)
 {
     cleanup_close int lock = -1;
-    if (guest_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
+    if (guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
         guest_directory_scrub(reaction->config->paths.guests, reaction->vmid, error) < 0 ||
         reaction_open_store(reaction, error) < 0)
         return -1;

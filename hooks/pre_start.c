@@ -9,14 +9,13 @@
  */
 #include <stdio.h>
 
-#include "hooks/export.h"
 #include "hooks/reaction.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/documents/documents.h"
 #include "store/documents/settings.h"
-#include "store/files/directory.h"
-#include "store/files/foreign.h"
+#include "store/files/guest_directory.h"
+#include "store/files/guest_mount.h"
 #include "store/tables/credential.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
@@ -24,7 +23,7 @@
 /* What pre-start finds out before it changes anything. */
 struct arrival {
     struct guest_config guest;
-    struct own_mount own;
+    struct guest_mount own;
     struct sources sources;
     uint32_t uid; /* the owner of the directory on the host */
     uint32_t gid;
@@ -65,7 +64,7 @@ static int look(struct reaction *reaction, struct arrival *arrival, struct error
     if (reaction_open_store(reaction, error) < 0)
         return -1;
     if (arrival->guest.kind == GUEST_LXC &&
-        foreign_check(config, reaction->vmid, &arrival->guest, &arrival->own, error) < 0)
+        guest_mount_check(config, reaction->vmid, &arrival->guest, &arrival->own, error) < 0)
         return -1;
     report_unseen_directory(reaction, arrival);
     const char *idmap = arrival->own.volume ? arrival->own.volume->idmap : NULL;
@@ -165,7 +164,7 @@ static int offer_export(struct reaction *reaction, const struct arrival *arrival
 {
     if (arrival->guest.kind != GUEST_LXC || arrival->own.form == MOUNT_FORM_MP)
         return 0;
-    if (export_mount(reaction->config, reaction->vmid, directory, error) == 0)
+    if (guest_mount_export(reaction->config, reaction->vmid, directory, error) == 0)
         return 0;
     if (error->kind != ERROR_DENIED)
         return -1;
@@ -181,7 +180,7 @@ int react_pre_start(struct reaction *reaction, struct error *error)
     cleanup_close int lock = -1;
     int older = 0;
     if (look(reaction, &arrival, error) < 0 ||
-        guest_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
+        guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
         prepare(reaction, &arrival, &token, &older, &drafts, error) < 0 ||
         guest_drafts_publish(&drafts, error) < 0)
         return -1;

@@ -9,9 +9,9 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/base/cgroup.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"
-#include "store/base/running.h"
 #include "store/tables/credential.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"

@@ -19,7 +19,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "store/base/running.h"
+#include "store/base/cgroup.h"
 #include "store/documents/settings.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
@@ -207,7 +207,7 @@ static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct
     ret->running = cgroup_has_guest(config->paths.cgroup, ret->config.kind, vmid) ||
                    (ret->known && row.state == GUEST_RUNNING);
     if (ret->here && ret->config.kind == GUEST_LXC)
-        ret->foreign = foreign_check(config, vmid, &ret->config, &ret->mount, &ignored) < 0;
+        ret->foreign = guest_mount_check(config, vmid, &ret->config, &ret->mount, &ignored) < 0;
     (void)snprintf(ret->enroll, sizeof ret->enroll, "felhomctl enroll %u", vmid);
     (void)snprintf(ret->rotate, sizeof ret->rotate, "felhomctl rotate %u", vmid);
     (void)snprintf(ret->reboot, sizeof ret->reboot, "pct reboot %u", vmid);

@@ -13,7 +13,7 @@
 #include "schema/agent/config.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
-#include "store/files/foreign.h"
+#include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
 
 enum grade { GRADE_OK, GRADE_WARNING, GRADE_ERROR, GRADE_MAX };
@@ -28,9 +28,9 @@ struct doctor_guest {
     struct error problem;       /* why not; set only unless here */
     struct guest_config config; /* all zero unless here */
     bool running;
-    bool known;             /* the store has a row of it */
-    bool foreign;           /* a container that mounts another guest's directory */
-    struct own_mount mount; /* how a container mounts its own directory */
+    bool known;               /* the store has a row of it */
+    bool foreign;             /* a container that mounts another guest's directory */
+    struct guest_mount mount; /* how a container mounts its own directory */
     /* The commands that most remedies are. */
     char enroll[DOCTOR_COMMAND_SIZE];
     char rotate[DOCTOR_COMMAND_SIZE];

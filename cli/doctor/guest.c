@@ -14,7 +14,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
-#include "store/base/running.h"
 #include "store/documents/settings.h"
 #include "store/files/file.h"
 #include "store/identity/identity.h"
@@ -260,10 +259,10 @@ void doctor_check_guest_pin(struct doctor *doctor)
 void doctor_check_guest_sight(struct doctor *doctor)
 {
     const char *path = doctor->config.bootstrap.guest_path;
-    enum sighting sighting = sighting_of(&doctor->config, doctor->guest->vmid);
-    if (sighting == SIGHTING_SEEN)
+    enum visibility visibility = guest_mount_visibility(&doctor->config, doctor->guest->vmid);
+    if (visibility == VISIBILITY_SEEN)
         doctor_ok(doctor, "the guest sees its directory at %s", path);
-    else if (sighting == SIGHTING_MISSING)
+    else if (visibility == VISIBILITY_MISSING)
         doctor_fail(doctor, doctor->guest->reboot, "the guest does not see its directory at %s",
                     path);
 }

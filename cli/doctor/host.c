@@ -14,7 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/settings.h"
-#include "store/files/foreign.h"
+#include "store/files/guest_mount.h"
 #include "store/host/endpoint.h"
 
 /* Whether this host has the address; it always has 0.0.0.0. */
@@ -128,13 +128,13 @@ void doctor_check_snippet(struct doctor *doctor)
         note_hook(doctor, link, target);
 }
 
-/* The message of foreign_check holds the reason and the command. */
+/* The message of guest_mount_check holds the reason and the command. */
 static void note_foreign(struct doctor *doctor, struct error *error)
 {
-    char *remedy = strstr(error->message, FOREIGN_REMEDY);
+    char *remedy = strstr(error->message, GUEST_MOUNT_REMEDY);
     if (remedy) {
         *remedy = '\0';
-        remedy += strlen(FOREIGN_REMEDY);
+        remedy += strlen(GUEST_MOUNT_REMEDY);
     }
     doctor_fail(doctor, remedy, "%s", error->message);
 }
@@ -143,10 +143,10 @@ static void note_foreign(struct doctor *doctor, struct error *error)
 static bool check_mounts_of(struct doctor *doctor, uint32_t vmid)
 {
     struct error error;
-    struct own_mount own;
+    struct guest_mount own;
     cleanup(guest_config_free) struct guest_config guest = {0};
     if (settings_load_guest(&doctor->config, vmid, &guest, &error) < 0 ||
-        foreign_check(&doctor->config, vmid, &guest, &own, &error) == 0)
+        guest_mount_check(&doctor->config, vmid, &guest, &own, &error) == 0)
         return true;
     note_foreign(doctor, &error);
     return false;

@@ -19,9 +19,10 @@
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_config.h"
+#include "store/base/cgroup.h"
 #include "store/base/clock.h"
-#include "store/base/running.h"
 #include "store/documents/settings.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 
 /* What the store is told of a guest that was enrolled. */
@@ -242,10 +243,13 @@ static int make_place(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
     uint32_t vmid = enrolling->vmid;
+    uint32_t uid;
+    uint32_t gid;
     bool made;
     if (enrolling->form != MOUNT_FORM_MP)
         return 0;
-    if (enrolment_make_directory(config, vmid, &enrolling->guest, &made, error) < 0)
+    guest_config_disk_ids(&enrolling->guest, NULL, &uid, &gid);
+    if (guest_directory_make(config->paths.guests, vmid, uid, gid, &made, error) < 0)
         return -1;
     steps_add(&enrolling->steps, made ? STEP_DONE : STEP_ALREADY, "directory", "%s/%u",
               config->paths.guests, vmid);

@@ -55,18 +55,6 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
 int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
                           struct error *error);
 
-/* Makes GUESTS/VMID, empty, so that it can be mounted before the guest's next start fills it.
- * *ret_made: it was missing. */
-int enrolment_make_directory(const struct config *config, uint32_t vmid,
-                             const struct guest_config *guest, bool *ret_made, struct error *error);
-
-/*
- * Takes EXPORT/VMID away. A mount there goes too if it shows GUESTS/VMID; any other is refused with
- * ERROR_CONFLICT. None is no failure.
- */
-int enrolment_remove_export(const struct config *config, uint32_t vmid, bool *ret_removed,
-                            struct error *error);
-
 /*
  * lxc.* lines are edited, under Proxmox's lock, as no command sets them. The rest is pct's or qm's
  * on a Proxmox host, and edited on a scratch one. Notes what was done; adds nothing where all was

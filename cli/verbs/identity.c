@@ -29,8 +29,7 @@
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
 #include "store/documents/documents.h"
-#include "store/documents/live_directory.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/host/endpoint.h"
 #include "store/identity/identity.h"
 #include "store/identity/rollover.h"
@@ -53,7 +52,7 @@ enum pin_update_outcome {
 struct pin_update {
     const struct session *session;
     uint32_t vmid;
-    struct live_directory directory;
+    struct guest_directory directory;
     struct token_text token;
     struct sources sources;
     struct guest_files files;
@@ -88,7 +87,7 @@ static int pin_update_is_live(struct pin_update *update, bool *ret, struct error
 {
     struct guest guest;
     bool revoked;
-    if (live_directory_look(guests_dir(update), update->vmid, &update->directory, error) < 0 ||
+    if (guest_directory_inspect(guests_dir(update), update->vmid, &update->directory, error) < 0 ||
         guest_find(update->session->store, update->vmid, &guest, error) < 0 ||
         pin_update_check_token(update, &revoked, error) < 0)
         return -1;
@@ -99,7 +98,7 @@ static int pin_update_is_live(struct pin_update *update, bool *ret, struct error
 static int pin_update_render(struct pin_update *update, struct error *error)
 {
     const struct config *config = &update->session->config;
-    if (live_directory_token(guests_dir(update), update->vmid, &update->token, error) < 0 ||
+    if (guest_directory_read_token(guests_dir(update), update->vmid, &update->token, error) < 0 ||
         sources_load(config, update->vmid, update->session->store, &update->sources, error) < 0)
         return -1;
     return documents_render(config, &update->sources, update->token.text, &update->files,
@@ -111,7 +110,7 @@ static bool directory_holds(const struct pin_update *update, const char *name,
 {
     struct error ignored;
     cleanup_buffer struct buffer there = BUFFER_EMPTY;
-    return live_directory_read(guests_dir(update), update->vmid, name, &there, &ignored) == 0 &&
+    return guest_directory_read(guests_dir(update), update->vmid, name, &there, &ignored) == 0 &&
            there.length == content->length && memcmp(there.data, content->data, there.length) == 0;
 }
 
@@ -138,7 +137,7 @@ static int pin_update_check_still_live(const struct pin_update *update, struct e
 
 static int pin_update_publish(const struct pin_update *update, struct error *error)
 {
-    const struct live_directory *directory = &update->directory;
+    const struct guest_directory *directory = &update->directory;
     cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
     if (guest_drafts_write(guests_dir(update), update->vmid, directory->uid, directory->gid,
                            &update->files, &drafts, error) < 0 ||
@@ -154,7 +153,7 @@ static int pin_update_run(const struct session *session, uint32_t vmid,
     cleanup(pin_update_free) struct pin_update update = {.session = session, .vmid = vmid};
     cleanup_close int lock = -1;
     bool live;
-    if (guest_lock(&session->config, vmid, &lock, error) < 0 ||
+    if (guest_directory_lock(&session->config, vmid, &lock, error) < 0 ||
         pin_update_is_live(&update, &live, error) < 0 ||
         (live && pin_update_render(&update, error) < 0))
         return -1;
@@ -180,7 +179,7 @@ static bool pin_update_is_owed(const struct session *session, uint32_t vmid,
     cleanup_buffer struct buffer certificates = BUFFER_EMPTY;
     if (pin_update_is_live(&update, &live, &ignored) == 0 && !live)
         return false;
-    return live_directory_read(guests_dir(&update), vmid, "agent.crt", &certificates, &ignored) <
+    return guest_directory_read(guests_dir(&update), vmid, "agent.crt", &certificates, &ignored) <
                0 ||
            !strstr(buffer_text(&certificates), buffer_text(&identity->certificate_pem));
 }

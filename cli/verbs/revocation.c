@@ -3,8 +3,7 @@
 
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
-#include "store/documents/live_directory.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/credential.h"
 #include "store/tables/token.h"
 
@@ -29,7 +28,7 @@ int revocation_run(const struct session *session, uint32_t vmid, const char *rea
 {
     struct error of_scrub;
     cleanup_close int lock = -1;
-    if (guest_lock(&session->config, vmid, &lock, error) < 0)
+    if (guest_directory_lock(&session->config, vmid, &lock, error) < 0)
         return -1;
     int scrubbed = guest_directory_scrub(session->config.paths.guests, vmid, &of_scrub);
     if (revoke_tokens(session->store, vmid, reason, ret_count, error) < 0)

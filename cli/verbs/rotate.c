@@ -27,8 +27,7 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/documents/documents.h"
-#include "store/documents/live_directory.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
@@ -48,7 +47,7 @@ struct rotation {
     uint32_t vmid;
     bool only_due;
     enum rotation_outcome outcome;
-    struct live_directory directory;
+    struct guest_directory directory;
     struct sources sources;
     struct token minted;
     struct guest_drafts drafts;
@@ -143,7 +142,7 @@ static int rotation_mint(struct rotation *rotation, int64_t now_ms, struct error
 /* The directory belongs to whom the running guest sees as its root: its drafts do as well. */
 static int rotation_draft(struct rotation *rotation, struct error *error)
 {
-    const struct live_directory *directory = &rotation->directory;
+    const struct guest_directory *directory = &rotation->directory;
     return documents_draft(&rotation->session->config, &rotation->sources,
                            rotation->minted.text.text, directory->uid, directory->gid,
                            &rotation->drafts, &rotation->left_out, error);
@@ -210,8 +209,8 @@ static int rotation_attempt(struct rotation *rotation, struct error *error)
 {
     const struct config *config = &rotation->session->config;
     cleanup_close int lock = -1;
-    if (guest_lock(config, rotation->vmid, &lock, error) < 0 ||
-        live_directory_look(config->paths.guests, rotation->vmid, &rotation->directory, error) <
+    if (guest_directory_lock(config, rotation->vmid, &lock, error) < 0 ||
+        guest_directory_inspect(config->paths.guests, rotation->vmid, &rotation->directory, error) <
             0 ||
         rotation_judge(rotation, clock_wall_ms(), error) < 0)
         return -1;

@@ -9,7 +9,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/settings.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
+#include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
 
 #define NEXT "a running guest keeps its mount, now empty, until it stops"
@@ -82,7 +83,7 @@ static int clean_place(const struct session *session, uint32_t vmid, struct step
     bool mounted;
     bool removed;
     if (still_mounts(session, vmid, &mounted, error) < 0 ||
-        enrolment_remove_export(config, vmid, &removed, error) < 0)
+        guest_mount_unexport(config, vmid, &removed, error) < 0)
         return -1;
     steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "export", "%s %s/%u", gone(removed),
               config->paths.export, vmid);

@@ -8,7 +8,7 @@
 
 #include "schema/agent/config.h"
 #include "store/documents/controller_parts.h"
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/identity/rollover.h"
 
 /* All that goes into the documents but for the token; freed by sources_free. */

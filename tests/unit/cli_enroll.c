@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"

@@ -5,7 +5,7 @@
 
 #include <sqlite3.h>
 
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"

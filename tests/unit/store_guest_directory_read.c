@@ -3,15 +3,15 @@
 #include "tests/unit/test.h"
 
 #include "schema/agent/token.h"
-#include "store/documents/live_directory.h"
+#include "store/files/guest_directory.h"
 
 #include "tests/unit/scratch.h"
 
 static struct error error;
 
-static int look(struct live_directory *ret)
+static int look(struct guest_directory *ret)
 {
-    return live_directory_look(in_scratch("guests"), 8200, ret, &error);
+    return guest_directory_inspect(in_scratch("guests"), 8200, ret, &error);
 }
 
 static int make(void **state)
@@ -25,7 +25,7 @@ static int make(void **state)
 
 static bool is_live(void)
 {
-    struct live_directory live;
+    struct guest_directory live;
     assert_int_equal(look(&live), 0);
     return live.live;
 }
@@ -35,7 +35,7 @@ static void test_live(void **state)
     (void)state;
     static const uint8_t id[8] = {1, 2, 3}, secret[TOKEN_SECRET_BYTES] = {4};
     struct token_text token;
-    struct live_directory live;
+    struct guest_directory live;
     token_text_make(id, secret, &token);
     shell("echo %s >guests/8200/token", token.text);
     if (geteuid() == 0)
@@ -56,17 +56,17 @@ static void test_content(void **state)
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     token_text_make(id, secret, &token);
     shell("echo %s >guests/8200/token; printf xyz >guests/8200/agent.crt", token.text);
-    assert_int_equal(live_directory_token(in_scratch("guests"), 8200, &found, &error), 0);
+    assert_int_equal(guest_directory_read_token(in_scratch("guests"), 8200, &found, &error), 0);
     assert_string_equal(found.text, token.text);
-    assert_int_equal(live_directory_read(in_scratch("guests"), 8200, "agent.crt", &content, &error),
-                     0);
+    assert_int_equal(
+        guest_directory_read(in_scratch("guests"), 8200, "agent.crt", &content, &error), 0);
     assert_string_equal(buffer_text(&content), "xyz");
 }
 
 static void assert_unread(uint32_t vmid, const char *name, enum error_kind kind)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
-    assert_int_equal(live_directory_read(in_scratch("guests"), vmid, name, &content, &error), -1);
+    assert_int_equal(guest_directory_read(in_scratch("guests"), vmid, name, &content, &error), -1);
     assert_int_equal(error.kind, kind);
     assert_int_equal(content.length, 0);
 }
@@ -80,7 +80,7 @@ static void test_no_content(void **state)
     shell("ln -sf /etc/passwd guests/8200/agent.crt");
     assert_unread(8200, "agent.crt", ERROR_DENIED);
     shell("echo rubbish >guests/8200/token");
-    assert_int_equal(live_directory_token(in_scratch("guests"), 8200, &token, &error), -1);
+    assert_int_equal(guest_directory_read_token(in_scratch("guests"), 8200, &token, &error), -1);
     assert_int_equal(error.kind, ERROR_INVALID);
 }
 
@@ -112,7 +112,7 @@ static void test_what_is_no_token(void **state)
 {
     (void)state;
     static const char *const contents[] = {"", "x", "fh1_", "fh1_00000000_x"};
-    struct live_directory live;
+    struct guest_directory live;
     for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
         shell("printf %%s '%s' >guests/8200/token", contents[i]);
         assert_int_equal(look(&live), 0);
@@ -123,7 +123,7 @@ static void test_what_is_no_token(void **state)
 
 static void assert_refused(const char *part)
 {
-    struct live_directory live = {.uid = 77};
+    struct guest_directory live = {.uid = 77};
     assert_int_equal(look(&live), -1);
     assert_int_equal(live.uid, 77);
     if (!strstr(error.message, part))

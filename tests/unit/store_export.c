@@ -12,10 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "hooks/export.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/base/running.h"
+#include "store/files/guest_mount.h"
 #include "tests/unit/test.h"
 
 static struct config config;
@@ -75,7 +74,7 @@ static int export(uint32_t vmid, struct error *error)
     cleanup_free char *path = mem_format("%s/guests/%u", root, vmid);
     cleanup_close int source = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(source >= 0);
-    return export_mount(&config, vmid, source, error);
+    return guest_mount_export(&config, vmid, source, error);
 }
 
 static void test_export_is_read_only_and_found_again(void **state)
@@ -117,20 +116,20 @@ static void test_what_is_in_the_way_is_named(void **state)
     assert_non_null(strstr(error.message, "/export/8201: Not a directory"));
 }
 
-static void test_sighting(void **state)
+static void test_visibility(void **state)
 {
     (void)state;
-    assert_int_equal(sighting_of(&config, 8200), SIGHTING_UNKNOWN);
+    assert_int_equal(guest_mount_visibility(&config, 8200), VISIBILITY_UNKNOWN);
     run("mkdir -p %s/cgroup/lxc/8200/ns/init.scope && : > %s/cgroup/lxc/8200/cgroup.procs && "
         "echo %d > %s/cgroup/lxc/8200/ns/init.scope/cgroup.procs",
         root, root, getpid(), root);
-    assert_int_equal(sighting_of(&config, 8200), SIGHTING_MISSING);
+    assert_int_equal(guest_mount_visibility(&config, 8200), VISIBILITY_MISSING);
     if (mounts_on_export() == 0)
         skip();
     run("mount --bind %s/export/8200 %s/seen", root, root);
-    assert_int_equal(sighting_of(&config, 8200), SIGHTING_SEEN);
+    assert_int_equal(guest_mount_visibility(&config, 8200), VISIBILITY_SEEN);
     run("umount %s/seen && rmdir %s/seen", root, root);
-    assert_int_equal(sighting_of(&config, 8200), SIGHTING_MISSING);
+    assert_int_equal(guest_mount_visibility(&config, 8200), VISIBILITY_MISSING);
 }
 
 int main(void)
@@ -139,7 +138,7 @@ int main(void)
         cmocka_unit_test(test_export_is_read_only_and_found_again),
         cmocka_unit_test(test_stale_export_is_replaced),
         cmocka_unit_test(test_what_is_in_the_way_is_named),
-        cmocka_unit_test(test_sighting),
+        cmocka_unit_test(test_visibility),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

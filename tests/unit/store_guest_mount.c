@@ -9,7 +9,7 @@
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/files/foreign.h"
+#include "store/files/guest_mount.h"
 #include "tests/unit/test.h"
 
 #define OWN 8200
@@ -53,7 +53,7 @@ static int judge(struct scratch *scratch, const char *line, enum mount_form *ret
                  struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
-    struct own_mount own;
+    struct guest_mount own;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     for (const char *c = line; *c; c++)
         if (*c == '@')
@@ -62,7 +62,7 @@ static int judge(struct scratch *scratch, const char *line, enum mount_form *ret
             buffer_add(&text, c, 1);
     assert_int_equal(guest_config_parse(GUEST_LXC, buffer_text(&text), text.length, &guest, error),
                      0);
-    int result = foreign_check(&scratch->config, OWN, &guest, &own, error);
+    int result = guest_mount_check(&scratch->config, OWN, &guest, &own, error);
     if (result == 0)
         *ret_form = own.form;
     return result;

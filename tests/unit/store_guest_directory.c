@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 
-#include "store/files/directory.h"
+#include "store/files/guest_directory.h"
 #include "tests/unit/scratch.h"
 
 #define VMID   8200u

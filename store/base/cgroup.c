@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/base/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+
+/* Proxmox nests the guest's processes as lxc/VMID/ns/init.scope and deeper. */
+#define CGROUP_DEPTH_MAX 6
+
+static const struct {
+    const char *folder;
+    const char *suffix;
+} places[] = {
+    [GUEST_LXC] = {"lxc", ""},
+    [GUEST_QEMU] = {"qemu.slice", ".scope"},
+};
+
+char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind)
+{
+    static const char *const hierarchies[CGROUP_HIERARCHIES] = {"", "/unified", "/systemd"};
+    return mem_format("%s%s/%s", cgroup, hierarchies[hierarchy], places[kind].folder);
+}
+
+char *cgroup_name(enum guest_kind kind, uint32_t vmid)
+{
+    return mem_format("%u%s", vmid, places[kind].suffix);
+}
+
+bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+{
+    cleanup_free char *name = cgroup_name(kind, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(cgroup, i, kind);
+        cleanup_free char *path = mem_format("%s/%s", folder, name);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void close_stream(DIR **stream)
+{
+    if (*stream)
+        (void)closedir(*stream);
+}
+
+static pid_t pid_in(int dirfd)
+{
+    char first[16] = "";
+    cleanup_close int fd = openat(dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, first, sizeof first - 1) < 0)
+        return 0;
+    return (pid_t)strtol(first, NULL, 10);
+}
+
+/* The first process in this cgroup or below; 0 if there is none. Takes dirfd over. */
+static pid_t pid_below(int dirfd, int depth)
+{
+    pid_t pid = pid_in(dirfd);
+    cleanup(close_stream) DIR *stream = fdopendir(dirfd);
+    struct dirent *entry;
+    if (!stream) {
+        (void)close(dirfd);
+        return pid;
+    }
+    while (pid == 0 && depth > 0 && (entry = readdir(stream))) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+            continue;
+        int child = openat(dirfd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (child >= 0)
+            pid = pid_below(child, depth - 1);
+    }
+    return pid;
+}
+
+pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid)
+{
+    cleanup_free char *name = cgroup_name(GUEST_LXC, vmid);
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+        cleanup_free char *folder = cgroup_folder(cgroup, i, GUEST_LXC);
+        cleanup_free char *path = mem_format("%s/%s", folder, name);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        pid_t pid = fd < 0 ? 0 : pid_below(fd, CGROUP_DEPTH_MAX);
+        if (pid > 0)
+            return pid;
+    }
+    return 0;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a guest's directory gets into the guest: the line of its configuration that mounts it, the
+ * read-only export that the line names, and whether the running guest sees it.
+ *
+ * A guest must not see the directory of another. A clone, or a restore to a new VMID, copies the
+ * mount line of the guest that it was made from: starting it would hand over that guest's secrets.
+ */
+#ifndef FELHOM_GUEST_MOUNT_H
+#define FELHOM_GUEST_MOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "schema/agent/config.h"
+#include "schema/agent/mount_form.h"
+#include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
+
+/* --- the line --- */
+
+/* What stands between the reason and the command in guest_mount_check's message. */
+#define GUEST_MOUNT_REMEDY ". To mend it: "
+
+/* How a guest's configuration mounts the guest's own directory. */
+struct guest_mount {
+    enum mount_form form;
+    const struct volume *volume; /* with MOUNT_FORM_MP; borrowed from the guest's configuration */
+};
+
+/*
+ * Checks every mount point and lxc.mount.entry of a container. Fails with ERROR_FOREIGN, naming the
+ * line and the command that mends it, where one shows the directory of another guest or those of
+ * all guests, by whatever path it gets there (links, dots, a parent directory). Otherwise *ret says
+ * how the guest sees its own.
+ */
+int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
+                      struct guest_mount *ret, struct error *error);
+
+/* --- the export --- */
+
+/*
+ * Mounts the guest's directory, which is open as source, on EXPORT/VMID (ro,nosuid,nodev,noexec),
+ * unless it is mounted there already; a mount of a directory that is no longer the guest's is
+ * replaced. The export is read-only from the host's side, so that the container cannot make it
+ * writable: a mount made in its own user namespace could be remounted there. Fails with
+ * ERROR_DENIED where this process may not mount.
+ */
+int guest_mount_export(const struct config *config, uint32_t vmid, int source, struct error *error);
+
+/*
+ * Removes EXPORT/VMID, and unmounts it first if it shows GUESTS/VMID; any other mount there is
+ * refused with ERROR_CONFLICT. No export is no failure.
+ */
+int guest_mount_unexport(const struct config *config, uint32_t vmid, bool *ret_removed,
+                         struct error *error);
+
+/* --- the running guest --- */
+
+enum visibility {
+    VISIBILITY_UNKNOWN, /* no container of that VMID in the control groups, or no access to it */
+    VISIBILITY_SEEN,
+    VISIBILITY_MISSING, /* its bootstrap path shows something else, or is not there */
+};
+
+/* Whether a running container sees its directory, looked up through the root directory of one of
+ * its processes. */
+enum visibility guest_mount_visibility(const struct config *config, uint32_t vmid);
+
+#endif
