@@ -17,20 +17,17 @@ static char *snippets;
 
 static int setup(void **state)
 {
-    (void)state;
-    scratch_make();
+    if (node_init(state) != 0)
+        return -1;
     scratch_write(CONFIG, CONTENT);
     snippets = scratch_path("vz/snippets");
-    cleanup_outcome struct outcome outcome = felhomctl("init", NULL);
-    return outcome.status;
+    return 0;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     free(snippets);
-    scratch_remove();
-    return 0;
+    return scratch_remove(state);
 }
 
 #define enroll(...) \
@@ -45,7 +42,7 @@ static void assert_file(const char *name, const char *format)
         buffer_add(&expected, rest, mark ? (size_t)(mark - rest) : strlen(rest));
         if (!mark)
             break;
-        buffer_add_text(&expected, scratch_root);
+        buffer_add_text(&expected, scratch);
         rest = mark + 1;
     }
     assert_string_equal(buffer_text(&now), buffer_text(&expected));

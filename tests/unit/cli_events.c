@@ -29,20 +29,11 @@ static void add(uint32_t vmid, const char *kind, const char *detail)
 
 static int setup(void **state)
 {
-    (void)state;
-    scratch_make();
-    cleanup_outcome struct outcome init = felhomctl("init", "--quiet", NULL);
+    int status = node_init(state);
     add(8200, "mint", "token a");
     add(8300, "refused", "w\x1b[2Jb");
     add(0, "init", "x");
-    return init.status;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
+    return status;
 }
 
 /* The details that are listed, in their order. */
@@ -139,11 +130,9 @@ static void quiet_leaves_errors_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_newest_come_last, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_hundred_are_enough, setup, teardown),
-        cmocka_unit_test_setup_teardown(text_is_a_line_each, setup, teardown),
-        cmocka_unit_test_setup_teardown(forms, setup, teardown),
-        cmocka_unit_test_setup_teardown(quiet_leaves_errors_alone, setup, teardown),
+        scratch_test(the_newest_come_last, setup),      scratch_test(a_hundred_are_enough, setup),
+        scratch_test(text_is_a_line_each, setup),       scratch_test(forms, setup),
+        scratch_test(quiet_leaves_errors_alone, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,23 +36,19 @@ int sqlite3_step(sqlite3_stmt *statement)
 
 static int setup(void **state)
 {
-    (void)state;
     counted =
         mmap(NULL, sizeof *counted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (counted == MAP_FAILED)
         return -1;
-    scratch_make();
-    cleanup_outcome struct outcome init = felhomctl("init", NULL);
+    int status = node_init(state);
     scratch_guest(8200, clock_wall_ms());
-    return init.status;
+    return status;
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     (void)munmap(counted, sizeof *counted);
-    scratch_remove();
-    return 0;
+    return scratch_remove(state);
 }
 
 /* Every other one is another guest's. */

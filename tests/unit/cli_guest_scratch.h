@@ -9,15 +9,7 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"
-#include "tests/unit/test.h"
-
-static struct error error;
-
-#define OK(call) \
-    do { \
-        if ((call) != 0) \
-            fail_test("%s: %s", #call, error.message); \
-    } while (0)
+#include "tests/unit/expect.h"
 
 static inline void run_sql(const char *sql)
 {

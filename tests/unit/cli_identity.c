@@ -10,18 +10,8 @@
 
 static int setup(void **state)
 {
-    (void)state;
-    scratch_make();
-    cleanup_outcome struct outcome init = felhomctl("init", NULL);
-    assert_int_equal(init.status, 0);
+    assert_int_equal(node_init(state), 0);
     scratch_guest(8200, clock_wall_ms());
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove();
     return 0;
 }
 
@@ -150,18 +140,16 @@ static void steps_need_what_init_makes(void **state)
     assert_contains(&stage.err, "tls/agent.pem is missing: run felhomctl init\n");
 }
 
-#define identity_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        identity_test(staged_pins_are_told),
-        identity_test(a_token_that_ended_by_its_age_stays),
-        identity_test(only_what_is_live_is_told),
-        identity_test(those_who_cannot_be_told_are_named),
-        identity_test(without_felhomd),
-        identity_test(a_guest_that_was_not_told_is_warned_of),
-        identity_test(steps_need_what_init_makes),
+        scratch_test(staged_pins_are_told, setup),
+        scratch_test(a_token_that_ended_by_its_age_stays, setup),
+        scratch_test(only_what_is_live_is_told, setup),
+        scratch_test(those_who_cannot_be_told_are_named, setup),
+        scratch_test(without_felhomd, setup),
+        scratch_test(a_guest_that_was_not_told_is_warned_of, setup),
+        scratch_test(steps_need_what_init_makes, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

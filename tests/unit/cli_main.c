@@ -12,20 +12,6 @@
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 
-static int setup(void **state)
-{
-    (void)state;
-    scratch_make();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 static json_t *json_of(const struct outcome *outcome)
 {
     json_t *json = json_loads(buffer_text(&outcome->out), JSON_REJECT_DUPLICATES, NULL);
@@ -328,20 +314,20 @@ static void a_file_is_parsed_without_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(usage_errors_end_with_2, setup, teardown),
-        cmocka_unit_test_setup_teardown(help_and_version_are_no_errors, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_a_store_init_is_advised, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_settings_are_named, setup, teardown),
-        cmocka_unit_test_setup_teardown(init_can_run_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(init_sets_modes, setup, teardown),
-        cmocka_unit_test_setup_teardown(init_says_what_to_do_without_an_address, setup, teardown),
-        cmocka_unit_test_setup_teardown(init_hands_over_what_root_made, setup, teardown),
-        cmocka_unit_test_setup_teardown(guests_are_listed, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_guest_is_shown_without_its_secret, setup, teardown),
-        cmocka_unit_test_setup_teardown(tokens_are_revoked_and_scrubbed, setup, teardown),
-        cmocka_unit_test_setup_teardown(unknown_guests_fail, setup, teardown),
-        cmocka_unit_test_setup_teardown(identity_shows_the_certificate, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_file_is_parsed_without_settings, setup, teardown),
+        scratch_test(usage_errors_end_with_2, node_make),
+        scratch_test(help_and_version_are_no_errors, node_make),
+        scratch_test(without_a_store_init_is_advised, node_make),
+        scratch_test(bad_settings_are_named, node_make),
+        scratch_test(init_can_run_again, node_make),
+        scratch_test(init_sets_modes, node_make),
+        scratch_test(init_says_what_to_do_without_an_address, node_make),
+        scratch_test(init_hands_over_what_root_made, node_make),
+        scratch_test(guests_are_listed, node_make),
+        scratch_test(a_guest_is_shown_without_its_secret, node_make),
+        scratch_test(tokens_are_revoked_and_scrubbed, node_make),
+        scratch_test(unknown_guests_fail, node_make),
+        scratch_test(identity_shows_the_certificate, node_make),
+        scratch_test(a_file_is_parsed_without_settings, node_make),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

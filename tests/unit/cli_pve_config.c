@@ -19,8 +19,8 @@ static struct config config;
 static int setup(void **state)
 {
     struct error error;
-    (void)state;
-    scratch_make();
+    if (node_make(state) < 0)
+        return -1;
     scratch_make_directory("run");
     scratch_write("pve/lxc/8200.conf", CONTENT);
     return settings_load(&config, &error);
@@ -28,10 +28,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     config_free(&config);
-    scratch_remove();
-    return 0;
+    return scratch_remove(state);
 }
 
 static void a_file_is_replaced_whole(void **state)

@@ -16,22 +16,6 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
     return fail(error, kind, "%s", message);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    scratch_make();
-    cleanup_outcome struct outcome init = felhomctl("init", NULL);
-    assert_int_equal(init.status, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove();
-    return 0;
-}
-
 static void assert_fails(enum error_kind as, const char *because, const char *expected)
 {
     kind = as;
@@ -59,8 +43,8 @@ static void another_failure_speaks_for_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_unknown_guest_is_to_be_enrolled, setup, teardown),
-        cmocka_unit_test_setup_teardown(another_failure_speaks_for_itself, setup, teardown),
+        scratch_test(an_unknown_guest_is_to_be_enrolled, node_init),
+        scratch_test(another_failure_speaks_for_itself, node_init),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,18 +16,8 @@ static struct store *open_store(void)
 
 static int setup(void **state)
 {
-    (void)state;
-    scratch_make();
-    cleanup_outcome struct outcome init = felhomctl("init", NULL);
-    assert_int_equal(init.status, 0);
+    assert_int_equal(node_init(state), 0);
     scratch_guest(8200, 1000);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove();
     return 0;
 }
 
@@ -157,17 +147,15 @@ static void nothing_is_due_without_an_age(void **state)
     assert_int_equal(newest().generation, 1);
 }
 
-#define rotate_test(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        rotate_test(rotated),
-        rotate_test(revoked_meanwhile),
-        rotate_test(no_end_for_the_old),
-        rotate_test(no_new_token),
-        rotate_test(only_what_is_live),
-        rotate_test(nothing_is_due_without_an_age),
+        scratch_test(rotated, setup),
+        scratch_test(revoked_meanwhile, setup),
+        scratch_test(no_end_for_the_old, setup),
+        scratch_test(no_new_token, setup),
+        scratch_test(only_what_is_live, setup),
+        scratch_test(nothing_is_due_without_an_age, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

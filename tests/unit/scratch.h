@@ -46,6 +46,10 @@ static inline int scratch_remove(void **state)
     return system(line);
 }
 
+/* A test between a set-up that calls scratch_make and scratch_remove. */
+#define scratch_test(function, setup) \
+    cmocka_unit_test_setup_teardown(function, setup, scratch_remove)
+
 /* SCRATCH/NAME, good until the fourth next call. */
 static inline const char *in_scratch(const char *name)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store below the scratch directory, and a second way to look into it. Include tests/unit/test.h
- * first. */
+/* A store below the scratch directory, and a second way to look into it. */
 #ifndef FELHOM_TEST_STORE_FIXTURE_H
 #define FELHOM_TEST_STORE_FIXTURE_H
 
@@ -8,26 +7,10 @@
 
 #include "store/db/store.h"
 #include "store/tables/guest.h"
+#include "tests/unit/expect.h"
 #include "tests/unit/scratch.h"
 
 #define BUSY_MS 10000
-
-static struct error error;
-
-/* What must succeed in a test's body: says why it did not. */
-#define OK(call) \
-    do { \
-        if ((call) != 0) \
-            fail_test("%s: %s", #call, error.message); \
-    } while (0)
-
-/* What must fail with this kind and message. */
-#define FAILS(call, expected_kind, expected_message) \
-    do { \
-        assert_int_equal((call), -1); \
-        assert_string_equal(error.message, expected_message); \
-        assert_int_equal(error.kind, expected_kind); \
-    } while (0)
 
 /* SCRATCH/state, empty. */
 static inline int state_make(void **state)
