@@ -4,14 +4,17 @@
 #include <civetweb.h>
 #include <string.h>
 
-#include "server/agent.h"
 #include "server/api/route.h"
+#include "server/base/context.h"
 #include "server/events/parked.h"
-#include "server/events/watch.h"
+#include "server/events/waiters.h"
 #include "server/http/authenticate.h"
 #include "server/http/refusal.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/connection.h"
+#include "server/net/gate.h"
+#include "server/net/listener.h"
 #include "store/base/clock.h"
 
 static bool is_readable(struct mg_connection *connection, struct request *request,
@@ -30,10 +33,10 @@ static bool is_readable(struct mg_connection *connection, struct request *reques
     return false;
 }
 
-static bool is_within_rate(struct agent *agent, const struct request *request, struct reply *reply,
-                           struct refusal *refusal)
+static bool is_within_rate(struct context *context, const struct request *request,
+                           struct reply *reply, struct refusal *refusal)
 {
-    uint32_t seconds = gate_count_request(agent->gate, request->peer);
+    uint32_t seconds = gate_count_request(context->gate, request->peer);
     if (seconds == 0)
         return true;
     reply_later(reply, 429, seconds);
@@ -41,115 +44,118 @@ static bool is_within_rate(struct agent *agent, const struct request *request, s
     return false;
 }
 
-static bool is_own(struct agent *agent, const struct destination *destination,
-                   struct request *request, struct reply *reply, struct refusal *refusal)
+static bool is_own(struct context *context, struct request *request, struct reply *reply,
+                   struct refusal *refusal)
 {
     struct error error;
-    if (store_borrow_view(agent->stores, request->view, &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+    if (store_borrow_view(context->stores, request->view, &error) < 0) {
+        reply_internal_failure(reply, context, request->view, &error);
         return false;
     }
-    return authenticate(agent, request, reply, refusal) &&
-           binding_of_path(destination, request, reply, refusal) &&
-           binding_of_source(agent, request, reply, refusal);
+    return authenticate(context, request, reply, refusal) &&
+           binding_of_path(request, reply, refusal) &&
+           binding_of_source(context, request, reply, refusal);
 }
 
 /* To those without a good token no path but the open ones tells even whether it exists. */
-static bool is_admitted(struct agent *agent, const struct destination *destination,
-                        struct request *request, struct reply *reply, struct refusal *refusal)
+static bool is_admitted(struct context *context, struct request *request, struct reply *reply,
+                        struct refusal *refusal)
 {
-    return destination->open || (!is_locked_out(agent, request, reply, refusal) &&
-                                 is_own(agent, destination, request, reply, refusal));
+    return request->destination.open || (!is_locked_out(context, request, reply, refusal) &&
+                                         is_own(context, request, reply, refusal));
 }
 
-static void serve(struct agent *agent, const struct destination *destination,
-                  const struct request *request, struct reply *reply)
+static void serve(struct context *context, const struct request *request, struct reply *reply)
 {
-    const struct route *route = route_find(destination, request->method);
+    const struct route *route = request->destination.route;
     if (!route || !route->views)
         store_return(request->view);
     if (route) {
-        route->handle(agent, request, reply);
+        route->handle(context, request, reply);
         return;
     }
     cleanup_buffer struct buffer methods = BUFFER_EMPTY;
-    route_methods(destination, &methods);
+    route_methods(&request->destination, &methods);
     reply_error(reply, methods.length > 0 ? 405 : 404, NULL);
     if (methods.length > 0)
         reply_header(reply, "Allow", buffer_text(&methods));
 }
 
-static void decide(struct agent *agent, struct request *request, struct reply *reply,
+/* True if connections should close after each answer, to make room for others. */
+static bool is_crowded(struct context *context)
+{
+    const struct listener *listener = atomic_load(&context->listener);
+    return listener && listener_crowded(listener);
+}
+
+static void decide(struct context *context, struct request *request, struct reply *reply,
                    struct refusal *refusal)
 {
-    const struct destination destination = route_destination(request->path);
-    if (is_within_rate(agent, request, reply, refusal) &&
-        is_admitted(agent, &destination, request, reply, refusal))
-        serve(agent, &destination, request, reply);
+    if (is_within_rate(context, request, reply, refusal) &&
+        is_admitted(context, request, reply, refusal))
+        serve(context, request, reply);
     store_return(request->view);
 }
 
-static size_t endpoint_of(const struct request *request)
-{
-    return request->path ? route_index(route_destination(request->path).path) : ROUTE_COUNT;
-}
-
 /* Puts the answer off if it may be; the worker is free then. */
-static bool park(struct agent *agent, struct mg_connection *connection,
+static bool park(struct context *context, struct mg_connection *connection,
                  const struct request *request, const struct reply *reply)
 {
-    struct waiter waiter = {.endpoint = endpoint_of(request),
+    struct waiter waiter = {.endpoint = request->destination.endpoint,
                             .vmid = request->vmid,
                             .wait = reply->wait,
                             .head = request->head};
     memcpy(waiter.token_id, request->token_id, sizeof waiter.token_id);
     if (reply->wait.deadline_us == 0 ||
-        !watch_take(agent->watch, mg_get_thread_pointer(connection), &waiter))
+        !waiters_add(context->waiters, mg_get_thread_pointer(connection), &waiter))
         return false;
     mg_disable_connection_keep_alive(connection);
     return true;
 }
 
 /* After the answer, so that the time it took tells nothing. */
-static void tell(struct agent *agent, const struct peer *peer, const struct refusal *refusal)
+static void tell(struct context *context, const struct peer *peer, const struct refusal *refusal)
 {
     if (!refusal->reason)
         return;
-    tally_refusal(&agent->tally, refusal->reason);
-    uint32_t count = refusals_count(agent->refusals, peer, refusal->reason, clock_steady_us());
+    counters_add_refusal(&context->counters, refusal->reason);
+    uint32_t count = refusals_count(context->refusals, peer, refusal->reason, clock_steady_us());
     if (count > 0)
-        refusal_tell(agent->stores, peer, refusal, count);
+        refusal_tell(context->stores, peer, refusal, count);
 }
 
-int answer_request(struct mg_connection *connection, const struct peer *peer, void *context)
+int answer_request(struct mg_connection *connection, const struct peer *peer, void *data)
 {
-    struct agent *agent = context;
-    cleanup_setup struct setup *setup = agent_setup(agent);
+    struct context *context = data;
+    cleanup_server_config struct server_config *current = context_config(context);
     struct store_loan view = {0};
     cleanup_request struct request request = {0};
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
     reply_name(&reply);
-    if (is_readable(connection, &request, &reply)) {
+    bool readable = is_readable(connection, &request, &reply);
+    request.destination = route_resolve(request.path, request.method);
+    if (readable) {
         request.peer = peer;
-        request.setup = setup;
+        request.config = &current->config;
+        request.config_serial = current->serial;
         request.view = &view;
-        decide(agent, &request, &reply, &refusal);
+        decide(context, &request, &reply, &refusal);
     }
     int status = reply.status;
-    if (!park(agent, connection, &request, &reply)) {
+    if (!park(context, connection, &request, &reply)) {
         status = reply_send(connection, &reply, request.head,
-                            request.keep_alive && !agent_crowded(agent));
-        tally_request(&agent->tally, endpoint_of(&request), status);
+                            request.keep_alive && !is_crowded(context));
+        counters_add_request(&context->counters, request.destination.endpoint, status);
     }
-    tell(agent, peer, &refusal);
-    explain_request(agent, peer, &request, &reply, &refusal);
+    tell(context, peer, &refusal);
+    explain_request(context, peer, &request, &reply, &refusal);
     return status;
 }
 
-void answer_malformed(struct mg_connection *connection, int status, void *context)
+void answer_malformed(struct mg_connection *connection, int status, void *data)
 {
-    struct agent *agent = context;
+    struct context *context = data;
     const struct connection *ours = mg_get_thread_pointer(connection);
     const struct mg_request_info *info = mg_get_request_info(connection);
     const char *method = info && info->request_method ? info->request_method : "";
@@ -157,6 +163,6 @@ void answer_malformed(struct mg_connection *connection, int status, void *contex
     reply_name(&reply);
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, strcmp(method, "HEAD") == 0, false);
-    tally_request(&agent->tally, ROUTE_COUNT, status);
-    explain_malformed(agent, &ours->peer, &reply);
+    counters_add_request(&context->counters, ROUTE_COUNT, status);
+    explain_malformed(context, &ours->peer, &reply);
 }

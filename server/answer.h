@@ -6,8 +6,8 @@
 struct mg_connection; /* CivetWeb's */
 struct peer;
 
-/* For the listener; the context is the agent. */
-int answer_request(struct mg_connection *connection, const struct peer *peer, void *context);
-void answer_malformed(struct mg_connection *connection, int status, void *context);
+/* For the listener; data is the struct context. */
+int answer_request(struct mg_connection *connection, const struct peer *peer, void *data);
+void answer_malformed(struct mg_connection *connection, int status, void *data);
 
 #endif

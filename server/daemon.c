@@ -4,30 +4,17 @@
 #include <malloc.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/base/memory.h"
 #include "server/agent.h"
 #include "server/base/host_figures.h"
+#include "server/events/wakeup.h"
+#include "server/sweep.h"
 #include "server/systemd/notify.h"
 #include "server/systemd/watchdog.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
-
-bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)
-{
-    struct stat status;
-    cleanup_free char *path = mem_format("%s/tls/agent.crt", state_dir);
-    if (lstat(path, &status) < 0)
-        return false;
-    const struct identity_mark now = {status.st_ino, status.st_ctim};
-    bool moved = now.inode != mark->inode || now.changed_at.tv_sec != mark->changed_at.tv_sec ||
-                 now.changed_at.tv_nsec != mark->changed_at.tv_nsec;
-    *mark = now;
-    return moved;
-}
 
 #define SECOND_US         ((int64_t)1000000)
 #define SWEEP_US          (10 * SECOND_US)
@@ -43,6 +30,7 @@ struct waiting {
 /* What a daemon that listens does besides answering. */
 struct duty {
     struct watchdog watchdog;
+    struct sweep sweep;
     int64_t next_sweep_us;
 };
 
@@ -108,17 +96,17 @@ static int start(struct agent *agent, const sigset_t *signals, bool *ret_ended, 
     return 0;
 }
 
-static void sweep(struct agent *agent)
+static void sweep(struct duty *duty, struct context *context)
 {
     struct error error;
-    cleanup_setup struct setup *setup = agent_setup(agent);
+    cleanup_server_config struct server_config *current = context_config(context);
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) == 0 &&
-        sweep_run(&agent->sweep, &setup->config, loan.store, clock_steady_us(), clock_wall_ms(),
+    if (store_borrow(context->stores, &loan, &error) == 0 &&
+        sweep_run(&duty->sweep, &current->config, loan.store, clock_steady_us(), clock_wall_ms(),
                   &error) == 0)
         return;
     store_loan_failed(&loan, &error);
-    throttled_log_line(&agent->log, LOG_ERR, "the sweep for stopped guests failed: %s",
+    throttled_log_line(&context->log, LOG_ERR, "the sweep for stopped guests failed: %s",
                        error.message);
 }
 
@@ -132,31 +120,32 @@ static int64_t tick_us(void)
     return half_us < SECOND_US ? SECOND_US : half_us;
 }
 
-static void sweep_if_due(struct agent *agent, int64_t *next_us)
+static void sweep_if_due(struct agent *agent, struct duty *duty)
 {
-    if (clock_steady_us() < *next_us)
+    if (clock_steady_us() < duty->next_sweep_us)
         return;
-    sweep(agent);
+    sweep(duty, &agent->context);
     agent_follow_identity(agent);
-    host_figures_sample(agent->figures);
+    host_figures_sample(agent->context.figures);
     /* What a burst of connections has left free in the heap goes back to the system. */
     (void)malloc_trim(0);
-    *next_us = clock_steady_us() + SWEEP_US;
+    duty->next_sweep_us = clock_steady_us() + SWEEP_US;
 }
 
 /* How long the next tick may be waited for. */
 static int64_t tick(struct agent *agent, struct duty *duty)
 {
-    bool answers = watchdog_feed(&duty->watchdog, agent);
-    sweep_if_due(agent, &duty->next_sweep_us);
+    bool answers = watchdog_feed(&duty->watchdog, &agent->context, &agent->pins);
+    sweep_if_due(agent, duty);
     return answers ? tick_us() : RETRY_US;
 }
 
-static int serve(struct agent *agent, const sigset_t *signals, struct error *error)
+/* Returns when the daemon was told to end. */
+static int serve(struct agent *agent, struct duty *duty, const sigset_t *signals,
+                 struct error *error)
 {
-    struct duty duty = {0};
     for (;;) {
-        int number = wait_for_signal(signals, tick(agent, &duty));
+        int number = wait_for_signal(signals, tick(agent, duty));
         if (number == SIGTERM || number == SIGINT)
             return 0;
         if (number == SIGNAL_NEW_IDENTITY)
@@ -175,16 +164,18 @@ int daemon_run(struct error *error)
 {
     bool ended = false;
     struct agent agent;
+    struct duty duty = {0};
     const sigset_t signals = block_signals();
     int result = agent_open(&agent, error);
     if (result == 0)
         result = start(&agent, &signals, &ended, error);
     if (result == 0 && !ended) {
         notify_ready();
-        result = serve(&agent, &signals, error);
+        result = serve(&agent, &duty, &signals, error);
     }
     notify_stopping();
     agent_stop(&agent);
     agent_close(&agent);
+    sweep_clear(&duty.sweep);
     return result;
 }

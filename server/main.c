@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "schema/base/version.h"
-#include "server/base/setup.h"
+#include "server/base/server_config.h"
 #include "server/daemon.h"
 #include "server/privileges.h"
 #include "store/base/log.h"
@@ -62,10 +62,10 @@ static bool check_identity(const struct config *config, FILE *out)
 }
 
 /* felhomd waits for an address that is not there yet, so that is no error. */
-static bool check_address(struct setup *setup, FILE *out)
+static bool check_address(struct server_config *setup, FILE *out)
 {
     struct error error;
-    if (setup_locate(setup, &error) == 0) {
+    if (server_config_locate(setup, &error) == 0) {
         char host[INET_ADDRSTRLEN];
         (void)inet_ntop(AF_INET, &setup->address.sin_addr, host, sizeof host);
         (void)fprintf(out, "ok: address %s:%u\n", host, ntohs(setup->address.sin_port));
@@ -82,8 +82,8 @@ static bool check_address(struct setup *setup, FILE *out)
 static bool check_run(FILE *out)
 {
     struct error error;
-    cleanup_setup struct setup *setup = NULL;
-    if (setup_load(&setup, &error) < 0)
+    cleanup_server_config struct server_config *setup = NULL;
+    if (server_config_load(&setup, &error) < 0)
         return report_error(out, &error);
     (void)fprintf(out, "ok: configuration %s\n", settings_path());
     bool address = check_address(setup, out);

@@ -4,7 +4,9 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -230,6 +232,33 @@ json_t *json_text(const char *text)
     if (!value)
         mem_exhausted();
     return value;
+}
+
+#define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
+/* The second as text, followed by rest. */
+static json_t *format_time(int64_t ms, const char *rest)
+{
+    char text[40];
+    struct tm parts;
+    const time_t seconds = ms / 1000;
+    if (ms <= 0 || seconds > LAST_SECOND || !gmtime_r(&seconds, &parts))
+        return json_null();
+    size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+    (void)snprintf(text + length, sizeof text - length, "%s", rest);
+    return json_text(text);
+}
+
+json_t *json_time(int64_t ms)
+{
+    return format_time(ms, "Z");
+}
+
+json_t *json_time_exact(int64_t ms)
+{
+    char rest[8];
+    (void)snprintf(rest, sizeof rest, ".%03dZ", ms > 0 ? (int)(ms % 1000) : 0);
+    return format_time(ms, rest);
 }
 
 void json_append(json_t *array, json_t *value)

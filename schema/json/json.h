@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
@@ -16,6 +17,13 @@
  * byte by byte, so that a strange file or host name cannot make a document fail.
  */
 json_t *json_text(const char *text);
+
+/* Milliseconds since 1970 as RFC 3339, UTC, whole seconds: "2026-11-23T10:00:00Z"; null for 0 and
+ * less (not known) and for what has no year of four digits. A new reference. */
+json_t *json_time(int64_t ms);
+
+/* The same with the milliseconds: "2026-11-23T10:00:00.123Z". */
+json_t *json_time_exact(int64_t ms);
 
 /* Adds the value, whose reference it takes, to an array or an object. Where there is no memory for
  * it, as for any part, the program ends: a document is never incomplete. */

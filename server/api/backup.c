@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/agent/backup_due.h"
 #include "schema/json/json.h"
-#include "server/agent.h"
 #include "server/api/handlers.h"
 #include "server/api/snapshots.h"
+#include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "store/base/clock.h"
@@ -22,7 +22,7 @@ static int read_state(const struct request *request, struct backup_state *ret, s
     struct store *store = request->view->store;
     struct backup backup;
     struct job job;
-    const struct config *config = &request->setup->config;
+    const struct config *config = request->config;
     if (backup_get(store, request->vmid, &backup, error) < 0 ||
         job_newest(store, request->vmid, JOB_BACKUP, &job, error) < 0)
         return -1;
@@ -46,12 +46,12 @@ static json_t *describe_due(uint32_t vmid, const struct backup_due *due)
                      due->age_seconds < 0 ? json_null() : json_integer(due->age_seconds));
 }
 
-void backup_due_get(struct agent *agent, const struct request *request, struct reply *reply)
+void backup_due_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     struct backup_state state;
     if (read_state(request, &state, &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return;
     }
     struct backup_due due = backup_due_decide(&state);
@@ -97,30 +97,31 @@ static json_t *describe_restore_test(uint32_t vmid, const struct restore_test *t
                      "phase", phase_names[phase],                                             /**/
                      "archive", phase == PHASE_IDLE ? json_null() : json_text(test->archive), /**/
                      "passed", ended ? json_boolean(phase == PHASE_DONE) : json_null(),       /**/
-                     "at", api_time(test->finished_at_ms),                                    /**/
+                     "at", json_time(test->finished_at_ms),                                   /**/
                      "error", phase == PHASE_FAILED ? describe_error(test) : json_null());
 }
 
-void restore_test_status_get(struct agent *agent, const struct request *request,
+void restore_test_status_get(struct context *context, const struct request *request,
                              struct reply *reply)
 {
     struct error error;
     struct restore_test test;
     if (restore_test_get(request->view->store, request->vmid, &test, &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return;
     }
-    enum phase phase = find_phase(&test, &request->setup->config, clock_wall_ms());
+    enum phase phase = find_phase(&test, request->config, clock_wall_ms());
     reply_data(reply, 200, describe_restore_test(request->vmid, &test, phase));
 }
 
-void backup_post(struct agent *agent, const struct request *request, struct reply *reply)
+void backup_post(struct context *context, const struct request *request, struct reply *reply)
 {
     static const struct json_body_key no_keys[1];
     static const struct job job = {.kind = JOB_BACKUP};
     char *no_values[1];
-    if (body_read(request, no_keys, 0, no_values, reply) && enqueue_possible(agent, request, reply))
-        enqueue(agent, request, &job, reply);
+    if (body_read(request, no_keys, 0, no_values, reply) &&
+        enqueue_possible(context, request, reply))
+        enqueue(context, request, &job, reply);
 }
 
 static json_t *describe_backup(const struct backup *backup)
@@ -130,7 +131,7 @@ static json_t *describe_backup(const struct backup *backup)
     return json_pack("{s:o, s:o, s:o}", "archive", json_text(backup->archive), "size_bytes",
                      backup->size_bytes < 0 ? json_null()
                                             : json_integer((json_int_t)backup->size_bytes),
-                     "at", api_time(backup->at_ms));
+                     "at", json_time(backup->at_ms));
 }
 
 /* A guest that never asked for one is idle. */
@@ -145,7 +146,7 @@ static json_t *describe_status(uint32_t vmid, const struct job *job, const struc
                      "backup", describe_backup(backup));
 }
 
-void backup_status_get(struct agent *agent, const struct request *request, struct reply *reply)
+void backup_status_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     struct job job;
@@ -155,5 +156,5 @@ void backup_status_get(struct agent *agent, const struct request *request, struc
         backup_get(store, request->vmid, &backup, &error) == 0)
         reply_data(reply, 200, describe_status(request->vmid, &job, &backup));
     else
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
 }

@@ -4,8 +4,8 @@
 #include <civetweb.h>
 
 #include "schema/json/json.h"
-#include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "store/base/clock.h"
@@ -30,7 +30,7 @@ static int keep(const struct event *event, void *context)
     struct events *events = context;
     json_t *item = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}",     /**/
                              "seq", (json_int_t)event->seq,        /**/
-                             "at", api_time_exact(event->at_ms),   /**/
+                             "at", json_time_exact(event->at_ms),  /**/
                              "kind", json_text(event->kind),       /**/
                              "outcome", json_text(event->outcome), /**/
                              "detail", json_text(event->detail),   /**/
@@ -71,13 +71,13 @@ void events_tell(const struct events *events, struct reply *reply)
     reply_data(reply, 200, data);
 }
 
-static void find_and_tell(struct agent *agent, const struct request *request, int64_t since,
+static void find_and_tell(struct context *context, const struct request *request, int64_t since,
                           int64_t timeout_s, struct reply *reply)
 {
     struct error error;
     cleanup_events struct events events = {0};
     if (events_find(request->view->store, request->vmid, since, &events, &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return;
     }
     events_tell(&events, reply);
@@ -85,7 +85,7 @@ static void find_and_tell(struct agent *agent, const struct request *request, in
         reply->wait = (struct reply_wait){clock_steady_us() + timeout_s * SECOND_US, since};
 }
 
-void events_get(struct agent *agent, const struct request *request, struct reply *reply)
+void events_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     enum { SINCE, TIMEOUT, NUMBERS };
@@ -96,5 +96,5 @@ void events_get(struct agent *agent, const struct request *request, struct reply
     if (query_parse(request->info->query_string, numbers, NUMBERS, &error) < 0)
         reply_error(reply, 400, error.message);
     else
-        find_and_tell(agent, request, numbers[SINCE].value, numbers[TIMEOUT].value, reply);
+        find_and_tell(context, request, numbers[SINCE].value, numbers[TIMEOUT].value, reply);
 }

@@ -6,43 +6,44 @@
 #ifndef FELHOM_HANDLERS_H
 #define FELHOM_HANDLERS_H
 
-struct agent;
+struct context;
 struct request;
 struct reply;
 
 /* The guest's mounts as the last start found them. */
-void storage_get(struct agent *agent, const struct request *request, struct reply *reply);
+void storage_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* The guest's controller.yaml, with the token that it presented. */
-void controller_yaml_get(struct agent *agent, const struct request *request, struct reply *reply);
+void controller_yaml_get(struct context *context, const struct request *request,
+                         struct reply *reply);
 
 /* What Proxmox is asked to do for the guest; all answer before it is done. */
-void snapshot_post(struct agent *agent, const struct request *request, struct reply *reply);
-void rollback_post(struct agent *agent, const struct request *request, struct reply *reply);
-void backup_post(struct agent *agent, const struct request *request, struct reply *reply);
+void snapshot_post(struct context *context, const struct request *request, struct reply *reply);
+void rollback_post(struct context *context, const struct request *request, struct reply *reply);
+void backup_post(struct context *context, const struct request *request, struct reply *reply);
 
 /* The guest's snapshots, as Proxmox lists them now. */
-void snapshots_get(struct agent *agent, const struct request *request, struct reply *reply);
+void snapshots_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* How the guest's last backup went or goes; whether one is due; how its last restore test went. */
-void backup_status_get(struct agent *agent, const struct request *request, struct reply *reply);
-void backup_due_get(struct agent *agent, const struct request *request, struct reply *reply);
-void restore_test_status_get(struct agent *agent, const struct request *request,
+void backup_status_get(struct context *context, const struct request *request, struct reply *reply);
+void backup_due_get(struct context *context, const struct request *request, struct reply *reply);
+void restore_test_status_get(struct context *context, const struct request *request,
                              struct reply *reply);
 
 /* A credential for the container registry. */
-void registry_get(struct agent *agent, const struct request *request, struct reply *reply);
+void registry_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* The guest's events, waited for where there are none yet. */
-void events_get(struct agent *agent, const struct request *request, struct reply *reply);
+void events_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* The host's figures. */
-void host_metrics_get(struct agent *agent, const struct request *request, struct reply *reply);
+void host_metrics_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* This API's own description. */
-void openapi_yaml_get(struct agent *agent, const struct request *request, struct reply *reply);
+void openapi_yaml_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* Whether the daemon answers at all. */
-void healthz_get(struct agent *agent, const struct request *request, struct reply *reply);
+void healthz_get(struct context *context, const struct request *request, struct reply *reply);
 
 #endif

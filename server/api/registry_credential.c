@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/json/json.h"
-#include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/base/context.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/registry/registry.h"
 
@@ -15,7 +16,7 @@ static void answer(const struct registry_credential *credential, struct reply *r
     json_wipe(data);
 }
 
-static void answer_failure(struct agent *agent, const struct error *error, struct reply *reply)
+static void answer_failure(struct context *context, const struct error *error, struct reply *reply)
 {
     switch (error->kind) {
     case ERROR_MISSING:
@@ -24,24 +25,24 @@ static void answer_failure(struct agent *agent, const struct error *error, struc
     case ERROR_BUSY:
     case ERROR_CONFLICT:
     case ERROR_DENIED:
-        agent_outside_fail(agent, error, reply);
+        reply_upstream_failure(reply, context, error);
         break;
     default:
-        agent_fail(agent, NULL, error, reply);
+        reply_internal_failure(reply, context, NULL, error);
     }
 }
 
-void registry_get(struct agent *agent, const struct request *request, struct reply *reply)
+void registry_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     cleanup(registry_credential_free) struct registry_credential credential = {0};
-    const struct config *config = &request->setup->config;
-    uint32_t early_seconds = registry_early_seconds(agent->registry, config, request->vmid);
+    const struct config *config = request->config;
+    uint32_t early_seconds = registry_early_seconds(context->registry, config, request->vmid);
     if (early_seconds > 0)
         reply_later(reply, 429, early_seconds);
-    else if (registry_credential_get(agent->registry, config, request->vmid,
-                                     agent_request_deadline_us(request), &credential, &error) == 0)
+    else if (registry_credential_get(context->registry, config, request->vmid,
+                                     request_deadline_us(request), &credential, &error) == 0)
         answer(&credential, reply);
     else
-        answer_failure(agent, &error, reply);
+        answer_failure(context, &error, reply);
 }

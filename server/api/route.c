@@ -44,43 +44,27 @@ static bool split_vmid(const char *text, struct destination *destination)
     return true;
 }
 
-static bool is_open(const char *path)
+struct destination route_resolve(const char *path, const char *method)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-        if (routes[i].open && strcmp(routes[i].path, path) == 0)
-            return true;
-    }
-    return false;
-}
-
-struct destination route_destination(const char *path)
-{
-    struct destination destination = {.path = path, .open = is_open(path)};
+    struct destination ret = {.path = path, .endpoint = ROUTE_COUNT};
+    if (!path)
+        return ret;
     if (strncmp(path, guests, sizeof guests - 1) == 0)
-        destination.has_vmid = split_vmid(path + sizeof guests - 1, &destination);
-    return destination;
-}
-
-const struct route *route_find(const struct destination *destination, const char *method)
-{
+        ret.has_vmid = split_vmid(path + sizeof guests - 1, &ret);
     for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
-        if (strcmp(routes[i].path, destination->path) == 0 && strcmp(routes[i].method, method) == 0)
-            return &routes[i];
+        if (strcmp(routes[i].path, ret.path) != 0)
+            continue;
+        ret.endpoint = i;
+        ret.open = routes[i].open && !ret.has_vmid;
+        if (strcmp(routes[i].method, method) == 0)
+            ret.route = &routes[i];
     }
-    return NULL;
+    return ret;
 }
 
-size_t route_index(const char *path)
+const char *route_path(size_t endpoint)
 {
-    size_t index = 0;
-    while (index < ROUTE_COUNT && strcmp(routes[index].path, path) != 0)
-        index++;
-    return index;
-}
-
-const char *route_path(size_t index)
-{
-    return index < ROUTE_COUNT ? routes[index].path : "other";
+    return endpoint < ROUTE_COUNT ? routes[endpoint].path : "other";
 }
 
 void route_methods(const struct destination *destination, struct buffer *out)

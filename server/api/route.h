@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 #include "schema/base/buffer.h"
+#include "server/base/counters.h"
+#include "server/http/request.h"
 
-struct agent;
-struct request;
+struct context;
 struct reply;
 
 struct route {
@@ -19,31 +20,19 @@ struct route {
     bool open;  /* for callers without a token, too */
     bool views; /* it answers from request->view, and waits for nothing; the others have none, and
                    borrow for themselves */
-    void (*handle)(struct agent *agent, const struct request *request, struct reply *reply);
+    void (*handle)(struct context *context, const struct request *request, struct reply *reply);
 };
 
-/* What a path says, before anybody looked at who asks. */
-struct destination {
-    const char *path; /* without /guests/VMID; borrowed */
-    bool has_vmid;    /* it stood there */
-    uint32_t vmid;
-    bool open; /* a token is not even looked at */
-};
+/* Finds out where path and method lead. path may be NULL: it leads nowhere. */
+struct destination route_resolve(const char *path, const char *method);
 
-struct destination route_destination(const char *path);
+#define ROUTE_COUNT COUNTERS_ENDPOINTS
 
-/* NULL where no route has both. */
-const struct route *route_find(const struct destination *destination, const char *method);
+/* The path of an endpoint's number (struct destination); "other" for ROUTE_COUNT. */
+const char *route_path(size_t endpoint);
 
-#define ROUTE_COUNT 14
-
-/* The number of a path without /guests/VMID, and the path of a number; ROUTE_COUNT and "other" for
- * those that are unknown. */
-size_t route_index(const char *path);
-const char *route_path(size_t index);
-
-/* Adds the methods of the path as the Allow header lists them; nothing where the path is unknown.
- */
+/* Adds the methods of the destination's path as the Allow header lists them; nothing where there is
+ * no such path. */
 void route_methods(const struct destination *destination, struct buffer *out);
 
 #endif

@@ -7,8 +7,8 @@
 #include <time.h>
 
 #include "schema/json/json.h"
-#include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/jobs/jobs.h"
@@ -18,22 +18,22 @@
 #include "store/tables/guest.h"
 #include "store/tables/host.h"
 
-bool enqueue_possible(struct agent *agent, const struct request *request, struct reply *reply)
+bool enqueue_possible(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     char user[PVE_USER_SIZE];
-    if (pve_token_check(&request->setup->config, user, &error) == 0)
+    if (pve_token_check(request->config, user, &error) == 0)
         return true;
-    agent_outside_fail(agent, &error, reply);
+    reply_upstream_failure(reply, context, &error);
     return false;
 }
 
 /* *ret_running: where there is one, so that this one is refused. */
-static int add(struct agent *agent, const struct job *job, int64_t *ret_job_id,
+static int add(struct context *context, const struct job *job, int64_t *ret_job_id,
                struct job *ret_running, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, error) == 0 &&
+    if (store_borrow(context->stores, &loan, error) == 0 &&
         job_add(loan.store, job, clock_wall_ms(), ret_job_id, ret_running, error) == 0)
         return 0;
     if (ret_running->job_id == 0)
@@ -41,16 +41,16 @@ static int add(struct agent *agent, const struct job *job, int64_t *ret_job_id,
     return -1;
 }
 
-void enqueue(struct agent *agent, const struct request *request, const struct job *job,
+void enqueue(struct context *context, const struct request *request, const struct job *job,
              struct reply *reply)
 {
     struct error error;
     struct job running = {0};
     struct job added = *job;
     added.vmid = request->vmid;
-    if (add(agent, &added, &added.job_id, &running, &error) == 0) {
-        jobs_wake(agent->jobs);
-        nudge_send(request->setup->config.paths.state);
+    if (add(context, &added, &added.job_id, &running, &error) == 0) {
+        jobs_wake(context->jobs);
+        nudge_send(request->config->paths.state);
         reply_data(reply, 202,
                    json_pack("{s:I, s:I, s:s}", "vmid", (json_int_t)added.vmid, "job_id",
                              (json_int_t)added.job_id, "phase", job_phase_name(JOB_RUNNING)));
@@ -59,16 +59,16 @@ void enqueue(struct agent *agent, const struct request *request, const struct jo
     if (running.job_id)
         reply_error(reply, 409, error.message);
     else
-        agent_fail(agent, NULL, &error, reply);
+        reply_internal_failure(reply, context, NULL, &error);
 }
 
 /* --- Proxmox's list --- */
 
-static int read_store(struct agent *agent, uint32_t vmid, struct guest *ret_guest,
+static int read_store(struct context *context, uint32_t vmid, struct guest *ret_guest,
                       struct host *ret_host, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, error) == 0 &&
+    if (store_borrow(context->stores, &loan, error) == 0 &&
         guest_find(loan.store, vmid, ret_guest, error) == 0 &&
         host_get(loan.store, ret_host, error) == 0)
         return 0;
@@ -76,34 +76,34 @@ static int read_store(struct agent *agent, uint32_t vmid, struct guest *ret_gues
     return -1;
 }
 
-static int list(struct agent *agent, const struct request *request, const struct guest *guest,
+static int list(struct context *context, const struct request *request, const struct guest *guest,
                 const struct host *host, struct pve_snapshots *ret, struct error *error)
 {
     const struct pve_guest whose = {guest->kind, guest->vmid};
     const struct pve_call call = {
-        .client = agent->pve_client,
-        .config = &request->setup->config,
+        .client = context->pve_client,
+        .config = request->config,
         .node = host->node,
-        .deadline_us = agent_request_deadline_us(request),
+        .deadline_us = request_deadline_us(request),
     };
-    if (turnstile_enter(&agent->pve_turnstile, call.deadline_us, error) < 0)
+    if (bounded_lock_acquire(&context->pve_lock, call.deadline_us, error) < 0)
         return -1;
     int result = pve_snapshots(&call, &whose, ret, error);
-    turnstile_leave(&agent->pve_turnstile);
+    bounded_lock_release(&context->pve_lock);
     return result;
 }
 
 /* False where there is no list; the reply then says why. */
-static bool fetch(struct agent *agent, const struct request *request, struct pve_snapshots *ret,
+static bool fetch(struct context *context, const struct request *request, struct pve_snapshots *ret,
                   struct reply *reply)
 {
     struct error error;
     struct guest guest;
     struct host host;
-    if (read_store(agent, request->vmid, &guest, &host, &error) < 0)
-        agent_fail(agent, NULL, &error, reply);
-    else if (list(agent, request, &guest, &host, ret, &error) < 0)
-        agent_outside_fail(agent, &error, reply);
+    if (read_store(context, request->vmid, &guest, &host, &error) < 0)
+        reply_internal_failure(reply, context, NULL, &error);
+    else if (list(context, request, &guest, &host, ret, &error) < 0)
+        reply_upstream_failure(reply, context, &error);
     else
         return true;
     return false;
@@ -114,14 +114,14 @@ static json_t *describe(const struct pve_snapshot *snapshot)
     return json_pack("{s:o, s:o, s:o, s:o}",            /**/
                      "name", json_text(snapshot->name), /**/
                      "description", json_text(snapshot->description ? snapshot->description : ""),
-                     "at", api_time(snapshot->at * 1000), /**/
+                     "at", json_time(snapshot->at * 1000), /**/
                      "parent", snapshot->parent[0] ? json_text(snapshot->parent) : json_null());
 }
 
-void snapshots_get(struct agent *agent, const struct request *request, struct reply *reply)
+void snapshots_get(struct context *context, const struct request *request, struct reply *reply)
 {
     cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
-    if (!fetch(agent, request, &snapshots, reply))
+    if (!fetch(context, request, &snapshots, reply))
         return;
     json_t *described = json_array();
     for (size_t i = 0; i < snapshots.count; i++)
@@ -145,15 +145,15 @@ static void wish_free(struct wish *wish)
 }
 
 /* What Proxmox would refuse in words that help nobody. */
-static bool is_snapshot_possible(struct agent *agent, const struct request *request,
+static bool is_snapshot_possible(struct context *context, const struct request *request,
                                  struct reply *reply)
 {
     struct error error;
     struct guest guest;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
+    if (store_borrow(context->stores, &loan, &error) < 0 ||
         guest_find(loan.store, request->vmid, &guest, &error) < 0) {
-        agent_fail(agent, &loan, &error, reply);
+        reply_internal_failure(reply, context, &loan, &error);
         return false;
     }
     if (strcmp(guest.mount_form, "mp") != 0)
@@ -189,14 +189,14 @@ static bool take_name(const char *name, struct job *job, struct reply *reply)
 }
 
 /* What both requests ask alike. */
-static bool is_acceptable(struct agent *agent, const struct request *request,
+static bool is_acceptable(struct context *context, const struct request *request,
                           const struct wish *wish, struct job *job, struct reply *reply)
 {
-    return take_name(wish->values[NAME], job, reply) && enqueue_possible(agent, request, reply) &&
-           is_snapshot_possible(agent, request, reply);
+    return take_name(wish->values[NAME], job, reply) && enqueue_possible(context, request, reply) &&
+           is_snapshot_possible(context, request, reply);
 }
 
-void snapshot_post(struct agent *agent, const struct request *request, struct reply *reply)
+void snapshot_post(struct context *context, const struct request *request, struct reply *reply)
 {
     struct job job = {.kind = JOB_SNAPSHOT};
     static const struct json_body_key keys[] = {
@@ -205,11 +205,11 @@ void snapshot_post(struct agent *agent, const struct request *request, struct re
     };
     cleanup(wish_free) struct wish wish = {0};
     if (!body_read(request, keys, ARRAY_SIZE(keys), wish.values, reply) ||
-        !is_acceptable(agent, request, &wish, &job, reply))
+        !is_acceptable(context, request, &wish, &job, reply))
         return;
     if (wish.values[DESCRIPTION])
         (void)snprintf(job.description, sizeof job.description, "%s", wish.values[DESCRIPTION]);
-    enqueue(agent, request, &job, reply);
+    enqueue(context, request, &job, reply);
 }
 
 static bool is_among(const struct pve_snapshots *snapshots, const char *name)
@@ -221,12 +221,12 @@ static bool is_among(const struct pve_snapshots *snapshots, const char *name)
     return false;
 }
 
-static bool exists(struct agent *agent, const struct request *request, const char *name,
+static bool exists(struct context *context, const struct request *request, const char *name,
                    struct reply *reply)
 {
     struct error error;
     cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
-    if (!fetch(agent, request, &snapshots, reply))
+    if (!fetch(context, request, &snapshots, reply))
         return false;
     if (is_among(&snapshots, name))
         return true;
@@ -235,7 +235,7 @@ static bool exists(struct agent *agent, const struct request *request, const cha
     return false;
 }
 
-void rollback_post(struct agent *agent, const struct request *request, struct reply *reply)
+void rollback_post(struct context *context, const struct request *request, struct reply *reply)
 {
     struct job job = {.kind = JOB_ROLLBACK};
     static const struct json_body_key keys[] = {
@@ -243,7 +243,7 @@ void rollback_post(struct agent *agent, const struct request *request, struct re
     };
     cleanup(wish_free) struct wish wish = {0};
     if (body_read(request, keys, ARRAY_SIZE(keys), wish.values, reply) &&
-        is_acceptable(agent, request, &wish, &job, reply) &&
-        exists(agent, request, job.name, reply))
-        enqueue(agent, request, &job, reply);
+        is_acceptable(context, request, &wish, &job, reply) &&
+        exists(context, request, job.name, reply))
+        enqueue(context, request, &job, reply);
 }

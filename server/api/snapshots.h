@@ -8,18 +8,18 @@
 
 /* Requests that become jobs. */
 
-struct agent;
+struct context;
 struct request;
 struct reply;
 
 /* Whether Proxmox can be asked for anything at all; the reply says why not: 503. */
-bool enqueue_possible(struct agent *agent, const struct request *request, struct reply *reply);
+bool enqueue_possible(struct context *context, const struct request *request, struct reply *reply);
 
 /*
  * Records the job (kind, name and description count) for the request's guest and wakes those who
  * carry it out: 202 {vmid, job_id, phase}; 409 where the guest has an unfinished one.
  */
-void enqueue(struct agent *agent, const struct request *request, const struct job *job,
+void enqueue(struct context *context, const struct request *request, const struct job *job,
              struct reply *reply);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/json/json.h"
-#include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/base/context.h"
 #include "server/http/kept_answers.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "store/tables/guest.h"
 
@@ -32,25 +33,25 @@ static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
     return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
 }
 
-static void answer_anew(struct agent *agent, const struct request *request,
+static void answer_anew(struct context *context, const struct request *request,
                         const struct kept_key *key, struct reply *reply)
 {
     struct error error;
     cleanup(mount_list_free) struct mount_list mounts = {0};
     if (mount_list(request->view->store, request->vmid, &mounts, &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return;
     }
-    reply_data(reply, 200, describe_all(request->vmid, &mounts, &request->setup->config));
-    kept_answers_put(agent->storage_answers, key, &reply->body);
+    reply_data(reply, 200, describe_all(request->vmid, &mounts, request->config));
+    kept_answers_put(context->storage_answers, key, &reply->body);
 }
 
-void storage_get(struct agent *agent, const struct request *request, struct reply *reply)
+void storage_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
-    struct kept_key key = {.vmid = request->vmid, .setup = request->setup->serial};
+    struct kept_key key = {.vmid = request->vmid, .setup = request->config_serial};
     if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
-        agent_fail(agent, request->view, &error, reply);
-    else if (!kept_answers_find(agent->storage_answers, &key, reply_body(reply, 200)))
-        answer_anew(agent, request, &key, reply);
+        reply_internal_failure(reply, context, request->view, &error);
+    else if (!kept_answers_find(context->storage_answers, &key, reply_body(reply, 200)))
+        answer_anew(context, request, &key, reply);
 }

@@ -21,7 +21,6 @@
 #include "schema/kernel/host_stat.h"
 #include "schema/pve/rrd_dump.h"
 #include "server/base/limiter.h"
-#include "server/http/reply.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
@@ -128,9 +127,9 @@ struct cpu_sample {
 
 struct host_figures {
     char *root;
-    struct turnstile turnstile;   /* to the file that storages are read from */
-    pthread_mutex_t lock;         /* of what follows */
-    struct cpu_sample samples[2]; /* the newest first, INTERVAL_US apart or more */
+    struct bounded_lock storages_lock; /* to the file that storages are read from */
+    pthread_mutex_t lock;              /* of what follows */
+    struct cpu_sample samples[2];      /* the newest first, INTERVAL_US apart or more */
     struct rrd_storages storages;
 };
 
@@ -138,7 +137,7 @@ struct host_figures *host_figures_new(const char *root)
 {
     struct host_figures *figures = mem_new(struct host_figures);
     figures->root = mem_copy_text(root);
-    turnstile_init(&figures->turnstile);
+    bounded_lock_init(&figures->storages_lock);
     (void)pthread_mutex_init(&figures->lock, NULL);
     host_figures_sample(figures);
     return figures;
@@ -150,7 +149,7 @@ void host_figures_free(struct host_figures *figures)
         return;
     rrd_storages_free(&figures->storages);
     (void)pthread_mutex_destroy(&figures->lock);
-    turnstile_destroy(&figures->turnstile);
+    bounded_lock_destroy(&figures->storages_lock);
     free(figures->root);
     free(figures);
 }
@@ -293,10 +292,11 @@ static void figures_refresh_storages(struct host_figures *figures, const struct 
 {
     struct error error;
     cleanup_free char *path = mem_format("%s/.rrd", config->paths.pve);
-    if (turnstile_enter(&figures->turnstile, clock_steady_us() + STORAGE_WAIT_US, &error) < 0)
+    if (bounded_lock_acquire(&figures->storages_lock, clock_steady_us() + STORAGE_WAIT_US, &error) <
+        0)
         return;
     figures_read_storages(figures, path, node);
-    turnstile_leave(&figures->turnstile);
+    bounded_lock_release(&figures->storages_lock);
 }
 
 static json_t *figures_describe_storages(struct host_figures *figures)
@@ -309,7 +309,7 @@ static json_t *figures_describe_storages(struct host_figures *figures)
                                     "storage", storage->storage,                         /**/
                                     "total_bytes", number_or_null(storage->total_bytes), /**/
                                     "used_bytes", number_or_null(storage->used_bytes),   /**/
-                                    "at", api_time(storage->at * 1000)));
+                                    "at", json_time(storage->at * 1000)));
     }
     (void)pthread_mutex_unlock(&figures->lock);
     return list;

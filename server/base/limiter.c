@@ -35,52 +35,51 @@ int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64
 
 #define WAITING_MAX 8
 
-void turnstile_init(struct turnstile *turnstile)
+void bounded_lock_init(struct bounded_lock *lock)
 {
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&turnstile->left, &attributes);
-    (void)pthread_mutex_init(&turnstile->lock, NULL);
-    turnstile->taken = false;
-    turnstile->waiting = 0;
+    (void)pthread_cond_init(&lock->left, &attributes);
+    (void)pthread_mutex_init(&lock->lock, NULL);
+    lock->taken = false;
+    lock->waiting = 0;
 }
 
-void turnstile_destroy(struct turnstile *turnstile)
+void bounded_lock_destroy(struct bounded_lock *lock)
 {
-    (void)pthread_cond_destroy(&turnstile->left);
-    (void)pthread_mutex_destroy(&turnstile->lock);
+    (void)pthread_cond_destroy(&lock->left);
+    (void)pthread_mutex_destroy(&lock->lock);
 }
 
 /* With the lock held. */
-static bool wait_for_turn(struct turnstile *turnstile, int64_t deadline_us)
+static bool wait_for_turn(struct bounded_lock *lock, int64_t deadline_us)
 {
     const struct timespec end = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
-    turnstile->waiting++;
-    while (turnstile->taken &&
-           pthread_cond_timedwait(&turnstile->left, &turnstile->lock, &end) == 0)
+    lock->waiting++;
+    while (lock->taken && pthread_cond_timedwait(&lock->left, &lock->lock, &end) == 0)
         ;
-    turnstile->waiting--;
-    return !turnstile->taken;
+    lock->waiting--;
+    return !lock->taken;
 }
 
-int turnstile_enter(struct turnstile *turnstile, int64_t deadline_us, struct error *error)
+int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct error *error)
 {
-    (void)pthread_mutex_lock(&turnstile->lock);
-    bool entered = !turnstile->taken ||
-                   (turnstile->waiting < WAITING_MAX && wait_for_turn(turnstile, deadline_us));
+    (void)pthread_mutex_lock(&lock->lock);
+    bool entered =
+        !lock->taken || (lock->waiting < WAITING_MAX && wait_for_turn(lock, deadline_us));
     if (entered)
-        turnstile->taken = true;
-    (void)pthread_mutex_unlock(&turnstile->lock);
+        lock->taken = true;
+    (void)pthread_mutex_unlock(&lock->lock);
     return entered ? 0 : fail(error, ERROR_BUSY, "too many requests wait for the same answer");
 }
 
-void turnstile_leave(struct turnstile *turnstile)
+void bounded_lock_release(struct bounded_lock *lock)
 {
-    (void)pthread_mutex_lock(&turnstile->lock);
-    turnstile->taken = false;
-    (void)pthread_cond_signal(&turnstile->left);
-    (void)pthread_mutex_unlock(&turnstile->lock);
+    (void)pthread_mutex_lock(&lock->lock);
+    lock->taken = false;
+    (void)pthread_cond_signal(&lock->left);
+    (void)pthread_mutex_unlock(&lock->lock);
 }
 
 #define BURST     10

@@ -54,19 +54,19 @@ void throttled_log_guest(struct throttled_log *log, int priority, uint32_t vmid,
 /* Lets one request at a time through to something slow, and only a few wait for it, so that it
  * never takes all the threads. */
 
-struct turnstile {
+struct bounded_lock {
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t left;
     bool taken;
     uint32_t waiting;
 };
 
-void turnstile_init(struct turnstile *turnstile);
-void turnstile_destroy(struct turnstile *turnstile);
+void bounded_lock_init(struct bounded_lock *lock);
+void bounded_lock_destroy(struct bounded_lock *lock);
 
 /* Waits until deadline_us (clock_steady_us) at the longest; ERROR_BUSY then, or where too many wait
  * already. */
-int turnstile_enter(struct turnstile *turnstile, int64_t deadline_us, struct error *error);
-void turnstile_leave(struct turnstile *turnstile);
+int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct error *error);
+void bounded_lock_release(struct bounded_lock *lock);
 
 #endif

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "server/agent.h"
-#include "server/api/route.h"
+#include "server/base/context.h"
+#include "server/http/refusal.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
+#include "server/net/gate.h"
 #include "store/base/clock.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
@@ -21,26 +23,25 @@ static void refuse(const struct request *request, const char *reason, const char
                    request->token_id, request->vmid, relation, other);
 }
 
-bool binding_of_path(const struct destination *destination, const struct request *request,
-                     struct reply *reply, struct refusal *refusal)
+bool binding_of_path(const struct request *request, struct reply *reply, struct refusal *refusal)
 {
+    const struct destination *destination = &request->destination;
     if (!destination->has_vmid || destination->vmid == request->vmid)
         return true;
     refuse(request, "path of another guest", "asked about", destination->vmid, reply, refusal);
     return false;
 }
 
-bool binding_of_source(struct agent *agent, const struct request *request, struct reply *reply,
+bool binding_of_source(struct context *context, const struct request *request, struct reply *reply,
                        struct refusal *refusal)
 {
     struct error error;
     uint32_t owner;
-    if (request->setup->config.local_api.source_binding == BINDING_OFF ||
-        !request->peer->has_hwaddr)
+    if (request->config->local_api.source_binding == BINDING_OFF || !request->peer->has_hwaddr)
         return true;
     if (nic_find_guest(request->view->store, &request->peer->hwaddr, request->vmid, &owner,
                        &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return false;
     }
     if (owner == 0 || owner == request->vmid)
@@ -49,10 +50,10 @@ bool binding_of_source(struct agent *agent, const struct request *request, struc
     return false;
 }
 
-bool is_locked_out(struct agent *agent, const struct request *request, struct reply *reply,
+bool is_locked_out(struct context *context, const struct request *request, struct reply *reply,
                    struct refusal *refusal)
 {
-    uint32_t seconds = gate_locked_out(agent->gate, request->peer);
+    uint32_t seconds = gate_locked_out(context->gate, request->peer);
     if (seconds == 0)
         return false;
     reply_later(reply, 429, seconds);
@@ -79,7 +80,7 @@ static void describe(const struct request *request, const struct token_check *ch
     (void)snprintf(refusal->detail, sizeof refusal->detail, "%s", check->id);
 }
 
-bool authenticate(struct agent *agent, struct request *request, struct reply *reply,
+bool authenticate(struct context *context, struct request *request, struct reply *reply,
                   struct refusal *refusal)
 {
     struct error error;
@@ -87,7 +88,7 @@ bool authenticate(struct agent *agent, struct request *request, struct reply *re
     const struct presented_token *token = &request->token;
     if (token_check(request->view->store, token->text, token->length, clock_wall_ms(), &check,
                     &error) < 0) {
-        agent_fail(agent, request->view, &error, reply);
+        reply_internal_failure(reply, context, request->view, &error);
         return false;
     }
     if (check.verdict == TOKEN_GOOD) {
@@ -95,7 +96,7 @@ bool authenticate(struct agent *agent, struct request *request, struct reply *re
         memcpy(request->token_id, check.id, sizeof check.id);
         return true;
     }
-    gate_count_failure(agent->gate, request->peer);
+    gate_count_failure(context->gate, request->peer);
     describe(request, &check, refusal);
     reply_unauthorized(reply);
     return false;

@@ -7,10 +7,9 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/agent.h"
-#include "server/api/route.h"
+#include "server/base/context.h"
 #include "server/base/limiter.h"
-#include "server/events/parked.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/sources.h"
 #include "store/base/clock.h"
@@ -31,15 +30,15 @@ static void copy_cut(char *ret, size_t size, const char *text)
     ret[length] = '\0';
 }
 
-static void save(struct agent *agent, const struct explanation *explanation)
+static void save(struct context *context, const struct explanation *explanation)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow_pen(agent->stores, &loan, &error) == 0 &&
+    if (store_borrow_pen(context->stores, &loan, &error) == 0 &&
         explanation_add(loan.store, explanation, &error) == 0)
         return;
     store_loan_failed(&loan, &error);
-    throttled_log_line(&agent->log, LOG_WARNING, "a refusal could not be remembered: %s",
+    throttled_log_line(&context->log, LOG_WARNING, "a refusal could not be remembered: %s",
                        error.message);
 }
 
@@ -65,8 +64,7 @@ static const char *reason_of(const struct request *request, const struct reply *
         return refusal->reason;
     if (!request->peer)
         return MALFORMED;
-    const struct destination destination = route_destination(request->path);
-    if (!route_find(&destination, request->method))
+    if (!request->destination.route)
         return reply->status == 405 ? "unknown method" : "unknown path";
     return reply->status >= 500 ? THIS_HOST : "the endpoint";
 }
@@ -81,45 +79,46 @@ static void describe_token(const struct request *request, const struct refusal *
         copy_text(explanation->detail, refusal->detail);
 }
 
-static bool is_time(struct agent *agent, const struct peer *peer, const struct reply *reply)
+static bool is_time(struct context *context, const struct peer *peer, const struct reply *reply)
 {
-    return reply->status >= 400 && refusals_may_explain(agent->refusals, peer, clock_steady_us());
+    return reply->status >= 400 && refusals_may_explain(context->refusals, peer, clock_steady_us());
 }
 
-void explain_request(struct agent *agent, const struct peer *peer, const struct request *request,
-                     const struct reply *reply, const struct refusal *refusal)
+void explain_request(struct context *context, const struct peer *peer,
+                     const struct request *request, const struct reply *reply,
+                     const struct refusal *refusal)
 {
-    if (!is_time(agent, peer, reply))
+    if (!is_time(context, peer, reply))
         return;
     struct explanation explanation = begin(peer, reply);
     copy_text(explanation.method, request->head ? "HEAD" : request->method);
     copy_text(explanation.path, is_plain_path(request->path) ? request->path : "");
     copy_text(explanation.reason, reason_of(request, reply, refusal));
     describe_token(request, refusal, &explanation);
-    save(agent, &explanation);
+    save(context, &explanation);
 }
 
-void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+void explain_waited(struct context *context, const struct peer *peer, const struct asked *asked,
                     const struct reply *reply, const struct refusal *refusal)
 {
-    if (!is_time(agent, peer, reply))
+    if (!is_time(context, peer, reply))
         return;
     struct explanation explanation = begin(peer, reply);
-    copy_text(explanation.method, waiter->head ? "HEAD" : "GET");
-    copy_text(explanation.path, route_path(waiter->endpoint));
+    copy_text(explanation.method, asked->method);
+    copy_text(explanation.path, asked->path);
     copy_text(explanation.reason, refusal->reason ? refusal->reason : THIS_HOST);
-    explanation.vmid = waiter->vmid;
-    copy_text(explanation.token_id, waiter->token_id);
-    save(agent, &explanation);
+    explanation.vmid = asked->vmid;
+    copy_text(explanation.token_id, asked->token_id);
+    save(context, &explanation);
 }
 
-void explain_malformed(struct agent *agent, const struct peer *peer, const struct reply *reply)
+void explain_malformed(struct context *context, const struct peer *peer, const struct reply *reply)
 {
-    if (!is_time(agent, peer, reply))
+    if (!is_time(context, peer, reply))
         return;
     struct explanation explanation = begin(peer, reply);
     copy_text(explanation.reason, MALFORMED);
-    save(agent, &explanation);
+    save(context, &explanation);
 }
 
 #define MINUTE_US ((int64_t)60 * 1000000)

@@ -41,23 +41,31 @@ void refusal_tell(struct store_pool *stores, const struct peer *peer, const stru
 /* Remembers why requests were refused, for `felhomctl explain`: some of each source, however many
  * there are. To be called once the answer is out, so that the time it took tells nothing. */
 
-struct agent;
+struct context;
 struct peer;
 struct refusal;
 struct reply;
 struct request;
-struct waiter;
 
 /* Does nothing for answers that are no refusals. A request that could not even be read has no
  * peer of its own. */
-void explain_request(struct agent *agent, const struct peer *peer, const struct request *request,
-                     const struct reply *reply, const struct refusal *refusal);
+void explain_request(struct context *context, const struct peer *peer,
+                     const struct request *request, const struct reply *reply,
+                     const struct refusal *refusal);
+
+/* What remains known of a request that waited for an event. The texts are borrowed. */
+struct asked {
+    const char *method;
+    const char *path;
+    uint32_t vmid;
+    const char *token_id;
+};
 
 /* For one that waited for an event, and got none for that. */
-void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+void explain_waited(struct context *context, const struct peer *peer, const struct asked *asked,
                     const struct reply *reply, const struct refusal *refusal);
 
 /* For one that CivetWeb made nothing of. */
-void explain_malformed(struct agent *agent, const struct peer *peer, const struct reply *reply);
+void explain_malformed(struct context *context, const struct peer *peer, const struct reply *reply);
 
 #endif

@@ -13,9 +13,12 @@
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "server/http/request.h"
+#include "server/base/context.h"
+#include "store/base/log.h"
 
-#define TAG_BYTES 16
+#define TAG_BYTES              16
+#define RETRY_SECONDS          2
+#define UPSTREAM_RETRY_SECONDS "30"
 
 void etag_make(const struct buffer *content, char ret[static ETAG_SIZE])
 {
@@ -56,33 +59,6 @@ bool etag_matches(const char *if_none_match, const char *etag)
         member = next_member(end);
     }
     return false;
-}
-
-#define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
-
-/* The second as text, and what is to follow it. */
-static json_t *tell(int64_t ms, const char *rest)
-{
-    char text[40];
-    struct tm parts;
-    const time_t seconds = ms / 1000;
-    if (ms <= 0 || seconds > LAST_SECOND || !gmtime_r(&seconds, &parts))
-        return json_null();
-    size_t length = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-    (void)snprintf(text + length, sizeof text - length, "%s", rest);
-    return json_text(text);
-}
-
-json_t *api_time(int64_t ms)
-{
-    return tell(ms, "Z");
-}
-
-json_t *api_time_exact(int64_t ms)
-{
-    char rest[8];
-    (void)snprintf(rest, sizeof rest, ".%03dZ", ms > 0 ? (int)(ms % 1000) : 0);
-    return tell(ms, rest);
 }
 
 struct status {
@@ -133,25 +109,6 @@ const char *status_phrase(int status)
 const char *status_text(int status)
 {
     return find(status)->text;
-}
-
-static bool is_known(const struct request *request, const char *etag)
-{
-    const char *value;
-    for (size_t i = 0; (value = request_header(request, "If-None-Match", i)); i++) {
-        if (etag_matches(value, etag))
-            return true;
-    }
-    return false;
-}
-
-void yaml_document_answer(const struct request *request, struct reply *reply)
-{
-    char etag[ETAG_SIZE];
-    etag_make(&reply->body, etag);
-    reply_header(reply, "ETag", etag);
-    reply->status = is_known(request, etag) ? 304 : 200;
-    reply->type = reply->status == 200 ? "application/yaml" : NULL;
 }
 
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
@@ -269,7 +226,7 @@ void reply_name(struct reply *reply)
 
 void reply_because(struct reply *reply, const char *why)
 {
-    (void)snprintf(reply->why, sizeof reply->why, "%s", why);
+    (void)snprintf(reply->why, sizeof reply->why, "%.*s", (int)sizeof reply->why - 1, why);
 }
 
 void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out)
@@ -284,6 +241,27 @@ void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct
         .request_id = *reply->request_id ? reply->request_id : fresh,
     };
     reply_render(reply, &manner, out);
+}
+
+void reply_internal_failure(struct reply *reply, struct context *context, struct store_loan *loan,
+                            const struct error *error)
+{
+    throttled_log_line(&context->log, LOG_ERR, "a request could not be answered: %s",
+                       error->message);
+    if (loan)
+        store_loan_failed(loan, error);
+    if (error->kind == ERROR_INVALID)
+        reply_error(reply, 500, NULL);
+    else
+        reply_later(reply, 503, RETRY_SECONDS);
+    reply_because(reply, error->message);
+}
+
+void reply_upstream_failure(struct reply *reply, struct context *context, const struct error *error)
+{
+    throttled_log_line(&context->log, LOG_WARNING, "a guest had to be told: %s", error->message);
+    reply_error(reply, 503, error->message);
+    reply_header(reply, "Retry-After", UPSTREAM_RETRY_SECONDS);
 }
 
 int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,

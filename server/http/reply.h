@@ -15,7 +15,9 @@
 #include "schema/base/cleanup.h"
 #include "store/tables/event.h"
 
+struct context;
 struct mg_connection; /* CivetWeb's */
+struct store_loan;
 
 /* Until when, and after which one, an event of the guest is waited for. */
 struct reply_wait {
@@ -51,6 +53,19 @@ void reply_unauthorized(struct reply *reply);
 
 /* reply_error() with the status's own text and Retry-After. */
 void reply_later(struct reply *reply, int status, uint32_t seconds);
+
+/*
+ * The answer where felhomd itself failed: 500 if error says that a document of the operator's is at
+ * fault (ERROR_INVALID), else 503. The reason goes to the log and to reply->why; the guest does not
+ * learn it. loan: the one that failed, closed unless the store was merely busy; NULL: none.
+ */
+void reply_internal_failure(struct reply *reply, struct context *context, struct store_loan *loan,
+                            const struct error *error);
+
+/* The answer where Proxmox or the registry failed: 503 with the reason, which the guest may know.
+ */
+void reply_upstream_failure(struct reply *reply, struct context *context,
+                            const struct error *error);
 
 /* Names it; what refused it can then be looked up by that name. */
 void reply_name(struct reply *reply);
@@ -98,15 +113,6 @@ void etag_make(const struct buffer *content, char ret[static ETAG_SIZE]);
  */
 bool etag_matches(const char *if_none_match, const char *etag);
 
-/* Times as every reply of the API tells them. */
-
-/* Milliseconds since 1970 as RFC 3339, UTC, whole seconds: "2026-11-23T10:00:00Z"; null for 0 and
- * less (not known) and for what has no year of four digits. A new reference. */
-json_t *api_time(int64_t ms);
-
-/* The same with the milliseconds: "2026-11-23T10:00:00.123Z". */
-json_t *api_time_exact(int64_t ms);
-
 /* The HTTP statuses that the local API answers with. */
 
 /* The reason phrase of the status line: "Not Found". */
@@ -114,14 +120,5 @@ const char *status_phrase(int status);
 
 /* One sentence for the guest where there is nothing more to say. */
 const char *status_text(int status);
-
-/* A YAML document as a reply. */
-
-struct reply;
-struct request;
-
-/* Answers with the document in reply->body and its entity tag; with 304 where If-None-Match says
- * that the caller has it. */
-void yaml_document_answer(const struct request *request, struct reply *reply);
 
 #endif

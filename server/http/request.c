@@ -12,6 +12,7 @@
 #include "schema/base/cleanup.h"
 #include "server/http/reply.h"
 #include "server/net/connection.h"
+#include "store/base/clock.h"
 
 #define SHOWN_MAX 64 /* of a strange name, in an answer */
 
@@ -320,6 +321,11 @@ int request_read_body(struct mg_connection *connection, struct request *request)
             buffer_add(&request->body, piece, (size_t)count);
     }
     return total > REQUEST_BODY_LIMIT ? 413 : 0;
+}
+
+int64_t request_deadline_us(const struct request *request)
+{
+    return clock_steady_us() + (int64_t)request->config->limits.request_ms * 1000;
 }
 
 void request_end(struct request *request)

@@ -8,24 +8,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schema/agent/config.h"
 #include "schema/agent/token.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/json/json.h"
-#include "server/base/setup.h"
 #include "server/net/peer.h"
 
 #define REQUEST_BODY_LIMIT ((size_t)65536)
 
 struct mg_connection;   /* CivetWeb's */
 struct mg_request_info; /* CivetWeb's */
+struct route;
 struct store_loan;
 
 /* A secret where it lies in CivetWeb's buffer. */
 struct presented_token {
     const char *text; /* not ended by a NUL */
     size_t length;    /* 0: none was presented */
+};
+
+/* Where path and method of a request lead, whoever asks; see route_resolve. */
+struct destination {
+    const struct route *route; /* NULL: there is no such path, or it does not have the method */
+    const char *path;          /* without /guests/VMID; borrowed */
+    size_t endpoint;           /* the number of that path; ROUTE_COUNT if there is no such path */
+    bool open;                 /* answered without a look at the token */
+    bool has_vmid;             /* the path began with /guests/VMID */
+    uint32_t vmid;
 };
 
 struct request {
@@ -42,10 +53,12 @@ struct request {
     struct buffer body;
 
     /* From here on filled in by those who judge the request. */
+    struct destination destination;
     const struct peer *peer;
-    const struct setup *setup; /* the configuration that it is answered by */
-    struct store_loan *view;   /* the store as its token was found in it; see struct route */
-    uint32_t vmid;             /* the guest that it speaks for; 0: nobody has looked at the token */
+    const struct config *config; /* in force when it came */
+    uint64_t config_serial;
+    struct store_loan *view; /* the store as its token was found in it; see struct route */
+    uint32_t vmid;           /* the guest that it speaks for; 0: nobody has looked at the token */
     char token_id[TOKEN_ID_LENGTH + 1];
 };
 
@@ -64,6 +77,10 @@ int request_read_body(struct mg_connection *connection, struct request *request)
 
 /* The value of the index-th header of this name, NULL where there are no more. */
 const char *request_header(const struct request *request, const char *name, size_t index);
+
+/* Until when the request may wait for Proxmox or the registry, by clock_steady_us, counted from
+ * now. */
+int64_t request_deadline_us(const struct request *request);
 
 /* Wipes the token from CivetWeb's buffer, and frees. Fits cleanup(). */
 void request_end(struct request *request);

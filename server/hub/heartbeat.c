@@ -17,7 +17,6 @@
 #include "schema/json/json.h"
 #include "server/base/host_figures.h"
 #include "server/base/worker.h"
-#include "server/http/reply.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"
@@ -111,7 +110,7 @@ static int report_add_backup(const struct guest *guest, void *context)
                   json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                         /**/
                             "vmid", (json_int_t)guest->vmid,                          /**/
                             "phase", job.job_id ? job_phase_name(job.phase) : "idle", /**/
-                            "at", api_time(backup.at_ms),                             /**/
+                            "at", json_time(backup.at_ms),                            /**/
                             "archive", text_or_null(backup.archive),                  /**/
                             "age_seconds", age_seconds(backup.at_ms, list->now_ms),   /**/
                             "error", job.phase == JOB_FAILED ? json_text(job.error) : json_null()));
@@ -125,7 +124,7 @@ static int report_add_restore_test(const struct restore_test *test, void *contex
                                      "vmid", (json_int_t)test->vmid,                         /**/
                                      "passed",                                               /**/
                                      is_finished ? json_boolean(test->passed) : json_null(), /**/
-                                     "at", api_time(test->finished_at_ms),                   /**/
+                                     "at", json_time(test->finished_at_ms),                  /**/
                                      "archive", text_or_null(test->archive),                 /**/
                                      "error", text_or_null(test->error)));
 }
@@ -193,7 +192,7 @@ int hub_report_render(struct store *store, const struct hub_report_frame *frame,
                   "host_id", json_text(frame->host->host_id),                /**/
                   "node", json_text(frame->host->node),                      /**/
                   "agent_version", FELHOM_VERSION,                           /**/
-                  "at", api_time(frame->now_ms),                             /**/
+                  "at", json_time(frame->now_ms),                            /**/
                   "poll_seconds", (json_int_t)frame->poll_seconds,           /**/
                   "metrics", frame->figures,                                 /**/
                   "storages", storages,                                      /**/

@@ -6,7 +6,7 @@
 
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/base/worker.h"
 #include "store/base/clock.h"
 
@@ -46,7 +46,7 @@ int hub_request_perform(struct http_client *client, const struct config *config,
 }
 
 struct hub {
-    struct agent *agent;
+    struct context *context;
     atomic_bool stopping;
     struct worker *worker;
     struct http_client *client; /* from here on the worker's */
@@ -71,8 +71,8 @@ static bool hub_settings_changed(struct hub *hub, const struct config *config)
 static int64_t hub_step(void *context)
 {
     struct hub *hub = context;
-    cleanup_setup struct setup *setup = agent_setup(hub->agent);
-    const struct config *config = &setup->config;
+    cleanup_server_config struct server_config *current = context_config(hub->context);
+    const struct config *config = &current->config;
     const bool is_fresh = hub_settings_changed(hub, config);
     if (*config->hub.url == '\0')
         return WORKER_IDLE;
@@ -82,23 +82,23 @@ static int64_t hub_step(void *context)
     return wait_us > 0 ? wait_us : 0;
 }
 
-struct hub *hub_start(struct agent *agent)
+struct hub *hub_start(struct context *context)
 {
     struct hub *hub = mem_new(struct hub);
-    hub->agent = agent;
+    hub->context = context;
     atomic_init(&hub->stopping, false);
     hub->client = http_client_new(&hub->stopping);
-    http_client_count(hub->client, &agent->tally.hub);
+    http_client_count(hub->client, &context->counters.hub);
     hub->puller = (struct hub_puller){
-        .stores = agent->stores,
+        .stores = context->stores,
         .client = hub->client,
         .stopping = &hub->stopping,
         .log = THROTTLED_LOG_NEW,
     };
     hub->heartbeat = (struct hub_heartbeat){
-        .stores = agent->stores,
+        .stores = context->stores,
         .client = hub->client,
-        .figures = agent->figures,
+        .figures = context->figures,
         .stopping = &hub->stopping,
     };
     hub->worker = worker_start("hub", hub_step, hub);

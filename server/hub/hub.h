@@ -24,12 +24,12 @@
 #include "server/outbound/http_client.h"
 #include "store/tables/host.h"
 
-struct agent;
+struct context;
 struct host_figures;
 struct hub;
 
 /* Starts the worker thread. Ends with hub_stop. */
-struct hub *hub_start(struct agent *agent);
+struct hub *hub_start(struct context *context);
 
 /* Waits for the request under way, which is aborted within a second. NULL is fine. */
 void hub_stop(struct hub *hub);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/jobs/job_step.h"
 #include "store/base/clock.h"
@@ -41,7 +41,7 @@ struct unfinished_jobs {
 };
 
 struct jobs {
-    struct agent *agent;
+    struct context *context;
     atomic_bool stopping;
     struct worker *worker;
     struct pve_client *client; /* from here on the worker's */
@@ -64,7 +64,7 @@ static int jobs_read_store(struct jobs *jobs, struct unfinished_jobs *ret, struc
                            struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(jobs->agent->stores, &loan, error) == 0 &&
+    if (store_borrow(jobs->context->stores, &loan, error) == 0 &&
         host_get(loan.store, ret_host, error) == 0 &&
         job_each_unfinished(loan.store, jobs_keep, ret, error) == 0)
         return 0;
@@ -239,13 +239,13 @@ static int64_t jobs_turn(void *context)
 {
     struct jobs *jobs = context;
     struct host host;
-    cleanup_setup struct setup *setup = agent_setup(jobs->agent);
+    cleanup_server_config struct server_config *current = context_config(jobs->context);
     if (jobs_refresh(jobs, &host) < 0)
         return STORE_RETRY_US;
     const struct job_world world = {
-        .stores = jobs->agent->stores,
+        .stores = jobs->context->stores,
         .client = jobs->client,
-        .config = &setup->config,
+        .config = &current->config,
         .node = host.node,
         .stopping = &jobs->stopping,
     };
@@ -259,13 +259,13 @@ static int64_t jobs_turn(void *context)
     return wait_us > 0 ? wait_us : 0;
 }
 
-struct jobs *jobs_start(struct agent *agent)
+struct jobs *jobs_start(struct context *context)
 {
     struct jobs *jobs = mem_new(struct jobs);
-    jobs->agent = agent;
+    jobs->context = context;
     atomic_init(&jobs->stopping, false);
     jobs->client = pve_client_new(&jobs->stopping);
-    pve_client_count(jobs->client, &agent->tally.proxmox);
+    pve_client_count(jobs->client, &context->counters.proxmox);
     jobs->log = THROTTLED_LOG_NEW;
     jobs->backups = (struct newest_backups){.log = THROTTLED_LOG_NEW, .stopping = &jobs->stopping};
     jobs->worker = worker_start("jobs", jobs_turn, jobs);

@@ -15,11 +15,11 @@
 #include "server/base/store_pool.h"
 #include "server/jobs/pve_client.h"
 
-struct agent;
+struct context;
 struct jobs;
 
 /* Starts the worker thread. Ends with jobs_stop. */
-struct jobs *jobs_start(struct agent *agent);
+struct jobs *jobs_start(struct context *context);
 
 /* Waits for the step under way, which is aborted within a second. NULL is fine. */
 void jobs_stop(struct jobs *jobs);

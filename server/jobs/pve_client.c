@@ -139,7 +139,7 @@ struct pve_client *pve_client_new(const atomic_bool *abort)
     return client;
 }
 
-void pve_client_count(struct pve_client *client, struct tally_calls *calls)
+void pve_client_count(struct pve_client *client, struct call_counters *calls)
 {
     http_client_count(client->http, calls);
 }

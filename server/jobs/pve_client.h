@@ -15,7 +15,7 @@
 #include "schema/pve/guest_config.h"
 #include "schema/pve/reply.h"
 
-struct tally_calls;
+struct call_counters;
 struct pve_client; /* belongs to one thread at a time */
 
 /* abort: as for http_client_new. */
@@ -23,7 +23,7 @@ struct pve_client *pve_client_new(const atomic_bool *abort);
 void pve_client_free(struct pve_client *client);
 
 /* Has each call's outcome counted there from now on; borrowed. */
-void pve_client_count(struct pve_client *client, struct tally_calls *calls);
+void pve_client_count(struct pve_client *client, struct call_counters *calls);
 
 /* By what a call is made. All borrowed. */
 struct pve_call {

@@ -13,7 +13,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/http/reply.h"
 #include "server/metrics/exposition.h"
@@ -94,7 +94,7 @@ static int metrics_server_start(struct metrics_listener *listener,
     const struct web_server_options options = {
         .address = *address,
         .socket = listener->socket,
-        .log = &listener->exposition->agent->log,
+        .log = &listener->exposition->context->log,
         .log_prefix = "metrics: CivetWeb",
         .threads = METRICS_THREADS,
         .queue = METRICS_QUEUE,
@@ -154,12 +154,12 @@ struct exporter {
     char problem[512];     /* of the last file, told already; the worker's */
 };
 
-struct exporter *exporter_new(struct agent *agent)
+struct exporter *exporter_new(struct context *context)
 {
     struct exporter *exporter = mem_new(struct exporter);
     exporter->hooks = HOOK_TALLY_NEW;
     exporter->exposition = (struct exposition){
-        .agent = agent,
+        .context = context,
         .hooks = &exporter->hooks,
         .started_ms = clock_wall_ms(),
     };
@@ -184,7 +184,7 @@ static void tell_problem(struct exporter *exporter, const struct error *error)
     if (strcmp(exporter->problem, error->message) == 0)
         return;
     memcpy(exporter->problem, error->message, sizeof exporter->problem);
-    throttled_log_line(&exporter->exposition.agent->log, LOG_ERR,
+    throttled_log_line(&exporter->exposition.context->log, LOG_ERR,
                        "the metrics could not be written: %s", error->message);
 }
 
@@ -193,9 +193,10 @@ static int64_t write_file(void *context)
     struct error error;
     struct exporter *exporter = context;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_setup struct setup *setup = agent_setup(exporter->exposition.agent);
+    cleanup_server_config struct server_config *current =
+        context_config(exporter->exposition.context);
     exposition_write(&exporter->exposition, &text);
-    if (metrics_file_replace(setup->config.metrics.textfile, &text, &error) < 0)
+    if (metrics_file_replace(current->config.metrics.textfile, &text, &error) < 0)
         tell_problem(exporter, &error);
     else
         exporter->problem[0] = '\0';
@@ -242,7 +243,7 @@ static void begin_counting(struct exporter *exporter)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(exporter->exposition.agent->stores, &loan, &error) < 0 ||
+    if (store_borrow(exporter->exposition.context->stores, &loan, &error) < 0 ||
         hook_tally_catch_up(&exporter->hooks, loan.store, &error) < 0)
         store_loan_failed(&loan, &error);
 }

@@ -5,12 +5,12 @@
 
 #include "schema/agent/config.h"
 
-struct agent;
+struct context;
 struct exporter;
 
 /* Idle until exporter_apply. The agent's gate and watch must outlive it. Ends with exporter_free.
  */
-struct exporter *exporter_new(struct agent *agent);
+struct exporter *exporter_new(struct context *context);
 
 /* NULL is fine. */
 void exporter_free(struct exporter *exporter);

@@ -7,9 +7,11 @@
 #include "schema/agent/metrics_text.h"
 #include "schema/base/buffer.h"
 #include "schema/base/version.h"
-#include "server/agent.h"
-#include "server/events/watch.h"
+#include "server/api/route.h"
+#include "server/base/context.h"
+#include "server/events/waiters.h"
 #include "server/metrics/hook_tally.h"
+#include "server/net/gate.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
@@ -152,7 +154,7 @@ static int exposition_store(struct store *store, int64_t now_ms, struct buffer *
     return describe_guests(store, now_ms, out, error);
 }
 
-static int64_t read_count(const tally_count *count)
+static int64_t read_count(const counter *count)
 {
     return (int64_t)atomic_load_explicit(count, memory_order_relaxed);
 }
@@ -183,82 +185,84 @@ static void describe_settings(const struct config *config, struct buffer *out)
 }
 
 /* Of so many combinations only those that have occurred. */
-static void describe_requests(const struct tally *tally, struct buffer *out)
+static void describe_requests(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_requests_total";
     metrics_text_family(out, name, METRIC_COUNTER, "Requests of guests that were answered.");
     for (size_t i = 0; i <= ROUTE_COUNT; i++) {
-        for (size_t j = 0; j < TALLY_CODES; j++) {
-            int64_t count = read_count(&tally->requests[i][j]);
+        for (size_t j = 0; j < COUNTERS_STATUSES; j++) {
+            int64_t count = read_count(&counters->requests[i][j]);
             if (count > 0)
                 metrics_text_sample(
                     out, name,
-                    metric_labels({"endpoint", route_path(i)}, {"code", tally_code_name(j)}),
+                    metric_labels({"endpoint", route_path(i)}, {"code", counters_status_name(j)}),
                     count);
         }
     }
 }
 
-static void describe_refusals(const struct tally *tally, struct buffer *out)
+static void describe_refusals(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_refusals_total";
     metrics_text_family(out, name, METRIC_COUNTER,
                         "Requests, and connections before TLS, that were refused.");
-    for (size_t i = 0; i < TALLY_REASONS; i++)
-        metrics_text_sample(out, name, metric_labels({"reason", tally_reason_name(i)}),
-                            read_count(&tally->refusals[i]));
+    for (size_t i = 0; i < REFUSAL_REASONS; i++)
+        metrics_text_sample(out, name, metric_labels({"reason", refusal_reason_name(i)}),
+                            read_count(&counters->refusals[i]));
 }
 
-static void describe_handshakes(const struct tally *tally, struct buffer *out)
+static void describe_handshakes(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_tls_handshake_failures_total";
     metrics_text_family(out, name, METRIC_COUNTER, "TLS handshakes that came to nothing.");
-    for (size_t i = 0; i < TALLY_HANDSHAKES; i++)
+    for (size_t i = 0; i < HANDSHAKE_FAILURES; i++)
         metrics_text_sample(
-            out, name, metric_labels({"reason", tally_handshake_name((enum tally_handshake)i)}),
-            read_count(&tally->handshakes[i]));
+            out, name, metric_labels({"reason", handshake_failure_name((enum handshake_failure)i)}),
+            read_count(&counters->handshakes[i]));
 }
 
-static void describe_connections(struct agent *agent, struct buffer *out)
+static void describe_connections(struct context *context, struct buffer *out)
 {
     static const char name[] = "felhom_connections";
     metrics_text_family(out, name, METRIC_GAUGE,
                         "Connections now: held by a thread, or waiting for an event without one.");
     metrics_text_sample(out, name, metric_labels({"state", "active"}),
-                        gate_connections(agent->gate));
+                        gate_connections(context->gate));
     metrics_text_sample(out, name, metric_labels({"state", "waiting"}),
-                        watch_waiting(agent->watch));
+                        waiters_count(context->waiters));
 }
 
-static void describe_calls(const struct tally *tally, struct buffer *out)
+static void describe_calls(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_outside_calls_total";
     const struct {
         const char *peer;
-        const struct tally_calls *calls;
-    } all[] = {{"proxmox", &tally->proxmox}, {"hub", &tally->hub}, {"registry", &tally->registry}};
+        const struct call_counters *calls;
+    } all[] = {{"proxmox", &counters->proxmox},
+               {"hub", &counters->hub},
+               {"registry", &counters->registry}};
     metrics_text_family(out, name, METRIC_COUNTER,
                         "Calls beyond the host: answered, refused (an HTTP error) or failed.");
     for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-        for (size_t j = 0; j < TALLY_OUTCOMES; j++)
-            metrics_text_sample(
-                out, name,
-                metric_labels({"peer", all[i].peer},
-                              {"outcome", tally_outcome_name((enum tally_outcome)j)}),
-                read_count(&all[i].calls->count[j]));
+        for (size_t j = 0; j < CALL_OUTCOMES; j++)
+            metrics_text_sample(out, name,
+                                metric_labels({"peer", all[i].peer},
+                                              {"outcome", call_outcome_name((enum call_outcome)j)}),
+                                read_count(&all[i].calls->count[j]));
 }
 
 /* All of what the store holds, or nothing of it. */
 static bool read_store(const struct exposition *exposition, struct buffer *out)
 {
     struct error error;
-    struct agent *agent = exposition->agent;
+    struct context *context = exposition->context;
     cleanup_buffer struct buffer stored = BUFFER_EMPTY;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->stores, &loan, &error) < 0 ||
+    if (store_borrow(context->stores, &loan, &error) < 0 ||
         hook_tally_catch_up(exposition->hooks, loan.store, &error) < 0 ||
         exposition_store(loan.store, clock_wall_ms(), &stored, &error) < 0) {
-        throttled_log_line(&agent->log, LOG_WARNING, "the store has no metrics: %s", error.message);
+        throttled_log_line(&context->log, LOG_WARNING, "the store has no metrics: %s",
+                           error.message);
         store_loan_failed(&loan, &error);
         return false;
     }
@@ -276,14 +280,14 @@ static void describe_store(const struct exposition *exposition, struct buffer *o
 
 void exposition_write(const struct exposition *exposition, struct buffer *out)
 {
-    struct agent *agent = exposition->agent;
-    cleanup_setup struct setup *setup = agent_setup(agent);
+    struct context *context = exposition->context;
+    cleanup_server_config struct server_config *current = context_config(context);
     describe_self(exposition, out);
-    describe_settings(&setup->config, out);
-    describe_requests(&agent->tally, out);
-    describe_refusals(&agent->tally, out);
-    describe_handshakes(&agent->tally, out);
-    describe_connections(agent, out);
-    describe_calls(&agent->tally, out);
+    describe_settings(&current->config, out);
+    describe_requests(&context->counters, out);
+    describe_refusals(&context->counters, out);
+    describe_handshakes(&context->counters, out);
+    describe_connections(context, out);
+    describe_calls(&context->counters, out);
     describe_store(exposition, out);
 }

@@ -7,11 +7,11 @@
 
 #include "schema/base/buffer.h"
 
-struct agent;
+struct context;
 struct hook_tally;
 
 struct exposition {
-    struct agent *agent; /* one that was started */
+    struct context *context; /* one that was started */
     struct hook_tally *hooks;
     int64_t started_ms; /* when felhomd was, by clock_wall_ms */
 };

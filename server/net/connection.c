@@ -13,8 +13,8 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "server/base/counters.h"
 #include "server/base/limiter.h"
-#include "server/base/tally.h"
 #include "store/base/log.h"
 
 #define STACK_KEEP_BYTES 4096 /* for the frames of the calls below, which are in use */
@@ -66,8 +66,8 @@ static int shake_hands(struct connection *connection)
     struct entrance *entrance = connection->entrance;
     if (tls_accept(entrance->tls, connection->socket, &connection->session, &error) == 0)
         return 0;
-    tally_handshake(entrance->tally,
-                    error.kind == ERROR_BUSY ? TALLY_HANDSHAKE_LATE : TALLY_HANDSHAKE_FAILED);
+    counters_add_handshake(entrance->counters,
+                           error.kind == ERROR_BUSY ? HANDSHAKE_LATE : HANDSHAKE_FAILED);
     peer_name(&connection->peer, name);
     throttled_log_line(entrance->log, LOG_INFO, "%s: %s", name, error.message);
     return -1;
@@ -78,7 +78,7 @@ static bool is_admitted(struct connection *connection)
     const struct entrance *entrance = connection->entrance;
     enum gate_refusal refusal = gate_enter(entrance->gate, connection->socket, &connection->peer);
     if (refusal != GATE_ADMITTED)
-        tally_refusal(entrance->tally, gate_refusal_name(refusal));
+        counters_add_refusal(entrance->counters, gate_refusal_name(refusal));
     return refusal == GATE_ADMITTED;
 }
 

@@ -14,7 +14,7 @@
 #include "server/net/peer.h"
 #include "server/tls/session.h"
 
-struct tally;
+struct counters;
 struct throttled_log;
 struct tls_context;
 
@@ -22,7 +22,7 @@ struct tls_context;
 struct entrance {
     struct gate *gate;
     struct tls_context *tls;
-    struct tally *tally; /* may be NULL */
+    struct counters *counters; /* may be NULL */
     struct throttled_log *log;
 };
 

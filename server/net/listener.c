@@ -87,7 +87,7 @@ static int entrance_init(struct listener *listener, struct error *error)
     };
     listener->entrance = (struct entrance){
         .gate = options->gate,
-        .tally = options->tally,
+        .counters = options->counters,
         .log = &listener->log,
     };
     return tls_context_new(options->pem_file, &limits, &listener->entrance.tls, error);

@@ -20,7 +20,7 @@
 #include "server/net/gate.h"
 
 struct listener;
-struct tally;
+struct counters;
 struct mg_connection; /* CivetWeb's */
 
 struct listener_options {
@@ -31,7 +31,7 @@ struct listener_options {
     uint64_t handshake_ms; /* the limit of the whole TLS handshake */
     uint64_t request_ms;   /* the limit of one request, headers and body */
     struct gate *gate;     /* borrowed; outlives the listener */
-    struct tally *tally;   /* the same; may be NULL */
+    struct counters *counters; /* the same; may be NULL */
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
     int (*handle)(struct mg_connection *connection, const struct peer *peer, void *context);
     /* Answers a request that CivetWeb itself refuses (malformed, too large, timed out). */

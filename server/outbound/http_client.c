@@ -20,7 +20,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/base/version.h"
-#include "server/base/tally.h"
+#include "server/base/counters.h"
 #include "server/outbound/curl.h"
 
 /* One request under way, as libcurl is told about it and as it tells of it. */
@@ -480,9 +480,9 @@ static int http_failure_tell(const struct http_failure *failure, struct error *e
 
 struct http_client {
     const atomic_bool *abort;
-    struct tally_calls *calls; /* NULL: nobody counts */
-    const struct curl *curl;   /* NULL before the first request */
-    CURLSH *share;             /* what stays from one request to the next */
+    struct call_counters *calls; /* NULL: nobody counts */
+    const struct curl *curl;     /* NULL before the first request */
+    CURLSH *share;               /* what stays from one request to the next */
     bool may_have_sent;
 };
 
@@ -493,7 +493,7 @@ struct http_client *http_client_new(const atomic_bool *abort)
     return client;
 }
 
-void http_client_count(struct http_client *client, struct tally_calls *calls)
+void http_client_count(struct http_client *client, struct call_counters *calls)
 {
     client->calls = calls;
 }
@@ -619,11 +619,11 @@ static int perform(struct http_client *client, struct http_transfer *transfer, s
     return 0;
 }
 
-static enum tally_outcome outcome_of(int result, const struct http_reply *reply)
+static enum call_outcome outcome_of(int result, const struct http_reply *reply)
 {
     if (result < 0)
-        return TALLY_FAILED;
-    return reply->status < 400 ? TALLY_ANSWERED : TALLY_REFUSED;
+        return CALL_FAILED;
+    return reply->status < 400 ? CALL_ANSWERED : CALL_REFUSED;
 }
 
 /* With a handle of its own: of one that is used again, buffers would keep what went through them.
@@ -656,7 +656,7 @@ int http_client_perform(struct http_client *client, const struct http_request *r
     if (prepare(client, error) < 0 || find_origin(client->curl, request->url, origin, error) < 0)
         return -1;
     int result = transfer(client, request, &reply, error);
-    tally_call(client->calls, outcome_of(result, &reply));
+    counters_add_call(client->calls, outcome_of(result, &reply));
     if (result < 0) {
         http_reply_free(&reply);
         return fail_context(error, "%s", origin);

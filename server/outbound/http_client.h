@@ -17,7 +17,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 
-struct tally_calls;
+struct call_counters;
 struct http_client; /* belongs to one thread at a time */
 
 /* abort (borrowed, may be NULL): once it is true, a request under way ends within a second, with
@@ -26,7 +26,7 @@ struct http_client *http_client_new(const atomic_bool *abort);
 void http_client_free(struct http_client *client);
 
 /* Has each call's outcome counted there from now on; borrowed. */
-void http_client_count(struct http_client *client, struct tally_calls *calls);
+void http_client_count(struct http_client *client, struct call_counters *calls);
 
 struct http_request {
     const char *method; /* GET, POST, DELETE */

@@ -29,14 +29,14 @@ struct coin {
 void registry_mint_init(struct registry_mint *mint, struct store_pool *stores)
 {
     *mint = (struct registry_mint){.stores = stores, .client = http_client_new(NULL)};
-    turnstile_init(&mint->turnstile);
+    bounded_lock_init(&mint->client_lock);
     (void)pthread_mutex_init(&mint->lock, NULL);
 }
 
 void registry_mint_destroy(struct registry_mint *mint)
 {
     http_client_free(mint->client);
-    turnstile_destroy(&mint->turnstile);
+    bounded_lock_destroy(&mint->client_lock);
     (void)pthread_mutex_destroy(&mint->lock);
 }
 
@@ -189,9 +189,9 @@ int registry_mint(struct registry_mint *mint, const struct config *config, uint3
                   int64_t deadline_us, struct buffer *out, struct error *error)
 {
     struct coin coin = {.config = config, .vmid = vmid};
-    if (turnstile_enter(&mint->turnstile, deadline_us, error) < 0)
+    if (bounded_lock_acquire(&mint->client_lock, deadline_us, error) < 0)
         return -1;
     int result = mint_alone(mint, &coin, deadline_us, out, error);
-    turnstile_leave(&mint->turnstile);
+    bounded_lock_release(&mint->client_lock);
     return result;
 }

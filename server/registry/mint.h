@@ -19,7 +19,7 @@ struct http_client;
 
 struct registry_mint {
     struct store_pool *stores;
-    struct turnstile turnstile; /* before client */
+    struct bounded_lock client_lock; /* before client */
     struct http_client *client;
     pthread_mutex_t lock;            /* of name */
     char name[CREDENTIAL_NAME_SIZE]; /* of the token that is being minted; "": none is */

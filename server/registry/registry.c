@@ -8,7 +8,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/outbound/http_client.h"
 #include "server/registry/deletion.h"
@@ -115,48 +115,48 @@ uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us)
 }
 
 struct registry {
-    struct agent *agent;
+    struct context *context;
     struct mint_pace pace;
     struct registry_mint mint;
     atomic_bool stopping;
     struct worker *worker;
     struct registry_deletion deletion; /* from here on the worker's */
-    struct setup *seen; /* by the last step; held, so that no other is taken for it */
+    struct server_config *seen; /* by the last step; held, so that no other is taken for it */
 };
 
-static bool is_fresh(struct registry *registry, struct setup *setup)
+static bool is_fresh(struct registry *registry, struct server_config *current)
 {
-    if (setup == registry->seen)
+    if (current == registry->seen)
         return false;
-    setup_drop(registry->seen);
-    registry->seen = setup_hold(setup);
+    server_config_unref(registry->seen);
+    registry->seen = server_config_ref(current);
     return true;
 }
 
 static int64_t step(void *context)
 {
     struct registry *registry = context;
-    cleanup_setup struct setup *setup = agent_setup(registry->agent);
-    bool fresh = is_fresh(registry, setup);
-    return registry_deletion_turn(&registry->deletion, &setup->config, fresh);
+    cleanup_server_config struct server_config *current = context_config(registry->context);
+    bool fresh = is_fresh(registry, current);
+    return registry_deletion_turn(&registry->deletion, &current->config, fresh);
 }
 
-struct registry *registry_start(struct agent *agent)
+struct registry *registry_start(struct context *context)
 {
     struct registry *registry = mem_new(struct registry);
-    registry->agent = agent;
+    registry->context = context;
     mint_pace_init(&registry->pace);
-    registry_mint_init(&registry->mint, agent->stores);
+    registry_mint_init(&registry->mint, context->stores);
     atomic_init(&registry->stopping, false);
     registry->deletion = (struct registry_deletion){
-        .stores = agent->stores,
+        .stores = context->stores,
         .client = http_client_new(&registry->stopping),
         .mint = &registry->mint,
         .stopping = &registry->stopping,
         .log = THROTTLED_LOG_NEW,
     };
-    http_client_count(registry->deletion.client, &agent->tally.registry);
-    http_client_count(registry->mint.client, &agent->tally.registry);
+    http_client_count(registry->deletion.client, &context->counters.registry);
+    http_client_count(registry->mint.client, &context->counters.registry);
     registry->worker = worker_start("registry", step, registry);
     return registry;
 }
@@ -171,7 +171,7 @@ void registry_stop(struct registry *registry)
     (void)pthread_mutex_destroy(&registry->deletion.log.lock);
     registry_mint_destroy(&registry->mint);
     mint_pace_destroy(&registry->pace);
-    setup_drop(registry->seen);
+    server_config_unref(registry->seen);
     free(registry);
 }
 

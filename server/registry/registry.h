@@ -14,10 +14,10 @@
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
 
-struct agent;
+struct context;
 struct registry;
 
-struct registry *registry_start(struct agent *agent);
+struct registry *registry_start(struct context *context);
 
 /* NULL is fine. */
 void registry_stop(struct registry *registry);

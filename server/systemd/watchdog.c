@@ -35,39 +35,40 @@ static int64_t patience_us(uint64_t interval_us)
     return half_us < PATIENCE_US ? half_us : PATIENCE_US;
 }
 
-static int ask_self(struct agent *agent, uint64_t interval_us, struct error *error)
+static int ask_self(struct context *context, const struct pins *pins, uint64_t interval_us,
+                    struct error *error)
 {
-    cleanup_setup struct setup *setup = agent_setup(agent);
+    cleanup_server_config struct server_config *current = context_config(context);
     const struct self_probe probe = {
-        .listening = setup->address,
-        .pins = agent->pins,
-        .gate = agent->gate,
+        .listening = current->address,
+        .pins = *pins,
+        .gate = context->gate,
         .patience_us = patience_us(interval_us),
     };
     return self_probe_run(&probe, error);
 }
 
-static void tell(struct watchdog *watchdog, struct agent *agent, bool failing,
+static void tell(struct watchdog *watchdog, struct context *context, bool failing,
                  const struct error *error)
 {
     if (watchdog->failing == failing)
         return;
     watchdog->failing = failing;
     if (failing)
-        throttled_log_line(&agent->log, LOG_ERR, "felhomd does not answer itself: %s",
+        throttled_log_line(&context->log, LOG_ERR, "felhomd does not answer itself: %s",
                            error->message);
     else
-        throttled_log_line(&agent->log, LOG_NOTICE, "felhomd answers itself again");
+        throttled_log_line(&context->log, LOG_NOTICE, "felhomd answers itself again");
 }
 
-bool watchdog_feed(struct watchdog *watchdog, struct agent *agent)
+bool watchdog_feed(struct watchdog *watchdog, struct context *context, const struct pins *pins)
 {
     struct error error;
     uint64_t interval_us = notify_watchdog_us();
     if (interval_us == 0)
         return true;
-    bool failing = ask_self(agent, interval_us, &error) < 0;
-    tell(watchdog, agent, failing, &error);
+    bool failing = ask_self(context, pins, interval_us, &error) < 0;
+    tell(watchdog, context, failing, &error);
     if (!failing)
         notify_watchdog();
     return !failing;

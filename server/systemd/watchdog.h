@@ -14,7 +14,7 @@
 
 #include "schema/agent/pin.h"
 #include "schema/base/error.h"
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/net/gate.h"
 
 /* Zero-initialise. */
@@ -22,9 +22,10 @@ struct watchdog {
     bool failing;
 };
 
-/* Where a watchdog is set: asks the daemon, which listens, a question, and feeds the watchdog if it
- * answers. False if it does not; the log says why, once until it does again. */
-bool watchdog_feed(struct watchdog *watchdog, struct agent *agent);
+/* pins: of the certificate that the daemon shows. Where a watchdog is set: asks the daemon, which
+ * listens, a question, and feeds the watchdog if it answers. False if it does not; the log says
+ * why, once until it does again. */
+bool watchdog_feed(struct watchdog *watchdog, struct context *context, const struct pins *pins);
 
 /*
  * felhomd asks itself, as a guest would (store/host/probe.h). So a daemon whose accepting thread is

@@ -197,9 +197,9 @@ static void check_body(const struct request *request)
 static void check_route(const struct request *request)
 {
     cleanup_buffer struct buffer methods = BUFFER_EMPTY;
-    const struct destination destination = route_destination(request->path);
-    const struct route *route = route_find(&destination, request->method);
-    size_t index = route_index(destination.path);
+    const struct destination destination = route_resolve(request->path, request->method);
+    const struct route *route = destination.route;
+    size_t index = destination.endpoint;
     demand(destination.path >= request->path);
     demand(destination.path <= request->path + strlen(request->path));
     demand(destination.has_vmid == (destination.path != request->path));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain HTTP: what is asked, and what is made of the answer. */
-#include "server/base/tally.h"
+#include "server/base/counters.h"
 #include "tests/unit/http_rig.h"
 
 static void test_get(void **state)
@@ -352,15 +352,15 @@ static void test_outcomes_are_counted(void **state)
         {.text = "HTTP/1.1 400 X\r\nContent-Length: 0\r\n\r\n"},
         {.text = "HTTP/1.1 200 X\r\nContent-Length: 9\r\n\r\n", .then = THEN_CLOSE},
     };
-    struct tally_calls calls = {0};
+    struct call_counters calls = {0};
     start(answers, ARRAY_SIZE(answers));
     http_client_count(client, &calls);
     for (size_t i = 0; i < ARRAY_SIZE(answers); i++)
         assert_int_equal(perform("GET"), i < 3 ? 0 : -1);
     peer_end(peer);
-    assert_int_equal(atomic_load(&calls.count[TALLY_ANSWERED]), 2);
-    assert_int_equal(atomic_load(&calls.count[TALLY_REFUSED]), 1);
-    assert_int_equal(atomic_load(&calls.count[TALLY_FAILED]), 1);
+    assert_int_equal(atomic_load(&calls.count[CALL_ANSWERED]), 2);
+    assert_int_equal(atomic_load(&calls.count[CALL_REFUSED]), 1);
+    assert_int_equal(atomic_load(&calls.count[CALL_FAILED]), 1);
 }
 
 static void test_client_that_was_never_used(void **state)

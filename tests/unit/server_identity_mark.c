@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Another certificate is noticed, and noticed once. */
-#include "server/daemon.h"
+#include "server/events/wakeup.h"
 #include "tests/unit/scratch.h"
 
 static struct identity_mark mark;

@@ -2,14 +2,14 @@
 /* The thread that carries out the jobs. */
 #include "server/jobs/jobs.h"
 
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "store/tables/host.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"
 
-static struct agent agent;
-static struct setup setup;
+static struct context context;
+static struct server_config current;
 static struct jobs *jobs;
 
 static void describe_host(void)
@@ -18,14 +18,14 @@ static void describe_host(void)
     OK(host_put(store, &host, &error));
 }
 
-/* The setup is the test's own: the holds on it never come down to none. */
+/* The configuration is the test's own: its references never come down to none. */
 static int begin(void **state)
 {
     int result = set_up(state);
     describe_host();
-    setup = (struct setup){.holders = 1, .config = config};
-    agent = (struct agent){.setup = &setup, .stores = stores};
-    (void)pthread_mutex_init(&agent.lock, NULL);
+    current = (struct server_config){.references = 1, .config = config};
+    context = (struct context){.config = &current, .stores = stores};
+    (void)pthread_mutex_init(&context.lock, NULL);
     return result;
 }
 
@@ -33,13 +33,13 @@ static int end(void **state)
 {
     jobs_stop(jobs);
     jobs = NULL;
-    (void)pthread_mutex_destroy(&agent.lock);
+    (void)pthread_mutex_destroy(&context.lock);
     return tear_down(state);
 }
 
 static void start(void)
 {
-    jobs = jobs_start(&agent);
+    jobs = jobs_start(&context);
 }
 
 static void stop(void)
@@ -219,7 +219,7 @@ static void test_by_the_settings(void **state)
     standin_write("tokens.json",
                   "{\"" USER "\": {\"secret\": \"" SECRET "\", \"privileges\": {\"/vms\": " RIGHTS
                   ", \"/storage/usb\": [\"Datastore.AllocateSpace\"]}}}");
-    setup.config = config;
+    current.config = config;
     (void)add_job(8200, JOB_BACKUP, "");
     start();
     eventually(PHASES, "done");

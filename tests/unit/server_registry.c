@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 
-#include "server/agent.h"
+#include "server/base/context.h"
 #include "server/outbound/http_client.h"
 #include "server/registry/deletion.h"
 #include "server/registry/mint.h"
@@ -25,7 +25,7 @@
 /* --- a host with two guests, and what belongs to the registry --- */
 
 static struct {
-    struct agent agent;
+    struct context context;
     struct store *store;
     struct registry *registry; /* NULL where a test takes the turns itself */
     struct registry_mint mint;
@@ -37,22 +37,22 @@ static struct {
 /* Puts settings in force as a reload does. */
 static void configure(const char *mode, const char *ca_file)
 {
-    struct setup *setup;
+    struct server_config *setup;
     cleanup_free char *text = mem_format(
         "registry: {mode: %s, host: '127.0.0.1:%u', username: felhom, secret_file: %s/secret, "
         "ca_file: %s/%s}\npaths: {state: %s/state}\n",
         mode, standin.port, scratch, scratch, ca_file, scratch);
     standin_write("agent.yaml", text);
-    OK(setup_load(&setup, &error));
-    (void)pthread_mutex_lock(&world.agent.lock);
-    setup_drop(world.agent.setup);
-    world.agent.setup = setup;
-    (void)pthread_mutex_unlock(&world.agent.lock);
+    OK(server_config_load(&setup, &error));
+    (void)pthread_mutex_lock(&world.context.lock);
+    server_config_unref(world.context.config);
+    world.context.config = setup;
+    (void)pthread_mutex_unlock(&world.context.lock);
 }
 
 static const struct config *config(void)
 {
-    return &world.agent.setup->config;
+    return &world.context.config->config;
 }
 
 static void start_guest(uint32_t vmid)
@@ -99,16 +99,16 @@ static int set_up(void **state)
     standin_write("users.json", "{\"felhom\": \"" PASSWORD "\"}");
     standin_write("control.json", "{}");
     standin_write("secret", PASSWORD "\n");
-    (void)pthread_mutex_init(&world.agent.lock, NULL);
+    (void)pthread_mutex_init(&world.context.lock, NULL);
     configure("gitea", "ca.pem");
-    OK(store_pool_new(in_scratch("state"), &world.agent.stores, &error));
+    OK(store_pool_new(in_scratch("state"), &world.context.stores, &error));
     world.store = store_of_scratch();
     describe_host("demo");
     start_guest(VMID);
     start_guest(8300);
-    registry_mint_init(&world.mint, world.agent.stores);
+    registry_mint_init(&world.mint, world.context.stores);
     world.deletion = (struct registry_deletion){
-        .stores = world.agent.stores,
+        .stores = world.context.stores,
         .client = http_client_new(&world.stopping),
         .mint = &world.mint,
         .stopping = &world.stopping,
@@ -125,8 +125,8 @@ static int tear_down(void **state)
     http_client_free(world.deletion.client);
     registry_mint_destroy(&world.mint);
     store_close(world.store);
-    store_pool_free(world.agent.stores);
-    setup_drop(world.agent.setup);
+    store_pool_free(world.context.stores);
+    server_config_unref(world.context.config);
     return 0;
 }
 
@@ -208,7 +208,7 @@ static void test_none(void **state)
 {
     (void)state;
     configure("none", "ca.pem");
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     FAILS(get(VMID), ERROR_MISSING, "there is no registry credential");
     assert_int_equal(registry_early_seconds(world.registry, config(), VMID), 0);
     assert_int_equal(registry_early_seconds(world.registry, config(), VMID), 0);
@@ -219,7 +219,7 @@ static void test_static(void **state)
     static const char *const texts[] = {PASSWORD, PASSWORD "\n", PASSWORD "\r\n\n"};
     (void)state;
     configure("static", "ca.pem");
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         standin_write("secret", texts[i]);
         OK(get(VMID));
@@ -238,7 +238,7 @@ static void test_a_secret_that_is_none(void **state)
     (void)state;
     cleanup_free char *problem =
         mem_format("registry.secret_file: %s/secret does not hold one line", scratch);
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         shell("printf %s >secret", commands[i]);
         configure("static", "ca.pem");
@@ -261,7 +261,7 @@ static void test_a_secret_that_is_none(void **state)
 static void test_a_guest_gets_a_token_of_its_own(void **state)
 {
     (void)state;
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     OK(get(VMID));
     assert_string_equal(world.credential.host, config()->registry.host);
     assert_string_equal(world.credential.username, "felhom");
@@ -283,7 +283,7 @@ static void test_a_guest_gets_a_token_of_its_own(void **state)
 static void test_the_pace_is_kept_for_each_guest(void **state)
 {
     (void)state;
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     assert_int_equal(registry_early_seconds(world.registry, config(), VMID), 0);
     assert_int_equal(registry_early_seconds(world.registry, config(), VMID), 5);
     assert_int_equal(registry_early_seconds(world.registry, config(), 8300), 0);
@@ -711,7 +711,7 @@ static void test_a_store_that_is_locked(void **state)
 static void test_the_worker_deletes_once_it_is_woken(void **state)
 {
     (void)state;
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     OK(get(VMID));
     stop_guest(VMID);
     registry_wake(world.registry);
@@ -726,7 +726,7 @@ static void test_the_worker_finds_what_a_crash_left(void **state)
     assert_int_equal(mint(VMID), -1);
     standin_holds("length", "1");
     standin_write("control.json", "{}");
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     wait_for("SELECT count(*) FROM credential", "0");
     standin_holds("length", "0");
 }
@@ -734,7 +734,7 @@ static void test_the_worker_finds_what_a_crash_left(void **state)
 static void test_the_worker_cleans_up_after_a_failure(void **state)
 {
     (void)state;
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     standin_write("control.json", "{\"version\": \"1.18\"}");
     assert_int_equal(get(VMID), -1);
     wait_for("SELECT count(*) FROM credential", "0");
@@ -744,7 +744,7 @@ static void test_the_worker_cleans_up_after_a_failure(void **state)
 static void test_new_settings_hurry_the_worker_but_a_wake_up_does_not(void **state)
 {
     (void)state;
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     OK(get(VMID));
     standin_write("control.json", "{\"status\": 500}");
     stop_guest(VMID);
@@ -768,7 +768,7 @@ static void test_stopping_does_not_wait_for_the_registry(void **state)
     OK(mint(VMID));
     standin_write("control.json", "{\"delay\": 60}");
     stop_guest(VMID);
-    world.registry = registry_start(&world.agent);
+    world.registry = registry_start(&world.context);
     wait_until_asked("DELETE");
     int64_t began_us = clock_steady_us();
     registry_stop(world.registry);

@@ -9,8 +9,7 @@
 
 static const struct route *find(const char *method, const char *path)
 {
-    const struct destination destination = route_destination(path);
-    return route_find(&destination, method);
+    return route_resolve(path, method).route;
 }
 
 static void test_paths_find_their_handlers(void **state)
@@ -60,7 +59,7 @@ static void test_only_the_exact_method_counts(void **state)
 static void test_vmid_in_the_path(void **state)
 {
     (void)state;
-    const struct destination destination = route_destination("/guests/8200/storage");
+    const struct destination destination = route_resolve("/guests/8200/storage", "GET");
     assert_true(destination.has_vmid);
     assert_int_equal(destination.vmid, 8200);
     assert_string_equal(destination.path, "/storage");
@@ -75,7 +74,7 @@ static void test_malformed_vmids_are_no_path(void **state)
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         char path[64];
         (void)snprintf(path, sizeof path, "/guests/%s/storage", malformed[i]);
-        assert_false(route_destination(path).has_vmid);
+        assert_false(route_resolve(path, "GET").has_vmid);
         assert_null(find("GET", path));
     }
 }
@@ -83,18 +82,18 @@ static void test_malformed_vmids_are_no_path(void **state)
 static void test_only_bare_open_paths_are_open(void **state)
 {
     (void)state;
-    assert_true(route_destination("/healthz").open);
-    assert_false(route_destination("/guests/8200/healthz").open);
-    assert_false(route_destination("/storage").open);
-    assert_false(route_destination("/controller.yaml").open);
-    assert_false(route_destination("/nothing").open);
-    assert_false(route_destination("/healthz/").open);
+    assert_true(route_resolve("/healthz", "GET").open);
+    assert_false(route_resolve("/guests/8200/healthz", "GET").open);
+    assert_false(route_resolve("/storage", "GET").open);
+    assert_false(route_resolve("/controller.yaml", "GET").open);
+    assert_false(route_resolve("/nothing", "GET").open);
+    assert_false(route_resolve("/healthz/", "GET").open);
 }
 
 static void assert_methods(const char *path, const char *expected)
 {
     cleanup_buffer struct buffer methods = BUFFER_EMPTY;
-    const struct destination destination = route_destination(path);
+    const struct destination destination = route_resolve(path, "GET");
     route_methods(&destination, &methods);
     assert_string_equal(buffer_text(&methods), expected);
 }

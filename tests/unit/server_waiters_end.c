@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Those who wait for an event and hang up, read slowly, or are dismissed; and what else the watch
  * does. */
-#include "tests/unit/watch_world.h"
+#include "tests/unit/waiters_world.h"
 
 /* Counts for its source, but not as one that holds a thread. */
 static void test_the_gate_counts_it_for_its_source(void **state)
@@ -144,7 +144,7 @@ static void test_dismissed(void **state)
     struct client clients[4];
     for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
         wait_with(&clients[i], "?timeout=30");
-    watch_dismiss(world.agent.watch);
+    waiters_pause(world.context.waiters);
     for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
         assert_got(&clients[i], "HTTP/1.1 200 OK\r\n", NOTHING_AFTER("0"));
     ask(&clients[0], "GET", "?timeout=30");
@@ -154,7 +154,7 @@ static void test_dismissed(void **state)
     client_close(&clients[0]);
     listener_stop(local.listener);
     start_listening();
-    watch_admit(world.agent.watch);
+    waiters_resume(world.context.waiters);
     wait_with(&clients[0], "?timeout=30");
     commit(VMID, "post-start");
     nudge();
@@ -180,7 +180,7 @@ static void test_a_quiet_watch_sleeps(void **state)
     (void)state;
     char before[256];
     char after[256];
-    static const char command[] = "for t in /proc/$PPID/task/*; do grep -qx watch $t/comm && "
+    static const char command[] = "for t in /proc/$PPID/task/*; do grep -qx waiters $t/comm && "
                                   "awk '/^voluntary/ {print $2}' $t/status; done";
     output_of(command, before);
     (void)usleep(2200000);
@@ -192,14 +192,14 @@ static void test_a_quiet_watch_sleeps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WATCH_TEST(test_the_gate_counts_it_for_its_source),
-        WATCH_TEST(test_who_hangs_up_is_gone),
-        WATCH_TEST(test_a_request_behind_it_is_not_answered),
-        WATCH_TEST(test_who_does_not_read_holds_nobody_up),
-        WATCH_TEST(test_a_long_answer_is_whole),
-        WATCH_TEST(test_dismissed),
-        WATCH_TEST(test_nudges_reach_the_workers),
-        WATCH_TEST(test_a_quiet_watch_sleeps),
+        WAITERS_TEST(test_the_gate_counts_it_for_its_source),
+        WAITERS_TEST(test_who_hangs_up_is_gone),
+        WAITERS_TEST(test_a_request_behind_it_is_not_answered),
+        WAITERS_TEST(test_who_does_not_read_holds_nobody_up),
+        WAITERS_TEST(test_a_long_answer_is_whole),
+        WAITERS_TEST(test_dismissed),
+        WAITERS_TEST(test_nudges_reach_the_workers),
+        WAITERS_TEST(test_a_quiet_watch_sleeps),
     };
     return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
 }

@@ -13,28 +13,29 @@
 
 #include "schema/base/error.h"
 
-struct agent;
+struct context;
 struct connection;
 struct waiter;
-struct watch;
+struct waiters;
 
-/* Ends with watch_stop. The agent's jobs, hub and registry must be set (or NULL) by then, and stay
- * until its end. */
-int watch_start(struct agent *agent, struct watch **ret, struct error *error);
+/* Ends with waiters_stop. The agent's jobs, hub and registry must be set (or NULL) by then, and
+ * stay until its end. */
+int waiters_start(struct context *context, struct waiters **ret, struct error *error);
 
 /* Answers all that wait. NULL is fine. */
-void watch_stop(struct watch *watch);
+void waiters_stop(struct waiters *waiters);
 
 /* Has the connection wait here; its worker is done with it. False where no more may wait, or there
  * is no watch: the answer is the caller's to give. */
-bool watch_take(struct watch *watch, struct connection *connection, const struct waiter *waiter);
+bool waiters_add(struct waiters *waiters, struct connection *connection,
+                 const struct waiter *waiter);
 
 /* How many wait now, or are being answered after it. NULL is fine. */
-uint32_t watch_waiting(struct watch *watch);
+uint32_t waiters_count(struct waiters *waiters);
 
-/* Answers all that wait and takes no more until watch_admit: a listener is about to end, and with
- * it what their TLS sessions use. Returns when they are gone. NULL is fine in both. */
-void watch_dismiss(struct watch *watch);
-void watch_admit(struct watch *watch);
+/* Answers all that wait and takes no more until waiters_resume: a listener is about to end, and
+ * with it what their TLS sessions use. Returns when they are gone. NULL is fine in both. */
+void waiters_pause(struct waiters *waiters);
+void waiters_resume(struct waiters *waiters);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What those who wait for an event are answered, and when. */
-#include "tests/unit/watch_world.h"
+#include "tests/unit/waiters_world.h"
 
 static void test_what_there_is_comes_at_once(void **state)
 {
@@ -167,17 +167,17 @@ static void test_trouble_with_the_store(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WATCH_TEST(test_what_there_is_comes_at_once),
-        WATCH_TEST(test_a_nudge_wakes_at_once),
-        WATCH_TEST(test_without_a_nudge_it_takes_a_second),
-        WATCH_TEST(test_a_wait_in_vain),
-        WATCH_TEST(test_head_waits_too),
-        WATCH_TEST(test_a_token_that_ends_meanwhile),
-        WATCH_TEST(test_a_token_that_is_too_old),
-        WATCH_TEST(test_a_guest_that_is_forgotten),
-        WATCH_TEST(test_another_store),
-        WATCH_TEST(test_many_events_between_two_looks),
-        WATCH_TEST(test_trouble_with_the_store),
+        WAITERS_TEST(test_what_there_is_comes_at_once),
+        WAITERS_TEST(test_a_nudge_wakes_at_once),
+        WAITERS_TEST(test_without_a_nudge_it_takes_a_second),
+        WAITERS_TEST(test_a_wait_in_vain),
+        WAITERS_TEST(test_head_waits_too),
+        WAITERS_TEST(test_a_token_that_ends_meanwhile),
+        WAITERS_TEST(test_a_token_that_is_too_old),
+        WAITERS_TEST(test_a_guest_that_is_forgotten),
+        WAITERS_TEST(test_another_store),
+        WAITERS_TEST(test_many_events_between_two_looks),
+        WAITERS_TEST(test_trouble_with_the_store),
     };
     return cmocka_run_group_tests(tests, make_certificate, remove_certificate);
 }

@@ -14,13 +14,13 @@
 #define WAITING_MAX 8
 #define MESSAGE     "too many requests wait for the same answer"
 
-static struct turnstile turnstile;
+static struct bounded_lock lock;
 static struct error error;
 
 static int set_up(void **state)
 {
     (void)state;
-    turnstile_init(&turnstile);
+    bounded_lock_init(&lock);
     error = (struct error){0};
     return 0;
 }
@@ -28,15 +28,15 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    assert_false(turnstile.taken);
-    assert_int_equal(turnstile.waiting, 0);
-    turnstile_destroy(&turnstile);
+    assert_false(lock.taken);
+    assert_int_equal(lock.waiting, 0);
+    bounded_lock_destroy(&lock);
     return 0;
 }
 
 static int enter_within(int64_t patience_us)
 {
-    return turnstile_enter(&turnstile, clock_steady_us() + patience_us, &error);
+    return bounded_lock_acquire(&lock, clock_steady_us() + patience_us, &error);
 }
 
 static void assert_busy(int result)
@@ -71,11 +71,11 @@ static void *visit(void *context)
 {
     struct guest *guest = context;
     struct error refused;
-    guest->result = turnstile_enter(&turnstile, clock_steady_us() + guest->patience_us, &refused);
+    guest->result = bounded_lock_acquire(&lock, clock_steady_us() + guest->patience_us, &refused);
     if (guest->result < 0)
         return NULL;
     stay_inside();
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
     return NULL;
 }
 
@@ -99,9 +99,9 @@ static void await_waiting(uint32_t count)
 {
     const struct timespec moment = {0, 1000000};
     for (uint32_t waiting = 0; waiting != count; (void)nanosleep(&moment, NULL)) {
-        (void)pthread_mutex_lock(&turnstile.lock);
-        waiting = turnstile.waiting;
-        (void)pthread_mutex_unlock(&turnstile.lock);
+        (void)pthread_mutex_lock(&lock.lock);
+        waiting = lock.waiting;
+        (void)pthread_mutex_unlock(&lock.lock);
     }
 }
 
@@ -110,7 +110,7 @@ static void test_one_after_another(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         assert_int_equal(enter_within(LONG_US), 0);
-        turnstile_leave(&turnstile);
+        bounded_lock_release(&lock);
     }
 }
 
@@ -119,7 +119,7 @@ static void test_free_after_the_deadline(void **state)
 {
     (void)state;
     assert_int_equal(enter_within(-SECOND_US), 0);
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
 }
 
 static void test_taken_until_the_deadline(void **state)
@@ -131,19 +131,19 @@ static void test_taken_until_the_deadline(void **state)
     assert_true(clock_steady_us() - begin_us >= INT64_C(50000));
     assert_busy(enter_within(0));
     assert_busy(enter_within(-SECOND_US));
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
     assert_int_equal(enter_within(0), 0);
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
 }
 
 static void test_deadlines_that_are_no_times(void **state)
 {
     (void)state;
     assert_int_equal(enter_within(0), 0);
-    assert_busy(turnstile_enter(&turnstile, 0, &error));
-    assert_busy(turnstile_enter(&turnstile, -1, &error));
-    assert_busy(turnstile_enter(&turnstile, INT64_MIN, &error));
-    turnstile_leave(&turnstile);
+    assert_busy(bounded_lock_acquire(&lock, 0, &error));
+    assert_busy(bounded_lock_acquire(&lock, -1, &error));
+    assert_busy(bounded_lock_acquire(&lock, INT64_MIN, &error));
+    bounded_lock_release(&lock);
 }
 
 static void test_one_who_waits_comes_in(void **state)
@@ -153,7 +153,7 @@ static void test_one_who_waits_comes_in(void **state)
     assert_int_equal(enter_within(0), 0);
     send_in(&guest, 1, LONG_US);
     await_waiting(1);
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
     assert_all(&guest, 1, 0);
 }
 
@@ -167,7 +167,7 @@ static void test_only_a_few_wait(void **state)
     int64_t begin_us = clock_steady_us();
     assert_busy(enter_within(LONG_US));
     assert_true(clock_steady_us() - begin_us < LONG_US / 2);
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
     assert_all(guests, WAITING_MAX, 0);
 }
 
@@ -181,7 +181,7 @@ static void test_places_are_given_back(void **state)
     assert_all(guests, WAITING_MAX, -1);
     send_in(guests, WAITING_MAX, LONG_US);
     await_waiting(WAITING_MAX);
-    turnstile_leave(&turnstile);
+    bounded_lock_release(&lock);
     assert_all(guests, WAITING_MAX, 0);
 }
 

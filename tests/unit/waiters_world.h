@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Connections that wait, behind a real listener, with an agent of the test's own: the linker takes
+ * Connections that wait, behind a real listener, with a context of the test's own: the linker takes
  * what is defined here before it looks into the archives.
  */
-#ifndef FELHOM_TEST_WATCH_WORLD_H
-#define FELHOM_TEST_WATCH_WORLD_H
+#ifndef FELHOM_TEST_WAITERS_WORLD_H
+#define FELHOM_TEST_WAITERS_WORLD_H
 
-#include "server/events/watch.h"
+#include "server/events/waiters.h"
 
 #include <errno.h>
 
-#include "server/agent.h"
 #include "server/api/handlers.h"
+#include "server/base/context.h"
 #include "server/events/parked.h"
 #include "server/http/refusal.h"
+#include "server/http/reply.h"
 #include "server/http/request.h"
+#include "server/jobs/jobs.h"
+#include "server/net/gate.h"
+#include "server/net/listener.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
 #include "store/tables/event.h"
@@ -27,8 +31,8 @@
 #define OTHER 8300
 
 static struct world {
-    struct agent agent;
-    struct setup setup;
+    struct context context;
+    struct server_config config;
     struct store *store; /* the hooks' */
     char token_id[TOKEN_ID_LENGTH + 1];
     atomic_int woken; /* how often the workers were */
@@ -36,36 +40,30 @@ static struct world {
     _Atomic(const char *) refused_for;
 } world;
 
-/* --- the agent --- */
+/* --- in place of what it stands on --- */
 
-struct setup *agent_setup(struct agent *agent)
+void reply_internal_failure(struct reply *reply, struct context *context, struct store_loan *loan,
+                            const struct error *problem)
 {
-    assert_ptr_equal(agent, &world.agent);
-    return setup_hold(&world.setup);
-}
-
-void agent_fail(struct agent *agent, struct store_loan *loan, const struct error *problem,
-                struct reply *reply)
-{
-    (void)agent;
+    (void)context;
     if (loan)
         store_loan_failed(loan, problem);
     atomic_fetch_add(&world.failed, 1);
     reply_later(reply, 503, 2);
 }
 
-void agent_wake_workers(const struct agent *agent)
+void jobs_wake(struct jobs *jobs)
 {
-    assert_ptr_equal(agent, &world.agent);
+    assert_ptr_equal(jobs, &world);
     atomic_fetch_add(&world.woken, 1);
 }
 
-void explain_waiter(struct agent *agent, const struct peer *peer, const struct waiter *waiter,
+void explain_waited(struct context *context, const struct peer *peer, const struct asked *asked,
                     const struct reply *reply, const struct refusal *refusal)
 {
-    assert_ptr_equal(agent, &world.agent);
+    assert_ptr_equal(context, &world.context);
     assert_int_equal(peer->address.sin_family, AF_INET);
-    assert_string_equal(waiter->token_id, world.token_id);
+    assert_string_equal(asked->token_id, world.token_id);
     assert_int_equal(strlen(reply->request_id), REQUEST_ID_LENGTH);
     if (reply->status == 401)
         world.refused_for = refusal->reason;
@@ -78,7 +76,7 @@ static inline int handle(struct mg_connection *connection, const struct peer *pe
 {
     cleanup_reply struct reply reply = REPLY_EMPTY;
     cleanup_store_loan struct store_loan view = {0};
-    OK(store_borrow_view(world.agent.stores, &view, &error));
+    OK(store_borrow_view(world.context.stores, &view, &error));
     struct request request = {
         .info = mg_get_request_info(connection),
         .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
@@ -87,11 +85,11 @@ static inline int handle(struct mg_connection *connection, const struct peer *pe
         .view = &view,
     };
     (void)context;
-    events_get(&world.agent, &request, &reply);
+    events_get(&world.context, &request, &reply);
     struct waiter waiter = {.vmid = VMID, .wait = reply.wait, .head = request.head};
     memcpy(waiter.token_id, world.token_id, sizeof waiter.token_id);
     if (reply.wait.deadline_us == 0 ||
-        !watch_take(world.agent.watch, mg_get_thread_pointer(connection), &waiter))
+        !waiters_add(world.context.waiters, mg_get_thread_pointer(connection), &waiter))
         return reply_send(connection, &reply, request.head, true);
     mg_disable_connection_keep_alive(connection);
     return 200;
@@ -117,18 +115,21 @@ static inline int set_up(void **state)
 {
     if (state_make(state) != 0)
         return -1;
-    world = (struct world){.agent = {.log = THROTTLED_LOG_NEW}};
-    atomic_init(&world.setup.holders, 1);
-    world.setup.config.paths.state = mem_copy_text(in_scratch("state"));
-    world.setup.config.limits.request_ms = REQUEST_MS;
+    world = (struct world){0};
+    context_init(&world.context);
+    atomic_init(&world.config.references, 1);
+    context_set_config(&world.context, server_config_ref(&world.config));
+    world.context.jobs = (struct jobs *)&world;
+    world.config.config.paths.state = mem_copy_text(in_scratch("state"));
+    world.config.config.limits.request_ms = REQUEST_MS;
     world.store = store_of_scratch();
     put_guest(world.store, VMID);
     put_guest(world.store, OTHER);
     mint();
-    OK(store_pool_new(in_scratch("state"), &world.agent.stores, &error));
+    OK(store_pool_new(in_scratch("state"), &world.context.stores, &error));
     local.gate = make_gate(THREADS);
-    world.agent.gate = local.gate;
-    OK(watch_start(&world.agent, &world.agent.watch, &error));
+    world.context.gate = local.gate;
+    OK(waiters_start(&world.context, &world.context.waiters, &error));
     choose_endpoint();
     start_listening();
     return 0;
@@ -136,17 +137,17 @@ static inline int set_up(void **state)
 
 static inline int tear_down(void **state)
 {
-    watch_dismiss(world.agent.watch);
+    waiters_pause(world.context.waiters);
     assert_int_equal(stop_local(state), 0);
-    watch_stop(world.agent.watch);
-    store_pool_free(world.agent.stores);
+    waiters_stop(world.context.waiters);
+    store_pool_free(world.context.stores);
     store_close(world.store);
-    assert_int_equal(atomic_load(&world.setup.holders), 1);
-    free(world.setup.config.paths.state);
+    assert_int_equal(atomic_load(&world.config.references), 2);
+    free(world.config.config.paths.state);
     return scratch_remove(state);
 }
 
-#define WATCH_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define WAITERS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* --- what tests do --- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/base/tally.h"
+#include "server/base/counters.h"
 
 #include <string.h>
 
@@ -15,7 +15,7 @@ static const struct {
     {413, "413"}, {414, "414"}, {415, "415"}, {417, "417"}, {429, "429"}, {431, "431"},
     {500, "500"}, {501, "501"}, {503, "503"}, {505, "505"},
 };
-_Static_assert(ARRAY_SIZE(codes) == TALLY_CODES, "a count for each");
+_Static_assert(ARRAY_SIZE(codes) == COUNTERS_STATUSES, "a count for each");
 
 /* As struct refusal and gate_refusal_name have them. */
 static const char *const reasons[] = {
@@ -35,16 +35,16 @@ static const char *const reasons[] = {
     "too many connections",
     "connections too often",
 };
-_Static_assert(ARRAY_SIZE(reasons) == TALLY_REASONS, "a count for each");
+_Static_assert(ARRAY_SIZE(reasons) == REFUSAL_REASONS, "a count for each");
 
-static void add_one(tally_count *count)
+static void add_one(counter *count)
 {
     (void)atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
 static size_t code_of(int status)
 {
-    size_t code = TALLY_CODES - 1;
+    size_t code = COUNTERS_STATUSES - 1;
     while (code > 0 && codes[code].status != status)
         code--;
     return code;
@@ -52,61 +52,61 @@ static size_t code_of(int status)
 
 static size_t reason_of(const char *text)
 {
-    size_t reason = TALLY_REASONS - 1;
+    size_t reason = REFUSAL_REASONS - 1;
     while (reason > 0 && strcmp(reasons[reason], text) != 0)
         reason--;
     return reason;
 }
 
-void tally_request(struct tally *tally, size_t endpoint, int status)
+void counters_add_request(struct counters *counters, size_t endpoint, int status)
 {
-    if (tally)
-        add_one(&tally->requests[endpoint][code_of(status)]);
+    if (counters)
+        add_one(&counters->requests[endpoint][code_of(status)]);
 }
 
-void tally_refusal(struct tally *tally, const char *reason)
+void counters_add_refusal(struct counters *counters, const char *reason)
 {
-    if (tally)
-        add_one(&tally->refusals[reason_of(reason)]);
+    if (counters)
+        add_one(&counters->refusals[reason_of(reason)]);
 }
 
-void tally_handshake(struct tally *tally, enum tally_handshake failure)
+void counters_add_handshake(struct counters *counters, enum handshake_failure failure)
 {
-    if (tally)
-        add_one(&tally->handshakes[failure]);
+    if (counters)
+        add_one(&counters->handshakes[failure]);
 }
 
-void tally_call(struct tally_calls *calls, enum tally_outcome outcome)
+void counters_add_call(struct call_counters *calls, enum call_outcome outcome)
 {
     if (calls)
         add_one(&calls->count[outcome]);
 }
 
-const char *tally_code_name(size_t code)
+const char *counters_status_name(size_t code)
 {
     return codes[code].name;
 }
 
-const char *tally_reason_name(size_t reason)
+const char *refusal_reason_name(size_t reason)
 {
     return reasons[reason];
 }
 
-const char *tally_handshake_name(enum tally_handshake failure)
+const char *handshake_failure_name(enum handshake_failure failure)
 {
     static const char *const names[] = {
-        [TALLY_HANDSHAKE_FAILED] = "failed",
-        [TALLY_HANDSHAKE_LATE] = "late",
+        [HANDSHAKE_FAILED] = "failed",
+        [HANDSHAKE_LATE] = "late",
     };
     return names[failure];
 }
 
-const char *tally_outcome_name(enum tally_outcome outcome)
+const char *call_outcome_name(enum call_outcome outcome)
 {
     static const char *const names[] = {
-        [TALLY_ANSWERED] = "answered",
-        [TALLY_REFUSED] = "refused",
-        [TALLY_FAILED] = "failed",
+        [CALL_ANSWERED] = "answered",
+        [CALL_REFUSED] = "refused",
+        [CALL_FAILED] = "failed",
     };
     return names[outcome];
 }
