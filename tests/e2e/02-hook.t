@@ -87,7 +87,7 @@ ok "the store survives that" sql 'PRAGMA integrity_check'
 exec 9<&-
 (cd "$HOST/pve" && $HOOK 8200 pre-start >/dev/null)
 is "any working directory will do" $? 0
-left=$(timeout 5 bash -c "$HOOK 8200 pre-start 2>&1 | cat")
+left=$(timeout 600 bash -c "$HOOK 8200 pre-start 2>&1 | cat")
 like "no process keeps the pipe open" "$left" 'minted'
 umask 000
 $HOOK 8200 pre-start >/dev/null

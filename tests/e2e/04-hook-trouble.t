@@ -105,7 +105,7 @@ sqlite3 -cmd ".timeout 5000" "$HOST/state/db/agent.db" <"$HOST/holder" 2>/dev/nu
 exec 8>"$HOST/holder"
 echo 'BEGIN IMMEDIATE;' >&8
 is_locked() { ! sqlite3 "$HOST/state/db/agent.db" 'BEGIN IMMEDIATE'; }
-ok "(somebody holds the store)" eventually 5 is_locked
+ok "(somebody holds the store)" eventually is_locked
 agent_yaml <<<'hook: {deadline: 1s}'
 try 8200 pre-start
 ok "the hook does not wait for it" is_locked
@@ -128,7 +128,7 @@ if world_is_root && truncate -s 64M "$HOST/disk" && mkfs.ext4 -q "$HOST/disk" 2>
     sed -i "s|state: .*|state: $HOST/slow/state|" "$HOST/agent.yaml"
     $HOOK 8200 pre-start >/dev/null
     fsfreeze --freeze "$HOST/slow"
-    (sleep 60 && fsfreeze --unfreeze "$HOST/slow") & # else a hook that hangs would hang this test
+    (sleep 600 && fsfreeze --unfreeze "$HOST/slow") & # else a hook that hangs would hang this test
     rescue=$!
     try 8200 pre-start
     ok "a stuck disk: the hook does not wait for it" fsfreeze --unfreeze "$HOST/slow"
@@ -137,7 +137,7 @@ if world_is_root && truncate -s 64M "$HOST/disk" && mkfs.ext4 -q "$HOST/disk" 2>
     is "a stuck disk: the guest starts" $status 0
     like "a stuck disk is told of" "$err" 'deadline of 1000 ms'
     no_hook() { [ "$(pgrep -c felhom-hook)" -eq 0 ]; }
-    ok "a stuck disk: no process is left" eventually 5 no_hook
+    ok "a stuck disk: no process is left" eventually no_hook
     umount "$HOST/slow"
 else
     skip "a stuck disk" "no loop device here"

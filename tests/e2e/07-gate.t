@@ -16,7 +16,7 @@ world_guest 8999 202 # on the bridge, but enrolled nowhere
 PIN=$(pin_of 8200)
 ok "felhomd starts" daemon_start
 
-reach() { in_guest "$1" curl -sk -o /dev/null --max-time 5 -w '%{http_code}' "${@:2}" "https://$ENDPOINT/healthz"; }
+reach() { in_guest "$1" curl -sk -o /dev/null --max-time 120 -w '%{http_code}' "${@:2}" "https://$ENDPOINT/healthz"; }
 
 is "an enrolled guest is let in" "$(reach 8200)" 200
 is "a stranger's MAC is closed before the handshake" "$(reach 8999)" 000
@@ -37,7 +37,7 @@ like "with an event" "$(sql "SELECT detail || source FROM event WHERE kind = 're
 
 agent_yaml <<'EOF'
 local_api: {source_binding: off, allow: [192.168.0.0/24, 10.9.9.0/24]}
-limits: {connections_per_source: 4, requests_per_source: 5, failures_per_source: 3}
+limits: {connections_per_source: 4, handshake: 1h}
 EOF
 reload
 is "SIGHUP: source binding off lets the stranger in" "$(reach 8999)" 200
@@ -49,7 +49,7 @@ hold() {
     rm -f "$HOST/held"
     in_guest 8300 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" <"$HOST/release" >"$HOST/held" &
     exec 7>"$HOST/release"
-    eventually 5 grep -q held "$HOST/held"
+    eventually grep -q held "$HOST/held"
 }
 release() {
     exec 7>&-
@@ -61,24 +61,31 @@ hold 6
 is "one source at its cap is refused" "$(reach 8300)" 000
 is "another source is not" "$(reach 8200)" 200
 release
-ok "when they are gone it is let in again" eventually 5 reaches 8300 200
+ok "when they are gone it is let in again" eventually reaches 8300 200
 
-# Requests per source: 5 a second with a burst of 10.
-codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 5 "https://$ENDPOINT/healthz?[1-30]")
-like "too many requests: 429" "$codes" '^(200 ){5,}.*429'
-like "429 says when to come back" "$(in_guest 8300 curl -ski "https://$ENDPOINT/healthz?[1-3]" | tr -d '\r')" 'Retry-After: [0-9]+'
+# Requests per source: one a second with a burst of 2. A machine that needed more than a second for each of so many would not see the limit.
+rules() {
+    agent_yaml <<<"local_api: {source_binding: off, allow: [192.168.0.0/24, 10.9.9.0/24]}
+limits: {$1}"
+    reload
+}
+rules 'requests_per_source: 1'
+codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 600 "https://$ENDPOINT/healthz?[1-100]")
+like "a burst is answered" "$codes" '^(200 ){2}'
+like "too many requests: 429" "$codes" '429'
+like "429 says when to come back" "$(in_guest 8300 curl -ski "https://$ENDPOINT/healthz?[1-100]" | tr -d '\r')" 'Retry-After: [0-9]+'
 is "the other guest does not notice" "$(reach 8200)" 200
-sleep 3
+ok "after a while it is let in again" eventually reaches 8300 200
 
-# Failed authentications per source: 3 a minute, after that even a right token has to wait.
-for _ in 1 2 3; do
-    in_guest 8300 curl -sk -o /dev/null "https://$ENDPOINT/storage"
-done
+# Failed authentications per source: one a minute, after that even a right token has to wait.
+rules 'failures_per_source: 1'
+in_guest 8300 curl -sk -o /dev/null "https://$ENDPOINT/storage"
 is "too many failures: 429" "$(status_of 8300 "$(token_of 8300)" /storage)" 429
 is "the other guest does not notice that either" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 
 # require: who cannot be resolved stays out.
-agent_yaml <<<'local_api: {source_binding: require}'
+agent_yaml <<<'local_api: {source_binding: require}
+limits: {handshake: 1h}'
 reload
 is "require: the host itself is not resolvable" "$(curl -sk -o /dev/null -w '%{http_code}' "https://$ENDPOINT/healthz")" 000
 is "require: a guest on the bridge is" "$(reach 8200)" 200
@@ -86,7 +93,7 @@ is "require: a stranger is not" "$(reach 8999)" 000
 
 # Silent sockets do not keep others waiting.
 hold 8
-is "while one guest is silent on all its connections, another is served" "$(reach 8200 --max-time 3)" 200
+is "while one guest is silent on all its connections, another is served" "$(reach 8200)" 200
 release
 ok "felhomd stops cleanly" daemon_stop
 tap_done

@@ -27,7 +27,7 @@ agent_yaml </dev/null
 phase 8200 pre-start >/dev/null 2>&1
 TOKEN=$HOST/kept
 cp "$(token_of 8200)" "$TOKEN"
-api() { curl -sk -o /dev/null --max-time 5 -w '%{http_code}' -H "@$(header_file "$TOKEN")" "https://$ENDPOINT/storage"; }
+api() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$TOKEN")" "https://$ENDPOINT/storage"; }
 
 answers() { [ "$(api)" = "$1" ]; }
 
@@ -36,12 +36,12 @@ ip addr del $ADDRESS/24 dev vmbr0
 "$BIN/felhomd" >"$HOST/felhomd.log" 2>&1 &
 DAEMON=$!
 waits_for_bridge() { grep -q vmbr0 "$HOST/felhomd.log"; }
-eventually 10 waits_for_bridge
+eventually waits_for_bridge
 sleep 1
 ok "felhomd waits for the bridge's address" kill -0 $DAEMON
 is "and says so once" "$(grep -c vmbr0 "$HOST/felhomd.log")" 1
 ip addr add $ADDRESS/24 dev vmbr0
-ok "then it listens there" eventually 10 answers 200
+ok "then it listens there" eventually answers 200
 ok "and not elsewhere" test -z "$(ss -Hltn "sport = :$PORT" | grep -v "$ADDRESS:$PORT")"
 phase 8200 post-start >/dev/null 2>&1
 
@@ -53,9 +53,15 @@ case $BIN in
 *)
     ok "RSS under 12 MB with its 256 threads idle" test "$(rss_kb)" -lt 12000
     is "those are its threads" "$(($(find /proc/$DAEMON/task -maxdepth 1 -mindepth 1 | wc -l) >= 256))" 1
-    before=$(switches)
-    sleep 5
-    ok "no more than one wakeup a second" test $(($(switches) - before)) -le 5
+    # Once what has just been asked of it is done.
+    is_asleep() {
+        local begun before
+        begun=$(date +%s%N)
+        before=$(switches)
+        sleep 5
+        [ $(((($(switches) - before)) * 1000000000)) -le $(($(date +%s%N) - begun)) ]
+    }
+    ok "no more than one wakeup a second" eventually is_asleep
     ;;
 esac
 
@@ -66,11 +72,11 @@ is "a reload of a broken configuration keeps the old one" "$(api)" 200
 like "and says why" "$(cat "$HOST/felhomd.log")" 'agent.yaml:[0-9]+:[0-9]+'
 agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
 reload
-ok "a reload moves the listener" eventually 5 curl -sk -o /dev/null https://127.0.0.1:9443/healthz
-ok "away from where it was" eventually 5 answers 000
+ok "a reload moves the listener" eventually curl -sk -o /dev/null https://127.0.0.1:9443/healthz
+ok "away from where it was" eventually answers 000
 agent_yaml </dev/null
 reload
-ok "and back" eventually 5 answers 200
+ok "and back" eventually answers 200
 
 # A guest that is gone, and one that does not run.
 mkdir -p "$HOST/cgroup/lxc/8200"
@@ -78,8 +84,9 @@ sql "UPDATE guest SET changed_at_ms = changed_at_ms - 120000"
 sleep 12
 is "a running guest keeps its token" "$(api)" 200
 rmdir "$HOST/cgroup/lxc/8200"
-ok "one that has not been running for a minute loses it" eventually 85 answers 401
+ok "one that has not been running for a minute loses it" eventually answers 401
 like "which is on record" "$(sql "SELECT detail FROM event WHERE kind = 'revoke' ORDER BY seq DESC LIMIT 1")" 'running'
+mkdir "$HOST/cgroup/lxc/8200"
 phase 8200 pre-start >/dev/null 2>&1
 cp "$(token_of 8200)" "$TOKEN"
 is "(started again)" "$(api)" 200
@@ -91,7 +98,7 @@ rmdir "$HOST/pve"
 mv "$HOST/pve.away" "$HOST/pve"
 touch "$HOST/pve/lxc/100.conf"
 mv "$HOST/pve/lxc/8200.conf" "$HOST/8200.conf"
-ok "a guest whose configuration is gone loses its token" eventually 20 answers 401
+ok "a guest whose configuration is gone loses its token" eventually answers 401
 mv "$HOST/8200.conf" "$HOST/pve/lxc/8200.conf"
 
 like "no core dumps" "$(grep 'Max core file size' /proc/$DAEMON/limits)" 'size +0 +0 '

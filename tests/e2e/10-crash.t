@@ -36,12 +36,15 @@ broken() {
 
 for phase_name in pre-start post-stop; do
     wrong=
+    begun=$(date +%s%N)
+    phase 8200 $phase_name >/dev/null
+    took_us=$((($(date +%s%N) - begun) / 1000))
     for round in $(rounds 150); do
         [ $phase_name = pre-start ] || phase 8200 pre-start >/dev/null
         "$BIN/felhom-hook" 8200 $phase_name >/dev/null 2>&1 &
         pid=$!
-        # 0 to 6 ms into a reaction that takes about 3.
-        perl -e 'select undef, undef, undef, $ARGV[0] * 0.00004' "$round"
+        # Somewhere in it, or behind it.
+        perl -e 'select undef, undef, undef, $ARGV[0] / 1e6' $((took_us * 2 * round / 150))
         kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
         while pgrep -x felhom-hook >/dev/null; do sleep 0.001; done

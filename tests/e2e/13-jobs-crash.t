@@ -46,7 +46,7 @@ at_least() { [ "$("$1")" -ge "$2" ]; }
 all_ended() { [ "$(sql 'SELECT count(*) FROM job WHERE finished_at_ms IS NULL')" = 0 ]; }
 # all_well WHAT JOBS: so many are done, each with a task of its own
 all_well() {
-    ok "$1: all come to their end" eventually 15 all_ended
+    ok "$1: all come to their end" eventually all_ended
     is "done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" "$2 done"
     is "each with a task of its own" "$(sql 'SELECT upid FROM job ORDER BY upid')" "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
     is "and its steps are told once" "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
@@ -58,34 +58,38 @@ three() {
     ask 8202 /rollback '{"name": "before"}'
 }
 
-# crash_at COUNT FIRST: as Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, felhomd is gone.
+# crash_at COUNT FIRST CONTROL: as Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, where CONTROL holds it, felhomd is gone.
 crash_at() {
     local n
     for n in 0 1 2; do
-        ok "$1: $(($2 + n))" eventually 10 at_least "$1" $(($2 + n))
+        ok "$1: $(($2 + n))" eventually at_least "$1" $(($2 + n))
         crash
+        standin_control proxmox '{"task_seconds": 0.3}'
+        ok "Proxmox begins it" eventually at_least tasks $(($2 + n))
+        standin_control proxmox "$3"
         daemon_start || return 1
     done
+    standin_control proxmox '{"task_seconds": 0.3}'
 }
+HELD='{"hold": true, "method": "POST", "task_seconds": 0.3}'
+ANSWER_HELD='{"hold_answer": true, "method": "POST", "task_seconds": 0.3}'
 
 # Proxmox has the request, and felhomd is gone by the time that it does what it was asked. The jobs are called one by one.
-standin_control proxmox '{"delay": 0.4, "task_seconds": 0.3}'
+standin_control proxmox "$HELD"
 three first
-crash_at calls 1
-standin_control proxmox '{"task_seconds": 0.3}'
+crash_at calls 1 "$HELD"
 all_well "killed before Proxmox begins" 3
 
 # Proxmox has begun it, and felhomd is gone before it hears of that.
-standin_control proxmox '{"answer_delay": 0.4, "task_seconds": 0.3}'
+standin_control proxmox "$ANSWER_HELD"
 three second
-crash_at tasks 4
-standin_control proxmox '{"task_seconds": 0.3}'
+crash_at tasks 4 "$ANSWER_HELD"
 all_well "killed before Proxmox answers" 6
 
 # Later: at moments spread over the tasks' time.
 standin_control proxmox '{"task_seconds": 3}'
 three third
-ok "all are begun" eventually 5 at_least tasks 9
+ok "all are begun" eventually at_least tasks 9
 for moment in 0 0.05 0.1 0.2 0.3 0.4 0.5 0.8; do
     sleep $moment
     crash
@@ -95,13 +99,17 @@ all_well "killed while Proxmox is at it" 9
 is "no POST was ever sent again" "$(calls)" 9
 is "the backups are known" "$(sql 'SELECT count(*) FROM backup WHERE vmid = 8200')" 1
 
-# Asked for, but felhomd was gone before it could ask Proxmox: a rollback waits for a second, so that the guest has its answer.
-standin_control proxmox '{"task_seconds": 0.3}'
+# Asked for, but felhomd was gone before it could ask Proxmox, which still had the call before that.
+standin_control proxmox "$HELD"
+ask 8200 /backup
+ok "calls: 10" eventually at_least calls 10
 ask 8202 /rollback '{"name": "before"}'
 crash
 is "the job was not called yet" "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
+standin_control proxmox '{"task_seconds": 0.3}'
+ok "Proxmox begins the other" eventually at_least tasks 10
 daemon_start
-all_well "killed before it asks" 10
+all_well "killed before it asks" 11
 
 # Nobody knows whether the request was sent: it is looked for, and not sent again.
 crash
@@ -111,8 +119,8 @@ before=$(calls)
 daemon_start
 looked() { [ "$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201" and .query.typefilter == "vzsnapshot")' | wc -l)" -gt "$1" ]; }
 looks=$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201")' | wc -l)
-ok "a task that may have been begun is looked for" eventually 5 looked "$looks"
-ok "again and again" eventually 5 looked $((looks + 1))
+ok "a task that may have been begun is looked for" eventually looked "$looks"
+ok "again and again" eventually looked $((looks + 1))
 is "it is not begun" "$(calls)" "$before"
 is "and the guest is told that its job is running" "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
 tap_done

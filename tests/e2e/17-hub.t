@@ -44,7 +44,7 @@ enroll_with() {
     phase 8200 pre-start >/dev/null
 }
 
-yaml() { request 8200 "$(token_of 8200)" /controller.yaml --max-time 5; }
+yaml() { request 8200 "$(token_of 8200)" /controller.yaml; }
 # has KEY VALUE: what the guest gets says so; VALUE "null": it does not say.
 has() {
     yaml | sed '$d' | python3 -c '
@@ -69,21 +69,21 @@ quiet() {
 all_is_up() {
     standin_start hub $HUB_PORT
     ok "$LANE: felhomd starts" daemon_start
-    ok "$LANE: and pulls" eventually 10 has generation 1
+    ok "$LANE: and pulls" eventually has generation 1
 }
 
 lane_pulls() {
     # Down at the start.
     ok "felhomd starts while the hub is down" daemon_start
-    ok "and says that it cannot pull" eventually 10 logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
-    ok "nor report" eventually 10 logged 'this host could not be reported: .*127.0.0.1:9444'
+    ok "and says that it cannot pull" eventually logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
+    ok "nor report" eventually logged 'this host could not be reported: .*127.0.0.1:9444'
     ok "the guest gets its controller.yaml without it" has from template
     is "the first failure is one event" "$(events warning)" 1
     etag=$(request 8200 "$(token_of 8200)" /controller.yaml -D - -o /dev/null | tr -d '\r' | sed -n 's/^[Ee][Tt]ag: //p')
 
     # Up.
     standin_start hub $HUB_PORT
-    ok "once it is up it is asked" eventually 20 has from hub
+    ok "once it is up it is asked" eventually has from hub
     is "a new ETag" "$(status_of 8200 "$(token_of 8200)" /controller.yaml -H "If-None-Match: $etag")" 200
     ok "the hub outweighs the template" has deep.both hub
     ok "which stays where the hub says nothing" has deep.template 1
@@ -106,10 +106,10 @@ lane_pulls() {
 
     # It changes.
     customers secret-1 "${HUB_YAML/generation: 1/generation: 2}"
-    ok "what has changed is there after hub.poll" eventually 10 has generation 2
+    ok "what has changed is there after hub.poll" eventually has generation 2
     is "with an event" "$(events ok)" 2
     before=$(pulls)
-    ok "what has not is pulled again" eventually 10 asked_again "$before"
+    ok "what has not is pulled again" eventually asked_again "$before"
     is "without one" "$(events ok)" 2
 }
 
@@ -117,17 +117,17 @@ lane_trouble() {
     all_is_up
     warnings=$(events warning)
     standin_control hub '{"garbage": true, "only": "/config/"}'
-    ok "garbage is refused" eventually 10 logged "could not be pulled: the hub's configuration"
+    ok "garbage is refused" eventually logged "could not be pulled: the hub's configuration"
     ok "the last good one is served" has generation 1
     before=$(pulls)
-    ok "it is tried again" eventually 10 asked_again "$before"
+    ok "it is tried again" eventually asked_again "$before"
     is "one event for all failures in a row" "$(events warning)" $((warnings + 1))
     standin_control hub '{"status": 500, "reason": "oops", "only": "/config/"}'
-    ok "500 is a failure" eventually 10 logged 'could not be pulled: the hub answered 500'
+    ok "500 is a failure" eventually logged 'could not be pulled: the hub answered 500'
     standin_control hub '{"status": 403, "only": "/config/"}'
-    ok "403 is one too" eventually 10 logged 'could not be pulled: the hub answered 403'
+    ok "403 is one too" eventually logged 'could not be pulled: the hub answered 403'
     standin_control hub '{"half": true, "only": "/config/"}'
-    ok "half an answer is none" eventually 10 logged 'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
+    ok "half an answer is none" eventually logged 'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
     ok "the last good one is served" has generation 1
     ok "the next start has it too" phase 8200 pre-start
     ok "in its file" grep -q 'generation: 1' "$(directory_of 8200)/controller.yaml"
@@ -141,12 +141,12 @@ lane_trouble() {
     cp "$HOST/stranger/server.pem" "$HUB/server.pem"
     requests=$(standin_requests hub .method | wc -l)
     standin_start hub $HUB_PORT
-    ok "a certificate of another CA: the log says what it was verified with" eventually 10 logged "could not be pulled: .*$HUB/ca.pem"
+    ok "a certificate of another CA: the log says what it was verified with" eventually logged "could not be pulled: .*$HUB/ca.pem"
     is "and nothing was asked" "$(standin_requests hub .method | wc -l)" "$requests"
     settings "$HOST/stranger/ca.pem"
     kill -HUP $DAEMON
     customers secret-1 "${HUB_YAML/generation: 1/generation: 3}"
-    ok "with hub.ca_file mended and a reload it goes on" eventually 10 has generation 3
+    ok "with hub.ca_file mended and a reload it goes on" eventually has generation 3
     standin_stop hub
     mv "$HUB/server.own" "$HUB/server.pem"
     standin_start hub $HUB_PORT
@@ -155,13 +155,12 @@ lane_trouble() {
 
     # Slow.
     requests=$(standin_requests hub .method | wc -l)
-    standin_control hub '{"delay": 30}'
+    standin_control hub '{"delay": 600}'
     waits() { [ "$(standin_requests hub .method | wc -l)" -gt "$requests" ]; }
-    ok "(it is waited for)" eventually 10 waits
+    ok "(it is waited for)" eventually waits
     ok "a slow hub delays no answer" has generation 3
-    SECONDS=0
     ok "nor felhomd's end" daemon_stop
-    ok "which came soon" test $SECONDS -lt 15
+    not_ok "which does not wait until the hub is late" logged 'no answer within'
     ok "felhomd starts with a slow hub" daemon_start
     ok "and has it from the cache" has generation 3
     kill -9 $DAEMON
@@ -178,42 +177,42 @@ lane_refusals() {
     all_is_up
     sed -i '/^controller:/d' "$HOST/pve/priv/felhom/8200.yaml" # felhomctl would not dare to
     customers secret-2 "${HUB_YAML/generation: 1/generation: 4}"
-    ok "401: the log says so once and for all" eventually 10 logged 'the hub refuses the configuration of customer acme \(the hub answered 401\)'
-    ok "the configuration is ours no more" eventually 5 has generation null
+    ok "401: the log says so once and for all" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 401\)'
+    ok "the configuration is ours no more" eventually has generation null
     is "with an event" "$(events error)" 1
     ok "it is not asked again" quiet 4
     daemon_stop
     daemon_start
     ok "not even after a restart" quiet 3
     enroll_with secret-2
-    ok "with another password it is, from the next start on" eventually 10 has generation 4
+    ok "with another password it is, from the next start on" eventually has generation 4
     jq 'del(.acme)' "$HUB/customers.json" >"$HUB/customers.new"
     mv "$HUB/customers.new" "$HUB/customers.json"
-    ok "404 is final too" eventually 10 logged 'the hub refuses the configuration of customer acme \(the hub answered 404\)'
-    ok "and empties the cache" eventually 5 has generation null
+    ok "404 is final too" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 404\)'
+    ok "and empties the cache" eventually has generation null
     ok "it is not asked again" quiet 3
 
     # Another customer.
     customers secret-3 "${HUB_YAML/generation: 1/generation: 5}"
     enroll_with secret-3
-    ok "(acme again)" eventually 10 has generation 5
+    ok "(acme again)" eventually has generation 5
     standin_stop hub
     enroll_with other-secret --customer other
     not_ok "a guest that changes hands gets nothing of its former customer's, in its file" grep -q 'generation: 5' "$(directory_of 8200)/controller.yaml"
     ok "nor from the API" has generation null
     standin_start hub $HUB_PORT
-    ok "but its own" eventually 10 has whose other
+    ok "but its own" eventually has whose other
     printf 'customer: {id: other}\n' >"$HOST/pve/priv/felhom/8200.yaml"
     phase 8200 pre-start >/dev/null
     ok "without a password there is none" has whose null
     forgotten() { [ "$(sql 'SELECT count(*) FROM hub_config')" -eq 0 ]; }
-    ok "and nothing is remembered" eventually 10 forgotten
+    ok "and nothing is remembered" eventually forgotten
 }
 
 lane_reports() {
     all_is_up
     last_report() { tail -n 1 "$HUB/reports.jsonl"; }
-    ok "the host is reported" eventually 10 test -s "$HUB/reports.jsonl"
+    ok "the host is reported" eventually test -s "$HUB/reports.jsonl"
     is "by its key alone" \
         "$(standin_requests hub 'select(.method == "POST") | [.path, .headers["Authorization"], .headers["X-Retrieval-Password"]]' | sort -u)" \
         "[\"/api/v1/host-report\",\"Bearer $KEY\",null]"
@@ -225,26 +224,26 @@ lane_reports() {
         '[[8200,"guest8200","unknown"],[8300,"guest8300","unknown"]]'
     is "their backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" '[[8200,"idle"],[8300,"idle"]]'
     ok "and its own figures" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' <<<"$(last_report)"
-    ok "an interval below a minute is one" eventually 10 logged 'this host was reported; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
+    ok "an interval below a minute is one" eventually logged 'this host was reported; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
     hosts '{"poll_interval_seconds": 86400, "blocked": true}'
     phase 8200 post-start >/dev/null 2>&1
     settings "$HUB/ca.pem" 2s
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
     ok "one above an hour is one; under other settings the host is reported at once" \
-        eventually 10 logged 'this host was reported; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
+        eventually logged 'this host was reported; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
     is "a running guest is told as such" "$(last_report | jq -c '.report.guests[0].status')" '"running"'
     printf 'wrong-key\n' >"$HOST/hub.key"
     settings
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
-    ok "a key that the hub does not know is a failure like others" eventually 10 logged 'this host could not be reported: the hub answered 401'
+    ok "a key that the hub does not know is a failure like others" eventually logged 'this host could not be reported: the hub answered 401'
 
     # Without a hub.
     agent_yaml <<<"controller: {template: $HOST/template.yaml}"
     kill -HUP $DAEMON
     gone() { has generation null; }
-    ok "without hub.url nothing of the hub is served" eventually 5 gone
+    ok "without hub.url nothing of the hub is served" eventually gone
     sleep 1
     ok "and it is left alone" quiet 3
 }

@@ -44,8 +44,8 @@ curl -sk "https://$ENDPOINT/openapi.yaml" >"$HOST/served.yaml"
 ok "what is served is schema/openapi.yaml" cmp "$HOST/served.yaml" schema/openapi.yaml
 
 jq -n --arg endpoint "$ENDPOINT" --arg pin "$(pin_of 8200)" --arg token "$HOST/token.8200" --arg other "$HOST/token.8300" \
-    --arg namespace "$(cat "$HOST/netns/8200")" --arg scratch "$HOST/walk" \
-    '{$endpoint, $pin, $token, $namespace, $scratch, vmid: 8200, other_vmid: 8300, other_token: $other}' >"$HOST/world.json"
+    --arg namespace "$(cat "$HOST/netns/8200")" --arg scratch "$HOST/walk" --arg proxmox "$HOST/proxmox" \
+    '{$endpoint, $pin, $token, $namespace, $scratch, $proxmox, vmid: 8200, other_vmid: 8300, other_token: $other}' >"$HOST/world.json"
 # walk STAGE...
 walk() {
     local verdict what count=0
@@ -62,7 +62,7 @@ walk refusals
 standin_stop proxmox
 standin_stop gitea
 walk outages
-settings none 20
+settings none 1
 reload
 walk missing limits report
 ok "felhomd stops cleanly" daemon_stop

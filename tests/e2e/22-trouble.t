@@ -7,9 +7,8 @@
 . tests/lib/standin.sh
 world_enter "$0" "$@"
 world_host
-LIMIT=2
 agent_yaml <<EOF
-limits: {request: ${LIMIT}s, requests_per_source: 10000, connections_per_source: 30, threads: 32}
+limits: {requests_per_source: 10000, connections_per_source: 30, threads: 32}
 pve: {endpoint: "https://127.0.0.1:8006", token_file: $HOST/pve.token, ca_file: $HOST/proxmox/ca.pem}
 hub: {url: "https://127.0.0.1:8007", ca_file: $HOST/hub/ca.pem, poll: 1m, api_key_file: $HOST/hub.key}
 registry: {mode: gitea, host: "127.0.0.1:8008", username: felhom, secret_file: $HOST/registry.secret, ca_file: $HOST/gitea/ca.pem}
@@ -41,7 +40,7 @@ PIN=$(pin_of 8200)
 guest=8200
 answer() { request $guest "$(token_of $guest)" "$@" | tr '\n' ' '; }
 like "in good times: snapshots" "$(answer /snapshots)" '"ok":true'
-ok "and what the hub says, for all" eventually 15 bash -c "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
+ok "and what the hub says, for all" eventually bash -c "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
 like "and a credential" "$(answer /registry-credential)" '"ok":true'
 
 # troubled WHAT CONTROL REGEX: each of the three in this trouble; 503 and the reason, within the limit.
@@ -54,12 +53,12 @@ troubled() {
         reply=$(answer "$path")
         took=$((($(date +%s%N) - start) / 1000000))
         like "$what: $path says why" "$reply" "\"ok\":false,\"error\":\"[^\"]*($pattern).* 503"
-        ok "$what: $path within its limit" test $took -lt $((5 * LIMIT * 1000))
+        ok "$what: $path within its limit" test $took -lt 500000
     done
     like "$what: a path that needs none of them" "$(answer /storage)" '"ok":true'
     like "$what: what the hub said before" "$(answer /controller.yaml)" 'from_hub: 1'
 }
-troubled "slow" '{"delay": 20}' 'no answer within'
+troubled "slow" '{"delay": 600}' 'no answer within'
 troubled "refusing" '{"status": 500, "reason": "out of sorts"}' '500'
 troubled "garbage" '{"garbage": true}' 'not JSON|not as documented|is no'
 troubled "half an answer" '{"half": true}' 'hung up|cut|middle'
@@ -83,26 +82,26 @@ troubled "nobody there" '{}' 'no connection|refused'
 OWN=$(token_of 8200)
 for name in proxmox gitea hub; do
     cp "$HOST/$name/good.pem" "$HOST/$name/server.pem"
-    standin_control $name '{"delay": 20}'
+    standin_control $name '{"delay": 600}'
 done
 standin_start proxmox 8006
 standin_start hub 8007
 standin_start gitea 8008
 bearer=$(header_file "$OWN")
-in_guest 8200 curl -sk --parallel --parallel-immediate --parallel-max 25 --max-time 20 -H "@$bearer" -o /dev/null -w '%{http_code}\n' \
-    "https://$ENDPOINT/snapshots?[1-60]" >"$HOST/flood" 2>/dev/null &
+before=$(standin_requests proxmox .path | wc -l)
+for _ in $(seq 20); do echo "- $OWN"; done | in_guest 8200 tests/lib/pollers "$ENDPOINT" /snapshots 3 0 >"$HOST/flood" &
 flood=$!
-sleep 0.3
+asked() { [ "$(standin_requests proxmox .path | wc -l)" -gt "$before" ]; }
+eventually asked
 bad=0
 for _ in $(seq 20); do
     [ "$(PIN=$PIN status_of 8300 "$(token_of 8300)" /storage)" = 200 ] || bad=$((bad + 1))
 done
 is "another guest polls on while sixty requests wait for Proxmox" $bad 0
 wait $flood
-is "all sixty were answered" "$(wc -l <"$HOST/flood")" 60
-is "with 503" "$(sort -u "$HOST/flood")" 503
+is "all sixty were answered with 503" "$(cat "$HOST/flood")" "60 503"
 for name in proxmox gitea hub; do standin_control $name '{}'; done
-ok "and when the trouble is over all is well" eventually 5 bash -c "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
+ok "and when the trouble is over all is well" eventually bash -c "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
 
 # Bodies.
 post() { request 8200 "$OWN" "$1" -X POST -H "Content-Type: ${3:-application/json}" --data-binary "$2" | tr '\n' ' '; }

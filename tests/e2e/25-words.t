@@ -82,7 +82,7 @@ if pid == 0:
     os.environ.update(PS1='$ ', TERM='dumb', INPUTRC='/dev/null')
     os.execvp('bash', ['bash', '--norc', '--noprofile', '-i'])
 
-def seen(until, seconds=20):
+def seen(until, seconds=600):
     text, end = '', time.monotonic() + seconds
     while time.monotonic() < end and not re.search(until, text):
         if select.select([fd], [], [], 0.1)[0]:
@@ -94,7 +94,6 @@ os.write(fd, b"set -u; bind 'set bell-style none'; bind 'set enable-bracketed-pa
 seen(r'ready\r?\n\$ $')
 # The line that is made is shown, not run.
 os.write(fd, sys.argv[1].encode() + b'\t')
-time.sleep(1)
 os.write(fd, b"\x01echo '\x05' en''d\n")
 print(re.search(r"\n(.*?) end\r?\n", seen(r' end\r?\n')).group(1))
 END

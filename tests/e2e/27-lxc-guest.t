@@ -45,7 +45,7 @@ is_active() {
 }
 
 boots() {
-    eventually 15 lxc_settled "$1" && lxc_in "$1" systemctl is-system-running
+    eventually lxc_settled "$1" && lxc_in "$1" systemctl is-system-running
 }
 
 # inside VMID PIN TOKEN_FILE: the status that a request for /storage gets, and curl's exit code
@@ -146,7 +146,7 @@ rebooted() {
 }
 before=$(init_of)
 lxc_in 8200 reboot 2>/dev/null
-ok 'it reboots from inside' eventually 15 rebooted "$before"
+ok 'it reboots from inside' eventually rebooted "$before"
 is 'and comes up' "$(boots 8200)" running
 is 'its token is still good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 ok 'its configuration stays' journal_has 8200 felhom-controller-bootstrap "$YAML is there already"
@@ -159,7 +159,7 @@ lxc_in 8200 sh -c 'cat /etc/felhom-bootstrap/token' >"$HOST/old-token"
 ok 'the token is rotated' ctl rotate 8200
 is 'the new one is seen at once' "$(lxc_in 8200 cat /etc/felhom-bootstrap/token | sha256sum)" "$(sha256sum <"$(token_of 8200)")"
 not_ok 'and is another' cmp -s "$HOST/old-token" "$(token_of 8200)"
-ok "the guest's path unit reacts" eventually 20 journal_has 8200 felhom-controller-refresh 'the host tells of 2 mounts'
+ok "the guest's path unit reacts" eventually journal_has 8200 felhom-controller-refresh 'the host tells of 2 mounts'
 is 'the new token is good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 
 # --- a container that can't run, and an engine that stumbles ---
@@ -182,7 +182,7 @@ is 'which stays' "$(controllers)" "$running"
 lxc_in 8200 docker rm -f felhom-controller >/dev/null
 sed -i 's/^run: .*/run: [--network=nowhere]/' "$HOST/pve/priv/felhom/8200.yaml"
 ok 'the enrolment is heeded by a rotation' ctl rotate 8200
-eventually 20 journal_has 8200 felhom-controller-refresh "can't be run: "
+eventually journal_has 8200 felhom-controller-refresh "can't be run: "
 again
 is 'one that can not run is told of' $? 13
 like 'with the reason' "$(cat "$HOST/said")" "$IMAGE can't be run: .*network nowhere"
@@ -218,7 +218,7 @@ done
 # --- power-off from inside: of the phases post-stop alone ---
 phase 8200 pre-start >/dev/null
 lxc_run 8200
-eventually 15 lxc_settled 8200
+eventually lxc_settled 8200
 lxc_in 8200 poweroff 2>/dev/null
 ok 'it powers off from inside' lxc_ended 8200
 is 'what is left of its directory' "$(ls "$(directory_of 8200)")" agent.crt
@@ -229,7 +229,7 @@ rm "$ROOTFS/8200$YAML"
 daemon_stop
 phase 8200 pre-start >/dev/null
 lxc_run 8200
-eventually 15 lxc_settled 8200
+eventually lxc_settled 8200
 ok "it boots with the mount's copy" journal_has 8200 felhom-controller-bootstrap "installed $YAML, the copy in /etc/felhom-bootstrap"
 ok 'which is whole' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
 ok 'and says that its host is away' journal_has 8200 felhom-controller-bootstrap 'the host does not answer for /storage'

@@ -169,7 +169,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 openssl s_server -quiet -accept $ENDPOINT -cert "$HOST/other.crt" -key "$HOST/other.key" >/dev/null 2>&1 &
 OTHER=$!
 listens() { [ -n "$(ss -Hltn "src $ENDPOINT")" ]; }
-eventually 5 listens
+eventually listens
 broken "somebody else at felhomd's address" answer null error 'not the one that guests pin'
 kill $OTHER
 wait $OTHER 2>/dev/null
@@ -321,7 +321,7 @@ cp "$(command -v busybox)" "$HOST/rootfs/bin/busybox"
 chroot "$HOST/rootfs" /bin/busybox sleep 86400 &
 GUEST=$!
 in_its_root() { [ "$(readlink "/proc/$GUEST/root")" = "$HOST/rootfs" ]; }
-eventually 5 in_its_root
+eventually in_its_root
 echo $GUEST >"$HOST/cgroup/lxc/8200/cgroup.procs"
 see() { mount --bind "$(directory_of 8200)" "$HOST/rootfs/etc/felhom-bootstrap"; }
 broken 'a guest that does not see its directory' guest.sight 8200 error 'does not see its directory'

@@ -22,9 +22,9 @@ follower=$!
 "$BIN/felhomctl" events 8300 --follow --since "$before" --output-format json >"$HOST/followed.8300" &
 follower_8300=$!
 ok "a start is followed" phase 8200 pre-start
-ok "as it happens" eventually 5 has "$HOST/followed" ' 8200  *pre-start '
+ok "as it happens" eventually has "$HOST/followed" ' 8200  *pre-start '
 ok "a start of the other guest" phase 8300 pre-start
-ok "is seen by who follows that one" eventually 5 has "$HOST/followed.8300" '"kind":"pre-start"'
+ok "is seen by who follows that one" eventually has "$HOST/followed.8300" '"kind":"pre-start"'
 is "and nothing else is" "$(jq -s 'map(.vmid) | unique | .[]' "$HOST/followed.8300")" 8300
 is "nothing is told twice" "$(awk '{ print $1 }' "$HOST/followed" | sort | uniq -d)" ''
 kill -INT $follower
@@ -40,7 +40,7 @@ read -r _ <"$HOST/pipe"
 gone() {
     ! kill -0 "$1"
 }
-ok "it ends when nobody reads any more" eventually 5 gone $follower
+ok "it ends when nobody reads any more" eventually gone $follower
 is "nothing is printed with --quiet" "$(ctl events --quiet 2>&1)" ''
 is "YAML says the same as JSON" "$(ctl events --output-format yaml | python3 -c 'import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))' | jq -cS .)" \
     "$(ctl events --output-format json | jq -cS .)"
@@ -94,11 +94,11 @@ is "or asks for too much of it" "$(explained '[.status, .reason, .path]')" '[417
 refused 8200 "$(token_of 8200)" /storage
 is "a request that is answered" $STATUS 200
 like "is not to be explained" "$(ctl explain "$ID" 2>&1)" "^felhomctl: no refused request $ID is remembered"
-for _ in $(seq 40); do
-    refused 8300 - /storage
-done
-is "of a flood" "$STATUS" 429
-is "only some are kept" "$(sql "SELECT count(*) <= 25 FROM explanation WHERE source LIKE '$(hwaddr_of 8300)%'")" 1
+# Of failures, twenty a minute may be made: a machine that needed seconds for each of so many would not see the limit.
+begun=$SECONDS
+codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 600 "https://$ENDPOINT/storage?[1-100]")
+like "of a flood" "$codes" '^401 .*429'
+is "only some are kept, ten a minute" "$(sql "SELECT count(*) <= 25 + $(((SECONDS - begun) / 6)) FROM explanation WHERE source LIKE '$(hwaddr_of 8300)%'")" 1
 refused 8200 - /storage/
 is "it takes nobody else's place" "$(explained '[.reason, .path]')" '["no token","/storage/"]'
 is "nothing secret is in the store" "$(sql .dump | grep -cF -e "$(cut -c 14-56 "$HOST/old")" -e "$(cut -c 14-56 "$(token_of 8200)")")" 0
@@ -117,7 +117,7 @@ lines=$(wc -l <"$HOST/felhomd.log")
 ctl status >/dev/null
 is "felhomd does not notice" "$(wc -l <"$HOST/felhomd.log")" "$lines"
 kill -STOP "$DAEMON"
-is "nor is it asked" "$(timeout 20 "$BIN/felhomctl" status --output-format json | jq -c "$state")" "[true,\"listens\",$DAEMON]"
+is "nor is it asked" "$(timeout 600 "$BIN/felhomctl" status --output-format json | jq -c "$state")" "[true,\"listens\",$DAEMON]"
 kill -CONT "$DAEMON"
 ok "felhomd stops" daemon_stop
 is "without it" "$(ctl status --output-format json | jq -c "$state")" '[false,"does not run",null]'
@@ -130,7 +130,7 @@ listen_instead &
 stranger_is_seen() {
     [ "$(ctl status --output-format json | jq -r .daemon.state)" = 'something else listens there' ]
 }
-ok "another program in its place" eventually 5 stranger_is_seen
+ok "another program in its place" eventually stranger_is_seen
 
 # --- several guests at once ---
 guest_config 8400 <<<'hookscript: local:snippets/theirs'
@@ -213,6 +213,7 @@ agent_yaml <<<'hook: {deadline: 1s}'
 sed -i '2i sleep 2' "$HOST/snippets/other"
 echo 0 >"$HOST/other.status"
 ok "our deadline is not its" phase 8700 post-start
+agent_yaml </dev/null
 mv "$HOST/snippets/other" "$HOST/snippets/away"
 phase 8700 pre-start >/dev/null 2>"$HOST/complaint"
 is "one that is gone keeps the guest from starting" "$?|$(cat "$HOST/complaint")" \

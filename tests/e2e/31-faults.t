@@ -12,7 +12,7 @@ world_host
 export HOST
 mount -t tmpfs felhom-run /run
 mkdir -p /run/systemd/journal
-agent_yaml <<<'hook: {on_error: block, deadline: 60s}'
+agent_yaml <<<'hook: {on_error: block, deadline: 1h}'
 guest_config 8200 </dev/null
 ctl init >/dev/null
 enroll 8200 >/dev/null
@@ -41,7 +41,7 @@ pre-start) walked new pre-start ;;
 pre-start-again) walked running pre-start ;;
 post-start) walked starting post-start ;;
 pre-start-anyway) # whatever happens, the guest starts
-    agent_yaml <<<'hook: {on_error: continue, deadline: 60s}'
+    agent_yaml <<<'hook: {on_error: continue, deadline: 1h}'
     walked running pre-start fail "${kinds[@]:2}"
     ;;
 daemon-starve)

@@ -11,7 +11,7 @@ world_host
 DB=$HOST/state/db/agent.db
 # settings: agent.yaml with a hook that blocks, so that its status tells; more lines on standard input
 settings() {
-    { echo 'hook: {on_error: block, deadline: 60s}' && cat; } | agent_yaml
+    { echo 'hook: {on_error: block, deadline: 1h}' && cat; } | agent_yaml
 }
 settings </dev/null
 guest_config 8200 </dev/null
@@ -36,7 +36,7 @@ starts_again() {
     like "$1: then the guest starts" "$status $said" '^0 .*minted'
     ok "$1: with a good token" has_good_token
 }
-status_now() { curl -sk -o /dev/null --max-time 5 -w '%{http_code}' -H "@$(header_file "${1:-$(token_of 8200)}")" "https://$ENDPOINT/${2:-storage}"; }
+status_now() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "${1:-$(token_of 8200)}")" "https://$ENDPOINT/${2:-storage}"; }
 answers() { [ "$(status_now "${@:2}")" = "$1" ]; }
 logged() { grep -qE "$1" "$HOST/felhomd.log"; }
 
@@ -135,7 +135,7 @@ descriptors() {
     local count wrong='' enough=0
     phase 8200 pre-start >/dev/null
     for count in $(seq 3 24); do
-        try timeout 30 prlimit --nofile="$count" "$BIN/felhom-hook" 8200 pre-start
+        try timeout 600 prlimit --nofile="$count" "$BIN/felhom-hook" 8200 pre-start
         case $status in
         0) [[ $said =~ minted|agent.yaml:|/dev/null:|closing ]] || wrong+="$count: $said; " ;;
         1) [[ $said =~ Too\ many\ open\ files|could\ not\ be\ opened ]] || wrong+="$count: $said; " ;;
@@ -155,7 +155,7 @@ descriptors() {
         prlimit --nofile="$count" "$BIN/felhomd" >>"$HOST/felhomd.log" 2>&1 &
         DAEMON=$!
         settled() { ! kill -0 $DAEMON || answers 200; }
-        eventually 1 settled || logged LimitNOFILE || wrong+="$count: neither answers nor ends; "
+        eventually settled || logged LimitNOFILE || wrong+="$count: neither answers nor ends; "
         kill $DAEMON 2>/dev/null
         wait $DAEMON
         status=$?
@@ -174,7 +174,7 @@ used() { awk '{ print $14 + $15 }' /proc/$DAEMON/stat; }
 
 # Connections that say nothing take the last ones.
 no_descriptors_left() {
-    local before holder
+    local before begun holder
     settings <<<'limits: {threads: 8, handshake: 10m}'
     : >"$HOST/felhomd.log"
     daemon_start
@@ -183,14 +183,15 @@ no_descriptors_left() {
     bash -c "for _ in \$(seq 8); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; read -r" <"$HOST/holder" &
     holder=$!
     exec 8>"$HOST/holder"
-    ok "no descriptors left: felhomd names it" eventually 5 logged 'connections have to wait: Too many open files'
+    ok "no descriptors left: felhomd names it" eventually logged 'connections have to wait: Too many open files'
     before=$(used)
+    begun=$(date +%s%N)
     sleep 2
-    ok "no descriptors left: and is not busy with it" test $(($(used) - before)) -lt 20
+    ok "no descriptors left: and is not busy with it" test $((($(used) - before) * 10 * 10000000)) -lt $(($(date +%s%N) - begun))
     is "no descriptors left: who comes waits" "$(ss -Htn state established "dport = :$PORT" | wc -l)" 8
     exec 8>&-
     wait $holder
-    ok "no descriptors left: with some again, felhomd answers" eventually 5 answers 200
+    ok "no descriptors left: with some again, felhomd answers" eventually answers 200
     ok "no descriptors left: and stops" daemon_stop
 }
 
@@ -202,14 +203,14 @@ locked() {
     exec 8>"$HOST/holder"
     echo 'BEGIN IMMEDIATE;' >&8
     is_locked() { ! sqlite3 "$DB" 'BEGIN IMMEDIATE' 2>/dev/null; }
-    ok "(somebody holds the store)" eventually 5 is_locked
+    ok "(somebody holds the store)" eventually is_locked
     is "store locked: guests are answered" "$(status_now)" 200
     is "store locked: strangers refused" "$(status_now /dev/null)" 401
     ok "store locked: felhomd ends" daemon_stop
     : >"$HOST/felhomd.log"
     try "$BIN/felhomd"
     like "store locked: felhomd does not start, and says why" "$status $said" '^1 .*the store is locked'
-    settings <<<'' && sed -i 's/deadline: 60s/deadline: 1s/' "$HOST/agent.yaml"
+    settings <<<'' && sed -i 's/deadline: 1h/deadline: 1s/' "$HOST/agent.yaml"
     hook post-stop
     is "store locked: a guest stops" $status 0
     not_ok "store locked: its secrets are gone" test -e "$(token_of 8200)"
@@ -227,7 +228,7 @@ damaged_pages() {
     dd if=/dev/urandom of="$DB" bs=4096 seek="$2" count="${3:-$((pages - $2))}" conv=notrunc status=none
     : >"$HOST/felhomd.log"
     is "$what: felhomd answers 503" "$(status_now)" 503
-    ok "$what: and tells the log" eventually 5 logged "the store $DB is damaged"
+    ok "$what: and tells the log" eventually logged "the store $DB is damaged"
     hook pre-start
     is "$what: the guest does not start, as it shall" $status 1
     like "$what: the message tells the way out" "$said" "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
@@ -237,7 +238,7 @@ damaged_pages() {
     ok "$what: (the way out)" ctl init
     is "$what: old tokens are not known" "$(status_now)" 401
     starts_again "$what"
-    ok "$what: felhomd comes back by itself" eventually 5 answers 200
+    ok "$what: felhomd comes back by itself" eventually answers 200
 }
 
 damaged() {
@@ -261,7 +262,7 @@ limits: {requests_per_source: 10000}'
     echo '+0' >"$HOST/clock"
     "${JUMPING[@]}" "$BIN/felhomd" >"$HOST/felhomd.log" 2>&1 &
     DAEMON=$!
-    ok "felhomd starts" eventually 10 answers 200
+    ok "felhomd starts" eventually answers 200
     cp "$(token_of 8200)" "$HOST/old"
     "${JUMPING[@]}" "$BIN/felhomctl" rotate 8200 >/dev/null
     cp "$(token_of 8200)" "$HOST/new"

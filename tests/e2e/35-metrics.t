@@ -30,7 +30,7 @@ OWN=$(token_of 8200)
 sql "UPDATE guest SET name = 'web\"1\\' WHERE vmid = 8200"
 ok "felhomd starts" daemon_start
 
-scrape() { curl -s --max-time 10 -o "$HOST/metrics" "$@" "http://$METRICS/metrics"; }
+scrape() { curl -s --max-time 120 -o "$HOST/metrics" "$@" "http://$METRICS/metrics"; }
 # value SERIES: its value in a fresh scrape; nothing where there is none
 value() {
     scrape && SERIES=$1 awk 'index($0, ENVIRON["SERIES"] " ") == 1 {print $NF}' "$HOST/metrics"
@@ -50,7 +50,7 @@ is "build info" "$(value "felhom_build_info{version=\"$("$BIN/felhomd" --version
 is "settings: token.max_age" "$(value felhom_token_max_age_seconds)" 604800
 is "settings: backup.max_age" "$(value felhom_backup_max_age_seconds)" 43200
 now=$(value felhom_time_seconds)
-ok "the time of the figures" test $(($(date +%s) - ${now%.*})) -le 60
+ok "the time of the figures" test $(($(date +%s) - ${now%.*})) -le 600
 is "a guest with its name" "$(value 'felhom_guest_info{id="lxc/8200",name="web\"1\\",state="starting"}')" 1
 is "that does not run yet" "$(value 'felhom_guest_up{id="lxc/8200"}')" 0
 phase 8200 post-start >/dev/null 2>&1
@@ -58,7 +58,7 @@ is "and runs" "$(value 'felhom_guest_up{id="lxc/8200"}')" 1
 like "the age of its token" "$(value 'felhom_guest_token_age_seconds{id="lxc/8200"}')" '^[0-9]+(\.[0-9]+)?$'
 is "no backup is known: no age" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" ''
 sql "INSERT INTO backup VALUES (8200, 'a', 1, (unixepoch() - 3600) * 1000)"
-like "the age of its backup" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" '^36[0-9][0-9]'
+like "the age of its backup" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" '^3[6-9][0-9][0-9]'
 is "no test of it: no verdict" "$(value 'felhom_guest_restore_test_passed{id="lxc/8200"}')" ''
 sql "INSERT INTO restore_test VALUES (8200, 0, 'a', 0, 'broken', 1, (unixepoch() - 60) * 1000)"
 is "a test that failed" "$(value 'felhom_guest_restore_test_passed{id="lxc/8200"}')" 0
@@ -74,7 +74,7 @@ counts() { # counts WHAT SERIES COMMAND...: the command raises it by one
     shift 2
     before=$(value "$series")
     "$@" >/dev/null 2>&1
-    ok "$what" eventually 5 reaches "$series" $((${before:-0} + 1))
+    ok "$what" eventually reaches "$series" $((${before:-0} + 1))
 }
 counts "a request" 'felhom_requests_total{endpoint="/storage",code="200"}' request 8200 "$OWN" /storage
 counts "one by the path with the VMID" 'felhom_requests_total{endpoint="/storage",code="200"}' request 8200 "$OWN" /guests/8200/storage
@@ -99,15 +99,15 @@ ok "they use some" test "$(tests/lib/metrics used monitoring/*.json monitoring/*
 
 # --- who waits ---
 newest=$(request 8200 "$OWN" /events | head -n 1 | jq '.data.events[-1].seq // 0')
-request 8200 "$OWN" "/events?since=$newest&timeout=60" >"$HOST/waited" --max-time 70 &
+request 8200 "$OWN" "/events?since=$newest&timeout=60" >"$HOST/waited" --max-time 600 &
 waiter=$!
-ok "a guest that waits" eventually 5 reaches 'felhom_connections{state="waiting"}' 1
+ok "a guest that waits" eventually reaches 'felhom_connections{state="waiting"}' 1
 before=$(value 'felhom_requests_total{endpoint="/events",code="200"}')
 phase 8200 pre-stop >/dev/null 2>&1
 wait $waiter
 is "it is answered" "$(tail -n 1 "$HOST/waited")" 200
-ok "and counted only then" eventually 5 reaches 'felhom_requests_total{endpoint="/events",code="200"}' $((before + 1))
-ok "and waits no more" eventually 5 reaches 'felhom_connections{state="waiting"}' 0
+ok "and counted only then" eventually reaches 'felhom_requests_total{endpoint="/events",code="200"}' $((before + 1))
+ok "and waits no more" eventually reaches 'felhom_connections{state="waiting"}' 0
 
 # --- the hooks ---
 phases() { value 'felhom_hook_phase_duration_seconds_count{phase="pre-start"}'; }
@@ -131,18 +131,18 @@ is "each guest has series of its own" "$(scrape && grep -c '^felhom_guest_up{' "
 
 # --- the file ---
 inode() { stat -c %i "$FILE"; }
-ok "there is a file" eventually 20 test -s "$FILE"
+ok "there is a file" eventually test -s "$FILE"
 is "everybody may read it" "$(stat -c %a "$FILE")" 644
 is "it is well-formed" "$(tests/lib/metrics check "$FILE")" ''
 before=$(inode)
 replaced() { [ "$(inode)" != "$1" ]; }
-ok "it is replaced" eventually 25 replaced "$before"
+ok "it is replaced" eventually replaced "$before"
 is "nothing lies beside it that the collector would take for another" "$(cd "$HOST/collector" && ls -A ./*.prom)" ./felhom.prom
 ok "as one piece, with what is known by now" grep -q '^felhom_hook_phase_duration_seconds_count{phase="pre-start"} 3$' "$FILE"
 
 # --- who may ask, and how ---
 OWN=$(token_of 8200)
-code() { curl -s -o "$HOST/answer" -w '%{http_code}' --max-time 10 "$@"; }
+code() { curl -s -o "$HOST/answer" -w '%{http_code}' --max-time 120 "$@"; }
 is "another path: 404" "$(code http://$METRICS/)" 404
 is "a guest's path: 404" "$(code http://$METRICS/healthz)" 404
 is "POST: 405" "$(code -X POST http://$METRICS/metrics)" 405
@@ -150,18 +150,18 @@ is "HEAD: 405" "$(code -I http://$METRICS/metrics)" 405
 is "no TLS here" "$(code -k https://$METRICS/metrics)" 000
 is "no plain HTTP there" "$(code http://$ENDPOINT/metrics)" 000
 is "guests don't find it among their paths" "$(status_of 8200 "$OWN" /metrics)" 404
-is "nor on the host's address" "$(in_guest 8200 curl -s -o /dev/null -w '%{http_code}' --max-time 5 "http://$ADDRESS:${METRICS#*:}/metrics")" 000
+is "nor on the host's address" "$(in_guest 8200 curl -s -o /dev/null -w '%{http_code}' --max-time 120 "http://$ADDRESS:${METRICS#*:}/metrics")" 000
 is "too long a header" "$(code -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" http://$METRICS/metrics)" 400
 for _ in 1 2 3 4 5; do
     bash -c "exec 3<>/dev/tcp/${METRICS/:/\/} && printf 'GET /met' >&3 && cat <&3" >/dev/null 2>&1 &
 done
 is "guests are answered while others hold it up" "$(status_of 8200 "$OWN" /storage)" 200
-ok "who says nothing is cut off" eventually 15 scrape
+ok "who says nothing is cut off" eventually scrape
 
 # --- when the store is away ---
 mv "$HOST/state/db" "$HOST/state/gone"
 is_away() { [ "$(value felhom_store_up)" = 0 ]; }
-ok "there are metrics all the same" eventually 5 is_away
+ok "there are metrics all the same" eventually is_away
 is "without what is not known" "$(value 'felhom_tokens{state="good"}')" ''
 is "and well-formed" "$(tests/lib/metrics check "$HOST/metrics")" ''
 is "counters stay" "$(phases)" 3
@@ -182,14 +182,14 @@ python3 -c 'import socket, sys
 taken = socket.create_server(("127.0.0.1", 9221))
 print(flush=True)
 sys.stdin.read()' < <(sleep 600) >"$HOST/taken" &
-ok "a port that somebody has" eventually 5 test -s "$HOST/taken"
+ok "a port that somebody has" eventually test -s "$HOST/taken"
 settings 'metrics: {listen: "127.0.0.1:9221"}'
 reload
 ok "the log says so" grep -q 'there are no metrics: cannot listen on 127.0.0.1:9221' "$HOST/felhomd.log"
 is "and guests are served" "$(status_of 8200 "$OWN" /storage)" 200
 settings "metrics: {textfile: $HOST/nowhere/felhom.prom}"
 reload
-ok "a directory that is not there is told of" eventually 5 grep -q "the metrics could not be written: $HOST/nowhere/" "$HOST/felhomd.log"
+ok "a directory that is not there is told of" eventually grep -q "the metrics could not be written: $HOST/nowhere/" "$HOST/felhomd.log"
 is "the file is left alone that is no longer wanted" "$(inode)" "$before"
 ok "felhomd stops cleanly" daemon_stop
 tap_done

@@ -25,7 +25,7 @@ managed() {
 manager() {
     local answer
     echo "$*" >&"${MANAGER[1]}"
-    read -r -t 120 answer <&"${MANAGER[0]}"
+    read -r -t 1200 answer <&"${MANAGER[0]}"
     echo "$answer"
 }
 unmanaged() {
@@ -37,10 +37,21 @@ unmanaged() {
 # asking COUNT / asked: so many clients begin; they come to their end, and what they met is in $HOST/met
 asking() {
     rm -f "$HOST/enough"
+    : >"$HOST/enough.answers"
     in_guest 8200 tests/lib/askers "$ENDPOINT" "$(token_of 8200)" "$1" "$HOST/enough" >"$HOST/met" 2>&1 &
     ASKERS=$!
 }
+# work: until they had some more answers
+work() {
+    local before
+    before=$(answered)
+    eventually answered_more "$before"
+}
+answered() { wc -l <"$HOST/enough.answers"; }
+answered_more() { [ "$(answered)" -gt $(($1 + 20)) ]; }
+all_kinds() { [ "$(sort -u "$HOST/enough.answers" | wc -l)" -eq 5 ] || { manager restart >/dev/null && false; }; }
 enough() {
+    eventually all_kinds
     touch "$HOST/enough"
     manager restart >/dev/null # for those that wait for it
     wait $ASKERS
@@ -61,7 +72,7 @@ wrong=''
 for _ in $(seq 20); do
     answer=$(manager restart)
     [ "$answer" = 'restart 0' ] || wrong+="$answer; "
-    sleep 0.3 # of work for everybody
+    work
 done
 is "twenty restarts, each a clean end" "$wrong" ""
 enough
@@ -79,7 +90,7 @@ for threads in 250 251 252 253 254 255; do
     settings ", threads: $threads"
     answer=$(manager reload)
     [ "$answer" = reload ] || wrong+="$answer; "
-    sleep 0.3
+    work
 done
 is "six reloads with other threads" "$wrong" ""
 enough

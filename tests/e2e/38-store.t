@@ -27,7 +27,7 @@ pct() {
 }
 doctor() { ctl doctor --output-format json | jq -r --arg id "$1" '.checks[] | select(.id == $id) | "\(.result): \(.reason)\n\(.remedy)"'; }
 is_running() { [ "$LANE" = running ]; }
-status_now() { curl -sk -o /dev/null --max-time 5 -w '%{http_code}' -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/storage"; }
+status_now() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/storage"; }
 # try COMMAND...: its exit status and all it says in $said
 try() {
     said=$("$@" 2>&1)

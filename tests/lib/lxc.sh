@@ -161,7 +161,7 @@ lxc_run() {
 
 lxc_stop() {
     phase "$1" pre-stop
-    lxc-stop -P "$HOST/lxc" -n "$1" -t 20
+    lxc-stop -P "$HOST/lxc" -n "$1" -t 600
     lxc_ended "$1"
 }
 
@@ -169,7 +169,7 @@ lxc_stop() {
 lxc_ended() {
     local monitor
     monitor=$(cat "$HOST/lxc/$1.pid" 2>/dev/null) || return 0
-    eventually 20 not kill -0 "$monitor"
+    eventually not kill -0 "$monitor"
 }
 
 not() {

@@ -24,7 +24,7 @@ auth: {htpasswd: {realm: test, path: $folder/htpasswd}}
 END
     printf 'user = "%s:%s"\n' "$1" "$(cat "$2")" >"$folder/curl"
     docker-registry serve "$folder/config.yml" >"$folder/log" 2>&1 &
-    eventually 10 registry_curl -o /dev/null "https://$REGISTRY/v2/"
+    eventually registry_curl -o /dev/null "https://$REGISTRY/v2/"
 }
 
 registry_curl() {

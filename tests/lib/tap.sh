@@ -66,10 +66,13 @@ unlike() {
     return 1
 }
 
-# eventually SECONDS COMMAND...: tries until the command succeeds. SECONDS are a quiet machine's: no test fails because it runs on a busy one.
+# Seconds after which a wait is given up. What works never takes so long, however slow and busy the machine is: a test waits for what it asserts, and
+# for no time.
+PATIENCE=600
+
+# eventually COMMAND...: tries until the command succeeds
 eventually() {
-    local end=$((SECONDS + 4 * $1))
-    shift
+    local end=$((SECONDS + PATIENCE))
     until "$@" >/dev/null 2>&1; do
         [ "$SECONDS" -lt $end ] || return 1
         sleep 0.05

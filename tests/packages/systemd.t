@@ -27,7 +27,7 @@ lxc_shift $NAME $LXC_USUAL_ID
 lxc_plain $NAME
 
 host_boots() {
-    lxc_run $NAME && eventually 15 lxc_settled $NAME && lxc_in $NAME systemctl is-system-running
+    lxc_run $NAME && eventually lxc_settled $NAME && lxc_in $NAME systemctl is-system-running
 }
 in_host() {
     lxc_in $NAME env --chdir=/src HOME=/root "$@"

@@ -7,13 +7,15 @@ Serves HTTPS on 127.0.0.1:PORT with DIRECTORY/server.pem (HTTP with --plain). Ea
 DIRECTORY/requests.jsonl as {"method", "path", "query", "headers", "body"}. DIRECTORY/control.json, read at each request, makes trouble:
 
     {"delay": 3}            answers after so many seconds
+    {"hold": true}          answers when control.json says no longer that it holds
     {"status": 500, "reason": "oops"}   refuses everything
     {"garbage": true}       200 with a body that is no document
     {"half": true}          announces more bytes than it sends, and hangs up
     {"drop": true}          hangs up without an answer
     {"lose_answer": true}   does what it was asked, and hangs up without an answer
-    {"answer_delay": 3}     does what it was asked, and answers so many seconds later
+    {"hold_answer": true}   does what it was asked, and answers when control.json says no longer that
     {"only": "/path"}       makes all that trouble only where the path contains this
+    {"method": "POST"}      makes it only for this method
 
 What it remembers lies in DIRECTORY too, so that a restart forgets nothing.
 """
@@ -77,12 +79,18 @@ class Standin(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.wfile.flush()
 
+    def _wait_while(self, key):
+        while self.load("control.json", {}).get(key):
+            time.sleep(0.02)
+
     def _hang_up(self):
         self.close_connection = True
 
     def _trouble(self, control):
         """Makes the trouble that is wanted; True where that was the answer."""
         time.sleep(control.get("delay", 0))
+        if control.get("hold"):
+            self._wait_while("hold")
         if control.get("drop"):
             self._hang_up()
         elif control.get("status"):
@@ -103,7 +111,7 @@ class Standin(http.server.BaseHTTPRequestHandler):
         path = urllib.parse.unquote(parts.path)
         self._note(path, query, body)
         control = self.load("control.json", {})
-        if control.get("only") and control["only"] not in path:
+        if control.get("only", "") not in path or control.get("method", self.command) != self.command:
             control = {}
         if self._trouble(control):
             return
@@ -113,7 +121,8 @@ class Standin(http.server.BaseHTTPRequestHandler):
             status, reason = 200, "OK"
         except Refusal as refusal:
             status, reason, content_type, answer = refusal.status, refusal.reason, refusal.content_type, refusal.body
-        time.sleep(control.get("answer_delay", 0))
+        if control.get("hold_answer"):
+            self._wait_while("hold_answer")
         if control.get("lose_answer"):
             self._hang_up()
             return
