@@ -92,7 +92,7 @@ static void a_held_lock_is_waited_for_no_longer_than_asked(void **state)
         (void)flock(held, LOCK_UN);
         _exit(0);
     }
-    assert_int_equal(pve_config_open(&config, GUEST_LXC, 8200, 10000, &file, &error), 0);
+    assert_int_equal(pve_config_open(&config, GUEST_LXC, 8200, 600000, &file, &error), 0);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 

@@ -8,9 +8,9 @@
 #include "tests/unit/http_peer.h"
 #include "tests/unit/scratch.h"
 
-#define OK_TEXT  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-#define SLACK_MS 5000 /* what a busy machine may add */
-#define SECRET   "s3cr3t"
+#define OK_TEXT     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define PATIENCE_MS 600000 /* no machine is as slow as this */
+#define SECRET      "s3cr3t"
 
 static struct peer *peer;
 static struct http_client *client;
@@ -40,8 +40,11 @@ static inline int tear_down(void **state)
 
 static inline struct http_request request_for(const char *method, const char *url)
 {
-    return (struct http_request){
-        .method = method, .url = url, .ca_file = "", .timeout_ms = 10000, .reply_limit = 1024};
+    return (struct http_request){.method = method,
+                                 .url = url,
+                                 .ca_file = "",
+                                 .timeout_ms = PATIENCE_MS,
+                                 .reply_limit = 1024};
 }
 
 static inline void start(const struct peer_answer *answers, size_t count)

@@ -139,7 +139,7 @@ static inline double step(uint32_t vmid)
 /* All steps to its end, without the waiting beyond a moment. */
 static inline void run_to_end(uint32_t vmid)
 {
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 30000; i++) {
         if (step(vmid) < 0)
             return;
         (void)poll(NULL, 0, 20);

@@ -19,7 +19,7 @@
 
 #define REQUEST    "GET / HTTP/1.1\r\n\r\n"
 #define ANSWER     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-#define PATIENCE_S 10
+#define PATIENCE_S 600
 
 static struct {
     struct sockaddr_in address;
@@ -126,20 +126,29 @@ static void test_who_is_inside_counts(void **state)
     stop_server();
 }
 
-/* By itself CivetWeb takes two seconds each time. */
+static int64_t time_of_a_stop(void)
+{
+    start_server();
+    cleanup_close int fd = knock();
+    assert_answered(fd);
+    (void)close(steal_fd(&fd));
+    assert_inside(0);
+    int64_t since_us = clock_steady_us();
+    stop_server();
+    return clock_steady_us() - since_us;
+}
+
+/* By itself CivetWeb takes two seconds each time, on any machine: one stop that takes less is
+ * proof, and a slow machine may need a few. */
 static void test_an_idle_server_ends_at_once(void **state)
 {
     (void)state;
-    int64_t since_us = clock_steady_us();
-    for (int i = 0; i < 5; i++) {
-        start_server();
-        cleanup_close int fd = knock();
-        assert_answered(fd);
-        (void)close(steal_fd(&fd));
-        assert_inside(0);
-        stop_server();
+    int64_t least_us = INT64_MAX;
+    for (int i = 0; i < 5 || (i < 300 && least_us >= 1500000); i++) {
+        int64_t took_us = time_of_a_stop();
+        least_us = took_us < least_us ? took_us : least_us;
     }
-    assert_true(clock_steady_us() - since_us < 5000000);
+    assert_true(least_us < 1500000);
     assert_true(listening_on(world.socket, &world.address));
 }
 
@@ -172,10 +181,11 @@ static void test_a_closed_acceptor_is_silent(void **state)
     start_server();
     acceptor_close(&world.server.acceptor);
     cleanup_close int outside = knock();
+    int64_t since_us = clock_steady_us();
     (void)getrusage(RUSAGE_SELF, &before);
     (void)usleep(500000);
     (void)getrusage(RUSAGE_SELF, &after);
-    assert_true(after.ru_nvcsw - before.ru_nvcsw < 50);
+    assert_true(after.ru_nvcsw - before.ru_nvcsw < (clock_steady_us() - since_us) / 10000);
     assert_int_equal(acceptor_connections(&world.server.acceptor), 0);
     stop_server();
 }
@@ -201,9 +211,12 @@ static void test_a_shortage_is_sat_out(void **state)
     struct rlimit limit;
     start_server();
     cleanup_close int fd = knock_in_shortage(&limit);
-    (void)usleep(1000000);
+    int64_t since_us = clock_steady_us();
+    do
+        (void)usleep(1000000);
+    while (world.log.left_out == 0 && clock_steady_us() - since_us < PATIENCE_S * INT64_C(1000000));
     assert_int_equal(acceptor_connections(&world.server.acceptor), 0);
-    assert_in_range(world.log.left_out, 1, 999);
+    assert_in_range(world.log.left_out, 1, (clock_steady_us() - since_us) / 1000);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_answered(fd);
     stop_server();

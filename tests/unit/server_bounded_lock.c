@@ -10,7 +10,7 @@
 #include "tests/unit/test.h"
 
 #define SECOND_US   INT64_C(1000000)
-#define LONG_US     (30 * SECOND_US)
+#define LONG_US     (3600 * SECOND_US)
 #define WAITING_MAX 8
 #define MESSAGE     "too many requests wait for the same answer"
 

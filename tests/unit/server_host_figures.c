@@ -5,6 +5,7 @@
 
 #include "schema/json/json.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/test_clock.h"
 
 #define STORAGE_KIND "pve-storage-9.0/pve1/"
 
@@ -91,12 +92,13 @@ static void test_memory_in_contradiction(void **state)
 
 static void wait_for_interval(void)
 {
-    (void)usleep(1020000);
+    clock_skip_ms(1020);
 }
 
 static void test_load_of_an_interval(void **state)
 {
     (void)state;
+    clock_stand();
     write_processors("0 0 0 0");
     cleanup(figures_drop) struct host_figures *figures = host_figures_new(scratch);
     assert_member(figures, "cpu_percent", "null"); /* no second has passed */

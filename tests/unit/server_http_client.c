@@ -62,7 +62,7 @@ static void test_big_post_expects_nothing(void **state)
     request.body_type = "text/plain";
     request.body = body;
     request.body_length = length;
-    request.timeout_ms = 1000;
+    request.timeout_ms = 3000;
     (void)http_client_perform(client, &request, &reply, &error);
     peer_end(peer);
     /* The peer's memory is too small for the whole of it. */

@@ -135,7 +135,7 @@ static void assert_error(enum error_kind kind, const char *url, const char *form
 
 static void assert_fine(const char *ca_file)
 {
-    if (ask("GET", server.url, ca_file, 10000) < 0)
+    if (ask("GET", server.url, ca_file, PATIENCE_MS) < 0)
         fail_test("%s", error.message);
     assert_int_equal(reply.status, 200);
     assert_string_equal(reply.reason, "Fine");
@@ -162,7 +162,7 @@ static void test_old_tls_is_refused(void **state)
     (void)state;
     static const char beginning[] = "no connection by TLS: ";
     start_server("good.pem", "-tls1_1");
-    assert_int_equal(ask("POST", server.url, "ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "ca.pem", PATIENCE_MS), -1);
     assert_int_equal(error.kind, ERROR_BUSY);
     assert_memory_equal(error.message + strlen(server.url) + 2, beginning, strlen(beginning));
     assert_false(http_client_may_have_sent(client));
@@ -173,7 +173,7 @@ static void test_wrong_ca(void **state)
 {
     (void)state;
     start_server("good.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "other-ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "other-ca.pem", PATIENCE_MS), -1);
     assert_error(ERROR_DENIED, server.url, "its certificate is not signed by %s",
                  in_scratch("other-ca.pem"));
 }
@@ -182,7 +182,7 @@ static void test_system_ca(void **state)
 {
     (void)state;
     start_server("good.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "", PATIENCE_MS), -1);
     assert_error(ERROR_DENIED, server.url,
                  "its certificate is not signed by a CA that this system trusts");
 }
@@ -191,7 +191,7 @@ static void test_another_name(void **state)
 {
     (void)state;
     start_server("elsewhere.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "ca.pem", PATIENCE_MS), -1);
     assert_error(ERROR_DENIED, server.url, "its certificate is for another name");
 }
 
@@ -199,7 +199,7 @@ static void test_expired(void **state)
 {
     (void)state;
     start_server("expired.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "ca.pem", PATIENCE_MS), -1);
     assert_error(ERROR_DENIED, server.url, "its certificate has expired");
 }
 
@@ -207,7 +207,7 @@ static void test_not_yet_valid(void **state)
 {
     (void)state;
     start_server("early.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "ca.pem", PATIENCE_MS), -1);
     assert_error(ERROR_DENIED, server.url, "its certificate is not valid yet");
 }
 
@@ -217,7 +217,7 @@ static void test_new_ca_counts_at_once(void **state)
     (void)state;
     start_server("good.pem", "-tls1_3");
     shell("cp other-ca.pem renewed.pem");
-    assert_int_equal(ask("GET", server.url, "renewed.pem", 10000), -1);
+    assert_int_equal(ask("GET", server.url, "renewed.pem", PATIENCE_MS), -1);
     shell("cp ca.pem renewed.pem");
     assert_fine("renewed.pem");
 }
@@ -237,7 +237,7 @@ static void test_ca_file_is_missing(void **state)
 {
     (void)state;
     peer = peer_start(NULL, 0);
-    assert_int_equal(ask("POST", peer->url, "none.pem", 10000), -1);
+    assert_int_equal(ask("POST", peer->url, "none.pem", PATIENCE_MS), -1);
     peer_end(peer);
     assert_error(ERROR_SYSTEM, peer->url, "%s: No such file or directory", in_scratch("none.pem"));
     assert_int_equal(peer->connection_count, 0);
@@ -247,7 +247,7 @@ static int check_unreadable_ca_file(void)
 {
     const uid_t nobody = 65534;
     EXPECT(geteuid() != 0 || setresuid(nobody, nobody, nobody) == 0);
-    EXPECT(ask("POST", "https://127.0.0.1:1", "secret.pem", 10000) < 0);
+    EXPECT(ask("POST", "https://127.0.0.1:1", "secret.pem", PATIENCE_MS) < 0);
     cleanup_free char *expected =
         mem_format("https://127.0.0.1:1: %s: Permission denied", in_scratch("secret.pem"));
     EXPECT(strcmp(error.message, expected) == 0);
@@ -266,7 +266,7 @@ static void test_ca_file_holds_none(void **state)
 {
     (void)state;
     start_server("good.pem", "-tls1_3");
-    assert_int_equal(ask("POST", server.url, "garbage.pem", 10000), -1);
+    assert_int_equal(ask("POST", server.url, "garbage.pem", PATIENCE_MS), -1);
     assert_error(ERROR_SYSTEM, server.url, "%s: no CA certificate to be read in it",
                  in_scratch("garbage.pem"));
 }
@@ -278,7 +278,7 @@ static void test_peer_without_tls(void **state)
     peer = peer_start(NULL, 0);
     peer->greeting = "SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n";
     cleanup_free char *url = mem_format("https%s", peer->url + strlen("http"));
-    assert_int_equal(ask("POST", url, "ca.pem", 10000), -1);
+    assert_int_equal(ask("POST", url, "ca.pem", PATIENCE_MS), -1);
     peer_end(peer);
     assert_int_equal(error.kind, ERROR_BUSY);
     assert_memory_equal(error.message + strlen(url) + 2, beginning, strlen(beginning));
@@ -291,7 +291,7 @@ static void test_tls_is_spoken_where_none_is_expected(void **state)
     (void)state;
     start_server("good.pem", "-tls1_3");
     cleanup_free char *url = mem_format("http%s", server.url + strlen("https"));
-    assert_int_equal(ask("POST", url, "", 10000), -1);
+    assert_int_equal(ask("POST", url, "", PATIENCE_MS), -1);
     assert_true(http_client_may_have_sent(client));
 }
 
@@ -303,13 +303,13 @@ static void test_silent_handshake(void **state)
     peer = peer_start(NULL, 0);
     cleanup_free char *url = mem_format("https%s", peer->url + strlen("http"));
     int64_t begin_us = clock_steady_us();
-    assert_int_equal(ask("POST", url, "ca.pem", 300), -1);
-    assert_error(ERROR_BUSY, url, "no answer within 300 ms");
+    assert_int_equal(ask("POST", url, "ca.pem", 2000), -1);
+    assert_error(ERROR_BUSY, url, "no answer within 2000 ms");
     assert_int_equal(pthread_create(&thread, NULL, abort_soon, NULL), 0);
-    assert_int_equal(ask("POST", url, "ca.pem", 60000), -1);
+    assert_int_equal(ask("POST", url, "ca.pem", PATIENCE_MS), -1);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_error(ERROR_BUSY, url, "given up, as felhomd ends");
-    assert_in_range((clock_steady_us() - begin_us) / 1000, 490, 1500 + SLACK_MS);
+    assert_true((clock_steady_us() - begin_us) / 1000 < PATIENCE_MS / 2);
     peer_end(peer);
     assert_true(peer->bytes_count > 0);
 }

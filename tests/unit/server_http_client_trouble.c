@@ -80,10 +80,10 @@ static void test_no_answer_in_time(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
         int result;
         start(&answers[i], 1);
-        int64_t took_ms = time_of(peer->url, 300, &result);
+        int64_t took_ms = time_of(peer->url, 2000, &result);
         peer_end(peer);
-        assert_failed(result, ERROR_BUSY, "no answer within 300 ms");
-        assert_in_range(took_ms, 290, 300 + SLACK_MS);
+        assert_failed(result, ERROR_BUSY, "no answer within 2000 ms");
+        assert_true(took_ms >= 1990);
         assert_true(http_client_may_have_sent(client));
         free(steal(peer));
     }
@@ -111,11 +111,11 @@ static void test_abort(void **state)
         atomic_store(&aborted, false);
         start(&answers[i], 1);
         assert_int_equal(pthread_create(&thread, NULL, abort_soon, NULL), 0);
-        int64_t took_ms = time_of(peer->url, 60000, &result);
+        int64_t took_ms = time_of(peer->url, PATIENCE_MS, &result);
         assert_int_equal(pthread_join(thread, NULL), 0);
         peer_end(peer);
         assert_failed(result, ERROR_BUSY, "given up, as felhomd ends");
-        assert_in_range(took_ms, 190, 1200 + SLACK_MS);
+        assert_true(took_ms < PATIENCE_MS / 2);
         assert_true(http_client_may_have_sent(client));
         free(steal(peer));
     }
@@ -229,27 +229,29 @@ static int check_unresolvable_name(void)
     return 0;
 }
 
-/* Neither time out nor abort wait for the resolver, which takes its twenty seconds. */
+#define RESOLVER_MS 150000
+
+/* Neither time out nor abort wait for the resolver, which takes its two and a half minutes. */
 static int check_silent_name_server(void)
 {
     int result;
     pthread_t thread;
     EXPECT(enter_namespaces() == 0);
     EXPECT(replace_file("/etc/resolv.conf",
-                        "nameserver 127.0.0.1\noptions timeout:10 attempts:2\n") == 0);
+                        "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n") == 0);
     EXPECT(system("ip link set lo up") == 0);
     EXPECT(silent_name_server() >= 0);
     int64_t took_ms = time_of("http://hub.example/secret", 300, &result);
-    EXPECT(result < 0 && took_ms < 300 + SLACK_MS);
+    EXPECT(result < 0 && took_ms < RESOLVER_MS / 2);
     EXPECT(strcmp(error.message, "http://hub.example:80: no answer within 300 ms") == 0);
     EXPECT(pthread_create(&thread, NULL, abort_soon, NULL) == 0);
-    took_ms = time_of("http://hub.example/secret", 60000, &result);
-    EXPECT(result < 0 && took_ms < 1200 + SLACK_MS);
+    took_ms = time_of("http://hub.example/secret", PATIENCE_MS, &result);
+    EXPECT(result < 0 && took_ms < RESOLVER_MS / 2);
     EXPECT(strcmp(error.message, "http://hub.example:80: given up, as felhomd ends") == 0);
     EXPECT(pthread_join(thread, NULL) == 0);
     int64_t begin_us = clock_steady_us();
     http_client_free(client);
-    EXPECT(clock_steady_us() - begin_us < (int64_t)SLACK_MS * 1000);
+    EXPECT(clock_steady_us() - begin_us < (int64_t)RESOLVER_MS * 1000 / 2);
     return 0;
 }
 

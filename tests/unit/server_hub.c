@@ -4,12 +4,12 @@
 #include "server/base/host_figures.h"
 #include "server/base/worker.h"
 #include "server/hub/hub.h"
-#include "store/base/clock.h"
 #include "store/tables/host.h"
 #include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"
+#include "tests/unit/test_clock.h"
 
 #define HUB_URL   "https://hub.example/base//"
 #define ENROLMENT "customer: {id: acme}\nhub: {retrieval_password: secret}\n"
@@ -91,6 +91,7 @@ static int set_up(void **state)
     struct world *world = mem_new(struct world);
     if (state_make(NULL) != 0)
         return -1;
+    clock_stand();
     memset(&wire, 0, sizeof wire);
     wire.status = 200;
     wire.body = "a: 1\n";

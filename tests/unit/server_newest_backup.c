@@ -23,7 +23,7 @@ static struct newest_backups backups;
 
 static struct pve_call call_now(void)
 {
-    return (struct pve_call){client, &config, "pve", clock_steady_us() + 10 * SECOND_US};
+    return (struct pve_call){client, &config, "pve", clock_steady_us() + 600 * SECOND_US};
 }
 
 static int begin(void **state)

@@ -18,7 +18,7 @@
 #include "tests/unit/store_fixture.h"
 
 #define SECOND_US ((int64_t)1000000)
-#define PATIENCE  500 /* times 20 ms */
+#define PATIENCE  30000 /* times 20 ms */
 #define PASSWORD  "the password"
 #define VMID      8200
 
@@ -134,7 +134,7 @@ static int tear_down(void **state)
 
 static int64_t soon_us(void)
 {
-    return clock_steady_us() + 10 * SECOND_US;
+    return clock_steady_us() + 600 * SECOND_US;
 }
 
 /* As a request does. */
@@ -313,13 +313,14 @@ static void test_the_name_is_committed_before_the_registry_hears_of_it(void **st
     int result = -1;
     pthread_t thread;
     (void)state;
-    standin_write("control.json", "{\"delay\": 1}");
+    standin_write("control.json", "{\"hold\": true}");
     assert_int_equal(pthread_create(&thread, NULL, mint_in_thread, &result), 0);
     wait_until_asked("POST");
     assert_raw(STATES, "minting00");
     /* It is on its way: nobody may take it for one that was left behind. */
     assert_true(turn(true) > 50);
     assert_raw(STATES, "minting00");
+    standin_write("control.json", "{}");
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(result, 0);
     assert_raw(STATES, "live10");
@@ -330,15 +331,15 @@ static void test_a_guest_that_stops_meanwhile_gets_nothing(void **state)
     int result = 0;
     pthread_t thread;
     (void)state;
-    standin_write("control.json", "{\"delay\": 1}");
+    standin_write("control.json", "{\"hold\": true}");
     assert_int_equal(pthread_create(&thread, NULL, mint_in_thread, &result), 0);
     wait_until_asked("POST");
     stop_guest(VMID);
+    standin_write("control.json", "{}");
     assert_int_equal(pthread_join(thread, NULL), 0);
     FAILS(result, ERROR_CONFLICT, "guest 8200 has stopped");
     assert_int_equal(world.credential.token.length, 0);
     assert_raw(STATES, "doomed10");
-    standin_write("control.json", "{}");
     assert_true(turn(false) == 0);
     standin_holds("length", "0");
     assert_events(VMID, "ok registry token N minted; ok registry token N deleted");
@@ -444,10 +445,11 @@ static void test_one_at_a_time(void **state)
     int result = -1;
     pthread_t thread;
     (void)state;
-    standin_write("control.json", "{\"delay\": 2}");
+    standin_write("control.json", "{\"hold\": true}");
     assert_int_equal(pthread_create(&thread, NULL, mint_in_thread, &result), 0);
     wait_until_asked("POST");
     assert_late(8300, "too many requests wait for the same answer");
+    standin_write("control.json", "{}");
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(result, 0);
     assert_late(8300, "too many guests ask for registry tokens at once");
@@ -473,6 +475,7 @@ static void *lock_store_once_asked(void *state)
 {
     wait_until_asked("POST");
     OK(store_begin(world.store, &error));
+    standin_write("control.json", "{}");
     return state;
 }
 
@@ -480,7 +483,7 @@ static void test_a_token_that_cannot_be_recorded_is_not_given_away(void **state)
 {
     pthread_t thread;
     (void)state;
-    standin_write("control.json", "{\"delay\": 1}");
+    standin_write("control.json", "{\"hold\": true}");
     assert_int_equal(pthread_create(&thread, NULL, lock_store_once_asked, NULL), 0);
     int result = mint(VMID);
     assert_int_equal(pthread_join(thread, NULL), 0);
@@ -488,7 +491,6 @@ static void test_a_token_that_cannot_be_recorded_is_not_given_away(void **state)
     assert_int_equal(error.kind, ERROR_SYSTEM);
     assert_int_equal(world.credential.token.length, 0);
     store_rollback(world.store);
-    standin_write("control.json", "{}");
     standin_holds("length", "1");
     assert_raw(STATES, "minting00");
     assert_true(turn(false) == 0);
@@ -766,7 +768,7 @@ static void test_stopping_does_not_wait_for_the_registry(void **state)
 {
     (void)state;
     OK(mint(VMID));
-    standin_write("control.json", "{\"delay\": 60}");
+    standin_write("control.json", "{\"delay\": 600}");
     stop_guest(VMID);
     world.registry = registry_start(&world.context);
     wait_until_asked("DELETE");

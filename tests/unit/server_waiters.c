@@ -22,11 +22,10 @@ static void test_a_nudge_wakes_at_once(void **state)
     (void)state;
     struct client client;
     wait_with(&client, "?timeout=30");
-    int64_t since_ms = now_ms();
+    clock_stand(); /* the second after which it would look by itself never passes */
     commit(VMID, "post-start");
     nudge();
     assert_got(&client, "HTTP/1.1 200 OK\r\n", "\"kind\":\"post-start\"");
-    assert_true(now_ms() - since_ms < 500);
 }
 
 static void test_without_a_nudge_it_takes_a_second(void **state)
@@ -34,10 +33,10 @@ static void test_without_a_nudge_it_takes_a_second(void **state)
     (void)state;
     struct client client;
     wait_with(&client, "?timeout=30");
-    int64_t since_ms = now_ms();
+    clock_stand();
     commit(VMID, "post-start");
+    clock_skip_ms(1000);
     assert_got(&client, "HTTP/1.1 200 OK\r\n", "\"kind\":\"post-start\"");
-    assert_true(now_ms() - since_ms < 1000 + SLACK_MS);
 }
 
 static void test_a_wait_in_vain(void **state)
@@ -73,7 +72,7 @@ static void test_head_waits_too(void **state)
 /* Once the answer is out. */
 static void assert_explained(const char *reason)
 {
-    for (int i = 0; i < 10000 && !world.refused_for; i++)
+    for (int i = 0; i < 600000 && !world.refused_for; i++)
         (void)usleep(1000);
     assert_string_equal(world.refused_for, reason);
 }
@@ -83,10 +82,12 @@ static void test_a_token_that_ends_meanwhile(void **state)
     (void)state;
     struct client clients[2];
     int count;
+    clock_stand();
     for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
         wait_with(&clients[i], i == 0 ? "?timeout=30" : "?timeout=1");
     OK(token_revoke_before(world.store, VMID, INT64_MAX, clock_wall_ms(), "test", &count, &error));
     /* Told of nothing, one learns of it when its time is up. */
+    clock_go();
     assert_got(&clients[1], "HTTP/1.1 401 Unauthorized\r\n", "\r\nWWW-Authenticate: Bearer\r\n");
     commit(VMID, "revoke");
     nudge();
@@ -152,9 +153,11 @@ static void test_trouble_with_the_store(void **state)
 {
     (void)state;
     struct client clients[2];
+    clock_stand();
     for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
         wait_with(&clients[i], i == 0 ? "?timeout=30" : "?timeout=1");
     shell("mv state/db state/away");
+    clock_go();
     nudge();
     assert_got(&clients[1], "HTTP/1.1 503 Service Unavailable\r\n", "\r\nRetry-After: 2\r\n");
     assert_int_equal(atomic_load(&world.failed), 1);

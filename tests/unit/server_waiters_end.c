@@ -3,6 +3,14 @@
  * does. */
 #include "tests/unit/waiters_world.h"
 
+static void await_sockets(int count)
+{
+    int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
+    while (count_sockets() > count && clock_real_us() < until_us)
+        (void)usleep(10000);
+    assert_int_equal(count_sockets(), count);
+}
+
 /* Counts for its source, but not as one that holds a thread. */
 static void test_the_gate_counts_it_for_its_source(void **state)
 {
@@ -15,8 +23,10 @@ static void test_the_gate_counts_it_for_its_source(void **state)
     char byte;
     assert_true(recv(fd, &byte, 1, 0) <= 0 && errno != EAGAIN);
     (void)close(fd);
+    int sockets = count_sockets();
     client_close(&clients[0]);
-    (void)usleep(100000);
+    await_sockets(sockets - 2); /* the client's and the server's */
+    (void)usleep(20000);
     wait_with(&clients[0], "?timeout=30");
     commit(VMID, "post-start");
     nudge();
@@ -30,10 +40,7 @@ static void assert_ends_by(void (*end)(struct client *client))
     struct client client;
     wait_with(&client, "?timeout=30");
     end(&client);
-    int64_t until_ms = now_ms() + 5000;
-    while (count_sockets() > before && now_ms() < until_ms)
-        (void)usleep(10000);
-    assert_int_equal(count_sockets(), before);
+    await_sockets(before);
 }
 
 static void end_rudely(struct client *client)
@@ -95,6 +102,7 @@ static void test_who_does_not_read_holds_nobody_up(void **state)
     struct client other;
     const int small = 4096;
     int before = count_sockets();
+    clock_stand();
     wait_with(&slow, "?timeout=30");
     (void)setsockopt(slow.socket.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     wait_with(&other, "?timeout=1");
@@ -104,12 +112,11 @@ static void test_who_does_not_read_holds_nobody_up(void **state)
     int64_t since_ms = now_ms();
     nudge();
     assert_non_null(strstr(client_receive(&other, "\"seq\":1,"), "HTTP/1.1 200 OK\r\n"));
-    assert_true(now_ms() - since_ms < REQUEST_MS + SLACK_MS);
+    assert_true(now_ms() - since_ms < REQUEST_MS);
     client_close(&other);
-    while (count_sockets() > before + 1 && now_ms() - since_ms < 10000)
-        (void)usleep(10000);
+    clock_hurry();
+    await_sockets(before + 1);
     assert_true(now_ms() - since_ms >= REQUEST_MS - 50);
-    assert_int_equal(count_sockets(), before + 1);
     client_close(&slow);
 }
 
@@ -161,18 +168,28 @@ static void test_dismissed(void **state)
     assert_got(&clients[0], "HTTP/1.1 200 OK\r\n", "post-start");
 }
 
+static void await_woken(int count)
+{
+    int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
+    while (atomic_load(&world.woken) < count && clock_real_us() < until_us)
+        (void)usleep(1000);
+    assert_int_equal(atomic_load(&world.woken), count);
+}
+
 static void test_nudges_reach_the_workers(void **state)
 {
     (void)state;
+    clock_stand();
     nudge();
-    (void)usleep(200000);
-    assert_int_equal(atomic_load(&world.woken), 1);
-    int64_t since_ms = now_ms();
-    while (now_ms() - since_ms < 300)
+    await_woken(1);
+    clock_skip_ms(10); /* then it listens again */
+    for (int i = 0; i < 100; i++) {
         nudge();
-    (void)usleep(200000);
-    /* Once in 50 ms, and none is forgotten. */
-    assert_in_range(atomic_load(&world.woken) - 1, 2, 8 + SLACK_MS / 50);
+        (void)usleep(1000);
+    }
+    assert_int_equal(atomic_load(&world.woken), 1); /* once in 50 ms */
+    clock_skip_ms(40);
+    await_woken(2); /* and none is forgotten */
 }
 
 static void test_a_quiet_watch_sleeps(void **state)

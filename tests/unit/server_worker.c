@@ -12,7 +12,7 @@
 
 #define SECOND_US INT64_C(1000000)
 #define MOMENT_US 100000 /* long enough for what must not happen */
-#define PATIENCE  20     /* seconds for what must */
+#define PATIENCE  600    /* seconds for what must */
 
 /* The worker posts began at each step and takes it back to the test until go is posted. */
 static struct {

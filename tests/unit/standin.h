@@ -69,7 +69,7 @@ static inline void standin_start(const char *name)
         (void)execlp("python3", "python3", "-B", path, scratch, port, NULL);
         _exit(127);
     }
-    for (int i = 0; i < 500 && !standin_answers(); i++)
+    for (int i = 0; i < 30000 && !standin_answers(); i++)
         (void)poll(NULL, 0, 20);
     assert_true(standin_answers());
 }

@@ -10,7 +10,7 @@
 #include "tests/unit/expect.h"
 #include "tests/unit/scratch.h"
 
-#define BUSY_MS 10000
+#define BUSY_MS 600000
 
 /* SCRATCH/state, empty. */
 static inline int state_make(void **state)

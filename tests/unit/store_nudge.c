@@ -23,11 +23,6 @@ static int listen_in(const char *directory)
     return fd;
 }
 
-static void assert_quick(int64_t since_us)
-{
-    assert_true(clock_steady_us() - since_us < 1000000);
-}
-
 static void test_one_is_heard(void **state)
 {
     (void)state;
@@ -179,10 +174,8 @@ static void test_a_full_queue_holds_nobody_up(void **state)
 {
     (void)state;
     cleanup_close int fd = listen_in("state");
-    int64_t since_us = clock_steady_us();
     for (int i = 0; i < 2000; i++)
-        nudge_send(in_scratch("state"));
-    assert_quick(since_us);
+        nudge_send(in_scratch("state")); /* for ever, if it waited for somebody to hear */
     assert_true(nudge_receive(fd));
     assert_false(nudge_receive(fd));
 }

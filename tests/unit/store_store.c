@@ -31,8 +31,8 @@ static void test_clocks(void **state)
     int64_t steady = clock_steady_us();
     assert_true(wall > 1600000000000 && wall < 32503680000000);
     (void)usleep(2000);
-    assert_in_range(clock_steady_us() - steady, 2000, 10000000);
-    assert_in_range(clock_wall_ms() - wall, 1, 10000);
+    assert_in_range(clock_steady_us() - steady, 2000, 600000000);
+    assert_in_range(clock_wall_ms() - wall, 1, 600000);
 }
 
 static void test_create(void **state)

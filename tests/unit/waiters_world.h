@@ -180,8 +180,8 @@ static inline int count_sockets(void)
 /* The gate's count goes down when a connection is parked, and a moment after one has ended. */
 static inline void wait_parked(void)
 {
-    int64_t until_ms = now_ms() + 5000;
-    while (gate_connections(local.gate) > 0 && now_ms() < until_ms)
+    int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
+    while (gate_connections(local.gate) > 0 && clock_real_us() < until_us)
         (void)usleep(2000);
     assert_int_equal(gate_connections(local.gate), 0);
 }
