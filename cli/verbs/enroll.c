@@ -411,7 +411,7 @@ static int enroll_all(const struct invocation *invocation, struct session *sessi
     return enroll_several(invocation, session, &guests, error);
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_enroll(const struct invocation *invocation, struct error *error)
 {
     bool all = invocation->values[OPTION_ALL];
     const struct vmids named = {invocation->vmids.items, invocation->vmids.count};
@@ -430,7 +430,7 @@ const struct verb verb_enroll = {
     .name = "enroll",
     .operand = OPERAND_VMIDS,
     .help = "Have the agent serve guests: hook, mount, enrolment file",
-    .run = run,
+    .run = run_enroll,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

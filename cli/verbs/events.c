@@ -121,7 +121,7 @@ static int follow(struct trail *trail, struct error *error)
     return 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_events(const struct invocation *invocation, struct error *error)
 {
     bool follows = invocation->values[OPTION_FOLLOW];
     cleanup(trail_free) struct trail trail = {.invocation = invocation};
@@ -140,7 +140,7 @@ const struct verb verb_events = {
     .name = "events",
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Show the audit trail, the newest last",
-    .run = run,
+    .run = run_events,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

@@ -102,7 +102,7 @@ static void print_text(FILE *out, const json_t *report)
                   json_string_value(json_object_get(report, "cluster_rules")));
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_firewall(const struct invocation *invocation, struct error *error)
 {
     cleanup(door_free) struct door door = {.count = 0};
     cleanup_buffer struct buffer of_host = BUFFER_EMPTY;
@@ -129,5 +129,5 @@ static int run(const struct invocation *invocation, struct error *error)
 const struct verb verb_firewall = {
     .name = "firewall",
     .help = "Print the rules that Proxmox's firewall needs; write none",
-    .run = run,
+    .run = run_firewall,
 };

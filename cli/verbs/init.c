@@ -182,7 +182,7 @@ static int ready_all(struct session *session, const struct invocation *invocatio
     return steps->changed ? session_event(session, 0, "init", "", error) : 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_init(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup(steps_free) struct steps steps = steps_new();
@@ -200,7 +200,7 @@ static int run(const struct invocation *invocation, struct error *error)
 const struct verb verb_init = {
     .name = "init",
     .help = "Make what is missing of directories, store, TLS identity and hook link; show the pins",
-    .run = run,
+    .run = run_init,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

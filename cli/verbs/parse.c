@@ -119,7 +119,7 @@ static void print_guest(const struct invocation *invocation, const struct guest_
     print_nics(invocation->out, guest);
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_parse(const struct invocation *invocation, struct error *error)
 {
     const char *kind_name = invocation->values[OPTION_KIND];
     enum guest_kind kind = kind_name && strcmp(kind_name, "qemu") == 0 ? GUEST_QEMU : GUEST_LXC;
@@ -139,7 +139,7 @@ const struct verb verb_parse = {
     .name = "parse",
     .operand = OPERAND_FILE,
     .help = "Show what a guest's configuration file says ('-': standard input)",
-    .run = run,
+    .run = run_parse,
     .options = options,
     .option_count = ARRAY_SIZE(options),
 };

@@ -22,7 +22,7 @@ static int revoke_guest(const struct session *session, uint32_t vmid, struct ste
     return *ret_count ? session_event(session, vmid, "revoke", detail, error) : 0;
 }
 
-static int revoke_run(const struct invocation *invocation, struct error *error)
+static int run_revoke(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup(steps_free) struct steps steps = steps_new();
@@ -42,5 +42,5 @@ const struct verb verb_revoke = {
     .name = "revoke",
     .operand = OPERAND_VMID,
     .help = "Revoke all of a guest's tokens now",
-    .run = revoke_run,
+    .run = run_revoke,
 };

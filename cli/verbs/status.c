@@ -29,19 +29,19 @@
 #include "store/tables/host.h"
 #include "store/tables/statistics.h"
 
-/* What can be seen of felhomd from beside it, without asking it anything: nothing of this shows in
- * its log or counts against its limits. */
+/* What can be seen of felhomd without sending it a request, so that nothing of this shows in its
+ * log or counts against its limits. */
 
 enum daemon_state {
-    DAEMON_ABSENT,    /* nobody listens, nobody hears of changes */
-    DAEMON_STARTING,  /* it hears, and does not listen (yet): its address may be missing */
-    DAEMON_FOREIGN,   /* something listens there, and does not hear: it is not this store's */
+    DAEMON_ABSENT,   /* nothing listens at the endpoint, nobody waits for wakeups of this store */
+    DAEMON_STARTING, /* felhomd waits for wakeups but does not listen: its address may be missing */
+    DAEMON_FOREIGN,  /* something listens that is not this store's felhomd */
     DAEMON_LISTENING, /* both */
 };
 
-struct daemon_sight {
+struct daemon_status {
     enum daemon_state state;
-    pid_t pid;     /* of who listens; 0: not known */
+    pid_t pid;     /* of the process that listens; 0: not known */
     char unit[16]; /* systemd's word for felhomd.service: "active", ...; "" where there is none */
 };
 
@@ -52,7 +52,6 @@ struct daemon_sight {
 #define NO_INODE        UINT64_C(0)
 #define DESCRIPTOR_SIZE 64
 
-/* "listens", "does not run", ...: in words. */
 static const char *daemon_state_text(enum daemon_state state)
 {
     static const char *const texts[] = {
@@ -75,7 +74,7 @@ static bool parse_endpoint(const char *endpoint, struct sockaddr_in *ret)
     return inet_pton(AF_INET, host, &ret->sin_addr) == 1;
 }
 
-/* The inode of a line of /proc/net/tcp, if it is of a socket that listens there. */
+/* The inode in a line of /proc/net/tcp if that socket listens at the wanted address. */
 static uint64_t listening_inode(const char *line, const struct sockaddr_in *wanted)
 {
     uint32_t address;
@@ -92,7 +91,7 @@ static uint64_t listening_inode(const char *line, const struct sockaddr_in *want
     return fits ? inode : NO_INODE;
 }
 
-static uint64_t find_listener(const char *endpoint)
+static uint64_t listening_socket(const char *endpoint)
 {
     char line[512];
     struct sockaddr_in wanted = {0};
@@ -111,7 +110,7 @@ static void close_directory(DIR **directory)
         (void)closedir(*directory);
 }
 
-static bool holds(const char *process, const char *socket)
+static bool process_has_socket(const char *process, const char *socket)
 {
     char target[DESCRIPTOR_SIZE];
     const struct dirent *entry;
@@ -125,22 +124,22 @@ static bool holds(const char *process, const char *socket)
     return false;
 }
 
-/* Of another user's processes root alone sees the descriptors. */
-static pid_t find_holder(uint64_t inode)
+/* 0 where it is not found: only root sees the descriptors of other users' processes. */
+static pid_t process_with_socket(uint64_t inode)
 {
     const struct dirent *entry;
     cleanup_free char *socket = mem_format("socket:[%" PRIu64 "]", inode);
     cleanup(close_directory) DIR *processes = opendir("/proc");
     while (processes && (entry = readdir(processes))) {
         long pid = strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && holds(entry->d_name, socket))
+        if (pid > 0 && process_has_socket(entry->d_name, socket))
             return (pid_t)pid;
     }
     return 0;
 }
 
-/* A scratch host's daemon is no unit. */
-static void ask_systemd(const struct config *config, char *ret, size_t size)
+/* On a scratch host felhomd is not a unit of systemd. */
+static void unit_state(const struct config *config, char *ret, size_t size)
 {
     static const char *const argv[] = {
         SYSTEMCTL, "show", "--property=ActiveState", "--value", "felhomd.service", NULL,
@@ -160,17 +159,17 @@ static void ask_systemd(const struct config *config, char *ret, size_t size)
 }
 
 /* endpoint: A.B.C.D:PORT. */
-static struct daemon_sight daemon_look(const struct config *config, const char *endpoint)
+static struct daemon_status daemon_status_get(const struct config *config, const char *endpoint)
 {
     static const enum daemon_state states[2][2] = {{DAEMON_ABSENT, DAEMON_FOREIGN},
                                                    {DAEMON_STARTING, DAEMON_LISTENING}};
-    uint64_t inode = find_listener(endpoint);
-    struct daemon_sight sight = {
+    uint64_t inode = listening_socket(endpoint);
+    struct daemon_status status = {
         .state = states[nudge_has_listener(config->paths.state)][inode != NO_INODE],
-        .pid = inode == NO_INODE ? 0 : find_holder(inode),
+        .pid = inode == NO_INODE ? 0 : process_with_socket(inode),
     };
-    ask_systemd(config, sight.unit, sizeof sight.unit);
-    return sight;
+    unit_state(config, status.unit, sizeof status.unit);
+    return status;
 }
 
 #define REFUSALS_SHOWN 5
@@ -220,7 +219,7 @@ static void put_counts(json_t *report, const char *key, const struct count *coun
     json_set(report, key, words ? counts_text(counts, length) : counts_json(counts, length));
 }
 
-static void put_overview(json_t *report, const struct overview *overview, bool words)
+static void put_statistics(json_t *report, const struct overview *overview, bool words)
 {
     const struct count guests[] = {
         {"starting", overview->guests_starting},
@@ -240,31 +239,31 @@ static void put_overview(json_t *report, const struct overview *overview, bool w
     output_put_int(report, "events", overview->events);
 }
 
-static json_t *sight_json(const struct daemon_sight *sight)
+static json_t *daemon_status_json(const struct daemon_status *status)
 {
     json_t *object = json_object();
-    output_put_bool(object, "listens", sight->state == DAEMON_LISTENING);
-    output_put_text(object, "state", daemon_state_text(sight->state));
-    json_set(object, "pid", sight->pid ? json_integer(sight->pid) : json_null());
-    json_set(object, "unit", *sight->unit ? json_string(sight->unit) : json_null());
+    output_put_bool(object, "listens", status->state == DAEMON_LISTENING);
+    output_put_text(object, "state", daemon_state_text(status->state));
+    json_set(object, "pid", status->pid ? json_integer(status->pid) : json_null());
+    json_set(object, "unit", *status->unit ? json_string(status->unit) : json_null());
     return object;
 }
 
 /* "listens (pid 1234, unit active)" */
-static json_t *sight_text(const struct daemon_sight *sight)
+static json_t *daemon_status_text(const struct daemon_status *status)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    if (sight->pid)
-        buffer_add_format(&text, "pid %ld", (long)sight->pid);
-    if (*sight->unit)
-        buffer_add_format(&text, "%sunit %s", text.length ? ", " : "", sight->unit);
+    if (status->pid)
+        buffer_add_format(&text, "pid %ld", (long)status->pid);
+    if (*status->unit)
+        buffer_add_format(&text, "%sunit %s", text.length ? ", " : "", status->unit);
     cleanup_free char *whole =
-        text.length ? mem_format("%s (%s)", daemon_state_text(sight->state), buffer_text(&text))
-                    : mem_copy_text(daemon_state_text(sight->state));
+        text.length ? mem_format("%s (%s)", daemon_state_text(status->state), buffer_text(&text))
+                    : mem_copy_text(daemon_state_text(status->state));
     return json_string(whole);
 }
 
-static int64_t size_of(const struct config *config, const char *suffix)
+static int64_t store_file_size(const struct config *config, const char *suffix)
 {
     struct stat status;
     cleanup_free char *path = mem_format("%s/db/agent.db%s", config->paths.state, suffix);
@@ -273,7 +272,8 @@ static int64_t size_of(const struct config *config, const char *suffix)
 
 static void put_versions(json_t *report, const struct config *config)
 {
-    output_put_int(report, "store_bytes", size_of(config, "") + size_of(config, "-wal"));
+    output_put_int(report, "store_bytes",
+                   store_file_size(config, "") + store_file_size(config, "-wal"));
     output_put_int(report, "schema", store_schema_version());
     output_put_text(report, "version", FELHOM_VERSION);
     output_put_text(report, "sqlite", sqlite3_libversion());
@@ -285,9 +285,9 @@ static int visit_refusal(const struct explanation *explanation, void *context)
     return 0;
 }
 
-/* words: each value as a person reads it. */
-static int make_report(const struct session *session, bool words, json_t *report,
-                       struct error *error)
+/* words: values as text for a person rather than as JSON. */
+static int make_status_report(const struct session *session, bool words, json_t *report,
+                              struct error *error)
 {
     struct host host;
     struct overview overview;
@@ -297,22 +297,22 @@ static int make_report(const struct session *session, bool words, json_t *report
         overview_get(session->store, clock_wall_ms(), &overview, error) < 0 ||
         explanation_each(session->store, REFUSALS_SHOWN, visit_refusal, list, error) < 0)
         return -1;
-    struct daemon_sight sight = daemon_look(&session->config, host.endpoint);
+    struct daemon_status daemon = daemon_status_get(&session->config, host.endpoint);
     output_put_text(report, "host_id", host.host_id);
     output_put_text(report, "node", host.node);
     output_put_text(report, "endpoint", host.endpoint);
-    json_set(report, "daemon", words ? sight_text(&sight) : sight_json(&sight));
-    put_overview(report, &overview, words);
+    json_set(report, "daemon", words ? daemon_status_text(&daemon) : daemon_status_json(&daemon));
+    put_statistics(report, &overview, words);
     put_versions(report, &session->config);
     return 0;
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_status(const struct invocation *invocation, struct error *error)
 {
     bool words = invocation->format == OUTPUT_TEXT;
     cleanup_session struct session session = {.store = NULL};
     cleanup_json json_t *report = json_object();
-    if (session_open(&session, error) < 0 || make_report(&session, words, report, error) < 0)
+    if (session_open(&session, error) < 0 || make_status_report(&session, words, report, error) < 0)
         return -1;
     if (!words) {
         output_value(invocation, report);
@@ -327,5 +327,5 @@ static int run(const struct invocation *invocation, struct error *error)
 const struct verb verb_status = {
     .name = "status",
     .help = "Show on one screen how things stand",
-    .run = run,
+    .run = run_status,
 };

@@ -138,7 +138,7 @@ static int unenroll(struct session *session, uint32_t vmid, struct steps *steps,
     return forget(session, vmid, steps, error);
 }
 
-static int run(const struct invocation *invocation, struct error *error)
+static int run_unenroll(const struct invocation *invocation, struct error *error)
 {
     cleanup_session struct session session = {.store = NULL};
     cleanup(steps_free) struct steps steps = steps_new();
@@ -155,5 +155,5 @@ const struct verb verb_unenroll = {
     .name = "unenroll",
     .operand = OPERAND_VMID,
     .help = "Take a guest out again: its lines, tokens, directory, enrolment file",
-    .run = run,
+    .run = run_unenroll,
 };
