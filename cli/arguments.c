@@ -13,9 +13,7 @@
 #include "schema/base/vmid.h"
 #include "store/tables/event.h"
 
-/* What somebody who mistyped a word may have meant. */
-
-#define WORD_MAX 32 /* longer ones are near to nothing */
+#define WORD_MAX 32 /* longer words get no suggestion */
 
 static unsigned int least(unsigned int a, unsigned int b, unsigned int c)
 {
@@ -23,8 +21,8 @@ static unsigned int least(unsigned int a, unsigned int b, unsigned int c)
     return ab < c ? ab : c;
 }
 
-/* Levenshtein's distance, row by row. b is no longer than WORD_MAX. */
-static unsigned int distance(const char *a, const char *b)
+/* Levenshtein distance, row by row. b is at most WORD_MAX long. */
+static unsigned int edit_distance(const char *a, const char *b)
 {
     unsigned int row[WORD_MAX + 1];
     size_t width = strlen(b);
@@ -42,28 +40,28 @@ static unsigned int distance(const char *a, const char *b)
     return row[width];
 }
 
-/* A third of the word, and at least two slips: "gests" is near, "xyz" is not. */
+/* The most edits that still count as a typing slip: a third of the word, but at least two. */
 static unsigned int tolerance(const char *word)
 {
     unsigned int third = (unsigned int)strlen(word) / 3;
     return third > 2 ? third : 2;
 }
 
-/* The candidate that takes the fewest typing slips to become text, NULL where none is near. */
-static const char *nearest_of(const char *text, const char *const *candidates, size_t count)
+/* The candidate that takes the fewest edits to become text; NULL if none is close. */
+static const char *suggest(const char *text, const char *const *candidates, size_t count)
 {
-    const char *nearest = NULL;
+    const char *suggestion = NULL;
     unsigned int best = WORD_MAX;
     if (strlen(text) > WORD_MAX)
         return NULL;
     for (size_t i = 0; i < count; i++) {
-        unsigned int found = distance(candidates[i], text);
+        unsigned int found = edit_distance(candidates[i], text);
         if (found < best && found <= tolerance(candidates[i])) {
             best = found;
-            nearest = candidates[i];
+            suggestion = candidates[i];
         }
     }
-    return nearest;
+    return suggestion;
 }
 
 enum {
@@ -74,7 +72,7 @@ enum {
     OPTION_OF_VERB, /* and those after it */
 };
 
-/* getopt_long's answers besides the options' own. */
+/* What getopt_long returns besides the options' own values. */
 enum { ANSWER_OPERAND = 1, ANSWER_UNKNOWN = '?' /* and ':' for one without its value */ };
 
 static const struct option global_options[] = {
@@ -88,7 +86,7 @@ static const struct option global_options[] = {
 #define NO_CHOICE     (-1)
 #define NUMBER_DIGITS 18 /* of an int64_t, whatever they are */
 
-/* Which of the choices of "a|b|c" the text is, from 0. */
+/* The index of text among the choices "a|b|c"; NO_CHOICE if it is none of them. */
 static int find_choice(const char *choices, const char *text)
 {
     size_t length = strlen(text);
@@ -108,7 +106,7 @@ static int check_choice(const char *option, const char *choices, const char *tex
 {
     if (!strchr(choices, '|') || find_choice(choices, text) != NO_CHOICE)
         return 0;
-    return fail(error, ERROR_INVALID, "--%s: '%.100s' is none of %s", option, text, choices);
+    return fail(error, ERROR_INVALID, "--%s: '%.100s' is not one of %s", option, text, choices);
 }
 
 static int check_number(const char *option, const char *text, struct error *error)
@@ -144,7 +142,7 @@ static int take_format(struct arguments *arguments, struct error *error)
     return 0;
 }
 
-/* getopt_long leaves it to optopt to tell a lone letter from a word. */
+/* For an unknown single letter getopt_long sets optopt to it; for an unknown word, to 0. */
 static int refuse_option(char *const *argv, struct error *error)
 {
     if (optopt > 0 && optopt < 256 && isprint(optopt))
@@ -189,7 +187,7 @@ static int take_global_options(int argc, char **argv, struct arguments *argument
     return 0;
 }
 
-/* NULL, with *error filled, where there is none of that name. */
+/* NULL, with *error filled, if there is no verb of that name. */
 static const struct verb *find_verb(const struct verb_table *table, const char *name,
                                     struct error *error)
 {
@@ -199,9 +197,10 @@ static const struct verb *find_verb(const struct verb_table *table, const char *
         if (strcmp(names[i], name) == 0)
             return table->verbs[i];
     }
-    const char *nearest = nearest_of(name, names, table->count);
+    const char *suggestion = suggest(name, names, table->count);
     (void)fail(error, ERROR_INVALID, "unknown verb '%.50s'%s%s%s", name,
-               nearest ? ": did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+               suggestion ? ": did you mean '" : "", suggestion ? suggestion : "",
+               suggestion ? "'?" : "");
     return NULL;
 }
 
@@ -226,7 +225,7 @@ static int take_word(const char *text, struct arguments *arguments, struct error
 {
     const struct verb *verb = arguments->verb;
     if (find_choice(verb->words, text) == NO_CHOICE)
-        return fail(error, ERROR_INVALID, "%s: '%.50s' is none of %s", verb->name, text,
+        return fail(error, ERROR_INVALID, "%s: '%.50s' is not one of %s", verb->name, text,
                     verb->words);
     arguments->invocation.word = text;
     return 0;
@@ -263,7 +262,7 @@ static int take_answer(int answer, char *const *argv, struct arguments *argument
     return take_option(answer, argv, arguments, error);
 }
 
-/* "-" has operands handed out where they stand, whatever POSIXLY_CORRECT says. */
+/* "-" makes getopt_long return operands in place, even under POSIXLY_CORRECT. */
 static int take_verb_arguments(const struct verb *verb, int argc, char **argv,
                                struct arguments *arguments, bool *seen, struct error *error)
 {
@@ -293,7 +292,7 @@ static int require_operand(const struct arguments *arguments, bool seen, struct 
     static const char *const names[] = {NULL, "VMID", "FILE", NULL, NULL, "REQUEST-ID", NULL};
     if (seen || !names[arguments->verb->operand] || arguments->help || arguments->version)
         return 0;
-    return fail(error, ERROR_INVALID, "%s: which %s?", arguments->verb->name,
+    return fail(error, ERROR_INVALID, "%s: give a %s", arguments->verb->name,
                 names[arguments->verb->operand]);
 }
 
@@ -331,7 +330,7 @@ void arguments_free(struct arguments *arguments)
 }
 
 /* "NAME OPERAND", to be freed. */
-static char *form_of(const struct verb *verb)
+static char *usage_form(const struct verb *verb)
 {
     static const char *const texts[] = {"",        " VMID",      " FILE",
                                         " [VMID]", " [VMID...]", " REQUEST-ID"};
@@ -342,7 +341,7 @@ static char *form_of(const struct verb *verb)
 
 static void print_verb_usage(FILE *out, const struct verb *verb)
 {
-    cleanup_free char *usage = form_of(verb);
+    cleanup_free char *usage = usage_form(verb);
     (void)fprintf(out, "usage: felhomctl %s%s\n\n%s.\n", usage,
                   verb->option_count ? " [OPTION...]" : "", verb->help);
     for (size_t i = 0; i < verb->option_count; i++) {
@@ -363,9 +362,9 @@ void usage_print(FILE *out, const struct verb_table *table, const struct verb *v
     (void)fprintf(out, "usage: felhomctl [--output-format " OUTPUT_FORMATS "] [--quiet]\n"
                        "                 [VERB [ARGUMENT] [OPTION...]]\n\n");
     for (size_t i = 0; i < table->count; i++) {
-        cleanup_free char *form = form_of(table->verbs[i]);
+        cleanup_free char *form = usage_form(table->verbs[i]);
         (void)fprintf(out, "  %-16s %s%s\n", form, table->verbs[i]->help,
-                      i == 0 ? " (what is done without a verb)" : "");
+                      i == 0 ? " (the default)" : "");
     }
-    (void)fprintf(out, "\nfelhomctl VERB --help tells more of each.\n");
+    (void)fprintf(out, "\nfelhomctl VERB --help says more about each.\n");
 }

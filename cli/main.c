@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * felhomctl: what the operator does with the agent. One file per verb, dispatched from the table
- * here: runs the verb that the arguments ask for, prints its result or, once, its error, and exits
- * with 0, 1 (it failed), 2 (wrong usage) or what the verb returns.
+ * felhomctl: the operator's command. cli/arguments.c reads the command line, the table here finds
+ * the verb, and the verb's own file (cli/verbs/, cli/doctor/) does the work and prints the result.
+ * An error is printed once, here. Exits with 0, 1 (the verb failed), 2 (wrong usage) or what else
+ * the verb returned.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -27,8 +28,8 @@ static int complain(const struct error *error, int status)
     return status;
 }
 
-/* What is printed nowhere is printed here: nothing but errors is left. */
-static int silence(struct invocation *invocation, FILE **ret, struct error *error)
+/* --quiet: results and warnings go to /dev/null; errors are still printed. */
+static int redirect_to_null(struct invocation *invocation, FILE **ret, struct error *error)
 {
     *ret = fopen("/dev/null", "we");
     if (!*ret)
@@ -40,12 +41,12 @@ static int silence(struct invocation *invocation, FILE **ret, struct error *erro
 static int run_verb(struct arguments *arguments, struct error *error)
 {
     cleanup_file FILE *nowhere = NULL;
-    if (arguments->quiet && silence(&arguments->invocation, &nowhere, error) < 0)
+    if (arguments->quiet && redirect_to_null(&arguments->invocation, &nowhere, error) < 0)
         return -1;
     return arguments->verb->run(&arguments->invocation, error);
 }
 
-static int run(struct arguments *arguments, struct error *error)
+static int run_arguments(struct arguments *arguments, struct error *error)
 {
     int status = EXIT_OK;
     if (arguments->help)
@@ -70,6 +71,6 @@ int main(int argc, char **argv)
         usage_print(stderr, &table, verb);
         return EXIT_USAGE;
     }
-    int status = run(&arguments, &error);
+    int status = run_arguments(&arguments, &error);
     return status < 0 ? complain(&error, EXIT_FAILED) : status;
 }

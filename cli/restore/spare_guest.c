@@ -174,7 +174,7 @@ static int read_vmid(const json_t *answer, uint32_t *ret, struct error *error)
             : mem_copy_text(json_is_string(answer) ? json_string_value(answer) : "");
     if (vmid_parse(number, ret))
         return 0;
-    return fail(error, ERROR_INVALID, "Proxmox's next free VMID, '%.30s', is none", number);
+    return fail(error, ERROR_INVALID, "Proxmox's next free VMID, '%.30s', is not a VMID", number);
 }
 
 static int next_free(struct pve_limits limits, uint32_t *ret, struct error *error)
@@ -213,8 +213,8 @@ int spare_guest_choose(const struct spare_storages *storages, struct pve_limits 
         }
     }
     return fail(error, ERROR_CONFLICT,
-                "no spare VMID: %d from Proxmox's next free one on have guests or disks that "
-                "belong to none",
+                "no spare VMID: each of the %d from Proxmox's next free one on has a guest or "
+                "disks that belong to none",
                 CHOICES_MAX);
 }
 
@@ -513,7 +513,7 @@ static char *keep_volume(struct edit *edit, const char *key, const char *value)
     if (!foreign)
         refuse_copy(edit, key, "is the original's own volume", source);
     else if (strcmp(key, "rootfs") == 0)
-        refuse_copy(edit, key, "is no volume of Proxmox's", source);
+        refuse_copy(edit, key, "is not a volume of Proxmox", source);
     return NULL;
 }
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* enroll: makes guests such that the agent serves: hook, mount, enrolment file. */
+/*
+ * enroll: has the agent serve guests. For each one: the hook's link in Proxmox's snippets, the
+ * enrolment file, for an mp the guest's directory, then hookscript and mount in the guest's
+ * configuration, and last the guest's row in the store. All that can be refused is checked before
+ * anything is changed, and each step can be repeated: a run that was cut short is run again.
+ */
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,70 +30,6 @@
 #include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 
-/* What the store is told of a guest that was enrolled. */
-
-struct guest_memory {
-    uint32_t vmid;
-    const struct guest_config *guest;
-    enum mount_form form;
-    const struct buffer *enrolment;
-    bool changed; /* an event tells of it */
-};
-
-/* A guest that the hook has already seen keeps its state. */
-static int describe(const struct session *session, const struct guest_memory *memory,
-                    struct guest *ret, struct error *error)
-{
-    const struct config *config = &session->config;
-    const struct guest_config *guest = memory->guest;
-    uint32_t vmid = memory->vmid;
-    struct error unknown;
-    if (guest_find(session->store, vmid, ret, &unknown) < 0) {
-        if (unknown.kind != ERROR_MISSING) {
-            *error = unknown;
-            return -1;
-        }
-        *ret = (struct guest){
-            .vmid = vmid,
-            .state = cgroup_has_guest(config->paths.cgroup, guest->kind, vmid) ? GUEST_RUNNING
-                                                                               : GUEST_STOPPED,
-            .changed_at_ms = clock_wall_ms(),
-        };
-    }
-    ret->kind = guest->kind;
-    (void)snprintf(ret->name, sizeof ret->name, "%s", guest->name);
-    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(memory->form));
-    guest_config_disk_ids(guest, NULL, &ret->root_uid, &ret->root_gid);
-    return 0;
-}
-
-static int put_all(const struct session *session, const struct guest_memory *memory,
-                   const struct guest *guest, struct error *error)
-{
-    struct store *store = session->store;
-    const struct buffer *text = memory->enrolment;
-    if (guest_put(store, guest, error) < 0 ||
-        guest_set_enrolment(store, guest->vmid, buffer_text(text), text->length, error) < 0)
-        return -1;
-    return memory->changed ? session_event(session, guest->vmid, "enroll", guest->mount_form, error)
-                           : 0;
-}
-
-/* All at once, or nothing. */
-static int guest_remember(const struct session *session, const struct guest_memory *memory,
-                          struct error *error)
-{
-    struct store *store = session->store;
-    struct guest guest;
-    if (store_begin(store, error) < 0)
-        return -1;
-    if (describe(session, memory, &guest, error) == 0 &&
-        put_all(session, memory, &guest, error) == 0 && store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
-}
-
 enum {
     OPTION_MOUNT,
     OPTION_CUSTOMER,
@@ -105,9 +46,9 @@ enum {
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
-                      "how the directory gets into the guest (default: as it is, else entry)"},
+                      "how the guest mounts its directory (default: as now, else entry)"},
     [OPTION_CUSTOMER] = {"customer", "ID", "the same as --customer-id"},
-    [OPTION_CUSTOMER_ID] = {"customer-id", "ID", "whose guest it is"},
+    [OPTION_CUSTOMER_ID] = {"customer-id", "ID", "the customer's id"},
     [OPTION_CUSTOMER_NAME] = {"customer-name", "NAME", "the customer's name"},
     [OPTION_CUSTOMER_DOMAIN] = {"customer-domain", "DOMAIN", "the customer's domain"},
     [OPTION_CUSTOMER_EMAIL] = {"customer-email", "ADDRESS", "the customer's address"},
@@ -120,7 +61,7 @@ static const struct verb_option options[] = {
     [OPTION_CHAIN] = {"chain", NULL, "have our hookscript call the one that is there"},
 };
 
-/* What is done, for whom. */
+/* One guest that is being enrolled. */
 struct enrolling {
     const struct invocation *invocation;
     struct session *session; /* borrowed */
@@ -145,7 +86,7 @@ static const char *value_or(const struct invocation *invocation, int option, con
     return value ? value : otherwise;
 }
 
-static struct enrolment_wish wish_of(const struct invocation *invocation)
+static struct enrolment_wish enrolment_wish(const struct invocation *invocation)
 {
     return (struct enrolment_wish){
         .customer_id =
@@ -158,8 +99,8 @@ static struct enrolment_wish wish_of(const struct invocation *invocation)
     };
 }
 
-/* What is not asked for stays as it is: enrolling again to name a customer moves no mount. */
-static enum mount_form form_of(const struct enrolling *enrolling)
+/* Without --mount the form stays: enrolling again to set a customer must not move the mount. */
+static enum mount_form choose_mount_form(const struct enrolling *enrolling)
 {
     const char *wished = enrolling->invocation->values[OPTION_MOUNT];
     if (enrolling->guest.kind == GUEST_QEMU)
@@ -171,8 +112,8 @@ static enum mount_form form_of(const struct enrolling *enrolling)
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
-/* Another's is refused, or chained, if that is wished for. */
-static int judge_hookscript(struct enrolling *enrolling, struct enrolment_wish *wish,
+/* Another hookscript than ours is refused, or chained with --chain. */
+static int check_hookscript(struct enrolling *enrolling, struct enrolment_wish *wish,
                             struct error *error)
 {
     const char *hookscript = enrolling->guest.hookscript;
@@ -184,22 +125,22 @@ static int judge_hookscript(struct enrolling *enrolling, struct enrolment_wish *
     return 0;
 }
 
-/* All that can be refused without having touched anything. */
-static int prepare(struct enrolling *enrolling, struct error *error)
+/* Makes all checks that need no change. */
+static int prepare_enroll(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
     uint32_t vmid = enrolling->vmid;
-    struct enrolment_wish wish = wish_of(enrolling->invocation);
+    struct enrolment_wish wish = enrolment_wish(enrolling->invocation);
     if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
         pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
-    if (judge_hookscript(enrolling, &wish, error) < 0)
+    if (check_hookscript(enrolling, &wish, error) < 0)
         return -1;
-    enrolling->form = form_of(enrolling);
+    enrolling->form = choose_mount_form(enrolling);
     return enrolment_plan_make(config, vmid, &wish, &enrolling->plan, error);
 }
 
-static void warn(struct enrolling *enrolling)
+static void add_warnings(struct enrolling *enrolling)
 {
     if (enrolling->guest.template)
         steps_add(&enrolling->steps, STEP_WARNING, "template",
@@ -209,7 +150,7 @@ static void warn(struct enrolling *enrolling)
                   "this is a virtual machine: it gets the hook, but no mount");
 }
 
-/* On a scratch host nothing looks hooks up in the machine's own snippets. */
+/* A scratch host (for tests) does not use the machine's own snippets directory. */
 static bool wants_no_link(const struct enrolling *enrolling)
 {
     const struct invocation *invocation = enrolling->invocation;
@@ -239,7 +180,7 @@ static int write_enrolment(struct enrolling *enrolling, struct error *error)
 }
 
 /* Proxmox mounts an mp into a running guest at once, so what it names must be there. */
-static int make_place(struct enrolling *enrolling, struct error *error)
+static int make_directory(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
     uint32_t vmid = enrolling->vmid;
@@ -274,52 +215,91 @@ static int change_config(struct enrolling *enrolling, struct error *error)
     return 0;
 }
 
-static int remember(const struct enrolling *enrolling, struct error *error)
+/* A guest that the hook has already seen keeps its state. */
+static int find_or_make_guest(const struct enrolling *enrolling, struct guest *ret,
+                              struct error *error)
 {
-    const struct guest_memory memory = {
-        .vmid = enrolling->vmid,
-        .guest = &enrolling->guest,
-        .form = enrolling->form,
-        .enrolment = &enrolling->plan.text,
-        .changed = enrolling->steps.changed,
-    };
-    return guest_remember(enrolling->session, &memory, error);
+    const struct guest_config *config = &enrolling->guest;
+    uint32_t vmid = enrolling->vmid;
+    struct error unknown;
+    if (guest_find(enrolling->session->store, vmid, ret, &unknown) < 0) {
+        if (unknown.kind != ERROR_MISSING) {
+            *error = unknown;
+            return -1;
+        }
+        bool runs = cgroup_has_guest(enrolling->session->config.paths.cgroup, config->kind, vmid);
+        *ret = (struct guest){
+            .vmid = vmid,
+            .state = runs ? GUEST_RUNNING : GUEST_STOPPED,
+            .changed_at_ms = clock_wall_ms(),
+        };
+    }
+    ret->kind = config->kind;
+    (void)snprintf(ret->name, sizeof ret->name, "%s", config->name);
+    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(enrolling->form));
+    guest_config_disk_ids(config, NULL, &ret->root_uid, &ret->root_gid);
+    return 0;
+}
+
+static int put_guest(const struct enrolling *enrolling, struct error *error)
+{
+    struct store *store = enrolling->session->store;
+    const struct buffer *text = &enrolling->plan.text;
+    struct guest guest;
+    if (find_or_make_guest(enrolling, &guest, error) < 0 || guest_put(store, &guest, error) < 0 ||
+        guest_set_enrolment(store, guest.vmid, buffer_text(text), text->length, error) < 0)
+        return -1;
+    return enrolling->steps.changed
+               ? session_event(enrolling->session, guest.vmid, "enroll", guest.mount_form, error)
+               : 0;
+}
+
+/* The guest, its enrolment and the event in one transaction. */
+static int write_store(const struct enrolling *enrolling, struct error *error)
+{
+    struct store *store = enrolling->session->store;
+    if (store_begin(store, error) < 0)
+        return -1;
+    if (put_guest(enrolling, error) == 0 && store_commit(store, error) == 0)
+        return 0;
+    store_rollback(store);
+    return -1;
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)
 {
-    if (prepare(enrolling, error) < 0)
+    if (prepare_enroll(enrolling, error) < 0)
         return -1;
     if (enrolling->invocation->values[OPTION_ALL] && enrolling->guest.template) {
         steps_add(&enrolling->steps, STEP_ALREADY, "template", "is left out of --all");
         return 0;
     }
-    warn(enrolling);
+    add_warnings(enrolling);
     if (link_hook(enrolling, error) < 0 || write_enrolment(enrolling, error) < 0 ||
-        make_place(enrolling, error) < 0 || change_config(enrolling, error) < 0)
+        make_directory(enrolling, error) < 0 || change_config(enrolling, error) < 0)
         return -1;
-    return remember(enrolling, error);
+    return write_store(enrolling, error);
 }
 
-static const char *next_of(const struct enrolling *enrolling)
+static const char *next_text(const struct enrolling *enrolling)
 {
     static const char *const texts[] = {
         [MOUNT_FORM_NONE] = "the hook runs at the machine's next start",
         [MOUNT_FORM_ENTRY] = "it takes effect at the guest's next start; a reboot from inside the "
-                             "guest is none",
+                             "guest does not count",
         [MOUNT_FORM_MP] = "a running guest sees the directory now; it is filled at its next "
-                          "start; a reboot from inside the guest is none",
+                          "start; a reboot from inside the guest does not count",
     };
     return enrolling->steps.changed ? texts[enrolling->form] : "nothing, all was as wished";
 }
 
-static json_t *report_of(const struct enrolling *enrolling, bool enrolled)
+static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
 {
     json_t *report = json_object();
     output_put_int(report, "vmid", enrolling->vmid);
     output_put_text(report, "mount", mount_form_name(enrolling->form));
     if (enrolled)
-        output_put_text(report, "next", next_of(enrolling));
+        output_put_text(report, "next", next_text(enrolling));
     return report;
 }
 
@@ -333,73 +313,72 @@ static int enroll_one(const struct invocation *invocation, struct session *sessi
         .steps = steps_new(),
     };
     int result = enroll(&enrolling, error);
-    cleanup_json json_t *report = report_of(&enrolling, result == 0);
+    cleanup_json json_t *report = enroll_report(&enrolling, result == 0);
     steps_print(&enrolling.steps, invocation, report);
     return result;
 }
 
-/* --- several guests --- */
-
-struct crowd {
+struct enroll_run {
     const struct invocation *invocation;
     struct session *session;
     json_t *guests;
     struct vmids failed;
 };
 
-static void crowd_free(struct crowd *crowd)
+static void enroll_run_free(struct enroll_run *run)
 {
-    json_decref(crowd->guests);
-    vmids_free(&crowd->failed);
+    json_decref(run->guests);
+    vmids_free(&run->failed);
 }
 
-static void note_failure(struct crowd *crowd, struct enrolling *enrolling,
-                         const struct error *problem)
+static void note_enroll_failure(struct enroll_run *run, struct enrolling *enrolling,
+                                const struct error *problem)
 {
     steps_add(&enrolling->steps, STEP_WARNING, "failed", "%s", problem->message);
-    vmids_add(&crowd->failed, enrolling->vmid);
+    vmids_add(&run->failed, enrolling->vmid);
 }
 
-/* As text each guest is shown as soon as it is done. */
-static void show(const struct crowd *crowd, const struct enrolling *enrolling, bool enrolled)
+/* Text is printed guest by guest, other formats at the end. */
+static void show_guest(const struct enroll_run *run, const struct enrolling *enrolling,
+                       bool enrolled)
 {
-    const struct invocation *invocation = crowd->invocation;
-    json_t *report = report_of(enrolling, enrolled);
+    const struct invocation *invocation = run->invocation;
+    json_t *report = enroll_report(enrolling, enrolled);
     output_put_bool(report, "enrolled", enrolled);
     steps_report(&enrolling->steps, report);
-    json_append(crowd->guests, report);
+    json_append(run->guests, report);
     if (invocation->format != OUTPUT_TEXT)
         return;
-    (void)fprintf(invocation->out, "%sguest %u\n", json_array_size(crowd->guests) > 1 ? "\n" : "",
+    (void)fprintf(invocation->out, "%sguest %u\n", json_array_size(run->guests) > 1 ? "\n" : "",
                   enrolling->vmid);
     steps_print(&enrolling->steps, invocation, NULL);
 }
 
-static void enroll_any(struct crowd *crowd, uint32_t vmid)
+static void enroll_listed(struct enroll_run *run, uint32_t vmid)
 {
     struct error problem;
     cleanup(enrolling_free) struct enrolling enrolling = {
-        .invocation = crowd->invocation,
-        .session = crowd->session,
+        .invocation = run->invocation,
+        .session = run->session,
         .vmid = vmid,
         .steps = steps_new(),
     };
     bool enrolled = enroll(&enrolling, &problem) == 0;
     if (!enrolled)
-        note_failure(crowd, &enrolling, &problem);
-    show(crowd, &enrolling, enrolled);
+        note_enroll_failure(run, &enrolling, &problem);
+    show_guest(run, &enrolling, enrolled);
 }
 
-/* A failure does not keep the others from it. */
+/* A failure for one guest does not keep the others from being enrolled. */
 static int enroll_several(const struct invocation *invocation, struct session *session,
                           const struct vmids *guests, struct error *error)
 {
-    cleanup(crowd_free) struct crowd crowd = {invocation, session, json_array(), {0}};
+    cleanup(enroll_run_free) struct enroll_run run = {invocation, session, json_array(), {0}};
     for (size_t i = 0; i < guests->count; i++)
-        enroll_any(&crowd, guests->items[i]);
+        enroll_listed(&run, guests->items[i]);
     if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, crowd.guests);
-    return vmids_fail(&crowd.failed, "not all could be enrolled", error);
+        output_value(invocation, run.guests);
+    return vmids_fail(&run.failed, "not all could be enrolled", error);
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,
@@ -417,7 +396,7 @@ static int run_enroll(const struct invocation *invocation, struct error *error)
     const struct vmids named = {invocation->vmids.items, invocation->vmids.count};
     cleanup_session struct session session = {.store = NULL};
     if (all == (named.count > 0))
-        return fail(error, ERROR_INVALID, "enroll: one of VMID... and --all, please");
+        return fail(error, ERROR_INVALID, "enroll: give VMID... or --all");
     if (session_open(&session, error) < 0)
         return -1;
     if (all)

@@ -15,8 +15,8 @@
 
 enum { OPTION_FOLLOW, OPTION_SINCE, OPTION_LIMIT };
 static const struct verb_option options[] = {
-    [OPTION_FOLLOW] = {"follow", NULL, "wait for more of them"},
-    [OPTION_SINCE] = {"since", "SEQ", "those after the one of this number"},
+    [OPTION_FOLLOW] = {"follow", NULL, "go on printing new events"},
+    [OPTION_SINCE] = {"since", "SEQ", "only the events after number SEQ"},
     [OPTION_LIMIT] = {"limit", "N", "the newest N (default: 100; all with --since)"},
 };
 
@@ -26,7 +26,7 @@ static const struct output_column columns[] = {
     {"OUTCOME", "outcome", SHAPE_PLAIN}, {"SOURCE", "source", SHAPE_PLAIN},
     {"DETAIL", "detail", SHAPE_PLAIN},
 };
-/* Fixed, as what is still to come is not known. */
+/* Fixed, as the rows to come are not known yet. */
 static const size_t widths[ARRAY_SIZE(columns)] = {6, 20, 5, 12, 7, 10, 0};
 
 struct trail {
@@ -43,7 +43,7 @@ static void trail_free(struct trail *trail)
     session_close(&trail->session);
 }
 
-static void show(const struct trail *trail, json_t *row)
+static void show_event(const struct trail *trail, json_t *row)
 {
     const struct invocation *invocation = trail->invocation;
     if (trail->list) {
@@ -56,11 +56,11 @@ static void show(const struct trail *trail, json_t *row)
     }
 }
 
-static int visit(const struct event *event, void *context)
+static int visit_event(const struct event *event, void *context)
 {
     struct trail *trail = context;
     cleanup_json json_t *row = event_report(event);
-    show(trail, row);
+    show_event(trail, row);
     trail->seen = event->seq;
     return 0;
 }
@@ -78,7 +78,7 @@ static int limit_of(const struct invocation *invocation)
     return limit < INT_MAX ? (int)limit : INT_MAX;
 }
 
-/* What is left out now is not to come later. */
+/* Events that --limit leaves out must not be printed by --follow either: hence seen. */
 static int show_past(struct trail *trail, struct error *error)
 {
     const struct invocation *invocation = trail->invocation;
@@ -89,11 +89,11 @@ static int show_past(struct trail *trail, struct error *error)
         event_newest(store, &newest, error) < 0)
         return -1;
     trail->seen = newest > since ? newest : since;
-    return event_each_newest(store, invocation->vmid, since, limit_of(invocation), visit, trail,
-                             error);
+    return event_each_newest(store, invocation->vmid, since, limit_of(invocation), visit_event,
+                             trail, error);
 }
 
-static int show_news(struct trail *trail, struct error *error)
+static int show_new(struct trail *trail, struct error *error)
 {
     int64_t versions;
     if (store_data_version(trail->session.store, &versions, error) < 0)
@@ -101,19 +101,19 @@ static int show_news(struct trail *trail, struct error *error)
     if (versions == trail->versions)
         return 0;
     trail->versions = versions;
-    return event_each(trail->session.store, trail->invocation->vmid, trail->seen, INT_MAX, visit,
-                      trail, error);
+    return event_each(trail->session.store, trail->invocation->vmid, trail->seen, INT_MAX,
+                      visit_event, trail, error);
 }
 
-/* Until it is told to end, or nobody reads any more. */
-static int follow(struct trail *trail, struct error *error)
+/* Ends at a signal, or when nobody reads the output any more. */
+static int follow_events(struct trail *trail, struct error *error)
 {
     FILE *out = trail->invocation->out;
     cleanup_close int interrupt = -1;
     if (interrupt_open(&interrupt, error) < 0)
         return -1;
     do {
-        if (show_news(trail, error) < 0)
+        if (show_new(trail, error) < 0)
             return -1;
         if (fflush(out) == EOF)
             return fail(error, ERROR_SYSTEM, "cannot write the output");
@@ -133,7 +133,7 @@ static int run_events(const struct invocation *invocation, struct error *error)
         return -1;
     if (trail.list)
         output_value(invocation, trail.list);
-    return follows ? follow(&trail, error) : 0;
+    return follows ? follow_events(&trail, error) : 0;
 }
 
 const struct verb verb_events = {

@@ -33,18 +33,19 @@ static const struct {
 } advices[] = {
     {"no token", 0, "have the client send the token of its directory: Authorization: Bearer TOKEN"},
     {"malformed token", 0,
-     "the client sends something else than the file token holds, or not all of it: have it read "
-     "the file anew, without its newline"},
+     "the client sends something other than what the file token holds, or only part of it: have it "
+     "read the file again, without its newline"},
     {"unknown token", 0,
-     "the token is of another host or of a store of before: start the guest anew from outside, or "
-     "felhomctl rotate VMID"},
+     "the token belongs to another host or to an earlier store: start the guest anew from outside, "
+     "or run felhomctl rotate VMID"},
     {"revoked token", 0,
-     "the client keeps an old token: have it read the file anew whenever a request fails; if the "
-     "file itself holds it, start the guest anew from outside"},
+     "the client keeps an old token: have it read the file again whenever a request fails; if the "
+     "file itself holds that token, start the guest anew from outside"},
     {"expired token", 0,
-     "have the client read the file anew; if the file itself holds it, felhomctl rotate VMID"},
+     "have the client read the file again; if the file itself holds that token, run felhomctl "
+     "rotate VMID"},
     {"too many bad tokens", 0,
-     "it may try again within a minute; look for the refusals before it, or raise "
+     "the client may try again within a minute; look at the refusals before this one, or raise "
      "limits.failures_per_source"},
     {"too many requests", 0,
      "have the client ask less often, or wait by GET /events; else raise "
@@ -52,13 +53,13 @@ static const struct {
     {"path of another guest", 0,
      "have the client leave out /guests/VMID: its token names the guest"},
     {"token of another guest", 0,
-     "a guest holds another's token: felhomctl rotate VMID and find out how it came there; if it "
-     "is one guest with a new network card, start it anew from outside"},
+     "a guest uses another guest's token: run felhomctl rotate VMID and find out how it got there; "
+     "if it is the same guest with a new network card, start it anew from outside"},
     {"malformed request", 0, "the client does not speak HTTP as it should: look at its request"},
     {"unknown path", 0, "the client asks for what does not exist: GET /openapi.yaml lists it all"},
     {"unknown method", 0, "the path is right, the method is not: see GET /openapi.yaml"},
     {NULL, 404, "there is no such thing for this guest, or it is switched off in agent.yaml"},
-    {NULL, 409, "it can be asked for again once what stands in its way is over"},
+    {NULL, 409, "ask again once what stands in the way is over"},
     {NULL, 500, "mend the document that the detail names, then ask again"},
     {NULL, 503, "mend what the detail names; journalctl -u felhomd says more"},
     {NULL, 0, "the detail says what the request lacks: see GET /openapi.yaml"},
@@ -88,7 +89,7 @@ static int find_refusal(struct store *store, const char *request_id, struct expl
                 request_id, EXPLANATIONS_KEPT);
 }
 
-/* The guest whose card has the source's hardware address now, where that is known. */
+/* The guest whose network card has the source's hardware address now; null if none is known. */
 static int put_source_guest(struct store *store, const struct explanation *explanation,
                             json_t *report, struct error *error)
 {
@@ -125,6 +126,6 @@ static int run_explain(const struct invocation *invocation, struct error *error)
 const struct verb verb_explain = {
     .name = "explain",
     .operand = OPERAND_REQUEST_ID,
-    .help = "Tell why a request was refused, by its X-Request-Id",
+    .help = "Explain why a request was refused, by its X-Request-Id",
     .run = run_explain,
 };

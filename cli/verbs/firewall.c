@@ -13,77 +13,77 @@
 
 #define SET "felhom-guests"
 
-/* What the rules are made of. */
-struct door {
+/* What the rules are made from. */
+struct firewall_rules {
     struct config config;
     char node[256];
     struct sockaddr_in endpoint;
-    struct cidr *networks; /* who may come */
+    struct cidr *networks; /* whose requests are let in */
     size_t count;
 };
 
-static void door_free(struct door *door)
+static void firewall_rules_free(struct firewall_rules *rules)
 {
-    free(door->networks);
-    config_free(&door->config);
+    free(rules->networks);
+    config_free(&rules->config);
 }
 
 /* The endpoint is IPv4, so that nobody else's network matters. */
-static int find_networks(struct door *door, struct error *error)
+static int find_networks(struct firewall_rules *rules, struct error *error)
 {
-    const struct config *config = &door->config;
+    const struct config *config = &rules->config;
     size_t count = config->local_api.allow_count;
-    door->networks = mem_new_array(count + 1, sizeof *door->networks);
+    rules->networks = mem_new_array(count + 1, sizeof *rules->networks);
     if (count == 0) {
-        door->count = 1;
-        return endpoint_network(&door->endpoint, &door->networks[0], error);
+        rules->count = 1;
+        return endpoint_network(&rules->endpoint, &rules->networks[0], error);
     }
     for (size_t i = 0; i < count; i++)
         if (config->local_api.allow[i].family == AF_INET)
-            door->networks[door->count++] = config->local_api.allow[i];
+            rules->networks[rules->count++] = config->local_api.allow[i];
     return 0;
 }
 
-static int find_door(struct door *door, struct error *error)
+static int find_rules(struct firewall_rules *rules, struct error *error)
 {
     const struct pins none = {.spki = ""};
     struct host host;
-    if (settings_load(&door->config, error) < 0 ||
-        endpoint_resolve(&door->config, &door->endpoint, error) < 0 ||
-        endpoint_describe_host(&door->config, &none, &host, error) < 0 ||
-        find_networks(door, error) < 0)
+    if (settings_load(&rules->config, error) < 0 ||
+        endpoint_resolve(&rules->config, &rules->endpoint, error) < 0 ||
+        endpoint_describe_host(&rules->config, &none, &host, error) < 0 ||
+        find_networks(rules, error) < 0)
         return -1;
-    (void)snprintf(door->node, sizeof door->node, "%s", host.node);
+    (void)snprintf(rules->node, sizeof rules->node, "%s", host.node);
     return 0;
 }
 
 /* Host rules come before the cluster's: whoever is not let in here is dropped here. */
-static void write_host_rules(const struct door *door, struct buffer *out)
+static void write_host_rules(const struct firewall_rules *rules, struct buffer *out)
 {
     char address[INET_ADDRSTRLEN];
-    unsigned int port = ntohs(door->endpoint.sin_port);
-    bool on_bridge = !door->config.local_api.has_listen;
-    bool anywhere = door->endpoint.sin_addr.s_addr == htonl(INADDR_ANY);
-    (void)inet_ntop(AF_INET, &door->endpoint.sin_addr, address, sizeof address);
+    unsigned int port = ntohs(rules->endpoint.sin_port);
+    bool on_bridge = !rules->config.local_api.has_listen;
+    bool anywhere = rules->endpoint.sin_addr.s_addr == htonl(INADDR_ANY);
+    (void)inet_ntop(AF_INET, &rules->endpoint.sin_addr, address, sizeof address);
     buffer_add_text(out, "[RULES]\n");
-    for (size_t i = 0; i < door->count; i++) {
+    for (size_t i = 0; i < rules->count; i++) {
         char network[CIDR_TEXT_SIZE];
-        cidr_format(&door->networks[i], network);
+        cidr_format(&rules->networks[i], network);
         buffer_add_format(out, "IN ACCEPT%s%s -source %s%s%s -p tcp -dport %u\n",
-                          on_bridge ? " -i " : "", on_bridge ? door->config.local_api.bridge : "",
+                          on_bridge ? " -i " : "", on_bridge ? rules->config.local_api.bridge : "",
                           network, anywhere ? "" : " -dest ", anywhere ? "" : address, port);
     }
     buffer_add_format(out, "IN DROP -p tcp -dport %u\n", port);
 }
 
 /* Each node has an address of its own, so the cluster's rules name none. */
-static void write_cluster_rules(const struct door *door, struct buffer *out)
+static void write_cluster_rules(const struct firewall_rules *rules, struct buffer *out)
 {
-    unsigned int port = ntohs(door->endpoint.sin_port);
+    unsigned int port = ntohs(rules->endpoint.sin_port);
     buffer_add_text(out, "[IPSET " SET "]\n");
-    for (size_t i = 0; i < door->count; i++) {
+    for (size_t i = 0; i < rules->count; i++) {
         char network[CIDR_TEXT_SIZE];
-        cidr_format(&door->networks[i], network);
+        cidr_format(&rules->networks[i], network);
         buffer_add_format(out, "%s\n", network);
     }
     buffer_add_format(out,
@@ -93,7 +93,7 @@ static void write_cluster_rules(const struct door *door, struct buffer *out)
                       port, port);
 }
 
-static void print_text(FILE *out, const json_t *report)
+static void print_rules(FILE *out, const json_t *report)
 {
     (void)fprintf(out, "# For this host, in %s:\n%s\n# Or for all of the cluster, in %s:\n%s",
                   json_string_value(json_object_get(report, "host_file")),
@@ -104,17 +104,17 @@ static void print_text(FILE *out, const json_t *report)
 
 static int run_firewall(const struct invocation *invocation, struct error *error)
 {
-    cleanup(door_free) struct door door = {.count = 0};
+    cleanup(firewall_rules_free) struct firewall_rules rules = {.count = 0};
     cleanup_buffer struct buffer of_host = BUFFER_EMPTY;
     cleanup_buffer struct buffer of_cluster = BUFFER_EMPTY;
     cleanup_json json_t *report = json_object();
-    if (find_door(&door, error) < 0)
+    if (find_rules(&rules, error) < 0)
         return -1;
-    const char *pve = door.config.paths.pve;
-    cleanup_free char *host_file = mem_format("%s/nodes/%s/host.fw", pve, door.node);
+    const char *pve = rules.config.paths.pve;
+    cleanup_free char *host_file = mem_format("%s/nodes/%s/host.fw", pve, rules.node);
     cleanup_free char *cluster_file = mem_format("%s/firewall/cluster.fw", pve);
-    write_host_rules(&door, &of_host);
-    write_cluster_rules(&door, &of_cluster);
+    write_host_rules(&rules, &of_host);
+    write_cluster_rules(&rules, &of_cluster);
     output_put_text(report, "host_file", host_file);
     output_put_text(report, "host_rules", buffer_text(&of_host));
     output_put_text(report, "cluster_file", cluster_file);
@@ -122,7 +122,7 @@ static int run_firewall(const struct invocation *invocation, struct error *error
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, report);
     else
-        print_text(invocation->out, report);
+        print_rules(invocation->out, report);
     return 0;
 }
 

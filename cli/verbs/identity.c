@@ -240,7 +240,7 @@ static void update_pins_late(struct rollover_step *step, uint32_t vmid)
     bool updated = pin_update_run(&step->session, vmid, &outcome, &problem) == 0;
     steps_add_guest(&step->steps, STEP_WARNING, vmid,
                     "%s: until it reads its directory again it refuses the new certificate",
-                    updated ? "is told of it only now" : problem.message);
+                    updated ? "its directory names the new certificate only now" : problem.message);
 }
 
 static void update_owed_pins(struct rollover_step *step)
@@ -281,8 +281,8 @@ static int wait_until_taken_up(struct rollover_step *step, struct error *error)
         return 0;
     if (runs)
         return fail(error, ERROR_BUSY,
-                    "felhomd does not show the new certificate yet (journalctl -u felhomd tells "
-                    "why); guests know both: felhomctl identity switch again");
+                    "felhomd does not show the new certificate yet (journalctl -u felhomd says "
+                    "why); guests know both certificates: run felhomctl identity switch again");
     steps_add(&step->steps, STEP_WARNING, "felhomd",
               "does not run: guests know both certificates until felhomctl identity switch is run "
               "again after its start");
@@ -363,7 +363,7 @@ static int take_step(struct rollover_step *step, const char *name, struct error 
         if (strcmp(takes[i].name, name) == 0 && takes[i].take(step, error) < 0)
             return -1;
     }
-    return steps_check_failures(&step->steps, "not all could be told", error);
+    return steps_check_failures(&step->steps, "not all directories could be updated", error);
 }
 
 /* What the operator does next, in words. shown: what felhomd shows, as for rollover_shown. */
@@ -481,7 +481,7 @@ static int run_identity(const struct invocation *invocation, struct error *error
     if (!invocation->word)
         return show_identity(invocation, error);
     if (invocation->values[OPTION_PEM])
-        return fail(error, ERROR_INVALID, "identity: --pem goes with no step");
+        return fail(error, ERROR_INVALID, "identity: --pem cannot be combined with a step");
     return run_step(invocation, error);
 }
 

@@ -24,19 +24,19 @@
 
 enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {
-    [OPTION_USER] = {"user", "NAME", "whom the state belongs to (default: " STATE_USER ")"},
+    [OPTION_USER] = {"user", "NAME", "the user that owns the state (default: " STATE_USER ")"},
     [OPTION_PVE_TOKEN] = {"pve-token", NULL,
                           "make Proxmox role, user and API token too, for snapshots and backups"},
 };
 
-static void note(struct steps *steps, bool changed, const char *about, const char *detail)
+static void add_step(struct steps *steps, bool changed, const char *about, const char *detail)
 {
     steps_add(steps, changed ? STEP_DONE : STEP_ALREADY, about, "%s%s", detail,
               changed ? "" : ": already there");
 }
 
-static int ready_state(const struct config *config, const char *user, struct steps *steps,
-                       struct error *error)
+static int make_state(const struct config *config, const char *user, struct steps *steps,
+                      struct error *error)
 {
     struct owner owner;
     bool known;
@@ -44,21 +44,21 @@ static int ready_state(const struct config *config, const char *user, struct ste
     if (host_setup_owner(user, &owner, &known, error) < 0 ||
         host_setup_state(config->paths.state, owner, &changed, error) < 0)
         return -1;
-    note(steps, changed, "state", config->paths.state);
+    add_step(steps, changed, "state", config->paths.state);
     if (!known)
-        steps_add(steps, STEP_WARNING, "user", "there is no user %s: the files stay with uid %u",
-                  user, geteuid());
+        steps_add(steps, STEP_WARNING, "user", "there is no user %s: uid %u keeps the files", user,
+                  geteuid());
     return 0;
 }
 
-static int ready_directory(const char *about, const char *path, mode_t mode, struct steps *steps,
-                           struct error *error)
+static int make_directory(const char *about, const char *path, mode_t mode, struct steps *steps,
+                          struct error *error)
 {
     cleanup_close int fd = -1;
     bool missing = access(path, F_OK) < 0 && errno == ENOENT;
     if (directory_make(path, mode, (uid_t)-1, (gid_t)-1, &fd, error) < 0)
         return -1;
-    note(steps, missing, about, path);
+    add_step(steps, missing, about, path);
     return 0;
 }
 
@@ -75,25 +75,25 @@ static bool is_for_enroll(const struct config *config)
            config->paths.enrolment[length] == '/';
 }
 
-static int ready_directories(const struct config *config, struct steps *steps, struct error *error)
+static int make_directories(const struct config *config, struct steps *steps, struct error *error)
 {
-    if (ready_directory("run", config->paths.run, 0711, steps, error) < 0 ||
-        ready_directory("guests", config->paths.guests, 0711, steps, error) < 0 ||
-        ready_directory("export", config->paths.export, 0711, steps, error) < 0)
+    if (make_directory("run", config->paths.run, 0711, steps, error) < 0 ||
+        make_directory("guests", config->paths.guests, 0711, steps, error) < 0 ||
+        make_directory("export", config->paths.export, 0711, steps, error) < 0)
         return -1;
     if (is_for_enroll(config))
         return 0;
-    return ready_directory("enrolment", config->paths.enrolment, 0700, steps, error);
+    return make_directory("enrolment", config->paths.enrolment, 0700, steps, error);
 }
 
-static int ready_store(struct session *session, struct steps *steps, struct error *error)
+static int make_store(struct session *session, struct steps *steps, struct error *error)
 {
     const char *state = session->config.paths.state;
     cleanup_free char *path = mem_format("%s/db/agent.db", state);
     bool missing = access(path, F_OK) < 0 && errno == ENOENT;
     if (store_open(state, STORE_OPEN_CREATE, SESSION_BUSY_MS, &session->store, error) < 0)
         return -1;
-    note(steps, missing, "store", path);
+    add_step(steps, missing, "store", path);
     return 0;
 }
 
@@ -106,9 +106,9 @@ static int advise_on_endpoint(struct error *error)
                 cause.message);
 }
 
-/* What felhomd shows stays its word: after a switch that it has not taken up it is not what lies
- * there. */
-static int find_shown(const struct session *session, struct pins *ret, struct error *error)
+/* The pins of the certificate that felhomd shows: after a switch that felhomd has not taken up yet
+ * this is not the current certificate's file. */
+static int find_shown_pins(const struct session *session, struct pins *ret, struct error *error)
 {
     struct host told;
     struct error ignored;
@@ -120,8 +120,8 @@ static int find_shown(const struct session *session, struct pins *ret, struct er
     return 0;
 }
 
-static int ready_identity(const struct session *session, struct host *ret, struct steps *steps,
-                          struct error *error)
+static int make_identity(const struct session *session, struct host *ret, struct steps *steps,
+                         struct error *error)
 {
     const struct pins none = {.spki = ""};
     struct sockaddr_in endpoint;
@@ -133,8 +133,8 @@ static int ready_identity(const struct session *session, struct host *ret, struc
     if (identity_ensure(session->config.paths.state, ret->node, endpoint.sin_addr, &identity, &made,
                         error) < 0)
         return -1;
-    note(steps, made, "identity", "key and certificate");
-    if (find_shown(session, &ret->pins, error) < 0)
+    add_step(steps, made, "identity", "key and certificate");
+    if (find_shown_pins(session, &ret->pins, error) < 0)
         return -1;
     return host_put(session->store, ret, error);
 }
@@ -143,7 +143,7 @@ static int ready_identity(const struct session *session, struct host *ret, struc
  * A guest that is migrated to this node names the hook already, and could not start without it.
  * Where Proxmox's storage is not there, no guest is.
  */
-static void ready_snippet(const struct config *config, struct steps *steps)
+static void make_snippet(const struct config *config, struct steps *steps)
 {
     struct error error;
     if (!pve_is_real(config) || access(SNIPPET_STORAGE, F_OK) < 0)
@@ -152,8 +152,8 @@ static void ready_snippet(const struct config *config, struct steps *steps)
         steps_add(steps, STEP_WARNING, "snippet", "%s", error.message);
 }
 
-static int ready_pve(const struct config *config, const char *user, const struct host *host,
-                     struct steps *steps, struct error *error)
+static int make_pve(const struct config *config, const char *user, const struct host *host,
+                    struct steps *steps, struct error *error)
 {
     struct owner owner;
     bool known;
@@ -162,22 +162,22 @@ static int ready_pve(const struct config *config, const char *user, const struct
     return pve_token_ready(config, host->node, owner, steps, error);
 }
 
-static int ready_all(struct session *session, const struct invocation *invocation,
-                     struct steps *steps, struct host *ret, struct error *error)
+static int make_all(struct session *session, const struct invocation *invocation,
+                    struct steps *steps, struct host *ret, struct error *error)
 {
     const char *user = invocation->values[OPTION_USER];
     if (!user)
         user = STATE_USER;
     if (settings_load(&session->config, error) < 0 ||
-        ready_state(&session->config, user, steps, error) < 0 ||
-        ready_directories(&session->config, steps, error) < 0 ||
-        ready_store(session, steps, error) < 0)
+        make_state(&session->config, user, steps, error) < 0 ||
+        make_directories(&session->config, steps, error) < 0 ||
+        make_store(session, steps, error) < 0)
         return -1;
-    ready_snippet(&session->config, steps);
-    if (ready_identity(session, ret, steps, error) < 0)
+    make_snippet(&session->config, steps);
+    if (make_identity(session, ret, steps, error) < 0)
         return -1;
     if (invocation->values[OPTION_PVE_TOKEN] &&
-        ready_pve(&session->config, user, ret, steps, error) < 0)
+        make_pve(&session->config, user, ret, steps, error) < 0)
         return -1;
     return steps->changed ? session_event(session, 0, "init", "", error) : 0;
 }
@@ -188,7 +188,7 @@ static int run_init(const struct invocation *invocation, struct error *error)
     cleanup(steps_free) struct steps steps = steps_new();
     cleanup_json json_t *report = NULL;
     struct host host;
-    int result = ready_all(&session, invocation, &steps, &host, error);
+    int result = make_all(&session, invocation, &steps, &host, error);
     if (result == 0)
         report = host_report(&session.config, &host);
     steps_print(&steps, invocation, report);
@@ -199,7 +199,7 @@ static int run_init(const struct invocation *invocation, struct error *error)
 
 const struct verb verb_init = {
     .name = "init",
-    .help = "Make what is missing of directories, store, TLS identity and hook link; show the pins",
+    .help = "Make missing directories, store, TLS identity and hook link; show the pins",
     .run = run_init,
     .options = options,
     .option_count = ARRAY_SIZE(options),

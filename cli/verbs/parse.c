@@ -16,7 +16,7 @@
 
 enum { OPTION_KIND };
 static const struct verb_option options[] = {
-    [OPTION_KIND] = {"kind", "lxc|qemu", "what it configures (default: lxc)"},
+    [OPTION_KIND] = {"kind", "lxc|qemu", "what kind of guest the file is for (default: lxc)"},
 };
 
 /* More than Proxmox allows is left to the parser to refuse. */

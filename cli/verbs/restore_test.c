@@ -129,7 +129,7 @@ static int trial_restore(const struct trial *trial, struct error *error)
     argv[count++] = trial->test.archive;
     memcpy(argv + count, options, sizeof options);
     if (trial_command(trial, argv, error) < 0)
-        return fail_context(error, "it could not be restored");
+        return fail_context(error, "the backup could not be restored");
     return 0;
 }
 
@@ -350,7 +350,7 @@ static void clear_leftover(struct test_run *run, const struct restore_test *test
         steps_add_failure(&run->steps, test->vmid, problem.message);
     else if (found)
         steps_add_guest(&run->steps, STEP_DONE, test->vmid,
-                        "destroyed guest %u, which an earlier test has left", test->spare_vmid);
+                        "destroyed guest %u, which an earlier test left", test->spare_vmid);
 }
 
 static int clear_leftovers(struct test_run *run, struct error *error)
@@ -467,7 +467,7 @@ static int restore_test(struct test_run *run, const struct invocation *invocatio
 {
     bool due = invocation->values[OPTION_DUE];
     if (due == (invocation->vmid != 0))
-        return fail(error, ERROR_INVALID, "restore-test: one of VMID and --due, please");
+        return fail(error, ERROR_INVALID, "restore-test: give VMID or --due");
     if (session_open(&run->session, error) < 0 || take_lock(run, error) < 0 ||
         interrupt_open(&run->interrupt_fd, error) < 0 || clear_leftovers(run, error) < 0)
         return -1;

@@ -248,8 +248,9 @@ enum { OPTION_ALL, OPTION_DUE };
 
 static const struct verb_option options[] = {
     [OPTION_ALL] = {"all", NULL, "each guest that runs"},
-    [OPTION_DUE] = {"due", NULL,
-                    "each whose token has less left of token.max_age than a third, or two hours"},
+    [OPTION_DUE] =
+        {"due", NULL,
+         "each whose token has less left than a third of token.max_age, or than two hours"},
 };
 
 struct rotate_run {
@@ -321,7 +322,7 @@ static int rotate_all(struct rotate_run *run, bool only_due, struct error *error
     cleanup(vmids_free) struct vmids vmids = {NULL, 0};
     if (only_due && run->session.config.token.max_age_ms == 0) {
         steps_add(&run->steps, STEP_ALREADY, "token.max_age",
-                  "is 0: no token has an age at which it is due");
+                  "is 0: tokens do not age, so none is due");
         return 0;
     }
     if (guest_each(run->session.store, vmids_keep, &vmids, error) < 0)
@@ -365,7 +366,7 @@ static int check_arguments(const struct invocation *invocation, struct error *er
     bool due = invocation->values[OPTION_DUE];
     if (named + all + due == 1)
         return 0;
-    return fail(error, ERROR_INVALID, "rotate: one of VMID..., --all and --due, please");
+    return fail(error, ERROR_INVALID, "rotate: give VMID..., --all or --due");
 }
 
 static int rotate(struct rotate_run *run, const struct invocation *invocation, struct error *error)

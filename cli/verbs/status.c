@@ -326,6 +326,6 @@ static int run_status(const struct invocation *invocation, struct error *error)
 
 const struct verb verb_status = {
     .name = "status",
-    .help = "Show on one screen how things stand",
+    .help = "Show the state of host, felhomd, guests and store on one screen",
     .run = run_status,
 };

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unenroll: takes back what enroll and the hook did for a guest. */
+/*
+ * unenroll: takes back what enroll and the hook did for a guest: tokens first (whatever fails after
+ * that, nobody gets in), then the lines in the configuration, the export and the directory, the
+ * enrolment file, and the guest's row in the store. It works for a guest that was destroyed, too.
+ */
 #include "cli/base/output.h"
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
@@ -15,12 +19,12 @@
 
 #define NEXT "a running guest keeps its mount, now empty, until it stops"
 
-static const char *gone(bool removed)
+static const char *removal_word(bool removed)
 {
     return removed ? "removed" : "there is no";
 }
 
-/* A guest that was destroyed has no configuration left; all else is still to be done. */
+/* *ret_found: a guest that was destroyed has no configuration left. */
 static int load_guest(const struct session *session, uint32_t vmid, struct guest_config *ret,
                       bool *ret_found, struct error *error)
 {
@@ -32,20 +36,21 @@ static int load_guest(const struct session *session, uint32_t vmid, struct guest
     return -1;
 }
 
-/* Whether another's hookscript is to be put back. An enrolment that cannot be read keeps no guest
- * enrolled. */
+/* Whether another hookscript, which ours has called, is to be put back. An enrolment file that
+ * cannot be read is a warning only: the guest must not stay enrolled for it. */
 static bool find_chain(const struct session *session, uint32_t vmid, char **ret,
                        struct steps *steps)
 {
     struct error problem;
     if (enrolment_file_chain(&session->config, vmid, ret, &problem) == 0)
         return **ret;
-    steps_add(steps, STEP_WARNING, "enrolment", "no hookscript is put back: %s", problem.message);
+    steps_add(steps, STEP_WARNING, "enrolment", "the other hookscript is not put back: %s",
+              problem.message);
     return false;
 }
 
-static int clean_config(const struct session *session, uint32_t vmid, struct steps *steps,
-                        struct error *error)
+static int restore_config(const struct session *session, uint32_t vmid, struct steps *steps,
+                          struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
     cleanup_free char *chain = NULL;
@@ -65,8 +70,8 @@ static int clean_config(const struct session *session, uint32_t vmid, struct ste
 
 /* Proxmox keeps an mp of a running guest until it stops; a reboot inside fails where its directory
  * is gone. */
-static int still_mounts(const struct session *session, uint32_t vmid, bool *ret,
-                        struct error *error)
+static int mounts_directory(const struct session *session, uint32_t vmid, bool *ret,
+                            struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
     bool found;
@@ -76,17 +81,17 @@ static int still_mounts(const struct session *session, uint32_t vmid, bool *ret,
     return 0;
 }
 
-static int clean_place(const struct session *session, uint32_t vmid, struct steps *steps,
-                       struct error *error)
+static int remove_directories(const struct session *session, uint32_t vmid, struct steps *steps,
+                              struct error *error)
 {
     const struct config *config = &session->config;
     bool mounted;
     bool removed;
-    if (still_mounts(session, vmid, &mounted, error) < 0 ||
+    if (mounts_directory(session, vmid, &mounted, error) < 0 ||
         guest_mount_unexport(config, vmid, &removed, error) < 0)
         return -1;
-    steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "export", "%s %s/%u", gone(removed),
-              config->paths.export, vmid);
+    steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "export", "%s %s/%u",
+              removal_word(removed), config->paths.export, vmid);
     if (mounted) {
         steps_add(steps, STEP_WARNING, "directory",
                   "%s/%u stays, empty, as Proxmox keeps the mount until the guest stops: unenroll "
@@ -97,19 +102,19 @@ static int clean_place(const struct session *session, uint32_t vmid, struct step
     return guest_directory_remove(config->paths.guests, vmid, error);
 }
 
-static int clean_enrolment(const struct session *session, uint32_t vmid, struct steps *steps,
-                           struct error *error)
+static int remove_enrolment(const struct session *session, uint32_t vmid, struct steps *steps,
+                            struct error *error)
 {
     bool removed;
     if (enrolment_file_remove(&session->config, vmid, &removed, error) < 0)
         return -1;
     steps_add(steps, removed ? STEP_DONE : STEP_ALREADY, "enrolment", "%s %s/%u.yaml",
-              gone(removed), session->config.paths.enrolment, vmid);
+              removal_word(removed), session->config.paths.enrolment, vmid);
     return 0;
 }
 
-static int forget(const struct session *session, uint32_t vmid, struct steps *steps,
-                  struct error *error)
+static int remove_from_store(const struct session *session, uint32_t vmid, struct steps *steps,
+                             struct error *error)
 {
     struct guest guest;
     struct error unknown;
@@ -120,22 +125,22 @@ static int forget(const struct session *session, uint32_t vmid, struct steps *st
     }
     if (guest_remove(session->store, vmid, error) < 0)
         return -1;
-    steps_add(steps, known ? STEP_DONE : STEP_ALREADY, "store", "%s guest %u", gone(known), vmid);
+    steps_add(steps, known ? STEP_DONE : STEP_ALREADY, "store", "%s guest %u", removal_word(known),
+              vmid);
     return steps->changed ? session_event(session, vmid, "unenroll", "", error) : 0;
 }
 
-/* The tokens die first: whatever fails after that, nobody gets in. */
 static int unenroll(struct session *session, uint32_t vmid, struct steps *steps,
                     struct error *error)
 {
     int count;
     if (session_open(session, error) < 0 ||
         revocation_run(session, vmid, "felhomctl unenroll", steps, &count, error) < 0 ||
-        clean_config(session, vmid, steps, error) < 0 ||
-        clean_place(session, vmid, steps, error) < 0 ||
-        clean_enrolment(session, vmid, steps, error) < 0)
+        restore_config(session, vmid, steps, error) < 0 ||
+        remove_directories(session, vmid, steps, error) < 0 ||
+        remove_enrolment(session, vmid, steps, error) < 0)
         return -1;
-    return forget(session, vmid, steps, error);
+    return remove_from_store(session, vmid, steps, error);
 }
 
 static int run_unenroll(const struct invocation *invocation, struct error *error)
@@ -154,6 +159,6 @@ static int run_unenroll(const struct invocation *invocation, struct error *error
 const struct verb verb_unenroll = {
     .name = "unenroll",
     .operand = OPERAND_VMID,
-    .help = "Take a guest out again: its lines, tokens, directory, enrolment file",
+    .help = "Undo enroll: remove a guest's lines, tokens, directory and enrolment file",
     .run = run_unenroll,
 };

@@ -173,7 +173,7 @@ fails() {
 lane_fails() {
     backups
     fails "a bad archive" '{"pct restore": {"fail": "tar: Unexpected EOF in archive"}}' \
-        'it could not be restored: /usr/sbin/pct failed with 255: unable to restore CT 9000 - tar: Unexpected EOF in archive'
+        'the backup could not be restored: /usr/sbin/pct failed with 255: unable to restore CT 9000 - tar: Unexpected EOF in archive'
     fails "a copy that does not start" '{"pct start": {"fail": "startup for container '"'9000'"' failed"}}' \
         "the copy does not start: .*startup for container '9000' failed"
     fails "a copy that never runs" '{"pct start": {"runs": 0}}' 'was started, but does not run: it is stopped'
@@ -214,7 +214,7 @@ lane_left() {
     is "with disks" "$(nothing_left | grep -c :vm-9000)" 2
     is "on record as unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
     ok "the next run, of another guest" restore_test 8300
-    like "says what it cleaned" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test has left'
+    like "says what it cleaned" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test left'
     untouched "killed in the midst of the restore"
     is "that is done with" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
 

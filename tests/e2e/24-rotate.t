@@ -122,8 +122,8 @@ some=$(json rotate 8200 8400 8300 2>"$HOST/stderr")
 is "one that fails is a failure" $? 1
 is "that does not keep the others from it" "$(steps <<<"$some")" '[["8200","done"],["8400","warning"],["8300","done"]]'
 is "and is named" "$(cat "$HOST/stderr")" "felhomctl: not all went well: guest 8400"
-is "nothing asked for" "$(ctl rotate 2>&1)" "felhomctl: rotate: one of VMID..., --all and --due, please"
-is "too much" "$(ctl rotate 8200 --due 2>&1)" "felhomctl: rotate: one of VMID..., --all and --due, please"
+is "nothing asked for" "$(ctl rotate 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
+is "too much" "$(ctl rotate 8200 --due 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
 like "text" "$(ctl rotate 8300)" '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
 ctl revoke 8300 >/dev/null
 is "the operator's revocation stands" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"

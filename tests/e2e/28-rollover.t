@@ -61,7 +61,7 @@ step switch >/dev/null 2>&1
 is "is a failure" $? 1
 is "nothing to retire" "$(step retire --output-format json | outcomes)" '[["identity","already"],["8200","already"],["8300","already"]]'
 is "the documents are byte for byte as they were" "$(sums)" "$rest"
-is "there is no step of that name" "$(step rollback 2>&1 | head -n 1)" "felhomctl: identity: 'rollback' is none of stage|switch|retire"
+is "there is no step of that name" "$(step rollback 2>&1 | head -n 1)" "felhomctl: identity: 'rollback' is not one of stage|switch|retire"
 like "identity tells that none is needed" "$(step)" 'next step: +none; felhomctl identity stage begins a rollover'
 ctl identity stage --pem >/dev/null 2>&1
 is "--pem goes with no step" $? 1
@@ -186,7 +186,7 @@ rm "$HOST/stop"
 # --- a guest that could not be told ---
 echo 'bogus: 1' >"$HOST/pve/priv/felhom/8300.yaml"
 step stage >"$HOST/stdout" 2>"$HOST/stderr"
-is "a guest that cannot be told is a failure" "$? $(cat "$HOST/stderr")" "1 felhomctl: not all could be told: guest 8300"
+is "a guest that cannot be told is a failure" "$? $(cat "$HOST/stderr")" "1 felhomctl: not all directories could be updated: guest 8300"
 is "the others are told" "$(leaves 8200 | wc -w) $(leaves 8300 | wc -w)" "2 1"
 like "the switch warns of it" "$(step switch 2>/dev/null)" 'warning +8300 .*bogus.*until it reads its directory again it refuses the new certificate'
 enroll 8300 >/dev/null 2>&1
@@ -196,7 +196,7 @@ is "it is told" "$(leaves 8300)" "$(served)"
 step retire >/dev/null
 step stage >/dev/null
 cp "$HOST/old.crt" "$(directory_of 8300)/agent.crt"
-like "one that was not told of this one is named" "$(step switch)" 'warning +8300 +is told of it only now'
+like "one that was not told of this one is named" "$(step switch)" 'warning +8300 +its directory names the new certificate only now'
 step retire >/dev/null
 
 # --- felhomd is not there ---

@@ -94,7 +94,7 @@ static void those_who_cannot_be_told_are_named(void **state)
     assert_contains(&stage.out, "warning  8200             ");
     assert_lacks(&stage.out, "8300");
     assert_string_equal(buffer_text(&stage.err),
-                        "felhomctl: not all could be told: guests 8200, 8400\n");
+                        "felhomctl: not all directories could be updated: guests 8200, 8400\n");
 }
 
 /* Nobody shows anything: guests know both until somebody does. */
@@ -126,8 +126,9 @@ static void a_guest_that_was_not_told_is_warned_of(void **state)
     cleanup_outcome struct outcome over = felhomctl("identity", "switch", NULL);
     assert_int_equal(over.status, 0);
     assert_lacks(&over.out, "warning  8200 ");
-    assert_contains(&over.out, "warning  8300             is told of it only now: until it reads "
-                               "its directory again it refuses the new certificate\n");
+    assert_contains(&over.out,
+                    "warning  8300             its directory names the new certificate only now: "
+                    "until it reads its directory again it refuses the new certificate\n");
 }
 
 static void steps_need_what_init_makes(void **state)

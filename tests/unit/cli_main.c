@@ -38,19 +38,20 @@ static void usage_errors_end_with_2(void **state)
     assert_usage("felhomctl: unknown option '--bogus'", "--bogus");
     assert_usage("felhomctl: unknown option '-x'", "-x");
     assert_usage("felhomctl: unknown option '--bogus'", "enroll", "8200", "--bogus");
-    assert_usage("felhomctl: --output-format: 'xml' is none of text|json|json-pretty|yaml",
+    assert_usage("felhomctl: --output-format: 'xml' is not one of text|json|json-pretty|yaml",
                  "--output-format=xml");
     assert_usage("felhomctl: --limit: '-1' is not a whole number", "events", "--limit=-1");
     assert_usage("felhomctl: --since: '' is not a whole number", "events", "--since=");
     assert_usage("felhomctl: option '--output-format' needs a value", "--output-format");
-    assert_usage("felhomctl: --mount: 'both' is none of entry|mp", "enroll", "--mount", "both");
+    assert_usage("felhomctl: --mount: 'both' is not one of entry|mp", "enroll", "--mount", "both");
     assert_usage("felhomctl: option '--mount' needs a value", "enroll", "8200", "--mount");
     assert_usage("felhomctl: option '--pem=1' takes no value", "identity", "--pem=1");
-    assert_usage("felhomctl: identity: 'swap' is none of stage|switch|retire", "identity", "swap");
+    assert_usage("felhomctl: identity: 'swap' is not one of stage|switch|retire", "identity",
+                 "swap");
     assert_usage("felhomctl: identity: one argument too many: 'switch'", "identity", "stage",
                  "switch");
-    assert_usage("felhomctl: unenroll: which VMID?", "unenroll");
-    assert_usage("felhomctl: parse: which FILE?", "parse");
+    assert_usage("felhomctl: unenroll: give a VMID", "unenroll");
+    assert_usage("felhomctl: parse: give a FILE", "parse");
     assert_usage("felhomctl: guest: '99' is not a VMID (a number from 100 to 999999999)", "guest",
                  "99");
     assert_usage("felhomctl: guest: 'x' is not a VMID (a number from 100 to 999999999)", "guest",
@@ -160,7 +161,7 @@ static void init_hands_over_what_root_made(void **state)
     if (geteuid() != 0)
         skip();
     cleanup_outcome struct outcome before = felhomctl("init", "--user", "nosuchuser0", NULL);
-    assert_contains(&before.out, "there is no user nosuchuser0: the files stay with uid 0");
+    assert_contains(&before.out, "there is no user nosuchuser0: uid 0 keeps the files");
     cleanup_outcome struct outcome after = felhomctl("init", "--user", "nobody", NULL);
     assert_int_equal(after.status, 0);
     for (size_t i = 0; i < ARRAY_SIZE(handed); i++) {

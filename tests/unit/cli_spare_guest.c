@@ -210,16 +210,16 @@ static void there_may_be_no_free_vmid(void **state)
 {
     (void)state;
     ANSWERS({"pvesh get /cluster/nextid", "99"});
-    assert_not_chosen("Proxmox's next free VMID, '99', is none");
+    assert_not_chosen("Proxmox's next free VMID, '99', is not a VMID");
     ANSWERS({"pvesh get /cluster/nextid", "null"});
-    assert_not_chosen("Proxmox's next free VMID, '', is none");
+    assert_not_chosen("Proxmox's next free VMID, '', is not a VMID");
     ANSWERS({"pvesh get /cluster/nextid", NULL});
     assert_not_chosen("cannot ask Proxmox for /cluster/nextid: refused");
     ANSWERS({"pvesh get /cluster/nextid", "9000"}, {CONTENT("a", ""), "[]"}, {"pvesh", NULL});
     assert_not_chosen("cannot ask Proxmox for /nodes/localhost/storage/b/content: refused");
     ANSWERS({"pvesh get /cluster/nextid", "9000"}, {"pvesh", DISK});
-    assert_not_chosen("no spare VMID: 50 from Proxmox's next free one on have guests or disks that "
-                      "belong to none");
+    assert_not_chosen("no spare VMID: each of the 50 from Proxmox's next free one on has a guest "
+                      "or disks that belong to none");
 }
 
 /* --- whose it is --- */

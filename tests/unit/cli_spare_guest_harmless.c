@@ -137,7 +137,7 @@ static void originals_volumes_are_refused(void **state)
     assert_refused(GUEST_LXC, "mp5: mp=/x,volume=tank:subvol-8200-disk-0\n", "",
                    "the copy's mp5 is the original's own volume: tank:subvol-8200-disk-0");
     assert_refused(GUEST_LXC, "rootfs: /srv/root\n", "",
-                   "the copy's rootfs is no volume of Proxmox's: /srv/root");
+                   "the copy's rootfs is not a volume of Proxmox: /srv/root");
     assert_refused(GUEST_QEMU, "efidisk0: file=tank:vm-8200-disk-1\nscsi0: tank:vm-8200-disk-0\n",
                    "", "the copy's efidisk0 is the original's own volume: tank:vm-8200-disk-1");
 }

@@ -22,8 +22,8 @@ static void test_some(void **state)
     assert_int_equal(error.kind, ERROR_CONFLICT);
     assert_string_equal(error.message, "not all went well: guest 8200");
     assert_int_equal(vmids_keep(&(struct guest){.vmid = 100}, &failed), 0);
-    assert_int_equal(vmids_fail(&failed, "not all could be told", &error), -1);
-    assert_string_equal(error.message, "not all could be told: guests 8200, 100");
+    assert_int_equal(vmids_fail(&failed, "not all directories could be updated", &error), -1);
+    assert_string_equal(error.message, "not all directories could be updated: guests 8200, 100");
 }
 
 int main(void)
