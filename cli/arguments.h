@@ -12,12 +12,12 @@
 #include "schema/base/error.h"
 
 struct verb_table {
-    const struct verb *const *verbs; /* the first is meant where none is named */
+    const struct verb *const *verbs; /* the first is the default */
     size_t count;
 };
 
 struct arguments {
-    const struct verb *verb; /* NULL where none was named and help or version asked for */
+    const struct verb *verb; /* NULL: none, with help or version */
     bool help;
     bool version;
     bool quiet;
@@ -25,16 +25,15 @@ struct arguments {
 };
 
 /*
- * Reads the command line. On failure *ret_verb names the verb whose usage would help, NULL for that
- * of all. Global options (--output-format,
- * --quiet, --help, --version) may stand before or behind the verb. The caller frees *ret with
- * arguments_free.
+ * Reads the command line. Global options (--output-format, --quiet, --help, --version) may stand
+ * before or after the verb. On failure *ret_verb is the verb whose usage helps, or NULL for the
+ * usage of felhomctl. The caller frees *ret with arguments_free.
  */
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,
                     const struct verb **ret_verb, struct error *error);
 void arguments_free(struct arguments *arguments);
 
-/* Prints how the verb is used, or with NULL what verbs there are. */
+/* Prints the verb's usage or, with NULL, that of felhomctl with the list of verbs. */
 void usage_print(FILE *out, const struct verb_table *table, const struct verb *verb);
 
 #endif

@@ -36,7 +36,7 @@ static struct yaml_tree *map_of(json_t *object)
     struct yaml_tree *map = yaml_tree_new(YAML_TREE_MAP);
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         yaml_tree_append(map, key_of(json_object_iter_key(at)));
-        yaml_tree_append(map, yaml_tree_of_json(json_object_iter_value(at)));
+        yaml_tree_append(map, output_to_yaml(json_object_iter_value(at)));
     }
     return map;
 }
@@ -45,7 +45,7 @@ static struct yaml_tree *sequence_of(const json_t *array)
 {
     struct yaml_tree *sequence = yaml_tree_new(YAML_TREE_SEQUENCE);
     for (size_t i = 0; i < json_array_size(array); i++)
-        yaml_tree_append(sequence, yaml_tree_of_json(json_array_get(array, i)));
+        yaml_tree_append(sequence, output_to_yaml(json_array_get(array, i)));
     return sequence;
 }
 
@@ -58,7 +58,7 @@ static struct yaml_tree *plain_of(const json_t *value)
     return yaml_tree_new_plain(text);
 }
 
-struct yaml_tree *yaml_tree_of_json(json_t *value)
+struct yaml_tree *output_to_yaml(json_t *value)
 {
     if (json_is_object(value))
         return map_of(value);
@@ -266,7 +266,7 @@ static void print_yaml(FILE *out, json_t *value)
 {
     struct error error;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_yaml_tree struct yaml_tree *tree = yaml_tree_of_json(value);
+    cleanup_yaml_tree struct yaml_tree *tree = output_to_yaml(value);
     if (yaml_tree_emit(tree, &text, &error) < 0)
         mem_exhausted();
     (void)fputs(buffer_text(&text), out);

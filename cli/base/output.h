@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Results as one JSON value, shown either as that or as text made from it. Text is for people: what
- * a terminal could take for a command is shown as '?'.
+ * Output of verbs. A verb builds its result as one JSON value; it is printed as JSON, as YAML, or
+ * as text (fields and tables) for people. In text, control characters, which a terminal could take
+ * for a command, are shown as '?'.
  */
 #ifndef FELHOM_OUTPUT_H
 #define FELHOM_OUTPUT_H
@@ -17,16 +18,16 @@
 #include "schema/json/json.h"
 #include "schema/yaml/tree.h"
 
-/* Set a key of an object. Text that is not UTF-8 loses the bytes that are not ASCII. */
+/* These set a key of an object. In text that is not UTF-8, bytes that are not ASCII become '?'. */
 void output_put_text(json_t *object, const char *key, const char *text);
 void output_put_int(json_t *object, const char *key, int64_t number);
 void output_put_bool(json_t *object, const char *key, bool flag);
-/* null for 0, as of what is about no guest. */
+/* null for 0, which stands for no guest. */
 void output_put_vmid(json_t *object, const char *key, uint32_t vmid);
 /* A time as YYYY-MM-DDTHH:MM:SSZ; null for 0. */
 void output_put_time(json_t *object, const char *key, int64_t at_ms);
 
-/* How a value is put into words. */
+/* How text shows a number. */
 enum output_shape { SHAPE_PLAIN, SHAPE_AGE /* seconds */, SHAPE_SIZE /* bytes */ };
 
 struct output_column {
@@ -35,33 +36,30 @@ struct output_column {
     enum output_shape shape;
 };
 
-/* One row of a table whose columns have these widths. */
+/* Prints one row of a table whose columns have these widths. */
 void output_row(FILE *out, const struct output_column *columns, const size_t *widths, size_t count,
                 const json_t *row);
 
-/* A table with one row per object of the array, with aligned columns. */
+/* Prints titles and one row for each object of the array, with aligned columns. */
 void output_table(FILE *out, const struct output_column *columns, size_t count, const json_t *rows);
 
-/* The same below an empty line; nothing where there are no rows. */
+/* Prints the same after an empty line, or nothing if there are no rows. */
 void output_section(FILE *out, const struct output_column *columns, size_t count,
                     const json_t *rows);
 
-/* "TITLE: VALUE" lines of one object; keys that it lacks or that are null are left out. */
+/* Prints a line "TITLE: VALUE" for each column; keys that are missing or null are left out. */
 void output_fields(FILE *out, const struct output_column *columns, size_t count,
                    const json_t *object);
 
-/* The text with '?' for what a terminal could take for a command, "-" for none. To be freed with
- * free(). */
+/* The text with '?' for each control character; "-" for "". The caller frees it. */
 char *output_printable(const char *text);
 
-/* The value itself in the form that was asked for, which is not text; keys in the order in which
- * they were put. JSON takes one line. */
+/* Prints the value as JSON (one line, or pretty) or YAML, as the invocation asks: not for
+ * OUTPUT_TEXT. Keys keep the order in which they were set. */
 void output_value(const struct invocation *invocation, json_t *value);
 
-/* JSON values as YAML. */
-
-/* The same value: texts stand in double quotes, so that none is taken for a number, a date or a
- * truth. The caller's to free with yaml_tree_free. */
-struct yaml_tree *yaml_tree_of_json(json_t *value);
+/* The value as YAML. Texts are double-quoted, so that none is read as a number, date or boolean.
+ * The caller frees it with yaml_tree_free. */
+struct yaml_tree *output_to_yaml(json_t *value);
 
 #endif

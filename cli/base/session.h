@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nearly every verb begins with: the settings, and the store that they name. */
+/* What nearly every verb begins with: agent.yaml, and the store that it names. */
 #ifndef FELHOM_SESSION_H
 #define FELHOM_SESSION_H
 
@@ -19,31 +19,31 @@ struct session {
     struct store *store;
 };
 
-/* Loads agent.yaml and opens the existing store; where there is none, the message says to run init.
- * The caller closes it; felhomd then hears of what was changed. */
+/* Loads agent.yaml and opens the existing store; if there is none, the message says to run init.
+ * The caller closes the session, which wakes felhomd if the store was written. */
 int session_open(struct session *ret, struct error *error);
 void session_close(struct session *session);
 
 #define cleanup_session cleanup(session_close)
 
-/* Notes in the audit trail what the operator did to a guest (vmid 0: to none). */
+/* Adds an event to the audit trail: what the operator did to a guest (vmid 0: to the host). */
 int session_event(const struct session *session, uint32_t vmid, const char *kind,
                   const char *detail, struct error *error);
 
-/* guest_find; where the store does not know the guest the message says to enroll it. */
+/* As guest_find, but ERROR_MISSING comes with a message that says to enroll the guest. */
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
                        struct error *error);
 
-/* Being asked to end: a verb that has something to clean up does so first. */
+/* Signals: a verb that has something to clean up does so before it ends. */
 
-/* From here on SIGINT, SIGTERM and SIGHUP end nothing by themselves: the descriptor, the caller's
- * to close, can be read once one has come. */
+/* Blocks SIGINT, SIGTERM and SIGHUP from here on; the descriptor, which the caller closes, becomes
+ * readable when one of them arrives. */
 int interrupt_open(int *ret_fd, struct error *error);
 
-/* Whether one has come, waiting for it as long as this. */
+/* Waits at most timeout_ms for such a signal; true if one arrived. */
 bool interrupt_wait(int fd, int timeout_ms);
 
-/* The same, and true as well once nobody reads from out any more. */
+/* As interrupt_wait, but true also once nobody reads from out any more. */
 bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
 
 #endif

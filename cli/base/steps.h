@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a verb that changes things has done, step by step. */
+/* What a verb that changes something did, step by step. */
 #ifndef FELHOM_STEPS_H
 #define FELHOM_STEPS_H
 
@@ -22,27 +22,28 @@ struct steps {
 struct steps steps_new(void);
 void steps_free(struct steps *steps);
 
-/* Notes a step: what it was about, and how it went in words. */
+/* Adds a step: what it was about, and in words what happened. */
 void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The same about a guest. */
+/* The same with a guest's VMID as what it was about. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Notes as a warning why the verb failed for a guest, without keeping the verb from the others. */
+/* Adds a warning that says why the verb failed for a guest, and keeps the VMID for
+ * steps_check_failures; the verb goes on with the others. */
 void steps_add_failure(struct steps *steps, uint32_t vmid, const char *why);
 
-/* 0 unless some guest failed; else -1 with WHAT and their VMIDs as the error. */
+/* Returns 0 if no guest failed, else -1 and the error "WHAT: guests VMID, VMID". */
 int steps_check_failures(const struct steps *steps, const char *what, struct error *error);
 
 /* Puts "changed" and "steps" into the object. */
 void steps_report(const struct steps *steps, json_t *object);
 
 /*
- * Prints the steps line by line and, if rest has one, the text of its "next"; as JSON, they and
- * changed join the members of rest. rest may be NULL. A verb that failed prints its steps too, so
- * that the operator sees how far it came.
+ * Prints the steps, a line each, and the "next" of rest if it has one; in the other formats, an
+ * object of rest's members, "changed" and "steps". rest may be NULL. A verb that failed prints its
+ * steps too, so that the operator sees how far it got.
  */
 void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest);
 

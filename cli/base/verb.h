@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a verb of felhomctl is made of, and what it is called with. */
+/* The interface of a verb: what it declares (struct verb) and what it is called with (struct
+ * invocation). */
 #ifndef FELHOM_VERB_H
 #define FELHOM_VERB_H
 
@@ -14,11 +15,11 @@
 
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML };
 
-/* The same in words, as pvesh has them. */
+/* Their names, which are those of pvesh. */
 #define OUTPUT_FORMATS "text|json|json-pretty|yaml"
 
-/* OPERAND_VMID_OR_NONE, OPERAND_VMIDS (any number): the verb itself sees to it that it knows which.
- * OPERAND_WORD_OR_NONE: one of the verb's words. */
+/* What may follow the verb. With OPERAND_VMID_OR_NONE and OPERAND_VMIDS (any number) the verb
+ * itself checks what was given. OPERAND_WORD_OR_NONE: one of struct verb's words. */
 enum operand {
     OPERAND_NONE,
     OPERAND_VMID,
@@ -31,30 +32,29 @@ enum operand {
 
 struct verb_option {
     const char *name;
-    /* NULL: takes none; "a|b": one of these; "N", "SEQ": a whole number; else what to call it */
+    /* NULL: none; "a|b": one of these; "N", "SEQ": a whole number; else its name in the usage */
     const char *argument;
     const char *help;
 };
 
-/* What the user asked for. Texts belong to argv. */
+/* What the operator asked for. Texts are borrowed from argv. */
 struct invocation {
     enum output_format format;
-    const char *
-        values[VERB_OPTIONS_MAX]; /* by the verb's options; NULL: not given; "": without argument */
-    uint32_t vmid;                /* with OPERAND_VMID; 0: not given */
-    struct vmids vmids;           /* with OPERAND_VMIDS, in the order given */
-    const char *file;             /* with OPERAND_FILE */
-    const char *word;             /* with OPERAND_WORD_OR_NONE; NULL: not given */
-    const char *request_id;       /* with OPERAND_REQUEST_ID */
-    FILE *out;                    /* for the result */
-    FILE *warnings;               /* for what does not keep the verb from its work */
+    const char *values[VERB_OPTIONS_MAX]; /* by option; NULL: not given; "": takes no argument */
+    uint32_t vmid;                        /* with OPERAND_VMID; 0: not given */
+    struct vmids vmids;                   /* with OPERAND_VMIDS, in the order given */
+    const char *file;                     /* with OPERAND_FILE */
+    const char *word;                     /* with OPERAND_WORD_OR_NONE; NULL: not given */
+    const char *request_id;               /* with OPERAND_REQUEST_ID */
+    FILE *out;                            /* for the result */
+    FILE *warnings;                       /* for problems that do not stop the verb */
 };
 
 struct verb {
     const char *name;
-    enum operand operand; /* it takes exactly this */
+    enum operand operand; /* what the verb takes */
     const char *help;
-    /* 0; -1 with an error; or what else to exit with, where the result itself is bad news. */
+    /* Returns 0, -1 with an error, or another exit status if the result itself is bad news. */
     int (*run)(const struct invocation *invocation, struct error *error);
     const struct verb_option *options;
     size_t option_count;

@@ -20,10 +20,10 @@ void vmids_free(struct vmids *vmids);
 void vmids_add(struct vmids *vmids, uint32_t vmid);
 bool vmids_has(const struct vmids *vmids, uint32_t vmid);
 
-/* The same for guest_each, whose context is the list. Never fails. */
+/* vmids_add as guest_each's visitor: vmids is the struct vmids to add to. Returns 0. */
 int vmids_keep(const struct guest *guest, void *vmids);
 
-/* 0 where there are none; else ERROR_CONFLICT, which says what of them: "WHAT: guests 100, 101". */
+/* Returns 0 if the list is empty, else -1 with ERROR_CONFLICT "WHAT: guests 100, 101". */
 int vmids_fail(const struct vmids *failed, const char *what, struct error *error);
 
 #endif

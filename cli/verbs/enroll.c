@@ -86,9 +86,9 @@ static const char *value_or(const struct invocation *invocation, int option, con
     return value ? value : otherwise;
 }
 
-static struct enrolment_wish enrolment_wish(const struct invocation *invocation)
+static struct enrolment_values given_values(const struct invocation *invocation)
 {
-    return (struct enrolment_wish){
+    return (struct enrolment_values){
         .customer_id =
             value_or(invocation, OPTION_CUSTOMER_ID, invocation->values[OPTION_CUSTOMER]),
         .customer_name = invocation->values[OPTION_CUSTOMER_NAME],
@@ -113,7 +113,7 @@ static enum mount_form choose_mount_form(const struct enrolling *enrolling)
 }
 
 /* Another hookscript than ours is refused, or chained with --chain. */
-static int check_hookscript(struct enrolling *enrolling, struct enrolment_wish *wish,
+static int check_hookscript(struct enrolling *enrolling, struct enrolment_values *values,
                             struct error *error)
 {
     const char *hookscript = enrolling->guest.hookscript;
@@ -121,7 +121,7 @@ static int check_hookscript(struct enrolling *enrolling, struct enrolment_wish *
         return 0;
     if (!enrolling->invocation->values[OPTION_CHAIN])
         return guest_lines_check_hookscript(enrolling->vmid, hookscript, error);
-    enrolling->other = wish->chain = hookscript;
+    enrolling->other = values->chain = hookscript;
     return 0;
 }
 
@@ -130,14 +130,14 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
     uint32_t vmid = enrolling->vmid;
-    struct enrolment_wish wish = enrolment_wish(enrolling->invocation);
+    struct enrolment_values values = given_values(enrolling->invocation);
     if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
         pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
-    if (check_hookscript(enrolling, &wish, error) < 0)
+    if (check_hookscript(enrolling, &values, error) < 0)
         return -1;
     enrolling->form = choose_mount_form(enrolling);
-    return enrolment_plan_make(config, vmid, &wish, &enrolling->plan, error);
+    return enrolment_plan_make(config, vmid, &values, &enrolling->plan, error);
 }
 
 static void add_warnings(struct enrolling *enrolling)

@@ -57,38 +57,38 @@ static bool replace_text(char **field, const char *text)
     return true;
 }
 
-/* The first line of the file; NULL in *password where there is no such wish. */
-static int read_password(const struct enrolment_wish *wish, struct buffer *password,
+/* The first line of the file; *password stays empty if no file was given. */
+static int read_password(const struct enrolment_values *values, struct buffer *password,
                          struct error *error)
 {
-    if (!wish->retrieval_password_file)
+    if (!values->retrieval_password_file)
         return 0;
-    if (file_read(wish->retrieval_password_file, PASSWORD_LIMIT, password, error) < 0)
+    if (file_read(values->retrieval_password_file, PASSWORD_LIMIT, password, error) < 0)
         return -1;
     size_t length = strcspn(buffer_text(password), "\r\n");
     if (length == 0)
         return fail(error, ERROR_INVALID, "%s: no password in its first line",
-                    wish->retrieval_password_file);
+                    values->retrieval_password_file);
     password->data[length] = '\0';
     return 0;
 }
 
-static int apply_wish(const struct enrolment_wish *wish, struct enrolment *enrolment,
-                      bool *ret_changed, struct error *error)
+static int apply_values(const struct enrolment_values *values, struct enrolment *enrolment,
+                        bool *ret_changed, struct error *error)
 {
     cleanup_buffer struct buffer password = BUFFER_EMPTY;
-    if (read_password(wish, &password, error) < 0)
+    if (read_password(values, &password, error) < 0)
         return -1;
     const struct {
         char **field;
         const char *text;
     } fields[] = {
-        {&enrolment->customer_id, wish->customer_id},
-        {&enrolment->customer_name, wish->customer_name},
-        {&enrolment->customer_domain, wish->customer_domain},
-        {&enrolment->customer_email, wish->customer_email},
-        {&enrolment->image, wish->image},
-        {&enrolment->chain, wish->chain},
+        {&enrolment->customer_id, values->customer_id},
+        {&enrolment->customer_name, values->customer_name},
+        {&enrolment->customer_domain, values->customer_domain},
+        {&enrolment->customer_email, values->customer_email},
+        {&enrolment->image, values->image},
+        {&enrolment->chain, values->chain},
         {&enrolment->hub_retrieval_password, password.data},
     };
     *ret_changed = false;
@@ -107,7 +107,7 @@ static int enrolment_exists(const char *path, bool *ret, struct error *error)
 }
 
 int enrolment_plan_make(const struct config *config, uint32_t vmid,
-                        const struct enrolment_wish *wish, struct enrolment_plan *ret,
+                        const struct enrolment_values *values, struct enrolment_plan *ret,
                         struct error *error)
 {
     cleanup_free char *path = enrolment_path(config, vmid);
@@ -117,7 +117,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
     if (enrolment_exists(path, &plan.exists, error) < 0 ||
         settings_read_enrolment(config, vmid, &plan.text, error) < 0 ||
         enrolment_parse(path, buffer_text(&plan.text), plan.text.length, &enrolment, error) < 0 ||
-        apply_wish(wish, &enrolment, &changed, error) < 0)
+        apply_values(values, &enrolment, &changed, error) < 0)
         return -1;
     if (changed && check_loses_nothing(path, &plan.text, error) < 0)
         return -1;

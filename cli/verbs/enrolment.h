@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What enroll makes for one guest and unenroll takes back: the enrolment file ENROLMENT/VMID.yaml,
- * the guest's directory GUESTS/VMID with its read-only mount EXPORT/VMID, and the lines in the
- * guest's configuration. The order is the verbs'.
+ * What enroll makes for one guest and unenroll takes back: the enrolment file ENROLMENT/VMID.yaml
+ * and the lines in the guest's configuration. (store/files has the guest's directory and export.)
  */
 #ifndef FELHOM_VERBS_ENROLMENT_H
 #define FELHOM_VERBS_ENROLMENT_H
@@ -17,8 +16,8 @@
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
 
-/* What the operator gave; NULL: nothing. */
-struct enrolment_wish {
+/* The values for the enrolment file from the command line; NULL: not given. */
+struct enrolment_values {
     const char *customer_id;
     const char *customer_name;
     const char *customer_domain;
@@ -31,34 +30,34 @@ struct enrolment_wish {
 struct enrolment_plan {
     bool exists;
     bool write;         /* the file has to change */
-    struct buffer text; /* as it is or will be; wiped by enrolment_plan_free */
+    struct buffer text; /* of the file, as it is or will be; wiped by enrolment_plan_free */
 };
 
 /*
- * Works out the file without touching it: what is there with what is wished put over it.
- * ERROR_CONFLICT where a change would lose the controller keys of an existing file.
+ * Works out the file's new content without writing it: the given values replace those of the
+ * existing file. ERROR_CONFLICT if a change would lose an existing file's controller keys.
  */
 int enrolment_plan_make(const struct config *config, uint32_t vmid,
-                        const struct enrolment_wish *wish, struct enrolment_plan *ret,
+                        const struct enrolment_values *values, struct enrolment_plan *ret,
                         struct error *error);
 void enrolment_plan_free(struct enrolment_plan *plan);
 
-/* Writes it (0600, below a 0700 directory), if there is anything to write. */
+/* Writes the file (0600, in a 0700 directory) if plan->write. */
 int enrolment_plan_apply(const struct config *config, uint32_t vmid,
                          const struct enrolment_plan *plan, struct error *error);
 
-/* The hookscript that the file has chained, "" for none; the caller frees it. */
+/* The other hookscript that the file says ours calls, "" for none; the caller frees it. */
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error);
 
-/* Deletes the file; none is no failure. */
+/* Deletes the file; succeeds if there is none. */
 int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
                           struct error *error);
 
 /*
- * lxc.* lines are edited, under Proxmox's lock, as no command sets them. The rest is pct's or qm's
- * on a Proxmox host, and edited on a scratch one. Notes what was done; adds nothing where all was
- * as wished.
+ * Changes the guest's configuration as wished and adds a step for each changed line. lxc.* lines
+ * are edited in the file under Proxmox's lock, as no command sets them; all others are set by one
+ * call of pct or qm on a Proxmox host, and edited on a scratch host.
  */
 int enrolment_change_config(const struct config *config, enum guest_kind kind,
                             struct guest_lines_wish wish, struct steps *steps, struct error *error);

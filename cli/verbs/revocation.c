@@ -7,7 +7,7 @@
 #include "store/tables/credential.h"
 #include "store/tables/token.h"
 
-/* With the guest's tokens go those for the registry that it got by them. */
+/* The registry credentials that the guest got by its tokens are revoked with them. */
 static int revoke_tokens(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
                          struct error *error)
 {
@@ -21,8 +21,8 @@ static int revoke_tokens(struct store *store, uint32_t vmid, const char *reason,
     return -1;
 }
 
-/* The file goes first: a token that is dead must never lie there as if it were good; nor one that a
- * rotation puts there meanwhile. */
+/* The file goes first, so that it never holds a revoked token; the lock keeps a rotation from
+ * writing a new token meanwhile. */
 int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
                    struct steps *steps, int *ret_count, struct error *error)
 {

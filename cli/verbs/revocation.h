@@ -9,8 +9,8 @@
 #include "cli/base/steps.h"
 
 /*
- * Takes the secrets out of GUESTS/VMID, then revokes all of the guest's tokens and notes how many
- * were good, in *ret_count too. Where the first fails the second is done all the same.
+ * Deletes the secrets in GUESTS/VMID, then revokes all of the guest's tokens, even if deleting
+ * failed. Adds a step; *ret_count is the number of good tokens that were revoked.
  */
 int revocation_run(const struct session *session, uint32_t vmid, const char *reason,
                    struct steps *steps, int *ret_count, struct error *error);

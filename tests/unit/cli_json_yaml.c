@@ -10,7 +10,7 @@ static void assert_yaml(const char *json, const char *expected)
     struct error error;
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
     json_t *value = json_loads(json, JSON_DECODE_ANY, NULL);
-    cleanup_yaml_tree struct yaml_tree *tree = yaml_tree_of_json(value);
+    cleanup_yaml_tree struct yaml_tree *tree = output_to_yaml(value);
     assert_int_equal(yaml_tree_emit(tree, &out, &error), 0);
     assert_string_equal(buffer_text(&out), expected);
     json_decref(value);
