@@ -48,12 +48,12 @@ static int is_enrolled(const struct hwaddr *hwaddr, void *data)
     return -1;
 }
 
-static void connection_refused(const struct peer *peer, enum gate_refusal reason, uint32_t count,
+static void connection_refused(const struct peer *peer, enum refusal_reason reason, uint32_t count,
                                void *data)
 {
     struct context *context = data;
-    const struct refusal refusal = {.reason = gate_refusal_name(reason), .detail = "connection"};
-    refusal_tell(context->stores, peer, &refusal, count);
+    const struct refusal refusal = {.reason = reason, .detail = "connection"};
+    refusal_log(context->stores, peer, &refusal, count);
 }
 
 /* What the certificate says that lies there. */

@@ -8,7 +8,7 @@
 #include "server/base/context.h"
 #include "server/events/parked.h"
 #include "server/events/waiters.h"
-#include "server/http/authenticate.h"
+#include "server/http/auth.h"
 #include "server/http/refusal.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
@@ -40,29 +40,8 @@ static bool is_within_rate(struct context *context, const struct request *reques
     if (seconds == 0)
         return true;
     reply_later(reply, 429, seconds);
-    refusal->reason = "too many requests";
+    refusal->reason = REFUSAL_TOO_MANY_REQUESTS;
     return false;
-}
-
-static bool is_own(struct context *context, struct request *request, struct reply *reply,
-                   struct refusal *refusal)
-{
-    struct error error;
-    if (store_borrow_view(context->stores, request->view, &error) < 0) {
-        reply_internal_failure(reply, context, request->view, &error);
-        return false;
-    }
-    return authenticate(context, request, reply, refusal) &&
-           binding_of_path(request, reply, refusal) &&
-           binding_of_source(context, request, reply, refusal);
-}
-
-/* To those without a good token no path but the open ones tells even whether it exists. */
-static bool is_admitted(struct context *context, struct request *request, struct reply *reply,
-                        struct refusal *refusal)
-{
-    return request->destination.open || (!is_locked_out(context, request, reply, refusal) &&
-                                         is_own(context, request, reply, refusal));
 }
 
 static void serve(struct context *context, const struct request *request, struct reply *reply)
@@ -92,7 +71,7 @@ static void decide(struct context *context, struct request *request, struct repl
                    struct refusal *refusal)
 {
     if (is_within_rate(context, request, reply, refusal) &&
-        is_admitted(context, request, reply, refusal))
+        auth_admit(context, request, reply, refusal))
         serve(context, request, reply);
     store_return(request->view);
 }
@@ -111,17 +90,6 @@ static bool park(struct context *context, struct mg_connection *connection,
         return false;
     mg_disable_connection_keep_alive(connection);
     return true;
-}
-
-/* After the answer, so that the time it took tells nothing. */
-static void tell(struct context *context, const struct peer *peer, const struct refusal *refusal)
-{
-    if (!refusal->reason)
-        return;
-    counters_add_refusal(&context->counters, refusal->reason);
-    uint32_t count = refusals_count(context->refusals, peer, refusal->reason, clock_steady_us());
-    if (count > 0)
-        refusal_tell(context->stores, peer, refusal, count);
 }
 
 int answer_request(struct mg_connection *connection, const struct peer *peer, void *data)
@@ -148,8 +116,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
                             request.keep_alive && !is_crowded(context));
         counters_add_request(&context->counters, request.destination.endpoint, status);
     }
-    tell(context, peer, &refusal);
-    explain_request(context, peer, &request, &reply, &refusal);
+    refusal_report(context, peer, &request, &reply, &refusal);
     return status;
 }
 
@@ -164,5 +131,5 @@ void answer_malformed(struct mg_connection *connection, int status, void *data)
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, strcmp(method, "HEAD") == 0, false);
     counters_add_request(&context->counters, ROUTE_COUNT, status);
-    explain_malformed(context, &ours->peer, &reply);
+    refusal_explain_malformed(context, &ours->peer, &reply);
 }

@@ -1,73 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/base/counters.h"
 
-#include <string.h>
-
 #include "schema/base/cleanup.h"
 
-/* The first of each is for all that is no other. */
+/* The first counts all statuses that are not in this table. */
 static const struct {
     int status;
     const char *name;
-} codes[] = {
+} statuses[] = {
     {0, "other"}, {200, "200"}, {202, "202"}, {304, "304"}, {400, "400"}, {401, "401"},
     {403, "403"}, {404, "404"}, {405, "405"}, {408, "408"}, {409, "409"}, {411, "411"},
     {413, "413"}, {414, "414"}, {415, "415"}, {417, "417"}, {429, "429"}, {431, "431"},
     {500, "500"}, {501, "501"}, {503, "503"}, {505, "505"},
 };
-_Static_assert(ARRAY_SIZE(codes) == COUNTERS_STATUSES, "a count for each");
-
-/* As struct refusal and gate_refusal_name have them. */
-static const char *const reasons[] = {
-    "other",
-    "too many requests",
-    "too many bad tokens",
-    "no token",
-    "malformed token",
-    "unknown token",
-    "revoked token",
-    "expired token",
-    "path of another guest",
-    "token of another guest",
-    "not allowed",
-    "stranger",
-    "unresolvable",
-    "too many connections",
-    "connections too often",
-};
-_Static_assert(ARRAY_SIZE(reasons) == REFUSAL_REASONS, "a count for each");
+_Static_assert(ARRAY_SIZE(statuses) == COUNTERS_STATUSES, "a count for each");
 
 static void add_one(counter *count)
 {
     (void)atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
 
-static size_t code_of(int status)
+static size_t status_index(int status)
 {
-    size_t code = COUNTERS_STATUSES - 1;
-    while (code > 0 && codes[code].status != status)
-        code--;
-    return code;
-}
-
-static size_t reason_of(const char *text)
-{
-    size_t reason = REFUSAL_REASONS - 1;
-    while (reason > 0 && strcmp(reasons[reason], text) != 0)
-        reason--;
-    return reason;
+    size_t index = COUNTERS_STATUSES - 1;
+    while (index > 0 && statuses[index].status != status)
+        index--;
+    return index;
 }
 
 void counters_add_request(struct counters *counters, size_t endpoint, int status)
 {
     if (counters)
-        add_one(&counters->requests[endpoint][code_of(status)]);
+        add_one(&counters->requests[endpoint][status_index(status)]);
 }
 
-void counters_add_refusal(struct counters *counters, const char *reason)
+void counters_add_refusal(struct counters *counters, enum refusal_reason reason)
 {
     if (counters)
-        add_one(&counters->refusals[reason_of(reason)]);
+        add_one(&counters->refusals[reason]);
 }
 
 void counters_add_handshake(struct counters *counters, enum handshake_failure failure)
@@ -82,14 +52,31 @@ void counters_add_call(struct call_counters *calls, enum call_outcome outcome)
         add_one(&calls->count[outcome]);
 }
 
-const char *counters_status_name(size_t code)
+const char *counters_status_name(size_t index)
 {
-    return codes[code].name;
+    return statuses[index].name;
 }
 
-const char *refusal_reason_name(size_t reason)
+const char *refusal_reason_name(enum refusal_reason reason)
 {
-    return reasons[reason];
+    static const char *const names[] = {
+        [REFUSAL_NONE] = "other",
+        [REFUSAL_NOT_ALLOWED] = "not allowed",
+        [REFUSAL_STRANGER] = "stranger",
+        [REFUSAL_UNRESOLVABLE] = "unresolvable",
+        [REFUSAL_TOO_MANY_CONNECTIONS] = "too many connections",
+        [REFUSAL_CONNECTIONS_TOO_OFTEN] = "connections too often",
+        [REFUSAL_TOO_MANY_REQUESTS] = "too many requests",
+        [REFUSAL_TOO_MANY_BAD_TOKENS] = "too many bad tokens",
+        [REFUSAL_NO_TOKEN] = "no token",
+        [REFUSAL_MALFORMED_TOKEN] = "malformed token",
+        [REFUSAL_UNKNOWN_TOKEN] = "unknown token",
+        [REFUSAL_REVOKED_TOKEN] = "revoked token",
+        [REFUSAL_EXPIRED_TOKEN] = "expired token",
+        [REFUSAL_FOREIGN_PATH] = "path of another guest",
+        [REFUSAL_FOREIGN_TOKEN] = "token of another guest",
+    };
+    return names[reason];
 }
 
 const char *handshake_failure_name(enum handshake_failure failure)

@@ -5,7 +5,7 @@
 
 #include "schema/base/memory.h"
 #include "server/api/events.h"
-#include "server/http/authenticate.h"
+#include "server/http/auth.h"
 #include "store/base/clock.h"
 #include "store/tables/token.h"
 
@@ -36,7 +36,7 @@ int parked_find_answer(const struct parked *parked, struct store *store, bool fi
     if (token_recheck(store, waiter->token_id, clock_wall_ms(), &verdict, error) < 0)
         return -1;
     if (verdict != TOKEN_GOOD) {
-        refusal->reason = authenticate_reason(verdict);
+        refusal->reason = auth_refusal_reason(verdict);
         reply_unauthorized(reply);
         return 1;
     }

@@ -267,7 +267,7 @@ static void answer(struct waiters *waiters, const struct round *round, size_t in
         .vmid = waiter.vmid,
         .token_id = waiter.token_id,
     };
-    explain_waited(waiters->context, &peer, &asked, reply, refusal);
+    refusal_explain_waited(waiters->context, &peer, &asked, reply, refusal);
 }
 
 /* Where the store fails, who may wait on is looked at again in the next round. */

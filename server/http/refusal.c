@@ -20,107 +20,6 @@
 #define THIS_HOST    "this host"
 #define PATH_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789/.-"
 
-#define copy_text(field, text) copy_cut(field, sizeof(field), text)
-
-static void copy_cut(char *ret, size_t size, const char *text)
-{
-    size_t whole = strlen(text);
-    size_t length = whole < size ? whole : size - 1;
-    memcpy(ret, text, length);
-    ret[length] = '\0';
-}
-
-static void save(struct context *context, const struct explanation *explanation)
-{
-    struct error error;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow_pen(context->stores, &loan, &error) == 0 &&
-        explanation_add(loan.store, explanation, &error) == 0)
-        return;
-    store_loan_failed(&loan, &error);
-    throttled_log_line(&context->log, LOG_WARNING, "a refusal could not be remembered: %s",
-                       error.message);
-}
-
-static struct explanation begin(const struct peer *peer, const struct reply *reply)
-{
-    struct explanation explanation = {.at_ms = clock_wall_ms(), .status = reply->status};
-    copy_text(explanation.request_id, reply->request_id);
-    copy_text(explanation.detail, reply->why);
-    peer_name(peer, explanation.source);
-    return explanation;
-}
-
-/* Whatever a client may have put into a path by mistake: a token, for one, has other letters. */
-static bool is_plain_path(const char *path)
-{
-    return strspn(path, PATH_LETTERS) == strlen(path);
-}
-
-static const char *reason_of(const struct request *request, const struct reply *reply,
-                             const struct refusal *refusal)
-{
-    if (refusal->reason)
-        return refusal->reason;
-    if (!request->peer)
-        return MALFORMED;
-    if (!request->destination.route)
-        return reply->status == 405 ? "unknown method" : "unknown path";
-    return reply->status >= 500 ? THIS_HOST : "the endpoint";
-}
-
-/* Of a token that was not accepted, the refusal's detail is the id. */
-static void describe_token(const struct request *request, const struct refusal *refusal,
-                           struct explanation *explanation)
-{
-    explanation->vmid = request->vmid ? request->vmid : refusal->vmid;
-    copy_text(explanation->token_id, request->vmid ? request->token_id : refusal->detail);
-    if (request->vmid && refusal->reason)
-        copy_text(explanation->detail, refusal->detail);
-}
-
-static bool is_time(struct context *context, const struct peer *peer, const struct reply *reply)
-{
-    return reply->status >= 400 && refusals_may_explain(context->refusals, peer, clock_steady_us());
-}
-
-void explain_request(struct context *context, const struct peer *peer,
-                     const struct request *request, const struct reply *reply,
-                     const struct refusal *refusal)
-{
-    if (!is_time(context, peer, reply))
-        return;
-    struct explanation explanation = begin(peer, reply);
-    copy_text(explanation.method, request->head ? "HEAD" : request->method);
-    copy_text(explanation.path, is_plain_path(request->path) ? request->path : "");
-    copy_text(explanation.reason, reason_of(request, reply, refusal));
-    describe_token(request, refusal, &explanation);
-    save(context, &explanation);
-}
-
-void explain_waited(struct context *context, const struct peer *peer, const struct asked *asked,
-                    const struct reply *reply, const struct refusal *refusal)
-{
-    if (!is_time(context, peer, reply))
-        return;
-    struct explanation explanation = begin(peer, reply);
-    copy_text(explanation.method, asked->method);
-    copy_text(explanation.path, asked->path);
-    copy_text(explanation.reason, refusal->reason ? refusal->reason : THIS_HOST);
-    explanation.vmid = asked->vmid;
-    copy_text(explanation.token_id, asked->token_id);
-    save(context, &explanation);
-}
-
-void explain_malformed(struct context *context, const struct peer *peer, const struct reply *reply)
-{
-    if (!is_time(context, peer, reply))
-        return;
-    struct explanation explanation = begin(peer, reply);
-    copy_text(explanation.reason, MALFORMED);
-    save(context, &explanation);
-}
-
 #define MINUTE_US ((int64_t)60 * 1000000)
 #define ROWS      256
 
@@ -130,7 +29,7 @@ void explain_malformed(struct context *context, const struct peer *peer, const s
 /* What was counted since it was last told of. */
 struct row {
     uint64_t source; /* 0: free, or the last row, which is for all that find no other */
-    const char *reason;
+    enum refusal_reason reason;
     int64_t told_us; /* 0: never */
     uint32_t untold;
 };
@@ -169,13 +68,13 @@ static bool is_old(const struct row *row, int64_t now_us)
 }
 
 /* The row of this source and reason, else one that may be taken, else the last. */
-static struct row *find_row(struct refusals *refusals, uint64_t source, const char *reason,
+static struct row *find_row(struct refusals *refusals, uint64_t source, enum refusal_reason reason,
                             int64_t now_us)
 {
     struct row *found = &refusals->rows[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
         struct row *row = &refusals->rows[i];
-        if (row->source == source && strcmp(row->reason, reason) == 0)
+        if (row->source == source && row->reason == reason)
             return row;
         if (found == &refusals->rows[ROWS] && is_old(row, now_us))
             found = row;
@@ -185,8 +84,8 @@ static struct row *find_row(struct refusals *refusals, uint64_t source, const ch
     return found;
 }
 
-uint32_t refusals_count(struct refusals *refusals, const struct peer *peer, const char *reason,
-                        int64_t now_us)
+uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
+                        enum refusal_reason reason, int64_t now_us)
 {
     uint32_t count = 0;
     (void)pthread_mutex_lock(&refusals->lock);
@@ -231,20 +130,21 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
 }
 
 /* "revoked token: token Ab3dE6gH (12 times)" */
-static char *describe(const struct refusal *refusal, uint32_t count)
+static char *describe_refusal(const struct refusal *refusal, uint32_t count)
 {
+    const char *reason = refusal_reason_name(refusal->reason);
     const char *colon = refusal->detail[0] ? ": " : "";
     if (count == 1)
-        return mem_format("%s%s%s", refusal->reason, colon, refusal->detail);
-    return mem_format("%s%s%s (%u times)", refusal->reason, colon, refusal->detail, count);
+        return mem_format("%s%s%s", reason, colon, refusal->detail);
+    return mem_format("%s%s%s (%u times)", reason, colon, refusal->detail, count);
 }
 
-void refusal_tell(struct store_pool *stores, const struct peer *peer, const struct refusal *refusal,
-                  uint32_t count)
+void refusal_log(struct store_pool *stores, const struct peer *peer, const struct refusal *refusal,
+                 uint32_t count)
 {
     char source[PEER_NAME_SIZE];
     struct error error;
-    cleanup_free char *detail = describe(refusal, count);
+    cleanup_free char *detail = describe_refusal(refusal, count);
     cleanup_store_loan struct store_loan loan = {0};
     peer_name(peer, source);
     const struct event event = {
@@ -261,4 +161,121 @@ void refusal_tell(struct store_pool *stores, const struct peer *peer, const stru
         return;
     store_loan_failed(&loan, &error);
     log_line(LOG_WARNING, "the event could not be written: %s", error.message);
+}
+
+#define copy_text(field, text) copy_cut(field, sizeof(field), text)
+
+static void copy_cut(char *ret, size_t size, const char *text)
+{
+    size_t whole = strlen(text);
+    size_t length = whole < size ? whole : size - 1;
+    memcpy(ret, text, length);
+    ret[length] = '\0';
+}
+
+static void save_explanation(struct context *context, const struct explanation *explanation)
+{
+    struct error error;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow_pen(context->stores, &loan, &error) == 0 &&
+        explanation_add(loan.store, explanation, &error) == 0)
+        return;
+    store_loan_failed(&loan, &error);
+    throttled_log_line(&context->log, LOG_WARNING, "a refusal could not be remembered: %s",
+                       error.message);
+}
+
+static struct explanation begin_explanation(const struct peer *peer, const struct reply *reply)
+{
+    struct explanation explanation = {.at_ms = clock_wall_ms(), .status = reply->status};
+    copy_text(explanation.request_id, reply->request_id);
+    copy_text(explanation.detail, reply->why);
+    peer_name(peer, explanation.source);
+    return explanation;
+}
+
+/* Whatever a client may have put into a path by mistake: a token, for one, has other letters. */
+static bool is_plain_path(const char *path)
+{
+    return strspn(path, PATH_LETTERS) == strlen(path);
+}
+
+static const char *reason_of(const struct request *request, const struct reply *reply,
+                             const struct refusal *refusal)
+{
+    if (refusal->reason != REFUSAL_NONE)
+        return refusal_reason_name(refusal->reason);
+    if (!request->peer)
+        return MALFORMED;
+    if (!request->destination.route)
+        return reply->status == 405 ? "unknown method" : "unknown path";
+    return reply->status >= 500 ? THIS_HOST : "the endpoint";
+}
+
+/* Of a token that was not accepted, the refusal's detail is the id. */
+static void describe_token(const struct request *request, const struct refusal *refusal,
+                           struct explanation *explanation)
+{
+    explanation->vmid = request->vmid ? request->vmid : refusal->vmid;
+    copy_text(explanation->token_id, request->vmid ? request->token_id : refusal->detail);
+    if (request->vmid && refusal->reason != REFUSAL_NONE)
+        copy_text(explanation->detail, refusal->detail);
+}
+
+static bool may_explain(struct context *context, const struct peer *peer, const struct reply *reply)
+{
+    return reply->status >= 400 && refusals_may_explain(context->refusals, peer, clock_steady_us());
+}
+
+static void explain_request(struct context *context, const struct peer *peer,
+                            const struct request *request, const struct reply *reply,
+                            const struct refusal *refusal)
+{
+    if (!may_explain(context, peer, reply))
+        return;
+    struct explanation explanation = begin_explanation(peer, reply);
+    copy_text(explanation.method, request->head ? "HEAD" : request->method);
+    copy_text(explanation.path, is_plain_path(request->path) ? request->path : "");
+    copy_text(explanation.reason, reason_of(request, reply, refusal));
+    describe_token(request, refusal, &explanation);
+    save_explanation(context, &explanation);
+}
+
+void refusal_report(struct context *context, const struct peer *peer, const struct request *request,
+                    const struct reply *reply, const struct refusal *refusal)
+{
+    if (refusal->reason != REFUSAL_NONE) {
+        counters_add_refusal(&context->counters, refusal->reason);
+        uint32_t count =
+            refusals_count(context->refusals, peer, refusal->reason, clock_steady_us());
+        if (count > 0)
+            refusal_log(context->stores, peer, refusal, count);
+    }
+    explain_request(context, peer, request, reply, refusal);
+}
+
+void refusal_explain_waited(struct context *context, const struct peer *peer,
+                            const struct asked *asked, const struct reply *reply,
+                            const struct refusal *refusal)
+{
+    if (!may_explain(context, peer, reply))
+        return;
+    struct explanation explanation = begin_explanation(peer, reply);
+    copy_text(explanation.method, asked->method);
+    copy_text(explanation.path, asked->path);
+    copy_text(explanation.reason,
+              refusal->reason != REFUSAL_NONE ? refusal_reason_name(refusal->reason) : THIS_HOST);
+    explanation.vmid = asked->vmid;
+    copy_text(explanation.token_id, asked->token_id);
+    save_explanation(context, &explanation);
+}
+
+void refusal_explain_malformed(struct context *context, const struct peer *peer,
+                               const struct reply *reply)
+{
+    if (!may_explain(context, peer, reply))
+        return;
+    struct explanation explanation = begin_explanation(peer, reply);
+    copy_text(explanation.reason, MALFORMED);
+    save_explanation(context, &explanation);
 }

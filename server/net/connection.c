@@ -76,10 +76,10 @@ static int shake_hands(struct connection *connection)
 static bool is_admitted(struct connection *connection)
 {
     const struct entrance *entrance = connection->entrance;
-    enum gate_refusal refusal = gate_enter(entrance->gate, connection->socket, &connection->peer);
-    if (refusal != GATE_ADMITTED)
-        counters_add_refusal(entrance->counters, gate_refusal_name(refusal));
-    return refusal == GATE_ADMITTED;
+    enum refusal_reason refusal = gate_enter(entrance->gate, connection->socket, &connection->peer);
+    if (refusal != REFUSAL_NONE)
+        counters_add_refusal(entrance->counters, refusal);
+    return refusal == REFUSAL_NONE;
 }
 
 int connection_open(struct connection *connection, int socket)

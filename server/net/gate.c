@@ -50,20 +50,8 @@ struct gate {
     struct source probe;
 };
 
-_Static_assert(GATE_TOO_OFTEN < SOURCE_REFUSALS, "a source's row has a place for each refusal");
-
-const char *gate_refusal_name(enum gate_refusal refusal)
-{
-    static const char *const names[] = {
-        [GATE_ADMITTED] = "admitted",
-        [GATE_NOT_ALLOWED] = "not allowed",
-        [GATE_STRANGER] = "stranger",
-        [GATE_UNRESOLVABLE] = "unresolvable",
-        [GATE_TOO_MANY] = "too many connections",
-        [GATE_TOO_OFTEN] = "connections too often",
-    };
-    return names[refusal];
-}
+_Static_assert(REFUSAL_CONNECTIONS_TOO_OFTEN < SOURCE_REFUSALS,
+               "a source's row has a place for each refusal");
 
 static struct rules rules_new(const struct config *config, const struct cidr *allow,
                               size_t allow_count)
@@ -178,52 +166,52 @@ static bool is_allowed(const struct rules *rules, const struct peer *peer)
 }
 
 /* The verdict of the allow list, and the binding that is in force. */
-static enum gate_refusal judge_address(struct gate *gate, const struct peer *peer,
-                                       enum source_binding *ret_binding)
+static enum refusal_reason judge_address(struct gate *gate, const struct peer *peer,
+                                         enum source_binding *ret_binding)
 {
     (void)pthread_mutex_lock(&gate->lock);
     bool allowed = is_allowed(&gate->rules, peer);
     *ret_binding = gate->rules.binding;
     (void)pthread_mutex_unlock(&gate->lock);
-    return allowed ? GATE_ADMITTED : GATE_NOT_ALLOWED;
+    return allowed ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;
 }
 
 /* The verdict on the hardware address, which is looked up for it. */
-static enum gate_refusal judge_link(struct gate *gate, struct peer *peer,
-                                    enum source_binding binding)
+static enum refusal_reason judge_link(struct gate *gate, struct peer *peer,
+                                      enum source_binding binding)
 {
     struct error ignored;
     int enrolled = -1;
     if (binding == BINDING_OFF)
-        return GATE_ADMITTED;
+        return REFUSAL_NONE;
     peer->has_hwaddr = neighbour_find(peer->address.sin_addr, &peer->hwaddr, &ignored) == 0;
     if (peer->has_hwaddr)
         enrolled = gate->callbacks.is_enrolled(&peer->hwaddr, gate->callbacks.context);
     if (enrolled < 0)
-        return binding == BINDING_REQUIRE ? GATE_UNRESOLVABLE : GATE_ADMITTED;
-    return enrolled ? GATE_ADMITTED : GATE_STRANGER;
+        return binding == BINDING_REQUIRE ? REFUSAL_UNRESOLVABLE : REFUSAL_NONE;
+    return enrolled ? REFUSAL_NONE : REFUSAL_STRANGER;
 }
 
 /* A handshake costs as much as many requests: none is begun for a source that could not even ask
  * for something. */
-static enum gate_refusal judge_source(const struct gate *gate, struct source *source,
-                                      int64_t now_us)
+static enum refusal_reason judge_source(const struct gate *gate, struct source *source,
+                                        int64_t now_us)
 {
     if (!source || source->connections >= gate->rules.connections)
-        return GATE_TOO_MANY;
+        return REFUSAL_TOO_MANY_CONNECTIONS;
     if (bucket_take(&source->arrivals, &gate->rules.requests, now_us) > 0)
-        return GATE_TOO_OFTEN;
-    return GATE_ADMITTED;
+        return REFUSAL_CONNECTIONS_TOO_OFTEN;
+    return REFUSAL_NONE;
 }
 
 /* Counts the connection in its source's row. */
-static enum gate_refusal take_place(struct gate *gate, struct peer *peer)
+static enum refusal_reason take_place(struct gate *gate, struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     struct source *source = sources_claim(gate->admitted, source_key(peer), now_us);
-    enum gate_refusal refusal = judge_source(gate, source, now_us);
-    if (refusal == GATE_ADMITTED) {
+    enum refusal_reason refusal = judge_source(gate, source, now_us);
+    if (refusal == REFUSAL_NONE) {
         source->connections++;
         peer->source = sources_index(gate->admitted, source);
     }
@@ -245,7 +233,7 @@ static uint32_t take_untold(struct gate *gate, struct source_refusal *refusal, i
     return count;
 }
 
-static void report(struct gate *gate, const struct peer *peer, enum gate_refusal refusal)
+static void report(struct gate *gate, const struct peer *peer, enum refusal_reason refusal)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
@@ -256,33 +244,33 @@ static void report(struct gate *gate, const struct peer *peer, enum gate_refusal
         gate->callbacks.refused(peer, refusal, count, gate->callbacks.context);
 }
 
-static enum gate_refusal judge(struct gate *gate, struct peer *peer)
+static enum refusal_reason judge(struct gate *gate, struct peer *peer)
 {
     enum source_binding binding;
     if (take_probe(gate, peer))
-        return GATE_ADMITTED;
-    enum gate_refusal refusal = judge_address(gate, peer, &binding);
-    if (refusal == GATE_ADMITTED)
+        return REFUSAL_NONE;
+    enum refusal_reason refusal = judge_address(gate, peer, &binding);
+    if (refusal == REFUSAL_NONE)
         refusal = judge_link(gate, peer, binding);
-    if (refusal == GATE_ADMITTED)
+    if (refusal == REFUSAL_NONE)
         refusal = take_place(gate, peer);
     return refusal;
 }
 
-enum gate_refusal gate_enter(struct gate *gate, int socket, struct peer *ret)
+enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret)
 {
     struct peer peer;
     /* A peer that is gone already has no name to report. */
     if (find_peer(socket, &peer) < 0)
-        return GATE_NOT_ALLOWED;
-    enum gate_refusal refusal = judge(gate, &peer);
-    if (refusal != GATE_ADMITTED) {
+        return REFUSAL_NOT_ALLOWED;
+    enum refusal_reason refusal = judge(gate, &peer);
+    if (refusal != REFUSAL_NONE) {
         report(gate, &peer, refusal);
         return refusal;
     }
     atomic_fetch_add(&gate->connections, 1);
     *ret = peer;
-    return GATE_ADMITTED;
+    return REFUSAL_NONE;
 }
 
 void gate_park(struct gate *gate)

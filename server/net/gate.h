@@ -14,21 +14,10 @@
 #include "schema/agent/config.h"
 #include "schema/base/address.h"
 #include "schema/base/error.h"
+#include "server/base/counters.h"
 #include "server/net/peer.h"
 
 struct gate;
-
-enum gate_refusal {
-    GATE_ADMITTED = 0,
-    GATE_NOT_ALLOWED,  /* outside local_api.allow */
-    GATE_STRANGER,     /* a MAC of no enrolled guest */
-    GATE_UNRESOLVABLE, /* source_binding: require, and no MAC is known */
-    GATE_TOO_MANY,     /* the source has limits.connections_per_source connections */
-    GATE_TOO_OFTEN,    /* it opens them faster than limits.requests_per_source */
-};
-
-/* "not allowed", "stranger", ...: for events and metrics. */
-const char *gate_refusal_name(enum gate_refusal refusal);
 
 /* What the gate asks and tells; called without the gate's locks held, from any thread. */
 struct gate_callbacks {
@@ -37,7 +26,7 @@ struct gate_callbacks {
     int (*is_enrolled)(const struct hwaddr *hwaddr, void *context);
     /* Called for refusals, at most once a minute for each source and reason. count: how many it
      * stands for. */
-    void (*refused)(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+    void (*refused)(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
                     void *context);
     void *context;
 };
@@ -51,8 +40,9 @@ void gate_free(struct gate *gate);
 void gate_reconfigure(struct gate *gate, const struct config *config, const struct cidr *allow,
                       size_t allow_count);
 
-/* Judges the connected socket; when admitted, *ret is filled and the caller owes one gate_leave. */
-enum gate_refusal gate_enter(struct gate *gate, int socket, struct peer *ret);
+/* Judges the connected socket: REFUSAL_NONE, or one of the gate's reasons. When admitted, *ret is
+ * filled and the caller owes one gate_leave. */
+enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
 /*

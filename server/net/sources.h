@@ -16,7 +16,8 @@
 /* The hash picks a set, and a source lives in any row of its set. */
 #define SOURCES_PER_SET 16
 
-/* As many kinds of refusal as a row keeps apart; enum gate_refusal fits. */
+/* As many kinds of refusal as a row keeps apart; the gate's of enum refusal_reason
+ * come first in it, and fit. */
 #define SOURCE_REFUSALS 8
 
 /* Refusals that were not told of yet, and when one was last. */

@@ -136,7 +136,7 @@ static int test_is_enrolled(const struct hwaddr *hwaddr, void *context)
     return 1;
 }
 
-static void test_refused(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+static void test_refused(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
                          void *context)
 {
     (void)peer;

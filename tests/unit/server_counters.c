@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "server/net/gate.h"
 #include "tests/unit/test.h"
 
 static size_t sum_of_requests(const struct counters *counters)
@@ -47,10 +46,11 @@ static void every_refusal_of_the_gate_has_a_count(void **state)
 {
     struct counters counters = {0};
     (void)state;
-    for (enum gate_refusal refusal = GATE_NOT_ALLOWED; refusal <= GATE_TOO_OFTEN; refusal++)
-        counters_add_refusal(&counters, gate_refusal_name(refusal));
+    for (enum refusal_reason refusal = REFUSAL_NOT_ALLOWED;
+         refusal <= REFUSAL_CONNECTIONS_TOO_OFTEN; refusal++)
+        counters_add_refusal(&counters, refusal);
     assert_int_equal(atomic_load(&counters.refusals[0]), 0);
-    counters_add_refusal(&counters, "whatever");
+    counters_add_refusal(&counters, REFUSAL_NONE);
     assert_int_equal(atomic_load(&counters.refusals[0]), 1);
     for (size_t i = 0; i < REFUSAL_REASONS; i++)
         assert_true(atomic_load(&counters.refusals[i]) <= 1);
@@ -60,7 +60,7 @@ static void nobody_has_to_count(void **state)
 {
     (void)state;
     counters_add_request(NULL, 0, 200);
-    counters_add_refusal(NULL, "stranger");
+    counters_add_refusal(NULL, REFUSAL_STRANGER);
     counters_add_handshake(NULL, HANDSHAKE_LATE);
     counters_add_call(NULL, CALL_FAILED);
 }

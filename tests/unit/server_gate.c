@@ -30,7 +30,7 @@ static struct world {
     int reports;
     struct {
         struct peer peer;
-        enum gate_refusal refusal;
+        enum refusal_reason refusal;
         uint32_t count;
     } last;
     int listening;
@@ -71,7 +71,7 @@ static int say_enrolled(const struct hwaddr *hwaddr, void *context)
     return world.enrolled;
 }
 
-static void note_refused(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+static void note_refused(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
                          void *context)
 {
     assert_ptr_equal(context, &world);
@@ -133,12 +133,12 @@ static int connect_from(const char *text)
     return server;
 }
 
-static enum gate_refusal enter(const char *address, struct peer *ret)
+static enum refusal_reason enter(const char *address, struct peer *ret)
 {
     return gate_enter(world.gate, connect_from(address), ret);
 }
 
-static void assert_reported(int reports, enum gate_refusal refusal, uint32_t count)
+static void assert_reported(int reports, enum refusal_reason refusal, uint32_t count)
 {
     assert_int_equal(world.reports, reports);
     assert_int_equal(world.last.refusal, refusal);
@@ -148,12 +148,13 @@ static void assert_reported(int reports, enum gate_refusal refusal, uint32_t cou
 static void test_names(void **state)
 {
     (void)state;
-    assert_string_equal(gate_refusal_name(GATE_ADMITTED), "admitted");
-    assert_string_equal(gate_refusal_name(GATE_NOT_ALLOWED), "not allowed");
-    assert_string_equal(gate_refusal_name(GATE_STRANGER), "stranger");
-    assert_string_equal(gate_refusal_name(GATE_UNRESOLVABLE), "unresolvable");
-    assert_string_equal(gate_refusal_name(GATE_TOO_MANY), "too many connections");
-    assert_string_equal(gate_refusal_name(GATE_TOO_OFTEN), "connections too often");
+    assert_string_equal(refusal_reason_name(REFUSAL_NONE), "other");
+    assert_string_equal(refusal_reason_name(REFUSAL_NOT_ALLOWED), "not allowed");
+    assert_string_equal(refusal_reason_name(REFUSAL_STRANGER), "stranger");
+    assert_string_equal(refusal_reason_name(REFUSAL_UNRESOLVABLE), "unresolvable");
+    assert_string_equal(refusal_reason_name(REFUSAL_TOO_MANY_CONNECTIONS), "too many connections");
+    assert_string_equal(refusal_reason_name(REFUSAL_CONNECTIONS_TOO_OFTEN),
+                        "connections too often");
 }
 
 static void test_a_guest_is_admitted(void **state)
@@ -161,7 +162,7 @@ static void test_a_guest_is_admitted(void **state)
     (void)state;
     struct peer peer;
     const struct hwaddr expected = {{0xbc, 0x24, 0x11, 0, 0, 7}};
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     assert_string_equal(peer.address_text, "127.0.0.7");
     assert_true(peer.has_hwaddr);
     assert_memory_equal(&peer.hwaddr, &expected, sizeof(expected));
@@ -175,10 +176,10 @@ static void test_the_allow_list_comes_first(void **state)
 {
     (void)state;
     struct peer peer = {.source = 12345};
-    assert_int_equal(enter("127.1.0.7", &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(enter("127.1.0.7", &peer), REFUSAL_NOT_ALLOWED);
     assert_int_equal(peer.source, 12345);
     assert_int_equal(world.lookups, 0);
-    assert_reported(1, GATE_NOT_ALLOWED, 1);
+    assert_reported(1, REFUSAL_NOT_ALLOWED, 1);
     assert_string_equal(world.last.peer.address_text, "127.1.0.7");
 }
 
@@ -187,7 +188,7 @@ static void test_an_empty_allow_list_allows_nobody(void **state)
     (void)state;
     struct peer peer;
     gate_reconfigure(world.gate, &world.config, NULL, 0);
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NOT_ALLOWED);
 }
 
 /* What becomes of a peer on the link (.7) and of one that is not (.200), by binding and by what
@@ -199,18 +200,18 @@ static void test_binding(void **state)
         enum source_binding binding;
         const char *address;
         int enrolled;
-        enum gate_refusal expected;
+        enum refusal_reason expected;
     } cases[] = {
-        {BINDING_AUTO, "127.0.0.7", 1, GATE_ADMITTED},
-        {BINDING_AUTO, "127.0.0.7", 0, GATE_STRANGER},
-        {BINDING_AUTO, "127.0.0.7", -1, GATE_ADMITTED},
-        {BINDING_AUTO, "127.0.0.200", 0, GATE_ADMITTED},
-        {BINDING_REQUIRE, "127.0.0.7", 1, GATE_ADMITTED},
-        {BINDING_REQUIRE, "127.0.0.7", 0, GATE_STRANGER},
-        {BINDING_REQUIRE, "127.0.0.7", -1, GATE_UNRESOLVABLE},
-        {BINDING_REQUIRE, "127.0.0.200", 1, GATE_UNRESOLVABLE},
-        {BINDING_OFF, "127.0.0.7", 0, GATE_ADMITTED},
-        {BINDING_OFF, "127.0.0.200", 0, GATE_ADMITTED},
+        {BINDING_AUTO, "127.0.0.7", 1, REFUSAL_NONE},
+        {BINDING_AUTO, "127.0.0.7", 0, REFUSAL_STRANGER},
+        {BINDING_AUTO, "127.0.0.7", -1, REFUSAL_NONE},
+        {BINDING_AUTO, "127.0.0.200", 0, REFUSAL_NONE},
+        {BINDING_REQUIRE, "127.0.0.7", 1, REFUSAL_NONE},
+        {BINDING_REQUIRE, "127.0.0.7", 0, REFUSAL_STRANGER},
+        {BINDING_REQUIRE, "127.0.0.7", -1, REFUSAL_UNRESOLVABLE},
+        {BINDING_REQUIRE, "127.0.0.200", 1, REFUSAL_UNRESOLVABLE},
+        {BINDING_OFF, "127.0.0.7", 0, REFUSAL_NONE},
+        {BINDING_OFF, "127.0.0.200", 0, REFUSAL_NONE},
     };
     struct cidr allow = {.family = AF_INET, .prefix = 8};
     (void)inet_pton(AF_INET, "127.0.0.0", &allow.address.v4);
@@ -220,7 +221,7 @@ static void test_binding(void **state)
         world.enrolled = cases[i].enrolled;
         gate_reconfigure(world.gate, &world.config, &allow, 1);
         assert_int_equal(enter(cases[i].address, &peer), cases[i].expected);
-        if (cases[i].expected == GATE_ADMITTED)
+        if (cases[i].expected == REFUSAL_NONE)
             gate_leave(world.gate, &peer);
     }
     assert_int_equal(gate_connections(world.gate), 0);
@@ -233,7 +234,7 @@ static void test_binding_off_looks_nothing_up(void **state)
     world.config.local_api.source_binding = BINDING_OFF;
     struct cidr allow = {.family = AF_INET, .prefix = 0};
     gate_reconfigure(world.gate, &world.config, &allow, 1);
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     assert_int_equal(world.lookups, 0);
     assert_false(peer.has_hwaddr);
 }
@@ -244,22 +245,22 @@ static void test_connections_are_capped_by_source(void **state)
     struct peer first;
     struct peer second;
     struct peer third;
-    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.7", &second), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
-    assert_reported(1, GATE_TOO_MANY, 1);
-    assert_int_equal(enter("127.0.0.8", &third), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &first), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.7", &second), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.7", &third), REFUSAL_TOO_MANY_CONNECTIONS);
+    assert_reported(1, REFUSAL_TOO_MANY_CONNECTIONS, 1);
+    assert_int_equal(enter("127.0.0.8", &third), REFUSAL_NONE);
     gate_leave(world.gate, &first);
-    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &first), REFUSAL_NONE);
     assert_int_equal(gate_connections(world.gate), 3);
 }
 
 /* Those that come and go, by one socket. */
-static enum gate_refusal pass(int server)
+static enum refusal_reason pass(int server)
 {
     struct peer peer;
-    enum gate_refusal refusal = gate_enter(world.gate, server, &peer);
-    if (refusal == GATE_ADMITTED)
+    enum refusal_reason refusal = gate_enter(world.gate, server, &peer);
+    if (refusal == REFUSAL_NONE)
         gate_leave(world.gate, &peer);
     return refusal;
 }
@@ -270,13 +271,13 @@ static void test_connections_have_a_rate_and_a_burst(void **state)
     int server = connect_from("127.0.0.7");
     int other = connect_from("127.0.0.8");
     for (int i = 0; i < 10; i++)
-        assert_int_equal(pass(server), GATE_ADMITTED);
-    assert_int_equal(pass(server), GATE_TOO_OFTEN);
-    assert_reported(1, GATE_TOO_OFTEN, 1);
-    assert_int_equal(pass(other), GATE_ADMITTED);
+        assert_int_equal(pass(server), REFUSAL_NONE);
+    assert_int_equal(pass(server), REFUSAL_CONNECTIONS_TOO_OFTEN);
+    assert_reported(1, REFUSAL_CONNECTIONS_TOO_OFTEN, 1);
+    assert_int_equal(pass(other), REFUSAL_NONE);
     world.now_us += SECOND_US / 5;
-    assert_int_equal(pass(server), GATE_ADMITTED);
-    assert_int_equal(pass(server), GATE_TOO_OFTEN);
+    assert_int_equal(pass(server), REFUSAL_NONE);
+    assert_int_equal(pass(server), REFUSAL_CONNECTIONS_TOO_OFTEN);
     assert_int_equal(gate_connections(world.gate), 0);
 }
 
@@ -286,8 +287,8 @@ static void test_connections_and_requests_are_counted_apart(void **state)
     struct peer peer;
     int server = connect_from("127.0.0.7");
     for (int i = 0; i < 9; i++)
-        assert_int_equal(pass(server), GATE_ADMITTED);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+        assert_int_equal(pass(server), REFUSAL_NONE);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NONE);
     for (int i = 0; i < 10; i++)
         assert_int_equal(gate_count_request(world.gate, &peer), 0);
 }
@@ -298,12 +299,12 @@ static void test_refused_connections_are_not_counted(void **state)
     (void)state;
     struct peer peer;
     int server = connect_from("127.0.0.7");
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NONE);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NONE);
     for (int i = 0; i < 20; i++)
-        assert_int_equal(pass(server), GATE_TOO_MANY);
+        assert_int_equal(pass(server), REFUSAL_TOO_MANY_CONNECTIONS);
     gate_leave(world.gate, &peer);
-    assert_int_equal(pass(server), GATE_ADMITTED);
+    assert_int_equal(pass(server), REFUSAL_NONE);
 }
 
 static void test_who_is_parked_counts_for_its_source_alone(void **state)
@@ -312,14 +313,14 @@ static void test_who_is_parked_counts_for_its_source_alone(void **state)
     struct peer first;
     struct peer second;
     struct peer third;
-    assert_int_equal(enter("127.0.0.7", &first), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.7", &second), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &first), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.7", &second), REFUSAL_NONE);
     gate_park(world.gate);
     assert_int_equal(gate_connections(world.gate), 1);
-    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
+    assert_int_equal(enter("127.0.0.7", &third), REFUSAL_TOO_MANY_CONNECTIONS);
     gate_leave_parked(world.gate, &first);
     assert_int_equal(gate_connections(world.gate), 1);
-    assert_int_equal(enter("127.0.0.7", &third), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &third), REFUSAL_NONE);
     assert_int_equal(gate_connections(world.gate), 2);
 }
 
@@ -328,9 +329,9 @@ static void test_many_addresses_of_one_mac_are_one_source(void **state)
     (void)state;
     struct peer peer;
     world.one_mac = 1;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.8", &peer), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.9", &peer), GATE_TOO_MANY);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.8", &peer), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.9", &peer), REFUSAL_TOO_MANY_CONNECTIONS);
 }
 
 static void test_a_lower_limit_spares_who_is_inside(void **state)
@@ -339,15 +340,15 @@ static void test_a_lower_limit_spares_who_is_inside(void **state)
     struct peer peers[2];
     struct peer third;
     struct cidr allow = {.family = AF_INET, .prefix = 0};
-    assert_int_equal(enter("127.0.0.7", &peers[0]), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.7", &peers[1]), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peers[0]), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.7", &peers[1]), REFUSAL_NONE);
     world.config.limits.connections_per_source = 1;
     gate_reconfigure(world.gate, &world.config, &allow, 1);
     assert_int_equal(gate_connections(world.gate), 2);
     gate_leave(world.gate, &peers[0]);
-    assert_int_equal(enter("127.0.0.7", &third), GATE_TOO_MANY);
+    assert_int_equal(enter("127.0.0.7", &third), REFUSAL_TOO_MANY_CONNECTIONS);
     gate_leave(world.gate, &peers[1]);
-    assert_int_equal(enter("127.0.0.7", &third), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &third), REFUSAL_NONE);
 }
 
 static void test_refusals_are_told_once_a_minute(void **state)
@@ -356,14 +357,14 @@ static void test_refusals_are_told_once_a_minute(void **state)
     struct peer peer;
     world.enrolled = 0;
     for (int i = 0; i < 5; i++)
-        assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
-    assert_reported(1, GATE_STRANGER, 1);
+        assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
+    assert_reported(1, REFUSAL_STRANGER, 1);
     world.now_us += MINUTE_US - 1;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
-    assert_reported(1, GATE_STRANGER, 1);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
+    assert_reported(1, REFUSAL_STRANGER, 1);
     world.now_us += 1;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
-    assert_reported(2, GATE_STRANGER, 6);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
+    assert_reported(2, REFUSAL_STRANGER, 6);
 }
 
 static void test_each_source_and_reason_is_told_of(void **state)
@@ -371,13 +372,13 @@ static void test_each_source_and_reason_is_told_of(void **state)
     (void)state;
     struct peer peer;
     world.enrolled = 0;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_STRANGER);
-    assert_int_equal(enter("127.0.0.8", &peer), GATE_STRANGER);
-    assert_reported(2, GATE_STRANGER, 1);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
+    assert_int_equal(enter("127.0.0.8", &peer), REFUSAL_STRANGER);
+    assert_reported(2, REFUSAL_STRANGER, 1);
     gate_reconfigure(world.gate, &world.config, NULL, 0);
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_NOT_ALLOWED);
-    assert_int_equal(enter("127.0.0.200", &peer), GATE_NOT_ALLOWED);
-    assert_reported(4, GATE_NOT_ALLOWED, 1);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NOT_ALLOWED);
+    assert_int_equal(enter("127.0.0.200", &peer), REFUSAL_NOT_ALLOWED);
+    assert_reported(4, REFUSAL_NOT_ALLOWED, 1);
 }
 
 /* One connection will do: each time the gate looks, it comes from another MAC. */
@@ -388,7 +389,7 @@ static void invent_strangers(void)
     world.enrolled = 0;
     world.invented = 1;
     while (world.invented <= INVENTED)
-        assert_int_equal(gate_enter(world.gate, socket, &peer), GATE_STRANGER);
+        assert_int_equal(gate_enter(world.gate, socket, &peer), REFUSAL_STRANGER);
     world.enrolled = 1;
     world.invented = 0;
 }
@@ -407,12 +408,12 @@ static void test_strangers_do_not_push_guests_out(void **state)
 {
     (void)state;
     struct peer guest;
-    assert_int_equal(enter("127.0.0.7", &guest), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &guest), REFUSAL_NONE);
     for (int i = 0; i < 20; i++)
         gate_count_failure(world.gate, &guest);
     gate_leave(world.gate, &guest);
     invent_strangers();
-    assert_int_equal(enter("127.0.0.7", &guest), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &guest), REFUSAL_NONE);
     assert_int_equal(gate_locked_out(world.gate, &guest), 3);
 }
 
@@ -421,8 +422,8 @@ static void test_requests_have_a_rate_and_a_burst(void **state)
     (void)state;
     struct peer peer;
     struct peer other;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.8", &other), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.8", &other), REFUSAL_NONE);
     for (int i = 0; i < 10; i++)
         assert_int_equal(gate_count_request(world.gate, &peer), 0);
     assert_int_equal(gate_count_request(world.gate, &peer), 1);
@@ -440,7 +441,7 @@ static void test_failures_lock_out(void **state)
 {
     (void)state;
     struct peer peer;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     for (int i = 0; i < 19; i++)
         gate_count_failure(world.gate, &peer);
     assert_int_equal(gate_locked_out(world.gate, &peer), 0);
@@ -459,11 +460,11 @@ static void test_a_lockout_outlives_the_connection(void **state)
 {
     (void)state;
     struct peer peer;
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     for (int i = 0; i < 20; i++)
         gate_count_failure(world.gate, &peer);
     gate_leave(world.gate, &peer);
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     assert_int_equal(gate_locked_out(world.gate, &peer), 3);
 }
 
@@ -472,7 +473,7 @@ static void test_waits_stay_within_a_minute(void **state)
     (void)state;
     struct peer peer;
     struct cidr allow = {.family = AF_INET, .prefix = 0};
-    assert_int_equal(enter("127.0.0.7", &peer), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     for (int i = 0; i < 20; i++)
         gate_count_failure(world.gate, &peer);
     world.config.limits.failures_per_source = 1;
@@ -504,7 +505,7 @@ static void test_the_probe_is_admitted_whatever_the_rules(void **state)
     int server = connect_from("127.0.0.200");
     const struct sockaddr_in probe = origin_of(server);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NONE);
     assert_string_equal(peer.address_text, "127.0.0.200");
     assert_false(peer.has_hwaddr);
     assert_int_equal(world.lookups, 0);
@@ -523,8 +524,8 @@ static void test_the_probe_comes_but_once(void **state)
     int server = connect_from("127.0.0.200");
     const struct sockaddr_in probe = origin_of(server);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_ADMITTED);
-    assert_int_equal(gate_enter(world.gate, server, &again), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NONE);
+    assert_int_equal(gate_enter(world.gate, server, &again), REFUSAL_NOT_ALLOWED);
     gate_leave(world.gate, &peer);
 }
 
@@ -537,15 +538,15 @@ static void test_nobody_passes_for_the_probe(void **state)
     struct sockaddr_in probe = origin_of(server);
     probe.sin_port ^= htons(1);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NOT_ALLOWED);
     probe = origin_of(server);
     probe.sin_addr.s_addr ^= htonl(1);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NOT_ALLOWED);
     probe = origin_of(server);
     gate_expect(world.gate, &probe);
     gate_expect_nobody(world.gate);
-    assert_int_equal(gate_enter(world.gate, server, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, server, &peer), REFUSAL_NOT_ALLOWED);
     assert_int_equal(gate_connections(world.gate), 0);
 }
 
@@ -558,17 +559,17 @@ static void test_the_probe_counts_for_nobody(void **state)
     int server = connect_from("127.0.0.200");
     const struct sockaddr_in probe = origin_of(server);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &probing), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &probing), REFUSAL_NONE);
     for (int i = 0; i < 100; i++)
         (void)gate_count_request(world.gate, &probing);
     gate_count_failure(world.gate, &probing);
-    assert_int_equal(enter("127.0.0.200", &peers[0]), GATE_ADMITTED);
-    assert_int_equal(enter("127.0.0.200", &peers[1]), GATE_ADMITTED);
+    assert_int_equal(enter("127.0.0.200", &peers[0]), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.200", &peers[1]), REFUSAL_NONE);
     assert_int_equal(gate_count_request(world.gate, &peers[0]), 0);
     assert_true(gate_count_request(world.gate, &probing) > 0);
     gate_leave(world.gate, &probing);
     gate_expect(world.gate, &probe);
-    assert_int_equal(gate_enter(world.gate, server, &probing), GATE_ADMITTED);
+    assert_int_equal(gate_enter(world.gate, server, &probing), REFUSAL_NONE);
     assert_int_equal(gate_count_request(world.gate, &probing), 0);
     gate_leave(world.gate, &probing);
     gate_leave(world.gate, &peers[0]);
@@ -580,7 +581,7 @@ static void test_a_socket_without_a_peer_is_refused(void **state)
 {
     (void)state;
     struct peer peer;
-    assert_int_equal(gate_enter(world.gate, world.listening, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, world.listening, &peer), REFUSAL_NOT_ALLOWED);
     assert_int_equal(world.reports, 0);
     assert_int_equal(gate_connections(world.gate), 0);
 }

@@ -28,21 +28,21 @@ static struct peer peer_at(uint32_t address)
 static void test_one_a_minute_with_its_count(void **state)
 {
     const struct peer peer = peer_at(1);
-    assert_int_equal(refusals_count(*state, &peer, "no token", 1), 1);
-    assert_int_equal(refusals_count(*state, &peer, "no token", 2), 0);
-    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US), 0);
-    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US + 1), 3);
-    assert_int_equal(refusals_count(*state, &peer, "no token", 60 * SECOND_US + 2), 0);
+    assert_int_equal(refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 1), 1);
+    assert_int_equal(refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 2), 0);
+    assert_int_equal(refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 60 * SECOND_US), 0);
+    assert_int_equal(refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 60 * SECOND_US + 1), 3);
+    assert_int_equal(refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 60 * SECOND_US + 2), 0);
 }
 
 static void test_sources_and_reasons_apart(void **state)
 {
     const struct peer a = peer_at(1);
     const struct peer b = peer_at(2);
-    assert_int_equal(refusals_count(*state, &a, "no token", 1), 1);
-    assert_int_equal(refusals_count(*state, &a, "revoked token", 1), 1);
-    assert_int_equal(refusals_count(*state, &b, "no token", 1), 1);
-    assert_int_equal(refusals_count(*state, &b, "no token", 1), 0);
+    assert_int_equal(refusals_count(*state, &a, REFUSAL_NO_TOKEN, 1), 1);
+    assert_int_equal(refusals_count(*state, &a, REFUSAL_REVOKED_TOKEN, 1), 1);
+    assert_int_equal(refusals_count(*state, &b, REFUSAL_NO_TOKEN, 1), 1);
+    assert_int_equal(refusals_count(*state, &b, REFUSAL_NO_TOKEN, 1), 0);
 }
 
 static void test_a_source_is_its_hwaddr_if_known(void **state)
@@ -50,8 +50,8 @@ static void test_a_source_is_its_hwaddr_if_known(void **state)
     struct peer a = peer_at(1);
     struct peer b = peer_at(2);
     a.has_hwaddr = b.has_hwaddr = true;
-    assert_int_equal(refusals_count(*state, &a, "no token", 1), 1);
-    assert_int_equal(refusals_count(*state, &b, "no token", 1), 0);
+    assert_int_equal(refusals_count(*state, &a, REFUSAL_NO_TOKEN, 1), 1);
+    assert_int_equal(refusals_count(*state, &b, REFUSAL_NO_TOKEN, 1), 0);
 }
 
 static void test_many_sources_cannot_flood(void **state)
@@ -59,12 +59,12 @@ static void test_many_sources_cannot_flood(void **state)
     int told = 0;
     for (uint32_t i = 1; i <= 5000; i++) {
         const struct peer peer = peer_at(i);
-        told += refusals_count(*state, &peer, "no token", i) > 0;
+        told += refusals_count(*state, &peer, REFUSAL_NO_TOKEN, i) > 0;
     }
     assert_int_equal(told, 257);
     /* A minute later the rows are for others again. */
     const struct peer late = peer_at(6000);
-    assert_int_equal(refusals_count(*state, &late, "no token", 61 * SECOND_US), 1);
+    assert_int_equal(refusals_count(*state, &late, REFUSAL_NO_TOKEN, 61 * SECOND_US), 1);
 }
 
 static uint32_t explain(void *refusals, uint32_t address, int times, int64_t now_us)

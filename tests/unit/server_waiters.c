@@ -74,7 +74,7 @@ static void assert_explained(const char *reason)
 {
     for (int i = 0; i < 600000 && !world.refused_for; i++)
         (void)usleep(1000);
-    assert_string_equal(world.refused_for, reason);
+    assert_string_equal(refusal_reason_name(world.refused_for), reason);
 }
 
 static void test_a_token_that_ends_meanwhile(void **state)

@@ -37,7 +37,7 @@ static struct world {
     char token_id[TOKEN_ID_LENGTH + 1];
     atomic_int woken; /* how often the workers were */
     atomic_int failed;
-    _Atomic(const char *) refused_for;
+    _Atomic(enum refusal_reason) refused_for;
 } world;
 
 /* --- in place of what it stands on --- */
@@ -58,8 +58,9 @@ void jobs_wake(struct jobs *jobs)
     atomic_fetch_add(&world.woken, 1);
 }
 
-void explain_waited(struct context *context, const struct peer *peer, const struct asked *asked,
-                    const struct reply *reply, const struct refusal *refusal)
+void refusal_explain_waited(struct context *context, const struct peer *peer,
+                            const struct asked *asked, const struct reply *reply,
+                            const struct refusal *refusal)
 {
     assert_ptr_equal(context, &world.context);
     assert_int_equal(peer->address.sin_family, AF_INET);
@@ -68,7 +69,7 @@ void explain_waited(struct context *context, const struct peer *peer, const stru
     if (reply->status == 401)
         world.refused_for = refusal->reason;
     else
-        assert_null(refusal->reason);
+        assert_int_equal(refusal->reason, REFUSAL_NONE);
 }
 
 /* What server/answer.c does, for a token that has been judged. */
