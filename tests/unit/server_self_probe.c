@@ -27,7 +27,7 @@ static int make_identity(void **state)
     return 0;
 }
 
-static void count_refused(const struct peer *peer, enum gate_refusal refusal, uint32_t count,
+static void count_refused(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
                           void *context)
 {
     (void)peer;
@@ -289,7 +289,7 @@ static void test_nobody_accepts(void **state)
     struct peer peer;
     cleanup_close int late = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(late >= 0);
-    assert_int_equal(gate_enter(local.gate, late, &peer), GATE_NOT_ALLOWED);
+    assert_int_equal(gate_enter(local.gate, late, &peer), REFUSAL_NOT_ALLOWED);
 }
 
 static bool can_answer(void)
