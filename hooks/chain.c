@@ -14,7 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/pve/storage_config.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
 
 #define STORAGE_LIMIT ((size_t)1 << 20)
@@ -93,7 +93,7 @@ static void become_ordinary(void)
     (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)umask(022);
-    (void)unsetenv(SETTINGS_VARIABLE);
+    (void)unsetenv(CONFIG_FILE_VARIABLE);
     (void)setenv("PATH", PROXMOX_PATH, 1);
 }
 

@@ -22,8 +22,8 @@
 #include "schema/base/version.h"
 #include "schema/base/vmid.h"
 #include "store/base/clock.h"
-#include "store/base/journal.h"
-#include "store/documents/settings.h"
+#include "store/base/log.h"
+#include "store/files/config_file.h"
 
 #define EXIT_USAGE 2
 
@@ -161,11 +161,11 @@ static int clean_descriptors(struct error *error)
 
 static int clean_environment(struct error *error)
 {
-    const char *path = getenv(SETTINGS_VARIABLE);
+    const char *path = getenv(CONFIG_FILE_VARIABLE);
     cleanup_free char *kept = path ? mem_copy_text(path) : NULL;
     if (clearenv() != 0)
         return fail(error, ERROR_SYSTEM, "cannot clear the environment");
-    if (kept && setenv(SETTINGS_VARIABLE, kept, 1) < 0)
+    if (kept && setenv(CONFIG_FILE_VARIABLE, kept, 1) < 0)
         return fail_errno(error, errno, "setenv");
     return 0;
 }
@@ -203,9 +203,9 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
         report_failure(report, &error);
         return conclude(phase, call, report, ON_ERROR_CONTINUE);
     }
-    bool is_settled = settings_load(&config, &error) == 0;
+    bool is_settled = config_file_load(&config, &error) == 0;
     if (!is_settled)
-        settings_salvage(&config);
+        config_file_salvage(&config);
     mem_exit_with(failure_status(phase, config.hook.on_error));
     struct reaction reaction = {
         .config = &config,
@@ -215,7 +215,7 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
         .started_us = started_us,
         .report = report,
     };
-    store_travel_light();
+    store_use_little_memory();
     supervise(phase, &reaction);
     return conclude(phase, call, report, config.hook.on_error);
 }

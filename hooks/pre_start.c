@@ -13,7 +13,7 @@
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/documents/documents.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/files/guest_mount.h"
 #include "store/tables/credential.h"
@@ -24,7 +24,7 @@
 struct arrival {
     struct guest_config guest;
     struct guest_mount own;
-    struct sources sources;
+    struct document_sources sources;
     uint32_t uid; /* the owner of the directory on the host */
     uint32_t gid;
 };
@@ -32,7 +32,7 @@ struct arrival {
 static void arrival_free(struct arrival *arrival)
 {
     guest_config_free(&arrival->guest);
-    sources_free(&arrival->sources);
+    document_sources_free(&arrival->sources);
 }
 
 static void cleanup_token_fn(struct token *token)
@@ -58,7 +58,7 @@ static void report_unseen_directory(struct reaction *reaction, const struct arri
 static int look(struct reaction *reaction, struct arrival *arrival, struct error *error)
 {
     const struct config *config = reaction->config;
-    if (settings_load_guest(config, reaction->vmid, &arrival->guest, error) < 0)
+    if (config_file_load_guest(config, reaction->vmid, &arrival->guest, error) < 0)
         return -1;
     report_skipped_lines(reaction, &arrival->guest);
     if (reaction_open_store(reaction, error) < 0)
@@ -71,8 +71,8 @@ static int look(struct reaction *reaction, struct arrival *arrival, struct error
     guest_config_disk_ids(&arrival->guest, idmap, &arrival->uid, &arrival->gid);
     if (reaction_read_enrolment(reaction, error) < 0)
         return -1;
-    return sources_load_with(config, reaction->vmid, &reaction->enrolment, reaction->store,
-                             &arrival->sources, error);
+    return document_sources_load_with(config, reaction->vmid, &reaction->enrolment, reaction->store,
+                                      &arrival->sources, error);
 }
 
 static int record_guest(struct reaction *reaction, const struct arrival *arrival, int64_t now_ms,

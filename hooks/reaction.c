@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "store/base/clock.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/tables/event.h"
 
 /* What is left of the deadline for reporting that the store's lock could not be had. */
@@ -70,7 +70,8 @@ int reaction_read_enrolment(struct reaction *reaction, struct error *error)
 {
     if (reaction->enrolment.data)
         return 0;
-    return settings_read_enrolment(reaction->config, reaction->vmid, &reaction->enrolment, error);
+    return config_file_read_enrolment(reaction->config, reaction->vmid, &reaction->enrolment,
+                                      error);
 }
 
 void reaction_end(struct reaction *reaction)

@@ -22,7 +22,7 @@
 #include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/tables/guest.h"
 
@@ -147,7 +147,7 @@ static int refresh_host(struct agent *agent, const struct server_config *config,
 {
     struct host host;
     cleanup_store_loan struct store_loan loan = {0};
-    if (endpoint_describe_host(&config->config, &agent->pins, &host, error) < 0 ||
+    if (host_describe(&config->config, &agent->pins, &host, error) < 0 ||
         store_borrow(agent->context.stores, &loan, error) < 0)
         return -1;
     if (host_put(loan.store, &host, error) == 0)

@@ -12,7 +12,7 @@
 #include "server/privileges.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/identity/identity.h"
 
 /* felhomd --check: would it start? */
@@ -85,7 +85,7 @@ static bool check_run(FILE *out)
     cleanup_server_config struct server_config *setup = NULL;
     if (server_config_load(&setup, &error) < 0)
         return report_error(out, &error);
-    (void)fprintf(out, "ok: configuration %s\n", settings_path());
+    (void)fprintf(out, "ok: configuration %s\n", config_file_path());
     bool address = check_address(setup, out);
     bool store = check_store(&setup->config, out);
     bool identity = check_identity(&setup->config, out);

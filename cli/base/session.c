@@ -9,7 +9,7 @@
 
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/tables/event.h"
 
 int interrupt_open(int *ret_fd, struct error *error)
@@ -43,7 +43,7 @@ bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
 int session_open(struct session *ret, struct error *error)
 {
     struct session session = {.store = NULL};
-    if (settings_load(&session.config, error) < 0 ||
+    if (config_file_load(&session.config, error) < 0 ||
         store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
                    error) < 0) {
         session_close(&session);

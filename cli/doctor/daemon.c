@@ -21,7 +21,7 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "store/host/probe.h"
 #include "store/identity/identity.h"
 
@@ -89,7 +89,7 @@ void doctor_check_answer(struct doctor *doctor)
     struct sockaddr_in endpoint;
     const char *remedy = "systemctl restart felhomd";
     cleanup(identity_free) struct identity identity = {0};
-    if (endpoint_resolve(&doctor->config, &endpoint, &error) < 0 ||
+    if (host_endpoint(&doctor->config, &endpoint, &error) < 0 ||
         identity_load(doctor->config.paths.state, &identity, &error) < 0)
         return; /* doctor_check_endpoint and doctor_check_identity report it */
     bool shut_out = is_host_shut_out(&doctor->config, &endpoint);
@@ -122,7 +122,7 @@ void doctor_check_firewall(struct doctor *doctor)
     cleanup_buffer struct buffer host = BUFFER_EMPTY;
     read_firewall_file(doctor, "firewall/cluster.fw", &cluster);
     read_firewall_file(doctor, "local/host.fw", &host);
-    (void)endpoint_resolve(&doctor->config, &endpoint, &ignored);
+    (void)host_endpoint(&doctor->config, &endpoint, &ignored);
     uint16_t port = ntohs(endpoint.sin_port);
     if (firewall_file_switch(buffer_text(&cluster)) != FIREWALL_ON ||
         firewall_file_switch(buffer_text(&host)) == FIREWALL_OFF)

@@ -20,7 +20,7 @@
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 #include "store/base/cgroup.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
 enum { OPTION_SNIPPETS };
@@ -187,11 +187,11 @@ static bool check_settings(struct doctor *doctor)
 {
     struct error error;
     doctor->check = "settings";
-    if (settings_load(&doctor->config, &error) == 0) {
-        doctor_ok(doctor, "%s", settings_path());
+    if (config_file_load(&doctor->config, &error) == 0) {
+        doctor_ok(doctor, "%s", config_file_path());
         return true;
     }
-    cleanup_free char *remedy = mem_format("editor %s", settings_path());
+    cleanup_free char *remedy = mem_format("editor %s", config_file_path());
     doctor_fail(doctor, remedy, "%s; nothing else can be checked", error.message);
     return false;
 }
@@ -202,7 +202,7 @@ static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct
     struct guest row;
     const struct config *config = &doctor->config;
     ret->vmid = vmid;
-    ret->here = settings_load_guest(config, vmid, &ret->config, &ret->problem) == 0;
+    ret->here = config_file_load_guest(config, vmid, &ret->config, &ret->problem) == 0;
     ret->known = doctor->store && guest_find(doctor->store, vmid, &row, &ignored) == 0;
     ret->running = cgroup_has_guest(config->paths.cgroup, ret->config.kind, vmid) ||
                    (ret->known && row.state == GUEST_RUNNING);

@@ -14,7 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
@@ -50,7 +50,7 @@ void doctor_check_guest_enrolment(struct doctor *doctor)
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     cleanup_free char *name = mem_format("%u.yaml", doctor->guest->vmid);
     cleanup_free char *remedy = mem_format("editor %s/%s", doctor->config.paths.enrolment, name);
-    if (settings_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &error) < 0 ||
+    if (config_file_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &error) < 0 ||
         enrolment_parse(name, buffer_text(&text), text.length, &enrolment, &error) < 0)
         doctor_fail(doctor, remedy, "%s", error.message);
     else if (*enrolment.customer_id)

@@ -13,9 +13,9 @@
 #include "cli/pve/host_setup.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_mount.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 
 /* Whether this host has the address; it always has 0.0.0.0. */
 static bool is_own_address(const struct sockaddr_in *address)
@@ -32,8 +32,8 @@ void doctor_check_endpoint(struct doctor *doctor)
     struct sockaddr_in endpoint;
     char address[INET_ADDRSTRLEN];
     const struct config *config = &doctor->config;
-    cleanup_free char *remedy = mem_format("editor %s && " DOCTOR_INIT, settings_path());
-    if (endpoint_resolve(config, &endpoint, &error) < 0) {
+    cleanup_free char *remedy = mem_format("editor %s && " DOCTOR_INIT, config_file_path());
+    if (host_endpoint(config, &endpoint, &error) < 0) {
         doctor_fail(doctor, remedy, "%s", error.message);
         return;
     }
@@ -145,7 +145,7 @@ static bool check_mounts_of(struct doctor *doctor, uint32_t vmid)
     struct error error;
     struct guest_mount own;
     cleanup(guest_config_free) struct guest_config guest = {0};
-    if (settings_load_guest(&doctor->config, vmid, &guest, &error) < 0 ||
+    if (config_file_load_guest(&doctor->config, vmid, &guest, &error) < 0 ||
         guest_mount_check(&doctor->config, vmid, &guest, &own, &error) == 0)
         return true;
     note_foreign(doctor, &error);

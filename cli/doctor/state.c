@@ -12,10 +12,9 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/tables/event.h"
-#include "store/tables/host.h"
 
 void doctor_check_state(struct doctor *doctor)
 {
@@ -190,7 +189,7 @@ void doctor_check_host_record(struct doctor *doctor)
     struct host now;
     cleanup(identity_free) struct identity identity = {0};
     if (!doctor->store || identity_load(doctor->config.paths.state, &identity, &ignored) < 0 ||
-        endpoint_describe_host(&doctor->config, &identity.pins, &now, &ignored) < 0)
+        host_describe(&doctor->config, &identity.pins, &now, &ignored) < 0)
         return; /* other checks report it */
     if (host_get(doctor->store, &known, &ignored) < 0)
         doctor_warn(doctor, DOCTOR_INIT, "the store has no record of this host");

@@ -11,7 +11,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/vmid.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 
 #define SUFFIX ".conf"
 
@@ -92,7 +92,7 @@ bool node_guest_is_enrolled(const struct config *config, uint32_t vmid)
     cleanup(guest_config_free) struct guest_config guest = {0};
     if (has_enrolment(config, vmid))
         return true;
-    if (settings_load_guest(config, vmid, &guest, &ignored) < 0)
+    if (config_file_load_guest(config, vmid, &guest, &ignored) < 0)
         return false;
     return (guest.hookscript && strcmp(guest.hookscript, HOOKSCRIPT_VALUE) == 0) ||
            directory_line_find(config, vmid, &guest) != MOUNT_FORM_NONE;

@@ -24,7 +24,7 @@
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
-#include "store/tables/restore_test.h"
+#include "store/tables/job.h"
 
 /*
  * The volume id of the guest's newest backup on the storage, the caller's to free with free().

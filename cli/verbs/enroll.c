@@ -26,7 +26,7 @@
 #include "schema/pve/guest_config.h"
 #include "store/base/cgroup.h"
 #include "store/base/clock.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 
@@ -131,7 +131,7 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
     const struct config *config = &enrolling->session->config;
     uint32_t vmid = enrolling->vmid;
     struct enrolment_values values = given_values(enrolling->invocation);
-    if (settings_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
+    if (config_file_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
         pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
         return -1;
     if (check_hookscript(enrolling, &values, error) < 0)

@@ -14,7 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/yaml/tree.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
 
 #define PASSWORD_LIMIT ((size_t)4096)
@@ -115,7 +115,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     bool changed = false;
     if (enrolment_exists(path, &plan.exists, error) < 0 ||
-        settings_read_enrolment(config, vmid, &plan.text, error) < 0 ||
+        config_file_read_enrolment(config, vmid, &plan.text, error) < 0 ||
         enrolment_parse(path, buffer_text(&plan.text), plan.text.length, &enrolment, error) < 0 ||
         apply_values(values, &enrolment, &changed, error) < 0)
         return -1;
@@ -151,7 +151,7 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
     cleanup_free char *path = enrolment_path(config, vmid);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    if (settings_read_enrolment(config, vmid, &text, error) < 0 ||
+    if (config_file_read_enrolment(config, vmid, &text, error) < 0 ||
         enrolment_parse(path, buffer_text(&text), text.length, &enrolment, error) < 0)
         return -1;
     *ret = steal(enrolment.chain);

@@ -8,8 +8,8 @@
 #include "schema/agent/config.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/documents/settings.h"
-#include "store/host/endpoint.h"
+#include "store/files/config_file.h"
+#include "store/host/host.h"
 
 #define SET "felhom-guests"
 
@@ -36,7 +36,7 @@ static int find_networks(struct firewall_rules *rules, struct error *error)
     rules->networks = mem_new_array(count + 1, sizeof *rules->networks);
     if (count == 0) {
         rules->count = 1;
-        return endpoint_network(&rules->endpoint, &rules->networks[0], error);
+        return host_network(&rules->endpoint, &rules->networks[0], error);
     }
     for (size_t i = 0; i < count; i++)
         if (config->local_api.allow[i].family == AF_INET)
@@ -48,10 +48,9 @@ static int find_rules(struct firewall_rules *rules, struct error *error)
 {
     const struct pins none = {.spki = ""};
     struct host host;
-    if (settings_load(&rules->config, error) < 0 ||
-        endpoint_resolve(&rules->config, &rules->endpoint, error) < 0 ||
-        endpoint_describe_host(&rules->config, &none, &host, error) < 0 ||
-        find_networks(rules, error) < 0)
+    if (config_file_load(&rules->config, error) < 0 ||
+        host_endpoint(&rules->config, &rules->endpoint, error) < 0 ||
+        host_describe(&rules->config, &none, &host, error) < 0 || find_networks(rules, error) < 0)
         return -1;
     (void)snprintf(rules->node, sizeof rules->node, "%s", host.node);
     return 0;

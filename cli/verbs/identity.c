@@ -30,11 +30,10 @@
 #include "store/base/nudge.h"
 #include "store/documents/documents.h"
 #include "store/files/guest_directory.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/identity/rollover.h"
 #include "store/tables/guest.h"
-#include "store/tables/host.h"
 #include "store/tables/token.h"
 
 #define IDENTITY_STEPS "stage|switch|retire"
@@ -54,7 +53,7 @@ struct pin_update {
     uint32_t vmid;
     struct guest_directory directory;
     struct token_text token;
-    struct sources sources;
+    struct document_sources sources;
     struct guest_files files;
     struct error left_out; /* as controller_parts_render tells it */
 };
@@ -62,7 +61,7 @@ struct pin_update {
 static void pin_update_free(struct pin_update *update)
 {
     token_text_wipe(&update->token);
-    sources_free(&update->sources);
+    document_sources_free(&update->sources);
     guest_files_free(&update->files);
 }
 
@@ -99,7 +98,8 @@ static int pin_update_render(struct pin_update *update, struct error *error)
 {
     const struct config *config = &update->session->config;
     if (guest_directory_read_token(guests_dir(update), update->vmid, &update->token, error) < 0 ||
-        sources_load(config, update->vmid, update->session->store, &update->sources, error) < 0)
+        document_sources_load(config, update->vmid, update->session->store, &update->sources,
+                              error) < 0)
         return -1;
     return documents_render(config, &update->sources, update->token.text, &update->files,
                             &update->left_out, error);
@@ -305,8 +305,8 @@ static int stage_identity(struct rollover_step *step, struct error *error)
     struct host host;
     struct sockaddr_in endpoint;
     bool changed;
-    if (endpoint_resolve(&step->session.config, &endpoint, error) < 0 ||
-        endpoint_describe_host(&step->session.config, &none, &host, error) < 0 ||
+    if (host_endpoint(&step->session.config, &endpoint, error) < 0 ||
+        host_describe(&step->session.config, &none, &host, error) < 0 ||
         rollover_stage(state_dir(step), host.node, endpoint.sin_addr, &changed, error) < 0 ||
         reload_rollover(step, error) < 0 ||
         record_step(step, changed, "the next certificate is staged", &step->rollover.next, error) <

@@ -15,12 +15,11 @@
 #include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/identity/rollover.h"
-#include "store/tables/host.h"
 
 enum { OPTION_USER, OPTION_PVE_TOKEN };
 static const struct verb_option options[] = {
@@ -127,8 +126,8 @@ static int make_identity(const struct session *session, struct host *ret, struct
     struct sockaddr_in endpoint;
     cleanup(identity_free) struct identity identity = {0};
     bool made;
-    if (endpoint_resolve(&session->config, &endpoint, error) < 0 ||
-        endpoint_describe_host(&session->config, &none, ret, error) < 0)
+    if (host_endpoint(&session->config, &endpoint, error) < 0 ||
+        host_describe(&session->config, &none, ret, error) < 0)
         return advise_on_endpoint(error);
     if (identity_ensure(session->config.paths.state, ret->node, endpoint.sin_addr, &identity, &made,
                         error) < 0)
@@ -168,7 +167,7 @@ static int make_all(struct session *session, const struct invocation *invocation
     const char *user = invocation->values[OPTION_USER];
     if (!user)
         user = STATE_USER;
-    if (settings_load(&session->config, error) < 0 ||
+    if (config_file_load(&session->config, error) < 0 ||
         make_state(&session->config, user, steps, error) < 0 ||
         make_directories(&session->config, steps, error) < 0 ||
         make_store(session, steps, error) < 0)

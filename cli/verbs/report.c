@@ -5,7 +5,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 
 static void put_known(json_t *report, const char *key, const char *text)
 {
@@ -66,7 +66,7 @@ json_t *host_report(const struct config *config, const struct host *host)
         {"pin_spki_sha256", host->pins.spki},
         {"pin_leaf_sha256", host->pins.leaf},
         {"certificate", certificate},
-        {"settings", settings_path()},
+        {"settings", config_file_path()},
         {"state", config->paths.state},
         {"guests", config->paths.guests},
         {"export", config->paths.export},

@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 #include "schema/agent/config.h"
+#include "store/host/host.h"
 #include "store/tables/event.h"
-#include "store/tables/host.h"
 
 /* All that is remembered of a refused request; null where something is not known. */
 json_t *refusal_report(const struct explanation *explanation);

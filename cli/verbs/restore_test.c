@@ -24,10 +24,10 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/tables/guest.h"
-#include "store/tables/restore_test.h"
+#include "store/tables/job.h"
 
 #define LOCK_NAME     "restore-test.lock"
 #define US_PER_MS     INT64_C(1000)
@@ -75,7 +75,7 @@ static int trial_prepare(const struct session *session, uint32_t vmid, int inter
     trial->limits = (struct pve_limits){deadline_us, interrupt_fd};
     trial->hold_ms = (int64_t)config->restore_test.hold_ms;
     trial->test = (struct restore_test){.vmid = vmid};
-    if (settings_load_guest(config, vmid, &trial->original, error) < 0 ||
+    if (config_file_load_guest(config, vmid, &trial->original, error) < 0 ||
         trial_find_archive(trial, error) < 0)
         return -1;
     spare_storages_find(config, &trial->original, &trial->storages);
@@ -258,7 +258,7 @@ static int trial_storages(const struct config *config, uint32_t vmid, struct spa
 {
     struct error problem;
     cleanup(guest_config_free) struct guest_config original = {0};
-    if (settings_load_guest(config, vmid, &original, &problem) < 0 &&
+    if (config_file_load_guest(config, vmid, &original, &problem) < 0 &&
         problem.kind != ERROR_MISSING) {
         *error = problem;
         return -1;
@@ -413,7 +413,7 @@ static bool is_here(const struct session *session, uint32_t vmid)
 {
     struct error problem;
     cleanup(guest_config_free) struct guest_config guest = {0};
-    return settings_load_guest(&session->config, vmid, &guest, &problem) == 0 ||
+    return config_file_load_guest(&session->config, vmid, &guest, &problem) == 0 ||
            problem.kind != ERROR_MISSING;
 }
 

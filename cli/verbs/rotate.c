@@ -48,7 +48,7 @@ struct rotation {
     bool only_due;
     enum rotation_outcome outcome;
     struct guest_directory directory;
-    struct sources sources;
+    struct document_sources sources;
     struct token minted;
     struct guest_drafts drafts;
     struct token_life token;    /* the guest's newest; the new one where it was rotated */
@@ -65,7 +65,7 @@ static struct rotation rotation_new(const struct session *session, uint32_t vmid
 
 static void rotation_free(struct rotation *rotation)
 {
-    sources_free(&rotation->sources);
+    document_sources_free(&rotation->sources);
     token_text_wipe(&rotation->minted.text);
     guest_drafts_free(&rotation->drafts);
 }
@@ -216,8 +216,8 @@ static int rotation_attempt(struct rotation *rotation, struct error *error)
         return -1;
     if (rotation->outcome != ROTATION_DONE)
         return 0;
-    if (sources_load(config, rotation->vmid, rotation->session->store, &rotation->sources, error) <
-            0 ||
+    if (document_sources_load(config, rotation->vmid, rotation->session->store, &rotation->sources,
+                              error) < 0 ||
         rotation_prepare(rotation, error) < 0)
         return -1;
     if (rotation->outcome != ROTATION_DONE)

@@ -26,7 +26,7 @@
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
-#include "store/tables/host.h"
+#include "store/host/host.h"
 #include "store/tables/statistics.h"
 
 /* What can be seen of felhomd without sending it a request, so that nothing of this shows in its

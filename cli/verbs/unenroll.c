@@ -12,7 +12,7 @@
 #include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
@@ -29,7 +29,7 @@ static int load_guest(const struct session *session, uint32_t vmid, struct guest
                       bool *ret_found, struct error *error)
 {
     struct error problem;
-    *ret_found = settings_load_guest(&session->config, vmid, ret, &problem) == 0;
+    *ret_found = config_file_load_guest(&session->config, vmid, ret, &problem) == 0;
     if (*ret_found || problem.kind == ERROR_MISSING)
         return 0;
     *error = problem;

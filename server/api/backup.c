@@ -8,7 +8,6 @@
 #include "server/http/request.h"
 #include "store/base/clock.h"
 #include "store/tables/job.h"
-#include "store/tables/restore_test.h"
 
 /* A backup may be known from its job before Proxmox lists it. */
 static int64_t newest_backup(const struct backup *backup, const struct job *job)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "store/documents/documents.h"
 #include "schema/base/cleanup.h"
 #include "server/api/handlers.h"
 #include "server/api/openapi_document.h"
@@ -6,7 +7,6 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "store/base/log.h"
-#include "store/documents/controller_parts.h"
 #include "store/identity/rollover.h"
 #include "store/tables/guest.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/tables/host.h"
+#include "store/host/host.h"
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
 #include "server/api/handlers.h"

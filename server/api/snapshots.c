@@ -15,8 +15,8 @@
 #include "server/jobs/pve_client.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
+#include "store/host/host.h"
 #include "store/tables/guest.h"
-#include "store/tables/host.h"
 
 bool enqueue_possible(struct context *context, const struct request *request, struct reply *reply)
 {

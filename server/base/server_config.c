@@ -4,14 +4,14 @@
 #include <stdlib.h>
 
 #include "schema/base/memory.h"
-#include "store/documents/settings.h"
-#include "store/host/endpoint.h"
+#include "store/files/config_file.h"
+#include "store/host/host.h"
 
 int server_config_load(struct server_config **ret, struct error *error)
 {
     static atomic_uint_fast64_t loaded;
     struct config config;
-    if (settings_load(&config, error) < 0)
+    if (config_file_load(&config, error) < 0)
         return -1;
     struct server_config *new = mem_new(struct server_config);
     atomic_init(&new->references, 1);
@@ -27,12 +27,12 @@ static int find_network(struct server_config *config, struct error *error)
     bool everywhere = config->address.sin_addr.s_addr == htonl(INADDR_ANY);
     if (everywhere && config->config.local_api.allow_count == 0)
         return fail(error, ERROR_INVALID, "local_api.listen 0.0.0.0 needs local_api.allow");
-    return everywhere ? 0 : endpoint_network(&config->address, &config->network, error);
+    return everywhere ? 0 : host_network(&config->address, &config->network, error);
 }
 
 int server_config_locate(struct server_config *config, struct error *error)
 {
-    if (endpoint_resolve(&config->config, &config->address, error) < 0 ||
+    if (host_endpoint(&config->config, &config->address, error) < 0 ||
         find_network(config, error) < 0)
         return -1;
     bool configured = config->config.local_api.allow_count > 0;

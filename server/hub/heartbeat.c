@@ -20,10 +20,9 @@
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"
+#include "store/host/host.h"
 #include "store/tables/guest.h"
-#include "store/tables/host.h"
 #include "store/tables/job.h"
-#include "store/tables/restore_test.h"
 
 #define SCHEMA      "felhom.host-report/v1"
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */

@@ -22,7 +22,7 @@
 #include "server/base/limiter.h"
 #include "server/base/store_pool.h"
 #include "server/outbound/http_client.h"
-#include "store/tables/host.h"
+#include "store/host/host.h"
 
 struct context;
 struct host_figures;

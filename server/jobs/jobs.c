@@ -18,8 +18,8 @@
 #include "server/jobs/job_step.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
+#include "store/host/host.h"
 #include "store/tables/guest.h"
-#include "store/tables/host.h"
 #include "store/tables/job.h"
 
 #define STORE_RETRY_US   (5 * SECOND_US)

@@ -12,8 +12,8 @@
 #include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
+#include "store/host/host.h"
 #include "store/tables/event.h"
-#include "store/tables/host.h"
 
 #define GRACE_MS    ((int64_t)60 * 1000) /* for a pull under way with the token before this one */
 #define TIME_MIN_US ((int64_t)250000)    /* with less it is not worth beginning */

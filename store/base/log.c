@@ -1,13 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/base/log.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-#include "store/base/journal.h"
+#include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
+
+#define TEXT_MAX 8192
+
+static bool send_datagram(const char *socket_path, const struct buffer *datagram)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(socket_path) >= sizeof address.sun_path)
+        return false;
+    memcpy(address.sun_path, socket_path, strlen(socket_path));
+    cleanup_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    return fd >= 0 && sendto(fd, datagram->data, datagram->length, MSG_DONTWAIT | MSG_NOSIGNAL,
+                             (const struct sockaddr *)&address, sizeof address) >= 0;
+}
+
+/* A line break in the text would begin a field of its own. */
+static void add_one_line(struct buffer *out, const char *text)
+{
+    size_t start = out->length;
+    buffer_add(out, text, strnlen(text, TEXT_MAX));
+    for (size_t i = start; i < out->length; i++)
+        if (iscntrl((unsigned char)out->data[i]))
+            out->data[i] = '?';
+}
+
+static void add_field(struct buffer *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    buffer_add_format(out, "%s=", name);
+    add_one_line(out, value);
+    buffer_add_text(out, "\n");
+}
+
+bool journal_send(const char *socket_path, const struct journal_entry *entry)
+{
+    cleanup_buffer struct buffer fields = BUFFER_EMPTY;
+    add_field(&fields, "MESSAGE", entry->text);
+    buffer_add_format(&fields, "PRIORITY=%d\n", LOG_PRI(entry->priority));
+    add_field(&fields, "SYSLOG_IDENTIFIER", entry->identifier);
+    if (entry->vmid > 0)
+        buffer_add_format(&fields, "VMID=%u\n", entry->vmid);
+    add_field(&fields, "PHASE", entry->phase);
+    add_field(&fields, "EVENT", entry->event);
+    return send_datagram(socket_path, &fields);
+}
+
+bool syslog_send(const char *socket_path, const struct journal_entry *entry)
+{
+    cleanup_buffer struct buffer line = BUFFER_EMPTY;
+    buffer_add_format(&line, "<%d>%s[%d]: ", LOG_DAEMON | LOG_PRI(entry->priority),
+                      entry->identifier, getpid());
+    add_one_line(&line, entry->text);
+    return send_datagram(socket_path, &line);
+}
+
+bool journal_reads(int fd)
+{
+    char stream[48];
+    struct stat status;
+    const char *known = getenv("JOURNAL_STREAM");
+    if (!known || fstat(fd, &status) < 0)
+        return false;
+    (void)snprintf(stream, sizeof stream, "%llu:%llu", (unsigned long long)status.st_dev,
+                   (unsigned long long)status.st_ino);
+    return strcmp(known, stream) == 0;
+}
 
 #define IDENTIFIER "felhomd"
 #define LINE_SIZE  1024

@@ -12,14 +12,16 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
-#include "store/db/database_file.h"
-#include "store/db/store.h"
 
 /* What SQLite's failures mean to an operator. */
 
-static int fail_damaged(struct store *store, struct error *error)
+int sql_fail_damaged(const char *path, const char *why, struct error *error)
 {
-    return database_file_damaged(store->path, sqlite3_errmsg(store->connection), error);
+    int folder = (int)(strrchr(path, '/') - path);
+    return fail(error, ERROR_CORRUPT,
+                "the store %s is damaged (%s): move the directory %.*s away and run `felhomctl "
+                "init`; each guest gets a new token at its next start",
+                path, why, folder, path);
 }
 
 static int fail_constraint(struct store *store, struct error *error)
@@ -64,14 +66,14 @@ static int explain(struct store *store, struct error *error)
 {
     int code = sqlite3_extended_errcode(store->connection);
     if (code == SQLITE_IOERR_SHORT_READ)
-        return database_file_damaged(store->path, "it or its log was cut", error);
+        return sql_fail_damaged(store->path, "it or its log was cut", error);
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_PROTOCOL:
         return fail(error, ERROR_BUSY, "the store is locked by another process");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return fail_damaged(store, error);
+        return sql_fail_damaged(store->path, sqlite3_errmsg(store->connection), error);
     case SQLITE_CONSTRAINT:
         return fail_constraint(store, error);
     case SQLITE_READONLY:
@@ -392,31 +394,4 @@ size_t sql_column_choice(const struct sql_query *query, int column, const char *
         if (strcmp(text, names[i]) == 0)
             return i;
     return 0;
-}
-
-/* --- several statements as one --- */
-
-int sql_scope_enter(struct store *store, struct sql_scope *ret, struct error *error)
-{
-    ret->store = NULL;
-    if (!sqlite3_get_autocommit(store->connection))
-        return 0;
-    if (store_begin(store, error) < 0)
-        return -1;
-    ret->store = store;
-    return 0;
-}
-
-int sql_scope_commit(struct sql_scope *scope, struct error *error)
-{
-    if (scope->store && store_commit(scope->store, error) < 0)
-        return -1;
-    scope->store = NULL;
-    return 0;
-}
-
-void sql_scope_leave(struct sql_scope *scope)
-{
-    if (scope->store)
-        store_rollback(scope->store);
 }

@@ -45,6 +45,9 @@ void sql_disconnect(struct store *store);
 /* Fills *error from the connection's last failure; returns -1. */
 int sql_fail(struct store *store, struct error *error);
 
+/* Fails with ERROR_CORRUPT, with why the database at this path is damaged and the way out. */
+int sql_fail_damaged(const char *path, const char *why, struct error *error);
+
 /* Says why the store can't be written: SQLite opens for reading what it could not open for writing,
  * whatever kept it from that, and tells of what then came of it. Returns -1. */
 int sql_fail_read_only(struct store *store, struct error *error);
@@ -120,17 +123,5 @@ void sql_column_copy(const struct sql_query *query, int column, char *ret, size_
 /* The index of the text among names, 0 if it is none of them. */
 size_t sql_column_choice(const struct sql_query *query, int column, const char *const *names,
                          size_t count);
-
-/*
- * Makes several statements one: a transaction of its own unless the caller has one open; that one
- * the caller must roll back on failure. Left without sql_scope_commit, it rolls back.
- */
-struct sql_scope {
-    struct store *store; /* NULL: nothing to end here */
-};
-int sql_scope_enter(struct store *store, struct sql_scope *ret, struct error *error);
-int sql_scope_commit(struct sql_scope *scope, struct error *error);
-void sql_scope_leave(struct sql_scope *scope);
-#define cleanup_scope cleanup(sql_scope_leave)
 
 #endif

@@ -2,14 +2,162 @@
 #include "store/db/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/db/database_file.h"
 #include "store/db/migrations.h"
 #include "store/db/sql.h"
+#include "store/files/file.h"
+
+static int make_entry(const struct owned_directory *directory, const char *name, mode_t type,
+                      struct error *error)
+{
+    int r = type == S_IFDIR ? mkdirat(directory->fd, name, 0700)
+                            : mknodat(directory->fd, name, S_IFREG | 0600, 0);
+    if (r < 0 && errno != EEXIST)
+        return fail_errno(error, errno, "cannot make %s/%s", directory->path, name);
+    return 0;
+}
+
+/* A run that was killed between making a file and giving it away leaves root's behind. */
+static int give_away(int fd, const struct owned_directory *directory, const char *name,
+                     const struct stat *now, struct error *error)
+{
+    if (directory->only_looks || geteuid() != 0 ||
+        (now->st_uid == directory->uid && now->st_gid == directory->gid))
+        return 0;
+    if (S_ISREG(now->st_mode) && now->st_nlink != 1)
+        return fail(error, ERROR_DENIED,
+                    "%s/%s has a wrong owner and a second name elsewhere: remove one of them",
+                    directory->path, name);
+    if (fchownat(fd, "", directory->uid, directory->gid, AT_EMPTY_PATH) < 0)
+        return fail_errno(error, errno, "cannot give %s/%s to its owner", directory->path, name);
+    return 0;
+}
+
+/*
+ * Opens an entry as a mere handle: closing a real descriptor of the database would drop the locks
+ * that this process's other connections hold on it.
+ */
+static int adopt(const struct owned_directory *directory, const char *name, mode_t type,
+                 int *ret_fd, off_t *ret_size, struct error *error)
+{
+    cleanup_close int fd = openat(directory->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat now;
+    if (fd < 0 && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "there is no store at %s/%s: run `felhomctl init`",
+                    directory->path, name);
+    if (fd < 0 || fstat(fd, &now) < 0)
+        return fail_errno(error, errno, "cannot open %s/%s", directory->path, name);
+    if ((now.st_mode & S_IFMT) != type)
+        return fail(error, ERROR_DENIED, "%s/%s is not a %s: move it away", directory->path, name,
+                    type == S_IFDIR ? "directory" : "regular file");
+    if (give_away(fd, directory, name, &now, error) < 0)
+        return -1;
+    *ret_fd = steal_fd(&fd);
+    *ret_size = now.st_size;
+    return 0;
+}
+
+static int adopt_file(const struct owned_directory *directory, const char *name, off_t *ret_size,
+                      struct error *error)
+{
+    cleanup_close int fd = -1;
+    return adopt(directory, name, S_IFREG, &fd, ret_size, error);
+}
+
+/* One that is not there is as good as empty. */
+static int adopt_log(const struct owned_directory *directory, const char *name, off_t *ret_size,
+                     struct error *error)
+{
+    struct error failure;
+    *ret_size = 0;
+    if (adopt_file(directory, name, ret_size, &failure) == 0 || failure.kind == ERROR_MISSING)
+        return 0;
+    *error = failure;
+    return -1;
+}
+
+/* SQLite would take the log for a stale one, and throw it away. No death leaves it so: a log begins
+ * once the database has. */
+static int check_not_emptied(const char *path, off_t size, off_t log_size, struct error *error)
+{
+    if (size > 0 || log_size == 0)
+        return 0;
+    return sql_fail_damaged(path, "it is empty beside its log", error);
+}
+
+static int adopt_files(const struct owned_directory *db, const char *path, struct error *error)
+{
+    off_t size;
+    off_t log_size;
+    off_t index_size;
+    if (adopt_file(db, "agent.db", &size, error) < 0 ||
+        adopt_log(db, "agent.db-wal", &log_size, error) < 0 ||
+        adopt_log(db, "agent.db-shm", &index_size, error) < 0)
+        return -1;
+    return check_not_emptied(path, size, log_size, error);
+}
+
+/* The state directory as the operator named it: links on the way there are the operator's. */
+static int open_state(const char *state_dir, struct owned_directory *ret, struct error *error)
+{
+    struct stat state;
+    ret->path = realpath(state_dir, NULL);
+    if (!ret->path && errno == ENOENT)
+        return fail(error, ERROR_MISSING, "there is no state directory %s: run `felhomctl init`",
+                    state_dir);
+    if (ret->path)
+        ret->fd = open(ret->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (ret->fd < 0 || fstat(ret->fd, &state) < 0)
+        return fail_errno(error, errno, "cannot open the state directory %s", state_dir);
+    ret->uid = state.st_uid;
+    ret->gid = state.st_gid;
+    return 0;
+}
+
+static int open_db(const struct owned_directory *state, bool create, struct owned_directory *ret,
+                   struct error *error)
+{
+    off_t ignored;
+    if (create && make_entry(state, "db", S_IFDIR, error) < 0)
+        return -1;
+    ret->path = mem_format("%s/db", state->path);
+    ret->uid = state->uid;
+    ret->gid = state->gid;
+    ret->only_looks = state->only_looks;
+    return adopt(state, "db", S_IFDIR, &ret->fd, &ignored, error);
+}
+
+/*
+ * Finds STATE_DIR/db/agent.db; create makes what is missing below STATE_DIR, the directory 0700,
+ * the (empty) file 0600. As root it also sees to it that all of the database's files belong to
+ * STATE_DIR's owner, unless only_looks: root's hook and the unprivileged daemon open the same
+ * files. A symbolic link in the place of any is ERROR_DENIED, a missing file ERROR_MISSING, an
+ * empty database beside a log that is not ERROR_CORRUPT. *ret_path is absolute, without links, and
+ * the caller's to free.
+ */
+static int find_database(const char *state_dir, bool create, bool only_looks, char **ret_path,
+                         struct error *error)
+{
+    cleanup_owned_directory struct owned_directory state = {.fd = -1, .only_looks = only_looks};
+    cleanup_owned_directory struct owned_directory db = {.fd = -1};
+    cleanup_free char *path = NULL;
+    if (open_state(state_dir, &state, error) < 0 || open_db(&state, create, &db, error) < 0 ||
+        (create && make_entry(&db, "agent.db", S_IFREG, error) < 0))
+        return -1;
+    path = mem_format("%s/agent.db", db.path);
+    if (adopt_files(&db, path, error) < 0)
+        return -1;
+    *ret_path = steal(path);
+    return 0;
+}
 
 int store_peek_version(const char *state_dir, int *ret, struct error *error)
 {
@@ -55,8 +203,9 @@ static int read_version(struct store *store, int64_t *ret, struct error *error)
 /* One step up, unless another process made it since we looked. */
 static int migrate_once(struct store *store, int64_t *version, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 || read_version(store, version, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        read_version(store, version, error) < 0)
         return -1;
     if (*version == migration_count)
         return 0;
@@ -66,7 +215,7 @@ static int migrate_once(struct store *store, int64_t *version, struct error *err
     if (run_script(store, script, error) < 0)
         return fail_context(error, "migration of %s to version %d", store->path, next);
     *version = next;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 /* Nothing is set before the version is known: a newer program's database must stay as it is. */
@@ -87,7 +236,7 @@ static int bring_up(struct store *store, struct error *error)
     return 0;
 }
 
-void store_travel_light(void)
+void store_use_little_memory(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
     (void)sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
@@ -98,7 +247,7 @@ int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_m
 {
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
-    if (database_file_ready(state_dir, mode == STORE_OPEN_CREATE, &store->path, error) < 0 ||
+    if (find_database(state_dir, mode == STORE_OPEN_CREATE, false, &store->path, error) < 0 ||
         sql_connect(store, error) < 0 || bring_up(store, error) < 0)
         return -1;
     *ret = steal(store);
@@ -123,7 +272,7 @@ int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store *
 {
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
-    if (database_file_find(state_dir, &store->path, error) < 0 ||
+    if (find_database(state_dir, false, true, &store->path, error) < 0 ||
         sql_connect_read_only(store, error) < 0 || require_newest(store, error) < 0)
         return -1;
     *ret = steal(store);
@@ -173,6 +322,31 @@ void store_rollback(struct store *store)
     struct error ignored;
     if (!sqlite3_get_autocommit(store->connection))
         (void)sql_run(store, "ROLLBACK", SQL_NO_VALUES, &ignored);
+}
+
+int transaction_begin(struct store *store, struct transaction *ret, struct error *error)
+{
+    ret->store = NULL;
+    if (!sqlite3_get_autocommit(store->connection))
+        return 0;
+    if (store_begin(store, error) < 0)
+        return -1;
+    ret->store = store;
+    return 0;
+}
+
+int transaction_commit(struct transaction *transaction, struct error *error)
+{
+    if (transaction->store && store_commit(transaction->store, error) < 0)
+        return -1;
+    transaction->store = NULL;
+    return 0;
+}
+
+void transaction_end(struct transaction *transaction)
+{
+    if (transaction->store)
+        store_rollback(transaction->store);
 }
 
 int store_data_version(struct store *store, int64_t *ret, struct error *error)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 
 struct store;
@@ -22,7 +23,7 @@ enum store_open_mode {
 /* For a program of one thread that opens one store, does little and ends: SQLite then reserves
  * memory as it is needed, and locks nothing in it. To be called before any other function of the
  * store. */
-void store_travel_light(void);
+void store_use_little_memory(void);
 
 /*
  * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction.
@@ -57,6 +58,24 @@ int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
 
+/*
+ * A transaction that rolls back unless it was committed:
+ *
+ *     cleanup_transaction struct transaction transaction = {0};
+ *     if (transaction_begin(store, &transaction, error) < 0 || ...)
+ *         return -1;
+ *     return transaction_commit(&transaction, error);
+ *
+ * Within an open transaction it is part of that one, which the caller must roll back on failure.
+ */
+struct transaction {
+    struct store *store; /* NULL: nothing to end here */
+};
+int transaction_begin(struct store *store, struct transaction *ret, struct error *error);
+int transaction_commit(struct transaction *transaction, struct error *error);
+void transaction_end(struct transaction *transaction);
+#define cleanup_transaction cleanup(transaction_end)
+
 /* BEGIN: until store_rollback everything is read from one state, whatever others commit meanwhile.
  * For reading only. */
 int store_begin_view(struct store *store, struct error *error);
@@ -69,8 +88,6 @@ int store_data_version(struct store *store, int64_t *ret, struct error *error);
 
 /* The schema version that this program writes (the number of its newest migration). */
 int store_schema_version(void);
-
-/* A look at the store from outside, for those who must not change it. */
 
 /* The schema version of STATE_DIR/db/agent.db, which may be newer than this program's. No file is
  * made or written. ERROR_MISSING where there is no store. */

@@ -4,13 +4,91 @@
 #include <string.h>
 
 #include "schema/agent/bootstrap.h"
+#include "schema/agent/controller.h"
 #include "schema/base/cleanup.h"
-#include "store/documents/settings.h"
-#include "store/host/endpoint.h"
+#include "schema/base/memory.h"
+#include "store/files/config_file.h"
+#include "store/identity/rollover.h"
+#include "store/tables/hub_config.h"
+
+void controller_parts_free(struct controller_parts *parts)
+{
+    buffer_free(&parts->enrolment_text);
+    enrolment_free(&parts->enrolment);
+    buffer_free(&parts->template_text);
+    buffer_free(&parts->hub_text);
+}
+
+static char *enrolment_name(const struct config *config, const struct controller_parts *parts)
+{
+    return mem_format("%s/%u.yaml", config->paths.enrolment, parts->vmid);
+}
+
+static int read_hub(const struct config *config, struct store *store,
+                    struct controller_parts *parts, struct error *error)
+{
+    uint8_t origin[DIGEST_BYTES];
+    if (!hub_origin(config->hub.url, &parts->enrolment, origin))
+        return 0;
+    return hub_config_get(store, parts->vmid, origin, &parts->hub_text, error);
+}
+
+int controller_parts_complete(const struct config *config, struct store *store,
+                              struct controller_parts *parts, struct error *error)
+{
+    const struct buffer *text = &parts->enrolment_text;
+    cleanup_free char *name = enrolment_name(config, parts);
+    if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, error) < 0 ||
+        config_file_read_template(config, &parts->template_text, error) < 0)
+        return -1;
+    return read_hub(config, store, parts, error);
+}
+
+static struct yaml_source yaml_source(const char *name, const struct buffer *text)
+{
+    return (struct yaml_source){name, buffer_text(text), text->length};
+}
+
+static int render(const struct config *config, const struct controller_parts *parts,
+                  const struct buffer *hub_text, const char *token, struct buffer *out,
+                  struct error *error)
+{
+    cleanup_free char *name = enrolment_name(config, parts);
+    const struct controller controller = {
+        .template = yaml_source(config->controller.template_file, &parts->template_text),
+        .hub = yaml_source("the hub's configuration", hub_text),
+        .enrolment = yaml_source(name, &parts->enrolment_text),
+        .customer_id = parts->enrolment.customer_id,
+        .hub_url = config->hub.url,
+        .endpoint = parts->host.endpoint,
+        .fingerprint = parts->host.pins.leaf,
+        .fingerprint_next = parts->coming.leaf,
+        .token = token,
+    };
+    return controller_render(&controller, out, error);
+}
+
+static bool is_hub_at_fault(const struct buffer *hub_text, struct error *ret)
+{
+    return hub_text->length > 0 &&
+           hub_config_check(buffer_text(hub_text), hub_text->length, ret) < 0;
+}
+
+int controller_parts_render(const struct config *config, const struct controller_parts *parts,
+                            const char *token, struct buffer *out, struct error *ret_left_out,
+                            struct error *error)
+{
+    ret_left_out->kind = ERROR_NONE;
+    if (render(config, parts, &parts->hub_text, token, out, error) == 0)
+        return 0;
+    if (!is_hub_at_fault(&parts->hub_text, ret_left_out))
+        return -1;
+    return render(config, parts, &BUFFER_EMPTY, token, out, error);
+}
 
 /* What felhomd has told of itself matters only where it may still show the previous certificate. */
 static void take_identity(const struct rollover *rollover, struct store *store, struct pins *shown,
-                          struct sources *sources)
+                          struct document_sources *sources)
 {
     struct host host;
     struct error ignored;
@@ -24,7 +102,7 @@ static void take_identity(const struct rollover *rollover, struct store *store, 
 }
 
 static int load_identity(const struct config *config, struct store *store, struct pins *shown,
-                         struct sources *sources, struct error *error)
+                         struct document_sources *sources, struct error *error)
 {
     cleanup(rollover_free) struct rollover rollover = {0};
     if (rollover_load(config->paths.state, &rollover, error) < 0)
@@ -33,15 +111,15 @@ static int load_identity(const struct config *config, struct store *store, struc
     return 0;
 }
 
-static int load_host(const struct config *config, struct store *store, struct sources *sources,
-                     struct error *error)
+static int load_host(const struct config *config, struct store *store,
+                     struct document_sources *sources, struct error *error)
 {
     struct pins shown;
     struct error ignored;
     struct host *host = &sources->controller.host;
     if (load_identity(config, store, &shown, sources, error) < 0)
         return -1;
-    if (endpoint_describe_host(config, &shown, host, error) == 0)
+    if (host_describe(config, &shown, host, error) == 0)
         return 0;
     if (error->kind != ERROR_MISSING || host_get(store, host, &ignored) < 0)
         return -1;
@@ -49,29 +127,30 @@ static int load_host(const struct config *config, struct store *store, struct so
     return 0;
 }
 
-int sources_load_with(const struct config *config, uint32_t vmid, const struct buffer *enrolment,
-                      struct store *store, struct sources *ret, struct error *error)
+int document_sources_load_with(const struct config *config, uint32_t vmid,
+                               const struct buffer *enrolment, struct store *store,
+                               struct document_sources *ret, struct error *error)
 {
-    cleanup(sources_free) struct sources sources = {.controller.vmid = vmid};
+    cleanup(document_sources_free) struct document_sources sources = {.controller.vmid = vmid};
     buffer_add(&sources.controller.enrolment_text, enrolment->data, enrolment->length);
     if (load_host(config, store, &sources, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
     *ret = sources;
-    sources = (struct sources){0};
+    sources = (struct document_sources){0};
     return 0;
 }
 
-int sources_load(const struct config *config, uint32_t vmid, struct store *store,
-                 struct sources *ret, struct error *error)
+int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
+                          struct document_sources *ret, struct error *error)
 {
     cleanup_buffer struct buffer enrolment = BUFFER_EMPTY;
-    if (settings_read_enrolment(config, vmid, &enrolment, error) < 0)
+    if (config_file_read_enrolment(config, vmid, &enrolment, error) < 0)
         return -1;
-    return sources_load_with(config, vmid, &enrolment, store, ret, error);
+    return document_sources_load_with(config, vmid, &enrolment, store, ret, error);
 }
 
-void sources_free(struct sources *sources)
+void document_sources_free(struct document_sources *sources)
 {
     buffer_free(&sources->certificates);
     controller_parts_free(&sources->controller);
@@ -90,7 +169,7 @@ static const char *path_for(const struct config *config)
                : config->controller.guest_path;
 }
 
-static void render_bootstrap(const struct config *config, const struct sources *sources,
+static void render_bootstrap(const struct config *config, const struct document_sources *sources,
                              const char *token, struct buffer *out)
 {
     const struct controller_parts *controller = &sources->controller;
@@ -121,8 +200,9 @@ static struct guest_files hand_out(struct guest_files *files)
     return value;
 }
 
-int documents_render(const struct config *config, const struct sources *sources, const char *token,
-                     struct guest_files *ret, struct error *ret_left_out, struct error *error)
+int documents_render(const struct config *config, const struct document_sources *sources,
+                     const char *token, struct guest_files *ret, struct error *ret_left_out,
+                     struct error *error)
 {
     cleanup(guest_files_free) struct guest_files files = {0};
     if (controller_parts_render(config, &sources->controller, token, &files.controller_yaml,
@@ -136,9 +216,9 @@ int documents_render(const struct config *config, const struct sources *sources,
     return 0;
 }
 
-int documents_draft(const struct config *config, const struct sources *sources, const char *token,
-                    uid_t uid, gid_t gid, struct guest_drafts *ret, struct error *ret_left_out,
-                    struct error *error)
+int documents_draft(const struct config *config, const struct document_sources *sources,
+                    const char *token, uid_t uid, gid_t gid, struct guest_drafts *ret,
+                    struct error *ret_left_out, struct error *error)
 {
     cleanup(guest_files_free) struct guest_files files = {0};
     if (documents_render(config, sources, token, &files, ret_left_out, error) < 0)

@@ -16,10 +16,10 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-void place_free(struct place *place)
+void owned_directory_close(struct owned_directory *directory)
 {
-    cleanup_close_fn(&place->fd);
-    free(place->path);
+    cleanup_close_fn(&directory->fd);
+    free(directory->path);
 }
 
 /* Neither waits for the other end of a FIFO nor takes over a terminal. */

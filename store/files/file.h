@@ -89,7 +89,7 @@ int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t g
 /* A directory below the state directory, and to whom all that is made in it belongs: root's hook
  * and the unprivileged daemon work in the same ones. */
 
-struct place {
+struct owned_directory {
     int fd; /* -1: not open */
     char *path;
     uid_t uid;
@@ -98,7 +98,7 @@ struct place {
 };
 
 /* Closes and frees. */
-void place_free(struct place *place);
-#define cleanup_place cleanup(place_free)
+void owned_directory_close(struct owned_directory *directory);
+#define cleanup_owned_directory cleanup(owned_directory_close)
 
 #endif

@@ -318,10 +318,10 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
     return 0;
 }
 
-int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error)
+int tls_directory_locate(const char *state_dir, struct owned_directory *tls, struct error *error)
 {
     struct stat status;
-    *tls = (struct place){.fd = -1, .path = mem_format("%s/tls", state_dir)};
+    *tls = (struct owned_directory){.fd = -1, .path = mem_format("%s/tls", state_dir)};
     int result = lstat(state_dir, &status);
     if (result < 0 && errno == ENOENT)
         return fail(error, ERROR_MISSING, "%s: no such directory: run felhomctl init", state_dir);
@@ -332,12 +332,12 @@ int tls_directory_locate(const char *state_dir, struct place *tls, struct error 
     return 0;
 }
 
-int tls_directory_open(struct place *tls, struct error *error)
+int tls_directory_open(struct owned_directory *tls, struct error *error)
 {
     return directory_open_of(tls->path, tls->uid, &tls->fd, error);
 }
 
-int tls_directory_make(struct place *tls, struct error *error)
+int tls_directory_make(struct owned_directory *tls, struct error *error)
 {
     if (directory_make(tls->path, 0700, tls->uid, tls->gid, &tls->fd, error) < 0)
         return -1;
@@ -350,8 +350,8 @@ int tls_directory_make(struct place *tls, struct error *error)
     return 0;
 }
 
-int tls_directory_damaged(const struct place *tls, const char *name, int result, const char *advice,
-                          struct error *error)
+int tls_directory_damaged(const struct owned_directory *tls, const char *name, int result,
+                          const char *advice, struct error *error)
 {
     char reason[128];
     mbedtls_heed_memory(result);
@@ -359,7 +359,7 @@ int tls_directory_damaged(const struct place *tls, const char *name, int result,
     return fail(error, ERROR_CORRUPT, "%s/%s is damaged (%s): %s", tls->path, name, reason, advice);
 }
 
-int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
+int tls_directory_put(const struct owned_directory *tls, const char *name, mode_t mode,
                       const struct buffer *content, struct error *error)
 {
     if (file_replace_at(tls->fd, name, mode, tls->uid, tls->gid, content->data, content->length,
@@ -368,7 +368,7 @@ int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
     return 0;
 }
 
-int tls_directory_get(const struct place *tls, const char *name, struct buffer *out,
+int tls_directory_get(const struct owned_directory *tls, const char *name, struct buffer *out,
                       struct error *error)
 {
     if (file_read_at(tls->fd, name, TLS_FILE_LIMIT, out, error) < 0)
@@ -376,7 +376,7 @@ int tls_directory_get(const struct place *tls, const char *name, struct buffer *
     return 0;
 }
 
-int tls_directory_put_certificate(const struct place *tls, const char *name,
+int tls_directory_put_certificate(const struct owned_directory *tls, const char *name,
                                   const struct buffer *pem, struct error *error)
 {
     struct error ignored;
@@ -396,13 +396,13 @@ void identity_free(struct identity *identity)
     buffer_free(&identity->certificate_pem);
 }
 
-static int fail_missing(const struct place *tls, struct error *error)
+static int fail_missing(const struct owned_directory *tls, struct error *error)
 {
     return fail(error, ERROR_MISSING, "%s/" TLS_CERTIFICATE_FILE " is missing: run felhomctl init",
                 tls->path);
 }
 
-int identity_open(const char *state_dir, struct place *ret_tls, struct error *error)
+int identity_open(const char *state_dir, struct owned_directory *ret_tls, struct error *error)
 {
     if (tls_directory_locate(state_dir, ret_tls, error) < 0)
         return -1;
@@ -411,7 +411,7 @@ int identity_open(const char *state_dir, struct place *ret_tls, struct error *er
     return error->kind == ERROR_MISSING ? fail_missing(ret_tls, error) : -1;
 }
 
-int identity_read(const struct place *tls, struct identity *ret, struct error *error)
+int identity_read(const struct owned_directory *tls, struct identity *ret, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     if (tls_directory_get(tls, TLS_CERTIFICATE_FILE, &pem, error) < 0)
@@ -425,18 +425,19 @@ int identity_read(const struct place *tls, struct identity *ret, struct error *e
 
 int identity_load(const char *state_dir, struct identity *ret, struct error *error)
 {
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     return identity_open(state_dir, &tls, error) < 0 ? -1 : identity_read(&tls, ret, error);
 }
 
-static int fail_missing_key(const struct place *tls, struct error *error)
+static int fail_missing_key(const struct owned_directory *tls, struct error *error)
 {
     return fail(error, ERROR_CORRUPT,
                 "%s/" TLS_PEM_FILE " is missing, though " TLS_CERTIFICATE_FILE " is there: " ADVICE,
                 tls->path);
 }
 
-static int verify_pem(const struct place *tls, const struct pins *shown, struct error *error)
+static int verify_pem(const struct owned_directory *tls, const struct pins *shown,
+                      struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity whole = {.certificate_pem = BUFFER_EMPTY};
@@ -455,7 +456,7 @@ static int verify_pem(const struct place *tls, const struct pins *shown, struct 
 
 int identity_verify(const char *state_dir, struct error *error)
 {
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     cleanup(identity_free) struct identity shown = {.certificate_pem = BUFFER_EMPTY};
     if (identity_open(state_dir, &tls, error) < 0 || identity_read(&tls, &shown, error) < 0)
         return -1;
@@ -463,8 +464,8 @@ int identity_verify(const char *state_dir, struct error *error)
 }
 
 /* A certificate without its key was pinned by somebody: that is no place for a new identity. */
-static int make_pem(const struct place *tls, const char *host_name, struct in_addr address,
-                    struct buffer *out, struct error *error)
+static int make_pem(const struct owned_directory *tls, const char *host_name,
+                    struct in_addr address, struct buffer *out, struct error *error)
 {
     struct stat status;
     if (fstatat(tls->fd, TLS_CERTIFICATE_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0)
@@ -474,8 +475,9 @@ static int make_pem(const struct place *tls, const char *host_name, struct in_ad
     return tls_directory_put(tls, TLS_PEM_FILE, 0600, out, error);
 }
 
-static int get_or_make_pem(const struct place *tls, const char *host_name, struct in_addr address,
-                           struct buffer *out, bool *ret_made, struct error *error)
+static int get_or_make_pem(const struct owned_directory *tls, const char *host_name,
+                           struct in_addr address, struct buffer *out, bool *ret_made,
+                           struct error *error)
 {
     struct error problem;
     bool found = tls_directory_get(tls, TLS_PEM_FILE, out, &problem) == 0;
@@ -492,7 +494,7 @@ static int get_or_make_pem(const struct place *tls, const char *host_name, struc
 int identity_ensure(const char *state_dir, const char *host_name, struct in_addr address,
                     struct identity *ret, bool *ret_made, struct error *error)
 {
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
     bool made = false;

@@ -29,8 +29,8 @@ struct identity {
 int identity_load(const char *state_dir, struct identity *ret, struct error *error);
 
 /* Its two halves, for who reads more in STATE_DIR/tls. *ret_tls is to be freed in any case. */
-int identity_open(const char *state_dir, struct place *ret_tls, struct error *error);
-int identity_read(const struct place *tls, struct identity *ret, struct error *error);
+int identity_open(const char *state_dir, struct owned_directory *ret_tls, struct error *error);
+int identity_read(const struct owned_directory *tls, struct identity *ret, struct error *error);
 
 /*
  * Makes the identity where there is none (20 years, subject CN=host_name, subject alternative
@@ -74,28 +74,28 @@ int identity_random(void *unused, unsigned char *out, size_t length);
 
 /* Finds out whose the directory is to be: the state directory's owner's. *tls is to be freed in any
  * case. */
-int tls_directory_locate(const char *state_dir, struct place *tls, struct error *error);
+int tls_directory_locate(const char *state_dir, struct owned_directory *tls, struct error *error);
 
 /* Opens it for reading. ERROR_MISSING where there is none. */
-int tls_directory_open(struct place *tls, struct error *error);
+int tls_directory_open(struct owned_directory *tls, struct error *error);
 
 /* Makes it where it is missing, keeps other processes that do so out until it is closed, and clears
  * away drafts that a killed run left. */
-int tls_directory_make(struct place *tls, struct error *error);
+int tls_directory_make(struct owned_directory *tls, struct error *error);
 
 /* Reads a file in it (the directory is open), or puts a new one in place, durably. */
-int tls_directory_get(const struct place *tls, const char *name, struct buffer *out,
+int tls_directory_get(const struct owned_directory *tls, const char *name, struct buffer *out,
                       struct error *error);
-int tls_directory_put(const struct place *tls, const char *name, mode_t mode,
+int tls_directory_put(const struct owned_directory *tls, const char *name, mode_t mode,
                       const struct buffer *content, struct error *error);
 
 /* Puts a certificate, for all to read, unless it is there already. Whatever else has the name goes:
  * a run was killed, or somebody meddled. */
-int tls_directory_put_certificate(const struct place *tls, const char *name,
+int tls_directory_put_certificate(const struct owned_directory *tls, const char *name,
                                   const struct buffer *pem, struct error *error);
 
 /* Fails with what mbedTLS's code says of a file, and what to do. */
-int tls_directory_damaged(const struct place *tls, const char *name, int result, const char *advice,
-                          struct error *error);
+int tls_directory_damaged(const struct owned_directory *tls, const char *name, int result,
+                          const char *advice, struct error *error);
 
 #endif

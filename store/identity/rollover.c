@@ -21,7 +21,8 @@
 
 #define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
 
-static int check(const struct place *tls, const char *name, bool *ret_there, struct error *error)
+static int check(const struct owned_directory *tls, const char *name, bool *ret_there,
+                 struct error *error)
 {
     struct stat status;
     *ret_there = fstatat(tls->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -30,20 +31,20 @@ static int check(const struct place *tls, const char *name, bool *ret_there, str
     return fail_errno(error, errno, "cannot look at %s/%s", tls->path, name);
 }
 
-static int remove_file(const struct place *tls, const char *name, struct error *error)
+static int remove_file(const struct owned_directory *tls, const char *name, struct error *error)
 {
     if (unlinkat(tls->fd, name, 0) < 0 && errno != ENOENT)
         return fail_errno(error, errno, "cannot remove %s/%s", tls->path, name);
     return 0;
 }
 
-static int make_durable(const struct place *tls, struct error *error)
+static int make_durable(const struct owned_directory *tls, struct error *error)
 {
     return fsync(tls->fd) == 0 ? 0 : fail_errno(error, errno, "cannot sync %s", tls->path);
 }
 
 /* Writes what follows from a PEM file whose key must be good. */
-static int put_certificate_of(const struct place *tls, const char *pem_name,
+static int put_certificate_of(const struct owned_directory *tls, const char *pem_name,
                               const char *certificate_name, const char *advice, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
@@ -58,7 +59,7 @@ static int put_certificate_of(const struct place *tls, const char *pem_name,
 
 /* Makes up for the end of a switch. The next certificate goes last: until then a reader that finds
  * the old agent.crt finds it as well. */
-static int complete_switch(const struct place *tls, struct error *error)
+static int complete_switch(const struct owned_directory *tls, struct error *error)
 {
     if (put_certificate_of(tls, TLS_PEM_FILE, TLS_CERTIFICATE_FILE,
                            "restore it from a backup; felhomctl init tells more", error) < 0 ||
@@ -76,7 +77,7 @@ struct standing {
     bool was_half_switched;
 };
 
-static int look(const struct place *tls, struct standing *ret, struct error *error)
+static int look(const struct owned_directory *tls, struct standing *ret, struct error *error)
 {
     ret->was_half_switched = false;
     if (check(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
@@ -87,7 +88,7 @@ static int look(const struct place *tls, struct standing *ret, struct error *err
     return 0;
 }
 
-static int begin(const char *state_dir, struct place *tls, struct standing *ret,
+static int begin(const char *state_dir, struct owned_directory *tls, struct standing *ret,
                  struct error *error)
 {
     bool there;
@@ -106,8 +107,8 @@ static int begin(const char *state_dir, struct place *tls, struct standing *ret,
 
 /* --- stage --- */
 
-static int make_next(const struct place *tls, const char *host_name, struct in_addr address,
-                     struct error *error)
+static int make_next(const struct owned_directory *tls, const char *host_name,
+                     struct in_addr address, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     if (identity_make(host_name, address, &pem, error) < 0)
@@ -119,7 +120,7 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
                    bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     if (!standing.next_pem && standing.previous)
@@ -135,7 +136,7 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
 
 /* --- switch --- */
 
-static int copy(const struct place *tls, const char *from, const char *to, mode_t mode,
+static int copy(const struct owned_directory *tls, const char *from, const char *to, mode_t mode,
                 struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
@@ -144,7 +145,7 @@ static int copy(const struct place *tls, const char *from, const char *to, mode_
     return tls_directory_put(tls, to, mode, &content, error);
 }
 
-static int put_next_in_place(const struct place *tls, struct error *error)
+static int put_next_in_place(const struct owned_directory *tls, struct error *error)
 {
     if (renameat(tls->fd, NEXT_PEM_FILE, tls->fd, TLS_PEM_FILE) < 0)
         return fail_errno(error, errno, "cannot put %s/" NEXT_PEM_FILE " in place", tls->path);
@@ -154,7 +155,7 @@ static int put_next_in_place(const struct place *tls, struct error *error)
 int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     *ret_changed = standing.next;
@@ -177,7 +178,7 @@ int rollover_switch(const char *state_dir, bool *ret_changed, struct error *erro
 int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error)
 {
     struct standing standing;
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     if (begin(state_dir, &tls, &standing, error) < 0)
         return -1;
     if (standing.next_pem || standing.was_half_switched)
@@ -204,8 +205,8 @@ bool rollover_has(const struct identity *identity)
 }
 
 /* Leaves *ret as it is where there is none. */
-static int load_certificate(const struct place *tls, const char *name, struct identity *ret,
-                            struct error *error)
+static int load_certificate(const struct owned_directory *tls, const char *name,
+                            struct identity *ret, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     struct error problem;
@@ -233,7 +234,8 @@ static void forget_same(struct identity *identity, const struct identity *curren
  * The order holds against a switch meanwhile: the next one is looked for before it can have become
  * the current one, the previous one after it must have.
  */
-static int load_all(const struct place *tls, struct rollover *rollover, struct error *error)
+static int load_all(const struct owned_directory *tls, struct rollover *rollover,
+                    struct error *error)
 {
     if (load_certificate(tls, NEXT_CERTIFICATE_FILE, &rollover->next, error) < 0 ||
         identity_read(tls, &rollover->current, error) < 0)
@@ -243,7 +245,7 @@ static int load_all(const struct place *tls, struct rollover *rollover, struct e
 
 int rollover_load(const char *state_dir, struct rollover *ret, struct error *error)
 {
-    cleanup_place struct place tls;
+    cleanup_owned_directory struct owned_directory tls;
     cleanup(rollover_free) struct rollover rollover = {0};
     if (identity_open(state_dir, &tls, error) < 0 || load_all(&tls, &rollover, error) < 0)
         return -1;

@@ -32,11 +32,11 @@ static int insert(struct store *store, const char *name, const char *registry, u
 int credential_begin(struct store *store, const char *name, const char *registry, uint32_t vmid,
                      int64_t now_ms, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 || check_count(store, vmid, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 || check_count(store, vmid, error) < 0 ||
         insert(store, name, registry, vmid, now_ms, error) < 0)
         return -1;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 static int mark_minted(struct store *store, const char *name, bool *ret_wanted, struct error *error)
@@ -69,10 +69,11 @@ int credential_live(struct store *store, const char *name, int64_t replaced_unti
                     bool *ret_wanted, struct error *error)
 {
     bool wanted = false;
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 || mark_minted(store, name, &wanted, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        mark_minted(store, name, &wanted, error) < 0 ||
         (wanted && doom_replaced(store, name, replaced_until_ms, error) < 0) ||
-        sql_scope_commit(&scope, error) < 0)
+        transaction_commit(&transaction, error) < 0)
         return -1;
     *ret_wanted = wanted;
     return 0;

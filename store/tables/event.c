@@ -19,14 +19,14 @@ static int insert(struct store *store, const struct explanation *explanation, st
 
 int explanation_add(struct store *store, const struct explanation *explanation, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 || insert(store, explanation, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 || insert(store, explanation, error) < 0)
         return -1;
     int64_t newest = sqlite3_last_insert_rowid(store->connection);
     if (sql_run(store, "DELETE FROM explanation WHERE seq <= ?1",
                 sql_values(sql_int(newest - EXPLANATIONS_KEPT)), error) < 0)
         return -1;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 #define SELECT_EXPLANATION \

@@ -22,14 +22,14 @@ static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
 int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
                     struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
         sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (nic_insert(store, vmid, &nics[i], error) < 0)
             return fail_context(error, "%s of guest %u", nics[i].key, vmid);
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
@@ -72,14 +72,14 @@ static int mount_insert(struct store *store, uint32_t vmid, const struct volume 
 int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
                       size_t count, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
         sql_run(store, "DELETE FROM mount WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
         return -1;
     for (size_t i = 0; i < count; i++)
         if (mount_insert(store, vmid, &volumes[i], error) < 0)
             return fail_context(error, "%s of guest %u", volumes[i].key, vmid);
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 static struct mount read_mount(const struct sql_query *query)
@@ -193,11 +193,12 @@ int guest_put(struct store *store, const struct guest *guest, struct error *erro
         sql_int(guest->vmid), sql_text(guest_kind_name(guest->kind)), sql_text(guest->name),
         sql_text(guest_state_name(guest->state)), sql_int(guest->root_uid),
         sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms));
-    cleanup_scope struct sql_scope scope = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 || sql_run(store, UPDATE_GUEST, row, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        sql_run(store, UPDATE_GUEST, row, error) < 0 ||
         (!sql_changes(store) && sql_run(store, INSERT_GUEST, row, error) < 0))
         return -1;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 #define SELECT_GUEST \

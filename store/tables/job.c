@@ -7,42 +7,6 @@
 #include "store/db/sql.h"
 #include "store/tables/event.h"
 
-static int forget(struct store *store, uint32_t vmid, struct error *error)
-{
-    return sql_run(store, "DELETE FROM backup WHERE vmid = ?1", sql_values(sql_int(vmid)), error);
-}
-
-int backup_put(struct store *store, uint32_t vmid, const struct backup *backup, struct error *error)
-{
-    if (backup->archive[0] == '\0')
-        return forget(store, vmid, error);
-    return sql_run(store,
-                   "INSERT INTO backup (vmid, archive, size_bytes, at_ms) VALUES (?1, ?2, ?3, ?4)"
-                   " ON CONFLICT (vmid) DO UPDATE SET archive = excluded.archive,"
-                   " size_bytes = excluded.size_bytes, at_ms = excluded.at_ms"
-                   " WHERE (excluded.archive, excluded.size_bytes, excluded.at_ms)"
-                   " IS NOT (backup.archive, backup.size_bytes, backup.at_ms)",
-                   sql_values(sql_int(vmid), sql_text(backup->archive), sql_int(backup->size_bytes),
-                              sql_int(backup->at_ms)),
-                   error);
-}
-
-int backup_get(struct store *store, uint32_t vmid, struct backup *ret, struct error *error)
-{
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT archive, size_bytes, at_ms FROM backup WHERE vmid = ?1",
-                        sql_values(sql_int(vmid)), &query, error);
-    if (row < 0)
-        return -1;
-    *ret = (struct backup){.size_bytes = -1};
-    if (row == 0)
-        return 0;
-    sql_column_copy(&query, 0, ret->archive, sizeof ret->archive);
-    ret->size_bytes = sql_column_int(&query, 1);
-    ret->at_ms = sql_column_int(&query, 2);
-    return 0;
-}
-
 #define JOBS_KEPT 100
 
 static const char *const kind_names[] = {
@@ -241,13 +205,13 @@ static int forget_old(struct store *store, const struct job *job, struct error *
 int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
             struct job *ret_running, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
+    cleanup_transaction struct transaction transaction = {0};
     struct job added = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 ||
+    if (transaction_begin(store, &transaction, error) < 0 ||
         refuse_second(store, job->vmid, ret_running, error) < 0 ||
         insert(store, job, now_ms, &added, error) < 0 || forget_old(store, job, error) < 0 ||
         add_event(store, &added, "ok", describe_begin(&added), now_ms, error) < 0 ||
-        sql_scope_commit(&scope, error) < 0)
+        transaction_commit(&transaction, error) < 0)
         return -1;
     *ret_job_id = added.job_id;
     return 0;
@@ -298,9 +262,9 @@ int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct e
 
 int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
+    cleanup_transaction struct transaction transaction = {0};
     struct job job;
-    if (sql_scope_enter(store, &scope, error) < 0)
+    if (transaction_begin(store, &transaction, error) < 0)
         return -1;
     int row = one_job(store,
                       "UPDATE job SET phase = 'snapshotted', changed_at_ms = ?2"
@@ -310,16 +274,16 @@ int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct 
         return row;
     if (add_event(store, &job, "ok", mem_copy_text("snapshotted"), now_ms, error) < 0)
         return -1;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
 }
 
 int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *problem,
                int64_t now_ms, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
+    cleanup_transaction struct transaction transaction = {0};
     struct job job;
     const enum job_phase phase = succeeded || !problem ? JOB_DONE : JOB_FAILED;
-    if (sql_scope_enter(store, &scope, error) < 0)
+    if (transaction_begin(store, &transaction, error) < 0)
         return -1;
     int row = one_job(store,
                       "UPDATE job SET phase = ?2, error = ?3, finished_at_ms = ?4,"
@@ -332,5 +296,163 @@ int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *
         return row;
     if (add_event(store, &job, outcome_of(&job), describe_end(&job), now_ms, error) < 0)
         return -1;
-    return sql_scope_commit(&scope, error);
+    return transaction_commit(&transaction, error);
+}
+
+/* --- the newest backup of a guest --- */
+
+static int backup_forget(struct store *store, uint32_t vmid, struct error *error)
+{
+    return sql_run(store, "DELETE FROM backup WHERE vmid = ?1", sql_values(sql_int(vmid)), error);
+}
+
+int backup_put(struct store *store, uint32_t vmid, const struct backup *backup, struct error *error)
+{
+    if (backup->archive[0] == '\0')
+        return backup_forget(store, vmid, error);
+    return sql_run(store,
+                   "INSERT INTO backup (vmid, archive, size_bytes, at_ms) VALUES (?1, ?2, ?3, ?4)"
+                   " ON CONFLICT (vmid) DO UPDATE SET archive = excluded.archive,"
+                   " size_bytes = excluded.size_bytes, at_ms = excluded.at_ms"
+                   " WHERE (excluded.archive, excluded.size_bytes, excluded.at_ms)"
+                   " IS NOT (backup.archive, backup.size_bytes, backup.at_ms)",
+                   sql_values(sql_int(vmid), sql_text(backup->archive), sql_int(backup->size_bytes),
+                              sql_int(backup->at_ms)),
+                   error);
+}
+
+int backup_get(struct store *store, uint32_t vmid, struct backup *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT archive, size_bytes, at_ms FROM backup WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    *ret = (struct backup){.size_bytes = -1};
+    if (row == 0)
+        return 0;
+    sql_column_copy(&query, 0, ret->archive, sizeof ret->archive);
+    ret->size_bytes = sql_column_int(&query, 1);
+    ret->at_ms = sql_column_int(&query, 2);
+    return 0;
+}
+
+/* --- restore tests --- */
+
+int restore_test_begin(struct store *store, const struct restore_test *test, struct error *error)
+{
+    return sql_run(store,
+                   "INSERT OR REPLACE INTO restore_test"
+                   " (vmid, spare_vmid, archive, passed, error, started_at_ms, finished_at_ms)"
+                   " VALUES (?1, ?2, ?3, 0, '', ?4, NULL)",
+                   sql_values(sql_int(test->vmid), sql_int(test->spare_vmid),
+                              sql_text(test->archive), sql_int(test->started_at_ms)),
+                   error);
+}
+
+static int restore_test_expect(const struct store *store, uint32_t vmid, struct error *error)
+{
+    if (sql_changes(store))
+        return 0;
+    return fail(error, ERROR_MISSING, "the store knows no restore test of guest %u", vmid);
+}
+
+static int restore_test_set_result(struct store *store, uint32_t vmid, const char *problem,
+                                   int64_t now_ms, struct error *error)
+{
+    if (sql_run(store,
+                "UPDATE restore_test SET passed = ?2, error = ?3, finished_at_ms = ?4"
+                " WHERE vmid = ?1",
+                sql_values(sql_int(vmid), sql_int(!problem), sql_text(problem ? problem : ""),
+                           sql_int(now_ms)),
+                error) < 0)
+        return -1;
+    return restore_test_expect(store, vmid, error);
+}
+
+static int restore_test_add_event(struct store *store, uint32_t vmid, const char *problem,
+                                  int64_t now_ms, struct error *error)
+{
+    struct restore_test test;
+    if (restore_test_get(store, vmid, &test, error) < 0)
+        return -1;
+    cleanup_free char *detail = problem
+                                    ? mem_format("%s: %s", test.archive, problem)
+                                    : mem_format("%s was restored, and the copy ran", test.archive);
+    const struct event event = {
+        .at_ms = now_ms,
+        .vmid = vmid,
+        .kind = "restore-test",
+        .outcome = problem ? "error" : "ok",
+        .detail = detail,
+        .duration_us = now_ms < test.started_at_ms ? -1 : (now_ms - test.started_at_ms) * 1000,
+    };
+    return event_add(store, &event, error);
+}
+
+int restore_test_finish(struct store *store, uint32_t vmid, const char *problem, int64_t now_ms,
+                        struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        restore_test_set_result(store, vmid, problem, now_ms, error) < 0 ||
+        restore_test_add_event(store, vmid, problem, now_ms, error) < 0)
+        return -1;
+    return transaction_commit(&transaction, error);
+}
+
+int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *error)
+{
+    if (sql_run(store, "UPDATE restore_test SET spare_vmid = 0 WHERE vmid = ?1",
+                sql_values(sql_int(vmid)), error) < 0)
+        return -1;
+    return restore_test_expect(store, vmid, error);
+}
+
+#define SELECT_TEST \
+    "SELECT vmid, spare_vmid, archive, passed, error, started_at_ms," \
+    " ifnull(finished_at_ms, 0) FROM restore_test"
+
+static void read_test(const struct sql_query *query, struct restore_test *ret)
+{
+    *ret = (struct restore_test){
+        .vmid = (uint32_t)sql_column_int(query, 0),
+        .spare_vmid = (uint32_t)sql_column_int(query, 1),
+        .passed = sql_column_int(query, 3) != 0,
+        .started_at_ms = sql_column_int(query, 5),
+        .finished_at_ms = sql_column_int(query, 6),
+    };
+    sql_column_copy(query, 2, ret->archive, sizeof ret->archive);
+    sql_column_copy(query, 4, ret->error, sizeof ret->error);
+}
+
+int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *ret,
+                     struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row =
+        sql_first(store, SELECT_TEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        *ret = (struct restore_test){.vmid = 0};
+    else
+        read_test(&query, ret);
+    return 0;
+}
+
+int restore_test_each(struct store *store,
+                      int (*visit)(const struct restore_test *test, void *context), void *context,
+                      struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, SELECT_TEST " ORDER BY vmid", SQL_NO_VALUES, &query, error);
+    for (; row > 0; row = sql_step(&query, error)) {
+        struct restore_test test;
+        read_test(&query, &test);
+        int verdict = visit(&test, context);
+        if (verdict)
+            return verdict;
+    }
+    return row;
 }

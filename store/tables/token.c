@@ -162,13 +162,13 @@ static void token_wipe(struct token *token)
 int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
                struct token *ret, struct error *error)
 {
-    cleanup_scope struct sql_scope scope = {0};
+    cleanup_transaction struct transaction transaction = {0};
     cleanup(token_wipe) struct token token = {0};
-    if (sql_scope_enter(store, &scope, error) < 0 ||
+    if (transaction_begin(store, &transaction, error) < 0 ||
         next_generation(store, vmid, &token.generation, error) < 0 ||
         insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
         forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
-        sql_scope_commit(&scope, error) < 0)
+        transaction_commit(&transaction, error) < 0)
         return -1;
     *ret = token;
     return 0;

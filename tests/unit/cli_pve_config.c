@@ -7,7 +7,7 @@
 #include <sys/file.h>
 
 #include "cli/pve/command.h"
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
 
@@ -23,7 +23,7 @@ static int setup(void **state)
         return -1;
     scratch_make_directory("run");
     scratch_write("pve/lxc/8200.conf", CONTENT);
-    return settings_load(&config, &error);
+    return config_file_load(&config, &error);
 }
 
 static int teardown(void **state)

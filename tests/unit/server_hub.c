@@ -4,7 +4,7 @@
 #include "server/base/host_figures.h"
 #include "server/base/worker.h"
 #include "server/hub/hub.h"
-#include "store/tables/host.h"
+#include "store/host/host.h"
 #include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 

@@ -5,7 +5,6 @@
 
 #include "schema/json/json.h"
 #include "store/tables/job.h"
-#include "store/tables/restore_test.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"

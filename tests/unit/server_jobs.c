@@ -3,7 +3,7 @@
 #include "server/jobs/jobs.h"
 
 #include "server/base/context.h"
-#include "store/tables/host.h"
+#include "store/host/host.h"
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"

@@ -10,8 +10,8 @@
 #include "server/registry/deletion.h"
 #include "server/registry/mint.h"
 #include "store/base/clock.h"
+#include "store/host/host.h"
 #include "store/tables/event.h"
-#include "store/tables/host.h"
 #include "store/tables/token.h"
 #include "tests/unit/standin.h"
 

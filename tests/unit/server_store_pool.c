@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "schema/base/memory.h"
-#include "store/tables/host.h"
+#include "store/host/host.h"
 #include "tests/unit/test.h"
 
 #define MORE_THAN_ALL 17

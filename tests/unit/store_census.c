@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
-#include "store/tables/restore_test.h"
+#include "store/tables/job.h"
 #include "store/tables/token.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/documents/controller_parts.h"
+#include "store/documents/documents.h"
 
 #include <string.h>
 

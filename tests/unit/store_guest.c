@@ -2,8 +2,8 @@
 /* Host, guests, NICs and mounts. */
 #include "tests/unit/test.h"
 
+#include "store/host/host.h"
 #include "store/tables/guest.h"
-#include "store/tables/host.h"
 #include "store/tables/token.h"
 
 #include "tests/unit/store_fixture.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the journal and syslog are sent, with sockets of the test's own in their places. */
-#include "store/base/journal.h"
+#include "store/base/log.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/base/journal.h"
 #include "store/base/log.h"
 #include "tests/unit/test.h"
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "store/tables/restore_test.h"
+#include "store/tables/job.h"
 
 #include "tests/unit/store_fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the operator's documents are found, and what is said when they cannot be read. */
 
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;
@@ -15,7 +15,7 @@ static int set_up(void **state)
     text = mem_format("paths: {pve: %s/pve, enrolment: %s/enrolment}\n"
                       "controller: {template: %s/template.yaml}\n",
                       scratch, scratch, scratch);
-    (void)unsetenv(SETTINGS_VARIABLE);
+    (void)unsetenv(CONFIG_FILE_VARIABLE);
     return config_parse("agent.yaml", text, strlen(text), &config, &error);
 }
 
@@ -27,7 +27,7 @@ static int tear_down(void **state)
 
 static void use(const char *name)
 {
-    assert_int_equal(setenv(SETTINGS_VARIABLE, in_scratch(name), 1), 0);
+    assert_int_equal(setenv(CONFIG_FILE_VARIABLE, in_scratch(name), 1), 0);
 }
 
 static void assert_fails(enum error_kind kind, int result, const char *ending)
@@ -42,11 +42,11 @@ static void assert_fails(enum error_kind kind, int result, const char *ending)
 static void test_path(void **state)
 {
     (void)state;
-    assert_string_equal(settings_path(), "/etc/felhom-agent/agent.yaml");
+    assert_string_equal(config_file_path(), "/etc/felhom-agent/agent.yaml");
     use("mine.yaml");
-    assert_string_equal(settings_path(), in_scratch("mine.yaml"));
-    assert_int_equal(setenv(SETTINGS_VARIABLE, "", 1), 0);
-    assert_string_equal(settings_path(), SETTINGS_FILE);
+    assert_string_equal(config_file_path(), in_scratch("mine.yaml"));
+    assert_int_equal(setenv(CONFIG_FILE_VARIABLE, "", 1), 0);
+    assert_string_equal(config_file_path(), CONFIG_FILE_PATH);
 }
 
 static void test_missing_or_empty_file_is_all_defaults(void **state)
@@ -57,7 +57,7 @@ static void test_missing_or_empty_file_is_all_defaults(void **state)
     static const char *const names[] = {"none.yaml", "empty.yaml"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         use(names[i]);
-        assert_int_equal(settings_load(&loaded, &error), 0);
+        assert_int_equal(config_file_load(&loaded, &error), 0);
         assert_string_equal(loaded.local_api.bridge, "vmbr0");
         assert_string_equal(loaded.paths.state, "/var/lib/felhom-agent");
         config_free(&loaded);
@@ -70,7 +70,7 @@ static void test_load(void **state)
     struct config loaded;
     shell("echo 'host_id: demo-felhom' >agent.yaml; ln -s agent.yaml link.yaml");
     use("link.yaml");
-    assert_int_equal(settings_load(&loaded, &error), 0);
+    assert_int_equal(config_file_load(&loaded, &error), 0);
     assert_string_equal(loaded.host_id, "demo-felhom");
     config_free(&loaded);
 }
@@ -81,7 +81,7 @@ static void test_mistakes_are_named_by_file_and_line(void **state)
     struct config loaded;
     shell("printf 'host_id: a\\nhostid: b\\n' >mine.yaml");
     use("mine.yaml");
-    assert_int_equal(settings_load(&loaded, &error), -1);
+    assert_int_equal(config_file_load(&loaded, &error), -1);
     assert_int_equal(error.kind, ERROR_INVALID);
     assert_int_equal(strncmp(error.message, "mine.yaml:2:1: hostid: ", 23), 0);
 }
@@ -92,11 +92,13 @@ static void test_unreadable_file_is_no_default(void **state)
     struct config loaded;
     shell("mkdir directory; touch file; head -c 1048577 /dev/zero >large");
     use("directory");
-    assert_fails(ERROR_INVALID, settings_load(&loaded, &error), "/directory: not a regular file");
+    assert_fails(ERROR_INVALID, config_file_load(&loaded, &error),
+                 "/directory: not a regular file");
     use("file/agent.yaml");
-    assert_fails(ERROR_SYSTEM, settings_load(&loaded, &error), "/file/agent.yaml: Not a directory");
+    assert_fails(ERROR_SYSTEM, config_file_load(&loaded, &error),
+                 "/file/agent.yaml: Not a directory");
     use("large");
-    assert_fails(ERROR_INVALID, settings_load(&loaded, &error),
+    assert_fails(ERROR_INVALID, config_file_load(&loaded, &error),
                  "/large: larger than 1048576 bytes");
 }
 
@@ -104,7 +106,7 @@ static int load_without_permission(void)
 {
     struct config loaded;
     EXPECT(geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
-    EXPECT(settings_load(&loaded, &error) == -1);
+    EXPECT(config_file_load(&loaded, &error) == -1);
     EXPECT(strstr(error.message, "/agent.yaml: Permission denied") != NULL);
     return 0;
 }
@@ -124,11 +126,11 @@ static void test_guest(void **state)
     shell("mkdir -p pve/nodes/pve1/lxc pve/nodes/pve1/qemu-server; "
           "ln -s nodes/pve1/lxc pve/lxc; ln -s nodes/pve1/qemu-server pve/qemu-server; "
           "echo 'hostname: box' >pve/lxc/8200.conf; echo 'name: vm' >pve/qemu-server/8300.conf");
-    assert_int_equal(settings_load_guest(&config, 8200, &guest, &error), 0);
+    assert_int_equal(config_file_load_guest(&config, 8200, &guest, &error), 0);
     assert_int_equal(guest.kind, GUEST_LXC);
     assert_string_equal(guest.name, "box");
     guest_config_free(&guest);
-    assert_int_equal(settings_load_guest(&config, 8300, &guest, &error), 0);
+    assert_int_equal(config_file_load_guest(&config, 8300, &guest, &error), 0);
     assert_int_equal(guest.kind, GUEST_QEMU);
     assert_string_equal(guest.name, "vm");
     guest_config_free(&guest);
@@ -138,11 +140,11 @@ static void test_guest_that_is_not_there(void **state)
 {
     (void)state;
     struct guest_config guest;
-    assert_fails(ERROR_MISSING, settings_load_guest(&config, 8200, &guest, &error),
+    assert_fails(ERROR_MISSING, config_file_load_guest(&config, 8200, &guest, &error),
                  "/pve/lxc/8200.conf: no such guest configuration on this node");
     assert_int_equal(error.message[0], '/');
     shell("mkdir -p pve/lxc; echo >pve/lxc/82000.conf");
-    assert_fails(ERROR_MISSING, settings_load_guest(&config, 8200, &guest, &error),
+    assert_fails(ERROR_MISSING, config_file_load_guest(&config, 8200, &guest, &error),
                  "/pve/lxc/8200.conf: no such guest configuration on this node");
 }
 
@@ -152,9 +154,9 @@ static void test_guest_that_cannot_be_read(void **state)
     struct guest_config guest;
     shell("mkdir -p pve/lxc/8200.conf pve/qemu-server; echo 'name: vm' >pve/qemu-server/8200.conf; "
           "printf 'hostname: a\\0b\\n' >pve/lxc/8300.conf");
-    assert_fails(ERROR_INVALID, settings_load_guest(&config, 8200, &guest, &error),
+    assert_fails(ERROR_INVALID, config_file_load_guest(&config, 8200, &guest, &error),
                  "/pve/lxc/8200.conf: not a regular file");
-    assert_int_equal(settings_load_guest(&config, 8300, &guest, &error), -1);
+    assert_int_equal(config_file_load_guest(&config, 8300, &guest, &error), -1);
     assert_int_equal(error.kind, ERROR_INVALID);
     assert_non_null(strstr(error.message, "/pve/lxc/8300.conf: "));
 }
@@ -163,17 +165,17 @@ static void test_enrolment_and_template(void **state)
 {
     (void)state;
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
-    assert_int_equal(settings_read_enrolment(&config, 8200, &out, &error), 0);
-    assert_int_equal(settings_read_template(&config, &out, &error), 0);
+    assert_int_equal(config_file_read_enrolment(&config, 8200, &out, &error), 0);
+    assert_int_equal(config_file_read_template(&config, &out, &error), 0);
     assert_int_equal(out.length, 0);
     shell("mkdir enrolment; echo enrolled >enrolment/8200.yaml; echo template >template.yaml");
-    assert_int_equal(settings_read_enrolment(&config, 8200, &out, &error), 0);
-    assert_int_equal(settings_read_template(&config, &out, &error), 0);
+    assert_int_equal(config_file_read_enrolment(&config, 8200, &out, &error), 0);
+    assert_int_equal(config_file_read_template(&config, &out, &error), 0);
     assert_string_equal(buffer_text(&out), "enrolled\ntemplate\n");
     shell("rm template.yaml; mkdir template.yaml enrolment/8300.yaml");
-    assert_fails(ERROR_INVALID, settings_read_template(&config, &out, &error),
+    assert_fails(ERROR_INVALID, config_file_read_template(&config, &out, &error),
                  "/template.yaml: not a regular file");
-    assert_fails(ERROR_INVALID, settings_read_enrolment(&config, 8300, &out, &error),
+    assert_fails(ERROR_INVALID, config_file_read_enrolment(&config, 8300, &out, &error),
                  "/enrolment/8300.yaml: not a regular file");
     assert_string_equal(buffer_text(&out), "enrolled\ntemplate\n");
 }

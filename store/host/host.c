@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,6 +12,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/db/sql.h"
 
 #define ADVICE "set local_api.bridge or local_api.listen in agent.yaml"
 
@@ -30,7 +31,7 @@ static int interface_address(const char *name, struct sockaddr_in *ret)
     return 0;
 }
 
-int endpoint_resolve(const struct config *config, struct sockaddr_in *ret, struct error *error)
+int host_endpoint(const struct config *config, struct sockaddr_in *ret, struct error *error)
 {
     const char *bridge = config->local_api.bridge;
     struct sockaddr_in address;
@@ -78,7 +79,7 @@ static struct cidr network_of(struct in_addr address, const struct sockaddr *net
     return network;
 }
 
-int endpoint_network(const struct sockaddr_in *endpoint, struct cidr *ret, struct error *error)
+int host_network(const struct sockaddr_in *endpoint, struct cidr *ret, struct error *error)
 {
     char text[INET_ADDRSTRLEN];
     cleanup(free_interfaces) struct ifaddrs *interfaces = NULL;
@@ -115,13 +116,13 @@ static void node_name(const char *pve, char *ret, size_t size)
     ret[strcspn(ret, ".")] = '\0';
 }
 
-int endpoint_describe_host(const struct config *config, const struct pins *pins, struct host *ret,
-                           struct error *error)
+int host_describe(const struct config *config, const struct pins *pins, struct host *ret,
+                  struct error *error)
 {
     struct host host = {.pins = *pins};
     struct sockaddr_in endpoint = {0};
     char address[INET_ADDRSTRLEN];
-    if (endpoint_resolve(config, &endpoint, error) < 0)
+    if (host_endpoint(config, &endpoint, error) < 0)
         return -1;
     (void)inet_ntop(AF_INET, &endpoint.sin_addr, address, sizeof address);
     (void)snprintf(host.endpoint, sizeof host.endpoint, "%s:%u", address, ntohs(endpoint.sin_port));
@@ -130,5 +131,35 @@ int endpoint_describe_host(const struct config *config, const struct pins *pins,
         host_name(host.host_id, sizeof host.host_id);
     node_name(config->paths.pve, host.node, sizeof host.node);
     *ret = host;
+    return 0;
+}
+
+int host_put(struct store *store, const struct host *host, struct error *error)
+{
+    return sql_run(store,
+                   "INSERT OR REPLACE INTO host"
+                   " (id, host_id, node, endpoint, pin_spki, pin_leaf)"
+                   " VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+                   sql_values(sql_text(host->host_id), sql_text(host->node),
+                              sql_text(host->endpoint), sql_text(host->pins.spki),
+                              sql_text(host->pins.leaf)),
+                   error);
+}
+
+int host_get(struct store *store, struct host *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, "SELECT host_id, node, endpoint, pin_spki, pin_leaf FROM host",
+                        SQL_NO_VALUES, &query, error);
+    if (row < 0)
+        return -1;
+    if (row == 0)
+        return fail(error, ERROR_MISSING,
+                    "the store knows nothing of its host yet: run `felhomctl init`");
+    sql_column_copy(&query, 0, ret->host_id, sizeof ret->host_id);
+    sql_column_copy(&query, 1, ret->node, sizeof ret->node);
+    sql_column_copy(&query, 2, ret->endpoint, sizeof ret->endpoint);
+    sql_column_copy(&query, 3, ret->pins.spki, sizeof ret->pins.spki);
+    sql_column_copy(&query, 4, ret->pins.leaf, sizeof ret->pins.leaf);
     return 0;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sched.h>
 
-#include "store/host/endpoint.h"
+#include "store/host/host.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;
@@ -40,7 +40,7 @@ static void test_listen_wins(void **state)
     struct sockaddr_in endpoint;
     config.local_api.has_listen = true;
     config.local_api.listen = endpoint_of("192.0.2.7", 9443);
-    assert_int_equal(endpoint_resolve(&config, &endpoint, &error), 0);
+    assert_int_equal(host_endpoint(&config, &endpoint, &error), 0);
     assert_memory_equal(&endpoint, &config.local_api.listen, sizeof endpoint);
 }
 
@@ -50,7 +50,7 @@ static void test_bridge(void **state)
     struct config config = config_of("", "lo");
     struct sockaddr_in expected = endpoint_of("127.0.0.1", 8443);
     struct sockaddr_in endpoint;
-    assert_int_equal(endpoint_resolve(&config, &endpoint, &error), 0);
+    assert_int_equal(host_endpoint(&config, &endpoint, &error), 0);
     assert_memory_equal(&endpoint, &expected, sizeof endpoint);
 }
 
@@ -58,7 +58,7 @@ static void assert_unresolved(char *bridge, enum error_kind kind, const char *me
 {
     struct config config = config_of("", bridge);
     struct sockaddr_in endpoint = {.sin_port = 77};
-    assert_int_equal(endpoint_resolve(&config, &endpoint, &error), -1);
+    assert_int_equal(host_endpoint(&config, &endpoint, &error), -1);
     assert_string_equal(error.message, message);
     assert_int_equal(error.kind, kind);
     assert_int_equal(endpoint.sin_port, 77);
@@ -85,20 +85,20 @@ static int resolve_bridges(void)
     struct cidr network;
     EXPECT(unshare(CLONE_NEWNET) == 0);
     EXPECT(ip("link add vmbr7 type bridge") == 0);
-    EXPECT(endpoint_resolve(&config, &endpoint, &error) == -1);
+    EXPECT(host_endpoint(&config, &endpoint, &error) == -1);
     EXPECT(error.kind == ERROR_MISSING);
     EXPECT(strcmp(error.message, "bridge vmbr7 has no IPv4 address: set local_api.bridge or "
                                  "local_api.listen in agent.yaml") == 0);
     EXPECT(ip("address add 198.51.100.77/26 dev vmbr7") == 0);
     EXPECT(ip("address add 203.0.113.1/32 dev vmbr7") == 0);
-    EXPECT(endpoint_resolve(&config, &endpoint, &error) == 0);
+    EXPECT(host_endpoint(&config, &endpoint, &error) == 0);
     EXPECT(endpoint.sin_addr.s_addr == htonl(0xc633644d));
     EXPECT(ntohs(endpoint.sin_port) == ENDPOINT_PORT);
-    EXPECT(endpoint_network(&endpoint, &network, &error) == 0);
+    EXPECT(host_network(&endpoint, &network, &error) == 0);
     EXPECT(network.family == AF_INET && network.prefix == 26);
     EXPECT(network.address.v4.s_addr == htonl(0xc6336440));
     endpoint.sin_addr.s_addr = htonl(0xcb007101);
-    EXPECT(endpoint_network(&endpoint, &network, &error) == 0);
+    EXPECT(host_network(&endpoint, &network, &error) == 0);
     EXPECT(network.prefix == 32 && network.address.v4.s_addr == htonl(0xcb007101));
     return 0;
 }
@@ -115,12 +115,12 @@ static void test_network(void **state)
     (void)state;
     struct sockaddr_in endpoint = endpoint_of("127.0.0.1", 8443);
     struct cidr network;
-    assert_int_equal(endpoint_network(&endpoint, &network, &error), 0);
+    assert_int_equal(host_network(&endpoint, &network, &error), 0);
     assert_int_equal(network.family, AF_INET);
     assert_int_equal(network.prefix, 8);
     assert_int_equal(network.address.v4.s_addr, htonl(0x7f000000));
     endpoint = endpoint_of("203.0.113.9", 8443);
-    assert_int_equal(endpoint_network(&endpoint, &network, &error), -1);
+    assert_int_equal(host_network(&endpoint, &network, &error), -1);
     assert_string_equal(error.message, "no interface of this host has the address 203.0.113.9");
     assert_int_equal(error.kind, ERROR_MISSING);
     assert_int_equal(network.prefix, 8);
@@ -132,14 +132,14 @@ static void test_describe_host(void **state)
     struct config config = config_of("demo-felhom", "lo");
     struct host host;
     shell("ln -s nodes/pve1 local");
-    assert_int_equal(endpoint_describe_host(&config, &pins, &host, &error), 0);
+    assert_int_equal(host_describe(&config, &pins, &host, &error), 0);
     assert_string_equal(host.host_id, "demo-felhom");
     assert_string_equal(host.node, "pve1");
     assert_string_equal(host.endpoint, "127.0.0.1:8443");
     assert_string_equal(host.pins.spki, "spki");
     assert_string_equal(host.pins.leaf, "leaf");
     config.local_api.bridge = "felhomnone";
-    assert_int_equal(endpoint_describe_host(&config, &pins, &host, &error), -1);
+    assert_int_equal(host_describe(&config, &pins, &host, &error), -1);
     assert_int_equal(error.kind, ERROR_MISSING);
     assert_string_equal(host.node, "pve1");
 }
@@ -151,11 +151,11 @@ static int describe_by_host_name(void)
     struct host host;
     EXPECT(unshare(CLONE_NEWUTS) == 0);
     EXPECT(sethostname(name, sizeof name - 1) == 0);
-    EXPECT(endpoint_describe_host(&config, &pins, &host, &error) == 0);
+    EXPECT(host_describe(&config, &pins, &host, &error) == 0);
     EXPECT(strcmp(host.host_id, name) == 0);
     EXPECT(strcmp(host.node, "pve9") == 0);
     EXPECT(sethostname("", 0) == 0);
-    EXPECT(endpoint_describe_host(&config, &pins, &host, &error) == 0);
+    EXPECT(host_describe(&config, &pins, &host, &error) == 0);
     EXPECT(strcmp(host.host_id, "localhost") == 0);
     EXPECT(strcmp(host.node, "localhost") == 0);
     return 0;
@@ -176,7 +176,7 @@ static void test_host_name_where_local_is_no_link(void **state)
     struct host host;
     shell("mkdir local");
     assert_int_equal(gethostname(name, sizeof name), 0);
-    assert_int_equal(endpoint_describe_host(&config, &pins, &host, &error), 0);
+    assert_int_equal(host_describe(&config, &pins, &host, &error), 0);
     assert_string_equal(host.host_id, name);
     name[strcspn(name, ".")] = '\0';
     assert_string_equal(host.node, name);

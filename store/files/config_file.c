@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "store/documents/settings.h"
+#include "store/files/config_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +10,10 @@
 
 #define DOCUMENT_LIMIT ((size_t)1 << 20)
 
-const char *settings_path(void)
+const char *config_file_path(void)
 {
-    const char *path = secure_getenv(SETTINGS_VARIABLE);
-    return path && path[0] ? path : SETTINGS_FILE;
+    const char *path = secure_getenv(CONFIG_FILE_VARIABLE);
+    return path && path[0] ? path : CONFIG_FILE_PATH;
 }
 
 /* Like file_read, but a file that is not there adds nothing and is no failure. *ret_found may be
@@ -31,20 +31,20 @@ static int read_if_there(const char *path, struct buffer *out, bool *ret_found, 
     return 0;
 }
 
-int settings_load(struct config *ret, struct error *error)
+int config_file_load(struct config *ret, struct error *error)
 {
-    const char *path = settings_path();
+    const char *path = config_file_path();
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (read_if_there(path, &text, NULL, error) < 0)
         return -1;
     return config_parse(basename(path), buffer_text(&text), text.length, ret, error);
 }
 
-void settings_salvage(struct config *ret)
+void config_file_salvage(struct config *ret)
 {
     struct error ignored;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    (void)read_if_there(settings_path(), &text, NULL, &ignored);
+    (void)read_if_there(config_file_path(), &text, NULL, &ignored);
     config_salvage(buffer_text(&text), text.length, ret);
 }
 
@@ -76,8 +76,8 @@ static int load_guest_of_kind(const struct config *config, size_t kind, uint32_t
     return 0;
 }
 
-int settings_load_guest(const struct config *config, uint32_t vmid, struct guest_config *ret,
-                        struct error *error)
+int config_file_load_guest(const struct config *config, uint32_t vmid, struct guest_config *ret,
+                           struct error *error)
 {
     bool found = false;
     for (size_t kind = 0; !found && kind < ARRAY_SIZE(guest_kinds); kind++) {
@@ -90,14 +90,14 @@ int settings_load_guest(const struct config *config, uint32_t vmid, struct guest
     return fail(error, ERROR_MISSING, "%s: no such guest configuration on this node", path);
 }
 
-int settings_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
-                            struct error *error)
+int config_file_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
+                               struct error *error)
 {
     cleanup_free char *path = mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
     return read_if_there(path, out, NULL, error);
 }
 
-int settings_read_template(const struct config *config, struct buffer *out, struct error *error)
+int config_file_read_template(const struct config *config, struct buffer *out, struct error *error)
 {
     return read_if_there(config->controller.template_file, out, NULL, error);
 }
