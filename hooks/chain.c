@@ -20,31 +20,31 @@
 #define STORAGE_LIMIT ((size_t)1 << 20)
 #define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"
 
-/* As felhomctl writes it, whatever else is in the file. */
+/* True if the text has a chain as felhomctl writes it, whatever else is in the file. */
 static bool names_a_chain(const char *enrolment)
 {
     return strncmp(enrolment, "chain:", 6) == 0 || strstr(enrolment, "\nchain:");
 }
 
 /*
- * The volume id, "" where none is chained; the caller frees it. An enrolment that is wrong in other
- * ways makes no difference. One that names a hookscript nobody can tell is like one whose
- * hookscript is gone.
+ * The volume id of the chained hookscript, "" where none is chained; the caller frees it. An
+ * enrolment with other mistakes makes no difference; one whose chain cannot be read counts as one
+ * whose hookscript is missing.
  */
-static int read_volume(struct reaction *reaction, char **ret, struct error *error)
+static int read_volume(const struct reaction *reaction, char **ret, struct error *error)
 {
-    const struct buffer *text = &reaction->enrolment;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    if (reaction_read_enrolment(reaction, error) < 0)
+    if (config_file_read_enrolment(reaction->config, reaction->vmid, &text, error) < 0)
         return -1;
-    /* Nearly always there is none, and the time of a start is dear. */
-    if (!strstr(buffer_text(text), "chain")) {
+    /* Nearly always there is none, and a start must be quick. */
+    if (!strstr(buffer_text(&text), "chain")) {
         *ret = mem_copy_text("");
         return 0;
     }
-    if (enrolment_parse("enrolment", buffer_text(text), text->length, &enrolment, error) < 0) {
-        enrolment_salvage(buffer_text(text), text->length, &enrolment);
-        reaction->report->chained = names_a_chain(buffer_text(text));
+    if (enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0) {
+        enrolment_salvage(buffer_text(&text), text.length, &enrolment);
+        reaction->report->chained = names_a_chain(buffer_text(&text));
         if (reaction->report->chained && !*enrolment.chain)
             return -1;
     }
@@ -52,18 +52,19 @@ static int read_volume(struct reaction *reaction, char **ret, struct error *erro
     return 0;
 }
 
-static int read_storages(const struct reaction *reaction, struct buffer *out, struct error *error)
+static int read_storage_config(const struct reaction *reaction, struct buffer *out,
+                               struct error *error)
 {
     cleanup_free char *path = mem_format("%s/storage.cfg", reaction->config->paths.pve);
     return file_read(path, STORAGE_LIMIT, out, error) == 0 || error->kind == ERROR_MISSING ? 0 : -1;
 }
 
-static int find_path(const struct reaction *reaction, const char *volume, struct error *error)
+static int find_chain_path(const struct reaction *reaction, const char *volume, struct error *error)
 {
     struct report *report = reaction->report;
     cleanup_buffer struct buffer storages = BUFFER_EMPTY;
     cleanup_free char *path = NULL;
-    if (read_storages(reaction, &storages, error) < 0 ||
+    if (read_storage_config(reaction, &storages, error) < 0 ||
         snippet_path(buffer_text(&storages), volume, &path, error) < 0)
         return -1;
     if (strlen(path) >= sizeof report->chain)
@@ -81,14 +82,15 @@ void chain_find(struct reaction *reaction)
         return;
     reaction->report->chained |= result == 0;
     if (result == 0)
-        result = find_path(reaction, volume, &error);
+        result = find_chain_path(reaction, volume, &error);
     if (result < 0)
         report_problem(reaction->report, "the chained hookscript cannot be found: %s",
                        error.message);
 }
 
-/* What clean_surroundings (hooks/main.c) has made of us is not what Proxmox's own children are. */
-static void become_ordinary(void)
+/* Undoes clean_surroundings (hooks/main.c), so that the hookscript runs as if Proxmox had started
+ * it. */
+static void restore_surroundings(void)
 {
     (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     (void)signal(SIGPIPE, SIG_DFL);
@@ -107,7 +109,7 @@ int chain_run(const struct report *report, uint32_t vmid, const char *phase)
     cleanup_free char *vmid_text = mem_format("%u", vmid);
     cleanup_free char *phase_text = mem_copy_text(phase);
     char *const argv[] = {path, vmid_text, phase_text, NULL};
-    become_ordinary();
+    restore_surroundings();
     (void)execv(path, argv);
     (void)fprintf(stderr, "felhom-hook: cannot run the chained hookscript %s: %s\n", path,
                   strerror(errno));

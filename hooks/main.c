@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* felhom-hook VMID PHASE: the hookscript that Proxmox VE runs, as root, at each turn of a guest's
- * life. */
+/*
+ * felhom-hook VMID PHASE: the hookscript that Proxmox VE runs, as root, when a guest starts and
+ * stops.
+ *
+ * main() finds the phase, cleans what the program inherits, reads agent.yaml and has the supervisor
+ * run the phase's reaction in a child. It then prints and logs the child's report, decides by
+ * hook.on_error whether the guest may start, and at last becomes the chained hookscript, if any.
+ */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -90,7 +96,8 @@ static void log_entry(const struct journal_entry *entry)
         (void)syslog_send(SYSLOG_SOCKET, entry);
 }
 
-static void tell(const struct phase *phase, const struct call *call, const struct report *report)
+static void print_and_log(const struct phase *phase, const struct call *call,
+                          const struct report *report)
 {
     struct journal_entry entry = {
         .priority = LOG_INFO,
@@ -115,13 +122,13 @@ static void tell(const struct phase *phase, const struct call *call, const struc
     (void)fflush(stdout);
 }
 
-/* What Proxmox is to be told of a failure. */
+/* The exit status by which Proxmox learns of a failure. */
 static int failure_status(const struct phase *phase, enum on_error policy)
 {
     return phase->can_block && policy == ON_ERROR_BLOCK ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-/* Whether Proxmox is to keep the guest from starting. */
+/* True if Proxmox must keep the guest from starting. */
 static bool must_block(const struct phase *phase, const struct report *report, enum on_error policy)
 {
     if (report->outcome == REPORT_BLOCKED)
@@ -140,7 +147,7 @@ static int conclude(const struct phase *phase, const struct call *call, struct r
             call->vmid);
     if (report->outcome == REPORT_DONE && !*report->line)
         report_line(report, "felhom: %u %s: done", call->vmid, phase->name);
-    tell(phase, call, report);
+    print_and_log(phase, call, report);
     return blocked ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -194,8 +201,8 @@ static int clean_surroundings(struct error *error)
     return 0;
 }
 
-static int react(const struct phase *phase, const struct call *call, int64_t started_us,
-                 struct report *report)
+static int react_to_phase(const struct phase *phase, const struct call *call, int64_t started_us,
+                          struct report *report)
 {
     struct error error;
     cleanup(config_free) struct config config = {0};
@@ -203,20 +210,20 @@ static int react(const struct phase *phase, const struct call *call, int64_t sta
         report_failure(report, &error);
         return conclude(phase, call, report, ON_ERROR_CONTINUE);
     }
-    bool is_settled = config_file_load(&config, &error) == 0;
-    if (!is_settled)
+    bool is_valid = config_file_load(&config, &error) == 0;
+    if (!is_valid)
         config_file_salvage(&config);
     mem_exit_with(failure_status(phase, config.hook.on_error));
     struct reaction reaction = {
         .config = &config,
         .vmid = call->vmid,
         .phase = phase->name,
-        .obstacle = is_settled ? NULL : &error,
+        .obstacle = is_valid ? NULL : &error,
         .started_us = started_us,
         .report = report,
     };
     store_use_little_memory();
-    supervise(phase, &reaction);
+    supervisor_run(phase, &reaction);
     return conclude(phase, call, report, config.hook.on_error);
 }
 
@@ -238,6 +245,6 @@ int main(int argc, char **argv)
         (void)fputs("felhom-hook: out of memory\n", stderr);
         return EXIT_SUCCESS;
     }
-    status = react(phase, &call, started_us, report);
+    status = react_to_phase(phase, &call, started_us, report);
     return status == EXIT_SUCCESS ? chain_run(report, call.vmid, phase->name) : status;
 }

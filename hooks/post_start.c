@@ -21,14 +21,15 @@ static void check_sighting(struct reaction *reaction, const struct guest *guest)
 int react_post_start(struct reaction *reaction, struct error *error)
 {
     struct guest guest;
+    cleanup_transaction struct transaction transaction = {0};
     if (reaction_open_store(reaction, error) < 0 ||
         guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
         return -1;
     check_sighting(reaction, &guest);
-    if (store_begin(reaction->store, error) < 0 ||
+    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_RUNNING, clock_wall_ms(), error) <
             0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
-    return store_commit(reaction->store, error);
+    return transaction_commit(&transaction, error);
 }

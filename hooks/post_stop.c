@@ -25,20 +25,19 @@ static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error
     return count == 0 ? 0 : reaction_event(reaction, "revoke", "ok", detail, error);
 }
 
-static int forget(struct reaction *reaction, struct error *error)
+static int record_stop(struct reaction *reaction, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
     struct guest guest;
-    if (store_begin(reaction->store, error) < 0)
-        return -1;
-    if (guest_find(reaction->store, reaction->vmid, &guest, error) < 0)
-        return -1;
-    if (revoke_tokens(reaction, now_ms, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
+        guest_find(reaction->store, reaction->vmid, &guest, error) < 0 ||
+        revoke_tokens(reaction, now_ms, error) < 0 ||
         credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
-    return store_commit(reaction->store, error);
+    return transaction_commit(&transaction, error);
 }
 
 int react_post_stop(struct reaction *reaction, struct error *error)
@@ -48,5 +47,5 @@ int react_post_stop(struct reaction *reaction, struct error *error)
         guest_directory_scrub(reaction->config->paths.guests, reaction->vmid, error) < 0 ||
         reaction_open_store(reaction, error) < 0)
         return -1;
-    return forget(reaction, error);
+    return record_stop(reaction, error);
 }

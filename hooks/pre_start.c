@@ -6,6 +6,10 @@
  * drafts of the files are complete before any file that the guest reads changes; older tokens end
  * only after the files hold the new one. So at no moment does a file hold a token that the server
  * refuses.
+ *
+ * What may keep the guest from starting is checked before the guest's lock is taken, so that a lock
+ * that cannot be had is no way around it. What goes into the files is read under the lock: whoever
+ * changes it then brings it to the guest's directory under the lock, too, before or after this.
  */
 #include <stdio.h>
 
@@ -20,7 +24,7 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
-/* What pre-start finds out before it changes anything. */
+/* What pre-start reads before it changes anything. */
 struct arrival {
     struct guest_config guest;
     struct guest_mount own;
@@ -55,7 +59,7 @@ static void report_unseen_directory(struct reaction *reaction, const struct arri
                        reaction->config->paths.export, reaction->vmid, reaction->vmid);
 }
 
-static int look(struct reaction *reaction, struct arrival *arrival, struct error *error)
+static int inspect_guest(struct reaction *reaction, struct arrival *arrival, struct error *error)
 {
     const struct config *config = reaction->config;
     if (config_file_load_guest(config, reaction->vmid, &arrival->guest, error) < 0)
@@ -69,10 +73,7 @@ static int look(struct reaction *reaction, struct arrival *arrival, struct error
     report_unseen_directory(reaction, arrival);
     const char *idmap = arrival->own.volume ? arrival->own.volume->idmap : NULL;
     guest_config_disk_ids(&arrival->guest, idmap, &arrival->uid, &arrival->gid);
-    if (reaction_read_enrolment(reaction, error) < 0)
-        return -1;
-    return document_sources_load_with(config, reaction->vmid, &reaction->enrolment, reaction->store,
-                                      &arrival->sources, error);
+    return 0;
 }
 
 static int record_guest(struct reaction *reaction, const struct arrival *arrival, int64_t now_ms,
@@ -100,7 +101,8 @@ static int record_guest(struct reaction *reaction, const struct arrival *arrival
     return mount_replace_all(store, guest.vmid, config->volumes, config->volume_count, error);
 }
 
-static int mint(struct reaction *reaction, int64_t now_ms, struct token *ret, struct error *error)
+static int mint_token(struct reaction *reaction, int64_t now_ms, struct token *ret,
+                      struct error *error)
 {
     char detail[64];
     int64_t end_ms = token_life_end(now_ms, reaction->config->token.max_age_ms);
@@ -126,20 +128,22 @@ static int write_drafts(struct reaction *reaction, const struct arrival *arrival
 
 /* The first transaction: all that the host believes of the guest, and a token that is good from its
  * commit on. */
-static int prepare(struct reaction *reaction, const struct arrival *arrival, struct token *token,
-                   int *older, struct guest_drafts *drafts, struct error *error)
+static int mint_and_draft(struct reaction *reaction, const struct arrival *arrival,
+                          struct token *token, int *older, struct guest_drafts *drafts,
+                          struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
-    if (store_begin(reaction->store, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
         record_guest(reaction, arrival, now_ms, error) < 0 ||
-        mint(reaction, now_ms, token, error) < 0 ||
+        mint_token(reaction, now_ms, token, error) < 0 ||
         token_count_before(reaction->store, reaction->vmid, token->generation, now_ms, older,
                            error) < 0 ||
         write_drafts(reaction, arrival, token, drafts, error) < 0)
         return -1;
     if (reaction_phase_event(reaction, error) < 0)
         return -1;
-    return store_commit(reaction->store, error);
+    return transaction_commit(&transaction, error);
 }
 
 /* The second one, needed only where the guest's last stop went by unseen. */
@@ -148,7 +152,8 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     int count = 0;
     char detail[64];
     int64_t now_ms = clock_wall_ms();
-    if (store_begin(reaction->store, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
         token_revoke_before(reaction->store, reaction->vmid, generation, now_ms,
                             "a newer token was minted", &count, error) < 0 ||
         credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0)
@@ -156,7 +161,7 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     (void)snprintf(detail, sizeof detail, "%d older than gen %lld", count, (long long)generation);
     if (reaction_event(reaction, "revoke", "ok", detail, error) < 0)
         return -1;
-    return store_commit(reaction->store, error);
+    return transaction_commit(&transaction, error);
 }
 
 static int offer_export(struct reaction *reaction, const struct arrival *arrival, int directory,
@@ -179,9 +184,11 @@ int react_pre_start(struct reaction *reaction, struct error *error)
     cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
     cleanup_close int lock = -1;
     int older = 0;
-    if (look(reaction, &arrival, error) < 0 ||
+    if (inspect_guest(reaction, &arrival, error) < 0 ||
         guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
-        prepare(reaction, &arrival, &token, &older, &drafts, error) < 0 ||
+        document_sources_load(reaction->config, reaction->vmid, reaction->store, &arrival.sources,
+                              error) < 0 ||
+        mint_and_draft(reaction, &arrival, &token, &older, &drafts, error) < 0 ||
         guest_drafts_publish(&drafts, error) < 0)
         return -1;
     if (older > 0 && retire_older(reaction, token.generation, error) < 0)

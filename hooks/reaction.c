@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 
 #include "store/base/clock.h"
-#include "store/files/config_file.h"
 #include "store/tables/event.h"
 
 /* What is left of the deadline for reporting that the store's lock could not be had. */
@@ -42,7 +41,7 @@ void report_problem(struct report *report, const char *format, ...)
 
 void report_failure(struct report *report, const struct error *error)
 {
-    /* The reason goes first: warnings before it are only its surroundings. */
+    /* The reason goes first: the warnings before it only led up to it. */
     memmove(report->problems[1], report->problems[0],
             sizeof report->problems - sizeof report->problems[0]);
     if (report->problem_count < REPORT_PROBLEMS_MAX)
@@ -51,7 +50,7 @@ void report_failure(struct report *report, const struct error *error)
     report->outcome = error->kind == ERROR_FOREIGN ? REPORT_BLOCKED : REPORT_FAILED;
 }
 
-static uint32_t busy_ms(const struct reaction *reaction)
+static uint32_t lock_wait_ms(const struct reaction *reaction)
 {
     int64_t spent = (clock_steady_us() - reaction->started_us) / 1000;
     int64_t left = (int64_t)reaction->config->hook.deadline_ms - spent - BUSY_MARGIN_MS;
@@ -62,22 +61,13 @@ int reaction_open_store(struct reaction *reaction, struct error *error)
 {
     if (reaction->store)
         return 0;
-    return store_open(reaction->config->paths.state, STORE_OPEN_CREATE, busy_ms(reaction),
+    return store_open(reaction->config->paths.state, STORE_OPEN_CREATE, lock_wait_ms(reaction),
                       &reaction->store, error);
-}
-
-int reaction_read_enrolment(struct reaction *reaction, struct error *error)
-{
-    if (reaction->enrolment.data)
-        return 0;
-    return config_file_read_enrolment(reaction->config, reaction->vmid, &reaction->enrolment,
-                                      error);
 }
 
 void reaction_end(struct reaction *reaction)
 {
     store_close(reaction->store);
-    buffer_free(&reaction->enrolment);
 }
 
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "schema/agent/config.h"
-#include "schema/base/buffer.h"
 #include "schema/base/error.h"
 #include "store/db/store.h"
 
@@ -58,17 +57,13 @@ struct reaction {
     const struct error *obstacle; /* why the reaction cannot begin; NULL: nothing is in the way */
     int64_t started_us;           /* clock_steady_us() when the program began */
     struct report *report;
-    struct store *store;     /* NULL until reaction_open_store */
-    struct buffer enrolment; /* the guest's enrolment, by reaction_read_enrolment */
+    struct store *store; /* NULL until reaction_open_store */
 };
 
 /* Opens the store unless it is open; waits for its lock until shortly before the deadline. */
 int reaction_open_store(struct reaction *reaction, struct error *error);
 
-/* Reads the guest's enrolment unless it was read; empty where there is none. */
-int reaction_read_enrolment(struct reaction *reaction, struct error *error);
-
-/* Closes and frees what the reaction has opened and read. */
+/* Closes the store if it was opened. */
 void reaction_end(struct reaction *reaction);
 
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".

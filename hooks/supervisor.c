@@ -18,10 +18,10 @@
 #include "store/base/nudge.h"
 #include "store/tables/event.h"
 
-/* How long a killed child may take to go; one that sleeps in the kernel is left to it. */
+/* How long to wait for a killed child to end; one that sleeps in the kernel is left behind. */
 #define KILL_GRACE_MS 200
 
-/* How long the failure of one that did not come to its end may take to be recorded. */
+/* How long recording the failure of a reaction that did not come to its end may take. */
 #define RECORD_MS 1000
 
 struct child {
@@ -45,7 +45,7 @@ static void die_with(pid_t parent)
 }
 
 /* Holding on to Proxmox's pipes would keep the guest's start waiting if the child got stuck. */
-static void let_go_of_pipes(void)
+static void release_pipes(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -53,23 +53,22 @@ static void let_go_of_pipes(void)
             (void)close(fd);
 }
 
-/* What the report says first becomes an event, wherever the store can be had in time. */
+/* Makes the report's first problem an event, if the store can be had in time. */
 static void record_failure(const struct phase *phase, struct reaction *reaction)
 {
     struct error ignored;
+    cleanup_transaction struct transaction transaction = {0};
     if (!reaction->store && store_open(reaction->config->paths.state, STORE_OPEN_EXISTING,
                                        RECORD_MS, &reaction->store, &ignored) < 0)
         return;
-    store_rollback(reaction->store);
-    if (store_begin(reaction->store, &ignored) < 0)
-        return;
-    if (reaction_event(reaction, phase->name, "error", reaction->report->problems[0], &ignored) < 0)
-        store_rollback(reaction->store);
-    else
-        (void)store_commit(reaction->store, &ignored);
+    store_rollback(reaction->store); /* what the reaction has left open */
+    if (transaction_begin(reaction->store, &transaction, &ignored) == 0 &&
+        reaction_event(reaction, phase->name, "error", reaction->report->problems[0], &ignored) ==
+            0)
+        (void)transaction_commit(&transaction, &ignored);
 }
 
-static int begin(const struct phase *phase, struct reaction *reaction, struct error *error)
+static int run_reaction(const struct phase *phase, struct reaction *reaction, struct error *error)
 {
     if (!reaction->obstacle)
         return phase->react(reaction, error);
@@ -77,11 +76,11 @@ static int begin(const struct phase *phase, struct reaction *reaction, struct er
     return -1;
 }
 
-static void react(const struct phase *phase, struct reaction *reaction)
+static void react_and_report(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
     chain_find(reaction);
-    if (begin(phase, reaction, &error) == 0) {
+    if (run_reaction(phase, reaction, &error) == 0) {
         reaction->report->outcome = REPORT_DONE;
         return;
     }
@@ -90,7 +89,7 @@ static void react(const struct phase *phase, struct reaction *reaction)
         record_failure(phase, reaction);
 }
 
-static bool ended_within(int pidfd, int64_t ms)
+static bool pid_ends_within(int pidfd, int64_t ms)
 {
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};
     int64_t until = clock_steady_us() + ms * 1000;
@@ -125,28 +124,28 @@ static int64_t left_ms(const struct reaction *reaction)
     return (int64_t)reaction->config->hook.deadline_ms - spent;
 }
 
-/* What a child is for. */
-typedef void work_fn(const struct phase *phase, struct reaction *reaction);
+/* What a child does. */
+typedef void child_fn(const struct phase *phase, struct reaction *reaction);
 
-static void work_and_exit(work_fn *work, const struct phase *phase, struct reaction *reaction)
+static void run_and_exit(child_fn *run, const struct phase *phase, struct reaction *reaction)
 {
-    let_go_of_pipes();
+    release_pipes();
     mem_exit_with(EXIT_MEMORY);
-    work(phase, reaction);
+    run(phase, reaction);
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
     reaction_end(reaction);
     _exit(EXIT_SUCCESS);
 }
 
-static int start(work_fn *work, const struct phase *phase, struct reaction *reaction,
-                 struct child *ret, struct error *error)
+static int start_child(child_fn *run, const struct phase *phase, struct reaction *reaction,
+                       struct child *ret, struct error *error)
 {
     pid_t parent = getpid();
     ret->pid = fork();
     if (ret->pid == 0) {
         die_with(parent);
-        work_and_exit(work, phase, reaction);
+        run_and_exit(run, phase, reaction);
     }
     ret->pidfd = ret->pid > 0 ? pidfd_open(ret->pid, 0) : -1;
     if (ret->pidfd >= 0)
@@ -157,13 +156,13 @@ static int start(work_fn *work, const struct phase *phase, struct reaction *reac
     return -1;
 }
 
-/* Whether it came to its end by itself. */
-static bool await(const struct child *child, int64_t ms)
+/* Waits for the child, at most ms, and then kills it. True if it ended by itself. */
+static bool child_await(const struct child *child, int64_t ms)
 {
-    if (ended_within(child->pidfd, ms))
+    if (pid_ends_within(child->pidfd, ms))
         return true;
     (void)kill(child->pid, SIGKILL);
-    (void)ended_within(child->pidfd, KILL_GRACE_MS);
+    (void)pid_ends_within(child->pidfd, KILL_GRACE_MS);
     return false;
 }
 
@@ -179,27 +178,27 @@ static void explain_silence(const struct reaction *reaction, const struct child 
     report_failure(reaction->report, &error);
 }
 
-/* By a child as well: what held up the first may hold up this one. */
-static void record_for_the_dead(const struct phase *phase, struct reaction *reaction)
+/* In a child as well: whatever held up the reaction may hold up this one. */
+static void record_for_dead_child(const struct phase *phase, struct reaction *reaction)
 {
     struct error ignored;
     cleanup(child_forget) struct child child = {.pidfd = -1};
-    if (start(record_failure, phase, reaction, &child, &ignored) == 0)
-        (void)await(&child, RECORD_MS);
+    if (start_child(record_failure, phase, reaction, &child, &ignored) == 0)
+        (void)child_await(&child, RECORD_MS);
 }
 
-void supervise(const struct phase *phase, struct reaction *reaction)
+void supervisor_run(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
     cleanup(child_forget) struct child child = {.pidfd = -1};
-    if (start(react, phase, reaction, &child, &error) < 0) {
+    if (start_child(react_and_report, phase, reaction, &child, &error) < 0) {
         report_failure(reaction->report, &error);
         return;
     }
-    bool ended = await(&child, left_ms(reaction));
-    /* It may have come to its end in the very moment: then its word counts. */
+    bool ended = child_await(&child, left_ms(reaction));
+    /* It may have ended at that very moment: then its report counts. */
     if (reaction->report->outcome != REPORT_UNFINISHED)
         return;
     explain_silence(reaction, &child, ended);
-    record_for_the_dead(phase, reaction);
+    record_for_dead_child(phase, reaction);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a reaction in a child process and outwaits it no longer than the deadline: a reaction that
+ * Runs a reaction in a child process and waits for it no longer than the deadline: a reaction that
  * hangs (a locked store, a stuck disk), crashes or runs out of memory cannot hold up the guest's
- * start, and leaves its open transaction to be rolled back. A failure becomes an event, unless the
- * store cannot be had.
+ * start, and its open transaction is rolled back. A failure becomes an event, unless the store
+ * cannot be opened.
  */
 #ifndef FELHOM_SUPERVISOR_H
 #define FELHOM_SUPERVISOR_H
@@ -17,6 +17,6 @@
  * child dies with this process. Nothing is left behind but, at worst, a killed child that the
  * kernel cannot yet end.
  */
-void supervise(const struct phase *phase, struct reaction *reaction);
+void supervisor_run(const struct phase *phase, struct reaction *reaction);
 
 #endif

@@ -127,27 +127,17 @@ static int load_host(const struct config *config, struct store *store,
     return 0;
 }
 
-int document_sources_load_with(const struct config *config, uint32_t vmid,
-                               const struct buffer *enrolment, struct store *store,
-                               struct document_sources *ret, struct error *error)
+int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
+                          struct document_sources *ret, struct error *error)
 {
     cleanup(document_sources_free) struct document_sources sources = {.controller.vmid = vmid};
-    buffer_add(&sources.controller.enrolment_text, enrolment->data, enrolment->length);
-    if (load_host(config, store, &sources, error) < 0 ||
+    if (config_file_read_enrolment(config, vmid, &sources.controller.enrolment_text, error) < 0 ||
+        load_host(config, store, &sources, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
     *ret = sources;
     sources = (struct document_sources){0};
     return 0;
-}
-
-int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
-                          struct document_sources *ret, struct error *error)
-{
-    cleanup_buffer struct buffer enrolment = BUFFER_EMPTY;
-    if (config_file_read_enrolment(config, vmid, &enrolment, error) < 0)
-        return -1;
-    return document_sources_load_with(config, vmid, &enrolment, store, ret, error);
 }
 
 void document_sources_free(struct document_sources *sources)

@@ -53,10 +53,6 @@ struct document_sources {
 int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
                           struct document_sources *ret, struct error *error);
 
-/* The same with the guest's enrolment document where the caller has read it. */
-int document_sources_load_with(const struct config *config, uint32_t vmid,
-                               const struct buffer *enrolment, struct store *store,
-                               struct document_sources *ret, struct error *error);
 void document_sources_free(struct document_sources *sources);
 
 /* Writes the four documents for a guest and its token; *ret_left_out as controller_parts_render

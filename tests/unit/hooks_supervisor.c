@@ -95,7 +95,7 @@ static struct report *outcome_of(int (*react)(struct reaction *, struct error *)
         .report = report_new(),
     };
     assert_non_null(reaction.report);
-    supervise(&phase, &reaction);
+    supervisor_run(&phase, &reaction);
     return reaction.report;
 }
 
