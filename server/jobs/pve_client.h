@@ -30,7 +30,7 @@ struct pve_call {
     struct pve_client *client;
     const struct config *config; /* endpoint, token_file, ca_file: read at each call, so that a new
                                     token counts at once */
-    const char *node;            /* store/tables/host.h */
+    const char *node;            /* store/host/host.h   */
     int64_t deadline_us;         /* by clock_steady_us */
 };
 
