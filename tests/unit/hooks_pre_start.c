@@ -134,10 +134,10 @@ static void what_is_enrolled_while_it_waits_is_named(void **state)
     cleanup_close int lock = -1;
     assert_int_equal(guest_directory_lock(&config, 8200, &lock, &error), 0);
     pid_t child = start_behind_lock(lock);
-    shell("printf 'customer: {id: late-customer}\\n' >enrolment/8200.yaml");
+    shell("printf 'image: late-image\\n' >enrolment/8200.yaml");
     cleanup_close_fn(&lock);
     assert_started(child);
-    assert_bootstrap_has("late-customer");
+    assert_bootstrap_has("late-image");
 }
 
 int main(void)
