@@ -36,8 +36,15 @@ static int settle(int fd, int dirfd, const char *name, mode_t mode)
 static int write_temporary(int dirfd, const char *temporary, const char *name, mode_t mode,
                            const struct buffer *content)
 {
-    cleanup_close int fd =
-        openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    cleanup_close int fd = openat(dirfd, temporary, flags, mode);
+    /* The name has this process's id in it: whatever left it there is dead. */
+    if (fd < 0 && errno == EEXIST) {
+        if (unlinkat(dirfd, temporary, 0) < 0)
+            errno = EEXIST;
+        else
+            fd = openat(dirfd, temporary, flags, mode);
+    }
     if (fd < 0)
         return -1;
     if (settle(fd, dirfd, name, mode) < 0 ||

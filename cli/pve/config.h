@@ -53,9 +53,9 @@ void pve_config_close(struct pve_config *file);
  * refuses every other. */
 
 /*
- * Replaces NAME in an open directory by way of NAME.tmp.PID. Where the file system allows it the
- * file gets this mode and, if there was such a file before, its owner. Other writers are the
- * caller's to lock out.
+ * Replaces NAME in an open directory by way of NAME.tmp.PID, in place of one that a dead process
+ * left. Where the file system allows it the file gets this mode and, if there was such a file
+ * before, its owner. Other writers are the caller's to lock out.
  */
 int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buffer *content,
                      struct error *error);

@@ -134,13 +134,34 @@ static void a_missing_guest_is_said(void **state)
     assert_int_equal(error.kind, ERROR_MISSING);
 }
 
-static void a_leftover_is_not_written_over(void **state)
+/* A process that died left it; this one has got the same id. */
+static void a_leftover_of_a_dead_process_is_replaced(void **state)
 {
     (void)state;
     struct error error;
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     cleanup_free char *left = mem_format("pve/lxc/8200.conf.tmp.%d", getpid());
-    scratch_write(left, "x");
+    cleanup_free char *path = scratch_path(left);
+    cleanup_free char *victim = scratch_path("victim");
+    scratch_write("victim", "x");
+    assert_int_equal(symlink(victim, path), 0);
+    assert_int_equal(pve_config_open(&config, GUEST_LXC, 8200, 0, &file, &error), 0);
+    assert_int_equal(pve_config_write(&file, &error), 0);
+    assert_false(scratch_exists(left));
+    cleanup_buffer struct buffer now = scratch_read("pve/nodes/n1/lxc/8200.conf");
+    assert_string_equal(buffer_text(&now), CONTENT);
+    cleanup_buffer struct buffer kept = scratch_read("victim");
+    assert_string_equal(buffer_text(&kept), "x");
+}
+
+static void what_cannot_be_removed_is_left_alone(void **state)
+{
+    (void)state;
+    struct error error;
+    cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
+    cleanup_free char *left = mem_format("pve/lxc/8200.conf.tmp.%d", getpid());
+    cleanup_free char *path = scratch_path(left);
+    assert_int_equal(mkdir(path, 0755), 0);
     assert_int_equal(pve_config_open(&config, GUEST_LXC, 8200, 0, &file, &error), 0);
     assert_int_equal(pve_config_write(&file, &error), -1);
     assert_string_equal(error.message, "cannot write 8200.conf: File exists");
@@ -200,7 +221,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_lock_is_held_until_closing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_locked_guest_is_left_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(a_missing_guest_is_said, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_leftover_is_not_written_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_leftover_of_a_dead_process_is_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_cannot_be_removed_is_left_alone, setup, teardown),
         cmocka_unit_test(a_command_that_succeeds_says_nothing),
         cmocka_unit_test(a_command_that_fails_is_quoted),
         cmocka_unit_test(a_command_inherits_nothing),
