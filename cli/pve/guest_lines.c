@@ -7,9 +7,7 @@
 #include "cli/pve/config_text.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "schema/base/vmid.h"
-
-#define BLANKS " \t"
+#include "store/files/guest_mount.h"
 
 static enum mount_form form_of_key(const char *key)
 {
@@ -48,33 +46,16 @@ static char *mp_source(const char *value)
     }
 }
 
-/* The first field of an fstab line. To be freed with free(). */
-static char *entry_source(const char *value)
-{
-    value += strspn(value, BLANKS);
-    return mem_copy_text_n(value, strcspn(value, BLANKS));
-}
-
-static bool is_below(const char *root, const char *path, uint32_t *ret_vmid)
-{
-    size_t length = strlen(root);
-    if (strncmp(path, root, length) != 0 || path[length] != '/')
-        return false;
-    const char *name = path + length + strspn(path + length, "/");
-    cleanup_free char *first = mem_copy_text_n(name, strcspn(name, "/"));
-    return vmid_parse(first, ret_vmid);
-}
-
 bool directory_line_read(const struct config *config, const char *key, const char *value,
                          struct directory_line *ret)
 {
-    uint32_t vmid;
+    uint32_t vmid = 0;
     enum mount_form form = form_of_key(key);
     if (form == MOUNT_FORM_NONE)
         return false;
-    cleanup_free char *source = form == MOUNT_FORM_MP ? mp_source(value) : entry_source(value);
-    if (!is_below(config->paths.guests, source, &vmid) &&
-        !is_below(config->paths.export, source, &vmid))
+    cleanup_free char *source =
+        form == MOUNT_FORM_MP ? mp_source(value) : guest_mount_entry_source(value);
+    if (!guest_mount_path_owner(config, source, &vmid))
         return false;
     *ret = (struct directory_line){form, vmid};
     return true;

@@ -20,6 +20,8 @@
 #include "store/base/cgroup.h"
 #include "store/files/file.h"
 
+#define BLANKS " \t"
+
 /* A line of the guest's configuration that mounts something of the host's. */
 struct line {
     const char *key;    /* "mp0" or "lxc.mount.entry" */
@@ -79,6 +81,39 @@ static enum belongs owner_of_part(const char *part, uint32_t *ret_vmid)
         return TO_ALL;
     cleanup_free char *first = mem_copy_text_n(part, strcspn(part, "/"));
     return vmid_parse(first, ret_vmid) ? TO_GUEST : TO_NOBODY;
+}
+
+bool guest_mount_path_owner(const struct config *config, const char *path, uint32_t *ret_vmid)
+{
+    const char *const roots[] = {config->paths.guests, config->paths.export};
+    cleanup_free char *clean = without_dots(path);
+    for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
+        const char *part = below(roots[i], clean);
+        if (part && owner_of_part(part, ret_vmid) == TO_GUEST)
+            return true;
+    }
+    return false;
+}
+
+/* Fields of fstab have blanks and the like as \ooo. */
+char *guest_mount_entry_source(const char *value)
+{
+    const char *field = value + strspn(value, BLANKS);
+    size_t length = strcspn(field, BLANKS);
+    char *text = mem_new_array(length + 1, 1);
+    size_t out = 0;
+    for (size_t i = 0; i < length; i++) {
+        unsigned int octal = 0;
+        if (field[i] == '\\' && i + 3 < length && field[i + 1] >= '0' && field[i + 1] <= '3' &&
+            strspn(field + i + 1, "01234567") >= 3) {
+            for (int digit = 0; digit < 3; digit++)
+                octal = octal * 8 + (unsigned int)(field[++i] - '0');
+            text[out++] = (char)octal;
+        } else {
+            text[out++] = field[i];
+        }
+    }
+    return text;
 }
 
 static bool same_file_system(const char *a, const char *b)
@@ -152,30 +187,10 @@ static int check_line(const struct config *config, uint32_t vmid, const struct l
     return 0;
 }
 
-/* fstab fields write blanks and the like as \ooo. */
-static char *field_unescaped(const char *field, size_t length)
-{
-    char *text = mem_new_array(length + 1, 1);
-    size_t out = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned int octal = 0;
-        if (field[i] == '\\' && i + 3 < length && field[i + 1] >= '0' && field[i + 1] <= '3' &&
-            strspn(field + i + 1, "01234567") >= 3) {
-            for (int digit = 0; digit < 3; digit++)
-                octal = octal * 8 + (unsigned int)(field[++i] - '0');
-            text[out++] = (char)octal;
-        } else {
-            text[out++] = field[i];
-        }
-    }
-    return text;
-}
-
 static int check_entry(const struct config *config, uint32_t vmid, const char *value, bool *ret_own,
                        struct error *error)
 {
-    value += strspn(value, " \t");
-    cleanup_free char *source = field_unescaped(value, strcspn(value, " \t"));
+    cleanup_free char *source = guest_mount_entry_source(value);
     struct line line = {MOUNT_ENTRY_KEY, source, strstr(value, "rbind") != NULL};
     *ret_own = false;
     /* Sources such as proc or tmpfs name no path of the host. */

@@ -37,6 +37,14 @@ struct guest_mount {
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
                       struct guest_mount *ret, struct error *error);
 
+/* The path of the host that an lxc.mount.entry names: the first field of its value, an fstab line,
+ * with \ooo resolved. The caller frees it. */
+char *guest_mount_entry_source(const char *value);
+
+/* True if the path is GUESTS/VMID or EXPORT/VMID, or lies in one, by its text alone: dots are
+ * followed, links are not. *ret_vmid may change even if it is not. */
+bool guest_mount_path_owner(const struct config *config, const char *path, uint32_t *ret_vmid);
+
 /* --- the export --- */
 
 /*

@@ -6,6 +6,7 @@
 
 #include "schema/agent/config.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
 #define HOOK "hookscript: local:snippets/felhom-hook\n"
@@ -240,9 +241,27 @@ static void no_free_mount_point_is_said(void **state)
                         "guest 8200 has all of mp0 to mp255 in use: use --mount entry");
 }
 
+/* However its path is written, what the hook would refuse is what enroll takes away. */
+static void lines_are_found_however_they_are_written(void **state)
+{
+    static const char *const sources[] = {
+        "/run/felhom-agent/guests/8300",     "/run/felhom-agent/export//8300/",
+        "/run/felhom-agent/guests/./8300",   "/run/felhom-agent/else/../guests/8300",
+        "/run/felhom\\055agent/guests/8300", "/run/felhom-agent/guests/83\\060\\060",
+    };
+    (void)state;
+    const struct guest_lines_wish wish = wish_of(MOUNT_FORM_ENTRY);
+    for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+        cleanup_free char *before =
+            mem_format(HOOK "lxc.mount.entry: %s etc/felhom-bootstrap none bind 0 0\n", sources[i]);
+        assert_applied(&wish, before, HOOK ENTRY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_are_found_however_they_are_written),
         cmocka_unit_test(lines_are_added_once),
         cmocka_unit_test(the_form_is_switched),
         cmocka_unit_test(lines_of_a_clone_are_mended),

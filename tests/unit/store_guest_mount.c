@@ -133,9 +133,72 @@ static void test_message_names_mount_and_cure(void **state)
     assert_non_null(strstr(error.message, "pct set 8200 --delete mp3"));
 }
 
+static void test_sources_of_entries(void **state)
+{
+    static const struct {
+        const char *value;
+        const char *source;
+    } cases[] = {
+        {"/a /b none bind 0 0", "/a"},
+        {" \t/a\t/b", "/a"},
+        {"/a", "/a"},
+        {"", ""},
+        {"/with\\040blank x", "/with blank"},
+        {"/with\\011tab x", "/with\ttab"},
+        {"/back\\134slash x", "/back\\slash"},
+        {"/end\\040 x", "/end "},
+        {"/cut\\04 x", "/cut\\04"},
+        {"/cut\\ x", "/cut\\"},
+        {"/not\\089octal x", "/not\\089octal"},
+        {"/not\\477octal x", "/not\\477octal"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup_free char *source = guest_mount_entry_source(cases[i].value);
+        assert_string_equal(source, cases[i].source);
+    }
+}
+
+static void test_owners_of_paths(void **state)
+{
+    static const struct {
+        const char *path;
+        uint32_t vmid; /* 0: nobody's */
+    } cases[] = {
+        {"/run/guests/8300", 8300},
+        {"/run/export/8300", 8300},
+        {"/run//guests///8300/", 8300},
+        {"/run/guests/8300/token", 8300},
+        {"/run/guests/./8300", 8300},
+        {"/run/else/../guests/8300", 8300},
+        {"/run/guests/8301/../8300", 8300},
+        {"/run/guests/8300/..", 0},
+        {"/run/guests", 0},
+        {"/run/guests/", 0},
+        {"/run/guests/8300x", 0},
+        {"/run/guests/ 8300", 0},
+        {"/run/guestsandmore/8300", 0},
+        {"run/guests/8300 ", 0},
+        {"", 0},
+    };
+    static const char text[] = "paths: {guests: /run/guests, export: /run/export}\n";
+    struct error error;
+    cleanup(config_free) struct config config = {0};
+    (void)state;
+    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &config, &error), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint32_t vmid = 0;
+        bool is_owned = guest_mount_path_owner(&config, cases[i].path, &vmid);
+        if (is_owned != (cases[i].vmid != 0) || (is_owned && vmid != cases[i].vmid))
+            fail_test("%s: %d, guest %u", cases[i].path, is_owned, vmid);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sources_of_entries),
+        cmocka_unit_test(test_owners_of_paths),
         cmocka_unit_test_setup_teardown(test_foreign_lines_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_lines_are_fine, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_message_names_mount_and_cure, set_up, tear_down),
