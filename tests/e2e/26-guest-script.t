@@ -69,9 +69,9 @@ while IFS='|' read -r name text why; do
 done <<'END'
 not JSON|{"schema": "spike"|is malformed
 not an object|["spike"]|is malformed
-two documents|{} {}|is of a schema that is not known here
-another schema|{"schema": "felhom.bootstrap/v9"}|is of a schema that is not known here
-a schema that is no text|{"schema": ["spike"]}|is of a schema that is not known here
+two documents|{} {}|has an unknown schema
+another schema|{"schema": "felhom.bootstrap/v9"}|has an unknown schema
+a schema that is no text|{"schema": ["spike"]}|has an unknown schema
 END
 while IFS='|' read -r name filter why; do
     fill
@@ -100,7 +100,7 @@ ends 'a dry run' 0 "would install $YAML, as the host serves it"
 ok 'a dry run installs nothing' test ! -e "$HOST/opt"
 bootstrap_in_guest
 ends 'the first run' 0 "installed $YAML, as the host serves it"
-ok 'the first run: the host tells of the mounts' said 'the host tells of 2 mounts of this guest'
+ok 'the first run: the host tells of the mounts' said 'the host lists 2 mounts of this guest'
 ok 'without an image nothing is started' said 'no controller is started'
 is "controller.yaml is root's alone" "$(stat -c '%a %u:%g' "$YAML")" '600 0:0'
 ok 'and is what the host serves' cmp -s "$YAML" "$MOUNT/controller.yaml"
@@ -108,12 +108,12 @@ is 'no draft is left' "$(ls -A "${YAML%/*}")" controller.yaml
 is 'nothing but the lock is left in /run' "$(ls -A /run)" felhom-controller-bootstrap.lock
 echo mine >"$YAML"
 bootstrap_in_guest
-ends 'the second run' 0 'is there already, and stays as it is'
+ends 'the second run' 0 'is there already and stays as it is'
 is 'an existing controller.yaml is never replaced' "$(cat "$YAML")" mine
 rm "$YAML"
 ln -s /nowhere "$YAML"
 bootstrap_in_guest
-ends 'a dangling link' 0 'is there already, and stays as it is'
+ends 'a dangling link' 0 'is there already and stays as it is'
 rm "$YAML"
 for token in "$(cat "$MOUNT/token")" Authorization; do
     not_ok 'no secret is said' said "$token"
@@ -177,7 +177,7 @@ fill
 rm "$YAML"
 edit_bootstrap '.local_api_token |= sub("fh1_...."; "fh1_0000")'
 bootstrap_in_guest
-ends 'a token that is not good' 14 'the host does not answer for /storage: HTTP 401'
+ends 'a token that is not good' 14 'the host does not answer GET /storage: HTTP 401'
 not_ok 'a refusal is not asked again' said ' again'
 fill
 rm "$YAML" "$MOUNT/controller.yaml"
@@ -187,10 +187,10 @@ ends 'no controller.yaml anywhere' 11 'there is no controller.yaml'
 daemon_stop
 fill
 bootstrap_in_guest
-ends 'a host that is away' 14 'the host does not answer for /storage'
+ends 'a host that is away' 14 'the host does not answer GET /storage'
 ok "it goes on with the mount's copy" said "installed $YAML, the copy in $MOUNT"
-is 'it asks four times' "$(grep -c 'for /controller.yaml again' "$OUT")" 3
-is 'and then no more' "$(grep -c 'for /storage again' "$OUT")" 0
+is 'it asks four times' "$(grep -c 'trying to get /controller.yaml from the host again' "$OUT")" 3
+is 'and then no more' "$(grep -c 'trying to get /storage from the host again' "$OUT")" 0
 daemon_start
 
 # --- a clock that is wrong: the host's certificate is not valid yet, and no longer ---

@@ -85,7 +85,7 @@ if ! lxc_settled 8200; then
     exit 1
 fi
 ok 'the unit has done its work' is_active 8200 felhom-controller-bootstrap.service || diag "$(journal 8200 felhom-controller-bootstrap)"
-for said in "installed $YAML, as the host serves it" "logged in to $REGISTRY" "pulled $IMAGE" "$IMAGE runs as felhom-controller" 'the host tells of 2 mounts'; do
+for said in "installed $YAML, as the host serves it" "logged in to $REGISTRY" "pulled $IMAGE" "$IMAGE runs as felhom-controller" 'the host lists 2 mounts'; do
     ok "it says: $said" journal_has 8200 felhom-controller-bootstrap "$said"
 done
 is 'the files are of the mapped root' "$(stat -c '%u:%g %a' "$(directory_of 8200)"/{token,bootstrap.json,controller.yaml,agent.crt} | sort -u | tr '\n' ' ')" \
@@ -159,7 +159,7 @@ lxc_in 8200 sh -c 'cat /etc/felhom-bootstrap/token' >"$HOST/old-token"
 ok 'the token is rotated' ctl rotate 8200
 is 'the new one is seen at once' "$(lxc_in 8200 cat /etc/felhom-bootstrap/token | sha256sum)" "$(sha256sum <"$(token_of 8200)")"
 not_ok 'and is another' cmp -s "$HOST/old-token" "$(token_of 8200)"
-ok "the guest's path unit reacts" eventually journal_has 8200 felhom-controller-refresh 'the host tells of 2 mounts'
+ok "the guest's path unit reacts" eventually journal_has 8200 felhom-controller-refresh 'the host lists 2 mounts'
 is 'the new token is good' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 
 # --- a container that can't run, and an engine that stumbles ---
@@ -232,7 +232,7 @@ lxc_run 8200
 eventually lxc_settled 8200
 ok "it boots with the mount's copy" journal_has 8200 felhom-controller-bootstrap "installed $YAML, the copy in /etc/felhom-bootstrap"
 ok 'which is whole' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
-ok 'and says that its host is away' journal_has 8200 felhom-controller-bootstrap 'the host does not answer for /storage'
+ok 'and says that its host is away' journal_has 8200 felhom-controller-bootstrap 'the host does not answer GET /storage'
 lxc_stop 8200
 daemon_start
 
@@ -245,7 +245,7 @@ said=$(lxc_start 8200 2>&1)
 like 'the hook at its start' "$said" 'mount populated'
 unlike 'which sees the mount' "$said" 'not mounted'
 is 'it boots' "$(boots 8200)" running
-ok 'the unit has done its work' journal_has 8200 felhom-controller-bootstrap 'the host tells of 3 mounts'
+ok 'the unit has done its work' journal_has 8200 felhom-controller-bootstrap 'the host lists 3 mounts'
 is 'inside the files are of root' "$(lxc_in 8200 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
 not_ok 'remounting it does not help' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap 2>/dev/null
 not_ok 'it is read-only' lxc_in 8200 touch /etc/felhom-bootstrap/x 2>/dev/null
