@@ -6,7 +6,6 @@
 
 #include "server/api/route.h"
 #include "server/base/context.h"
-#include "server/events/parked.h"
 #include "server/events/waiters.h"
 #include "server/http/auth.h"
 #include "server/http/refusal.h"
@@ -80,13 +79,13 @@ static void decide(struct context *context, struct request *request, struct repl
 static bool park(struct context *context, struct mg_connection *connection,
                  const struct request *request, const struct reply *reply)
 {
-    struct waiter waiter = {.endpoint = request->destination.endpoint,
-                            .vmid = request->vmid,
-                            .wait = reply->wait,
-                            .head = request->head};
-    memcpy(waiter.token_id, request->token_id, sizeof waiter.token_id);
+    struct wait_request wait = {.endpoint = request->destination.endpoint,
+                                .vmid = request->vmid,
+                                .wait = reply->wait,
+                                .head = request->head};
+    memcpy(wait.token_id, request->token_id, sizeof wait.token_id);
     if (reply->wait.deadline_us == 0 ||
-        !waiters_add(context->waiters, mg_get_thread_pointer(connection), &waiter))
+        !waiters_add(context->waiters, mg_get_thread_pointer(connection), &wait))
         return false;
     mg_disable_connection_keep_alive(connection);
     return true;

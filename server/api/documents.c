@@ -2,7 +2,6 @@
 #include "store/documents/documents.h"
 #include "schema/base/cleanup.h"
 #include "server/api/handlers.h"
-#include "server/api/openapi_document.h"
 #include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"

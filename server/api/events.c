@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/api/events.h"
-
 #include <civetweb.h>
 
 #include "schema/json/json.h"
@@ -15,17 +13,18 @@
 #define TIMEOUT_MAX 60  /* seconds */
 #define SECOND_US   ((int64_t)1000000)
 
-void events_free(struct events *events)
-{
-    json_decref(events->list);
-}
+/* A guest's events after a cursor, as they go into an answer. */
+struct events {
+    json_t *list;
+    int64_t next; /* the cursor for those that come after them */
+};
 
 static json_t *duration_of(const struct event *event)
 {
     return event->duration_us < 0 ? json_null() : json_real((double)event->duration_us / 1000.0);
 }
 
-static int keep(const struct event *event, void *context)
+static int add_event(const struct event *event, void *context)
 {
     struct events *events = context;
     json_t *item = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}",     /**/
@@ -40,49 +39,25 @@ static int keep(const struct event *event, void *context)
     return 0;
 }
 
-int events_find(struct store *store, uint32_t vmid, int64_t since, struct events *ret,
-                struct error *error)
+int events_answer(struct store *store, uint32_t vmid, int64_t since, struct reply *reply,
+                  struct error *error)
 {
     int64_t newest;
+    cleanup_json json_t *list = json_array();
     if (event_newest(store, &newest, error) < 0)
         return -1;
     bool reset = since > newest;
-    cleanup_events struct events events = {vmid, json_array(), reset ? 0 : since, reset};
-    if (event_each_own(store, vmid, events.next, EVENTS_MAX, keep, &events, error) < 0)
+    struct events events = {list, reset ? 0 : since};
+    if (event_each_own(store, vmid, events.next, EVENTS_MAX, add_event, &events, error) < 0)
         return -1;
-    *ret = events;
-    events.list = NULL;
-    return 0;
-}
-
-bool events_are_news(const struct events *events)
-{
-    return events->reset || json_array_size(events->list) > 0;
-}
-
-void events_tell(const struct events *events, struct reply *reply)
-{
-    json_t *data = json_pack("{s:I, s:O, s:I}",                /**/
-                             "vmid", (json_int_t)events->vmid, /**/
-                             "events", events->list,           /**/
-                             "next", (json_int_t)events->next);
-    if (events->reset)
+    json_t *data = json_pack("{s:I, s:O, s:I}",        /**/
+                             "vmid", (json_int_t)vmid, /**/
+                             "events", list,           /**/
+                             "next", (json_int_t)events.next);
+    if (reset)
         json_set(data, "reset", json_true());
     reply_data(reply, 200, data);
-}
-
-static void find_and_tell(struct context *context, const struct request *request, int64_t since,
-                          int64_t timeout_s, struct reply *reply)
-{
-    struct error error;
-    cleanup_events struct events events = {0};
-    if (events_find(request->view->store, request->vmid, since, &events, &error) < 0) {
-        reply_internal_failure(reply, context, request->view, &error);
-        return;
-    }
-    events_tell(&events, reply);
-    if (timeout_s > 0 && !events_are_news(&events))
-        reply->wait = (struct reply_wait){clock_steady_us() + timeout_s * SECOND_US, since};
+    return reset || json_array_size(list) > 0;
 }
 
 void events_get(struct context *context, const struct request *request, struct reply *reply)
@@ -93,8 +68,15 @@ void events_get(struct context *context, const struct request *request, struct r
         [SINCE] = {.name = "since", .max = INT64_MAX},
         [TIMEOUT] = {.name = "timeout", .max = TIMEOUT_MAX},
     };
-    if (query_parse(request->info->query_string, numbers, NUMBERS, &error) < 0)
+    if (query_parse(request->info->query_string, numbers, NUMBERS, &error) < 0) {
         reply_error(reply, 400, error.message);
-    else
-        find_and_tell(context, request, numbers[SINCE].value, numbers[TIMEOUT].value, reply);
+        return;
+    }
+    int64_t since = numbers[SINCE].value;
+    int64_t timeout_s = numbers[TIMEOUT].value;
+    int found = events_answer(request->view->store, request->vmid, since, reply, &error);
+    if (found < 0)
+        reply_internal_failure(reply, context, request->view, &error);
+    else if (found == 0 && timeout_s > 0)
+        reply->wait = (struct reply_wait){clock_steady_us() + timeout_s * SECOND_US, since};
 }

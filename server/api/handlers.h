@@ -6,9 +6,13 @@
 #ifndef FELHOM_HANDLERS_H
 #define FELHOM_HANDLERS_H
 
+#include <stdint.h>
+
 struct context;
+struct error;
 struct request;
 struct reply;
+struct store;
 
 /* The guest's mounts as the last start found them. */
 void storage_get(struct context *context, const struct request *request, struct reply *reply);
@@ -37,10 +41,19 @@ void registry_get(struct context *context, const struct request *request, struct
 /* The guest's events, waited for where there are none yet. */
 void events_get(struct context *context, const struct request *request, struct reply *reply);
 
+/*
+ * Answers with the guest's events whose number is above since, as many as go into one answer. 1 if
+ * there is something new, which is worth an answer at once; 0 if not; -1 on failure. server/events
+ * calls it for those who wait.
+ */
+int events_answer(struct store *store, uint32_t vmid, int64_t since, struct reply *reply,
+                  struct error *error);
+
 /* The host's figures. */
 void host_metrics_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* This API's own description. */
+extern const char openapi_document[]; /* schema/openapi.yaml as built in */
 void openapi_yaml_get(struct context *context, const struct request *request, struct reply *reply);
 
 /* Whether the daemon answers at all. */

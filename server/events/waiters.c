@@ -13,150 +13,224 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "server/api/handlers.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
-#include "server/events/parked.h"
 #include "server/events/wakeup.h"
+#include "server/http/auth.h"
 #include "server/http/refusal.h"
+#include "server/net/connection.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"
 
-/* Where connections that are to wait are handed from their workers to the watch's thread. Counts
- * those that wait, from their coming to their end. Safe to use from many threads. */
-
-enum lobby_mode {
-    LOBBY_OPEN,
-    LOBBY_CLOSED, /* nobody may wait */
-    LOBBY_ENDING, /* and nobody ever will again */
+/* A connection without a thread, whose guest waits for an event. */
+struct waiter {
+    struct waiter *next; /* among the arrivals */
+    struct detached connection;
+    struct wait_request request;
+    int64_t deadline_us; /* of the wait; once there is an answer, of its sending */
+    bool due;            /* there may be an event for it */
+    struct buffer answer;
+    size_t sent;
 };
 
-struct lobby {
-    uint32_t places;
-    int bell_fd;          /* an eventfd: somebody arrived, or the mode is another */
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t left;
-    enum lobby_mode mode;
-    uint32_t taken;
-    struct parked *arrivals;
-};
+/* --- one waiter --- */
 
-static void lobby_destroy(struct lobby *lobby);
-
-/* An open one. Ends with lobby_destroy. */
-static void lobby_init(struct lobby *lobby, uint32_t places)
+static struct waiter *waiter_new(const struct detached *connection,
+                                 const struct wait_request *request)
 {
-    *lobby = (struct lobby){
-        .places = places,
-        .bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-        .mode = LOBBY_OPEN,
-    };
-    (void)pthread_mutex_init(&lobby->lock, NULL);
-    (void)pthread_cond_init(&lobby->left, NULL);
+    struct waiter *waiter = mem_new(struct waiter);
+    waiter->connection = *connection;
+    waiter->request = *request;
+    waiter->deadline_us = request->wait.deadline_us;
+    /* Something may have happened since its handler looked. */
+    waiter->due = true;
+    return waiter;
 }
 
-static void lobby_destroy(struct lobby *lobby)
+static void waiter_free(struct waiter *waiter)
 {
-    cleanup_close_fn(&lobby->bell_fd);
-    (void)pthread_cond_destroy(&lobby->left);
-    (void)pthread_mutex_destroy(&lobby->lock);
+    detached_close(&waiter->connection);
+    buffer_free(&waiter->answer);
+    free(waiter);
+}
+
+static int waiter_find_answer(const struct waiter *waiter, struct store *store, bool final,
+                              struct reply *reply, struct refusal *refusal, struct error *error)
+{
+    const struct wait_request *request = &waiter->request;
+    enum token_verdict verdict;
+    if (token_recheck(store, request->token_id, clock_wall_ms(), &verdict, error) < 0)
+        return -1;
+    if (verdict != TOKEN_GOOD) {
+        refusal->reason = auth_refusal_reason(verdict);
+        reply_unauthorized(reply);
+        return 1;
+    }
+    int found = events_answer(store, request->vmid, request->wait.since, reply, error);
+    return found == 0 && final ? 1 : found;
+}
+
+static void waiter_answer(struct waiter *waiter, const struct reply *reply, int64_t deadline_us)
+{
+    reply_compose(reply, waiter->request.head, false, &waiter->answer);
+    waiter->deadline_us = deadline_us;
+}
+
+static bool waiter_is_answered(const struct waiter *waiter)
+{
+    return waiter->answer.length > 0;
+}
+
+static int waiter_send(struct waiter *waiter)
+{
+    const struct buffer *answer = &waiter->answer;
+    while (waiter->sent < answer->length) {
+        int count = tls_try_write(waiter->connection.session, answer->data + waiter->sent,
+                                  answer->length - waiter->sent);
+        if (count <= 0)
+            return count;
+        waiter->sent += (size_t)count;
+    }
+    return 1;
+}
+
+/* --- how connections come to wait ---
+ *
+ * CivetWeb's threads hand connections over here, and the waiters' thread collects them. A place is
+ * taken for each, from its arrival until it is closed. Safe to use from many threads. */
+
+enum waiters_mode {
+    WAITERS_OPEN,
+    WAITERS_PAUSED,   /* nobody may wait */
+    WAITERS_STOPPING, /* nobody may wait any more; the thread ends once nobody does */
+};
+
+struct admission {
+    uint32_t capacity;
+    int wake_fd;          /* an eventfd: somebody arrived, or the mode changed */
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t left;
+    enum waiters_mode mode;
+    uint32_t taken;
+    struct waiter *arrivals;
+};
+
+/* An open one. Ends with admission_destroy. */
+static void admission_init(struct admission *admission, uint32_t capacity)
+{
+    *admission = (struct admission){
+        .capacity = capacity,
+        .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+        .mode = WAITERS_OPEN,
+    };
+    (void)pthread_mutex_init(&admission->lock, NULL);
+    (void)pthread_cond_init(&admission->left, NULL);
+}
+
+static void admission_destroy(struct admission *admission)
+{
+    cleanup_close_fn(&admission->wake_fd);
+    (void)pthread_cond_destroy(&admission->left);
+    (void)pthread_mutex_destroy(&admission->lock);
 }
 
 /* False where it is full or not open. Every place taken is left once. */
-static bool lobby_take_place(struct lobby *lobby)
+static bool admission_take_place(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    bool taken = lobby->mode == LOBBY_OPEN && lobby->taken < lobby->places;
-    lobby->taken += taken;
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)pthread_mutex_lock(&admission->lock);
+    bool taken = admission->mode == WAITERS_OPEN && admission->taken < admission->capacity;
+    admission->taken += taken;
+    (void)pthread_mutex_unlock(&admission->lock);
     return taken;
 }
 
-static void lobby_leave_place(struct lobby *lobby)
+static void admission_leave_place(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    lobby->taken--;
-    (void)pthread_cond_signal(&lobby->left);
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)pthread_mutex_lock(&admission->lock);
+    admission->taken--;
+    (void)pthread_cond_signal(&admission->left);
+    (void)pthread_mutex_unlock(&admission->lock);
 }
 
 /* How many places are taken now. */
-static uint32_t lobby_taken(struct lobby *lobby)
+static uint32_t admission_taken(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    uint32_t taken = lobby->taken;
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)pthread_mutex_lock(&admission->lock);
+    uint32_t taken = admission->taken;
+    (void)pthread_mutex_unlock(&admission->lock);
     return taken;
 }
 
-static void ring(const struct lobby *lobby)
+static void admission_wake(const struct admission *admission)
 {
-    (void)eventfd_write(lobby->bell_fd, 1);
+    (void)eventfd_write(admission->wake_fd, 1);
 }
 
 /* Hands one over who has taken a place. */
-static void lobby_arrive(struct lobby *lobby, struct parked *parked)
+static void admission_hand_over(struct admission *admission, struct waiter *waiter)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    parked->next = lobby->arrivals;
-    lobby->arrivals = parked;
-    (void)pthread_mutex_unlock(&lobby->lock);
-    ring(lobby);
+    (void)pthread_mutex_lock(&admission->lock);
+    waiter->next = admission->arrivals;
+    admission->arrivals = waiter;
+    (void)pthread_mutex_unlock(&admission->lock);
+    admission_wake(admission);
 }
 
 /* Takes all that have arrived, linked by their next. */
-static struct parked *lobby_collect(struct lobby *lobby, bool *ret_open)
+static struct waiter *admission_collect(struct admission *admission, bool *ret_open)
 {
     eventfd_t scrap;
-    (void)eventfd_read(lobby->bell_fd, &scrap);
-    (void)pthread_mutex_lock(&lobby->lock);
-    struct parked *arrivals = steal(lobby->arrivals);
-    *ret_open = lobby->mode == LOBBY_OPEN;
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)eventfd_read(admission->wake_fd, &scrap);
+    (void)pthread_mutex_lock(&admission->lock);
+    struct waiter *arrivals = steal(admission->arrivals);
+    *ret_open = admission->mode == WAITERS_OPEN;
+    (void)pthread_mutex_unlock(&admission->lock);
     return arrivals;
 }
 
-static void lobby_set_mode(struct lobby *lobby, enum lobby_mode mode)
+static void admission_set_mode(struct admission *admission, enum waiters_mode mode)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    lobby->mode = mode;
-    (void)pthread_mutex_unlock(&lobby->lock);
-    ring(lobby);
+    (void)pthread_mutex_lock(&admission->lock);
+    admission->mode = mode;
+    (void)pthread_mutex_unlock(&admission->lock);
+    admission_wake(admission);
 }
 
 /* Waits until every place is free. */
-static void lobby_wait_empty(struct lobby *lobby)
+static void admission_wait_empty(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    while (lobby->taken > 0)
-        (void)pthread_cond_wait(&lobby->left, &lobby->lock);
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)pthread_mutex_lock(&admission->lock);
+    while (admission->taken > 0)
+        (void)pthread_cond_wait(&admission->left, &admission->lock);
+    (void)pthread_mutex_unlock(&admission->lock);
 }
 
 /* Whether it is ending, and empty. */
-static bool lobby_is_over(struct lobby *lobby)
+static bool admission_is_over(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&lobby->lock);
-    bool over = lobby->mode == LOBBY_ENDING && lobby->taken == 0;
-    (void)pthread_mutex_unlock(&lobby->lock);
+    (void)pthread_mutex_lock(&admission->lock);
+    bool over = admission->mode == WAITERS_STOPPING && admission->taken == 0;
+    (void)pthread_mutex_unlock(&admission->lock);
     return over;
 }
 
-#define PARKED_MAX  1024
+#define WAITERS_MAX 1024
 #define DESCRIPTORS 4096 /* enough for those, the threads' connections and the store */
 #define SECOND_US   ((int64_t)1000000)
-#define NEWS_MAX    256 /* events told apart; after more, all who wait are looked at */
+#define EVENTS_MAX  256 /* events told apart; after more, all who wait are looked at */
 #define READY_MAX   64
 
 struct waiters {
     struct context *context;
-    struct lobby lobby;
+    struct admission admission;
     pthread_t thread;
 
     /* The thread's own. Times by clock_steady_us. */
     int epoll_fd; /* tells of the lobby, the wakeup and the parked by their addresses */
     struct wakeup wakeup;
-    struct parked **parked;
+    struct waiter **list;
     size_t count;
     int64_t seen;    /* the newest event when the store was last looked into */
     int64_t look_us; /* when to do that again unasked, while somebody waits */
@@ -166,7 +240,7 @@ struct waiters {
 struct round {
     int64_t now_us;
     bool nudged;
-    bool dismissed; /* nobody may wait on */
+    bool paused; /* nobody may wait on */
     struct store_loan loan;
     bool failed; /* to borrow, or to read: it is not tried again in this round */
     struct error error;
@@ -174,47 +248,47 @@ struct round {
 
 /* --- who waits --- */
 
-static int tell_of(const struct waiters *waiters, int operation, int fd, uint32_t events,
-                   void *whose)
+static int waiters_epoll(const struct waiters *waiters, int operation, int fd, uint32_t events,
+                         void *whose)
 {
     struct epoll_event event = {.events = events, .data.ptr = whose};
     return epoll_ctl(waiters->epoll_fd, operation, fd, &event);
 }
 
-static void drop(struct waiters *waiters, size_t index)
+static void waiters_drop(struct waiters *waiters, size_t index)
 {
-    struct parked *parked = waiters->parked[index];
+    struct waiter *waiter = waiters->list[index];
     /* The close alone would not do while some other process has the socket open. */
-    (void)tell_of(waiters, EPOLL_CTL_DEL, parked->connection.socket, 0, NULL);
-    parked_free(parked);
-    waiters->parked[index] = waiters->parked[--waiters->count];
-    lobby_leave_place(&waiters->lobby);
+    (void)waiters_epoll(waiters, EPOLL_CTL_DEL, waiter->connection.socket, 0, NULL);
+    waiter_free(waiter);
+    waiters->list[index] = waiters->list[--waiters->count];
+    admission_leave_place(&waiters->admission);
 }
 
 /* A guest that waits says nothing: whatever is heard of it is its end. */
-static void keep(struct waiters *waiters, struct parked *parked)
+static void waiters_keep(struct waiters *waiters, struct waiter *waiter)
 {
-    waiters->parked[waiters->count++] = parked;
-    if (tell_of(waiters, EPOLL_CTL_ADD, parked->connection.socket, EPOLLIN | EPOLLRDHUP, parked) <
-        0)
-        drop(waiters, waiters->count - 1);
+    waiters->list[waiters->count++] = waiter;
+    if (waiters_epoll(waiters, EPOLL_CTL_ADD, waiter->connection.socket, EPOLLIN | EPOLLRDHUP,
+                      waiter) < 0)
+        waiters_drop(waiters, waiters->count - 1);
 }
 
-static void welcome_arrivals(struct waiters *waiters, struct round *round)
+static void take_arrivals(struct waiters *waiters, struct round *round)
 {
     bool open;
-    struct parked *parked = lobby_collect(&waiters->lobby, &open);
-    round->dismissed = !open;
-    while (parked) {
-        struct parked *next = parked->next;
-        keep(waiters, parked);
-        parked = next;
+    struct waiter *waiter = admission_collect(&waiters->admission, &open);
+    round->paused = !open;
+    while (waiter) {
+        struct waiter *next = waiter->next;
+        waiters_keep(waiters, waiter);
+        waiter = next;
     }
 }
 
 /* --- answers --- */
 
-static void note_failure(struct waiters *waiters, struct round *round)
+static void log_store_failure(struct waiters *waiters, struct round *round)
 {
     round->failed = true;
     store_loan_failed(&round->loan, &round->error);
@@ -224,10 +298,10 @@ static void note_failure(struct waiters *waiters, struct round *round)
 
 static void send_on(struct waiters *waiters, size_t index)
 {
-    struct parked *parked = waiters->parked[index];
-    if (parked_send(parked) != 0 ||
-        tell_of(waiters, EPOLL_CTL_MOD, parked->connection.socket, EPOLLOUT, parked) < 0)
-        drop(waiters, index);
+    struct waiter *waiter = waiters->list[index];
+    if (waiter_send(waiter) != 0 ||
+        waiters_epoll(waiters, EPOLL_CTL_MOD, waiter->connection.socket, EPOLLOUT, waiter) < 0)
+        waiters_drop(waiters, index);
 }
 
 static int64_t send_deadline_us(struct waiters *waiters, const struct round *round)
@@ -236,7 +310,7 @@ static int64_t send_deadline_us(struct waiters *waiters, const struct round *rou
     return round->now_us + (int64_t)current->config.limits.request_ms * 1000;
 }
 
-static int find_answer(struct waiters *waiters, struct round *round, const struct parked *parked,
+static int find_answer(struct waiters *waiters, struct round *round, const struct waiter *waiter,
                        bool final, struct reply *reply, struct refusal *refusal)
 {
     int result = -1;
@@ -245,106 +319,106 @@ static int find_answer(struct waiters *waiters, struct round *round, const struc
     if (round->loan.store ||
         store_borrow(waiters->context->stores, &round->loan, &round->error) == 0)
         result =
-            parked_find_answer(parked, round->loan.store, final, reply, refusal, &round->error);
+            waiter_find_answer(waiter, round->loan.store, final, reply, refusal, &round->error);
     if (result < 0)
-        note_failure(waiters, round);
+        log_store_failure(waiters, round);
     return result;
 }
 
-static void answer(struct waiters *waiters, const struct round *round, size_t index,
-                   struct reply *reply, const struct refusal *refusal)
+static void answer_waiter(struct waiters *waiters, const struct round *round, size_t index,
+                          struct reply *reply, const struct refusal *refusal)
 {
-    struct parked *parked = waiters->parked[index];
-    const struct peer peer = parked->connection.peer;
-    const struct waiter waiter = parked->waiter;
+    struct waiter *waiter = waiters->list[index];
+    const struct peer peer = waiter->connection.peer;
+    const struct wait_request request = waiter->request;
     reply_name(reply);
-    counters_add_request(&waiters->context->counters, waiter.endpoint, reply->status);
-    parked_answer(parked, reply, send_deadline_us(waiters, round));
+    counters_add_request(&waiters->context->counters, request.endpoint, reply->status);
+    waiter_answer(waiter, reply, send_deadline_us(waiters, round));
     send_on(waiters, index);
     const struct asked asked = {
-        .method = waiter.head ? "HEAD" : "GET",
-        .path = route_path(waiter.endpoint),
-        .vmid = waiter.vmid,
-        .token_id = waiter.token_id,
+        .method = request.head ? "HEAD" : "GET",
+        .path = route_path(request.endpoint),
+        .vmid = request.vmid,
+        .token_id = request.token_id,
     };
     refusal_explain_waited(waiters->context, &peer, &asked, reply, refusal);
 }
 
 /* Where the store fails, who may wait on is looked at again in the next round. */
-static void attend_waiting(struct waiters *waiters, struct round *round, size_t index)
+static void check_waiter(struct waiters *waiters, struct round *round, size_t index)
 {
-    struct parked *parked = waiters->parked[index];
-    bool final = round->dismissed || round->now_us >= parked->deadline_us;
+    struct waiter *waiter = waiters->list[index];
+    bool final = round->paused || round->now_us >= waiter->deadline_us;
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
-    if (!final && !parked->due)
+    if (!final && !waiter->due)
         return;
-    int found = find_answer(waiters, round, parked, final, &reply, &refusal);
-    parked->due = found < 0;
+    int found = find_answer(waiters, round, waiter, final, &reply, &refusal);
+    waiter->due = found < 0;
     if (found < 0 && final)
         reply_internal_failure(&reply, waiters->context, &round->loan, &round->error);
     else if (found <= 0)
         return;
-    answer(waiters, round, index, &reply, &refusal);
+    answer_waiter(waiters, round, index, &reply, &refusal);
 }
 
-static void attend(struct waiters *waiters, struct round *round, size_t index)
+static void serve_waiter(struct waiters *waiters, struct round *round, size_t index)
 {
-    const struct parked *parked = waiters->parked[index];
-    if (!parked_is_answered(parked))
-        attend_waiting(waiters, round, index);
-    else if (round->now_us >= parked->deadline_us)
-        drop(waiters, index);
+    const struct waiter *waiter = waiters->list[index];
+    if (!waiter_is_answered(waiter))
+        check_waiter(waiters, round, index);
+    else if (round->now_us >= waiter->deadline_us)
+        waiters_drop(waiters, index);
 }
 
 /* From the end, as dropping one puts the last in its place. */
-static void attend_all(struct waiters *waiters, struct round *round)
+static void serve_all(struct waiters *waiters, struct round *round)
 {
     for (size_t i = waiters->count; i-- > 0;)
-        attend(waiters, round, i);
+        serve_waiter(waiters, round, i);
 }
 
 /* --- news --- */
 
-static int mark_guest(const struct event *event, void *context)
+static int mark_guest(const struct event *event, void *data)
 {
-    const struct waiters *waiters = context;
+    const struct waiters *waiters = data;
     if (strcmp(event->kind, EVENT_REFUSED) == 0)
         return 0;
     for (size_t i = 0; i < waiters->count; i++)
-        waiters->parked[i]->due |= waiters->parked[i]->waiter.vmid == event->vmid;
+        waiters->list[i]->due |= waiters->list[i]->request.vmid == event->vmid;
     return 0;
 }
 
 static void mark_all(const struct waiters *waiters)
 {
     for (size_t i = 0; i < waiters->count; i++)
-        waiters->parked[i]->due = true;
+        waiters->list[i]->due = true;
 }
 
 /* Finds out whose events are new. A number that went back means another store. */
-static int read_news(struct waiters *waiters, struct store *store, struct error *error)
+static int mark_due(struct waiters *waiters, struct store *store, struct error *error)
 {
     int64_t newest;
     if (event_newest(store, &newest, error) < 0)
         return -1;
-    if (newest < waiters->seen || newest - waiters->seen > NEWS_MAX)
+    if (newest < waiters->seen || newest - waiters->seen > EVENTS_MAX)
         mark_all(waiters);
     else if (newest > waiters->seen &&
-             event_each(store, 0, waiters->seen, NEWS_MAX, mark_guest, waiters, error) < 0)
+             event_each(store, 0, waiters->seen, EVENTS_MAX, mark_guest, waiters, error) < 0)
         return -1;
     waiters->seen = newest;
     return 0;
 }
 
-static void look_for_news(struct waiters *waiters, struct round *round)
+static void check_for_events(struct waiters *waiters, struct round *round)
 {
     if (waiters->count == 0 || (!round->nudged && round->now_us < waiters->look_us))
         return;
     waiters->look_us = round->now_us + SECOND_US;
     if (store_borrow(waiters->context->stores, &round->loan, &round->error) < 0 ||
-        read_news(waiters, round->loan.store, &round->error) < 0)
-        note_failure(waiters, round);
+        mark_due(waiters, round->loan.store, &round->error) < 0)
+        log_store_failure(waiters, round);
 }
 
 /* --- rounds --- */
@@ -356,8 +430,8 @@ static int wait_ms(const struct waiters *waiters)
     if (waiters->count > 0 && waiters->look_us < next_us)
         next_us = waiters->look_us;
     for (size_t i = 0; i < waiters->count; i++) {
-        if (waiters->parked[i]->deadline_us < next_us)
-            next_us = waiters->parked[i]->deadline_us;
+        if (waiters->list[i]->deadline_us < next_us)
+            next_us = waiters->list[i]->deadline_us;
     }
     if (next_us == WAKEUP_NEVER)
         return -1;
@@ -365,18 +439,18 @@ static int wait_ms(const struct waiters *waiters)
     return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
 }
 
-static void heed_socket(struct waiters *waiters, const struct parked *parked)
+static void handle_socket(struct waiters *waiters, const struct waiter *waiter)
 {
     size_t index = 0;
-    while (waiters->parked[index] != parked)
+    while (waiters->list[index] != waiter)
         index++;
-    if (parked_is_answered(parked))
+    if (waiter_is_answered(waiter))
         send_on(waiters, index);
     else
-        drop(waiters, index);
+        waiters_drop(waiters, index);
 }
 
-static void await(struct waiters *waiters, struct round *round)
+static void wait_for_work(struct waiters *waiters, struct round *round)
 {
     struct epoll_event ready[READY_MAX];
     int count = epoll_wait(waiters->epoll_fd, ready, READY_MAX, wait_ms(waiters));
@@ -385,69 +459,69 @@ static void await(struct waiters *waiters, struct round *round)
         const void *whose = ready[i].data.ptr;
         if (whose == &waiters->wakeup)
             round->nudged = true;
-        else if (whose != &waiters->lobby)
-            heed_socket(waiters, whose);
+        else if (whose != &waiters->admission)
+            handle_socket(waiters, whose);
     }
 }
 
-static void make_round(struct waiters *waiters)
+static void run_round(struct waiters *waiters)
 {
     struct round round = {0};
-    await(waiters, &round);
+    wait_for_work(waiters, &round);
     wakeup_handle(&waiters->wakeup, round.nudged, round.now_us);
-    look_for_news(waiters, &round);
-    welcome_arrivals(waiters, &round);
-    attend_all(waiters, &round);
+    check_for_events(waiters, &round);
+    take_arrivals(waiters, &round);
+    serve_all(waiters, &round);
     store_return(&round.loan);
 }
 
-static void *run(void *context)
+static void *waiters_thread(void *data)
 {
-    struct waiters *waiters = context;
-    while (!lobby_is_over(&waiters->lobby))
-        make_round(waiters);
+    struct waiters *waiters = data;
+    while (!admission_is_over(&waiters->admission))
+        run_round(waiters);
     return NULL;
 }
 
 /* --- for other threads --- */
 
 bool waiters_add(struct waiters *waiters, struct connection *connection,
-                 const struct waiter *waiter)
+                 const struct wait_request *request)
 {
     struct detached detached;
-    if (!waiters || !lobby_take_place(&waiters->lobby))
+    if (!waiters || !admission_take_place(&waiters->admission))
         return false;
     if (connection_detach(connection, &detached) < 0) {
-        lobby_leave_place(&waiters->lobby);
+        admission_leave_place(&waiters->admission);
         return false;
     }
-    lobby_arrive(&waiters->lobby, parked_new(&detached, waiter));
+    admission_hand_over(&waiters->admission, waiter_new(&detached, request));
     return true;
 }
 
 uint32_t waiters_count(struct waiters *waiters)
 {
-    return waiters ? lobby_taken(&waiters->lobby) : 0;
+    return waiters ? admission_taken(&waiters->admission) : 0;
 }
 
 void waiters_pause(struct waiters *waiters)
 {
     if (!waiters)
         return;
-    lobby_set_mode(&waiters->lobby, LOBBY_CLOSED);
-    lobby_wait_empty(&waiters->lobby);
+    admission_set_mode(&waiters->admission, WAITERS_PAUSED);
+    admission_wait_empty(&waiters->admission);
 }
 
 void waiters_resume(struct waiters *waiters)
 {
     if (waiters)
-        lobby_set_mode(&waiters->lobby, LOBBY_OPEN);
+        admission_set_mode(&waiters->admission, WAITERS_OPEN);
 }
 
 /* --- beginning and end --- */
 
 /* Raises the limit of open files where that is possible, and takes half of what there is. */
-static uint32_t count_places(void)
+static uint32_t capacity_of_limits(void)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -456,15 +530,15 @@ static uint32_t count_places(void)
         files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-    return files.rlim_cur / 2 < PARKED_MAX ? (uint32_t)files.rlim_cur / 2 : PARKED_MAX;
+    return files.rlim_cur / 2 < WAITERS_MAX ? (uint32_t)files.rlim_cur / 2 : WAITERS_MAX;
 }
 
 static void waiters_free(struct waiters *waiters)
 {
     wakeup_end(&waiters->wakeup);
     cleanup_close_fn(&waiters->epoll_fd);
-    lobby_destroy(&waiters->lobby);
-    free(waiters->parked);
+    admission_destroy(&waiters->admission);
+    free(waiters->list);
     free(waiters);
 }
 
@@ -472,16 +546,17 @@ int waiters_start(struct context *context, struct waiters **ret, struct error *e
 {
     struct waiters *waiters = mem_new(struct waiters);
     waiters->context = context;
-    lobby_init(&waiters->lobby, count_places());
-    waiters->parked = mem_new_array(waiters->lobby.places, sizeof(struct parked *));
+    admission_init(&waiters->admission, capacity_of_limits());
+    waiters->list = mem_new_array(waiters->admission.capacity, sizeof(struct waiter *));
     waiters->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     wakeup_begin(&waiters->wakeup, context, waiters->epoll_fd);
-    if (tell_of(waiters, EPOLL_CTL_ADD, waiters->lobby.bell_fd, EPOLLIN, &waiters->lobby) < 0) {
+    if (waiters_epoll(waiters, EPOLL_CTL_ADD, waiters->admission.wake_fd, EPOLLIN,
+                      &waiters->admission) < 0) {
         (void)fail_errno(error, errno, "cannot watch for events");
         waiters_free(waiters);
         return -1;
     }
-    if (pthread_create(&waiters->thread, NULL, run, waiters) != 0)
+    if (pthread_create(&waiters->thread, NULL, waiters_thread, waiters) != 0)
         mem_exhausted();
     (void)pthread_setname_np(waiters->thread, "waiters");
     *ret = waiters;
@@ -492,7 +567,7 @@ void waiters_stop(struct waiters *waiters)
 {
     if (!waiters)
         return;
-    lobby_set_mode(&waiters->lobby, LOBBY_ENDING);
+    admission_set_mode(&waiters->admission, WAITERS_STOPPING);
     (void)pthread_join(waiters->thread, NULL);
     waiters_free(waiters);
 }

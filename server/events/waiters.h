@@ -1,40 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guests that wait for an event. A waiting connection is taken from its worker thread and parked
- * here with all others under one thread, which answers and closes it once an event of its guest was
- * committed or its time is up. That thread also hears the nudges (store/base/nudge.h) and passes
- * them on to the workers that leave the host.
+ * Guests that wait for an event (GET /events?timeout=N). A connection that waits is taken from its
+ * CivetWeb thread and kept here, with all others, by one thread, which answers and closes it once
+ * an event of its guest was committed or its time is up. The same thread receives the nudges (see
+ * server/events/wakeup.h); without them it looks into the store once a second.
  */
-#ifndef FELHOM_WATCH_H
-#define FELHOM_WATCH_H
+#ifndef FELHOM_WAITERS_H
+#define FELHOM_WAITERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "schema/agent/token.h"
 #include "schema/base/error.h"
+#include "server/http/reply.h"
 
-struct context;
 struct connection;
-struct waiter;
+struct context;
 struct waiters;
 
-/* Ends with waiters_stop. The agent's jobs, hub and registry must be set (or NULL) by then, and
- * stay until its end. */
+/* Who waits, for what, until when. */
+struct wait_request {
+    size_t endpoint; /* see struct destination */
+    bool head;
+    uint32_t vmid;
+    char token_id[TOKEN_ID_LENGTH + 1];
+    struct reply_wait wait;
+};
+
+/* Starts the thread. The context's jobs, hub and registry must be set (or NULL) by then, and stay
+ * until its end. Ends with waiters_stop. */
 int waiters_start(struct context *context, struct waiters **ret, struct error *error);
 
-/* Answers all that wait. NULL is fine. */
+/* Answers all who wait, then ends the thread. NULL is fine. */
 void waiters_stop(struct waiters *waiters);
 
-/* Has the connection wait here; its worker is done with it. False where no more may wait, or there
- * is no watch: the answer is the caller's to give. */
+/* Takes the connection from the calling worker, who is done with it. False if no more may wait, or
+ * waiters is NULL: the caller answers at once. */
 bool waiters_add(struct waiters *waiters, struct connection *connection,
-                 const struct waiter *waiter);
+                 const struct wait_request *request);
 
 /* How many wait now, or are being answered after it. NULL is fine. */
 uint32_t waiters_count(struct waiters *waiters);
 
-/* Answers all that wait and takes no more until waiters_resume: a listener is about to end, and
- * with it what their TLS sessions use. Returns when they are gone. NULL is fine in both. */
+/* Answers all who wait, and accepts no more until waiters_resume: to be called before a listener
+ * ends, as their TLS sessions use it. Returns when all are closed. NULL is fine in both. */
 void waiters_pause(struct waiters *waiters);
 void waiters_resume(struct waiters *waiters);
 

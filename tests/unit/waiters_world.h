@@ -12,7 +12,6 @@
 
 #include "server/api/handlers.h"
 #include "server/base/context.h"
-#include "server/events/parked.h"
 #include "server/http/refusal.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
@@ -87,10 +86,10 @@ static inline int handle(struct mg_connection *connection, const struct peer *pe
     };
     (void)context;
     events_get(&world.context, &request, &reply);
-    struct waiter waiter = {.vmid = VMID, .wait = reply.wait, .head = request.head};
-    memcpy(waiter.token_id, world.token_id, sizeof waiter.token_id);
+    struct wait_request wait = {.vmid = VMID, .wait = reply.wait, .head = request.head};
+    memcpy(wait.token_id, world.token_id, sizeof wait.token_id);
     if (reply.wait.deadline_us == 0 ||
-        !waiters_add(world.context.waiters, mg_get_thread_pointer(connection), &waiter))
+        !waiters_add(world.context.waiters, mg_get_thread_pointer(connection), &wait))
         return reply_send(connection, &reply, request.head, true);
     mg_disable_connection_keep_alive(connection);
     return 200;
