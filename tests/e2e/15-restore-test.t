@@ -129,7 +129,7 @@ copy_runs() {
 
 lane_passes() {
     not_ok "without a VMID and --due" restore_test
-    like "says what it wants" "$(cat "$HOST/err")" 'one of VMID and --due'
+    like "says what it wants" "$(cat "$HOST/err")" 'give VMID or --due'
     not_ok "with both" restore_test 8200 --due
     not_ok "a guest that is not known" restore_test 8299
     like "is told how to be" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'

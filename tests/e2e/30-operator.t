@@ -145,8 +145,8 @@ is "a template is left out" "$(grep -c felhom-hook "$HOST/pve/lxc/8600.conf")" 0
 is "each has its own enrolment" "$(cat "$HOST"/pve/priv/felhom/{8200,8300,8500}.yaml | grep -c acme)" 3
 ctl unenroll 8500 >/dev/null
 like "by name, too" "$(ctl enroll 8400 8500 2>/dev/null)" $'^guest 8400\nwarning  failed .*\n\nguest 8500\ndone ' 
-like "all, or those by name" "$(ctl enroll 8500 --all 2>&1)" '^felhomctl: enroll: one of VMID'
-like "but not nobody" "$(ctl enroll 2>&1)" '^felhomctl: enroll: one of VMID'
+like "all, or those by name" "$(ctl enroll 8500 --all 2>&1)" '^felhomctl: enroll: give VMID\.\.\. or --all'
+like "but not nobody" "$(ctl enroll 2>&1)" '^felhomctl: enroll: give VMID\.\.\. or --all'
 
 # --- another's hookscript, chained ---
 printf 'dir: own\n\tpath %s\n\tcontent snippets\n' "$HOST" >"$HOST/pve/storage.cfg"
