@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/registry/deletion.h"
+/*
+ * Deleting doomed tokens at the registry, one in each turn of the worker thread. A name is
+ * forgotten only once the registry has said that there is no such token, and none can come any more
+ * of a request under way.
+ */
+#include "server/registry/registry.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,7 +12,6 @@
 #include "schema/base/memory.h"
 #include "server/base/worker.h"
 #include "server/registry/gitea.h"
-#include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"
@@ -21,8 +25,7 @@
 #define SETTLING_MS    ((int64_t)600 * 1000)  /* a request may linger so long on its way */
 #define EVENT_KIND     "credential"
 
-/* One turn. */
-struct turn {
+struct deletion_turn {
     struct registry_deletion *deletion;
     const struct config *config;
     int64_t now_ms;
@@ -31,8 +34,9 @@ struct turn {
 
 /* --- what is to be deleted --- */
 
-static int find(const struct turn *turn, struct store *store, const char *being_minted,
-                struct credential_doomed *ret, struct error *error)
+static int deletion_find(const struct deletion_turn *turn, struct store *store,
+                         const char *being_minted, struct credential_doomed *ret,
+                         struct error *error)
 {
     cleanup_free char *account = registry_account(turn->config);
     if (credential_doom_stale(store, being_minted, turn->now_ms, error) < 0 ||
@@ -41,14 +45,16 @@ static int find(const struct turn *turn, struct store *store, const char *being_
     return credential_next_doomed(store, account, being_minted, ret, error);
 }
 
-/* No mint may begin meanwhile: its name would look like one that was left behind. */
-static int look(const struct turn *turn, struct credential_doomed *ret, struct error *error)
+/* Finds the next token to delete. No mint may begin meanwhile: its name would look like one that
+ * was left behind. */
+static int deletion_look(const struct deletion_turn *turn, struct credential_doomed *ret,
+                         struct error *error)
 {
     struct registry_deletion *deletion = turn->deletion;
     cleanup_store_loan struct store_loan loan = {0};
     int result = store_borrow(deletion->stores, &loan, error);
     if (result == 0) {
-        result = find(turn, loan.store, registry_mint_hold(deletion->mint), ret, error);
+        result = deletion_find(turn, loan.store, registry_mint_hold(deletion->mint), ret, error);
         registry_mint_resume(deletion->mint);
     }
     if (result < 0)
@@ -56,8 +62,8 @@ static int look(const struct turn *turn, struct credential_doomed *ret, struct e
     return result;
 }
 
-/* Nobody but whose they are can delete them. */
-static void tell_of_others(const struct turn *turn)
+/* Tokens of another account, which only that account can delete. */
+static void deletion_log_others(const struct deletion_turn *turn)
 {
     struct error error;
     uint32_t count = 0;
@@ -74,8 +80,9 @@ static void tell_of_others(const struct turn *turn)
                  count, count == 1 ? "" : "s", other);
 }
 
-/* No try is ever that far away: the clock was put back. */
-static bool is_due(const struct turn *turn, const struct credential_doomed *doomed)
+/* No try is ever set further away than LONGEST_MS: then the clock was put back. */
+static bool deletion_is_due(const struct deletion_turn *turn,
+                            const struct credential_doomed *doomed)
 {
     int64_t wait_ms = doomed->next_try_at_ms - turn->now_ms;
     return wait_ms <= 0 || wait_ms > LONGEST_MS + LONGEST_MS / 8;
@@ -83,21 +90,22 @@ static bool is_due(const struct turn *turn, const struct credential_doomed *doom
 
 /* --- what became of it --- */
 
-/* A change of the store, and what the audit trail is told of it: NULL, nothing. */
-struct outcome {
+/* A change of the store and its event in the audit trail; detail NULL: there is none. */
+struct deletion_outcome {
     const char *kind;
     char *detail;
     int64_t next_try_at_ms; /* 0: the name is forgotten */
 };
 
-static void outcome_free(struct outcome *outcome)
+static void deletion_outcome_free(struct deletion_outcome *outcome)
 {
     free(outcome->detail);
 }
 
-static int add_event(const struct turn *turn, struct store *store,
-                     const struct credential_doomed *doomed, const struct outcome *outcome,
-                     struct error *error)
+/* What is begun and not committed is rolled back when the loan is returned. */
+static int deletion_write(const struct deletion_turn *turn, struct store *store,
+                          const struct credential_doomed *doomed,
+                          const struct deletion_outcome *outcome, struct error *error)
 {
     const struct event event = {
         .at_ms = turn->now_ms,
@@ -107,35 +115,22 @@ static int add_event(const struct turn *turn, struct store *store,
         .detail = outcome->detail,
         .duration_us = -1,
     };
-    return outcome->detail ? event_add(store, &event, error) : 0;
-}
-
-static int change(struct store *store, const struct credential_doomed *doomed,
-                  const struct outcome *outcome, struct error *error)
-{
-    if (outcome->next_try_at_ms == 0)
-        return credential_forget(store, doomed->name, error);
-    return credential_postpone(store, doomed->name, outcome->next_try_at_ms, error);
-}
-
-static int put(const struct turn *turn, struct store *store, const struct credential_doomed *doomed,
-               const struct outcome *outcome, struct error *error)
-{
     if (store_begin(store, error) < 0)
         return -1;
-    if (change(store, doomed, outcome, error) == 0 &&
-        add_event(turn, store, doomed, outcome, error) == 0 && store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
+    int result = outcome->next_try_at_ms == 0
+                     ? credential_forget(store, doomed->name, error)
+                     : credential_postpone(store, doomed->name, outcome->next_try_at_ms, error);
+    if (result < 0 || (outcome->detail && event_add(store, &event, error) < 0))
+        return -1;
+    return store_commit(store, error);
 }
 
-static int record(const struct turn *turn, const struct credential_doomed *doomed,
-                  const struct outcome *outcome, struct error *error)
+static int deletion_record(const struct deletion_turn *turn, const struct credential_doomed *doomed,
+                           const struct deletion_outcome *outcome, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(turn->deletion->stores, &loan, error) < 0 ||
-        put(turn, loan.store, doomed, outcome, error) < 0) {
+        deletion_write(turn, loan.store, doomed, outcome, error) < 0) {
         store_loan_failed(&loan, error);
         return -1;
     }
@@ -144,42 +139,49 @@ static int record(const struct turn *turn, const struct credential_doomed *doome
     return 0;
 }
 
-static struct outcome postponed(const struct turn *turn, const struct credential_doomed *doomed)
+static struct deletion_outcome deletion_postponed(const struct deletion_turn *turn,
+                                                  const struct credential_doomed *doomed)
 {
     int64_t wait_ms = worker_backoff_ms(doomed->failures + 1, LONGEST_MS);
-    return (struct outcome){.next_try_at_ms = turn->now_ms + wait_ms};
+    return (struct deletion_outcome){.next_try_at_ms = turn->now_ms + wait_ms};
 }
 
-static struct outcome deleted(const struct turn *turn, const struct credential_doomed *doomed,
-                              const char *how)
+static struct deletion_outcome deletion_succeeded(const struct deletion_turn *turn,
+                                                  const struct credential_doomed *doomed,
+                                                  const char *how)
 {
     throttled_log_guest(&turn->deletion->log, LOG_INFO, doomed->vmid, EVENT_KIND,
                         "registry: guest %" PRIu32 ": token %s %s", doomed->vmid, doomed->name,
                         how);
-    return (struct outcome){"ok", mem_format("registry token %s %s", doomed->name, how), 0};
+    return (struct deletion_outcome){"ok", mem_format("registry token %s %s", doomed->name, how),
+                                     0};
 }
 
-/* One that may never have been made, or is still on its way. */
-static struct outcome missing(const struct turn *turn, const struct credential_doomed *doomed)
+/* The registry knows no such token: it may never have been made, or the request may still be on its
+ * way. */
+static struct deletion_outcome deletion_missing(const struct deletion_turn *turn,
+                                                const struct credential_doomed *doomed)
 {
     int64_t age_ms = turn->now_ms - doomed->created_at_ms;
     if (doomed->minted)
-        return deleted(turn, doomed, "was gone already");
-    return age_ms >= 0 && age_ms < SETTLING_MS ? postponed(turn, doomed) : (struct outcome){0};
+        return deletion_succeeded(turn, doomed, "was gone already");
+    return age_ms >= 0 && age_ms < SETTLING_MS ? deletion_postponed(turn, doomed)
+                                               : (struct deletion_outcome){0};
 }
 
-/* What the guest, whose event it is, may know of it. */
-static const char *reason_of(const struct error *error)
+/* What the guest, who can read the event, may know of the error. */
+static const char *deletion_reason(const struct error *error)
 {
-    bool is_registrys = error->kind == ERROR_BUSY || error->kind == ERROR_DENIED;
-    return is_registrys ? error->message : "the host's log says why";
+    bool is_from_registry = error->kind == ERROR_BUSY || error->kind == ERROR_DENIED;
+    return is_from_registry ? error->message : "the host's log says why";
 }
 
-/* The first failure of many is told. */
-static struct outcome failed(const struct turn *turn, const struct credential_doomed *doomed,
-                             const struct error *error)
+/* Of several failures in a row the first one is logged. */
+static struct deletion_outcome deletion_failed(const struct deletion_turn *turn,
+                                               const struct credential_doomed *doomed,
+                                               const struct error *error)
 {
-    struct outcome outcome = postponed(turn, doomed);
+    struct deletion_outcome outcome = deletion_postponed(turn, doomed);
     if (doomed->failures > 0)
         return outcome;
     throttled_log_guest(&turn->deletion->log, LOG_WARNING, doomed->vmid, EVENT_KIND,
@@ -187,22 +189,24 @@ static struct outcome failed(const struct turn *turn, const struct credential_do
                         doomed->vmid, doomed->name, error->message);
     outcome.kind = "warning";
     outcome.detail = mem_format("registry token %s could not be deleted yet: %s", doomed->name,
-                                reason_of(error));
+                                deletion_reason(error));
     return outcome;
 }
 
-static struct outcome judge(const struct turn *turn, const struct credential_doomed *doomed,
-                            int result, const struct error *error)
+static struct deletion_outcome deletion_judge(const struct deletion_turn *turn,
+                                              const struct credential_doomed *doomed, int result,
+                                              const struct error *error)
 {
     if (result == 0)
-        return deleted(turn, doomed, "deleted");
-    return error->kind == ERROR_MISSING ? missing(turn, doomed) : failed(turn, doomed, error);
+        return deletion_succeeded(turn, doomed, "deleted");
+    return error->kind == ERROR_MISSING ? deletion_missing(turn, doomed)
+                                        : deletion_failed(turn, doomed, error);
 }
 
 /* --- a turn --- */
 
-static int ask_registry(const struct turn *turn, const struct credential_doomed *doomed,
-                        struct error *error)
+static int deletion_ask_registry(const struct deletion_turn *turn,
+                                 const struct credential_doomed *doomed, struct error *error)
 {
     cleanup_buffer struct buffer password = BUFFER_EMPTY;
     if (registry_read_secret(turn->config, &password, error) < 0)
@@ -216,15 +220,17 @@ static int ask_registry(const struct turn *turn, const struct credential_doomed 
     return gitea_delete(&call, doomed->name, error);
 }
 
-static int64_t delete_one(const struct turn *turn, const struct credential_doomed *doomed)
+static int64_t deletion_perform(const struct deletion_turn *turn,
+                                const struct credential_doomed *doomed)
 {
     struct registry_deletion *deletion = turn->deletion;
     struct error error = {0};
-    int result = ask_registry(turn, doomed, &error);
+    int result = deletion_ask_registry(turn, doomed, &error);
     if (atomic_load(deletion->stopping))
-        return LOOK_EVERY_US; /* a failure may be our own doing */
-    cleanup(outcome_free) struct outcome outcome = judge(turn, doomed, result, &error);
-    if (record(turn, doomed, &outcome, &error) == 0)
+        return LOOK_EVERY_US; /* stopping makes requests fail */
+    cleanup(deletion_outcome_free) struct deletion_outcome outcome =
+        deletion_judge(turn, doomed, result, &error);
+    if (deletion_record(turn, doomed, &outcome, &error) == 0)
         return 0;
     throttled_log_line(&deletion->log, LOG_ERR,
                        "registry: what became of token %s is not recorded: %s", doomed->name,
@@ -232,7 +238,8 @@ static int64_t delete_one(const struct turn *turn, const struct credential_doome
     return STORE_RETRY_US;
 }
 
-static int64_t wait_us(const struct turn *turn, const struct credential_doomed *doomed)
+static int64_t deletion_wait_us(const struct deletion_turn *turn,
+                                const struct credential_doomed *doomed)
 {
     int64_t left_us = (doomed->next_try_at_ms - turn->now_ms) * 1000;
     return left_us < LOOK_EVERY_US ? left_us : LOOK_EVERY_US;
@@ -243,14 +250,15 @@ int64_t registry_deletion_turn(struct registry_deletion *deletion, const struct 
 {
     struct error error;
     struct credential_doomed doomed = {.name = ""};
-    const struct turn turn = {deletion, config, clock_wall_ms(), fresh};
+    const struct deletion_turn turn = {deletion, config, clock_wall_ms(), fresh};
     if (fresh)
-        tell_of_others(&turn);
-    if (look(&turn, &doomed, &error) < 0) {
+        deletion_log_others(&turn);
+    if (deletion_look(&turn, &doomed, &error) < 0) {
         throttled_log_line(&deletion->log, LOG_ERR, "registry: %s", error.message);
         return STORE_RETRY_US;
     }
     if (*doomed.name == '\0')
         return LOOK_EVERY_US;
-    return is_due(&turn, &doomed) ? delete_one(&turn, &doomed) : wait_us(&turn, &doomed);
+    return deletion_is_due(&turn, &doomed) ? deletion_perform(&turn, &doomed)
+                                           : deletion_wait_us(&turn, &doomed);
 }

@@ -2,7 +2,6 @@
 #include "server/registry/registry.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,30 +10,14 @@
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/outbound/http_client.h"
-#include "server/registry/deletion.h"
-#include "server/registry/mint.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
 #define FILE_LIMIT ((size_t)4096)
+#define SECOND_US  ((int64_t)1000000)
+#define PAUSE_US   (5 * SECOND_US)
 
-/* Without what editors put at its end. */
-static size_t line_length(const struct buffer *text)
-{
-    size_t length = text->length;
-    while (length > 0 && strchr("\r\n", text->data[length - 1]))
-        length--;
-    return length;
-}
-
-static bool is_line(const char *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++) {
-        if (iscntrl((unsigned char)bytes[i]))
-            return false;
-    }
-    return length > 0;
-}
+/* --- the registry as agent.yaml describes it --- */
 
 int registry_read_secret(const struct config *config, struct buffer *out, struct error *error)
 {
@@ -44,8 +27,13 @@ int registry_read_secret(const struct config *config, struct buffer *out, struct
         error->kind = ERROR_INVALID;
         return fail_context(error, "registry.secret_file");
     }
-    size_t length = line_length(&text);
-    if (!is_line(text.data, length))
+    size_t length = text.length;
+    while (length > 0 && strchr("\r\n", text.data[length - 1]))
+        length--; /* what editors put at the end */
+    bool is_line = length > 0;
+    for (size_t i = 0; i < length; i++)
+        is_line = is_line && !iscntrl((unsigned char)text.data[i]);
+    if (!is_line)
         return fail(error, ERROR_INVALID, "registry.secret_file: %s does not hold one line", path);
     buffer_add(out, text.data, length);
     return 0;
@@ -58,8 +46,7 @@ char *registry_account(const struct config *config)
     return mem_format("%s@%s", config->registry.username, config->registry.host);
 }
 
-#define SECOND_US ((int64_t)1000000)
-#define PAUSE_US  (5 * SECOND_US)
+/* --- the pace --- */
 
 struct mint_pause {
     uint32_t vmid;
@@ -78,41 +65,29 @@ void mint_pace_destroy(struct mint_pace *pace)
     (void)pthread_mutex_destroy(&pace->lock);
 }
 
-static void forget_ended(struct mint_pace *pace, int64_t now_us)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < pace->count; i++) {
-        if (pace->pauses[i].end_us > now_us)
-            pace->pauses[kept++] = pace->pauses[i];
-    }
-    pace->count = kept;
-}
-
-static int64_t pause_left_us(const struct mint_pace *pace, uint32_t vmid, int64_t now_us)
-{
-    for (size_t i = 0; i < pace->count; i++) {
-        if (pace->pauses[i].vmid == vmid)
-            return pace->pauses[i].end_us - now_us;
-    }
-    return 0;
-}
-
-static void add(struct mint_pace *pace, uint32_t vmid, int64_t end_us)
-{
-    pace->pauses = mem_resize(pace->pauses, pace->count + 1, sizeof *pace->pauses);
-    pace->pauses[pace->count++] = (struct mint_pause){vmid, end_us};
-}
-
 uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us)
 {
+    size_t kept = 0;
+    int64_t left_us = 0;
     (void)pthread_mutex_lock(&pace->lock);
-    forget_ended(pace, now_us);
-    int64_t left_us = pause_left_us(pace, vmid, now_us);
-    if (left_us == 0)
-        add(pace, vmid, now_us + PAUSE_US);
+    for (size_t i = 0; i < pace->count; i++) {
+        const struct mint_pause pause = pace->pauses[i];
+        if (pause.end_us <= now_us)
+            continue;
+        pace->pauses[kept++] = pause;
+        if (pause.vmid == vmid)
+            left_us = pause.end_us - now_us;
+    }
+    pace->count = kept;
+    if (left_us == 0) {
+        pace->pauses = mem_resize(pace->pauses, pace->count + 1, sizeof *pace->pauses);
+        pace->pauses[pace->count++] = (struct mint_pause){vmid, now_us + PAUSE_US};
+    }
     (void)pthread_mutex_unlock(&pace->lock);
     return (uint32_t)((left_us + SECOND_US - 1) / SECOND_US);
 }
+
+/* --- the worker --- */
 
 struct registry {
     struct context *context;
@@ -121,24 +96,19 @@ struct registry {
     atomic_bool stopping;
     struct worker *worker;
     struct registry_deletion deletion; /* from here on the worker's */
-    struct server_config *seen; /* by the last step; held, so that no other is taken for it */
+    struct server_config *seen; /* by the last step; held, so that no new one has its address */
 };
 
-static bool is_fresh(struct registry *registry, struct server_config *current)
-{
-    if (current == registry->seen)
-        return false;
-    server_config_unref(registry->seen);
-    registry->seen = server_config_ref(current);
-    return true;
-}
-
-static int64_t step(void *context)
+static int64_t registry_step(void *context)
 {
     struct registry *registry = context;
     cleanup_server_config struct server_config *current = context_config(registry->context);
-    bool fresh = is_fresh(registry, current);
-    return registry_deletion_turn(&registry->deletion, &current->config, fresh);
+    const bool is_fresh = current != registry->seen;
+    if (is_fresh) {
+        server_config_unref(registry->seen);
+        registry->seen = server_config_ref(current);
+    }
+    return registry_deletion_turn(&registry->deletion, &current->config, is_fresh);
 }
 
 struct registry *registry_start(struct context *context)
@@ -157,7 +127,7 @@ struct registry *registry_start(struct context *context)
     };
     http_client_count(registry->deletion.client, &context->counters.registry);
     http_client_count(registry->mint.client, &context->counters.registry);
-    registry->worker = worker_start("registry", step, registry);
+    registry->worker = worker_start("registry", registry_step, registry);
     return registry;
 }
 
@@ -181,6 +151,8 @@ void registry_wake(struct registry *registry)
         worker_wake(registry->worker);
 }
 
+/* --- for the API --- */
+
 void registry_credential_free(struct registry_credential *credential)
 {
     free(credential->host);
@@ -197,15 +169,15 @@ uint32_t registry_early_seconds(struct registry *registry, const struct config *
     return mint_pace_take(&registry->pace, vmid, clock_steady_us());
 }
 
-static int get_token(struct registry *registry, const struct config *config, uint32_t vmid,
-                     int64_t deadline_us, struct buffer *out, struct error *error)
+static int registry_get_token(struct registry *registry, const struct config *config, uint32_t vmid,
+                              int64_t deadline_us, struct buffer *out, struct error *error)
 {
     if (config->registry.mode == REGISTRY_NONE)
         return fail(error, ERROR_MISSING, "there is no registry credential");
     if (config->registry.mode == REGISTRY_STATIC)
         return registry_read_secret(config, out, error);
     int result = registry_mint(&registry->mint, config, vmid, deadline_us, out, error);
-    /* It may have left something behind, or ended the tokens before it. */
+    /* The mint may have left a token behind that is to be deleted, or doomed those before it. */
     registry_wake(registry);
     return result;
 }
@@ -215,7 +187,7 @@ int registry_credential_get(struct registry *registry, const struct config *conf
                             struct error *error)
 {
     cleanup_buffer struct buffer token = BUFFER_EMPTY;
-    if (get_token(registry, config, vmid, deadline_us, &token, error) < 0)
+    if (registry_get_token(registry, config, vmid, deadline_us, &token, error) < 0)
         return -1;
     *ret = (struct registry_credential){
         .host = mem_copy_text(config->registry.host),

@@ -7,8 +7,6 @@
 
 #include "server/base/context.h"
 #include "server/outbound/http_client.h"
-#include "server/registry/deletion.h"
-#include "server/registry/mint.h"
 #include "store/base/clock.h"
 #include "store/host/host.h"
 #include "store/tables/event.h"
