@@ -152,24 +152,10 @@ void pve_client_free(struct pve_client *client)
     free(client);
 }
 
-/* Everything but letters, digits and - . _ ~ as %XX: right in paths, queries and forms alike. */
-static void add_escaped(struct buffer *out, const char *text)
-{
-    static const char plain[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-    while (*text) {
-        size_t length = strspn(text, plain);
-        buffer_add(out, text, length);
-        text += length;
-        if (*text)
-            buffer_add_format(out, "%%%02X", (unsigned char)*text++);
-    }
-}
-
 static void add_step(struct question *question, const char *step)
 {
     buffer_add_text(&question->path, "/");
-    add_escaped(&question->path, step);
+    http_escape(step, &question->path);
 }
 
 static void add_parameter(struct question *question, const char *name, const char *value)
@@ -177,7 +163,7 @@ static void add_parameter(struct question *question, const char *name, const cha
     if (question->parameters.length > 0)
         buffer_add_text(&question->parameters, "&");
     buffer_add_format(&question->parameters, "%s=", name);
-    add_escaped(&question->parameters, value);
+    http_escape(value, &question->parameters);
 }
 
 static void add_number(struct question *question, const char *name, int64_t value)
@@ -196,7 +182,7 @@ static void make_url(const struct pve_call *call, const struct question *questio
                      struct buffer *out)
 {
     buffer_add_format(out, "%s/api2/json/nodes/", call->config->pve.endpoint);
-    add_escaped(out, call->node);
+    http_escape(call->node, out);
     buffer_add_text(out, buffer_text(&question->path));
     if (strcmp(question->method, "GET") == 0 && question->parameters.length > 0)
         buffer_add_format(out, "?%s", buffer_text(&question->parameters));

@@ -8,24 +8,16 @@
 
 #include "schema/base/cleanup.h"
 
-#define FUNCTION(name) \
-    { \
-        "curl_" #name, offsetof(struct curl, name) \
-    }
-
 static const struct {
     const char *symbol;
     size_t member; /* its offset in struct curl */
 } functions[] = {
-    FUNCTION(global_init),   FUNCTION(easy_init),    FUNCTION(easy_cleanup),
-    FUNCTION(easy_setopt),   FUNCTION(easy_perform), FUNCTION(easy_getinfo),
-    FUNCTION(easy_strerror), FUNCTION(share_init),   FUNCTION(share_setopt),
-    FUNCTION(share_cleanup), FUNCTION(slist_append), FUNCTION(slist_free_all),
-    FUNCTION(url),           FUNCTION(url_cleanup),  FUNCTION(url_get),
-    FUNCTION(url_set),       FUNCTION(url_strerror), FUNCTION(free),
+#define CURL_SYMBOL(name) {"curl_" #name, offsetof(struct curl, name)},
+    CURL_FUNCTIONS(CURL_SYMBOL)
+#undef CURL_SYMBOL
 };
 
-/* The library is one for the process, and so is this; written under once alone. */
+/* One for the whole process; written only under once. */
 static struct {
     pthread_once_t once;
     int result;
@@ -33,7 +25,7 @@ static struct {
     struct curl curl;
 } loaded = {.once = PTHREAD_ONCE_INIT};
 
-static int find_functions(void *library)
+static int curl_find_functions(void *library)
 {
     for (size_t i = 0; i < ARRAY_SIZE(functions); i++) {
         void *function = dlsym(library, functions[i].symbol);
@@ -45,28 +37,28 @@ static int find_functions(void *library)
     return 0;
 }
 
-static int load(void)
+static int curl_open_library(void)
 {
     void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
     if (!library)
         return fail(&loaded.error, ERROR_SYSTEM,
                     "libcurl is not installed: apt-get install libcurl4 (libcurl4t64 on Debian "
                     "13), then restart felhomd");
-    if (find_functions(library) < 0)
+    if (curl_find_functions(library) < 0)
         return -1;
     if (loaded.curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return fail(&loaded.error, ERROR_SYSTEM, "libcurl does not start");
     return 0;
 }
 
-static void load_once(void)
+static void curl_load_once(void)
 {
-    loaded.result = load();
+    loaded.result = curl_open_library();
 }
 
 const struct curl *curl_load(struct error *error)
 {
-    (void)pthread_once(&loaded.once, load_once);
+    (void)pthread_once(&loaded.once, curl_load_once);
     if (loaded.result == 0)
         return &loaded.curl;
     *error = loaded.error;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl, loaded when it is first needed: it brings thirty libraries with it, and a host without
- * Proxmox token, hub and registry shall not carry them in memory.
+ * libcurl, loaded by dlopen when it is first needed: it brings thirty libraries with it, and a host
+ * without Proxmox token, hub and registry shall not carry them in memory. For http_client.c alone.
  */
 #ifndef FELHOM_CURL_H
 #define FELHOM_CURL_H
@@ -11,25 +11,30 @@
 #include "schema/base/error.h"
 
 /* The functions that are used, by their own names: curl->easy_init is curl_easy_init. */
+#define CURL_FUNCTIONS(F) \
+    F(global_init) \
+    F(easy_init) \
+    F(easy_cleanup) \
+    F(easy_setopt) \
+    F(easy_perform) \
+    F(easy_getinfo) \
+    F(easy_strerror) \
+    F(share_init) \
+    F(share_setopt) \
+    F(share_cleanup) \
+    F(slist_append) \
+    F(slist_free_all) \
+    F(url) \
+    F(url_cleanup) \
+    F(url_get) \
+    F(url_set) \
+    F(url_strerror) \
+    F(free)
+
 struct curl {
-    __typeof__(curl_global_init) *global_init;
-    __typeof__(curl_easy_init) *easy_init;
-    __typeof__(curl_easy_cleanup) *easy_cleanup;
-    __typeof__((curl_easy_setopt)) *easy_setopt;
-    __typeof__(curl_easy_perform) *easy_perform;
-    __typeof__((curl_easy_getinfo)) *easy_getinfo;
-    __typeof__(curl_easy_strerror) *easy_strerror;
-    __typeof__(curl_share_init) *share_init;
-    __typeof__((curl_share_setopt)) *share_setopt;
-    __typeof__(curl_share_cleanup) *share_cleanup;
-    __typeof__(curl_slist_append) *slist_append;
-    __typeof__(curl_slist_free_all) *slist_free_all;
-    __typeof__(curl_url) *url;
-    __typeof__(curl_url_cleanup) *url_cleanup;
-    __typeof__(curl_url_get) *url_get;
-    __typeof__(curl_url_set) *url_set;
-    __typeof__(curl_url_strerror) *url_strerror;
-    __typeof__(curl_free) *free;
+#define CURL_MEMBER(name) __typeof__((curl_##name)) *name;
+    CURL_FUNCTIONS(CURL_MEMBER)
+#undef CURL_MEMBER
 };
 
 /* The same for every caller, from any thread; it stays loaded. NULL with *error where libcurl is

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http_client_perform makes a transfer with a libcurl handle of its own, in three parts: the
+ * request is put into options and headers; libcurl calls back with what arrives, and is told to
+ * stop where a limit is passed; a failure is put into words for an operator. What is kept from one
+ * request to the next, connections and TLS sessions, is in the client's share.
+ */
 #include "server/outbound/http_client.h"
 
 #include <ctype.h>
@@ -23,8 +29,9 @@
 #include "server/base/counters.h"
 #include "server/outbound/curl.h"
 
-/* One request under way, as libcurl is told about it and as it tells of it. */
+#define HEAD_LIMIT 65536 /* bytes of status lines and headers */
 
+/* One request under way: what libcurl is told, and what it has told. */
 struct http_transfer {
     const struct curl *curl;
     CURLSH *share; /* connections and TLS sessions of transfers before */
@@ -32,18 +39,16 @@ struct http_transfer {
     const atomic_bool *abort; /* may be NULL */
     const struct http_request *request;
     struct curl_slist *headers;
-    char problem[CURL_ERROR_SIZE]; /* libcurl's words for a failure; "": it has none */
+    char problem[CURL_ERROR_SIZE]; /* a failure in libcurl's words; "": it has none */
     struct http_reply reply;
     size_t head_length;
-    CURLcode refusal; /* why we ended it, in place of libcurl's reason; CURLE_OK: we did not */
-    size_t limit;     /* that the reply went beyond */
+    CURLcode refusal; /* why a callback has ended it; CURLE_OK: none has */
+    size_t limit;     /* the limit that the reply went beyond */
 };
-
-#define HEAD_LIMIT 65536 /* bytes of status lines and headers */
 
 /* --- what libcurl calls --- */
 
-static bool http_transfer_is_aborted(const struct http_transfer *transfer)
+static bool transfer_is_aborted(const struct http_transfer *transfer)
 {
     return transfer->abort && atomic_load(transfer->abort);
 }
@@ -55,11 +60,11 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     (void)down;
     (void)up_total;
     (void)up;
-    return http_transfer_is_aborted(context);
+    return transfer_is_aborted(context);
 }
 
-/* What the callbacks return to end the transfer: less than they were given. */
-static size_t refuse(struct http_transfer *transfer, CURLcode refusal, size_t limit)
+/* Ends the transfer: a callback that returns less than it was given does that. */
+static size_t transfer_refuse(struct http_transfer *transfer, CURLcode refusal, size_t limit)
 {
     transfer->refusal = refusal;
     transfer->limit = limit;
@@ -67,14 +72,14 @@ static size_t refuse(struct http_transfer *transfer, CURLcode refusal, size_t li
 }
 
 /* "HTTP/1.1 500 REASON\r\n"; of several status lines the last one counts. */
-static void take_reason(struct http_reply *reply, const char *line, size_t length)
+static void transfer_take_reason(struct http_reply *reply, const char *line, size_t length)
 {
     const size_t before = strlen("HTTP/1.1 500");
     cleanup_free char *reason = mem_copy_text_n(line + before, length - before);
     shown_text(reply->reason, sizeof reply->reason, reason);
 }
 
-/* libcurl takes whatever begins like one for a status line, and for status 200 if need be. */
+/* libcurl takes anything that begins like a status line for one, even as status 200. */
 static bool is_status_line(const char *line, size_t length)
 {
     static const char form[] = "HTTP/1.d ddd";
@@ -93,11 +98,11 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
         transfer->head_length == 0 || (length >= 5 && memcmp(line, "HTTP/", 5) == 0);
     transfer->head_length += length;
     if (transfer->head_length > HEAD_LIMIT)
-        return refuse(transfer, CURLE_FILESIZE_EXCEEDED, HEAD_LIMIT);
+        return transfer_refuse(transfer, CURLE_FILESIZE_EXCEEDED, HEAD_LIMIT);
     if (begins_answer && !is_status_line(line, length))
-        return refuse(transfer, CURLE_WEIRD_SERVER_REPLY, 0);
+        return transfer_refuse(transfer, CURLE_WEIRD_SERVER_REPLY, 0);
     if (begins_answer)
-        take_reason(&transfer->reply, line, length);
+        transfer_take_reason(&transfer->reply, line, length);
     return length;
 }
 
@@ -106,14 +111,14 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
     struct http_transfer *transfer = context;
     size_t length = size * count;
     if (length > transfer->request->reply_limit - transfer->reply.body.length)
-        return refuse(transfer, CURLE_FILESIZE_EXCEEDED, transfer->request->reply_limit);
+        return transfer_refuse(transfer, CURLE_FILESIZE_EXCEEDED, transfer->request->reply_limit);
     buffer_add(&transfer->reply.body, bytes, length);
     return length;
 }
 
 /* --- headers --- */
 
-static void add_header(struct http_transfer *transfer, const char *header)
+static void transfer_add_header(struct http_transfer *transfer, const char *header)
 {
     struct curl_slist *headers = transfer->curl->slist_append(transfer->headers, header);
     if (!headers)
@@ -121,8 +126,8 @@ static void add_header(struct http_transfer *transfer, const char *header)
     transfer->headers = headers;
 }
 
-/* Not by libcurl, which keeps the password with each connection. */
-static void add_basic(struct http_transfer *transfer)
+/* Basic authentication is not left to libcurl, which keeps the password with each connection. */
+static void transfer_add_basic(struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
     cleanup_buffer struct buffer pair = BUFFER_EMPTY;
@@ -134,10 +139,10 @@ static void add_basic(struct http_transfer *transfer)
     char *text = buffer_reserve(&header, room);
     (void)mbedtls_base64_encode((unsigned char *)text, room, &length,
                                 (const unsigned char *)pair.data, pair.length);
-    add_header(transfer, buffer_text(&header));
+    transfer_add_header(transfer, buffer_text(&header));
 }
 
-static int add_headers(struct http_transfer *transfer, struct error *error)
+static int transfer_add_headers(struct http_transfer *transfer, struct error *error)
 {
     const struct http_request *request = transfer->request;
     for (const char *const *header = request->headers; header && *header; header++) {
@@ -145,15 +150,15 @@ static int add_headers(struct http_transfer *transfer, struct error *error)
             if (iscntrl((unsigned char)*c))
                 return fail(error, ERROR_INVALID, "a header has a control character");
         }
-        add_header(transfer, *header);
+        transfer_add_header(transfer, *header);
     }
     if (request->username)
-        add_basic(transfer);
+        transfer_add_basic(transfer);
     cleanup_free char *type = mem_format("Content-Type:%s%s", request->body_type ? " " : "",
                                          request->body_type ? request->body_type : "");
-    add_header(transfer, type);
+    transfer_add_header(transfer, type);
     /* libcurl would wait for a "100 Continue" that few servers send. */
-    add_header(transfer, "Expect:");
+    transfer_add_header(transfer, "Expect:");
     return 0;
 }
 
@@ -169,8 +174,8 @@ struct pointer_option {
     const void *value;
 };
 
-static CURLcode set_numbers(const struct http_transfer *transfer,
-                            const struct number_option *options, size_t count)
+static CURLcode transfer_set_numbers(const struct http_transfer *transfer,
+                                     const struct number_option *options, size_t count)
 {
     CURLcode code = CURLE_OK;
     for (size_t i = 0; i < count && code == CURLE_OK; i++)
@@ -178,8 +183,8 @@ static CURLcode set_numbers(const struct http_transfer *transfer,
     return code;
 }
 
-static CURLcode set_pointers(const struct http_transfer *transfer,
-                             const struct pointer_option *options, size_t count)
+static CURLcode transfer_set_pointers(const struct http_transfer *transfer,
+                                      const struct pointer_option *options, size_t count)
 {
     CURLcode code = CURLE_OK;
     for (size_t i = 0; i < count && code == CURLE_OK; i++)
@@ -188,7 +193,7 @@ static CURLcode set_pointers(const struct http_transfer *transfer,
 }
 
 /* The same for every request. */
-static CURLcode set_rules(const struct http_transfer *transfer)
+static CURLcode transfer_set_rules(const struct http_transfer *transfer)
 {
     static const struct number_option rules[] = {
         {CURLOPT_NOSIGNAL, 1},
@@ -203,10 +208,10 @@ static CURLcode set_rules(const struct http_transfer *transfer)
         {CURLOPT_NOPROGRESS, 0},       /* on_progress is called */
         {CURLOPT_QUICK_EXIT, 1},       /* waits for no name server when time is up */
     };
-    return set_numbers(transfer, rules, ARRAY_SIZE(rules));
+    return transfer_set_numbers(transfer, rules, ARRAY_SIZE(rules));
 }
 
-static CURLcode set_callbacks(struct http_transfer *transfer)
+static CURLcode transfer_set_callbacks(struct http_transfer *transfer)
 {
     const struct curl *curl = transfer->curl;
     CURL *handle = transfer->handle;
@@ -219,15 +224,15 @@ static CURLcode set_callbacks(struct http_transfer *transfer)
 }
 
 /* libcurl takes no more than an int. */
-static long milliseconds(uint64_t timeout_ms)
+static long curl_milliseconds(uint64_t timeout_ms)
 {
     return timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
 }
 
-static CURLcode set_request(struct http_transfer *transfer)
+static CURLcode transfer_set_request(struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
-    const long timeout_ms = milliseconds(request->timeout_ms);
+    const long timeout_ms = curl_milliseconds(request->timeout_ms);
     const struct number_option numbers[] = {
         {CURLOPT_TIMEOUT_MS, timeout_ms},
         {CURLOPT_CONNECTTIMEOUT_MS, timeout_ms},
@@ -249,23 +254,25 @@ static CURLcode set_request(struct http_transfer *transfer)
         {CURLOPT_HEADERDATA, transfer},
         {CURLOPT_WRITEDATA, transfer},
     };
-    CURLcode code = set_numbers(transfer, numbers, ARRAY_SIZE(numbers));
-    return code != CURLE_OK ? code : set_pointers(transfer, pointers, ARRAY_SIZE(pointers));
+    CURLcode code = transfer_set_numbers(transfer, numbers, ARRAY_SIZE(numbers));
+    return code != CURLE_OK ? code
+                            : transfer_set_pointers(transfer, pointers, ARRAY_SIZE(pointers));
 }
 
-/* The peer's certificate is measured by that file alone. */
-static CURLcode set_ca_file(const struct http_transfer *transfer)
+/* With a CA file, the peer's certificate is verified by that file alone. */
+static CURLcode transfer_set_ca_file(const struct http_transfer *transfer)
 {
     const struct pointer_option options[] = {
         {CURLOPT_CAINFO, transfer->request->ca_file},
         {CURLOPT_CAPATH, NULL},
     };
-    return *transfer->request->ca_file ? set_pointers(transfer, options, ARRAY_SIZE(options))
-                                       : CURLE_OK;
+    return *transfer->request->ca_file
+               ? transfer_set_pointers(transfer, options, ARRAY_SIZE(options))
+               : CURLE_OK;
 }
 
-/* A POST has a body, if an empty one; libcurl keeps no copy of it. */
-static CURLcode set_body(const struct http_transfer *transfer)
+/* A POST always has a body, perhaps an empty one; libcurl makes no copy of it. */
+static CURLcode transfer_set_body(const struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
     const curl_off_t length = request->body_type ? (curl_off_t)request->body_length : 0;
@@ -279,17 +286,17 @@ static CURLcode set_body(const struct http_transfer *transfer)
                                        length > 0 ? request->body : "");
 }
 
-static int set_options(struct http_transfer *transfer, struct error *error)
+static int transfer_set_options(struct http_transfer *transfer, struct error *error)
 {
-    CURLcode code = set_rules(transfer);
+    CURLcode code = transfer_set_rules(transfer);
     if (code == CURLE_OK)
-        code = set_callbacks(transfer);
+        code = transfer_set_callbacks(transfer);
     if (code == CURLE_OK)
-        code = set_request(transfer);
+        code = transfer_set_request(transfer);
     if (code == CURLE_OK)
-        code = set_ca_file(transfer);
+        code = transfer_set_ca_file(transfer);
     if (code == CURLE_OK)
-        code = set_body(transfer);
+        code = transfer_set_body(transfer);
     if (code == CURLE_OUT_OF_MEMORY)
         mem_exhausted();
     return code == CURLE_OK ? 0
@@ -297,22 +304,9 @@ static int set_options(struct http_transfer *transfer, struct error *error)
                                    transfer->curl->easy_strerror(code));
 }
 
-/* Sets the handle's options for the request; the first five members are the caller's to set. The
- * transfer must stay where it is as long as the handle is. */
-static int http_transfer_prepare(struct http_transfer *transfer, struct error *error)
-{
-    return add_headers(transfer, error) < 0 ? -1 : set_options(transfer, error);
-}
+/* --- why a request failed, in words for an operator --- */
 
-/* Frees the headers; the reply is the caller's. */
-static void http_transfer_end(struct http_transfer *transfer)
-{
-    transfer->curl->slist_free_all(transfer->headers);
-}
-
-/* Why a request to the world beyond the host failed, in words for an operator. */
-
-/* What is known when libcurl gave up. */
+/* What is known when libcurl has given up. */
 struct http_failure {
     CURLcode code;
     const char *problem; /* in libcurl's words */
@@ -327,7 +321,7 @@ struct http_failure {
 /* OpenSSL's numbers (X509_V_...), which CURLINFO_SSL_VERIFYRESULT hands on. */
 enum verdict {
     VERDICT_OK = 0,
-    VERDICT_UNSPECIFIED = 1, /* where libcurl did not come to ask for it */
+    VERDICT_UNSPECIFIED = 1, /* libcurl did not ask OpenSSL */
     VERDICT_NO_ISSUER = 2,
     VERDICT_OTHER_SIGNATURE = 7,
     VERDICT_NOT_YET_VALID = 9,
@@ -340,7 +334,7 @@ enum verdict {
     VERDICT_OTHER_ADDRESS = 64,
 };
 
-/* What is wrong with a certificate whose issuer may well be known. */
+/* What is wrong with a certificate whatever its issuer. */
 static const struct {
     enum verdict verdict;
     const char *text;
@@ -359,7 +353,7 @@ static const enum verdict verdicts_on_issuer[] = {
     VERDICT_NO_LOCAL_ISSUER, VERDICT_NO_CHAIN,
 };
 
-static int fail_connect(const struct http_failure *failure, struct error *error)
+static int http_fail_connect(const struct http_failure *failure, struct error *error)
 {
     char reason[128];
     if (failure->os_errno == 0)
@@ -368,49 +362,49 @@ static int fail_connect(const struct http_failure *failure, struct error *error)
                 strerror_r((int)failure->os_errno, reason, sizeof reason));
 }
 
-static int fail_resolve(const struct http_failure *failure, struct error *error)
+static int http_fail_resolve(const struct http_failure *failure, struct error *error)
 {
     (void)failure;
     return fail(error, ERROR_BUSY, "no connection: its name cannot be resolved");
 }
 
-static int fail_handshake(const struct http_failure *failure, struct error *error)
+static int http_fail_handshake(const struct http_failure *failure, struct error *error)
 {
     char shown[CURL_ERROR_SIZE];
     shown_text(shown, sizeof shown, failure->problem);
     return fail(error, ERROR_BUSY, "no connection by TLS: %s", shown);
 }
 
-static int fail_time(const struct http_failure *failure, struct error *error)
+static int http_fail_time(const struct http_failure *failure, struct error *error)
 {
     return fail(error, ERROR_BUSY, "no answer within %" PRIu64 " ms", failure->timeout_ms);
 }
 
-static int fail_aborted(const struct http_failure *failure, struct error *error)
+static int http_fail_aborted(const struct http_failure *failure, struct error *error)
 {
     (void)failure;
     return fail(error, ERROR_BUSY, "given up, as felhomd ends");
 }
 
-static int fail_cut(const struct http_failure *failure, struct error *error)
+static int http_fail_cut(const struct http_failure *failure, struct error *error)
 {
     return fail(error, ERROR_BUSY, "%s",
                 failure->answer_began ? "hung up in the middle of its answer"
                                       : "hung up without an answer");
 }
 
-static int fail_language(const struct http_failure *failure, struct error *error)
+static int http_fail_language(const struct http_failure *failure, struct error *error)
 {
     (void)failure;
     return fail(error, ERROR_INVALID, "does not answer in HTTP");
 }
 
-static int fail_size(const struct http_failure *failure, struct error *error)
+static int http_fail_size(const struct http_failure *failure, struct error *error)
 {
     return fail(error, ERROR_INVALID, "the reply is larger than %zu bytes", failure->reply_limit);
 }
 
-static bool is_on_issuer(long verdict)
+static bool verdict_is_on_issuer(long verdict)
 {
     for (size_t i = 0; i < ARRAY_SIZE(verdicts_on_issuer); i++) {
         if ((long)verdicts_on_issuer[i] == verdict)
@@ -419,7 +413,7 @@ static bool is_on_issuer(long verdict)
     return false;
 }
 
-static int fail_certificate(const struct http_failure *failure, struct error *error)
+static int http_fail_certificate(const struct http_failure *failure, struct error *error)
 {
     char shown[CURL_ERROR_SIZE];
     const char *judge = *failure->ca_file ? failure->ca_file : "a CA that this system trusts";
@@ -427,19 +421,19 @@ static int fail_certificate(const struct http_failure *failure, struct error *er
         if ((long)verdicts[i].verdict == failure->verify_result)
             return fail(error, ERROR_DENIED, "%s", verdicts[i].text);
     }
-    if (is_on_issuer(failure->verify_result))
+    if (verdict_is_on_issuer(failure->verify_result))
         return fail(error, ERROR_DENIED, "its certificate is not signed by %s", judge);
     shown_text(shown, sizeof shown, failure->problem);
     return fail(error, ERROR_DENIED, "its certificate does not hold before %s: %s", judge, shown);
 }
 
-static int fail_ca_file(const struct http_failure *failure, struct error *error)
+static int http_fail_ca_file(const struct http_failure *failure, struct error *error)
 {
     return fail(error, ERROR_SYSTEM, "%s: no CA certificate to be read in it",
                 *failure->ca_file ? failure->ca_file : "the system's CA certificates");
 }
 
-static int fail_otherwise(const struct http_failure *failure, struct error *error)
+static int http_fail_otherwise(const struct http_failure *failure, struct error *error)
 {
     char shown[CURL_ERROR_SIZE];
     shown_text(shown, sizeof shown, failure->problem);
@@ -448,33 +442,35 @@ static int fail_otherwise(const struct http_failure *failure, struct error *erro
 
 static const struct {
     CURLcode code;
-    int (*tell)(const struct http_failure *failure, struct error *error);
-} tellers[] = {
-    {CURLE_COULDNT_CONNECT, fail_connect},
-    {CURLE_COULDNT_RESOLVE_HOST, fail_resolve},
-    {CURLE_SSL_CONNECT_ERROR, fail_handshake},
-    {CURLE_OPERATION_TIMEDOUT, fail_time},
-    {CURLE_ABORTED_BY_CALLBACK, fail_aborted},
-    {CURLE_GOT_NOTHING, fail_cut},
-    {CURLE_PARTIAL_FILE, fail_cut},
-    {CURLE_RECV_ERROR, fail_cut},
-    {CURLE_SEND_ERROR, fail_cut},
-    {CURLE_UNSUPPORTED_PROTOCOL, fail_language},
-    {CURLE_WEIRD_SERVER_REPLY, fail_language},
-    {CURLE_FILESIZE_EXCEEDED, fail_size},
-    {CURLE_PEER_FAILED_VERIFICATION, fail_certificate},
-    {CURLE_SSL_CACERT_BADFILE, fail_ca_file},
+    int (*describe)(const struct http_failure *failure, struct error *error);
+} failure_texts[] = {
+    {CURLE_COULDNT_CONNECT, http_fail_connect},
+    {CURLE_COULDNT_RESOLVE_HOST, http_fail_resolve},
+    {CURLE_SSL_CONNECT_ERROR, http_fail_handshake},
+    {CURLE_OPERATION_TIMEDOUT, http_fail_time},
+    {CURLE_ABORTED_BY_CALLBACK, http_fail_aborted},
+    {CURLE_GOT_NOTHING, http_fail_cut},
+    {CURLE_PARTIAL_FILE, http_fail_cut},
+    {CURLE_RECV_ERROR, http_fail_cut},
+    {CURLE_SEND_ERROR, http_fail_cut},
+    {CURLE_UNSUPPORTED_PROTOCOL, http_fail_language},
+    {CURLE_WEIRD_SERVER_REPLY, http_fail_language},
+    {CURLE_FILESIZE_EXCEEDED, http_fail_size},
+    {CURLE_PEER_FAILED_VERIFICATION, http_fail_certificate},
+    {CURLE_SSL_CACERT_BADFILE, http_fail_ca_file},
 };
 
 /* Fills *error by the kinds of http_client_perform; returns -1. */
-static int http_failure_tell(const struct http_failure *failure, struct error *error)
+static int http_failure_describe(const struct http_failure *failure, struct error *error)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(tellers); i++) {
-        if (tellers[i].code == failure->code)
-            return tellers[i].tell(failure, error);
+    for (size_t i = 0; i < ARRAY_SIZE(failure_texts); i++) {
+        if (failure_texts[i].code == failure->code)
+            return failure_texts[i].describe(failure, error);
     }
-    return fail_otherwise(failure, error);
+    return http_fail_otherwise(failure, error);
 }
+
+/* --- the client --- */
 
 #define ORIGIN_SIZE 384 /* a host name has 253 bytes at most */
 
@@ -505,6 +501,20 @@ void http_client_free(struct http_client *client)
     free(client);
 }
 
+/* libcurl's own function would need libcurl to be loaded. */
+void http_escape(const char *text, struct buffer *out)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    while (*text) {
+        const size_t length = strspn(text, plain);
+        buffer_add(out, text, length);
+        text += length;
+        if (*text)
+            buffer_add_format(out, "%%%02X", (unsigned char)*text++);
+    }
+}
+
 void http_reply_free(struct http_reply *reply)
 {
     buffer_free(&reply->body);
@@ -516,7 +526,7 @@ bool http_client_may_have_sent(const struct http_client *client)
     return client->may_have_sent;
 }
 
-static void share_connections(const struct http_client *client)
+static void http_client_share(const struct http_client *client)
 {
     static const curl_lock_data shared[] = {CURL_LOCK_DATA_CONNECT, CURL_LOCK_DATA_SSL_SESSION,
                                             CURL_LOCK_DATA_DNS};
@@ -524,7 +534,7 @@ static void share_connections(const struct http_client *client)
         (void)client->curl->share_setopt(client->share, CURLSHOPT_SHARE, shared[i]);
 }
 
-static int prepare(struct http_client *client, struct error *error)
+static int http_client_prepare(struct http_client *client, struct error *error)
 {
     if (client->share)
         return 0;
@@ -534,12 +544,12 @@ static int prepare(struct http_client *client, struct error *error)
     client->share = client->curl->share_init();
     if (!client->share)
         mem_exhausted();
-    share_connections(client);
+    http_client_share(client);
     return 0;
 }
 
-static CURLUcode read_origin(const struct curl *curl, CURLU *parts, const char *url,
-                             char ret[static ORIGIN_SIZE])
+static CURLUcode url_read_origin(const struct curl *curl, CURLU *parts, const char *url,
+                                 char ret[static ORIGIN_SIZE])
 {
     static const CURLUPart unsaid[] = {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS,
                                        CURLUPART_PATH, CURLUPART_QUERY,    CURLUPART_FRAGMENT};
@@ -557,14 +567,14 @@ static CURLUcode read_origin(const struct curl *curl, CURLU *parts, const char *
     return CURLUE_OK;
 }
 
-/* scheme://host:port, which is all of a URL that may be said. */
-static int find_origin(const struct curl *curl, const char *url, char ret[static ORIGIN_SIZE],
-                       struct error *error)
+/* scheme://host:port, which is all of a URL that a message may name. */
+static int url_origin(const struct curl *curl, const char *url, char ret[static ORIGIN_SIZE],
+                      struct error *error)
 {
     CURLU *parts = curl->url();
     if (!parts)
         mem_exhausted();
-    CURLUcode code = read_origin(curl, parts, url, ret);
+    CURLUcode code = url_read_origin(curl, parts, url, ret);
     curl->url_cleanup(parts);
     if (code != CURLUE_OK)
         return fail(error, ERROR_INVALID, "the URL cannot be used: %s", curl->url_strerror(code));
@@ -580,56 +590,58 @@ static int check_ca_file(const char *ca_file, struct error *error)
     return 0;
 }
 
-static long ask(const struct http_transfer *transfer, CURLINFO info)
+static long transfer_info(const struct http_transfer *transfer, CURLINFO info)
 {
     long value = 0;
     (void)transfer->curl->easy_getinfo(transfer->handle, info, &value);
     return value;
 }
 
-static int tell(const struct http_transfer *transfer, CURLcode code, struct error *error)
+static int transfer_fail(const struct http_transfer *transfer, CURLcode code, struct error *error)
 {
     const struct http_failure failure = {
         .code = transfer->refusal != CURLE_OK ? transfer->refusal : code,
         .problem = *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code),
-        .verify_result = ask(transfer, CURLINFO_SSL_VERIFYRESULT),
-        .os_errno = ask(transfer, CURLINFO_OS_ERRNO),
+        .verify_result = transfer_info(transfer, CURLINFO_SSL_VERIFYRESULT),
+        .os_errno = transfer_info(transfer, CURLINFO_OS_ERRNO),
         .answer_began = transfer->head_length > 0,
         .ca_file = transfer->request->ca_file,
         .timeout_ms = transfer->request->timeout_ms,
         .reply_limit = transfer->limit,
     };
-    return http_failure_tell(&failure, error);
+    return http_failure_describe(&failure, error);
 }
 
-static int perform(struct http_client *client, struct http_transfer *transfer, struct error *error)
+static int transfer_perform(struct http_client *client, struct http_transfer *transfer,
+                            struct error *error)
 {
-    if (http_transfer_is_aborted(transfer))
-        return tell(transfer, CURLE_ABORTED_BY_CALLBACK, error);
+    if (transfer_is_aborted(transfer))
+        return transfer_fail(transfer, CURLE_ABORTED_BY_CALLBACK, error);
     if (transfer->request->timeout_ms == 0)
-        return tell(transfer, CURLE_OPERATION_TIMEDOUT, error);
+        return transfer_fail(transfer, CURLE_OPERATION_TIMEDOUT, error);
     if (check_ca_file(transfer->request->ca_file, error) < 0 ||
-        http_transfer_prepare(transfer, error) < 0)
+        transfer_add_headers(transfer, error) < 0 || transfer_set_options(transfer, error) < 0)
         return -1;
     CURLcode code = transfer->curl->easy_perform(transfer->handle);
-    client->may_have_sent = ask(transfer, CURLINFO_REQUEST_SIZE) > 0;
+    client->may_have_sent = transfer_info(transfer, CURLINFO_REQUEST_SIZE) > 0;
     if (code != CURLE_OK)
-        return tell(transfer, code, error);
-    transfer->reply.status = (int)ask(transfer, CURLINFO_RESPONSE_CODE);
+        return transfer_fail(transfer, code, error);
+    transfer->reply.status = (int)transfer_info(transfer, CURLINFO_RESPONSE_CODE);
     return 0;
 }
 
-static enum call_outcome outcome_of(int result, const struct http_reply *reply)
+static enum call_outcome http_outcome(int result, const struct http_reply *reply)
 {
     if (result < 0)
         return CALL_FAILED;
     return reply->status < 400 ? CALL_ANSWERED : CALL_REFUSED;
 }
 
-/* With a handle of its own: of one that is used again, buffers would keep what went through them.
+/* With a handle of its own: the buffers of one that is used again would keep what went through
+ * them.
  */
-static int transfer(struct http_client *client, const struct http_request *request,
-                    struct http_reply *ret, struct error *error)
+static int http_client_transfer(struct http_client *client, const struct http_request *request,
+                                struct http_reply *ret, struct error *error)
 {
     struct http_transfer transfer = {
         .curl = client->curl,
@@ -640,9 +652,9 @@ static int transfer(struct http_client *client, const struct http_request *reque
     };
     if (!transfer.handle)
         mem_exhausted();
-    int result = perform(client, &transfer, error);
+    int result = transfer_perform(client, &transfer, error);
     client->curl->easy_cleanup(transfer.handle);
-    http_transfer_end(&transfer);
+    client->curl->slist_free_all(transfer.headers);
     *ret = transfer.reply;
     return result;
 }
@@ -653,10 +665,11 @@ int http_client_perform(struct http_client *client, const struct http_request *r
     char origin[ORIGIN_SIZE];
     struct http_reply reply = {0};
     client->may_have_sent = false;
-    if (prepare(client, error) < 0 || find_origin(client->curl, request->url, origin, error) < 0)
+    if (http_client_prepare(client, error) < 0 ||
+        url_origin(client->curl, request->url, origin, error) < 0)
         return -1;
-    int result = transfer(client, request, &reply, error);
-    counters_add_call(client->calls, outcome_of(result, &reply));
+    int result = http_client_transfer(client, request, &reply, error);
+    counters_add_call(client->calls, http_outcome(result, &reply));
     if (result < 0) {
         http_reply_free(&reply);
         return fail_context(error, "%s", origin);

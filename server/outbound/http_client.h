@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to the world beyond the host: HTTP and verified HTTPS by libcurl. Connections and TLS
- * sessions are used again; of what requests and answers carried nothing stays in its memory.
- * Redirects are not followed, proxies of the environment are not used, and an answer has a limit in
- * time and size.
+ * Requests to the world beyond the host (Proxmox, hub, registry): HTTP and verified HTTPS by
+ * libcurl. Connections and TLS sessions are used again, but nothing that requests and replies
+ * carried stays in memory. Redirects are not followed, proxies of the environment are not used, and
+ * a reply has a limit in time and size.
  */
 #ifndef FELHOM_HTTP_CLIENT_H
 #define FELHOM_HTTP_CLIENT_H
@@ -25,7 +25,7 @@ struct http_client; /* belongs to one thread at a time */
 struct http_client *http_client_new(const atomic_bool *abort);
 void http_client_free(struct http_client *client);
 
-/* Has each call's outcome counted there from now on; borrowed. */
+/* Counts the outcome of each request in *calls from now on; borrowed. */
 void http_client_count(struct http_client *client, struct call_counters *calls);
 
 struct http_request {
@@ -38,10 +38,10 @@ struct http_request {
     const char *body_type; /* NULL: there is no body */
     const char *body;
     size_t body_length;
-    uint64_t timeout_ms; /* for the whole of it, connecting included; 0: nothing is sent any more */
+    uint64_t timeout_ms; /* for the whole request, connecting included; 0: nothing is sent */
     size_t reply_limit;  /* of the reply's body, in bytes */
-    bool confidential;   /* the reply is a secret: its connection, with which TLS keeps what it read
-                            last, is closed after it */
+    bool confidential;   /* the reply is a secret: the connection is closed after it, as TLS keeps
+                            what   it read last */
 };
 
 struct http_reply {
@@ -58,14 +58,17 @@ void http_reply_free(struct http_reply *reply);
  * Success means that a whole reply came, whatever its status. Kinds of failure: ERROR_BUSY (no
  * connection, time out, cut short: it may pass), ERROR_DENIED (the certificate is not to be
  * trusted, in words that name the CA file), ERROR_INVALID (the URL, a header, a reply that is not
- * HTTP or beyond its limit), ERROR_SYSTEM. Messages name scheme, host and port, never header,
+ * HTTP or over its limit), ERROR_SYSTEM. Messages name scheme, host and port, never header,
  * password or query.
  */
 int http_client_perform(struct http_client *client, const struct http_request *request,
                         struct http_reply *ret, struct error *error);
 
-/* After a failure: whether the peer may have seen the request, so that it may have done what it was
- * asked to. */
+/* After a failure: whether the peer may have seen the request, and so done what it asks for. */
 bool http_client_may_have_sent(const struct http_client *client);
+
+/* Adds the text with everything but letters, digits and - . _ ~ as %XX: right in paths, queries and
+ * forms alike. */
+void http_escape(const char *text, struct buffer *out);
 
 #endif
