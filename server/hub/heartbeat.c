@@ -304,7 +304,7 @@ static void heartbeat_log(const struct hub_reply *reply, int64_t wait_ms)
     if (reply->desired_generation != HUB_GENERATION_NONE)
         (void)snprintf(generation, sizeof generation, "%" PRId64, reply->desired_generation);
     log_line(LOG_NOTICE,
-             "hub: this host was reported; next report in %" PRId64
+             "hub: host report sent; next report in %" PRId64
              " s (blocked: %s, desired generation: %s, signed operations: %s)",
              wait_ms / 1000, yes_or_no(reply->blocked), generation,
              yes_or_no(reply->has_signed_ops));
@@ -333,7 +333,7 @@ static int64_t heartbeat_failed(struct hub_heartbeat *heartbeat, const struct co
 {
     heartbeat->failures++;
     if (heartbeat->failures == 1 || strcmp(heartbeat->problem, error->message) != 0)
-        log_line(LOG_WARNING, "hub: this host could not be reported: %s", error->message);
+        log_line(LOG_WARNING, "hub: cannot send the host report: %s", error->message);
     memcpy(heartbeat->problem, error->message, sizeof heartbeat->problem);
     return worker_backoff_ms(heartbeat->failures, heartbeat_poll_ms(heartbeat, config));
 }

@@ -165,7 +165,7 @@ static int due_pulls_list(struct hub_puller *puller, const struct due_query *que
         due_pulls_read(loan.store, query, due, &error) == 0)
         return 0;
     store_loan_failed(&loan, &error);
-    throttled_log_line(&puller->log, LOG_ERR, "hub: the guests could not be looked at: %s",
+    throttled_log_line(&puller->log, LOG_ERR, "hub: cannot read the guests from the store: %s",
                        error.message);
     return -1;
 }
@@ -228,8 +228,8 @@ static int pull_record_success(const struct pull_record *record, const struct du
 static char *pull_describe_failure(const struct due_pull *due, const char *problem, bool is_refusal)
 {
     if (is_refusal)
-        return mem_format("the hub refuses the configuration of customer %s (%s): it is not asked "
-                          "again until customer or password are others",
+        return mem_format("the hub refuses the configuration of customer %s (%s): felhomd "
+                          "asks again only once the customer or the password has changed",
                           due->customer, problem);
     return mem_format("the configuration of customer %s could not be pulled: %s", due->customer,
                       problem);

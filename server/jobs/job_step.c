@@ -109,7 +109,7 @@ static int job_record(const struct job_world *world, const struct job *job, enum
 static int64_t job_unrecorded(const struct job_world *world, const struct job *job,
                               const struct error *error)
 {
-    job_log(world, job, "its progress cannot be recorded", error->message);
+    job_log(world, job, "cannot record its progress", error->message);
     return STORE_RETRY_US;
 }
 
@@ -142,11 +142,11 @@ static int64_t job_unanswered(const struct job_world *world, const struct job *j
     const int64_t now_us = clock_steady_us();
     if (memory->failures++ == 0) {
         memory->silent_since_us = now_us;
-        job_log(world, job, "Proxmox does not tell how it goes", error->message);
+        job_log(world, job, "Proxmox does not say how it is going", error->message);
     }
     if (now_us - memory->silent_since_us >= SILENCE_US) {
         struct error problem = *error;
-        (void)fail_context(&problem, "Proxmox has not told for a day how it went");
+        (void)fail_context(&problem, "Proxmox has not said for a day how it went");
         return job_failed(world, job, problem.message);
     }
     return worker_backoff(memory->failures, SILENCE_FIRST_US, SILENCE_LAST_US);
@@ -373,7 +373,7 @@ static int64_t job_done(const struct job_world *world, const struct job *job,
     /* First, so that whoever reads that the backup is done finds it. */
     if (job->kind == JOB_BACKUP &&
         job_read_newest_backup(world->stores, &call, job->vmid, &error) < 0)
-        job_log(world, job, "the new backup cannot be looked at", error.message);
+        job_log(world, job, "cannot look for the new backup", error.message);
     if (job_record(world, job, JOB_CHANGE_DONE, warnings, &error) < 0)
         return job_unrecorded(world, job, &error);
     job_log(world, job, "done", exitstatus);

@@ -24,7 +24,7 @@
 
 #define STORE_RETRY_US   (5 * SECOND_US)
 #define LOOK_EVERY_US    (60 * SECOND_US) /* without being woken: a wake-up may get lost */
-#define BACKUPS_EVERY_US (15 * 60 * SECOND_US)
+#define BACKUPS_EVERY_US (SECOND_US * 15 * 60)
 #define BACKUPS_PAUSE_US (60 * SECOND_US) /* until a token, or the store, is looked for again */
 #define BACKUPS_TIME_US  (10 * SECOND_US) /* for Proxmox to list one guest's backups */
 
@@ -91,7 +91,8 @@ static int jobs_refresh(struct jobs *jobs, struct host *ret_host)
     struct error error;
     struct unfinished_jobs unfinished = {0};
     if (jobs_read_store(jobs, &unfinished, ret_host, &error) < 0) {
-        throttled_log_line(&jobs->log, LOG_ERR, "the jobs cannot be looked at: %s", error.message);
+        throttled_log_line(&jobs->log, LOG_ERR, "cannot read the jobs from the store: %s",
+                           error.message);
         free(unfinished.items);
         return -1;
     }
@@ -163,8 +164,8 @@ static void newest_backups_end_round(struct newest_backups *backups, int64_t wai
 static void newest_backups_log(struct newest_backups *backups, const struct error *error)
 {
     if (!atomic_load(backups->stopping))
-        throttled_log_line(&backups->log, LOG_WARNING,
-                           "guests' newest backups cannot be looked at: %s", error->message);
+        throttled_log_line(&backups->log, LOG_WARNING, "cannot look for guests' newest backups: %s",
+                           error->message);
 }
 
 static void newest_backups_ask(struct newest_backups *backups, struct store_pool *stores,

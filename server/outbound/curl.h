@@ -32,7 +32,7 @@
     F(free)
 
 struct curl {
-#define CURL_MEMBER(name) __typeof__((curl_##name)) *name;
+#define CURL_MEMBER(name) __typeof__((curl_##name)) *(name);
     CURL_FUNCTIONS(CURL_MEMBER)
 #undef CURL_MEMBER
 };

@@ -383,7 +383,7 @@ static int http_fail_time(const struct http_failure *failure, struct error *erro
 static int http_fail_aborted(const struct http_failure *failure, struct error *error)
 {
     (void)failure;
-    return fail(error, ERROR_BUSY, "given up, as felhomd ends");
+    return fail(error, ERROR_BUSY, "given up because felhomd is stopping");
 }
 
 static int http_fail_cut(const struct http_failure *failure, struct error *error)
@@ -424,7 +424,8 @@ static int http_fail_certificate(const struct http_failure *failure, struct erro
     if (verdict_is_on_issuer(failure->verify_result))
         return fail(error, ERROR_DENIED, "its certificate is not signed by %s", judge);
     shown_text(shown, sizeof shown, failure->problem);
-    return fail(error, ERROR_DENIED, "its certificate does not hold before %s: %s", judge, shown);
+    return fail(error, ERROR_DENIED, "its certificate cannot be verified with %s: %s", judge,
+                shown);
 }
 
 static int http_fail_ca_file(const struct http_failure *failure, struct error *error)

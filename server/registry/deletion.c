@@ -233,7 +233,7 @@ static int64_t deletion_perform(const struct deletion_turn *turn,
     if (deletion_record(turn, doomed, &outcome, &error) == 0)
         return 0;
     throttled_log_line(&deletion->log, LOG_ERR,
-                       "registry: what became of token %s is not recorded: %s", doomed->name,
+                       "registry: cannot record what became of token %s: %s", doomed->name,
                        error.message);
     return STORE_RETRY_US;
 }

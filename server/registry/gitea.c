@@ -119,7 +119,7 @@ static int gitea_list_scopes(const struct gitea_call *call, const char *name,
     if (reply.status != 200)
         return gitea_fail_refused(call, &reply, error);
     if (json_read(buffer_text(&reply.body), reply.body.length, &list, &no_json) < 0)
-        return gitea_fail_reply(call, "answered with something that is no list of tokens", error);
+        return gitea_fail_reply(call, "answered with something other than a list of tokens", error);
     *ret = gitea_judge_scopes(gitea_find_token(list, name));
     return 0;
 }
@@ -163,7 +163,7 @@ static int gitea_take_token(const struct gitea_call *call, const char *name,
     (void)json_read(buffer_text(&reply->body), reply->body.length, &token, &no_json);
     const char *text = json_get_text(token, "sha1", "");
     if (!is_token(text))
-        return gitea_fail_reply(call, "answered with something that is no token", error);
+        return gitea_fail_reply(call, "answered with something other than a token", error);
     if (gitea_check_scopes(call, name, token, error) < 0)
         return -1;
     buffer_add_text(ret_token, text);
@@ -177,7 +177,7 @@ static int gitea_take_answer(const struct gitea_call *call, const char *name,
     if (reply->status == 201)
         return gitea_take_token(call, name, reply, ret_token, error);
     if (reply->status < 300)
-        return gitea_fail_reply(call, "answered with something that is no token", error);
+        return gitea_fail_reply(call, "answered with something other than a token", error);
     return gitea_fail_refused(call, reply, error);
 }
 

@@ -225,7 +225,7 @@ reload
 begin '{"task_seconds": 1, "task_hold": 0.01}' 8201 backup
 standin_stop proxmox
 standin_control proxmox '{}'
-ok "a task of which Proxmox does not tell is a word in the log" eventually grep -q '(backup): Proxmox does not tell how it goes: ' "$HOST/felhomd.log"
+ok "a task of which Proxmox does not tell is a word in the log" eventually grep -q '(backup): Proxmox does not say how it is going: ' "$HOST/felhomd.log"
 standin_start proxmox $PVE_PORT
 ok "once it is back all goes on" eventually all_ended
 is "the snapshot is done" "$(events 8200 snapshot)" "ok begun: later; ok done"

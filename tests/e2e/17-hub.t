@@ -76,7 +76,7 @@ lane_pulls() {
     # Down at the start.
     ok "felhomd starts while the hub is down" daemon_start
     ok "and says that it cannot pull" eventually logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
-    ok "nor report" eventually logged 'this host could not be reported: .*127.0.0.1:9444'
+    ok "nor report" eventually logged 'cannot send the host report: .*127.0.0.1:9444'
     ok "the guest gets its controller.yaml without it" has from template
     is "the first failure is one event" "$(events warning)" 1
     etag=$(request 8200 "$(token_of 8200)" /controller.yaml -D - -o /dev/null | tr -d '\r' | sed -n 's/^[Ee][Tt]ag: //p')
@@ -224,20 +224,20 @@ lane_reports() {
         '[[8200,"guest8200","unknown"],[8300,"guest8300","unknown"]]'
     is "their backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" '[[8200,"idle"],[8300,"idle"]]'
     ok "and its own figures" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' <<<"$(last_report)"
-    ok "an interval below a minute is one" eventually logged 'this host was reported; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
+    ok "an interval below a minute is one" eventually logged 'host report sent; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
     hosts '{"poll_interval_seconds": 86400, "blocked": true}'
     phase 8200 post-start >/dev/null 2>&1
     settings "$HUB/ca.pem" 2s
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
     ok "one above an hour is one; under other settings the host is reported at once" \
-        eventually logged 'this host was reported; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
+        eventually logged 'host report sent; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
     is "a running guest is told as such" "$(last_report | jq -c '.report.guests[0].status')" '"running"'
     printf 'wrong-key\n' >"$HOST/hub.key"
     settings
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
-    ok "a key that the hub does not know is a failure like others" eventually logged 'this host could not be reported: the hub answered 401'
+    ok "a key that the hub does not know is a failure like others" eventually logged 'cannot send the host report: the hub answered 401'
 
     # Without a hub.
     agent_yaml <<<"controller: {template: $HOST/template.yaml}"

@@ -165,7 +165,7 @@ static void test_what_an_answer_says_is_shown_as_one_line(void **state)
     standin_write("control.json", "{\"status\": 302, \"reason\": \"Found\"}");
     assert_no_mint(ERROR_BUSY, " answered 302 Found", true);
     standin_write("control.json", "{\"status\": 200, \"reason\": \"OK\"}");
-    assert_no_mint(ERROR_BUSY, " answered with something that is no token", true);
+    assert_no_mint(ERROR_BUSY, " answered with something other than a token", true);
 }
 
 static void test_answers_that_hold_no_token(void **state)
@@ -187,13 +187,13 @@ static void test_answers_that_hold_no_token(void **state)
         cleanup_free char *control = mem_format("{\"say_made\": \"%s\"}", bodies[i]);
         standin_write("tokens.json", "[]");
         standin_write("control.json", control);
-        assert_no_mint(ERROR_BUSY, " answered with something that is no token", true);
+        assert_no_mint(ERROR_BUSY, " answered with something other than a token", true);
     }
     cleanup_free char *control =
         mem_format("{\"say_made\": \"{\\\"sha1\\\": \\\"%0257d\\\"}\"}", 0);
     standin_write("tokens.json", "[]");
     standin_write("control.json", control);
-    assert_no_mint(ERROR_BUSY, " answered with something that is no token", true);
+    assert_no_mint(ERROR_BUSY, " answered with something other than a token", true);
 }
 
 /* --- scopes --- */
@@ -253,8 +253,8 @@ static void test_lists_that_say_nothing(void **state)
         const char *problem;
         enum error_kind kind;
     } lists[] = {
-        {"", " answered with something that is no list of tokens", ERROR_BUSY},
-        {"[", " answered with something that is no list of tokens", ERROR_BUSY},
+        {"", " answered with something other than a list of tokens", ERROR_BUSY},
+        {"[", " answered with something other than a list of tokens", ERROR_BUSY},
         {"{}", NOT_LIMITED, ERROR_DENIED},
         {"[]", NOT_LIMITED, ERROR_DENIED},
         {"[1, null, {}]", NOT_LIMITED, ERROR_DENIED},
@@ -312,7 +312,7 @@ static void test_trouble_on_the_way(void **state)
         {"{\"drop\": true}", ": hung up without an answer"},
         {"{\"lose_answer\": true}", ": hung up without an answer"},
         {"{\"half\": true}", ": hung up in the middle of its answer"},
-        {"{\"garbage\": true}", " answered with something that is no token"},
+        {"{\"garbage\": true}", " answered with something other than a token"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -269,9 +269,10 @@ static void test_refusals_are_final(void **state)
     wire.status = 401;
     (void)turn(world, false);
     assert_raw(BODY, "");
-    assert_raw(EVENTS, "ok configuration of customer acme pulled, 5 bytes; "
-                       "error the hub refuses the configuration of customer acme (the hub answered "
-                       "401): it is not asked again until customer or password are others");
+    assert_raw(EVENTS,
+               "ok configuration of customer acme pulled, 5 bytes; "
+               "error the hub refuses the configuration of customer acme (the hub answered "
+               "401): felhomd asks again only once the customer or the password has changed");
     make_due(world);
     (void)turn(world, false);
     (void)turn(world, true);

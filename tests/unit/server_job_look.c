@@ -171,7 +171,7 @@ static void test_silence_for_a_day(void **state)
     assert_seconds(step(8200), 1);
     memory.silent_since_us -= 24 * 3600 * SECOND_US;
     assert_seconds(step(8200), -1);
-    assert_end(8200, "failed Proxmox has not told for a day how it went: Proxmox: 503 away");
+    assert_end(8200, "failed Proxmox has not said for a day how it went: Proxmox: 503 away");
 }
 
 /* --- the store --- */

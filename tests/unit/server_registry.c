@@ -377,7 +377,7 @@ static void test_failed_mints_leave_no_token(void **state)
         enum error_kind kind;
     } cases[] = {
         {"{\"lose_answer\": true}", ": hung up without an answer", ERROR_BUSY},
-        {"{\"say_made\": \"{}\"}", " answered with something that is no token", ERROR_BUSY},
+        {"{\"say_made\": \"{}\"}", " answered with something other than a token", ERROR_BUSY},
         {"{\"version\": \"1.18\"}",
          " made a token that is not limited to read:package, and it is deleted: Gitea or Forgejo "
          "1.19 or newer is needed",
