@@ -15,7 +15,7 @@
 #include "server/hub/hub.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/pve_client.h"
-#include "server/metrics/exporter.h"
+#include "server/metrics/metrics.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
 #include "server/privileges.h"

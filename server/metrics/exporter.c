@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/metrics/exporter.h"
-
+/*
+ * Two ways out for the same text: a web server of its own for Prometheus, and a worker thread that
+ * writes a file every quarter of a minute. exporter_apply starts and stops them by the
+ * configuration, in the main thread.
+ */
 #include <civetweb.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,21 +19,45 @@
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/http/reply.h"
-#include "server/metrics/exposition.h"
-#include "server/metrics/hook_tally.h"
+#include "server/metrics/metrics.h"
 #include "server/net/web_server.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/files/file.h"
 
-/* The file that node_exporter's textfile collector reads. */
+#define FILE_EVERY_US ((int64_t)15 * 1000000)
 
-/* Puts the text in the place of what is there, at once and for everybody to read. */
-static int metrics_file_replace(const char *path, const struct buffer *text, struct error *error)
+#define METRICS_THREADS      2 /* one for who asks, one for who connected and says nothing */
+#define METRICS_TIMEOUT_MS   2000
+#define METRICS_HEADER_LIMIT 4096
+#define METRICS_QUEUE        8
+
+/* Plain HTTP on an address of the loopback, GET /metrics and nothing else. It has threads of its
+ * own, so that whoever asks takes none from a guest. */
+struct metrics_listener {
+    struct web_server server;
+    int socket;
+    struct exposition *exposition;
+};
+
+struct exporter {
+    struct exposition exposition;
+
+    struct metrics_listener *listener; /* NULL: there is none */
+    struct sockaddr_in address;        /* of the listener */
+
+    struct worker *worker; /* of the file; NULL: there is none */
+    char problem[512];     /* of the last file, logged already; the worker's */
+};
+
+/* --- the file that node_exporter's textfile collector reads --- */
+
+/* Replaces the file at once, for everybody to read. */
+static int exporter_replace_file(const char *path, const struct buffer *text, struct error *error)
 {
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *directory = mem_copy_text_n(path, (size_t)(name - path));
-    /* Who owns the directory is not ours to say: it is the collector's. */
+    /* The directory is the collector's, so its owner is not checked. */
     cleanup_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "%s", directory);
@@ -40,23 +67,42 @@ static int metrics_file_replace(const char *path, const struct buffer *text, str
     return 0;
 }
 
-/*
- * Where Prometheus asks: plain HTTP on an address of the loopback, GET /metrics and nothing else. A
- * web server of its own, so that whoever asks it takes no thread from a guest.
- */
+/* Logs a problem that lasts once. */
+static void exporter_log_problem(struct exporter *exporter, const struct error *error)
+{
+    if (strcmp(exporter->problem, error->message) == 0)
+        return;
+    memcpy(exporter->problem, error->message, sizeof exporter->problem);
+    throttled_log_line(&exporter->exposition.context->log, LOG_ERR,
+                       "cannot write the metrics file: %s", error->message);
+}
 
-#define METRICS_THREADS      2 /* one for who asks, one for who connected and says nothing */
-#define METRICS_TIMEOUT_MS   2000
-#define METRICS_HEADER_LIMIT 4096
-#define METRICS_QUEUE        8
+static int64_t exporter_write_file(void *context)
+{
+    struct error error;
+    struct exporter *exporter = context;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_server_config struct server_config *current =
+        context_config(exporter->exposition.context);
+    exposition_write(&exporter->exposition, &text);
+    if (exporter_replace_file(current->config.metrics.textfile, &text, &error) < 0)
+        exporter_log_problem(exporter, &error);
+    else
+        exporter->problem[0] = '\0';
+    return FILE_EVERY_US;
+}
 
-struct metrics_listener {
-    struct web_server server;
-    int socket;
-    const struct exposition *exposition;
-};
+/* Starts the worker anew, so that it writes at once to where the file is to be now. */
+static void exporter_apply_file(struct exporter *exporter, const char *path)
+{
+    worker_stop(exporter->worker);
+    exporter->problem[0] = '\0';
+    exporter->worker = *path ? worker_start("metrics", exporter_write_file, exporter) : NULL;
+}
 
-static void metrics_reply(const struct mg_request_info *info, const struct exposition *exposition,
+/* --- the listener --- */
+
+static void metrics_reply(const struct mg_request_info *info, struct exposition *exposition,
                           struct reply *reply)
 {
     if (strcmp(info->local_uri, "/metrics") != 0) {
@@ -115,8 +161,7 @@ static void metrics_listener_free(struct metrics_listener *listener)
 }
 
 /* exposition is borrowed. Ends with metrics_listener_stop. */
-static int metrics_listener_start(const struct sockaddr_in *address,
-                                  const struct exposition *exposition,
+static int metrics_listener_start(const struct sockaddr_in *address, struct exposition *exposition,
                                   struct metrics_listener **ret, struct error *error)
 {
     struct metrics_listener *listener = mem_new(struct metrics_listener);
@@ -141,26 +186,35 @@ static void metrics_listener_stop(struct metrics_listener *listener)
     metrics_listener_free(listener);
 }
 
-#define FILE_EVERY_US ((int64_t)15 * 1000000)
+static bool exporter_listens_on(const struct exporter *exporter, const struct sockaddr_in *address)
+{
+    return exporter->listener && exporter->address.sin_port == address->sin_port &&
+           exporter->address.sin_addr.s_addr == address->sin_addr.s_addr;
+}
 
-struct exporter {
-    struct exposition exposition;
-    struct hook_tally hooks;
+static void exporter_start_listener(struct exporter *exporter, const struct sockaddr_in *address)
+{
+    struct error error;
+    exporter->address = *address;
+    if (metrics_listener_start(address, &exporter->exposition, &exporter->listener, &error) < 0)
+        log_line(LOG_ERR, "metrics are not served: %s", error.message);
+}
 
-    struct metrics_listener *listener; /* NULL: there is none */
-    struct sockaddr_in address;        /* of it */
-
-    struct worker *worker; /* of the file; NULL: there is none */
-    char problem[512];     /* of the last file, told already; the worker's */
-};
+static void exporter_apply_listener(struct exporter *exporter, const struct config *config)
+{
+    if (config->metrics.has_listen && exporter_listens_on(exporter, &config->metrics.listen))
+        return;
+    metrics_listener_stop(steal(exporter->listener));
+    if (config->metrics.has_listen)
+        exporter_start_listener(exporter, &config->metrics.listen);
+}
 
 struct exporter *exporter_new(struct context *context)
 {
     struct exporter *exporter = mem_new(struct exporter);
-    exporter->hooks = HOOK_TALLY_NEW;
     exporter->exposition = (struct exposition){
         .context = context,
-        .hooks = &exporter->hooks,
+        .hooks = HOOK_COUNTERS_NEW,
         .started_ms = clock_wall_ms(),
     };
     return exporter;
@@ -172,86 +226,27 @@ void exporter_free(struct exporter *exporter)
         return;
     metrics_listener_stop(exporter->listener);
     worker_stop(exporter->worker);
-    (void)pthread_mutex_destroy(&exporter->hooks.lock);
+    (void)pthread_mutex_destroy(&exporter->exposition.hooks.lock);
     free(exporter);
-}
-
-/* --- the file --- */
-
-/* What lasts is told once. */
-static void tell_problem(struct exporter *exporter, const struct error *error)
-{
-    if (strcmp(exporter->problem, error->message) == 0)
-        return;
-    memcpy(exporter->problem, error->message, sizeof exporter->problem);
-    throttled_log_line(&exporter->exposition.context->log, LOG_ERR,
-                       "the metrics could not be written: %s", error->message);
-}
-
-static int64_t write_file(void *context)
-{
-    struct error error;
-    struct exporter *exporter = context;
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_server_config struct server_config *current =
-        context_config(exporter->exposition.context);
-    exposition_write(&exporter->exposition, &text);
-    if (metrics_file_replace(current->config.metrics.textfile, &text, &error) < 0)
-        tell_problem(exporter, &error);
-    else
-        exporter->problem[0] = '\0';
-    return FILE_EVERY_US;
-}
-
-/* The worker looks by itself where the file lies now, so it starts anew to do so at once. */
-static void apply_file(struct exporter *exporter, const char *path)
-{
-    worker_stop(exporter->worker);
-    exporter->problem[0] = '\0';
-    exporter->worker = *path ? worker_start("metrics", write_file, exporter) : NULL;
-}
-
-/* --- the listener --- */
-
-static bool is_listening_on(const struct exporter *exporter, const struct sockaddr_in *address)
-{
-    return exporter->listener && exporter->address.sin_port == address->sin_port &&
-           exporter->address.sin_addr.s_addr == address->sin_addr.s_addr;
-}
-
-static void start_listener(struct exporter *exporter, const struct sockaddr_in *address)
-{
-    struct error error;
-    exporter->address = *address;
-    if (metrics_listener_start(address, &exporter->exposition, &exporter->listener, &error) < 0)
-        log_line(LOG_ERR, "there are no metrics: %s", error.message);
-}
-
-static void apply_listener(struct exporter *exporter, const struct config *config)
-{
-    if (config->metrics.has_listen && is_listening_on(exporter, &config->metrics.listen))
-        return;
-    metrics_listener_stop(steal(exporter->listener));
-    if (config->metrics.has_listen)
-        start_listener(exporter, &config->metrics.listen);
 }
 
 /* --- both --- */
 
-/* The hooks' phases count from here on; where the store is away, from the first look on. */
-static void begin_counting(struct exporter *exporter)
+/* Counts the hooks' phases from here on; where the store cannot be read, from the first time that
+ * it can. */
+static void exporter_begin_counting(struct exporter *exporter)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(exporter->exposition.context->stores, &loan, &error) < 0 ||
-        hook_tally_catch_up(&exporter->hooks, loan.store, &error) < 0)
+        hook_counters_catch_up(&exporter->exposition.hooks, loan.store, &error) < 0)
         store_loan_failed(&loan, &error);
 }
 
 void exporter_apply(struct exporter *exporter, const struct config *config)
 {
     if (config->metrics.has_listen || *config->metrics.textfile)
-        begin_counting(exporter);
-    apply_listener(exporter, config);
-    apply_file(exporter, config->metrics.textfile);
+        exporter_begin_counting(exporter);
+    exporter_apply_listener(exporter, config);
+    exporter_apply_file(exporter, config->metrics.textfile);
 }

@@ -1,29 +1,134 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/metrics/exposition.h"
-
+/*
+ * The text that Prometheus is given. exposition_write makes it anew for each request: figures of
+ * felhomd itself, then, where a store can be borrowed, of what the store holds, then the hooks'
+ * phases.
+ */
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "schema/agent/metrics_text.h"
 #include "schema/base/buffer.h"
+#include "schema/base/cleanup.h"
 #include "schema/base/version.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/events/waiters.h"
-#include "server/metrics/hook_tally.h"
+#include "server/metrics/metrics.h"
 #include "server/net/gate.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
+#include "store/tables/event.h"
 #include "store/tables/statistics.h"
 
-/* What the store holds, as metrics: tokens, jobs, and each guest with the age of what it has. */
+/* --- the hooks' phases --- */
 
-/* "qemu/4294967295" */
-#define ID_SIZE 16
+#define EVENTS_AT_ONCE 1000
 
-static int describe_tokens(struct store *store, int64_t now_ms, struct buffer *out,
-                           struct error *error)
+static const char *const hook_phases[] = {"pre-start", "post-start", "pre-stop", "post-stop"};
+static const char *const hook_outcomes[] = {"ok", "warning", "error"};
+static const int64_t hook_bounds_us[] = {2500,   5000,   10000,   25000,  50000,
+                                         100000, 500000, 1000000, 5000000};
+
+_Static_assert(ARRAY_SIZE(hook_phases) == HOOK_PHASES, "counters for each");
+_Static_assert(ARRAY_SIZE(hook_outcomes) == HOOK_OUTCOMES, "a counter for each");
+_Static_assert(ARRAY_SIZE(hook_bounds_us) == HOOK_BOUNDS, "a counter for each");
+
+/* Where the text is among the names; count if it is not. */
+static size_t hook_index(const char *text, const char *const *names, size_t count)
+{
+    size_t index = 0;
+    while (index < count && strcmp(names[index], text) != 0)
+        index++;
+    return index;
+}
+
+static int hook_count_event(const struct event *event, void *context)
+{
+    struct hook_counters *counters = context;
+    const size_t phase = hook_index(event->kind, hook_phases, HOOK_PHASES);
+    const size_t outcome = hook_index(event->outcome, hook_outcomes, HOOK_OUTCOMES);
+    counters->seen = event->seq;
+    if (phase == HOOK_PHASES || outcome == HOOK_OUTCOMES)
+        return 0;
+    counters->phases[phase].outcomes[outcome]++;
+    if (event->duration_us < 0)
+        return 0;
+    size_t bucket = 0;
+    while (bucket < HOOK_BOUNDS && event->duration_us > hook_bounds_us[bucket])
+        bucket++;
+    counters->phases[phase].durations[bucket]++;
+    counters->phases[phase].sum_us += event->duration_us;
+    return 0;
+}
+
+static int hook_count_new(struct hook_counters *counters, struct store *store, struct error *error)
+{
+    int64_t newest;
+    int64_t before;
+    if (event_newest(store, &newest, error) < 0)
+        return -1;
+    /* A number that went back means another store. */
+    if (!counters->begun || newest < counters->seen)
+        counters->seen = newest;
+    counters->begun = true;
+    do {
+        before = counters->seen;
+        if (event_each(store, 0, before, EVENTS_AT_ONCE, hook_count_event, counters, error) < 0)
+            return -1;
+    } while (counters->seen > before);
+    return 0;
+}
+
+int hook_counters_catch_up(struct hook_counters *counters, struct store *store, struct error *error)
+{
+    (void)pthread_mutex_lock(&counters->lock);
+    int result = hook_count_new(counters, store, error);
+    (void)pthread_mutex_unlock(&counters->lock);
+    return result;
+}
+
+static void hook_write_counts(const struct hook_counters *counters, struct buffer *out)
+{
+    static const char name[] = "felhom_hook_phases_total";
+    metrics_text_family(out, name, METRIC_COUNTER,
+                        "Phases of guests that felhom-hook reacted to, as recorded in the store.");
+    for (size_t i = 0; i < HOOK_PHASES; i++)
+        for (size_t j = 0; j < HOOK_OUTCOMES; j++)
+            metrics_text_sample(
+                out, name, metric_labels({"phase", hook_phases[i]}, {"outcome", hook_outcomes[j]}),
+                (int64_t)counters->phases[i].outcomes[j]);
+}
+
+static void hook_write_durations(const struct hook_counters *counters, struct buffer *out)
+{
+    static const char name[] = "felhom_hook_phase_duration_seconds";
+    metrics_text_family(out, name, METRIC_HISTOGRAM, "How long felhom-hook took for a phase.");
+    for (size_t i = 0; i < HOOK_PHASES; i++) {
+        const struct metric_histogram histogram = {
+            .bounds_us = hook_bounds_us,
+            .bound_count = HOOK_BOUNDS,
+            .counts = counters->phases[i].durations,
+            .sum_us = counters->phases[i].sum_us,
+        };
+        metrics_text_histogram(out, name, metric_labels({"phase", hook_phases[i]}), &histogram);
+    }
+}
+
+void hook_counters_write(struct hook_counters *counters, struct buffer *out)
+{
+    (void)pthread_mutex_lock(&counters->lock);
+    hook_write_counts(counters, out);
+    hook_write_durations(counters, out);
+    (void)pthread_mutex_unlock(&counters->lock);
+}
+
+/* --- what the store holds: tokens, jobs, its size --- */
+
+static int exposition_write_tokens(struct store *store, int64_t now_ms, struct buffer *out,
+                                   struct error *error)
 {
     static const char name[] = "felhom_tokens";
     struct census_tokens tokens;
@@ -36,17 +141,7 @@ static int describe_tokens(struct store *store, int64_t now_ms, struct buffer *o
     return 0;
 }
 
-static void describe_jobs_of(enum job_kind kind, const struct census_jobs *jobs, const char *name,
-                             struct buffer *out)
-{
-    for (enum job_phase phase = JOB_RUNNING; phase <= JOB_FAILED; phase++)
-        metrics_text_sample(
-            out, name,
-            metric_labels({"kind", job_kind_name(kind)}, {"phase", job_phase_name(phase)}),
-            jobs->count[kind][phase]);
-}
-
-static int describe_jobs(struct store *store, struct buffer *out, struct error *error)
+static int exposition_write_jobs(struct store *store, struct buffer *out, struct error *error)
 {
     static const char name[] = "felhom_jobs";
     struct census_jobs jobs;
@@ -55,111 +150,125 @@ static int describe_jobs(struct store *store, struct buffer *out, struct error *
     metrics_text_family(out, name, METRIC_GAUGE,
                         "Jobs that the store keeps: of each guest and kind the newest hundred.");
     for (enum job_kind kind = JOB_SNAPSHOT; kind <= JOB_BACKUP; kind++)
-        describe_jobs_of(kind, &jobs, name, out);
+        for (enum job_phase phase = JOB_RUNNING; phase <= JOB_FAILED; phase++)
+            metrics_text_sample(
+                out, name,
+                metric_labels({"kind", job_kind_name(kind)}, {"phase", job_phase_name(phase)}),
+                jobs.count[kind][phase]);
     return 0;
 }
 
-static void describe_size(const struct store *store, struct buffer *out)
+static void exposition_write_size(const struct store *store, struct buffer *out)
 {
-    metrics_text_family(out, "felhom_store_size_bytes", METRIC_GAUGE,
-                        "The database and its write-ahead log on disk.");
-    metrics_text_sample(out, "felhom_store_size_bytes", METRIC_NO_LABELS, census_bytes(store));
+    static const char name[] = "felhom_store_size_bytes";
+    metrics_text_family(out, name, METRIC_GAUGE, "The database and its write-ahead log on disk.");
+    metrics_text_sample(out, name, METRIC_NO_LABELS, census_bytes(store));
 }
 
-/* --- guests --- */
+/* --- what the store holds: guests, with the age of what they have --- */
 
-/* A family has to stand together, so each has a text of its own until all guests were seen. */
-struct families {
-    int64_t now_ms;
-    struct buffer info;
-    struct buffer up;
-    struct buffer token;
-    struct buffer backup;
-    struct buffer test;
-    struct buffer test_age;
+#define GUEST_ID_SIZE 16 /* "qemu/4294967295" */
+
+enum guest_family {
+    GUEST_INFO,
+    GUEST_UP,
+    GUEST_TOKEN_AGE,
+    GUEST_BACKUP_AGE,
+    GUEST_TEST_PASSED,
+    GUEST_TEST_AGE,
+    GUEST_FAMILIES,
 };
 
-static void families_begin(struct families *families)
+static const struct {
+    const char *name;
+    const char *help;
+} guest_families[GUEST_FAMILIES] = {
+    [GUEST_INFO] = {"felhom_guest_info",
+                    "A guest that the agent serves, with its name and state; always 1."},
+    [GUEST_UP] = {"felhom_guest_up",
+                  "Whether the guest runs, by what its hook was last called for."},
+    [GUEST_TOKEN_AGE] = {"felhom_guest_token_age_seconds",
+                         "How long ago the guest's newest good token was made."},
+    [GUEST_BACKUP_AGE] = {"felhom_guest_backup_age_seconds",
+                          "How long ago the guest's newest backup was made."},
+    [GUEST_TEST_PASSED] = {"felhom_guest_restore_test_passed",
+                           "Whether the last restore test of the guest's backups succeeded."},
+    [GUEST_TEST_AGE] = {"felhom_guest_restore_test_age_seconds", "How long ago that test ended."},
+};
+
+/* A family has to stand together, so each has a text of its own until all guests were seen. */
+struct guest_texts {
+    int64_t now_ms;
+    struct buffer texts[GUEST_FAMILIES];
+};
+
+static void guest_texts_add(struct guest_texts *texts, enum guest_family family, const char *id,
+                            int64_t value)
 {
-    metrics_text_family(&families->info, "felhom_guest_info", METRIC_GAUGE,
-                        "A guest that the agent serves, with its name and state; always 1.");
-    metrics_text_family(&families->up, "felhom_guest_up", METRIC_GAUGE,
-                        "Whether the guest runs, by what its hook was last called for.");
-    metrics_text_family(&families->token, "felhom_guest_token_age_seconds", METRIC_GAUGE,
-                        "How long ago the guest's newest good token was made.");
-    metrics_text_family(&families->backup, "felhom_guest_backup_age_seconds", METRIC_GAUGE,
-                        "How long ago the guest's newest backup was made.");
-    metrics_text_family(&families->test, "felhom_guest_restore_test_passed", METRIC_GAUGE,
-                        "Whether the last restore test of the guest's backups succeeded.");
-    metrics_text_family(&families->test_age, "felhom_guest_restore_test_age_seconds", METRIC_GAUGE,
-                        "How long ago that test ended.");
+    metrics_text_sample(&texts->texts[family], guest_families[family].name,
+                        metric_labels({"id", id}), value);
 }
 
-static void families_end(struct families *families, struct buffer *out)
-{
-    struct buffer *const all[] = {&families->info,   &families->up,   &families->token,
-                                  &families->backup, &families->test, &families->test_age};
-    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-        buffer_add_text(out, buffer_text(all[i]));
-        buffer_free(all[i]);
-    }
-}
-
-static void add_age(struct buffer *out, const char *name, const char *id, int64_t at_ms,
-                    int64_t now_ms)
+static void guest_texts_add_age(struct guest_texts *texts, enum guest_family family, const char *id,
+                                int64_t at_ms)
 {
     if (at_ms != CENSUS_NEVER)
-        metrics_text_seconds(out, name, metric_labels({"id", id}), (now_ms - at_ms) * 1000);
+        metrics_text_seconds(&texts->texts[family], guest_families[family].name,
+                             metric_labels({"id", id}), (texts->now_ms - at_ms) * 1000);
 }
 
-static int describe_guest(const struct census_guest *guest, void *context)
+static int guest_texts_add_guest(const struct census_guest *guest, void *context)
 {
-    char id[ID_SIZE];
-    struct families *families = context;
-    int64_t now_ms = families->now_ms;
+    char id[GUEST_ID_SIZE];
+    struct guest_texts *texts = context;
     (void)snprintf(id, sizeof id, "%s/%u", guest_kind_name(guest->kind), guest->vmid);
     metrics_text_sample(
-        &families->info, "felhom_guest_info",
+        &texts->texts[GUEST_INFO], guest_families[GUEST_INFO].name,
         metric_labels({"id", id}, {"name", guest->name}, {"state", guest_state_name(guest->state)}),
         1);
-    metrics_text_sample(&families->up, "felhom_guest_up", metric_labels({"id", id}),
-                        guest->state == GUEST_RUNNING);
-    add_age(&families->token, "felhom_guest_token_age_seconds", id, guest->token_at_ms, now_ms);
-    add_age(&families->backup, "felhom_guest_backup_age_seconds", id, guest->backup_at_ms, now_ms);
-    add_age(&families->test_age, "felhom_guest_restore_test_age_seconds", id, guest->tested_at_ms,
-            now_ms);
+    guest_texts_add(texts, GUEST_UP, id, guest->state == GUEST_RUNNING);
+    guest_texts_add_age(texts, GUEST_TOKEN_AGE, id, guest->token_at_ms);
+    guest_texts_add_age(texts, GUEST_BACKUP_AGE, id, guest->backup_at_ms);
+    guest_texts_add_age(texts, GUEST_TEST_AGE, id, guest->tested_at_ms);
     if (guest->tested_at_ms != CENSUS_NEVER)
-        metrics_text_sample(&families->test, "felhom_guest_restore_test_passed",
-                            metric_labels({"id", id}), guest->test_passed);
+        guest_texts_add(texts, GUEST_TEST_PASSED, id, guest->test_passed);
     return 0;
 }
 
-static int describe_guests(struct store *store, int64_t now_ms, struct buffer *out,
-                           struct error *error)
+static int exposition_write_guests(struct store *store, int64_t now_ms, struct buffer *out,
+                                   struct error *error)
 {
-    struct families families = {.now_ms = now_ms};
-    families_begin(&families);
-    int result = census_guests(store, now_ms, describe_guest, &families, error);
-    families_end(&families, out);
+    struct guest_texts texts = {.now_ms = now_ms};
+    for (size_t i = 0; i < GUEST_FAMILIES; i++)
+        metrics_text_family(&texts.texts[i], guest_families[i].name, METRIC_GAUGE,
+                            guest_families[i].help);
+    int result = census_guests(store, now_ms, guest_texts_add_guest, &texts, error);
+    for (size_t i = 0; i < GUEST_FAMILIES; i++) {
+        buffer_add_text(out, buffer_text(&texts.texts[i]));
+        buffer_free(&texts.texts[i]);
+    }
     return result;
 }
 
-/* Adds it; after a failure it is not whole. */
-static int exposition_store(struct store *store, int64_t now_ms, struct buffer *out,
-                            struct error *error)
+/* After a failure the text is not whole. */
+static int exposition_write_stored(struct store *store, int64_t now_ms, struct buffer *out,
+                                   struct error *error)
 {
-    if (describe_tokens(store, now_ms, out, error) < 0 || describe_jobs(store, out, error) < 0)
+    if (exposition_write_tokens(store, now_ms, out, error) < 0 ||
+        exposition_write_jobs(store, out, error) < 0)
         return -1;
-    describe_size(store, out);
-    return describe_guests(store, now_ms, out, error);
+    exposition_write_size(store, out);
+    return exposition_write_guests(store, now_ms, out, error);
 }
 
-static int64_t read_count(const counter *count)
+/* --- felhomd itself --- */
+
+static int64_t counter_read(const counter *count)
 {
     return (int64_t)atomic_load_explicit(count, memory_order_relaxed);
 }
 
-static void describe_self(const struct exposition *exposition, struct buffer *out)
+static void exposition_write_self(const struct exposition *exposition, struct buffer *out)
 {
     metrics_text_family(out, "felhom_build_info", METRIC_GAUGE, "Which felhomd this is; always 1.");
     metrics_text_sample(out, "felhom_build_info", metric_labels({"version", FELHOM_VERSION}), 1);
@@ -172,7 +281,7 @@ static void describe_self(const struct exposition *exposition, struct buffer *ou
     metrics_text_seconds(out, "felhom_time_seconds", METRIC_NO_LABELS, clock_wall_ms() * 1000);
 }
 
-static void describe_settings(const struct config *config, struct buffer *out)
+static void exposition_write_settings(const struct config *config, struct buffer *out)
 {
     metrics_text_family(out, "felhom_token_max_age_seconds", METRIC_GAUGE,
                         "How old a token may get by the settings; 0: as old as it likes.");
@@ -184,14 +293,14 @@ static void describe_settings(const struct config *config, struct buffer *out)
                          (int64_t)config->backup.max_age_ms * 1000);
 }
 
-/* Of so many combinations only those that have occurred. */
-static void describe_requests(const struct counters *counters, struct buffer *out)
+/* There are many combinations: only those that have occurred are written. */
+static void exposition_write_requests(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_requests_total";
     metrics_text_family(out, name, METRIC_COUNTER, "Requests of guests that were answered.");
     for (size_t i = 0; i <= ROUTE_COUNT; i++) {
         for (size_t j = 0; j < COUNTERS_STATUSES; j++) {
-            int64_t count = read_count(&counters->requests[i][j]);
+            int64_t count = counter_read(&counters->requests[i][j]);
             if (count > 0)
                 metrics_text_sample(
                     out, name,
@@ -201,27 +310,27 @@ static void describe_requests(const struct counters *counters, struct buffer *ou
     }
 }
 
-static void describe_refusals(const struct counters *counters, struct buffer *out)
+static void exposition_write_refusals(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_refusals_total";
     metrics_text_family(out, name, METRIC_COUNTER,
                         "Requests, and connections before TLS, that were refused.");
     for (size_t i = 0; i < REFUSAL_REASONS; i++)
         metrics_text_sample(out, name, metric_labels({"reason", refusal_reason_name(i)}),
-                            read_count(&counters->refusals[i]));
+                            counter_read(&counters->refusals[i]));
 }
 
-static void describe_handshakes(const struct counters *counters, struct buffer *out)
+static void exposition_write_handshakes(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_tls_handshake_failures_total";
     metrics_text_family(out, name, METRIC_COUNTER, "TLS handshakes that came to nothing.");
     for (size_t i = 0; i < HANDSHAKE_FAILURES; i++)
         metrics_text_sample(
             out, name, metric_labels({"reason", handshake_failure_name((enum handshake_failure)i)}),
-            read_count(&counters->handshakes[i]));
+            counter_read(&counters->handshakes[i]));
 }
 
-static void describe_connections(struct context *context, struct buffer *out)
+static void exposition_write_connections(struct context *context, struct buffer *out)
 {
     static const char name[] = "felhom_connections";
     metrics_text_family(out, name, METRIC_GAUGE,
@@ -232,7 +341,7 @@ static void describe_connections(struct context *context, struct buffer *out)
                         waiters_count(context->waiters));
 }
 
-static void describe_calls(const struct counters *counters, struct buffer *out)
+static void exposition_write_calls(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_outside_calls_total";
     const struct {
@@ -248,20 +357,20 @@ static void describe_calls(const struct counters *counters, struct buffer *out)
             metrics_text_sample(out, name,
                                 metric_labels({"peer", all[i].peer},
                                               {"outcome", call_outcome_name((enum call_outcome)j)}),
-                                read_count(&all[i].calls->count[j]));
+                                counter_read(&all[i].calls->count[j]));
 }
 
-/* All of what the store holds, or nothing of it. */
-static bool read_store(const struct exposition *exposition, struct buffer *out)
+/* Adds all that the store holds, or nothing of it. */
+static bool exposition_read_store(struct exposition *exposition, struct buffer *out)
 {
     struct error error;
     struct context *context = exposition->context;
     cleanup_buffer struct buffer stored = BUFFER_EMPTY;
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, &error) < 0 ||
-        hook_tally_catch_up(exposition->hooks, loan.store, &error) < 0 ||
-        exposition_store(loan.store, clock_wall_ms(), &stored, &error) < 0) {
-        throttled_log_line(&context->log, LOG_WARNING, "the store has no metrics: %s",
+        hook_counters_catch_up(&exposition->hooks, loan.store, &error) < 0 ||
+        exposition_write_stored(loan.store, clock_wall_ms(), &stored, &error) < 0) {
+        throttled_log_line(&context->log, LOG_WARNING, "metrics: cannot read the store: %s",
                            error.message);
         store_loan_failed(&loan, &error);
         return false;
@@ -270,24 +379,24 @@ static bool read_store(const struct exposition *exposition, struct buffer *out)
     return true;
 }
 
-static void describe_store(const struct exposition *exposition, struct buffer *out)
+static void exposition_write_store(struct exposition *exposition, struct buffer *out)
 {
-    bool up = read_store(exposition, out);
+    bool up = exposition_read_store(exposition, out);
     metrics_text_family(out, "felhom_store_up", METRIC_GAUGE, "Whether the store could be read.");
     metrics_text_sample(out, "felhom_store_up", METRIC_NO_LABELS, up);
-    hook_tally_describe(exposition->hooks, out);
+    hook_counters_write(&exposition->hooks, out);
 }
 
-void exposition_write(const struct exposition *exposition, struct buffer *out)
+void exposition_write(struct exposition *exposition, struct buffer *out)
 {
     struct context *context = exposition->context;
     cleanup_server_config struct server_config *current = context_config(context);
-    describe_self(exposition, out);
-    describe_settings(&current->config, out);
-    describe_requests(&context->counters, out);
-    describe_refusals(&context->counters, out);
-    describe_handshakes(&context->counters, out);
-    describe_connections(context, out);
-    describe_calls(&context->counters, out);
-    describe_store(exposition, out);
+    exposition_write_self(exposition, out);
+    exposition_write_settings(&current->config, out);
+    exposition_write_requests(&context->counters, out);
+    exposition_write_refusals(&context->counters, out);
+    exposition_write_handshakes(&context->counters, out);
+    exposition_write_connections(context, out);
+    exposition_write_calls(&context->counters, out);
+    exposition_write_store(exposition, out);
 }

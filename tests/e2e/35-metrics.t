@@ -185,11 +185,11 @@ sys.stdin.read()' < <(sleep 600) >"$HOST/taken" &
 ok "a port that somebody has" eventually test -s "$HOST/taken"
 settings 'metrics: {listen: "127.0.0.1:9221"}'
 reload
-ok "the log says so" grep -q 'there are no metrics: cannot listen on 127.0.0.1:9221' "$HOST/felhomd.log"
+ok "the log says so" grep -q 'metrics are not served: cannot listen on 127.0.0.1:9221' "$HOST/felhomd.log"
 is "and guests are served" "$(status_of 8200 "$OWN" /storage)" 200
 settings "metrics: {textfile: $HOST/nowhere/felhom.prom}"
 reload
-ok "a directory that is not there is told of" eventually grep -q "the metrics could not be written: $HOST/nowhere/" "$HOST/felhomd.log"
+ok "a directory that is not there is told of" eventually grep -q "cannot write the metrics file: $HOST/nowhere/" "$HOST/felhomd.log"
 is "the file is left alone that is no longer wanted" "$(inode)" "$before"
 ok "felhomd stops cleanly" daemon_stop
 tap_done
