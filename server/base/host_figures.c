@@ -222,29 +222,22 @@ static json_t *figures_describe_load(const struct host_figures *figures)
     return json_pack("[f, f, f]", load[0], load[1], load[2]);
 }
 
-static json_t *figures_describe_memory(const struct memory_figures *memory)
-{
-    const int64_t used = difference(memory->total, memory->available);
-    return json_pack("{s:o, s:o, s:o}",                            /**/
-                     "total_bytes", number_or_null(memory->total), /**/
-                     "used_bytes", number_or_null(used),           /**/
-                     "available_bytes", number_or_null(memory->available));
-}
-
-static json_t *figures_describe_swap(const struct memory_figures *memory)
-{
-    const int64_t used = difference(memory->swap_total, memory->swap_free);
-    return json_pack("{s:o, s:o}", "total_bytes", number_or_null(memory->swap_total), "used_bytes",
-                     number_or_null(used));
-}
-
-static void figures_describe_memories(const struct host_figures *figures, json_t *object)
+static void figures_describe_memory(const struct host_figures *figures, json_t *object)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     figures_read_proc(figures, "meminfo", &text);
     const struct memory_figures memory = memory_parse(buffer_text(&text));
-    json_set(object, "memory", figures_describe_memory(&memory));
-    json_set(object, "swap", figures_describe_swap(&memory));
+    const int64_t used = difference(memory.total, memory.available);
+    const int64_t swap_used = difference(memory.swap_total, memory.swap_free);
+    json_set(object, "memory",
+             json_pack("{s:o, s:o, s:o}",                           /**/
+                       "total_bytes", number_or_null(memory.total), /**/
+                       "used_bytes", number_or_null(used),          /**/
+                       "available_bytes", number_or_null(memory.available)));
+    json_set(object, "swap",
+             json_pack("{s:o, s:o}",                                     /**/
+                       "total_bytes", number_or_null(memory.swap_total), /**/
+                       "used_bytes", number_or_null(swap_used)));
 }
 
 static json_t *figures_describe_uptime(const struct host_figures *figures)
@@ -321,7 +314,7 @@ json_t *host_figures_describe(struct host_figures *figures, const struct config 
     json_t *object = json_object();
     figures_describe_processors(figures, object);
     json_set(object, "load", figures_describe_load(figures));
-    figures_describe_memories(figures, object);
+    figures_describe_memory(figures, object);
     json_set(object, "uptime_seconds", figures_describe_uptime(figures));
     json_set(object, "cpu_temp_c", figures_describe_temperature(figures));
     figures_refresh_storages(figures, config, node);

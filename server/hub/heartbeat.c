@@ -151,38 +151,19 @@ static json_t *report_take_storages(const struct hub_report_frame *frame)
 
 /* --- the whole report --- */
 
-struct report_lists {
-    json_t *guests;
-    json_t *backups;
-    json_t *restore_tests;
-};
-
-static void report_lists_free(struct report_lists *lists)
-{
-    json_decref(lists->guests);
-    json_decref(lists->backups);
-    json_decref(lists->restore_tests);
-}
-
-static int report_read_lists(struct store *store, int64_t now_ms, struct report_lists *lists,
-                             struct error *error)
-{
-    struct report_list guests = {store, lists->guests, now_ms, error};
-    struct report_list backups = {store, lists->backups, now_ms, error};
-    struct report_list restore_tests = {store, lists->restore_tests, now_ms, error};
-    if (guest_each(store, report_add_guest, &guests, error) < 0 ||
-        guest_each(store, report_add_backup, &backups, error) < 0)
-        return -1;
-    return restore_test_each(store, report_add_restore_test, &restore_tests, error);
-}
-
 int hub_report_render(struct store *store, const struct hub_report_frame *frame, struct buffer *out,
                       struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup(report_lists_free) struct report_lists lists = {json_array(), json_array(),
-                                                            json_array()};
-    if (report_read_lists(store, frame->now_ms, &lists, error) < 0)
+    cleanup_json json_t *guests = json_array();
+    cleanup_json json_t *backups = json_array();
+    cleanup_json json_t *restore_tests = json_array();
+    struct report_list guest_list = {store, guests, frame->now_ms, error};
+    struct report_list backup_list = {store, backups, frame->now_ms, error};
+    struct report_list test_list = {store, restore_tests, frame->now_ms, error};
+    if (guest_each(store, report_add_guest, &guest_list, error) < 0 ||
+        guest_each(store, report_add_backup, &backup_list, error) < 0 ||
+        restore_test_each(store, report_add_restore_test, &test_list, error) < 0)
         return -1;
     json_t *storages = report_take_storages(frame);
     cleanup_json json_t *report =
@@ -195,9 +176,9 @@ int hub_report_render(struct store *store, const struct hub_report_frame *frame,
                   "poll_seconds", (json_int_t)frame->poll_seconds,           /**/
                   "metrics", frame->figures,                                 /**/
                   "storages", storages,                                      /**/
-                  "guests", lists.guests,                                    /**/
-                  "backups", lists.backups,                                  /**/
-                  "restore_tests", lists.restore_tests);
+                  "guests", guests,                                          /**/
+                  "backups", backups,                                        /**/
+                  "restore_tests", restore_tests);
     if (!report)
         mem_exhausted();
     json_write(report, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS), &text);

@@ -306,18 +306,6 @@ static int transfer_set_options(struct http_transfer *transfer, struct error *er
 
 /* --- why a request failed, in words for an operator --- */
 
-/* What is known when libcurl has given up. */
-struct http_failure {
-    CURLcode code;
-    const char *problem; /* in libcurl's words */
-    long verify_result;  /* OpenSSL's verdict on the certificate */
-    long os_errno;       /* of the connection; 0: none */
-    bool answer_began;
-    const char *ca_file; /* as in struct http_request */
-    uint64_t timeout_ms;
-    size_t reply_limit;
-};
-
 /* OpenSSL's numbers (X509_V_...), which CURLINFO_SSL_VERIFYRESULT hands on. */
 enum verdict {
     VERDICT_OK = 0,
@@ -334,141 +322,90 @@ enum verdict {
     VERDICT_OTHER_ADDRESS = 64,
 };
 
-/* What is wrong with a certificate whatever its issuer. */
-static const struct {
-    enum verdict verdict;
-    const char *text;
-} verdicts[] = {
-    {VERDICT_OK, "its certificate is for another name"},
-    {VERDICT_UNSPECIFIED, "its certificate is for another name"},
-    {VERDICT_OTHER_HOST_NAME, "its certificate is for another name"},
-    {VERDICT_OTHER_ADDRESS, "its certificate is for another name"},
-    {VERDICT_NOT_YET_VALID, "its certificate is not valid yet"},
-    {VERDICT_EXPIRED, "its certificate has expired"},
-};
+static long transfer_info(const struct http_transfer *transfer, CURLINFO info)
+{
+    long value = 0;
+    (void)transfer->curl->easy_getinfo(transfer->handle, info, &value);
+    return value;
+}
 
-static const enum verdict verdicts_on_issuer[] = {
-    VERDICT_NO_ISSUER,       VERDICT_OTHER_SIGNATURE,
-    VERDICT_SELF_SIGNED,     VERDICT_SELF_SIGNED_IN_CHAIN,
-    VERDICT_NO_LOCAL_ISSUER, VERDICT_NO_CHAIN,
-};
-
-static int http_fail_connect(const struct http_failure *failure, struct error *error)
+static int transfer_fail_connection(const struct http_transfer *transfer, struct error *error)
 {
     char reason[128];
-    if (failure->os_errno == 0)
+    const long os_errno = transfer_info(transfer, CURLINFO_OS_ERRNO);
+    if (os_errno == 0)
         return fail(error, ERROR_BUSY, "no connection");
     return fail(error, ERROR_BUSY, "no connection: %s",
-                strerror_r((int)failure->os_errno, reason, sizeof reason));
+                strerror_r((int)os_errno, reason, sizeof reason));
 }
 
-static int http_fail_resolve(const struct http_failure *failure, struct error *error)
+static int transfer_fail_certificate(const struct http_transfer *transfer, const char *problem,
+                                     struct error *error)
 {
-    (void)failure;
-    return fail(error, ERROR_BUSY, "no connection: its name cannot be resolved");
-}
-
-static int http_fail_handshake(const struct http_failure *failure, struct error *error)
-{
-    char shown[CURL_ERROR_SIZE];
-    shown_text(shown, sizeof shown, failure->problem);
-    return fail(error, ERROR_BUSY, "no connection by TLS: %s", shown);
-}
-
-static int http_fail_time(const struct http_failure *failure, struct error *error)
-{
-    return fail(error, ERROR_BUSY, "no answer within %" PRIu64 " ms", failure->timeout_ms);
-}
-
-static int http_fail_aborted(const struct http_failure *failure, struct error *error)
-{
-    (void)failure;
-    return fail(error, ERROR_BUSY, "given up because felhomd is stopping");
-}
-
-static int http_fail_cut(const struct http_failure *failure, struct error *error)
-{
-    return fail(error, ERROR_BUSY, "%s",
-                failure->answer_began ? "hung up in the middle of its answer"
-                                      : "hung up without an answer");
-}
-
-static int http_fail_language(const struct http_failure *failure, struct error *error)
-{
-    (void)failure;
-    return fail(error, ERROR_INVALID, "does not answer in HTTP");
-}
-
-static int http_fail_size(const struct http_failure *failure, struct error *error)
-{
-    return fail(error, ERROR_INVALID, "the reply is larger than %zu bytes", failure->reply_limit);
-}
-
-static bool verdict_is_on_issuer(long verdict)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(verdicts_on_issuer); i++) {
-        if ((long)verdicts_on_issuer[i] == verdict)
-            return true;
-    }
-    return false;
-}
-
-static int http_fail_certificate(const struct http_failure *failure, struct error *error)
-{
-    char shown[CURL_ERROR_SIZE];
-    const char *judge = *failure->ca_file ? failure->ca_file : "a CA that this system trusts";
-    for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++) {
-        if ((long)verdicts[i].verdict == failure->verify_result)
-            return fail(error, ERROR_DENIED, "%s", verdicts[i].text);
-    }
-    if (verdict_is_on_issuer(failure->verify_result))
+    const char *ca_file = transfer->request->ca_file;
+    const char *judge = *ca_file ? ca_file : "a CA that this system trusts";
+    switch ((enum verdict)transfer_info(transfer, CURLINFO_SSL_VERIFYRESULT)) {
+    case VERDICT_OK:
+    case VERDICT_UNSPECIFIED:
+    case VERDICT_OTHER_HOST_NAME:
+    case VERDICT_OTHER_ADDRESS:
+        return fail(error, ERROR_DENIED, "its certificate is for another name");
+    case VERDICT_NOT_YET_VALID:
+        return fail(error, ERROR_DENIED, "its certificate is not valid yet");
+    case VERDICT_EXPIRED:
+        return fail(error, ERROR_DENIED, "its certificate has expired");
+    case VERDICT_NO_ISSUER:
+    case VERDICT_OTHER_SIGNATURE:
+    case VERDICT_SELF_SIGNED:
+    case VERDICT_SELF_SIGNED_IN_CHAIN:
+    case VERDICT_NO_LOCAL_ISSUER:
+    case VERDICT_NO_CHAIN:
         return fail(error, ERROR_DENIED, "its certificate is not signed by %s", judge);
-    shown_text(shown, sizeof shown, failure->problem);
-    return fail(error, ERROR_DENIED, "its certificate cannot be verified with %s: %s", judge,
-                shown);
+    default:
+        return fail(error, ERROR_DENIED, "its certificate cannot be verified with %s: %s", judge,
+                    problem);
+    }
 }
-
-static int http_fail_ca_file(const struct http_failure *failure, struct error *error)
-{
-    return fail(error, ERROR_SYSTEM, "%s: no CA certificate to be read in it",
-                *failure->ca_file ? failure->ca_file : "the system's CA certificates");
-}
-
-static int http_fail_otherwise(const struct http_failure *failure, struct error *error)
-{
-    char shown[CURL_ERROR_SIZE];
-    shown_text(shown, sizeof shown, failure->problem);
-    return fail(error, ERROR_SYSTEM, "%s", shown);
-}
-
-static const struct {
-    CURLcode code;
-    int (*describe)(const struct http_failure *failure, struct error *error);
-} failure_texts[] = {
-    {CURLE_COULDNT_CONNECT, http_fail_connect},
-    {CURLE_COULDNT_RESOLVE_HOST, http_fail_resolve},
-    {CURLE_SSL_CONNECT_ERROR, http_fail_handshake},
-    {CURLE_OPERATION_TIMEDOUT, http_fail_time},
-    {CURLE_ABORTED_BY_CALLBACK, http_fail_aborted},
-    {CURLE_GOT_NOTHING, http_fail_cut},
-    {CURLE_PARTIAL_FILE, http_fail_cut},
-    {CURLE_RECV_ERROR, http_fail_cut},
-    {CURLE_SEND_ERROR, http_fail_cut},
-    {CURLE_UNSUPPORTED_PROTOCOL, http_fail_language},
-    {CURLE_WEIRD_SERVER_REPLY, http_fail_language},
-    {CURLE_FILESIZE_EXCEEDED, http_fail_size},
-    {CURLE_PEER_FAILED_VERIFICATION, http_fail_certificate},
-    {CURLE_SSL_CACERT_BADFILE, http_fail_ca_file},
-};
 
 /* Fills *error by the kinds of http_client_perform; returns -1. */
-static int http_failure_describe(const struct http_failure *failure, struct error *error)
+static int transfer_fail(const struct http_transfer *transfer, CURLcode code, struct error *error)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(failure_texts); i++) {
-        if (failure_texts[i].code == failure->code)
-            return failure_texts[i].describe(failure, error);
+    char problem[CURL_ERROR_SIZE];
+    const char *ca_file = transfer->request->ca_file;
+    shown_text(problem, sizeof problem,
+               *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code));
+    switch (transfer->refusal != CURLE_OK ? transfer->refusal : code) {
+    case CURLE_COULDNT_CONNECT:
+        return transfer_fail_connection(transfer, error);
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return fail(error, ERROR_BUSY, "no connection: its name cannot be resolved");
+    case CURLE_SSL_CONNECT_ERROR:
+        return fail(error, ERROR_BUSY, "no connection by TLS: %s", problem);
+    case CURLE_OPERATION_TIMEDOUT:
+        return fail(error, ERROR_BUSY, "no answer within %" PRIu64 " ms",
+                    transfer->request->timeout_ms);
+    case CURLE_ABORTED_BY_CALLBACK:
+        return fail(error, ERROR_BUSY, "given up because felhomd is stopping");
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+        return fail(error, ERROR_BUSY, "%s",
+                    transfer->head_length > 0 ? "hung up in the middle of its answer"
+                                              : "hung up without an answer");
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_WEIRD_SERVER_REPLY:
+        return fail(error, ERROR_INVALID, "does not answer in HTTP");
+    case CURLE_FILESIZE_EXCEEDED:
+        return fail(error, ERROR_INVALID, "the reply is larger than %zu bytes", transfer->limit);
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return transfer_fail_certificate(transfer, problem, error);
+    case CURLE_SSL_CACERT_BADFILE:
+        return fail(error, ERROR_SYSTEM, "%s: no CA certificate to be read in it",
+                    *ca_file ? ca_file : "the system's CA certificates");
+    default:
+        return fail(error, ERROR_SYSTEM, "%s", problem);
     }
-    return http_fail_otherwise(failure, error);
 }
 
 /* --- the client --- */
@@ -589,28 +526,6 @@ static int check_ca_file(const char *ca_file, struct error *error)
     if (*ca_file && access(ca_file, R_OK) < 0)
         return fail_errno(error, errno, "%s", ca_file);
     return 0;
-}
-
-static long transfer_info(const struct http_transfer *transfer, CURLINFO info)
-{
-    long value = 0;
-    (void)transfer->curl->easy_getinfo(transfer->handle, info, &value);
-    return value;
-}
-
-static int transfer_fail(const struct http_transfer *transfer, CURLcode code, struct error *error)
-{
-    const struct http_failure failure = {
-        .code = transfer->refusal != CURLE_OK ? transfer->refusal : code,
-        .problem = *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code),
-        .verify_result = transfer_info(transfer, CURLINFO_SSL_VERIFYRESULT),
-        .os_errno = transfer_info(transfer, CURLINFO_OS_ERRNO),
-        .answer_began = transfer->head_length > 0,
-        .ca_file = transfer->request->ca_file,
-        .timeout_ms = transfer->request->timeout_ms,
-        .reply_limit = transfer->limit,
-    };
-    return http_failure_describe(&failure, error);
 }
 
 static int transfer_perform(struct http_client *client, struct http_transfer *transfer,
