@@ -23,7 +23,7 @@ ok "post-start" phase 8200 post-start
 is "T1: right pin and own token" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 is "T2: right pin, no token" "$(status_of 8200 - /storage)" 401
 is "T3: another guest's token" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
-in_guest 8200 curl -sk --max-time 10 --pinnedpubkey "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" \
+in_guest 8200 curl -sk --max-time 120 --pinnedpubkey "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" \
     -H "@$(header_file "$(token_of 8200)")" -o /dev/null -w '%{http_code}' "https://$ENDPOINT/storage" >"$HOST/t4"
 is "T4: wrong pin: curl exit 90" $? 90
 is "T4: no reply" "$(cat "$HOST/t4")" 000

@@ -67,7 +67,7 @@ static void test_the_number_of_stores_is_bounded(void **state)
 
 static void *return_soon(void *loan)
 {
-    (void)usleep(100000);
+    (void)usleep(20000); /* of the second that a borrower waits */
     store_return(loan);
     return NULL;
 }
