@@ -27,7 +27,7 @@
 /* A connection without a thread, whose guest waits for an event. */
 struct waiter {
     struct waiter *next; /* among the arrivals */
-    struct detached connection;
+    struct detached_connection connection;
     struct wait_request request;
     int64_t deadline_us; /* of the wait; once there is an answer, of its sending */
     bool due;            /* there may be an event for it */
@@ -37,7 +37,7 @@ struct waiter {
 
 /* --- one waiter --- */
 
-static struct waiter *waiter_new(const struct detached *connection,
+static struct waiter *waiter_new(const struct detached_connection *connection,
                                  const struct wait_request *request)
 {
     struct waiter *waiter = mem_new(struct waiter);
@@ -51,7 +51,7 @@ static struct waiter *waiter_new(const struct detached *connection,
 
 static void waiter_free(struct waiter *waiter)
 {
-    detached_close(&waiter->connection);
+    detached_connection_close(&waiter->connection);
     buffer_free(&waiter->answer);
     free(waiter);
 }
@@ -488,7 +488,7 @@ static void *waiters_thread(void *data)
 bool waiters_add(struct waiters *waiters, struct connection *connection,
                  const struct wait_request *request)
 {
-    struct detached detached;
+    struct detached_connection detached;
     if (!waiters || !admission_take_place(&waiters->admission))
         return false;
     if (connection_detach(connection, &detached) < 0) {

@@ -11,7 +11,7 @@
 #include "server/base/limiter.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
-#include "server/net/sources.h"
+#include "server/net/source_table.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"

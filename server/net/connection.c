@@ -46,10 +46,10 @@ static void stack_give_back(void *lowest)
         (void)madvise(lowest, end - (uintptr_t)lowest, MADV_DONTNEED);
 }
 
-struct connection *connection_new(struct entrance *entrance)
+struct connection *connection_new(struct connection_context *context)
 {
     struct connection *connection = mem_new(struct connection);
-    connection->entrance = entrance;
+    connection->context = context;
     connection->stack_lowest = stack_lowest();
     return connection;
 }
@@ -59,44 +59,44 @@ void connection_free(struct connection *connection)
     free(connection);
 }
 
-static int shake_hands(struct connection *connection)
+static int connection_shake_hands(struct connection *connection)
 {
     char name[PEER_NAME_SIZE];
     struct error error;
-    struct entrance *entrance = connection->entrance;
-    if (tls_accept(entrance->tls, connection->socket, &connection->session, &error) == 0)
+    struct connection_context *context = connection->context;
+    if (tls_accept(context->tls, connection->socket, &connection->session, &error) == 0)
         return 0;
-    counters_add_handshake(entrance->counters,
+    counters_add_handshake(context->counters,
                            error.kind == ERROR_BUSY ? HANDSHAKE_LATE : HANDSHAKE_FAILED);
     peer_name(&connection->peer, name);
-    throttled_log_line(entrance->log, LOG_INFO, "%s: %s", name, error.message);
+    throttled_log_line(context->log, LOG_INFO, "%s: %s", name, error.message);
     return -1;
 }
 
-static bool is_admitted(struct connection *connection)
+static bool connection_is_admitted(struct connection *connection)
 {
-    const struct entrance *entrance = connection->entrance;
-    enum refusal_reason refusal = gate_enter(entrance->gate, connection->socket, &connection->peer);
+    const struct connection_context *context = connection->context;
+    enum refusal_reason refusal = gate_enter(context->gate, connection->socket, &connection->peer);
     if (refusal != REFUSAL_NONE)
-        counters_add_refusal(entrance->counters, refusal);
+        counters_add_refusal(context->counters, refusal);
     return refusal == REFUSAL_NONE;
 }
 
 int connection_open(struct connection *connection, int socket)
 {
-    struct entrance *entrance = connection->entrance;
+    struct connection_context *context = connection->context;
     connection->socket = socket;
-    if (!is_admitted(connection))
+    if (!connection_is_admitted(connection))
         return -1;
-    if (shake_hands(connection) < 0) {
-        gate_leave(entrance->gate, &connection->peer);
+    if (connection_shake_hands(connection) < 0) {
+        gate_leave(context->gate, &connection->peer);
         stack_give_back(connection->stack_lowest);
         return -1;
     }
     return 0;
 }
 
-/* Bytes left unread would turn the close into a reset, which may overtake our last answer. */
+/* If bytes are left unread, the close becomes a reset, which may overtake our last answer. */
 static void discard_unread(int socket)
 {
     char scrap[4096];
@@ -110,31 +110,31 @@ void connection_close(struct connection *connection)
     if (connection->session) {
         tls_close(steal(connection->session));
         discard_unread(connection->socket);
-        gate_leave(connection->entrance->gate, &connection->peer);
+        gate_leave(connection->context->gate, &connection->peer);
     }
     stack_give_back(connection->stack_lowest);
 }
 
-/* Of a buffer that was seen before only the part is blanked that others have soiled. */
+/* Of a buffer that was seen before, only the part that reads have dirtied needs to be zeroed. */
 void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
                       size_t size)
 {
     struct request_buffer *buffer = &connection->buffer;
     unsigned char *end = bytes + size;
     if (!buffer->end)
-        *buffer = (struct request_buffer){.end = end, .soiled_to = end};
+        *buffer = (struct request_buffer){.end = end, .dirty_end = end};
     bool known = buffer->end == end;
-    const unsigned char *soiled_to = known ? buffer->soiled_to : end;
+    const unsigned char *dirty_end = known ? buffer->dirty_end : end;
     unsigned char *rest = bytes + count;
-    if (soiled_to > rest)
-        memset(rest, 0, (size_t)(soiled_to - rest));
+    if (dirty_end > rest)
+        memset(rest, 0, (size_t)(dirty_end - rest));
     if (known)
-        buffer->soiled_to = rest;
+        buffer->dirty_end = rest;
 }
 
-/* Another descriptor of the socket; CivetWeb's own becomes one of a socket that leads nowhere, for
- * it to shut down and close. */
-static int take_socket(int socket_of_civetweb)
+/* Returns another descriptor of the socket. CivetWeb's own becomes that of a socket which leads
+ * nowhere, for CivetWeb to shut down and close. */
+static int take_socket_over(int socket_of_civetweb)
 {
     cleanup_close int own = fcntl(socket_of_civetweb, F_DUPFD_CLOEXEC, 0);
     cleanup_close int dummy = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -143,15 +143,15 @@ static int take_socket(int socket_of_civetweb)
     return steal_fd(&own);
 }
 
-int connection_detach(struct connection *connection, struct detached *ret)
+int connection_detach(struct connection *connection, struct detached_connection *ret)
 {
-    int own = take_socket(connection->socket);
+    int own = take_socket_over(connection->socket);
     if (own < 0)
         return -1;
     tls_move(connection->session, own);
-    gate_park(connection->entrance->gate);
-    *ret = (struct detached){
-        .gate = connection->entrance->gate,
+    gate_detach(connection->context->gate);
+    *ret = (struct detached_connection){
+        .gate = connection->context->gate,
         .peer = connection->peer,
         .session = connection->session,
         .socket = own,
@@ -160,10 +160,10 @@ int connection_detach(struct connection *connection, struct detached *ret)
     return 0;
 }
 
-void detached_close(struct detached *detached)
+void detached_connection_close(struct detached_connection *connection)
 {
-    tls_close(detached->session);
-    discard_unread(detached->socket);
-    (void)close(detached->socket);
-    gate_leave_parked(detached->gate, &detached->peer);
+    tls_close(connection->session);
+    discard_unread(connection->socket);
+    (void)close(connection->socket);
+    gate_leave_detached(connection->gate, &connection->peer);
 }

@@ -11,7 +11,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/net/peer.h"
-#include "server/net/sources.h"
+#include "server/net/source_table.h"
 #include "store/base/clock.h"
 
 #define SECOND_US ((int64_t)1000000)
@@ -43,8 +43,8 @@ struct gate {
     atomic_uint connections;
     pthread_mutex_t lock; /* of all that follows */
     struct rules rules;
-    struct sources *admitted;
-    struct sources *refused;
+    struct source_table *admitted;
+    struct source_table *refused;
     struct bucket reports;
     struct sockaddr_in expected; /* the probe that may come; port 0: none */
     struct source probe;
@@ -78,8 +78,8 @@ struct gate *gate_new(const struct config *config, const struct cidr *allow, siz
     gate->callbacks = *callbacks;
     (void)pthread_mutex_init(&gate->lock, NULL);
     gate->rules = rules_new(config, allow, allow_count);
-    gate->admitted = sources_new(ADMITTED_SETS);
-    gate->refused = sources_new(REFUSED_SETS);
+    gate->admitted = source_table_new(ADMITTED_SETS);
+    gate->refused = source_table_new(REFUSED_SETS);
     return gate;
 }
 
@@ -87,8 +87,8 @@ void gate_free(struct gate *gate)
 {
     if (!gate)
         return;
-    sources_free(gate->admitted);
-    sources_free(gate->refused);
+    source_table_free(gate->admitted);
+    source_table_free(gate->refused);
     free(gate->rules.allow);
     (void)pthread_mutex_destroy(&gate->lock);
     free(gate);
@@ -142,7 +142,7 @@ static bool take_probe(struct gate *gate, struct peer *peer)
 
 static struct source *source_of(struct gate *gate, const struct peer *peer)
 {
-    return peer->source == PROBE_ROW ? &gate->probe : sources_at(gate->admitted, peer->source);
+    return peer->source == PROBE_ROW ? &gate->probe : source_table_at(gate->admitted, peer->source);
 }
 
 static int find_peer(int socket, struct peer *ret)
@@ -184,7 +184,7 @@ static enum refusal_reason judge_link(struct gate *gate, struct peer *peer,
     int enrolled = -1;
     if (binding == BINDING_OFF)
         return REFUSAL_NONE;
-    peer->has_hwaddr = neighbour_find(peer->address.sin_addr, &peer->hwaddr, &ignored) == 0;
+    peer->has_hwaddr = peer_find_hwaddr(peer->address.sin_addr, &peer->hwaddr, &ignored) == 0;
     if (peer->has_hwaddr)
         enrolled = gate->callbacks.is_enrolled(&peer->hwaddr, gate->callbacks.context);
     if (enrolled < 0)
@@ -209,27 +209,27 @@ static enum refusal_reason take_place(struct gate *gate, struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
-    struct source *source = sources_claim(gate->admitted, source_key(peer), now_us);
+    struct source *source = source_table_claim(gate->admitted, source_key(peer), now_us);
     enum refusal_reason refusal = judge_source(gate, source, now_us);
     if (refusal == REFUSAL_NONE) {
         source->connections++;
-        peer->source = sources_index(gate->admitted, source);
+        peer->source = source_table_index(gate->admitted, source);
     }
     (void)pthread_mutex_unlock(&gate->lock);
     return refusal;
 }
 
 /* Takes the refusals that may be told of now, this one included; 0 if it is not time yet. */
-static uint32_t take_untold(struct gate *gate, struct source_refusal *refusal, int64_t now_us)
+static uint32_t take_unreported(struct gate *gate, struct source_refusal *refusal, int64_t now_us)
 {
     const struct bucket_rate rate = bucket_rate(REPORTS_PER_MINUTE, MINUTE_US, REPORTS_PER_MINUTE);
-    refusal->untold++;
-    if (refusal->told_us > 0 && now_us - refusal->told_us < MINUTE_US)
+    refusal->unreported++;
+    if (refusal->reported_us > 0 && now_us - refusal->reported_us < MINUTE_US)
         return 0;
     if (bucket_take(&gate->reports, &rate, now_us) > 0)
         return 0;
-    uint32_t count = refusal->untold;
-    *refusal = (struct source_refusal){.told_us = now_us};
+    uint32_t count = refusal->unreported;
+    *refusal = (struct source_refusal){.reported_us = now_us};
     return count;
 }
 
@@ -237,8 +237,8 @@ static void report(struct gate *gate, const struct peer *peer, enum refusal_reas
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
-    struct source *source = sources_claim(gate->refused, source_key(peer), now_us);
-    uint32_t count = source ? take_untold(gate, &source->refusals[refusal], now_us) : 0;
+    struct source *source = source_table_claim(gate->refused, source_key(peer), now_us);
+    uint32_t count = source ? take_unreported(gate, &source->refusals[refusal], now_us) : 0;
     (void)pthread_mutex_unlock(&gate->lock);
     if (count > 0)
         gate->callbacks.refused(peer, refusal, count, gate->callbacks.context);
@@ -273,12 +273,12 @@ enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret)
     return REFUSAL_NONE;
 }
 
-void gate_park(struct gate *gate)
+void gate_detach(struct gate *gate)
 {
     atomic_fetch_sub(&gate->connections, 1);
 }
 
-void gate_leave_parked(struct gate *gate, const struct peer *peer)
+void gate_leave_detached(struct gate *gate, const struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
     source_of(gate, peer)->connections--;
@@ -287,7 +287,7 @@ void gate_leave_parked(struct gate *gate, const struct peer *peer)
 
 void gate_leave(struct gate *gate, const struct peer *peer)
 {
-    gate_leave_parked(gate, peer);
+    gate_leave_detached(gate, peer);
     atomic_fetch_sub(&gate->connections, 1);
 }
 

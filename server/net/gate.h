@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate stands before the TLS handshake: it decides from address and MAC alone whether a
- * connection is worth a thread. A source is a MAC where the peer is on the link, else an address,
- * so that a guest with many addresses is still one source. All tables have a fixed size, whatever
- * clients do. Safe to use from many threads.
+ * The gate stands before the TLS handshake: from address and MAC alone it decides whether a
+ * connection is worth a thread. It also counts requests and failed authentications, for the limits
+ * of each source.
+ *
+ * A source is a MAC if the peer is on the link, else an address, so that a guest with many
+ * addresses is still one source. All tables have a fixed size, whatever clients do. Every function
+ * may be called from any thread. The gate has one lock, which is never held while the kernel or the
+ * store is asked; a connection is judged by the rules that were in force when it came.
  */
 #ifndef FELHOM_GATE_H
 #define FELHOM_GATE_H
@@ -19,13 +23,13 @@
 
 struct gate;
 
-/* What the gate asks and tells; called without the gate's locks held, from any thread. */
+/* What the gate calls, from any thread, without holding its lock. */
 struct gate_callbacks {
-    /* Whether some enrolled guest owns this hardware address. -1 on failure: the peer is then
-     * treated as unresolvable. */
+    /* 1 if an enrolled guest owns this hardware address, 0 if none does, -1 on failure: the peer is
+     * then treated as unresolvable. */
     int (*is_enrolled)(const struct hwaddr *hwaddr, void *context);
-    /* Called for refusals, at most once a minute for each source and reason. count: how many it
-     * stands for. */
+    /* Reports refusals, at most once a minute for each source and reason. count: how many refusals
+     * this call stands for. */
     void (*refused)(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
                     void *context);
     void *context;
@@ -36,48 +40,48 @@ struct gate *gate_new(const struct config *config, const struct cidr *allow, siz
                       const struct gate_callbacks *callbacks);
 void gate_free(struct gate *gate);
 
-/* Puts new limits and networks in force; what is connected stays connected. */
+/* Puts new limits and networks in force for the connections to come; open ones stay. */
 void gate_reconfigure(struct gate *gate, const struct config *config, const struct cidr *allow,
                       size_t allow_count);
 
-/* Judges the connected socket: REFUSAL_NONE, or one of the gate's reasons. When admitted, *ret is
- * filled and the caller owes one gate_leave. */
+/* Judges a connected socket. REFUSAL_NONE: it is admitted, *ret is filled in and the caller owes
+ * one gate_leave. Otherwise one of the gate's reasons, and *ret is left alone. */
 enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
 /*
- * The daemon asks itself now and then whether it can still answer (self_probe.h), from an address
- * that allow lists, source binding and limits need not let in. So the gate can expect one
- * connection: the next one from exactly this address and port is admitted whatever the rules say,
- * counts for nobody's limits, and uses the expectation up.
+ * felhomd asks itself now and then whether it still answers (server/systemd/watchdog.h), from an
+ * address that the allow list, source binding and limits need not let in. So the gate can expect
+ * one connection: the next one from exactly this address and port is admitted whatever the rules
+ * say, counts for nobody's limits, and uses the expectation up.
  *
- * This is no way in for anybody else. The probe holds the port from before gate_expect until after
+ * Nobody else gets in that way. The probe holds the port from before gate_expect until after
  * gate_expect_nobody, so that the kernel gives it to no other process of the host. The address is
- * one of the host's own: what comes from outside with such a source is dropped by the kernel, and
- * what answers it would go to the probe's own socket, so that no guest ever finishes TCP's
- * handshake as the probe. And who comes through the gate is not yet trusted with anything: every
- * path that tells of a guest wants a token.
+ * one of the host's own: the kernel drops what comes from outside with such a source, and answers
+ * to it would go to the probe's own socket, so that no guest ever finishes TCP's handshake as the
+ * probe. And coming through the gate grants nothing yet: every path that tells of a guest wants a
+ * token.
  */
 void gate_expect(struct gate *gate, const struct sockaddr_in *probe);
 void gate_expect_nobody(struct gate *gate);
 
-/* From here on the connection waits without a thread: it counts for its source alone, and ends with
- * gate_leave_parked. */
-void gate_park(struct gate *gate);
-void gate_leave_parked(struct gate *gate, const struct peer *peer);
+/* A connection goes on without a thread: from now on it counts for its source's limit alone, and
+ * ends with gate_leave_detached instead of gate_leave. */
+void gate_detach(struct gate *gate);
+void gate_leave_detached(struct gate *gate, const struct peer *peer);
 
-/* Connections inside now that are not parked. */
+/* How many admitted connections have a thread. */
 uint32_t gate_connections(const struct gate *gate);
 
-/* Counts a request of the source: 0, or after how many seconds (1..60) it may try again (HTTP 429).
- */
+/* Counts a request of the source. Returns 0, or after how many seconds (1..60) the source may try
+ * again (HTTP 429). */
 uint32_t gate_count_request(struct gate *gate, const struct peer *peer);
 
-/* Counts a failed authentication. */
+/* Counts a failed authentication of the source. */
 void gate_count_failure(struct gate *gate, const struct peer *peer);
 
-/* 0, or for how many seconds (1..60) the source's authentications are refused because too many have
- * failed. */
+/* Returns 0, or for how many seconds (1..60) the source's authentications are refused because too
+ * many have failed. */
 uint32_t gate_locked_out(struct gate *gate, const struct peer *peer);
 
 #endif

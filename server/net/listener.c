@@ -25,7 +25,7 @@
 struct listener {
     struct web_server server;
     struct listener_options options;
-    struct entrance entrance;
+    struct connection_context context;
     struct throttled_log log;
     atomic_bool stopping;
 };
@@ -33,7 +33,7 @@ struct listener {
 static void *begin_thread(void *context)
 {
     struct listener *listener = context;
-    return connection_new(&listener->entrance);
+    return connection_new(&listener->context);
 }
 
 static void end_thread(void *connection)
@@ -77,7 +77,7 @@ static void warn_of_few_descriptors(uint32_t threads)
              (unsigned long long)limit.rlim_cur, threads, threads + SPARE_DESCRIPTORS);
 }
 
-static int entrance_init(struct listener *listener, struct error *error)
+static int context_init(struct listener *listener, struct error *error)
 {
     const struct listener_options *options = &listener->options;
     const struct tls_limits limits = {
@@ -85,12 +85,12 @@ static int entrance_init(struct listener *listener, struct error *error)
         .request_ms = options->request_ms,
         .idle_ms = IDLE_MS,
     };
-    listener->entrance = (struct entrance){
+    listener->context = (struct connection_context){
         .gate = options->gate,
         .counters = options->counters,
         .log = &listener->log,
     };
-    return tls_context_new(options->pem_file, &limits, &listener->entrance.tls, error);
+    return tls_context_new(options->pem_file, &limits, &listener->context.tls, error);
 }
 
 static int start_server(struct listener *listener, struct error *error)
@@ -121,7 +121,7 @@ static int start_server(struct listener *listener, struct error *error)
 
 static void listener_free(struct listener *listener)
 {
-    tls_context_free(listener->entrance.tls);
+    tls_context_free(listener->context.tls);
     (void)pthread_mutex_destroy(&listener->log.lock);
     free(listener);
 }
@@ -133,7 +133,7 @@ int listener_start(const struct listener_options *options, struct listener **ret
     listener->options = *options;
     listener->log = THROTTLED_LOG_NEW;
     warn_of_few_descriptors(options->threads);
-    if (entrance_init(listener, error) == 0 && start_server(listener, error) == 0) {
+    if (context_init(listener, error) == 0 && start_server(listener, error) == 0) {
         *ret = listener;
         return 0;
     }
@@ -152,7 +152,7 @@ static void listener_drain(struct listener *listener)
         clock_steady_us() + 2 * (int64_t)(options->handshake_ms + options->request_ms) * 1000;
     acceptor_close(acceptor);
     atomic_store(&listener->stopping, true);
-    tls_context_interrupt(listener->entrance.tls);
+    tls_context_interrupt(listener->context.tls);
     while (acceptor_connections(acceptor) > 0 && clock_steady_us() < end_us)
         (void)usleep(DRAIN_STEP_US);
 }
@@ -168,12 +168,12 @@ void listener_stop(struct listener *listener)
 
 int listener_renew(struct listener *listener, const char *pem_file, struct error *error)
 {
-    return tls_context_renew(listener->entrance.tls, pem_file, error);
+    return tls_context_renew(listener->context.tls, pem_file, error);
 }
 
 void listener_pins(const struct listener *listener, struct pins *ret)
 {
-    tls_context_pins(listener->entrance.tls, ret);
+    tls_context_pins(listener->context.tls, ret);
 }
 
 bool listener_crowded(const struct listener *listener)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What civetweb.c includes by this name when it is built with USE_MBEDTLS: two types and six
- * functions that hand over to server/net/connection.h and server/tls/session.h, and two calls of
- * the system's that become server/net/acceptor.h's. It stands in the place of CivetWeb's own glue,
- * for 1.15 and 1.16 alike.
+ * What civetweb.c includes by this name when it is built with USE_MBEDTLS, in the place of
+ * CivetWeb's own file of that name (the Makefile puts this folder first). Two types and six
+ * functions hand over to connection.h and to server/tls/session.h, and two system calls become
+ * acceptor.h's. It suits CivetWeb 1.15 and 1.16 alike, which are compiled unmodified.
  */
 #include <limits.h>
 #include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */
@@ -20,18 +20,18 @@
 
 typedef struct connection SSL;
 
-/* CivetWeb makes one and hands it around; the listener has the real one. */
+/* CivetWeb makes one and passes it around; the real one is the listener's struct tls_context. */
 typedef struct {
     char unused;
 } SSL_CTX;
 
 /*
- * civetweb.c polls with a timeout of its own unless it is told that bytes are there to read. Told
+ * civetweb.c polls with a timeout of its own unless it is told that there are bytes to read. Told
  * so always, it leaves the waiting to tls_read(), which knows the deadlines and never spins.
  */
 #define mbedtls_ssl_get_bytes_avail(connection) INT_MAX
 
-/* It also reports every end of a connection on standard error, as "SSL read failed". */
+/* civetweb.c reports every end of a connection on standard error, as "SSL read failed". */
 static int say_nothing(void)
 {
     return 0;
@@ -39,7 +39,7 @@ static int say_nothing(void)
 #undef fprintf
 #define fprintf(stream, ...) ((stream) == stderr ? say_nothing() : (fprintf)((stream), __VA_ARGS__))
 
-/* Each is called in one place alone, where the server is known by that name. */
+/* civetweb.c calls each in one place only, where the server has that name. */
 #define bind(socket, address, size)   acceptor_bind(mg_get_user_data(phys_ctx), (socket))
 #define accept(socket, address, size) acceptor_accept(mg_get_user_data(ctx), (address), (size))
 

@@ -11,9 +11,9 @@
 #include "schema/base/cleanup.h"
 #include "schema/kernel/netlink_answer.h"
 
-/* A question about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ in the middle only, and
- * that is of one size. */
-struct question {
+/* A netlink request about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ only in the
+ * middle, which has the same size in both. */
+struct netlink_request {
     struct nlmsghdr header;
     union {
         struct rtmsg route;
@@ -22,7 +22,7 @@ struct question {
     struct rtattr attribute;
     struct in_addr address;
 };
-_Static_assert(sizeof(struct rtmsg) == sizeof(struct ndmsg), "one size for both");
+_Static_assert(sizeof(struct rtmsg) == sizeof(struct ndmsg), "both requests have one layout");
 
 static int open_netlink(struct error *error)
 {
@@ -33,10 +33,10 @@ static int open_netlink(struct error *error)
     return steal_fd(&fd);
 }
 
-static struct question question_new(uint16_t type, uint16_t attribute, struct in_addr address)
+static struct netlink_request request_new(uint16_t type, uint16_t attribute, struct in_addr address)
 {
-    return (struct question){
-        .header = {.nlmsg_len = sizeof(struct question),
+    return (struct netlink_request){
+        .header = {.nlmsg_len = sizeof(struct netlink_request),
                    .nlmsg_type = type,
                    .nlmsg_flags = NLM_F_REQUEST},
         .attribute = {.rta_len = RTA_LENGTH(sizeof(address)), .rta_type = attribute},
@@ -45,46 +45,47 @@ static struct question question_new(uint16_t type, uint16_t attribute, struct in
 }
 
 /* The kernel answers within send(): there is nothing to wait for afterwards. */
-static int ask(int netlink, const struct question *question, struct netlink_answer *ret,
-               struct error *error)
+static int netlink_ask(int netlink, const struct netlink_request *request,
+                       struct netlink_answer *ret, struct error *error)
 {
-    if (send(netlink, question, sizeof(*question), 0) < 0)
+    if (send(netlink, request, sizeof(*request), 0) < 0)
         return fail_errno(error, errno, "cannot ask the kernel for neighbours");
     ssize_t length = recv(netlink, ret->bytes, sizeof(ret->bytes), MSG_DONTWAIT);
     if (length < 0)
-        return fail_errno(error, errno, "no answer from the kernel about neighbours");
+        return fail_errno(error, errno, "the kernel does not answer about neighbours");
     ret->length = (size_t)length;
     return 0;
 }
 
-static int find_link(int netlink, struct in_addr address, int *ret_interface, struct error *error)
+static int find_interface(int netlink, struct in_addr address, int *ret_interface,
+                          struct error *error)
 {
-    struct question question = question_new(RTM_GETROUTE, RTA_DST, address);
-    question.about.route = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32};
+    struct netlink_request request = request_new(RTM_GETROUTE, RTA_DST, address);
+    request.about.route = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32};
     struct netlink_answer answer = {.length = 0};
-    if (ask(netlink, &question, &answer, error) < 0)
+    if (netlink_ask(netlink, &request, &answer, error) < 0)
         return -1;
     return netlink_answer_link(&answer, ret_interface, error);
 }
 
-static int find_entry(int netlink, int interface, struct in_addr address, struct hwaddr *ret,
-                      struct error *error)
+static int find_neighbour(int netlink, int interface, struct in_addr address, struct hwaddr *ret,
+                          struct error *error)
 {
-    struct question question = question_new(RTM_GETNEIGH, NDA_DST, address);
-    question.about.neighbour = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = interface};
+    struct netlink_request request = request_new(RTM_GETNEIGH, NDA_DST, address);
+    request.about.neighbour = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = interface};
     struct netlink_answer answer = {.length = 0};
-    if (ask(netlink, &question, &answer, error) < 0)
+    if (netlink_ask(netlink, &request, &answer, error) < 0)
         return -1;
     return netlink_answer_hwaddr(&answer, ret, error);
 }
 
-int neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error)
+int peer_find_hwaddr(struct in_addr address, struct hwaddr *ret, struct error *error)
 {
     int interface = 0;
     cleanup_close int netlink = open_netlink(error);
-    if (netlink < 0 || find_link(netlink, address, &interface, error) < 0)
+    if (netlink < 0 || find_interface(netlink, address, &interface, error) < 0)
         return -1;
-    return find_entry(netlink, interface, address, ret, error);
+    return find_neighbour(netlink, interface, address, ret, error);
 }
 
 void peer_name(const struct peer *peer, char ret[static PEER_NAME_SIZE])

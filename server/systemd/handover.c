@@ -13,7 +13,7 @@
 #include "server/net/acceptor.h"
 #include "server/systemd/notify.h"
 
-#define NAME     "local_api" /* of the socket, among what the manager keeps */
+#define NAME     "local_api" /* of the socket, in the manager's descriptor store */
 #define FIRST_FD 3
 #define FDS_MAX  1024
 
@@ -36,20 +36,21 @@ static void clear_environment(void)
     (void)unsetenv("LISTEN_FDNAMES");
 }
 
-static bool is_ours(const struct handover *handover, const char *name)
+static bool is_wanted(const struct handover *handover, const char *name)
 {
     return handover->socket < 0 && strcmp(name, NAME) == 0;
 }
 
-/* All of that name would be dropped at once. */
-static void decline(int fd, const char *name)
+/* Under our own name nothing is dropped: the manager would drop the socket that we take as well. */
+static void decline_passed(int fd, const char *name)
 {
     (void)close(fd);
     if (*name && strcmp(name, NAME) != 0)
         notify_drop(name);
 }
 
-/* A socket of another felhomd's making may block, and all passed ones outlive an exec. */
+/* A socket that another version of felhomd made may block, and all passed descriptors are inherited
+ * across an exec. */
 static void accept_passed(struct handover *handover, int fd)
 {
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
@@ -66,10 +67,10 @@ void handover_begin(struct handover *handover)
     handover->socket = -1;
     for (int fd = FIRST_FD; fd < end; fd++) {
         const char *name = strsep(&rest, ":");
-        if (name && is_ours(handover, name))
+        if (name && is_wanted(handover, name))
             accept_passed(handover, fd);
         else
-            decline(fd, name ? name : "");
+            decline_passed(fd, name ? name : "");
     }
     clear_environment();
 }
@@ -80,9 +81,9 @@ void handover_end(struct handover *handover)
         (void)close(steal_fd(&handover->socket));
 }
 
-/* The manager drops it in its own time; it must listen no more at once, as the next address may be
- * one that includes this one. */
-static void give_up(struct handover *handover)
+/* The manager drops the socket in its own time, but the socket must stop listening at once: the
+ * next address may be one that includes this one (0.0.0.0). */
+static void give_socket_up(struct handover *handover)
 {
     if (handover->socket < 0)
         return;
@@ -95,7 +96,7 @@ int handover_socket(struct handover *handover, const struct sockaddr_in *address
                     struct error *error)
 {
     if (handover->socket < 0 || !listening_on(handover->socket, address)) {
-        give_up(handover);
+        give_socket_up(handover);
         if (listening_open(address, &handover->socket, error) < 0)
             return -1;
         notify_keep(NAME, handover->socket);

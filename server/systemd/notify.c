@@ -12,7 +12,7 @@
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
 
-/* The address of the manager's socket; its length is 0 where there is none. */
+/* Fills in the address of the manager's socket and returns its length; 0 if there is none. */
 static socklen_t manager_address(struct sockaddr_un *ret)
 {
     const char *path = getenv("NOTIFY_SOCKET");
@@ -26,7 +26,7 @@ static socklen_t manager_address(struct sockaddr_un *ret)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
 }
 
-/* control: descriptors that go with it; NULL: none do. */
+/* control: a control message that passes a descriptor; NULL: none. */
 static void notify_with(const char *text, void *control, size_t size)
 {
     struct sockaddr_un address;

@@ -80,7 +80,7 @@ static int check_pair(struct tls_generation *generation)
                                  mbedtls_ctr_drbg_random, &generation->random);
 }
 
-/* Its tables are constants. */
+/* mbedTLS 3 has the tables of its curves as constants. */
 static int prepare_key(struct tls_generation *generation)
 {
     (void)generation;
@@ -114,7 +114,7 @@ static int check_pair(struct tls_generation *generation)
     return mbedtls_pk_check_pair(&generation->certificate.pk, &generation->key);
 }
 
-/* The first signature makes the table of the curve: before threads share it. */
+/* The first signature makes the table of the curve; it is made here, before threads share it. */
 static int sign_once(struct tls_generation *generation, mbedtls_pk_context *key)
 {
     static const unsigned char digest[32];
@@ -124,8 +124,8 @@ static int sign_once(struct tls_generation *generation, mbedtls_pk_context *key)
                            mbedtls_ctr_drbg_random, &generation->random);
 }
 
-/* As the parser leaves it, it would be copied for each signature, and a table of its curve be made
- * each time: that is half of the work. */
+/* The key as the parser leaves it would be copied for each signature, and a table of its curve made
+ * each time, which is half of the work of a signature. */
 static int prepare_key(struct tls_generation *generation)
 {
     cleanup(mbedtls_pk_free) mbedtls_pk_context key;
@@ -187,7 +187,7 @@ static int load_identity(struct tls_generation *generation, const char *pem_file
     return 0;
 }
 
-/* Silent unless somebody who hunts a bug raises the library's own threshold. */
+/* Logs nothing unless somebody who hunts a bug raises the library's own threshold. */
 static void log_library(void *context, int level, const char *file, int line, const char *message)
 {
     (void)context;
@@ -218,7 +218,7 @@ static int configure_resumption(struct tls_generation *generation)
     return code;
 }
 
-static int configure(struct tls_generation *generation, struct error *error)
+static int generation_configure(struct tls_generation *generation, struct error *error)
 {
     int code =
         mbedtls_ssl_config_defaults(&generation->config, MBEDTLS_SSL_IS_SERVER,
@@ -267,7 +267,7 @@ static int generation_new(const char *pem_file, struct tls_generation **ret, str
     struct tls_generation *generation = generation_alloc();
     errno = 0; /* see schema/base/mbedtls.h */
     if (start_random(generation, error) < 0 || load_identity(generation, pem_file, error) < 0 ||
-        configure(generation, error) < 0) {
+        generation_configure(generation, error) < 0) {
         generation_free(generation);
         return -1;
     }

@@ -14,19 +14,19 @@
 #include "server/tls/context.h"
 #include "store/base/clock.h"
 
-/* What the peer and we are at; each phase has a deadline of its own. */
+/* What a session is waiting for or doing; each phase has a deadline of its own. */
 enum phase {
     PHASE_HANDSHAKE,
-    PHASE_FIRST,   /* before the first request's first byte */
-    PHASE_PAUSE,   /* before that of each further one */
+    PHASE_FIRST,   /* until the first byte of the first request */
+    PHASE_PAUSE,   /* until the first byte of each further request */
     PHASE_RECEIVE, /* until the request's last byte */
     PHASE_SEND,    /* until the next read */
 };
 
-#define AHEAD 2048 /* most requests are one record of less */
+#define AHEAD 2048 /* most requests are one record shorter than this */
 
-/* Bytes that the kernel gave before mbedTLS asked: it asks for a record's head and for the rest
- * apart, which would be two calls for each request. */
+/* Bytes that were received before mbedTLS asked for them: it asks for a record's head and for the
+ * rest separately, which would be two system calls for each request. */
 struct read_ahead {
     unsigned char bytes[AHEAD];
     size_t begin;
@@ -39,9 +39,9 @@ struct tls_session {
     int socket;
     enum phase phase;
     int64_t deadline_us;
-    bool hurried; /* by an interruption, which has nothing more to say to it */
+    bool hurried; /* an interruption has shortened the wait for the first request already */
     bool timed_out;
-    bool broken; /* an answer was cut: nothing sensible can follow it */
+    bool broken; /* an answer was cut short: nothing sensible can follow it */
     size_t request_size;
     struct read_ahead ahead;
     mbedtls_ssl_context ssl;
@@ -52,7 +52,7 @@ static size_t bytes_ahead(const struct tls_session *session)
     return session->ahead.end - session->ahead.begin;
 }
 
-static int receive(struct tls_session *session, unsigned char *bytes, size_t size)
+static int socket_receive(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     ssize_t count = recv(session->socket, bytes, size, MSG_DONTWAIT);
     if (count >= 0)
@@ -77,8 +77,8 @@ static int receive_bytes(void *context, unsigned char *bytes, size_t size)
     if (bytes_ahead(session) > 0)
         return take_ahead(session, bytes, size);
     if (size >= AHEAD)
-        return receive(session, bytes, size);
-    int count = receive(session, session->ahead.bytes, AHEAD);
+        return socket_receive(session, bytes, size);
+    int count = socket_receive(session, session->ahead.bytes, AHEAD);
     if (count <= 0)
         return count;
     session->ahead.begin = 0;
@@ -115,14 +115,15 @@ static int milliseconds_left(const struct tls_session *session)
     return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
 }
 
-static int interrupt_of(const struct tls_session *session)
+static int interrupt_fd_of(const struct tls_session *session)
 {
     bool waits =
         session->phase == PHASE_PAUSE || (session->phase == PHASE_FIRST && !session->hurried);
     return waits ? session->context->interrupt_fd : -1;
 }
 
-/* Whether it is worth waiting on: a client that has connected only to ask may do so. */
+/* True if the client may keep the connection open: one that has made no request yet may make one,
+ * within handshake_ms. */
 static bool outlives_interruption(struct tls_session *session)
 {
     int64_t end_us = clock_steady_us() + (int64_t)session->context->limits.handshake_ms * 1000;
@@ -132,15 +133,15 @@ static bool outlives_interruption(struct tls_session *session)
     return session->hurried;
 }
 
-/* Waits until mbedTLS can go on; false at the deadline, at an interruption, or when code asks for
- * no waiting at all. */
-static bool can_go_on(struct tls_session *session, int code)
+/* Waits until mbedTLS can go on. Returns false at the deadline, at an interruption, or if code does
+ * not ask to wait. */
+static bool wait_to_go_on(struct tls_session *session, int code)
 {
     if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
         return false;
     struct pollfd polled[] = {
         {.fd = session->socket, .events = code == MBEDTLS_ERR_SSL_WANT_READ ? POLLIN : POLLOUT},
-        {.fd = interrupt_of(session), .events = POLLIN},
+        {.fd = interrupt_fd_of(session), .events = POLLIN},
     };
     int ready = poll(polled, ARRAY_SIZE(polled), milliseconds_left(session));
     if (ready < 0)
@@ -150,12 +151,12 @@ static bool can_go_on(struct tls_session *session, int code)
     return ready > 0;
 }
 
-static int handshake(struct tls_session *session, struct error *error)
+static int session_handshake(struct tls_session *session, struct error *error)
 {
     int code;
     do
         code = mbedtls_ssl_handshake(&session->ssl);
-    while (code != 0 && !is_late(session) && can_go_on(session, code));
+    while (code != 0 && !is_late(session) && wait_to_go_on(session, code));
     if (code == 0)
         return 0;
     if (is_late(session))
@@ -177,7 +178,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
     int code = mbedtls_ssl_setup(&session->ssl, &session->generation->config);
     if (code != 0)
         (void)tls_fail(error, code, "cannot set up a TLS session");
-    if (code != 0 || handshake(session, error) < 0) {
+    if (code != 0 || session_handshake(session, error) < 0) {
         tls_close(session);
         return -1;
     }
@@ -186,7 +187,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
     return 0;
 }
 
-/* A request begins with the first byte that is read after an answer. */
+/* The first byte that is read after an answer begins a request. */
 static void note_received(struct tls_session *session, int count)
 {
     if (session->phase == PHASE_FIRST || session->phase == PHASE_PAUSE) {
@@ -210,7 +211,7 @@ static int try_read(struct tls_session *session, unsigned char *bytes, size_t si
 static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     int count = try_read(session, bytes, size);
-    while (count < 0 && can_go_on(session, count))
+    while (count < 0 && wait_to_go_on(session, count))
         count = try_read(session, bytes, size);
     return count > 0 ? count : -1;
 }
@@ -225,7 +226,7 @@ static int drop_leading_blanks(unsigned char *bytes, int count)
     return count - blanks;
 }
 
-/* CivetWeb would take an empty line in front of a request for the whole of its head. */
+/* Skips blanks: CivetWeb would take an empty line before a request for the whole head of it. */
 static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     int count;
@@ -237,20 +238,20 @@ static int read_beginning(struct tls_session *session, unsigned char *bytes, siz
     return count;
 }
 
-/* After an answer there is hardly ever a request yet: to look for it first would be a call in vain.
- * False when there will be none. */
-static bool await_next(struct tls_session *session)
+/* Waits for the next request. Returns false if there will be none. Waits at once instead of trying
+ * to read first: right after an answer there is hardly ever a request yet. */
+static bool wait_for_request(struct tls_session *session)
 {
     enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
     if (session->broken)
         return false;
     return bytes_ahead(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
-           can_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
+           wait_to_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
 }
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    if (session->phase == PHASE_SEND && !await_next(session))
+    if (session->phase == PHASE_SEND && !wait_for_request(session))
         return -1;
     int count = session->phase == PHASE_RECEIVE ? read_some(session, bytes, size)
                                                 : read_beginning(session, bytes, size);
@@ -268,7 +269,7 @@ int tls_write(struct tls_session *session, const void *bytes, size_t size)
         enter_phase(session, PHASE_SEND, session->context->limits.request_ms);
     do
         count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
-    while (count < 0 && can_go_on(session, count));
+    while (count < 0 && wait_to_go_on(session, count));
     session->broken = count <= 0;
     return session->broken ? -1 : count;
 }

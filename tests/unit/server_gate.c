@@ -51,7 +51,7 @@ int64_t clock_wall_ms(void)
     return world.now_us / 1000;
 }
 
-int neighbour_find(struct in_addr address, struct hwaddr *ret, struct error *error)
+int peer_find_hwaddr(struct in_addr address, struct hwaddr *ret, struct error *error)
 {
     uint8_t last = (uint8_t)(ntohl(address.s_addr) & 0xff);
     world.lookups++;
@@ -315,10 +315,10 @@ static void test_who_is_parked_counts_for_its_source_alone(void **state)
     struct peer third;
     assert_int_equal(enter("127.0.0.7", &first), REFUSAL_NONE);
     assert_int_equal(enter("127.0.0.7", &second), REFUSAL_NONE);
-    gate_park(world.gate);
+    gate_detach(world.gate);
     assert_int_equal(gate_connections(world.gate), 1);
     assert_int_equal(enter("127.0.0.7", &third), REFUSAL_TOO_MANY_CONNECTIONS);
-    gate_leave_parked(world.gate, &first);
+    gate_leave_detached(world.gate, &first);
     assert_int_equal(gate_connections(world.gate), 1);
     assert_int_equal(enter("127.0.0.7", &third), REFUSAL_NONE);
     assert_int_equal(gate_connections(world.gate), 2);

@@ -56,7 +56,7 @@ static int find(const char *text, struct hwaddr *ret, struct error *error)
     if (geteuid() != 0)
         skip();
     assert_int_equal(inet_pton(AF_INET, text, &address), 1);
-    return neighbour_find(address, ret, error);
+    return peer_find_hwaddr(address, ret, error);
 }
 
 static void assert_found(const char *address, const char *expected)

@@ -4,7 +4,7 @@
 
 #include "server/base/limiter.h"
 #include "server/net/peer.h"
-#include "server/net/sources.h"
+#include "server/net/source_table.h"
 #include "tests/unit/test.h"
 
 #define SECOND ((int64_t)1000000)
@@ -95,60 +95,60 @@ static void test_key_of_an_address_is_no_mac(void **state)
 static void test_a_row_is_found_again_with_what_it_held(void **state)
 {
     (void)state;
-    struct sources *sources = sources_new(4);
-    struct source *row = sources_claim(sources, 77, 1);
+    struct source_table *sources = source_table_new(4);
+    struct source *row = source_table_claim(sources, 77, 1);
     row->connections = 3;
-    assert_ptr_equal(sources_claim(sources, 77, 2), row);
+    assert_ptr_equal(source_table_claim(sources, 77, 2), row);
     assert_int_equal(row->connections, 3);
     assert_int_equal(row->last_seen_us, 2);
-    assert_ptr_equal(sources_at(sources, sources_index(sources, row)), row);
-    sources_free(sources);
+    assert_ptr_equal(source_table_at(sources, source_table_index(sources, row)), row);
+    source_table_free(sources);
 }
 
 static void test_the_idle_row_seen_longest_ago_goes(void **state)
 {
     (void)state;
-    struct sources *sources = sources_new(1);
-    struct source *rows[SOURCES_PER_SET];
-    for (uint64_t i = 0; i < SOURCES_PER_SET; i++)
-        rows[i] = sources_claim(sources, 100 + i, (int64_t)(10 + i));
+    struct source_table *sources = source_table_new(1);
+    struct source *rows[SOURCE_TABLE_WAYS];
+    for (uint64_t i = 0; i < SOURCE_TABLE_WAYS; i++)
+        rows[i] = source_table_claim(sources, 100 + i, (int64_t)(10 + i));
     rows[0]->connections = 1;
     rows[1]->failures.full_at_us = 99;
-    struct source *fresh = sources_claim(sources, 999, 50);
+    struct source *fresh = source_table_claim(sources, 999, 50);
     assert_ptr_equal(fresh, rows[1]);
     assert_true(fresh->key == 999);
     assert_int_equal(fresh->failures.full_at_us, 0);
     assert_true(rows[0]->key == 100);
-    sources_free(sources);
+    source_table_free(sources);
 }
 
 static void test_busy_rows_are_never_taken(void **state)
 {
     (void)state;
-    struct sources *sources = sources_new(1);
-    for (uint64_t i = 0; i < SOURCES_PER_SET; i++)
-        sources_claim(sources, 100 + i, 1)->connections = 1;
-    assert_null(sources_claim(sources, 999, 2));
-    assert_non_null(sources_claim(sources, 100, 2));
-    sources_at(sources, 5)->connections = 0;
-    assert_ptr_equal(sources_claim(sources, 999, 3), sources_at(sources, 5));
-    sources_free(sources);
+    struct source_table *sources = source_table_new(1);
+    for (uint64_t i = 0; i < SOURCE_TABLE_WAYS; i++)
+        source_table_claim(sources, 100 + i, 1)->connections = 1;
+    assert_null(source_table_claim(sources, 999, 2));
+    assert_non_null(source_table_claim(sources, 100, 2));
+    source_table_at(sources, 5)->connections = 0;
+    assert_ptr_equal(source_table_claim(sources, 999, 3), source_table_at(sources, 5));
+    source_table_free(sources);
 }
 
 /* Consecutive addresses, as a network gives them out, must not crowd into a few sets. */
 static void test_consecutive_keys_spread(void **state)
 {
     (void)state;
-    struct sources *sources = sources_new(256);
+    struct source_table *sources = source_table_new(256);
     int placed = 0;
     for (uint64_t i = 0; i < 1024; i++) {
-        struct source *row = sources_claim(sources, ((uint64_t)2 << 56) | (0xc0a80000 + i), 1);
+        struct source *row = source_table_claim(sources, ((uint64_t)2 << 56) | (0xc0a80000 + i), 1);
         placed += row != NULL;
         if (row)
             row->connections = 1;
     }
     assert_true(placed > 900);
-    sources_free(sources);
+    source_table_free(sources);
 }
 
 static void test_peer_name(void **state)
