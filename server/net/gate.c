@@ -29,7 +29,10 @@
 /* A peer's source where it is the probe: a row outside the tables. */
 #define PROBE_ROW UINT32_MAX
 
+/* What a connection is judged by. Never changed: gate_reconfigure puts another in its place, and
+ * whoever judges a connection meanwhile goes on with the one that it holds. */
 struct rules {
+    uint32_t holders; /* the gate's lock is held to change it */
     enum source_binding binding;
     uint32_t connections;
     struct bucket_rate requests;
@@ -42,7 +45,7 @@ struct gate {
     struct gate_callbacks callbacks;
     atomic_uint connections;
     pthread_mutex_t lock; /* of all that follows */
-    struct rules rules;
+    struct rules *rules;  /* in force; held */
     struct source_table *admitted;
     struct source_table *refused;
     struct bucket reports;
@@ -53,12 +56,15 @@ struct gate {
 _Static_assert(REFUSAL_CONNECTIONS_TOO_OFTEN < SOURCE_REFUSALS,
                "a source's row has a place for each refusal");
 
-static struct rules rules_new(const struct config *config, const struct cidr *allow,
-                              size_t allow_count)
+/* The caller holds the result. */
+static struct rules *rules_new(const struct config *config, const struct cidr *allow,
+                               size_t allow_count)
 {
     uint32_t requests = config->limits.requests_per_source;
     uint32_t failures = config->limits.failures_per_source;
-    struct rules rules = {
+    struct rules *rules = mem_new(struct rules);
+    *rules = (struct rules){
+        .holders = 1,
         .binding = config->local_api.source_binding,
         .connections = config->limits.connections_per_source,
         .requests = bucket_rate(requests, SECOND_US, 2 * (int64_t)requests),
@@ -67,8 +73,17 @@ static struct rules rules_new(const struct config *config, const struct cidr *al
         .allow_count = allow_count,
     };
     if (allow_count > 0)
-        memcpy(rules.allow, allow, allow_count * sizeof(*allow));
+        memcpy(rules->allow, allow, allow_count * sizeof(*allow));
     return rules;
+}
+
+/* The gate's lock is held. The last holder frees the rules. */
+static void rules_drop(struct rules *rules)
+{
+    if (--rules->holders > 0)
+        return;
+    free(rules->allow);
+    free(rules);
 }
 
 struct gate *gate_new(const struct config *config, const struct cidr *allow, size_t allow_count,
@@ -89,7 +104,7 @@ void gate_free(struct gate *gate)
         return;
     source_table_free(gate->admitted);
     source_table_free(gate->refused);
-    free(gate->rules.allow);
+    rules_drop(gate->rules);
     (void)pthread_mutex_destroy(&gate->lock);
     free(gate);
 }
@@ -97,12 +112,11 @@ void gate_free(struct gate *gate)
 void gate_reconfigure(struct gate *gate, const struct config *config, const struct cidr *allow,
                       size_t allow_count)
 {
-    struct rules rules = rules_new(config, allow, allow_count);
+    struct rules *rules = rules_new(config, allow, allow_count);
     (void)pthread_mutex_lock(&gate->lock);
-    struct cidr *old = gate->rules.allow;
+    rules_drop(gate->rules);
     gate->rules = rules;
     (void)pthread_mutex_unlock(&gate->lock);
-    free(old);
 }
 
 void gate_expect(struct gate *gate, const struct sockaddr_in *probe)
@@ -126,18 +140,15 @@ static bool is_expected(const struct gate *gate, const struct peer *peer)
            gate->expected.sin_addr.s_addr == peer->address.sin_addr.s_addr;
 }
 
-/* Whether the peer is the probe, which can come but once. */
+/* Returns true if the peer is the probe, which can come but once. The gate's lock is held. */
 static bool take_probe(struct gate *gate, struct peer *peer)
 {
-    (void)pthread_mutex_lock(&gate->lock);
-    bool expected = is_expected(gate, peer);
-    if (expected) {
-        gate->expected = (struct sockaddr_in){0};
-        gate->probe.connections++;
-        peer->source = PROBE_ROW;
-    }
-    (void)pthread_mutex_unlock(&gate->lock);
-    return expected;
+    if (!is_expected(gate, peer))
+        return false;
+    gate->expected = (struct sockaddr_in){0};
+    gate->probe.connections++;
+    peer->source = PROBE_ROW;
+    return true;
 }
 
 static struct source *source_of(struct gate *gate, const struct peer *peer)
@@ -165,61 +176,76 @@ static bool is_allowed(const struct rules *rules, const struct peer *peer)
     return false;
 }
 
-/* The verdict of the allow list, and the binding that is in force. */
-static enum refusal_reason judge_address(struct gate *gate, const struct peer *peer,
-                                         enum source_binding *ret_binding)
-{
-    (void)pthread_mutex_lock(&gate->lock);
-    bool allowed = is_allowed(&gate->rules, peer);
-    *ret_binding = gate->rules.binding;
-    (void)pthread_mutex_unlock(&gate->lock);
-    return allowed ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;
-}
-
-/* The verdict on the hardware address, which is looked up for it. */
-static enum refusal_reason judge_link(struct gate *gate, struct peer *peer,
-                                      enum source_binding binding)
+/* Looks the hardware address up, and judges by it. No lock is held: this asks the kernel and the
+ * store. */
+static enum refusal_reason judge_hwaddr(const struct gate *gate, const struct rules *rules,
+                                        struct peer *peer)
 {
     struct error ignored;
     int enrolled = -1;
-    if (binding == BINDING_OFF)
+    if (rules->binding == BINDING_OFF)
         return REFUSAL_NONE;
     peer->has_hwaddr = peer_find_hwaddr(peer->address.sin_addr, &peer->hwaddr, &ignored) == 0;
     if (peer->has_hwaddr)
         enrolled = gate->callbacks.is_enrolled(&peer->hwaddr, gate->callbacks.context);
     if (enrolled < 0)
-        return binding == BINDING_REQUIRE ? REFUSAL_UNRESOLVABLE : REFUSAL_NONE;
+        return rules->binding == BINDING_REQUIRE ? REFUSAL_UNRESOLVABLE : REFUSAL_NONE;
     return enrolled ? REFUSAL_NONE : REFUSAL_STRANGER;
 }
 
-/* A handshake costs as much as many requests: none is begun for a source that could not even ask
- * for something. */
-static enum refusal_reason judge_source(const struct gate *gate, struct source *source,
+/* A handshake costs as much as many requests: a source that could not make a request now is
+ * refused before one is begun. The gate's lock is held. */
+static enum refusal_reason judge_source(const struct rules *rules, struct source *source,
                                         int64_t now_us)
 {
-    if (!source || source->connections >= gate->rules.connections)
+    if (!source || source->connections >= rules->connections)
         return REFUSAL_TOO_MANY_CONNECTIONS;
-    if (bucket_take(&source->arrivals, &gate->rules.requests, now_us) > 0)
+    if (bucket_take(&source->arrivals, &rules->requests, now_us) > 0)
         return REFUSAL_CONNECTIONS_TOO_OFTEN;
     return REFUSAL_NONE;
 }
 
-/* Counts the connection in its source's row. */
-static enum refusal_reason take_place(struct gate *gate, struct peer *peer)
+/* Judges by what the source has already, and counts the connection in its row. The gate's lock is
+ * held. */
+static enum refusal_reason count_connection(struct gate *gate, const struct rules *rules,
+                                            struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
-    (void)pthread_mutex_lock(&gate->lock);
     struct source *source = source_table_claim(gate->admitted, source_key(peer), now_us);
-    enum refusal_reason refusal = judge_source(gate, source, now_us);
+    enum refusal_reason refusal = judge_source(rules, source, now_us);
     if (refusal == REFUSAL_NONE) {
         source->connections++;
         peer->source = source_table_index(gate->admitted, source);
     }
+    return refusal;
+}
+
+/* The rules are looked at once: a gate_reconfigure that comes while the hardware address is looked
+ * up applies to the next connection. */
+static enum refusal_reason gate_judge(struct gate *gate, struct peer *peer)
+{
+    (void)pthread_mutex_lock(&gate->lock);
+    bool is_probe = take_probe(gate, peer);
+    struct rules *rules = gate->rules;
+    rules->holders += !is_probe;
+    (void)pthread_mutex_unlock(&gate->lock);
+    if (is_probe)
+        return REFUSAL_NONE;
+
+    enum refusal_reason refusal = is_allowed(rules, peer) ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;
+    if (refusal == REFUSAL_NONE)
+        refusal = judge_hwaddr(gate, rules, peer);
+
+    (void)pthread_mutex_lock(&gate->lock);
+    if (refusal == REFUSAL_NONE)
+        refusal = count_connection(gate, rules, peer);
+    rules_drop(rules);
     (void)pthread_mutex_unlock(&gate->lock);
     return refusal;
 }
 
-/* Takes the refusals that may be told of now, this one included; 0 if it is not time yet. */
+/* Returns how many refusals to report now, including this one; 0 while rate-limited. The gate's
+ * lock is held. */
 static uint32_t take_unreported(struct gate *gate, struct source_refusal *refusal, int64_t now_us)
 {
     const struct bucket_rate rate = bucket_rate(REPORTS_PER_MINUTE, MINUTE_US, REPORTS_PER_MINUTE);
@@ -233,7 +259,7 @@ static uint32_t take_unreported(struct gate *gate, struct source_refusal *refusa
     return count;
 }
 
-static void report(struct gate *gate, const struct peer *peer, enum refusal_reason refusal)
+static void report_refusal(struct gate *gate, const struct peer *peer, enum refusal_reason refusal)
 {
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
@@ -244,28 +270,15 @@ static void report(struct gate *gate, const struct peer *peer, enum refusal_reas
         gate->callbacks.refused(peer, refusal, count, gate->callbacks.context);
 }
 
-static enum refusal_reason judge(struct gate *gate, struct peer *peer)
-{
-    enum source_binding binding;
-    if (take_probe(gate, peer))
-        return REFUSAL_NONE;
-    enum refusal_reason refusal = judge_address(gate, peer, &binding);
-    if (refusal == REFUSAL_NONE)
-        refusal = judge_link(gate, peer, binding);
-    if (refusal == REFUSAL_NONE)
-        refusal = take_place(gate, peer);
-    return refusal;
-}
-
 enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret)
 {
     struct peer peer;
     /* A peer that is gone already has no name to report. */
     if (find_peer(socket, &peer) < 0)
         return REFUSAL_NOT_ALLOWED;
-    enum refusal_reason refusal = judge(gate, &peer);
+    enum refusal_reason refusal = gate_judge(gate, &peer);
     if (refusal != REFUSAL_NONE) {
-        report(gate, &peer, refusal);
+        report_refusal(gate, &peer, refusal);
         return refusal;
     }
     atomic_fetch_add(&gate->connections, 1);
@@ -297,7 +310,7 @@ uint32_t gate_connections(const struct gate *gate)
 }
 
 /* Whole seconds for Retry-After, rounded up. A minute at most: no bucket takes longer to fill. */
-static uint32_t seconds(int64_t wait_us)
+static uint32_t retry_after_s(int64_t wait_us)
 {
     return (uint32_t)((wait_us + SECOND_US - 1) / SECOND_US);
 }
@@ -307,9 +320,9 @@ uint32_t gate_count_request(struct gate *gate, const struct peer *peer)
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     struct source *source = source_of(gate, peer);
-    int64_t wait_us = bucket_take(&source->requests, &gate->rules.requests, now_us);
+    int64_t wait_us = bucket_take(&source->requests, &gate->rules->requests, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
-    return seconds(wait_us);
+    return retry_after_s(wait_us);
 }
 
 void gate_count_failure(struct gate *gate, const struct peer *peer)
@@ -317,7 +330,7 @@ void gate_count_failure(struct gate *gate, const struct peer *peer)
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     struct source *source = source_of(gate, peer);
-    (void)bucket_take(&source->failures, &gate->rules.failures, now_us);
+    (void)bucket_take(&source->failures, &gate->rules->failures, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
 }
 
@@ -326,7 +339,7 @@ uint32_t gate_locked_out(struct gate *gate, const struct peer *peer)
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     const struct source *source = source_of(gate, peer);
-    int64_t wait_us = bucket_wait(&source->failures, &gate->rules.failures, now_us);
+    int64_t wait_us = bucket_wait(&source->failures, &gate->rules->failures, now_us);
     (void)pthread_mutex_unlock(&gate->lock);
-    return seconds(wait_us);
+    return retry_after_s(wait_us);
 }

@@ -25,8 +25,9 @@ static struct world {
     int64_t now_us;
     int enrolled; /* what is_enrolled says */
     int lookups;
-    int one_mac;       /* every address has the same MAC */
-    uint32_t invented; /* if not 0, every look-up finds yet another MAC, numbered from here */
+    int one_mac;             /* every address has the same MAC */
+    void (*meanwhile)(void); /* if not NULL, called once during a look-up */
+    uint32_t invented;       /* if not 0, every look-up finds yet another MAC, numbered from here */
     int reports;
     struct {
         struct peer peer;
@@ -54,7 +55,11 @@ int64_t clock_wall_ms(void)
 int peer_find_hwaddr(struct in_addr address, struct hwaddr *ret, struct error *error)
 {
     uint8_t last = (uint8_t)(ntohl(address.s_addr) & 0xff);
+    void (*meanwhile)(void) = world.meanwhile;
     world.lookups++;
+    world.meanwhile = NULL;
+    if (meanwhile)
+        meanwhile();
     if (last >= 100)
         return fail(error, ERROR_MISSING, "nobody");
     *ret = (struct hwaddr){{0xbc, 0x24, 0x11, 0, 0, world.one_mac ? 1 : last}};
@@ -497,6 +502,41 @@ static void refuse_everybody(void)
     gate_reconfigure(world.gate, &world.config, NULL, 0);
 }
 
+static void limit_connections(uint32_t connections)
+{
+    struct cidr allow = {.family = AF_INET, .prefix = 0};
+    world.config.limits.connections_per_source = connections;
+    gate_reconfigure(world.gate, &world.config, &allow, 1);
+}
+
+static void refuse_connections(void)
+{
+    limit_connections(0);
+}
+
+static void allow_connections(void)
+{
+    limit_connections(2);
+}
+
+/* One connection is judged by one set of rules, whatever takes their place while its hardware
+ * address is looked up. */
+static void test_new_rules_apply_to_the_next_connection(void **state)
+{
+    (void)state;
+    struct peer first;
+    struct peer second;
+    world.meanwhile = refuse_connections;
+    assert_int_equal(enter("127.0.0.7", &first), REFUSAL_NONE);
+    assert_int_equal(enter("127.0.0.7", &second), REFUSAL_TOO_MANY_CONNECTIONS);
+    world.meanwhile = allow_connections;
+    assert_int_equal(enter("127.0.0.7", &second), REFUSAL_TOO_MANY_CONNECTIONS);
+    assert_int_equal(enter("127.0.0.7", &second), REFUSAL_NONE);
+    gate_leave(world.gate, &first);
+    gate_leave(world.gate, &second);
+    assert_int_equal(gate_connections(world.gate), 0);
+}
+
 static void test_the_probe_is_admitted_whatever_the_rules(void **state)
 {
     (void)state;
@@ -612,6 +652,7 @@ int main(void)
         TEST(test_failures_lock_out),
         TEST(test_a_lockout_outlives_the_connection),
         TEST(test_waits_stay_within_a_minute),
+        TEST(test_new_rules_apply_to_the_next_connection),
         TEST(test_the_probe_is_admitted_whatever_the_rules),
         TEST(test_the_probe_comes_but_once),
         TEST(test_nobody_passes_for_the_probe),
