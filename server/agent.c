@@ -71,6 +71,19 @@ static int load_pins(const struct server_config *config, struct pins *ret, struc
     return -1;
 }
 
+int agent_load_identity(const struct server_config *config, struct pins *ret, struct error *error)
+{
+    struct pins pins;
+    if (load_pins(config, &pins, error) < 0)
+        return -1;
+    /* A switch that was cut short leaves the certificate behind (ERROR_CONFLICT), but the file with
+     * the key is whole, and it is what the listener shows. */
+    if (identity_verify(config->config.paths.state, error) < 0 && error->kind != ERROR_CONFLICT)
+        return -1;
+    *ret = pins;
+    return 0;
+}
+
 int agent_open(struct agent *agent, struct error *error)
 {
     struct context *context = &agent->context;
@@ -87,7 +100,7 @@ int agent_open(struct agent *agent, struct error *error)
         return -1;
     context_set_config(context, config);
     if (privileges_drop(config->config.paths.state, error) < 0 ||
-        load_pins(config, &agent->pins, error) < 0)
+        agent_load_identity(config, &agent->pins, error) < 0)
         return -1;
     return store_pool_new(config->config.paths.state, &context->stores, error);
 }
@@ -177,11 +190,16 @@ static bool adopt_pins(struct agent *agent)
     return strcmp(agent->pins.leaf, before.leaf) != 0;
 }
 
+int agent_locate(struct agent *agent, struct error *error)
+{
+    return server_config_locate(agent->context.config, error);
+}
+
 int agent_start(struct agent *agent, struct error *error)
 {
-    struct server_config *config = agent->context.config;
+    const struct server_config *config = agent->context.config;
     const struct gate_callbacks callbacks = {is_enrolled, connection_refused, &agent->context};
-    if (server_config_locate(config, error) < 0 || refresh_host(agent, config, error) < 0)
+    if (refresh_host(agent, config, error) < 0)
         return -1;
     agent->context.gate = gate_new(&config->config, config->allow, config->allow_count, &callbacks);
     agent->context.jobs = jobs_start(&agent->context);

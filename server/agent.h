@@ -22,13 +22,24 @@ struct agent {
 };
 
 /*
+ * Loads STATE/tls: fills in the pins of its certificate, and makes sure that the key is there and
+ * belongs to a certificate. On failure the error names the file and says what to do.
+ */
+int agent_load_identity(const struct server_config *config, struct pins *ret, struct error *error);
+
+/*
  * Configuration, store and identity, without listening yet. As root it becomes the state
  * directory's owner first, if that is felhom-agent. Ends with agent_close.
  */
 int agent_open(struct agent *agent, struct error *error);
 void agent_close(struct agent *agent);
 
-/* Begins to listen. ERROR_MISSING while the address is not there yet: nothing has changed then. */
+/* Finds out the address to listen on and who may connect. ERROR_MISSING while the address is not
+ * there yet: nothing has changed then, and this may be called again. */
+int agent_locate(struct agent *agent, struct error *error);
+
+/* Starts the threads and begins to listen, after agent_locate; to be called once. On failure,
+ * agent_close ends what was started. */
 int agent_start(struct agent *agent, struct error *error);
 
 /* Stops listening; waits for the requests under way. */

@@ -78,11 +78,12 @@ static void tell_waiting(struct waiting *waiting, const struct error *error)
     waiting->told = *error;
 }
 
-/* Listens as soon as the address is there. *ret_ended: the daemon was told to end before it was. */
+/* Listens as soon as the address is there; nothing else is waited for. *ret_ended: the daemon was
+ * told to end before the address was there. */
 static int start(struct agent *agent, const sigset_t *signals, bool *ret_ended, struct error *error)
 {
     struct waiting waiting = {.since_us = clock_steady_us()};
-    while (agent_start(agent, error) < 0) {
+    while (agent_locate(agent, error) < 0) {
         if (error->kind != ERROR_MISSING)
             return -1;
         tell_waiting(&waiting, error);
@@ -93,7 +94,7 @@ static int start(struct agent *agent, const sigset_t *signals, bool *ret_ended, 
         if (*ret_ended)
             return 0;
     }
-    return 0;
+    return agent_start(agent, error);
 }
 
 static void sweep(struct duty *duty, struct context *context)

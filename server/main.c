@@ -7,13 +7,13 @@
 #include <stdlib.h>
 
 #include "schema/base/version.h"
+#include "server/agent.h"
 #include "server/base/server_config.h"
 #include "server/daemon.h"
 #include "server/privileges.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
 #include "store/files/config_file.h"
-#include "store/identity/identity.h"
 
 /* felhomd --check: would it start? */
 
@@ -45,19 +45,13 @@ static bool check_store(const struct config *config, FILE *out)
     return true;
 }
 
-static bool check_identity(const struct config *config, FILE *out)
+static bool check_identity(const struct server_config *config, FILE *out)
 {
     struct error error;
-    struct identity identity;
-    if (identity_load(config->paths.state, &identity, &error) < 0) {
-        if (error.kind == ERROR_MISSING)
-            (void)fail(&error, ERROR_MISSING,
-                       "there is no TLS identity in %s: run felhomctl init as root",
-                       config->paths.state);
+    struct pins pins;
+    if (agent_load_identity(config, &pins, &error) < 0)
         return report_error(out, &error);
-    }
-    (void)fprintf(out, "ok: TLS identity, leaf pin %s\n", identity.pins.leaf);
-    identity_free(&identity);
+    (void)fprintf(out, "ok: TLS identity, leaf pin %s\n", pins.leaf);
     return true;
 }
 
@@ -88,7 +82,7 @@ static bool check_run(FILE *out)
     (void)fprintf(out, "ok: configuration %s\n", config_file_path());
     bool address = check_address(setup, out);
     bool store = check_store(&setup->config, out);
-    bool identity = check_identity(&setup->config, out);
+    bool identity = check_identity(setup, out);
     return address && store && identity;
 }
 

@@ -19,6 +19,17 @@ ctl init >/dev/null
 before=$(find "$HOST/state" -printf '%p %T@\n' | grep -v 'shm\|wal' | sort)
 ok "--check" "$BIN/felhomd" --check
 is "--check changes nothing" "$(find "$HOST/state" -printf '%p %T@\n' | grep -v 'shm\|wal' | sort)" "$before"
+# A certificate without its key: felhomd does not wait for that, nor does it start without it.
+mv "$HOST/state/tls/agent.pem" "$HOST/agent.pem"
+timeout 20 "$BIN/felhomd" >"$HOST/out" 2>&1
+is "felhomd without its key fails" $? 1
+like "names the file and the remedy" "$(cat "$HOST/out")" 'tls/agent\.pem is missing, .*restore it from a backup'
+is "and says no more than that" "$(wc -l <"$HOST/out")" 1
+"$BIN/felhomd" --check >"$HOST/out" 2>&1
+is "--check without the key fails" $? 1
+like "with the same" "$(cat "$HOST/out")" 'error: .*tls/agent\.pem is missing, '
+mv "$HOST/agent.pem" "$HOST/state/tls/agent.pem"
+
 agent_yaml <<<'limits: {threads: many}'
 "$BIN/felhomd" --check >"$HOST/out" 2>&1
 is "--check of a wrong agent.yaml fails" $? 1
@@ -37,8 +48,11 @@ ip addr del $ADDRESS/24 dev vmbr0
 DAEMON=$!
 waits_for_bridge() { grep -q vmbr0 "$HOST/felhomd.log"; }
 eventually waits_for_bridge
-sleep 1
+holdings() { echo "$(ls /proc/$DAEMON/task | wc -l) threads, $(ls /proc/$DAEMON/fd | wc -l) descriptors"; }
+before=$(holdings)
+sleep 3
 ok "felhomd waits for the bridge's address" kill -0 $DAEMON
+is "with no thread or descriptor more for each try" "$(holdings)" "$before"
 is "and says so once" "$(grep -c vmbr0 "$HOST/felhomd.log")" 1
 ip addr add $ADDRESS/24 dev vmbr0
 ok "then it listens there" eventually answers 200
