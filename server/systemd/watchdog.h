@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service manager's watchdog hears of the daemon as long as that answers requests. A failure is
- * tried again soon, and it takes a whole interval of failures until the manager restarts the
- * daemon. An address that has left the host is a failure, too: after the restart the daemon finds
- * the bridge's new one, or waits for it.
+ * Feeds the service manager's watchdog as long as felhomd answers requests. To find that out,
+ * felhomd makes a request to itself, as a guest would (store/host/probe.h). So a daemon whose
+ * accepting thread is dead, whose workers are all stuck or whose TLS is broken is not taken for a
+ * live one.
+ *
+ * After a failure the daemon tries again soon; only a whole watchdog interval of failures has the
+ * manager restart it. An address that has left the host is a failure, too: after the restart the
+ * daemon finds the bridge's new address, or waits for it.
  */
 #ifndef FELHOM_WATCHDOG_H
 #define FELHOM_WATCHDOG_H
@@ -19,28 +23,22 @@
 
 /* Zero-initialise. */
 struct watchdog {
-    bool failing;
+    bool failing; /* the last self-test failed */
 };
 
-/* pins: of the certificate that the daemon shows. Where a watchdog is set: asks the daemon, which
- * listens, a question, and feeds the watchdog if it answers. False if it does not; the log says
- * why, once until it does again. */
+/*
+ * If the service manager has set a watchdog: tests whether the daemon, which listens, answers, and
+ * feeds the watchdog if it does. Returns false if it does not; the log says why once, until it
+ * answers again. pins: of the certificate that the daemon shows. For the main thread.
+ */
 bool watchdog_feed(struct watchdog *watchdog, struct context *context, const struct pins *pins);
 
 /*
- * felhomd asks itself, as a guest would (store/host/probe.h). So a daemon whose accepting thread is
- * dead, whose workers are all stuck or whose TLS is broken is not taken for a live one. The gate
- * lets the probe alone through (see gate_expect), from a socket that was bound first.
+ * The self-test: 0 if GET /healthz at the address (for 0.0.0.0, at the loopback) was answered with
+ * 200 under a certificate with these pins. The gate lets this one connection through whatever its
+ * rules say (gate_expect). Never takes longer than patience_us.
  */
-
-struct self_probe {
-    struct sockaddr_in listening; /* 0.0.0.0 is asked over the loopback */
-    struct pins pins;             /* of the certificate that it must show */
-    struct gate *gate;
-    int64_t patience_us; /* for all of it */
-};
-
-/* 0: GET /healthz was answered with 200. Never waits longer than its patience. */
-int self_probe_run(const struct self_probe *self, struct error *error);
+int watchdog_self_test(const struct sockaddr_in *listening, const struct pins *pins,
+                       struct gate *gate, int64_t patience_us, struct error *error);
 
 #endif

@@ -49,8 +49,8 @@ no_beats() {
 }
 logged() { grep -c "$1" "$HOST/felhomd.log"; }
 logged_more() { [ "$(logged "$1")" -gt "$2" ]; }
-DEAD='felhomd does not answer itself'
-ALIVE='felhomd answers itself again'
+DEAD="felhomd's self-test failed"
+ALIVE="felhomd's self-test succeeds again"
 # A slow machine may now and then be too slow for the question: each failure that is told is followed by its end.
 is_well() { [ "$(logged "$DEAD")" -eq "$(logged "$ALIVE")" ]; }
 is_failing() { [ "$(logged "$DEAD")" -eq $(($(logged "$ALIVE") + 1)) ]; }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's question to itself: to a listener that lives, and to several that are as good as
- * dead. */
+/* The daemon's self-test: of a listener that lives, and of several that are as good as dead. */
 #include "server/systemd/watchdog.h"
 
 #include <signal.h>
@@ -78,14 +77,9 @@ static int connect_silently(void)
 
 static int ask(int patience_ms, struct error *error)
 {
-    const struct self_probe probe = {
-        .listening = local.address,
-        .pins = pins,
-        .gate = local.gate,
-        .patience_us = (int64_t)patience_ms * 1000,
-    };
     *error = (struct error){0};
-    return self_probe_run(&probe, error);
+    return watchdog_self_test(&local.address, &pins, local.gate, (int64_t)patience_ms * 1000,
+                              error);
 }
 
 static void assert_answers(void)
