@@ -17,8 +17,8 @@
 #define SECOND_US ((int64_t)1000000)
 #define MINUTE_US (60 * SECOND_US)
 
-/* 4096 sources are remembered; strangers have a smaller table of their own, so that they can't push
- * guests out. */
+/* The table remembers 4096 sources. Refused sources have a smaller table of their own, so that they
+ * cannot push guests out. */
 #define ADMITTED_SETS 256
 #define REFUSED_SETS  64
 
@@ -26,13 +26,13 @@
  * a minute. */
 #define REPORTS_PER_MINUTE 60
 
-/* A peer's source where it is the probe: a row outside the tables. */
+/* The source of a peer that is the probe: a row outside the tables. */
 #define PROBE_ROW UINT32_MAX
 
-/* What a connection is judged by. Never changed: gate_reconfigure puts another in its place, and
- * whoever judges a connection meanwhile goes on with the one that it holds. */
+/* What a connection is judged by. Rules never change: gate_reconfigure puts others in their place,
+ * and a thread that is judging a connection goes on with those that it holds. */
 struct rules {
-    uint32_t holders; /* the gate's lock is held to change it */
+    uint32_t holders; /* guarded by the gate's lock */
     enum source_binding binding;
     uint32_t connections;
     struct bucket_rate requests;
@@ -77,7 +77,13 @@ static struct rules *rules_new(const struct config *config, const struct cidr *a
     return rules;
 }
 
-/* The gate's lock is held. The last holder frees the rules. */
+/* For both, the gate's lock is held. The last holder frees the rules. */
+static struct rules *rules_hold(struct rules *rules)
+{
+    rules->holders++;
+    return rules;
+}
+
 static void rules_drop(struct rules *rules)
 {
     if (--rules->holders > 0)
@@ -226,10 +232,9 @@ static enum refusal_reason gate_judge(struct gate *gate, struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
     bool is_probe = take_probe(gate, peer);
-    struct rules *rules = gate->rules;
-    rules->holders += !is_probe;
+    struct rules *rules = is_probe ? NULL : rules_hold(gate->rules);
     (void)pthread_mutex_unlock(&gate->lock);
-    if (is_probe)
+    if (!rules)
         return REFUSAL_NONE;
 
     enum refusal_reason refusal = is_allowed(rules, peer) ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;

@@ -85,7 +85,7 @@ static int tear_down(void **state)
     return close(world.socket);
 }
 
-static int knock(void)
+static int connect_client(void)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_S};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -102,7 +102,7 @@ static void assert_answered(int fd)
     assert_string_equal(text, ANSWER);
 }
 
-static void assert_inside(uint32_t count)
+static void assert_connections(uint32_t count)
 {
     int64_t end_us = clock_steady_us() + PATIENCE_S * (int64_t)1000000;
     while (acceptor_connections(&world.server.acceptor) != count && clock_steady_us() < end_us)
@@ -110,29 +110,29 @@ static void assert_inside(uint32_t count)
     assert_int_equal(acceptor_connections(&world.server.acceptor), count);
 }
 
-static void test_who_is_inside_counts(void **state)
+static void test_open_connections_are_counted(void **state)
 {
     (void)state;
     start_server();
-    int first = knock();
-    assert_inside(1);
-    int second = knock();
-    assert_inside(2);
+    int first = connect_client();
+    assert_connections(1);
+    int second = connect_client();
+    assert_connections(2);
     assert_answered(first);
     (void)close(first);
-    assert_inside(1);
+    assert_connections(1);
     (void)close(second);
-    assert_inside(0);
+    assert_connections(0);
     stop_server();
 }
 
 static int64_t time_of_a_stop(void)
 {
     start_server();
-    cleanup_close int fd = knock();
+    cleanup_close int fd = connect_client();
     assert_answered(fd);
     (void)close(steal_fd(&fd));
-    assert_inside(0);
+    assert_connections(0);
     int64_t since_us = clock_steady_us();
     stop_server();
     return clock_steady_us() - since_us;
@@ -140,7 +140,7 @@ static int64_t time_of_a_stop(void)
 
 /* By itself CivetWeb takes two seconds each time, on any machine: one stop that takes less is
  * proof, and a slow machine may need a few. */
-static void test_an_idle_server_ends_at_once(void **state)
+static void test_an_idle_server_stops_at_once(void **state)
 {
     (void)state;
     int64_t least_us = INT64_MAX;
@@ -152,23 +152,23 @@ static void test_an_idle_server_ends_at_once(void **state)
     assert_true(listening_on(world.socket, &world.address));
 }
 
-static void test_who_knocks_meanwhile_is_the_next_servers(void **state)
+static void test_connections_meanwhile_wait_for_the_next_server(void **state)
 {
     (void)state;
     for (int i = 0; i < 3; i++) {
         start_server();
-        cleanup_close int inside = knock();
-        assert_inside(1);
+        cleanup_close int inside = connect_client();
+        assert_connections(1);
         acceptor_close(&world.server.acceptor);
-        cleanup_close int outside = knock();
+        cleanup_close int outside = connect_client();
         assert_answered(inside);
         (void)close(steal_fd(&inside));
-        assert_inside(0);
+        assert_connections(0);
         stop_server();
         start_server();
         assert_answered(outside);
         (void)close(steal_fd(&outside));
-        assert_inside(0);
+        assert_connections(0);
         stop_server();
     }
 }
@@ -180,7 +180,7 @@ static void test_a_closed_acceptor_is_silent(void **state)
     struct rusage after;
     start_server();
     acceptor_close(&world.server.acceptor);
-    cleanup_close int outside = knock();
+    cleanup_close int outside = connect_client();
     int64_t since_us = clock_steady_us();
     (void)getrusage(RUSAGE_SELF, &before);
     (void)usleep(500000);
@@ -191,7 +191,7 @@ static void test_a_closed_acceptor_is_silent(void **state)
 }
 
 /* Without a descriptor left but for the caller's end of the connection. */
-static int knock_in_shortage(struct rlimit *ret_before)
+static int connect_in_shortage(struct rlimit *ret_before)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int next = dup(fd);
@@ -205,12 +205,12 @@ static int knock_in_shortage(struct rlimit *ret_before)
 }
 
 /* It is tried again twenty times a second; a busy thread would do so many thousand times. */
-static void test_a_shortage_is_sat_out(void **state)
+static void test_a_shortage_is_waited_out(void **state)
 {
     (void)state;
     struct rlimit limit;
     start_server();
-    cleanup_close int fd = knock_in_shortage(&limit);
+    cleanup_close int fd = connect_in_shortage(&limit);
     int64_t since_us = clock_steady_us();
     do
         (void)usleep(1000000);
@@ -222,7 +222,7 @@ static void test_a_shortage_is_sat_out(void **state)
     stop_server();
 }
 
-static void test_what_a_failed_start_leaves_is_taken_back(void **state)
+static void test_what_a_failed_start_leaves_is_reclaimed(void **state)
 {
     (void)state;
     struct error error;
@@ -245,13 +245,13 @@ static void test_what_a_failed_start_leaves_is_taken_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_who_is_inside_counts, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_an_idle_server_ends_at_once, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_who_knocks_meanwhile_is_the_next_servers, set_up,
+        cmocka_unit_test_setup_teardown(test_open_connections_are_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_an_idle_server_stops_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_connections_meanwhile_wait_for_the_next_server, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_a_closed_acceptor_is_silent, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_shortage_is_sat_out, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_a_failed_start_leaves_is_taken_back, set_up,
+        cmocka_unit_test_setup_teardown(test_a_shortage_is_waited_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_a_failed_start_leaves_is_reclaimed, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -312,7 +312,7 @@ static void test_refused_connections_are_not_counted(void **state)
     assert_int_equal(pass(server), REFUSAL_NONE);
 }
 
-static void test_who_is_parked_counts_for_its_source_alone(void **state)
+static void test_a_detached_connection_counts_for_its_source_alone(void **state)
 {
     (void)state;
     struct peer first;
@@ -641,7 +641,7 @@ int main(void)
         TEST(test_connections_have_a_rate_and_a_burst),
         TEST(test_connections_and_requests_are_counted_apart),
         TEST(test_refused_connections_are_not_counted),
-        TEST(test_who_is_parked_counts_for_its_source_alone),
+        TEST(test_a_detached_connection_counts_for_its_source_alone),
         TEST(test_many_addresses_of_one_mac_are_one_source),
         TEST(test_a_lower_limit_spares_who_is_inside),
         TEST(test_refusals_are_told_once_a_minute),
