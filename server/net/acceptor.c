@@ -51,7 +51,7 @@ int listening_open(const struct sockaddr_in *address, int *ret, struct error *er
     return fail_errno(error, errnum, "cannot listen on %s", name);
 }
 
-static bool option_is(int fd, int option, int wanted)
+static bool socket_option_is(int fd, int option, int wanted)
 {
     int value;
     socklen_t size = sizeof value;
@@ -62,7 +62,8 @@ bool listening_on(int fd, const struct sockaddr_in *address)
 {
     struct sockaddr_in own = {0};
     socklen_t size = sizeof own;
-    return option_is(fd, SO_ACCEPTCONN, 1) && option_is(fd, SO_PROTOCOL, IPPROTO_TCP) &&
+    return socket_option_is(fd, SO_ACCEPTCONN, 1) &&
+           socket_option_is(fd, SO_PROTOCOL, IPPROTO_TCP) &&
            getsockname(fd, (struct sockaddr *)&own, &size) == 0 && own.sin_family == AF_INET &&
            own.sin_port == address->sin_port && own.sin_addr.s_addr == address->sin_addr.s_addr;
 }

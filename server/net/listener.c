@@ -30,18 +30,18 @@ struct listener {
     atomic_bool stopping;
 };
 
-static void *begin_thread(void *context)
+static void *listener_begin_thread(void *context)
 {
     struct listener *listener = context;
     return connection_new(&listener->context);
 }
 
-static void end_thread(void *connection)
+static void listener_end_thread(void *connection)
 {
     connection_free(connection);
 }
 
-static int handle(struct mg_connection *request, void *context)
+static int listener_handle(struct mg_connection *request, void *context)
 {
     const struct listener_options *options = &((const struct listener *)context)->options;
     const struct connection *connection = mg_get_thread_pointer(request);
@@ -58,7 +58,7 @@ static int true_status(const struct connection *connection, int status)
     return tls_request_size(connection->session) >= HEADER_LIMIT ? 413 : status;
 }
 
-static void handle_error(struct mg_connection *request, int status, void *context)
+static void listener_handle_error(struct mg_connection *request, int status, void *context)
 {
     const struct listener_options *options = &((const struct listener *)context)->options;
     const struct connection *connection = mg_get_thread_pointer(request);
@@ -77,7 +77,7 @@ static void warn_of_few_descriptors(uint32_t threads)
              (unsigned long long)limit.rlim_cur, threads, threads + SPARE_DESCRIPTORS);
 }
 
-static int context_init(struct listener *listener, struct error *error)
+static int listener_context_init(struct listener *listener, struct error *error)
 {
     const struct listener_options *options = &listener->options;
     const struct tls_limits limits = {
@@ -93,7 +93,7 @@ static int context_init(struct listener *listener, struct error *error)
     return tls_context_new(options->pem_file, &limits, &listener->context.tls, error);
 }
 
-static int start_server(struct listener *listener, struct error *error)
+static int listener_start_server(struct listener *listener, struct error *error)
 {
     const struct listener_options *options = &listener->options;
     const struct web_server_options server_options = {
@@ -110,10 +110,10 @@ static int start_server(struct listener *listener, struct error *error)
          */
         .timeout_ms = IDLE_MS + 2 * options->request_ms,
         .keep_alive = true,
-        .begin_thread = begin_thread,
-        .end_thread = end_thread,
-        .handle = handle,
-        .handle_error = handle_error,
+        .begin_thread = listener_begin_thread,
+        .end_thread = listener_end_thread,
+        .handle = listener_handle,
+        .handle_error = listener_handle_error,
         .context = listener,
     };
     return web_server_start(&listener->server, &server_options, error);
@@ -133,7 +133,8 @@ int listener_start(const struct listener_options *options, struct listener **ret
     listener->options = *options;
     listener->log = THROTTLED_LOG_NEW;
     warn_of_few_descriptors(options->threads);
-    if (context_init(listener, error) == 0 && start_server(listener, error) == 0) {
+    if (listener_context_init(listener, error) == 0 &&
+        listener_start_server(listener, error) == 0) {
         *ret = listener;
         return 0;
     }

@@ -33,7 +33,8 @@ static int open_netlink(struct error *error)
     return steal_fd(&fd);
 }
 
-static struct netlink_request request_new(uint16_t type, uint16_t attribute, struct in_addr address)
+static struct netlink_request netlink_request_new(uint16_t type, uint16_t attribute,
+                                                  struct in_addr address)
 {
     return (struct netlink_request){
         .header = {.nlmsg_len = sizeof(struct netlink_request),
@@ -60,7 +61,7 @@ static int netlink_ask(int netlink, const struct netlink_request *request,
 static int find_interface(int netlink, struct in_addr address, int *ret_interface,
                           struct error *error)
 {
-    struct netlink_request request = request_new(RTM_GETROUTE, RTA_DST, address);
+    struct netlink_request request = netlink_request_new(RTM_GETROUTE, RTA_DST, address);
     request.about.route = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32};
     struct netlink_answer answer = {.length = 0};
     if (netlink_ask(netlink, &request, &answer, error) < 0)
@@ -71,7 +72,7 @@ static int find_interface(int netlink, struct in_addr address, int *ret_interfac
 static int find_neighbour(int netlink, int interface, struct in_addr address, struct hwaddr *ret,
                           struct error *error)
 {
-    struct netlink_request request = request_new(RTM_GETNEIGH, NDA_DST, address);
+    struct netlink_request request = netlink_request_new(RTM_GETNEIGH, NDA_DST, address);
     request.about.neighbour = (struct ndmsg){.ndm_family = AF_INET, .ndm_ifindex = interface};
     struct netlink_answer answer = {.length = 0};
     if (netlink_ask(netlink, &request, &answer, error) < 0)

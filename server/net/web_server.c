@@ -19,7 +19,7 @@ static struct web_server *server_of(const struct mg_connection *request)
     return mg_get_user_data(mg_get_context(request));
 }
 
-static void *begin_thread(const struct mg_context *civetweb, int type)
+static void *web_server_begin_thread(const struct mg_context *civetweb, int type)
 {
     struct web_server *server = mg_get_user_data(civetweb);
     if (acceptor_begin_thread(civetweb, type))
@@ -28,7 +28,7 @@ static void *begin_thread(const struct mg_context *civetweb, int type)
                                         : NULL;
 }
 
-static void end_thread(const struct mg_context *civetweb, int type, void *thread)
+static void web_server_end_thread(const struct mg_context *civetweb, int type, void *thread)
 {
     const struct web_server *server = mg_get_user_data(civetweb);
     (void)type;
@@ -36,7 +36,7 @@ static void end_thread(const struct mg_context *civetweb, int type, void *thread
         server->options.end_thread(thread);
 }
 
-static int take_request(struct mg_connection *request)
+static int web_server_take_request(struct mg_connection *request)
 {
     const struct web_server_options *options = &server_of(request)->options;
     int status = options->handle(request, options->context);
@@ -44,7 +44,7 @@ static int take_request(struct mg_connection *request)
     return status > 0 ? status : 500;
 }
 
-static int take_error(struct mg_connection *request, int status, const char *message)
+static int web_server_take_error(struct mg_connection *request, int status, const char *message)
 {
     const struct web_server_options *options = &server_of(request)->options;
     (void)message;
@@ -61,7 +61,7 @@ static void keep_complaint(struct web_server_complaint *complaint, const char *m
     (void)snprintf(complaint->message, sizeof complaint->message, "%s", message);
 }
 
-static int take_message(const struct mg_connection *request, const char *message)
+static int web_server_take_message(const struct mg_connection *request, const char *message)
 {
     struct web_server *server = server_of(request);
     if (pthread_equal(pthread_self(), server->complaint.starter))
@@ -97,15 +97,15 @@ static struct option_texts option_texts_new(const struct web_server_options *opt
     return texts;
 }
 
-static struct mg_context *start_civetweb(struct web_server *server)
+static struct mg_context *web_server_start_civetweb(struct web_server *server)
 {
     static const struct mg_callbacks callbacks = {
-        .init_thread = begin_thread,
-        .exit_thread = end_thread,
+        .init_thread = web_server_begin_thread,
+        .exit_thread = web_server_end_thread,
         .connection_closed = acceptor_connection_closed,
-        .begin_request = take_request,
-        .http_error = take_error,
-        .log_message = take_message,
+        .begin_request = web_server_take_request,
+        .http_error = web_server_take_error,
+        .log_message = web_server_take_message,
     };
     const struct option_texts texts = option_texts_new(&server->options);
     /* clang-format off */
@@ -159,7 +159,7 @@ static void web_server_end(struct web_server *server)
     (void)mg_exit_library();
 }
 
-static int fail_start(struct web_server *server, struct error *error)
+static int web_server_fail_start(struct web_server *server, struct error *error)
 {
     char endpoint[LISTENING_NAME_SIZE];
     const struct web_server_complaint *complaint = &server->complaint;
@@ -183,13 +183,13 @@ int web_server_start(struct web_server *server, const struct web_server_options 
     if (acceptor_init(&server->acceptor, options->socket, options->log, error) < 0)
         return -1;
     (void)mg_init_library(MG_FEATURES_DEFAULT);
-    server->civetweb = start_civetweb(server);
+    server->civetweb = web_server_start_civetweb(server);
     if (!server->civetweb || !speaks_as_wanted(server))
-        return fail_start(server, error);
+        return web_server_fail_start(server, error);
     /* Without its accepting thread CivetWeb cannot be stopped: its workers stay. */
     server->stuck = !begins_to_accept(server);
     if (server->stuck)
-        return fail_start(server, error);
+        return web_server_fail_start(server, error);
     if (server->complaint.message[0])
         log_line(LOG_WARNING, "%s: %s", options->log_prefix, server->complaint.message);
     return 0;
