@@ -8,6 +8,7 @@
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/yaml/keys.h"
 #include "schema/yaml/reader.h"
 
@@ -145,13 +146,6 @@ static const struct yaml_type config_classes = {KIND_MAP, read_classes, release_
 
 /* agent.yaml key by key. An operator reads the same in debian/agent.yaml. */
 
-#define SECOND  UINT64_C(1000)
-#define MINUTE  (60 * SECOND)
-#define HOUR    (60 * MINUTE)
-#define DAY     (24 * HOUR)
-#define YEAR    (365 * DAY)
-#define CENTURY (100 * YEAR)
-
 static const char *const bindings[] = {"auto", "require", "off", NULL};
 static const char *const reactions[] = {"continue", "block", NULL};
 static const char *const bootstrap_schemas[] = {"spike", "felhom.bootstrap/v2", NULL};
@@ -186,17 +180,17 @@ static const struct yaml_key keys[] = {
     ENUM    (local_api.source_binding,      "auto",     bindings),
 
     ENUM    (hook.on_error,                 "continue", reactions),
-    DURATION(hook.deadline,                 "5s",       SECOND, HOUR),
+    DURATION(hook.deadline,                 "5s",       SECOND_MS, HOUR_MS),
 
     COUNT   (limits.threads,                "256",      4, 4096),
     COUNT   (limits.connections_per_source, "8",        1, 4096),
     COUNT   (limits.requests_per_source,    "50",       1, 1000000),
     COUNT   (limits.failures_per_source,    "20",       1, 1000000),
-    DURATION(limits.handshake,              "2s",       SECOND, HOUR),
-    DURATION(limits.request,                "5s",       SECOND, HOUR),
+    DURATION(limits.handshake,              "2s",       SECOND_MS, HOUR_MS),
+    DURATION(limits.request,                "5s",       SECOND_MS, HOUR_MS),
 
-    DURATION(token.overlap,                 "5m",       0, DAY),
-    DURATION(token.max_age,                 "0",        0, CENTURY),
+    DURATION(token.overlap,                 "5m",       0, DAY_MS),
+    DURATION(token.max_age,                 "0",        0, CENTURY_MS),
 
     TEXT    (bootstrap.guest_path,          "/etc/felhom-bootstrap", rule_mount_path),
     ENUM    (bootstrap.schema,              "spike",    bootstrap_schemas),
@@ -208,7 +202,7 @@ static const struct yaml_key keys[] = {
 
     TEXT    (hub.url,                       "",         rule_url),
     TEXT    (hub.api_key_file,              "",         rule_path),
-    DURATION(hub.poll,                      "15m",      SECOND, YEAR),
+    DURATION(hub.poll,                      "15m",      SECOND_MS, YEAR_MS),
     TEXT    (hub.ca_file,                   "",         rule_path),
 
     ENUM    (registry.mode,                 "none",     registry_modes),
@@ -224,13 +218,13 @@ static const struct yaml_key keys[] = {
     TEXT    (backup.storage,                "local",    rule_storage),
     CHOICE  (backup.mode,                   "snapshot", backup_modes),
     CHOICE  (backup.compress,               "zstd",     compressions),
-    DURATION(backup.max_age,                "24h",      0, CENTURY),
+    DURATION(backup.max_age,                "24h",      0, CENTURY_MS),
     TEXT    (backup.window,                 "",         rule_window),
 
     TEXT    (restore_test.storage,          "",         rule_storage),
-    DURATION(restore_test.every,            "7d",       HOUR, CENTURY),
-    DURATION(restore_test.hold,             "5s",       SECOND, HOUR),
-    DURATION(restore_test.deadline,         "30m",      MINUTE, DAY),
+    DURATION(restore_test.every,            "7d",       HOUR_MS, CENTURY_MS),
+    DURATION(restore_test.hold,             "5s",       SECOND_MS, HOUR_MS),
+    DURATION(restore_test.deadline,         "30m",      MINUTE_MS, DAY_MS),
 
     SPECIAL (metrics.listen,                "",         config_loopback),
     TEXT    (metrics.textfile,              "",         rule_textfile),

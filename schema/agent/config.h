@@ -135,10 +135,6 @@ void config_free(struct config *config);
 /* The class of a storage by storage_classes, "" where it has none. Never NULL; owned by config. */
 const char *config_storage_class(const struct config *config, const char *storage);
 
-/* Reads a duration: digits and one of s m h d, or a bare 0. False for anything else or over 100
- * years. */
-bool duration_parse(const char *text, uint64_t *ret_ms);
-
 /* The table of agent.yaml's keys. */
 
 /* Every key with type, default and bounds; its document is a struct config. */

@@ -8,13 +8,13 @@
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/json/json.h"
 #include "schema/yaml/keys.h"
 #include "schema/yaml/reader.h"
 #include "schema/yaml/tree.h"
 
 #define OPTIONS_MOST 64
-#define LOWER        "abcdefghijklmnopqrstuvwxyz"
 
 static size_t name_length(const char *option)
 {

@@ -4,36 +4,14 @@
 #include <inttypes.h>
 #include <stdbool.h>
 
-#define MILLION 1000000
+#include "schema/base/text.h"
+#include "schema/base/units.h"
 
 /* What a sample's name ends with beyond its family's, and the label that only a bucket has. */
 struct series {
     const char *suffix;
     const char *bound; /* NULL: it is none */
 };
-
-static bool is_continuation(char byte)
-{
-    return ((unsigned char)byte & 0xC0) == 0x80;
-}
-
-/* How many bytes of text are one whole UTF-8 character; 0: none. */
-static size_t character_size(const char *text)
-{
-    unsigned char first = (unsigned char)text[0];
-    unsigned char second = (unsigned char)text[first ? 1 : 0];
-    size_t size = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
-    if (size == 0 || first > 0xF4)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if (!is_continuation(text[i]))
-            return 0;
-    /* Overlong forms, surrogates, and what lies beyond Unicode. */
-    if ((first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) ||
-        (first == 0xF0 && second < 0x90) || (first == 0xF4 && second > 0x8F))
-        return 0;
-    return size;
-}
 
 static const char *escape_of(char byte)
 {
@@ -52,7 +30,7 @@ static const char *escape_of(char byte)
 static void add_value(struct buffer *out, const char *text)
 {
     while (*text) {
-        size_t size = character_size(text);
+        size_t size = text_character(text);
         const char *escape = size == 0 ? "?" : escape_of(*text);
         if (escape)
             buffer_add_text(out, escape);
@@ -85,9 +63,9 @@ static void add_series(struct buffer *out, const char *name, struct metric_label
 static void add_seconds(struct buffer *out, int64_t us)
 {
     uint64_t size = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
-    uint64_t fraction = size % MILLION;
+    uint64_t fraction = size % SECOND_US;
     int digits = 6;
-    buffer_add_format(out, "%s%" PRIu64, us < 0 ? "-" : "", size / MILLION);
+    buffer_add_format(out, "%s%" PRIu64, us < 0 ? "-" : "", size / SECOND_US);
     if (fraction == 0)
         return;
     for (; fraction % 10 == 0; digits--)

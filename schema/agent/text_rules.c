@@ -5,35 +5,18 @@
 #include <linux/if.h>
 #include <string.h>
 
+#include "schema/base/text.h"
 #include "schema/pve/storage_config.h"
-
-#define DIGITS  "0123456789"
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define ALNUM   LETTERS DIGITS
-
-/* At least one character, and each of them one of the set. */
-static bool is_all(const char *text, const char *set)
-{
-    return *text && !text[strspn(text, set)];
-}
-
-static bool is_one_of(char c, const char *set)
-{
-    return c && strchr(set, c);
-}
 
 static bool is_name(const char *text)
 {
-    return is_all(text, ALNUM "-_.") && !is_one_of(*text, "-.");
+    return text_is_all(text, ALNUM "-_.") && !text_is_one_of(*text, "-.");
 }
 
 /* Bytes beyond ASCII pass: libyaml has seen to it that they are UTF-8. */
 static bool is_line(const char *text)
 {
-    const char *c = text;
-    while ((unsigned char)*c >= ' ' && *c != 0x7F)
-        c++;
-    return *text && !*c;
+    return *text && !text_has_control(text);
 }
 
 static bool is_word(const char *text)
@@ -50,8 +33,8 @@ static bool is_interface(const char *text)
 static bool is_storage(const char *text)
 {
     size_t length = strlen(text);
-    return length > 1 && is_all(text, ALNUM "-_.") && is_one_of(text[0], LETTERS) &&
-           is_one_of(text[length - 1], ALNUM);
+    return length > 1 && text_is_all(text, ALNUM "-_.") && text_is_one_of(text[0], LETTERS) &&
+           text_is_one_of(text[length - 1], ALNUM);
 }
 
 static bool is_snippet(const char *text)
@@ -81,7 +64,7 @@ static bool is_path(const char *text)
 
 static bool is_mount_path(const char *text)
 {
-    return is_path(text) && is_all(text, ALNUM "/-_.+@");
+    return is_path(text) && text_is_all(text, ALNUM "/-_.+@");
 }
 
 static bool is_textfile(const char *text)
@@ -95,7 +78,7 @@ static bool is_textfile(const char *text)
 static bool is_port(const char *text)
 {
     unsigned port = 0;
-    if (!is_all(text, DIGITS) || strlen(text) > 5 || *text == '0')
+    if (!text_is_all(text, DIGITS) || strlen(text) > 5 || *text == '0')
         return false;
     for (; *text; text++)
         port = port * 10 + (unsigned)(*text - '0');
@@ -111,10 +94,10 @@ static bool is_authority_n(const char *text, size_t length)
     memcpy(copy, text, length);
     copy[length] = '\0';
     char *host = *copy == '[' ? copy + 1 : copy;
-    char *end = host + strspn(host, *copy == '[' ? DIGITS "abcdefABCDEF:." : ALNUM "-.");
+    char *end = host + strspn(host, *copy == '[' ? HEX_DIGITS ":." : ALNUM "-.");
     char *port = *copy == '[' && *end == ']' ? end + 1 : end;
     bool is_closed = (*copy == '[') == (*end == ']');
-    return is_closed && end > host && !is_one_of(*host, "-.") &&
+    return is_closed && end > host && !text_is_one_of(*host, "-.") &&
            (!*port || (*port == ':' && is_port(port + 1)));
 }
 
@@ -123,24 +106,18 @@ static bool is_authority(const char *text)
     return is_authority_n(text, strlen(text));
 }
 
-static const char *after(const char *text, const char *start)
-{
-    size_t length = strlen(start);
-    return strncmp(text, start, length) ? NULL : text + length;
-}
-
 static bool is_https(const char *text)
 {
-    const char *authority = after(text, "https://");
+    const char *authority = text_after(text, "https://");
     return authority && is_authority(authority);
 }
 
 /* No user name, no query: what is secret stands in files of its own. */
 static bool is_url(const char *text)
 {
-    const char *rest = after(text, "https://");
+    const char *rest = text_after(text, "https://");
     if (!rest)
-        rest = after(text, "http://");
+        rest = text_after(text, "http://");
     return rest && is_authority_n(rest, strcspn(rest, "/")) && is_word(rest) &&
            !strpbrk(rest, "@?#\\\"<>");
 }
@@ -150,7 +127,7 @@ static bool is_time(const char *text)
 {
     static const char shape[] = "dd:dd";
     for (size_t i = 0; shape[i]; i++)
-        if (shape[i] == 'd' ? !is_one_of(text[i], DIGITS) : text[i] != shape[i])
+        if (shape[i] == 'd' ? !text_is_one_of(text[i], DIGITS) : text[i] != shape[i])
             return false;
     return text[3] < '6' && (text[0] < '2' || (text[0] == '2' && text[1] < '4'));
 }

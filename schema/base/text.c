@@ -2,43 +2,161 @@
 #include "schema/base/text.h"
 
 #include <ctype.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 #define ELLIPSIS "..."
 
-static bool is_blank(char c)
+bool text_is_one_of(char c, const char *set)
 {
-    return c && strchr(" \t\r\n", c);
+    return c && strchr(set, c);
 }
 
-/* Whether the byte goes on with a character that another began. */
-static bool is_continuation(char c)
+bool text_is_all(const char *text, const char *set)
 {
-    return ((unsigned char)c & 0xC0) == 0x80;
+    return *text && !text[strspn(text, set)];
 }
 
-/* At most room of text's length bytes that end between two characters. */
+const char *text_after(const char *text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+bool text_ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text);
+    size_t end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+bool text_has_control(const char *text)
+{
+    while (*text && !iscntrl((unsigned char)*text))
+        text++;
+    return *text;
+}
+
+void text_mask(char *text)
+{
+    text_mask_n(text, strlen(text));
+}
+
+void text_mask_n(char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (iscntrl((unsigned char)bytes[i]))
+            bytes[i] = '?';
+}
+
+/* At most room of text's length bytes, and no part of a character at their end. */
 static size_t whole_characters(const char *text, size_t length, size_t room)
 {
     if (length <= room)
         return length;
-    while (room > 0 && is_continuation(text[room]))
+    while (room > 0 && text_continues_character(text[room]))
         room--;
     return room;
 }
 
-void shown_text(char *ret, size_t size, const char *text)
+void text_show(char *ret, size_t size, const char *text)
 {
-    while (is_blank(*text))
-        text++;
-    size_t length = strlen(text);
-    while (length > 0 && is_blank(text[length - 1]))
-        length--;
-    bool is_cut = length >= size;
+    struct slice line = slice_trim(slice_of(text), " \t\r\n");
+    bool is_cut = line.length >= size;
     if (is_cut)
-        length = whole_characters(text, length, size - sizeof ELLIPSIS);
-    for (size_t i = 0; i < length; i++)
-        ret[i] = (char)(iscntrl((unsigned char)text[i]) ? '?' : text[i]);
-    memcpy(ret + length, is_cut ? ELLIPSIS : "", is_cut ? sizeof ELLIPSIS : 1);
+        line.length = whole_characters(line.text, line.length, size - sizeof ELLIPSIS);
+    memcpy(ret, line.text, line.length);
+    text_mask_n(ret, line.length);
+    memcpy(ret + line.length, is_cut ? ELLIPSIS : "", is_cut ? sizeof ELLIPSIS : 1);
+}
+
+/* The well-formed UTF-8 sequences by their first byte (Unicode, table 3-7). */
+static const struct {
+    uint8_t first, last;
+    uint8_t second_from, second_to;
+    uint8_t length;
+} sequences[] = {
+    {0x00, 0x7F, 0x00, 0x00, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
+    {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
+    {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
+};
+
+size_t text_character(const char *text)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    size_t i = 0;
+    while (i < ARRAY_SIZE(sequences) && bytes[0] > sequences[i].last)
+        i++;
+    if (i == ARRAY_SIZE(sequences) || bytes[0] < sequences[i].first)
+        return 0;
+    size_t length = sequences[i].length;
+    if (length > 1 && (bytes[1] < sequences[i].second_from || bytes[1] > sequences[i].second_to))
+        return 0;
+    /* The text's NUL continues no sequence, so nothing behind it is read. */
+    for (size_t byte = 2; byte < length; byte++)
+        if (!text_continues_character(text[byte]))
+            return 0;
+    return length;
+}
+
+bool text_continues_character(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+struct slice slice_of(const char *text)
+{
+    return (struct slice){text, strlen(text)};
+}
+
+bool slice_equals(struct slice slice, const char *text)
+{
+    return slice.length == strlen(text) && slice_starts(slice, text);
+}
+
+bool slice_starts(struct slice slice, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return slice.length >= length && memcmp(slice.text, prefix, length) == 0;
+}
+
+size_t slice_span(struct slice slice, const char *set)
+{
+    size_t n = 0;
+    while (n < slice.length && text_is_one_of(slice.text[n], set))
+        n++;
+    return n;
+}
+
+struct slice slice_skip(struct slice slice, size_t n)
+{
+    return (struct slice){slice.text + n, slice.length - n};
+}
+
+struct slice slice_trim_end(struct slice slice, const char *set)
+{
+    while (slice.length > 0 && text_is_one_of(slice.text[slice.length - 1], set))
+        slice.length--;
+    return slice;
+}
+
+struct slice slice_trim(struct slice slice, const char *set)
+{
+    return slice_trim_end(slice_skip(slice, slice_span(slice, set)), set);
+}
+
+struct slice slice_take(struct slice *rest, char mark)
+{
+    const char *end = rest->length > 0 ? memchr(rest->text, mark, rest->length) : NULL;
+    struct slice taken = {rest->text, end ? (size_t)(end - rest->text) : rest->length};
+    *rest = slice_skip(*rest, taken.length + (end ? 1 : 0));
+    return taken;
+}
+
+char *slice_copy(struct slice slice)
+{
+    return mem_copy_text_n(slice.text, slice.length);
 }

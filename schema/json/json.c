@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/json/json.h"
 
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -62,7 +61,7 @@ int json_read(const char *text, size_t length, json_t **ret, struct error *error
     json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (!value) {
         /* It quotes what it stumbled over. */
-        shown_text(shown, sizeof shown, problem.text);
+        text_show(shown, sizeof shown, problem.text);
         return fail(error, ERROR_INVALID, "not JSON: line %d column %d: %s", problem.line,
                     problem.column, shown);
     }
@@ -96,17 +95,8 @@ static const struct json_body_key *find_key(const struct json_body_key *keys, si
 static int fail_unknown(const char *name, struct error *error)
 {
     char shown[64];
-    shown_text(shown, sizeof shown, name);
+    text_show(shown, sizeof shown, name);
     return fail(error, ERROR_INVALID, "%s: unknown key", shown);
-}
-
-static bool has_control(const char *text)
-{
-    for (; *text; text++) {
-        if (iscntrl((unsigned char)*text))
-            return true;
-    }
-    return false;
 }
 
 static int check_value(const struct json_body_key *key, const json_t *value, struct error *error)
@@ -115,7 +105,7 @@ static int check_value(const struct json_body_key *key, const json_t *value, str
         return fail(error, ERROR_INVALID, "%s: must be a text", key->name);
     if (json_string_length(value) > key->length_max)
         return fail(error, ERROR_INVALID, "%s: longer than %zu bytes", key->name, key->length_max);
-    if (has_control(json_string_value(value)))
+    if (text_has_control(json_string_value(value)))
         return fail(error, ERROR_INVALID, "%s: has a control character", key->name);
     return 0;
 }
@@ -169,46 +159,10 @@ int json_body_parse(const char *text, size_t length, const struct json_body_key 
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 
-/* The well-formed UTF-8 sequences by their first byte (Unicode, table 3-7). */
-static const struct {
-    uint8_t first, last;
-    uint8_t second_from, second_to;
-    uint8_t length;
-} sequences[] = {
-    {0x00, 0x7F, 0x00, 0x00, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3},
-    {0xE1, 0xEC, 0x80, 0xBF, 3}, {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3},
-    {0xF0, 0xF0, 0x90, 0xBF, 4}, {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
-};
-
-/* Stops at the text's NUL, which continues no sequence. */
-static bool continues(const uint8_t *bytes, size_t length)
-{
-    for (size_t i = 2; i < length; i++)
-        if (bytes[i] < 0x80 || bytes[i] > 0xBF)
-            return false;
-    return true;
-}
-
-/* The length of the sequence at bytes; 0 where there is none. */
-static size_t sequence_length(const uint8_t *bytes)
-{
-    size_t i = 0;
-    while (i < ARRAY_SIZE(sequences) && bytes[0] > sequences[i].last)
-        i++;
-    if (i == ARRAY_SIZE(sequences) || bytes[0] < sequences[i].first)
-        return 0;
-    size_t length = sequences[i].length;
-    if (length == 1)
-        return 1;
-    if (bytes[1] < sequences[i].second_from || bytes[1] > sequences[i].second_to)
-        return 0;
-    return continues(bytes, length) ? length : 0;
-}
-
 static void add_mended(const char *text, struct buffer *out)
 {
     while (*text) {
-        size_t length = sequence_length((const uint8_t *)text);
+        size_t length = text_character(text);
         if (length)
             buffer_add(out, text, length);
         else

@@ -10,13 +10,13 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/pve/guest_device.h"
 #include "schema/pve/guest_format.h"
 #include "schema/pve/guest_setting.h"
 
 /* From a configuration's settings to what they mean: the guest's name, volumes, NICs and ids. */
-
-#define DIGITS "0123456789"
 
 static char *copy_setting(const struct guest_settings *settings, const char *key)
 {
@@ -89,7 +89,7 @@ static void fill_nic(struct guest_config *config, const struct guest_setting *se
 /* A container's NICs are not limited to the numbers that Proxmox lets one set. */
 static bool is_nic(const char *key)
 {
-    return strncmp(key, "net", 3) == 0 && format_is_made_of(key + 3, DIGITS);
+    return strncmp(key, "net", 3) == 0 && text_is_all(key + 3, DIGITS);
 }
 
 static void fill_lists(struct guest_config *config, const struct guest_settings *settings)
@@ -185,26 +185,23 @@ struct guest_line {
     char *value;
 };
 
-#define LOWER   "abcdefghijklmnopqrstuvwxyz"
-#define LETTERS LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 static const char *after_blanks(const char *text)
 {
-    return text + strspn(text, GUEST_BLANKS);
+    return text + strspn(text, SPACES);
 }
 
 /* The length of text without the blanks at its end. */
 static size_t trimmed_length(const char *text)
 {
     size_t length = strlen(text);
-    while (length > 0 && strchr(GUEST_BLANKS, text[length - 1]))
+    while (length > 0 && strchr(SPACES, text[length - 1]))
         length--;
     return length;
 }
 
 static char *trim(char *text)
 {
-    text += strspn(text, GUEST_BLANKS);
+    text += strspn(text, SPACES);
     text[trimmed_length(text)] = '\0';
     return text;
 }
@@ -247,7 +244,7 @@ static bool ends_with_snapstate(const char *text)
         if (end < length || strncmp(text + end - length, states[i], length) != 0)
             continue;
         size_t before = end - length;
-        while (before > 0 && strchr(GUEST_BLANKS, text[before - 1]))
+        while (before > 0 && strchr(SPACES, text[before - 1]))
             before--;
         return before >= sizeof name - 1 &&
                strncmp(text + before - (sizeof name - 1), name, sizeof name - 1) == 0;
@@ -262,7 +259,7 @@ static bool read_raw(char *text, struct guest_line *ret)
         return false;
     size_t name = strspn(text + sizeof prefix - 1, LOWER DIGITS "_-.");
     char *key_end = text + sizeof prefix - 1 + name;
-    char *separator = *key_end == ':' ? key_end : key_end + strspn(key_end, GUEST_BLANKS);
+    char *separator = *key_end == ':' ? key_end : key_end + strspn(key_end, SPACES);
     bool separated =
         separator == key_end ? *separator == ':' || *separator == '=' : *separator == '=';
     if (name == 0 || !separated)
@@ -453,7 +450,7 @@ static enum raw_key_verdict raw_key_judge(const char *key)
     return RAW_KEY_UNKNOWN;
 }
 
-#define LENGTH_MAX ((size_t)1024 * 1024) /* what a file in /etc/pve can hold */
+#define LENGTH_MAX (MIB) /* what a file in /etc/pve can hold */
 
 /* What is known while the lines are read. */
 struct reading {
@@ -467,14 +464,6 @@ const char *guest_kind_name(enum guest_kind kind)
     return kind == GUEST_LXC ? "lxc" : "qemu";
 }
 
-/* A warning is shown on terminals: it must not bring control characters there. */
-static void make_printable(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == '\x7f')
-            *text = '?';
-}
-
 __attribute__((format(printf, 2, 3))) static void warn(struct reading *reading, const char *format,
                                                        ...)
 {
@@ -484,7 +473,7 @@ __attribute__((format(printf, 2, 3))) static void warn(struct reading *reading, 
     va_start(args, format);
     (void)vsnprintf(what.message, sizeof what.message, format, args);
     va_end(args);
-    make_printable(what.message);
+    text_mask(what.message);
     config->warnings =
         mem_resize(config->warnings, config->warning_count + 1, sizeof *config->warnings);
     config->warnings[config->warning_count++] =

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/pve/guest_format.h"
 
 static const char *const media[] = {"cdrom", "disk", NULL};
@@ -214,8 +215,6 @@ void nic_free(struct nic *nic)
     free(nic->ip);
 }
 
-#define DIGITS "0123456789"
-
 /* Where Proxmox starts the ids of every container that is unprivileged and says no more. */
 #define UNPRIVILEGED_ROOT 100000
 
@@ -234,14 +233,14 @@ static bool line_parse(const char *value, struct idmap_line *ret)
         return false;
     value++;
     for (size_t i = 0; i < FIELD_COUNT; i++) {
-        size_t blanks = strspn(value, GUEST_BLANKS);
+        size_t blanks = strspn(value, SPACES);
         size_t digits = strspn(value + blanks, DIGITS);
         if (blanks == 0 || digits == 0)
             return false;
         ret->fields[i] = value + blanks;
         value += blanks + digits;
     }
-    return !value[strspn(value, GUEST_BLANKS)];
+    return !value[strspn(value, SPACES)];
 }
 
 static bool is_zero(const char *digits)

@@ -11,8 +11,7 @@
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-
-#define DIGITS "0123456789"
+#include "schema/base/text.h"
 
 static bool unit_parse(const char *text, long double *ret)
 {
@@ -52,50 +51,37 @@ bool guest_size_parse(const char *text, long double *ret)
     return true;
 }
 
-#define LETTERS  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define ALPHANUM LETTERS DIGITS
-
-static bool is_one_of(char c, const char *set)
-{
-    return c && strchr(set, c);
-}
-
-bool format_is_made_of(const char *text, const char *set)
-{
-    return *text && !text[strspn(text, set)];
-}
-
 bool format_integer(const char *text)
 {
-    return format_is_made_of(text + is_one_of(*text, "+-"), DIGITS);
+    return text_is_all(text + text_is_one_of(*text, "+-"), DIGITS);
 }
 
 bool format_number(const char *text)
 {
-    text += is_one_of(*text, "+-");
+    text += text_is_one_of(*text, "+-");
     size_t whole = strspn(text, DIGITS);
     text += whole;
     size_t fraction = *text == '.' ? strspn(text + 1, DIGITS) : 0;
     if (whole + fraction == 0)
         return false;
     text += *text == '.' ? 1 + fraction : 0;
-    return !*text || (is_one_of(*text, "eE") && format_integer(text + 1));
+    return !*text || (text_is_one_of(*text, "eE") && format_integer(text + 1));
 }
 
 bool format_word(const char *text)
 {
-    return format_is_made_of(text, ALPHANUM "-_.");
+    return text_is_all(text, ALNUM "-_.");
 }
 
 bool format_url_encoded(const char *text)
 {
-    return !*text || format_is_made_of(text, ALPHANUM "-%_.!~*'()");
+    return !*text || text_is_all(text, ALNUM "-%_.!~*'()");
 }
 
 static bool is_dns_label(const char *text, size_t length)
 {
-    return length > 0 && is_one_of(text[0], ALPHANUM) && is_one_of(text[length - 1], ALPHANUM) &&
-           strspn(text, ALPHANUM "-") >= length;
+    return length > 0 && text_is_one_of(text[0], ALNUM) &&
+           text_is_one_of(text[length - 1], ALNUM) && strspn(text, ALNUM "-") >= length;
 }
 
 bool format_dns_name(const char *text)
@@ -133,7 +119,7 @@ bool format_ipv6(const char *text)
 static bool is_cidr(const char *text, bool (*is_address)(const char *), unsigned long max)
 {
     const char *slash = strrchr(text, '/');
-    if (!slash || !format_is_made_of(slash + 1, DIGITS))
+    if (!slash || !text_is_all(slash + 1, DIGITS))
         return false;
     unsigned long length = strtoul(slash + 1, NULL, 10);
     cleanup_free char *address = mem_copy_text_n(text, (size_t)(slash - text));
@@ -160,22 +146,15 @@ bool format_disk_size(const char *text)
 
 bool format_volume_id(const char *text)
 {
-    size_t storage = strspn(text, ALPHANUM "-_.");
-    return storage >= 2 && is_one_of(text[0], LETTERS) && is_one_of(text[storage - 1], ALPHANUM) &&
-           text[storage] == ':' && text[storage + 1];
-}
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text);
-    size_t end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+    size_t storage = strspn(text, ALNUM "-_.");
+    return storage >= 2 && text_is_one_of(text[0], LETTERS) &&
+           text_is_one_of(text[storage - 1], ALNUM) && text[storage] == ':' && text[storage + 1];
 }
 
 bool format_mount_path(const char *text)
 {
-    return !strstr(text, "/./") && !strstr(text, "/../") && !ends_with(text, "/.") &&
-           !ends_with(text, "/..") && strncmp(text, "../", 3) != 0;
+    return !strstr(text, "/./") && !strstr(text, "/../") && !text_ends_with(text, "/.") &&
+           !text_ends_with(text, "/..") && strncmp(text, "../", 3) != 0;
 }
 
 /* Whether every item of a list separated by semicolons is good; an empty item never is. */
@@ -214,10 +193,10 @@ static const char *after_number(const char *text)
 /* TYPE:CONTAINER:DISK:LENGTH */
 static bool is_idmap_entry(const char *text)
 {
-    bool has_type = is_one_of(text[0], "ug") && text[1] == ':';
+    bool has_type = text_is_one_of(text[0], "ug") && text[1] == ':';
     const char *disk = has_type ? after_number(text + 2) : NULL;
     const char *length = disk ? after_number(disk) : NULL;
-    return length && *length != '0' && format_is_made_of(length, DIGITS);
+    return length && *length != '0' && text_is_all(length, DIGITS);
 }
 
 bool format_mount_idmap(const char *text)
@@ -227,7 +206,7 @@ bool format_mount_idmap(const char *text)
 
 static bool is_vlan_id(const char *text)
 {
-    return format_is_made_of(text, DIGITS);
+    return text_is_all(text, DIGITS);
 }
 
 static bool is_vlan_range(const char *text)
@@ -270,7 +249,7 @@ bool format_drive_model(const char *text)
 
 static bool is_drive_text(const char *text, size_t max)
 {
-    return format_is_made_of(text, ALPHANUM "-_" GUEST_BLANKS) && strlen(text) <= max;
+    return text_is_all(text, ALNUM "-_" SPACES) && strlen(text) <= max;
 }
 
 bool format_drive_product(const char *text)
@@ -286,5 +265,5 @@ bool format_drive_vendor(const char *text)
 bool format_drive_wwn(const char *text)
 {
     return strncmp(text, "0x", 2) == 0 && strlen(text + 2) == 16 &&
-           format_is_made_of(text + 2, DIGITS "abcdefABCDEF");
+           text_is_all(text + 2, HEX_DIGITS);
 }

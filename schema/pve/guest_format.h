@@ -6,11 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define GUEST_BLANKS " \t\n\v\f\r"
-
-/* Nothing but characters of the set, and one of them at least. */
-bool format_is_made_of(const char *text, const char *set);
-
 bool format_integer(const char *text); /* 7, +7, -7 */
 bool format_number(const char *text);  /* an integer, 1.5, .5, 5., 1e3 */
 

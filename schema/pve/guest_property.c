@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/pve/guest_format.h"
 
 /* What is known while a property string is read. */
@@ -138,7 +139,7 @@ static int take_bare(struct reading *reading, const char *value, struct error *e
 static int take_part(struct reading *reading, char *part, struct error *error)
 {
     char *equals = strchr(part, '=');
-    if (!part[strspn(part, GUEST_BLANKS)])
+    if (!part[strspn(part, SPACES)])
         return 0;
     if (!equals)
         return take_bare(reading, part, error);

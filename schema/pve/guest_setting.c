@@ -5,10 +5,9 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/pve/guest_device.h"
 #include "schema/pve/guest_format.h"
-
-#define DIGITS "0123456789"
 
 /* Formats are given where somebody reads the setting; the others only have to be known. */
 static const struct setting_rule lxc_rules[] = {
@@ -69,7 +68,7 @@ static long family_number(const char *name, const char *key)
 {
     size_t length = strlen(name);
     const char *number = key + length;
-    if (strncmp(key, name, length) != 0 || !format_is_made_of(number, DIGITS))
+    if (strncmp(key, name, length) != 0 || !text_is_all(number, DIGITS))
         return -1;
     return number[0] == '0' && number[1] ? -1 : strtol(number, NULL, 10);
 }
@@ -113,7 +112,7 @@ static bool is_plain_number(const char *value)
 {
     size_t whole = strspn(value, DIGITS);
     return whole > 0 &&
-           (!value[whole] || (value[whole] == '.' && format_is_made_of(value + whole + 1, DIGITS)));
+           (!value[whole] || (value[whole] == '.' && text_is_all(value + whole + 1, DIGITS)));
 }
 
 static int check_type(const struct setting_rule *rule, const char *value, struct error *error)
@@ -123,9 +122,8 @@ static int check_type(const struct setting_rule *rule, const char *value, struct
         return property_boolean(value) ? 0
                                        : fail(error, ERROR_INVALID, "'%s' is no boolean", value);
     case SETTING_INTEGER:
-        return format_is_made_of(value, DIGITS)
-                   ? 0
-                   : fail(error, ERROR_INVALID, "'%s' is no integer", value);
+        return text_is_all(value, DIGITS) ? 0
+                                          : fail(error, ERROR_INVALID, "'%s' is no integer", value);
     case SETTING_NUMBER:
         return is_plain_number(value) ? 0 : fail(error, ERROR_INVALID, "'%s' is no number", value);
     case SETTING_TEXT:

@@ -34,7 +34,7 @@ static int pve_data_read(const struct pve_reply *reply, json_type type, json_t *
     struct error problem;
     char shown[sizeof problem.message / 2];
     if (json_read(reply->body, reply->length, &document, &problem) < 0) {
-        shown_text(shown, sizeof shown, problem.message);
+        text_show(shown, sizeof shown, problem.message);
         return pve_data_fail(error, shown);
     }
     json_t *data = json_object_get(document, "data");
@@ -263,8 +263,6 @@ int pve_reply_newest_backup(const struct pve_reply *reply, uint32_t vmid, struct
     return 0;
 }
 
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
 static const char *const reserved[] = {"current", "pending", "vzdump"};
 
 int snapshot_name_check(const char *name, struct error *error)
@@ -315,7 +313,7 @@ static void add_errors(json_t *errors, struct buffer *out)
     char shown[sizeof((struct error *)NULL)->message];
     json_object_foreach(errors, name, value)
     {
-        shown_text(shown, sizeof shown, json_is_string(value) ? json_string_value(value) : "?");
+        text_show(shown, sizeof shown, json_is_string(value) ? json_string_value(value) : "?");
         buffer_add_format(out, "%s%s: %s", separator, name, shown);
         separator = "; ";
     }
@@ -329,7 +327,7 @@ static void add_reason(const struct pve_reply *reply, const json_t *document, st
                              ? reply->reason
                              : json_get_text(document, "message", "no reason given");
     char shown[384];
-    shown_text(shown, sizeof shown, reason);
+    text_show(shown, sizeof shown, reason);
     size_t length = strlen(shown);
     buffer_add(out, shown, length - (length > 0 && shown[length - 1] == '.'));
 }
@@ -347,7 +345,7 @@ int pve_reply_check(const struct pve_reply *reply, struct error *error)
     buffer_add_format(&text, "Proxmox: %d ", reply->status);
     add_reason(reply, document, &text);
     add_errors(json_object_get(document, "errors"), &text);
-    shown_text(shown, sizeof shown, buffer_text(&text));
+    text_show(shown, sizeof shown, buffer_text(&text));
     return fail(error, kind_of(reply->status), "%s", shown);
 }
 
@@ -392,7 +390,7 @@ int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status 
     if (strcmp(status, "stopped") != 0 || !*exitstatus)
         return pve_data_fail(error, "the task neither runs nor has it ended");
     *ret = (struct pve_task_status){.succeeded = is_success(exitstatus)};
-    shown_text(ret->exitstatus, sizeof ret->exitstatus, exitstatus);
+    text_show(ret->exitstatus, sizeof ret->exitstatus, exitstatus);
     return 0;
 }
 

@@ -5,8 +5,8 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 
-#define BLANKS      " \t"
 #define SNIPPETS    ":snippets/"
 #define LOCAL       "local"
 #define LOCAL_PATH  "/var/lib/vz"

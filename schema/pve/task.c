@@ -57,7 +57,7 @@ static void take_problem(struct vzdump_log *log, const char *rest)
 {
     const char *why = after(rest + strspn(rest, "0123456789"), " failed - ");
     if (why && !log->problem[0])
-        shown_text(log->problem, sizeof log->problem, why);
+        text_show(log->problem, sizeof log->problem, why);
 }
 
 static const struct {
@@ -81,9 +81,6 @@ void vzdump_log_take(struct vzdump_log *log, const char *line)
             lines[i].take(log, rest);
     }
 }
-
-#define HEX_DIGITS "0123456789abcdefABCDEF"
-#define ALNUM      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 /* What stands between two colons: where it goes, and what it may be. */
 struct piece {

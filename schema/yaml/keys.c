@@ -6,11 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/agent/config.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/units.h"
 
 #define COUNT_DIGITS 10 /* of the largest uint32_t */
 
@@ -100,7 +101,7 @@ static int read_enum(const struct yaml_key *key, const struct yaml_value *value,
 /* Digits alone: YAML's octal, hexadecimal and signed numbers are more likely a slip than meant. */
 static bool number_parse(const char *text, uint64_t *ret)
 {
-    size_t digits = strspn(text, "0123456789");
+    size_t digits = strspn(text, DIGITS);
     if (!digits || digits > COUNT_DIGITS || text[digits] || (digits > 1 && *text == '0'))
         return false;
     *ret = strtoull(text, NULL, 10);

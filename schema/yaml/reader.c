@@ -11,8 +11,9 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 
-#define SIZE_LIMIT  ((size_t)1024 * 1024)
+#define SIZE_LIMIT  (MIB)
 #define DEPTH_LIMIT 64
 
 struct reader {

@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 
-#define MAX_BYTES ((size_t)1024 * 1024) /* of input, and of scalars once aliases are resolved */
+#define MAX_BYTES (MIB) /* of input, and of scalars once aliases are resolved */
 #define MAX_DEPTH 64
 #define MAX_NODES 8192
 

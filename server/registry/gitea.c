@@ -64,7 +64,7 @@ static void gitea_read_message(const struct http_reply *reply, char *ret, size_t
     struct error no_json;
     cleanup_json json_t *body = NULL;
     (void)json_read(buffer_text(&reply->body), reply->body.length, &body, &no_json);
-    shown_text(ret, size, json_get_text(body, "message", ""));
+    text_show(ret, size, json_get_text(body, "message", ""));
 }
 
 static enum error_kind gitea_error_kind(int status, const char *message)

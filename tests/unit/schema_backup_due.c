@@ -7,9 +7,9 @@
 
 #include "schema/agent/backup_due.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/units.h"
 
-#define HOUR_MS (INT64_C(3600) * 1000)
-#define NOON    INT64_C(1795518000) /* 2026-11-24 12:00 in Berlin */
+#define NOON INT64_C(1795518000) /* 2026-11-24 12:00 in Berlin */
 
 /* A time by Berlin's wall clock; summer tells apart those that there are twice. */
 static time_t berlin(int month, int day, int hour, int minute, int second, int summer)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/agent/config.h"
+#include "schema/base/units.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -29,7 +29,7 @@ static void test_cases(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         char shown[9];
         memset(shown, 'X', sizeof shown);
-        shown_text(shown, sizeof shown, cases[i].text);
+        text_show(shown, sizeof shown, cases[i].text);
         assert_string_equal(shown, cases[i].shown);
     }
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "tests/unit/test.h"
 
 /* Reads the text and writes it again. */
@@ -294,7 +295,7 @@ static void refuses_to_copy_a_long_text_over_and_over(void **state)
 static void bounds_the_size(void **state)
 {
     (void)state;
-    size_t limit = (size_t)1024 * 1024;
+    size_t limit = MIB;
     cleanup_free char *text = mem_new_array(limit + 1, 1);
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
     memset(text, '#', limit + 1);

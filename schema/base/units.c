@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/base/units.h"
+
 #include <string.h>
 
-#include "schema/agent/config.h"
 #include "schema/base/cleanup.h"
-
-#define SECOND_MS  UINT64_C(1000)
-#define MINUTE_MS  (SECOND_MS * 60)
-#define HOUR_MS    (MINUTE_MS * 60)
-#define DAY_MS     (HOUR_MS * 24)
-#define CENTURY_MS (DAY_MS * 365 * 100)
+#include "schema/base/text.h"
 
 /* No more are needed for a century in seconds, and that many cannot overflow. */
-#define DIGITS_LIMIT 10
+#define DIGITS_MAX 10
 
 static const struct {
     char letter;
@@ -33,14 +29,14 @@ static uint64_t unit_ms(const char *text)
 
 bool duration_parse(const char *text, uint64_t *ret_ms)
 {
-    size_t digits = strspn(text, "0123456789");
-    uint64_t unit = strcmp(text, "0") ? unit_ms(text + digits) : SECOND_MS;
+    size_t digits = strspn(text, DIGITS);
+    uint64_t unit = strcmp(text, "0") ? unit_ms(text + digits) : (uint64_t)SECOND_MS;
     uint64_t count = 0;
-    if (!digits || digits > DIGITS_LIMIT || !unit)
+    if (!digits || digits > DIGITS_MAX || !unit)
         return false;
     for (size_t i = 0; i < digits; i++)
         count = count * 10 + (uint64_t)(text[i] - '0');
-    if (count > CENTURY_MS / unit)
+    if (count > (uint64_t)CENTURY_MS / unit)
         return false;
     *ret_ms = count * unit;
     return true;
