@@ -8,7 +8,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_config.h"
-#include "schema/pve/guest_config_json.h"
 #include "store/files/file.h"
 
 #define INPUT_LIMIT ((size_t)1 << 20)

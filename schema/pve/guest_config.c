@@ -2,19 +2,147 @@
 #include "schema/pve/guest_config.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/types.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/base/units.h"
-#include "schema/pve/guest_device.h"
-#include "schema/pve/guest_format.h"
-#include "schema/pve/guest_setting.h"
+
+/* The host's ids of the guest's root. */
+
+/* Where Proxmox starts the ids of every container that is unprivileged and says no more. */
+#define UNPRIVILEGED_ROOT 100000
+
+enum idmap_field { FIELD_CONTAINER, FIELD_HOST, FIELD_LENGTH, FIELD_COUNT };
+
+/* A line's numbers, as where they start in its text. */
+struct idmap_line {
+    char type;
+    const char *fields[FIELD_COUNT];
+};
+
+static bool idmap_line_parse(const char *value, struct idmap_line *ret)
+{
+    ret->type = value[0];
+    if (value[0] != IDMAP_UID && value[0] != IDMAP_GID)
+        return false;
+    value++;
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        size_t blanks = strspn(value, SPACES);
+        size_t digits = strspn(value + blanks, DIGITS);
+        if (blanks == 0 || digits == 0)
+            return false;
+        ret->fields[i] = value + blanks;
+        value += blanks + digits;
+    }
+    return !value[strspn(value, SPACES)];
+}
+
+static bool is_zero(const char *digits)
+{
+    return strspn(digits, "0") == strspn(digits, DIGITS);
+}
+
+static uint32_t to_id(const char *digits)
+{
+    unsigned long long id = strtoull(digits, NULL, 10);
+    return id < UINT32_MAX ? (uint32_t)id : UINT32_MAX;
+}
+
+static bool is_idmap(const struct property *raw)
+{
+    return strcmp(raw->key, "lxc.idmap") == 0;
+}
+
+static bool idmap_line_is_good(const char *value)
+{
+    struct idmap_line line;
+    return idmap_line_parse(value, &line);
+}
+
+bool idmap_is_good(const struct guest_config *config)
+{
+    for (size_t i = 0; i < config->raw_count; i++)
+        if (is_idmap(&config->raw[i]) && !idmap_line_is_good(config->raw[i].value))
+            return false;
+    return true;
+}
+
+static bool has_idmap(const struct guest_config *config)
+{
+    for (size_t i = 0; i < config->raw_count; i++)
+        if (is_idmap(&config->raw[i]))
+            return true;
+    return false;
+}
+
+const char *idmap_root_text(const struct guest_config *config, enum idmap_type type,
+                            size_t *ret_length)
+{
+    const char *host = NULL;
+    for (size_t i = 0; i < config->raw_count; i++) {
+        const struct property *raw = &config->raw[i];
+        struct idmap_line line;
+        if (is_idmap(raw) && idmap_line_parse(raw->value, &line) && line.type == (char)type &&
+            is_zero(line.fields[FIELD_CONTAINER]))
+            host = line.fields[FIELD_HOST];
+    }
+    if (host)
+        *ret_length = strspn(host, DIGITS);
+    return host;
+}
+
+static uint32_t root_id(const struct guest_config *config, enum idmap_type type, bool *ret_mapped)
+{
+    size_t length;
+    const char *host = idmap_root_text(config, type, &length);
+    *ret_mapped = host != NULL;
+    if (host)
+        return to_id(host);
+    return config->unprivileged == 1 && !has_idmap(config) ? UNPRIVILEGED_ROOT : 0;
+}
+
+static void idmap_resolve_root(struct guest_config *config)
+{
+    config->root_uid = root_id(config, IDMAP_UID, &config->root_uid_mapped);
+    config->root_gid = root_id(config, IDMAP_GID, &config->root_gid_mapped);
+}
+
+/* The disk's id in the entry "TYPE:0:DISK:LENGTH" of a mount point's idmap, NULL if there is none
+ * for root. */
+static const char *disk_id_text(const char *idmap, enum idmap_type type)
+{
+    for (const char *entry = idmap; entry; entry = strchr(entry, ';')) {
+        entry += *entry == ';';
+        if (entry[0] == (char)type && is_zero(entry + 2))
+            return strchr(entry + 2, ':') + 1;
+    }
+    return NULL;
+}
+
+static uint32_t disk_id(const char *idmap, enum idmap_type type, uint32_t host_id)
+{
+    if (strcmp(idmap, "passthrough") == 0)
+        return 0;
+    const char *disk = disk_id_text(idmap, type);
+    return disk ? to_id(disk) : host_id;
+}
+
+void guest_config_disk_ids(const struct guest_config *config, const char *idmap, uint32_t *ret_uid,
+                           uint32_t *ret_gid)
+{
+    /* A container without a user namespace has no ids to map; nor can an id that it does not map
+     * be. */
+    bool is_default = config->unprivileged == 1 && !has_idmap(config);
+    bool is_good = idmap && format_mount_idmap(idmap);
+    bool uid_maps = is_good && (is_default || config->root_uid_mapped);
+    bool gid_maps = is_good && (is_default || config->root_gid_mapped);
+    *ret_uid = uid_maps ? disk_id(idmap, IDMAP_UID, config->root_uid) : config->root_uid;
+    *ret_gid = gid_maps ? disk_id(idmap, IDMAP_GID, config->root_gid) : config->root_gid;
+}
 
 /* From a configuration's settings to what they mean: the guest's name, volumes, NICs and ids. */
 
@@ -165,290 +293,7 @@ static void guest_contents_fill(struct guest_config *config, const struct guest_
     idmap_resolve_root(config);
 }
 
-/*
- * The line grammar of a guest's configuration file. It is deliberately as lax and as strict as
- * Proxmox's own: what is no line for Proxmox must be none here.
- */
-
-enum guest_line_type {
-    LINE_NOTHING, /* blank, a comment, the description, the snapshot state */
-    LINE_SECTION, /* [name]: the live configuration ends here */
-    LINE_RAW,     /* lxc.KEY: VALUE or lxc.KEY = VALUE */
-    LINE_SETTING, /* KEY: VALUE */
-    LINE_DELETE,  /* delete: KEYS, which belongs into the pending section only */
-    LINE_UNKNOWN,
-};
-
-struct guest_line {
-    enum guest_line_type type;
-    char *key; /* of a raw line or a setting, inside the text that was read */
-    char *value;
-};
-
-static const char *after_blanks(const char *text)
-{
-    return text + strspn(text, SPACES);
-}
-
-/* The length of text without the blanks at its end. */
-static size_t trimmed_length(const char *text)
-{
-    size_t length = strlen(text);
-    while (length > 0 && strchr(SPACES, text[length - 1]))
-        length--;
-    return length;
-}
-
-static char *trim(char *text)
-{
-    text += strspn(text, SPACES);
-    text[trimmed_length(text)] = '\0';
-    return text;
-}
-
-/* Whether the line is "PREFIX something". */
-static bool says(const char *text, const char *prefix)
-{
-    size_t length = strlen(prefix);
-    return strncmp(text, prefix, length) == 0 && *after_blanks(text + length);
-}
-
-/* The length of what stands between the brackets of "[...]", -1 when the line is not like that. */
-static ssize_t section_name_length(const char *text)
-{
-    const char *end = text[0] == '[' ? strchr(text, ']') : NULL;
-    return end && !*after_blanks(end + 1) ? end - text - 1 : -1;
-}
-
-static bool is_section(enum guest_kind kind, const char *text)
-{
-    static const char pending[] = "[pve:pending]";
-    ssize_t length = section_name_length(text);
-    if (length < 0 || kind == GUEST_QEMU)
-        return length >= 0;
-    if (strncasecmp(text, pending, sizeof pending - 1) == 0)
-        return true;
-    return length >= 2 && strchr(LETTERS, text[1]) &&
-           strspn(text + 1, LETTERS DIGITS "_-") == (size_t)length;
-}
-
-/* "snapstate: prepare" or "snapstate: delete" counts at the end of any line, whatever stands before
- * it. */
-static bool ends_with_snapstate(const char *text)
-{
-    static const char *const states[] = {"prepare", "delete"};
-    static const char name[] = "snapstate:";
-    size_t end = trimmed_length(text);
-    for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-        size_t length = strlen(states[i]);
-        if (end < length || strncmp(text + end - length, states[i], length) != 0)
-            continue;
-        size_t before = end - length;
-        while (before > 0 && strchr(SPACES, text[before - 1]))
-            before--;
-        return before >= sizeof name - 1 &&
-               strncmp(text + before - (sizeof name - 1), name, sizeof name - 1) == 0;
-    }
-    return false;
-}
-
-static bool read_raw(char *text, struct guest_line *ret)
-{
-    static const char prefix[] = "lxc.";
-    if (strncmp(text, prefix, sizeof prefix - 1) != 0)
-        return false;
-    size_t name = strspn(text + sizeof prefix - 1, LOWER DIGITS "_-.");
-    char *key_end = text + sizeof prefix - 1 + name;
-    char *separator = *key_end == ':' ? key_end : key_end + strspn(key_end, SPACES);
-    bool separated =
-        separator == key_end ? *separator == ':' || *separator == '=' : *separator == '=';
-    if (name == 0 || !separated)
-        return false;
-    *ret = (struct guest_line){LINE_RAW, text, trim(separator + 1)};
-    *key_end = '\0';
-    return true;
-}
-
-/* A value of nothing but blanks is its last blank: Proxmox's expression wants one character at
- * least. */
-static char *setting_value(char *text)
-{
-    bool blank = !*after_blanks(text);
-    return blank ? text + strlen(text) - 1 : trim(text);
-}
-
-static bool read_setting(enum guest_kind kind, char *text, struct guest_line *ret)
-{
-    if (!text[0] || !strchr(LOWER, text[0]))
-        return false;
-    char *end = text + strspn(text, kind == GUEST_QEMU ? LOWER "_-" : LOWER "_");
-    end += strspn(end, DIGITS);
-    if (*end != ':' || !end[1])
-        return false;
-    *end = '\0';
-    *ret = (struct guest_line){LINE_SETTING, text, setting_value(end + 1)};
-    return true;
-}
-
-/* Reads one line without its newline. Cuts key and value out of text where there are any. */
-static struct guest_line guest_line_read(enum guest_kind kind, char *text)
-{
-    struct guest_line line = {LINE_NOTHING, NULL, NULL};
-    if (!*after_blanks(text) || text[0] == '#')
-        return line;
-    if (is_section(kind, text))
-        return (struct guest_line){LINE_SECTION, NULL, NULL};
-    if (kind == GUEST_LXC && read_raw(text, &line))
-        return line;
-    if (says(text, "description:") || ends_with_snapstate(text))
-        return line;
-    if (says(text, "delete:"))
-        return (struct guest_line){LINE_DELETE, NULL, NULL};
-    if (!read_setting(kind, text, &line))
-        line.type = LINE_UNKNOWN;
-    return line;
-}
-
-/* The keys of raw lines (lxc.KEY: VALUE) in a container's configuration. */
-
-enum raw_key_verdict {
-    RAW_KEY_GOOD,
-    RAW_KEY_OUTDATED,    /* good, but Proxmox warns */
-    RAW_KEY_ENVIRONMENT, /* good, but kept apart from the raw lines */
-    RAW_KEY_FORBIDDEN,   /* Proxmox makes it itself, or has a setting for it */
-    RAW_KEY_UNKNOWN,
-};
-
-static const char *const outdated_prefixes[] = {"lxc.limit.", "lxc.cgroup."};
-static const char *const good_prefixes[] = {"lxc.cgroup2.", "lxc.prlimit.", "lxc.net."};
-static const char *const forbidden[] = {"lxc.rootfs.path", "lxc.rootfs.options"};
-
-/* The names of LXC before 3.0. */
-static const char *const outdated[] = {
-    "lxc.aa_profile",
-    "lxc.aa_allow_incomplete",
-    "lxc.console",
-    "lxc.devttydir",
-    "lxc.haltsignal",
-    "lxc.rebootsignal",
-    "lxc.stopsignal",
-    "lxc.id_map",
-    "lxc.init_cmd",
-    "lxc.loglevel",
-    "lxc.logfile",
-    "lxc.mount",
-    "lxc.network.type",
-    "lxc.network.flags",
-    "lxc.network.link",
-    "lxc.network.mtu",
-    "lxc.network.name",
-    "lxc.network.hwaddr",
-    "lxc.network.ipv4",
-    "lxc.network.ipv4.gateway",
-    "lxc.network.ipv6",
-    "lxc.network.ipv6.gateway",
-    "lxc.network.script.up",
-    "lxc.network.script.down",
-    "lxc.pts",
-    "lxc.se_context",
-    "lxc.seccomp",
-    "lxc.tty",
-    "lxc.utsname",
-};
-
-static const char *const good[] = {
-    "lxc.apparmor.profile",
-    "lxc.apparmor.allow_incomplete",
-    "lxc.apparmor.allow_nesting",
-    "lxc.apparmor.raw",
-    "lxc.selinux.context",
-    "lxc.include",
-    "lxc.arch",
-    "lxc.uts.name",
-    "lxc.signal.halt",
-    "lxc.signal.reboot",
-    "lxc.signal.stop",
-    "lxc.init.cmd",
-    "lxc.init.cwd",
-    "lxc.init.uid",
-    "lxc.init.gid",
-    "lxc.init.groups",
-    "lxc.pty.max",
-    "lxc.console.logfile",
-    "lxc.console.path",
-    "lxc.tty.max",
-    "lxc.devtty.dir",
-    "lxc.hook.autodev",
-    "lxc.autodev",
-    "lxc.kmsg",
-    "lxc.mount.fstab",
-    "lxc.mount.entry",
-    "lxc.mount.auto",
-    "lxc.rootfs.mount",
-    "lxc.cap.drop",
-    "lxc.cap.keep",
-    "lxc.seccomp.profile",
-    "lxc.seccomp.notify.proxy",
-    "lxc.seccomp.notify.cookie",
-    "lxc.idmap",
-    "lxc.hook.pre-start",
-    "lxc.hook.pre-mount",
-    "lxc.hook.mount",
-    "lxc.hook.start",
-    "lxc.hook.stop",
-    "lxc.hook.post-stop",
-    "lxc.hook.clone",
-    "lxc.hook.destroy",
-    "lxc.hook.version",
-    "lxc.log.level",
-    "lxc.log.file",
-    "lxc.start.auto",
-    "lxc.start.delay",
-    "lxc.start.order",
-    "lxc.group",
-    "lxc.environment",
-    "lxc.environment.hooks",
-    "lxc.sysctl.fs.mqueue",
-    "lxc.sysctl.kernel.msgmax",
-    "lxc.sysctl.kernel.msgmnb",
-    "lxc.sysctl.kernel.msgmni",
-    "lxc.sysctl.kernel.sem",
-    "lxc.sysctl.kernel.shmall",
-    "lxc.sysctl.kernel.shmmax",
-    "lxc.sysctl.kernel.shmmni",
-    "lxc.sysctl.kernel.shm_rmid_forced",
-};
-
-static bool is_among(const char *key, const char *const *keys, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return false;
-}
-
-static bool starts_with_any(const char *key, const char *const *prefixes, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0)
-            return true;
-    return false;
-}
-
-static enum raw_key_verdict raw_key_judge(const char *key)
-{
-    if (strcmp(key, "lxc.environment.runtime") == 0)
-        return RAW_KEY_ENVIRONMENT;
-    if (is_among(key, forbidden, ARRAY_SIZE(forbidden)))
-        return RAW_KEY_FORBIDDEN;
-    if (is_among(key, outdated, ARRAY_SIZE(outdated)) ||
-        starts_with_any(key, outdated_prefixes, ARRAY_SIZE(outdated_prefixes)))
-        return RAW_KEY_OUTDATED;
-    if (is_among(key, good, ARRAY_SIZE(good)) ||
-        starts_with_any(key, good_prefixes, ARRAY_SIZE(good_prefixes)))
-        return RAW_KEY_GOOD;
-    return RAW_KEY_UNKNOWN;
-}
+/* From lines to settings. */
 
 #define LENGTH_MAX (MIB) /* what a file in /etc/pve can hold */
 
@@ -458,11 +303,6 @@ struct reading {
     struct guest_settings settings;
     size_t line_number;
 };
-
-const char *guest_kind_name(enum guest_kind kind)
-{
-    return kind == GUEST_LXC ? "lxc" : "qemu";
-}
 
 __attribute__((format(printf, 2, 3))) static void warn(struct reading *reading, const char *format,
                                                        ...)

@@ -12,51 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "schema/base/address.h"
 #include "schema/base/error.h"
+#include "schema/pve/guest_line.h"
+#include "schema/pve/guest_setting.h"
 
-enum guest_kind { GUEST_LXC, GUEST_QEMU };
-
-/* "lxc" or "qemu". */
-const char *guest_kind_name(enum guest_kind kind);
-
-enum volume_kind {
-    VOLUME_STORAGE, /* STORAGE:VOLUME, managed by Proxmox */
-    VOLUME_BIND,    /* a directory of the host */
-    VOLUME_DEVICE,  /* a device of the host, /dev/... */
-};
-
-/* A property of a property string as it stood there, booleans as "0" or "1". */
-struct property {
-    char *key;
-    char *value;
-};
-
-/* One rootfs or mpN of a container, one disk of a QEMU guest. */
-struct volume {
-    char *key; /* "rootfs", "mp0", "scsi0", ... */
-    enum volume_kind kind;
-    char *source;      /* STORAGE:VOLUME, directory or device */
-    char *storage;     /* what stands before the colon; "" unless kind is VOLUME_STORAGE */
-    char *mount_point; /* "/" for rootfs; "" for a QEMU disk */
-    bool read_only;
-    bool backup; /* whether vzdump includes it: rootfs always, mpN only with backup=1, never a bind
-                    or device */
-    int64_t size_bytes;          /* -1 where the configuration does not say */
-    char *idmap;                 /* of the mount point, NULL if none */
-    struct property *properties; /* all of them, in Proxmox's names */
-    size_t property_count;
-};
-
-struct nic {
-    char *key; /* "net0" ... */
-    bool has_hwaddr;
-    struct hwaddr hwaddr;
-    char *bridge; /* "" if none */
-    char *ip;     /* "A.B.C.D/N", "dhcp", "manual" or "" */
-    struct property *properties;
-    size_t property_count;
-};
+struct json_t;
 
 struct guest_config {
     enum guest_kind kind;
@@ -101,5 +61,23 @@ void guest_config_disk_ids(const struct guest_config *config, const char *idmap,
 
 /* The volume with this key, NULL if there is none. */
 const struct volume *guest_config_volume(const struct guest_config *config, const char *key);
+
+/* The guest's configuration in JSON: the keys and types that Proxmox's own parser gives. A new
+ * reference, the caller's to json_decref. */
+struct json_t *guest_config_to_json(const struct guest_config *config);
+
+/* Which ids of the host the guest's ids are, by its lxc.idmap lines. */
+
+enum idmap_type { IDMAP_UID = 'u', IDMAP_GID = 'g' };
+
+/* Whether Proxmox can read every lxc.idmap line; if not, it doesn't start the guest. */
+bool idmap_is_good(const struct guest_config *config);
+
+/*
+ * The host's id of the guest's root as it stands in the lxc.idmap lines, its length in *ret_length;
+ * NULL if they do not map root.
+ */
+const char *idmap_root_text(const struct guest_config *config, enum idmap_type type,
+                            size_t *ret_length);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pve/guest_config_json.h"
+#include "schema/pve/guest_config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +7,6 @@
 
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "schema/pve/guest_device.h"
-#include "schema/pve/guest_format.h"
-#include "schema/pve/guest_setting.h"
 
 static json_t *text_or_null(const char *text)
 {

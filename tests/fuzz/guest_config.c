@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a guest's configuration, of either kind, and back as JSON. */
-#include "schema/pve/guest_config_json.h"
+#include "schema/pve/guest_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/pve/guest_config_json.h"
-#include "schema/pve/guest_format.h"
+#include "schema/pve/guest_config.h"
+#include "schema/pve/guest_property.h"
 #include "tests/unit/test.h"
 
 static void parse(enum guest_kind kind, const char *text, struct guest_config *ret)

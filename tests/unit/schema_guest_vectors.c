@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/pve/guest_config_json.h"
+#include "schema/pve/guest_config.h"
 #include "tests/unit/test.h"
 
 /* Where the configuration has no hardware address Proxmox makes one up. */
