@@ -6,53 +6,8 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-
-#define LOWER  "abcdefghijklmnopqrstuvwxyz"
-#define UPPER  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define DIGITS "0123456789"
-
-/* A run of bytes that need not end with a NUL. */
-struct slice {
-    const char *bytes;
-    size_t length;
-};
-
-static struct slice slice_skip(struct slice slice, size_t n)
-{
-    return (struct slice){slice.bytes + n, slice.length - n};
-}
-
-/* How many of its first bytes are of the set. */
-static size_t slice_span(struct slice slice, const char *set)
-{
-    size_t n = 0;
-    while (n < slice.length && slice.bytes[n] != '\0' && strchr(set, slice.bytes[n]))
-        n++;
-    return n;
-}
-
-static bool slice_starts(struct slice slice, const char *text)
-{
-    size_t length = strlen(text);
-    return slice.length >= length && memcmp(slice.bytes, text, length) == 0;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct slice slice_trim_end(struct slice slice)
-{
-    while (slice.length > 0 && is_blank(slice.bytes[slice.length - 1]))
-        slice.length--;
-    return slice;
-}
-
-static size_t blanks(struct slice slice)
-{
-    return slice_span(slice, " \t\n\v\f\r");
-}
+#include "schema/base/text.h"
+#include "schema/pve/guest_line.h"
 
 /* The line at an offset, with its line end. */
 static struct slice line_at(const struct buffer *text, size_t start)
@@ -63,47 +18,24 @@ static struct slice line_at(const struct buffer *text, size_t start)
     return (struct slice){bytes, end ? (size_t)(end - bytes) + 1 : left};
 }
 
-/* Sections of Proxmox's own, whose names no snapshot can have. */
+/* Sections of Proxmox's own whose names no snapshot can have, beside those that guest_line knows.
+ */
 static bool is_special_section(struct slice name)
 {
-    static const char *const names[] = {"pve:pending", "special:cloudinit", "special:fleecing"};
+    static const char *const names[] = {"special:cloudinit", "special:fleecing"};
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (name.length == strlen(names[i]) && strncasecmp(name.bytes, names[i], name.length) == 0)
+        if (name.length == strlen(names[i]) && strncasecmp(name.text, names[i], name.length) == 0)
             return true;
     return false;
 }
 
 static bool is_section(struct slice line)
 {
-    line = slice_trim_end(line);
-    if (line.length < 4 || line.bytes[0] != '[' || line.bytes[line.length - 1] != ']')
-        return false;
-    struct slice name = {line.bytes + 1, line.length - 2};
-    return is_special_section(name) || (slice_span(name, LOWER UPPER) > 0 &&
-                                        slice_span(name, LOWER UPPER DIGITS "_-") == name.length);
-}
-
-/* The length of the key, and in *ret_separator that of the separator behind it; 0 where the line
- * has none. */
-static size_t key_span(struct slice line, size_t *ret_separator)
-{
-    bool raw = slice_starts(line, "lxc.");
-    size_t length = raw ? slice_span(line, LOWER DIGITS "_-.") : slice_span(line, LOWER);
-    if (length == 0 || (raw && length == strlen("lxc.")))
-        return 0;
-    if (!raw) {
-        length += slice_span(slice_skip(line, length), LOWER "_");
-        length += slice_span(slice_skip(line, length), DIGITS);
-    }
-    struct slice rest = slice_skip(line, length);
-    size_t space = blanks(rest);
-    if (slice_starts(rest, ":"))
-        *ret_separator = 1;
-    else if (raw && slice_starts(slice_skip(rest, space), "="))
-        *ret_separator = space + 1;
-    else
-        return 0;
-    return length;
+    struct slice trimmed = slice_trim_end(line, SPACES);
+    bool bracketed =
+        trimmed.length > 2 && trimmed.text[0] == '[' && trimmed.text[trimmed.length - 1] == ']';
+    return guest_line_is_section(GUEST_LXC, line) ||
+           (bracketed && is_special_section((struct slice){trimmed.text + 1, trimmed.length - 2}));
 }
 
 bool config_line_next(const struct buffer *text, struct config_line *line)
@@ -115,9 +47,9 @@ bool config_line_next(const struct buffer *text, struct config_line *line)
     if (is_section(found))
         return false;
     size_t separator = 0;
-    size_t key_length = key_span(found, &separator);
-    struct slice value = slice_trim_end(slice_skip(found, key_length + separator));
-    size_t space = blanks(value);
+    size_t key_length = guest_line_key(GUEST_LXC, found, &separator);
+    struct slice value = slice_trim_end(slice_skip(found, key_length + separator), SPACES);
+    size_t space = slice_span(value, SPACES);
     *line = (struct config_line){start, found.length, key_length,
                                  start + key_length + separator + space, value.length - space};
     return true;
@@ -160,7 +92,7 @@ static void splice(struct buffer *text, size_t start, size_t size, const char *b
 static bool is_blank_line(const struct buffer *text, const struct config_line *line)
 {
     struct slice content = {buffer_text(text) + line->start, line->size};
-    return blanks(content) == content.length;
+    return slice_span(content, SPACES) == content.length;
 }
 
 /* Behind the last line of the live section that is not blank. */
@@ -180,8 +112,8 @@ static const char *line_end(const struct buffer *text)
     struct slice first = line_at(text, 0);
     const char *bytes = buffer_text(text);
     bool ends_in_cr = text->length > 0 && bytes[text->length - 1] == '\r';
-    bool crlf = first.length >= 2 && first.bytes[first.length - 1] == '\n' &&
-                first.bytes[first.length - 2] == '\r';
+    bool crlf = first.length >= 2 && first.text[first.length - 1] == '\n' &&
+                first.text[first.length - 2] == '\r';
     return crlf || ends_in_cr ? "\r\n" : "\n";
 }
 

@@ -7,6 +7,8 @@
 #include "cli/pve/config_text.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/pve/guest_property.h"
 #include "store/files/guest_mount.h"
 
 static enum mount_form form_of_key(const char *key)
@@ -17,33 +19,14 @@ static enum mount_form form_of_key(const char *key)
     return is_mp ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
 }
 
-/* Whether the comma list has the part, in any place. */
-static bool has_part(const char *list, const char *part, size_t length)
+static bool has_part(const char *list, struct slice wanted)
 {
-    for (;; list++) {
-        size_t n = strcspn(list, ",");
-        if (n == length && memcmp(list, part, n) == 0)
+    struct property_part part;
+    while (property_part_next(&list, &part))
+        if (part.whole.length == wanted.length &&
+            memcmp(part.whole.text, wanted.text, wanted.length) == 0)
             return true;
-        list += n;
-        if (*list == '\0')
-            return false;
-    }
-}
-
-/* A mount point's volume: the part without a key or with this one. To be freed with free(). */
-static char *mp_source(const char *value)
-{
-    static const char key[] = "volume=";
-    for (;; value++) {
-        size_t n = strcspn(value, ",");
-        if (n >= sizeof key && strncmp(value, key, sizeof key - 1) == 0)
-            return mem_copy_text_n(value + sizeof key - 1, n - (sizeof key - 1));
-        if (!memchr(value, '=', n))
-            return mem_copy_text_n(value, n);
-        value += n;
-        if (*value == '\0')
-            return mem_copy_text("");
-    }
+    return false;
 }
 
 bool directory_line_read(const struct config *config, const char *key, const char *value,
@@ -54,7 +37,7 @@ bool directory_line_read(const struct config *config, const char *key, const cha
     if (form == MOUNT_FORM_NONE)
         return false;
     cleanup_free char *source =
-        form == MOUNT_FORM_MP ? mp_source(value) : guest_mount_entry_source(value);
+        form == MOUNT_FORM_MP ? property_source(value) : guest_mount_entry_source(value);
     if (!guest_mount_path_owner(config, source, &vmid))
         return false;
     *ret = (struct directory_line){form, vmid};
@@ -64,14 +47,11 @@ bool directory_line_read(const struct config *config, const char *key, const cha
 /* Proxmox sorts the options of a mount point when it writes one, and operators add their own. */
 static bool has_all_parts(const char *list, const char *parts)
 {
-    for (;; parts++) {
-        size_t n = strcspn(parts, ",");
-        if (!has_part(list, parts, n))
+    struct property_part part;
+    while (property_part_next(&parts, &part))
+        if (!has_part(list, part.whole))
             return false;
-        parts += n;
-        if (*parts == '\0')
-            return true;
-    }
+    return true;
 }
 
 bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,

@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 #include "schema/agent/config.h"
-#include "schema/agent/mount_form.h"
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
+#include "store/files/guest_mount.h"
 
 /* The lines that put a guest's directory into it, in either form: how they are recognised and how
  * they read. */

@@ -13,6 +13,7 @@
 #include "cli/pve/query.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_property.h"
@@ -22,7 +23,6 @@
 #define STEP_US        (INT64_C(600) * 1000000) /* for each command that takes the copy away */
 #define SHELL_SETTLE_S 3
 #define STATUS_PREFIX  "status: "
-#define DIGITS         "0123456789"
 
 /* --- the backup --- */
 
@@ -428,49 +428,11 @@ static void refuse_copy(struct edit *edit, const char *key, const char *why, con
     edit->failed = true;
 }
 
-/* Not ended by a NUL. */
-struct part {
-    const char *text;
-    size_t length;
-};
-
-static bool next_part(const char **rest, struct part *ret)
-{
-    if (!*rest)
-        return false;
-    size_t length = strcspn(*rest, ",");
-    *ret = (struct part){*rest, length};
-    *rest = (*rest)[length] ? *rest + length + 1 : NULL;
-    return true;
-}
-
-static bool has_key(struct part part, const char *key)
-{
-    size_t length = strlen(key);
-    return part.length > length && memcmp(part.text, key, length) == 0 && part.text[length] == '=';
-}
-
-/* Of "SOURCE,..." or one of the forms with its name; "" where there is none. In fresh memory. */
-static char *source_of(const char *value)
-{
-    struct part part;
-    for (const char *rest = value; next_part(&rest, &part);) {
-        if (!memchr(part.text, '=', part.length))
-            return mem_copy_text_n(part.text, part.length);
-        const char *equals = memchr(part.text, '=', part.length);
-        size_t skipped = (size_t)(equals - part.text) + 1;
-        if (has_key(part, "volume") || has_key(part, "file"))
-            return mem_copy_text_n(part.text + skipped, part.length - skipped);
-    }
-    return mem_copy_text("");
-}
-
 static bool is_cdrom(const char *value)
 {
-    static const char cdrom[] = "media=cdrom";
-    struct part part;
-    for (const char *rest = value; next_part(&rest, &part);)
-        if (part.length == sizeof cdrom - 1 && memcmp(part.text, cdrom, part.length) == 0)
+    struct property_part part;
+    for (const char *rest = value; property_part_next(&rest, &part);)
+        if (slice_equals(part.whole, "media=cdrom"))
             return true;
     return false;
 }
@@ -486,11 +448,11 @@ static char *unplug_nic(struct edit *edit, const char *key, const char *value)
 {
     (void)edit;
     (void)key;
-    struct part part;
+    struct property_part part;
     cleanup_buffer struct buffer unplugged = BUFFER_EMPTY;
-    for (const char *rest = value; next_part(&rest, &part);)
-        if (!has_key(part, "link_down"))
-            buffer_add_format(&unplugged, "%.*s,", (int)part.length, part.text);
+    for (const char *rest = value; property_part_next(&rest, &part);)
+        if (!slice_equals(part.key, "link_down"))
+            buffer_add_format(&unplugged, "%.*s,", (int)part.whole.length, part.whole.text);
     buffer_add_text(&unplugged, "link_down=1");
     return mem_copy_text(buffer_text(&unplugged));
 }
@@ -506,7 +468,7 @@ static bool is_volume_of_original(const struct edit *edit, const char *source)
 /* Keeps volumes of the copy's own. */
 static char *keep_volume(struct edit *edit, const char *key, const char *value)
 {
-    cleanup_free char *source = source_of(value);
+    cleanup_free char *source = property_source(value);
     bool foreign = source[0] == '/' || source[0] == '\0';
     if (!foreign && !is_volume_of_original(edit, source))
         return mem_copy_text(value);
@@ -523,7 +485,7 @@ static char *keep_drive(struct edit *edit, const char *key, const char *value)
 {
     if (!is_cdrom(value))
         return keep_volume(edit, key, value);
-    cleanup_free char *source = source_of(value);
+    cleanup_free char *source = property_source(value);
     cleanup_free char *own = mem_format("vm-%u-cloudinit", edit->vmid);
     return strstr(source, own) ? mem_copy_text(value) : mem_copy_text("none,media=cdrom");
 }

@@ -12,24 +12,13 @@
 #define LOCAL_PATH  "/var/lib/vz"
 #define MOUNT_PLACE "/mnt/pve" /* of network storages, unless they say otherwise */
 
-/* A piece of a text. */
-struct piece {
-    const char *text;
-    size_t length;
-};
-
 /* What a section says of its storage; texts are "" where it doesn't. */
 struct storage {
     bool found;
-    struct piece type;
-    struct piece path;
-    struct piece content_dirs;
+    struct slice type;
+    struct slice path;
+    struct slice content_dirs;
 };
-
-static bool piece_is(struct piece piece, const char *text)
-{
-    return piece.length == strlen(text) && memcmp(piece.text, text, piece.length) == 0;
-}
 
 bool snippet_volume_is_valid(const char *volume)
 {
@@ -40,43 +29,29 @@ bool snippet_volume_is_valid(const char *volume)
     return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-static struct piece trimmed(const char *text, size_t length)
-{
-    while (length > 0 && strchr(BLANKS "\r", text[length - 1]))
-        length--;
-    return (struct piece){text, length};
-}
-
 /* "TYPE: ID" begins a section; whether it is this storage's. */
-static bool read_header(struct piece line, const char *id, struct storage *storage)
+static bool read_header(struct slice line, const char *id, struct storage *storage)
 {
-    const char *colon = memchr(line.text, ':', line.length);
-    if (!colon)
+    struct slice name = line;
+    struct slice type = slice_take(&name, ':');
+    name = slice_trim_end(slice_skip(name, slice_span(name, BLANKS)), BLANKS "\r");
+    if (type.length == line.length || !slice_equals(name, id))
         return false;
-    const char *end = line.text + line.length;
-    const char *name = colon + 1;
-    while (name < end && strchr(BLANKS, *name))
-        name++;
-    if (!piece_is(trimmed(name, (size_t)(end - name)), id))
-        return false;
-    *storage = (struct storage){.found = true, .type = {line.text, (size_t)(colon - line.text)}};
+    *storage = (struct storage){.found = true, .type = type};
     return true;
 }
 
 /* "KEY VALUE" */
-static void read_property(struct piece line, struct storage *storage)
+static void read_property(struct slice line, struct storage *storage)
 {
-    size_t indent = strspn(line.text, BLANKS);
-    struct piece key = {line.text + indent, strcspn(line.text + indent, BLANKS "\n")};
-    const char *value = key.text + key.length;
-    value += strspn(value, BLANKS);
-    if (value > line.text + line.length)
-        return;
-    struct piece rest = trimmed(value, (size_t)(line.text + line.length - value));
-    if (piece_is(key, "path"))
-        storage->path = rest;
-    else if (piece_is(key, "content-dirs"))
-        storage->content_dirs = rest;
+    struct slice rest = slice_skip(line, slice_span(line, BLANKS));
+    struct slice key = {rest.text, strcspn(rest.text, BLANKS "\n")};
+    rest = slice_skip(rest, key.length);
+    struct slice value = slice_trim_end(slice_skip(rest, slice_span(rest, BLANKS)), BLANKS "\r");
+    if (slice_equals(key, "path"))
+        storage->path = value;
+    else if (slice_equals(key, "content-dirs"))
+        storage->content_dirs = value;
 }
 
 static struct storage find_storage(const char *text, const char *id)
@@ -84,7 +59,7 @@ static struct storage find_storage(const char *text, const char *id)
     struct storage storage = {.found = false};
     bool inside = false;
     for (const char *at = text; *at; at += *at == '\n') {
-        struct piece line = {at, strcspn(at, "\n")};
+        struct slice line = {at, strcspn(at, "\n")};
         at += line.length;
         if (line.length == 0 || line.text[0] == '#')
             continue;
@@ -97,28 +72,23 @@ static struct storage find_storage(const char *text, const char *id)
 }
 
 /* "snippets=DIR" of a list with commas; "snippets" where it isn't there. */
-static struct piece snippets_directory(const struct storage *storage)
+static struct slice snippets_directory(const struct storage *storage)
 {
-    static const char key[] = "snippets=";
-    const char *at = storage->content_dirs.text;
-    size_t left = storage->content_dirs.length;
-    while (left > 0) {
-        const char *comma = memchr(at, ',', left);
-        size_t length = comma ? (size_t)(comma - at) : left;
-        if (length >= sizeof key && memcmp(at, key, sizeof key - 1) == 0)
-            return (struct piece){at + sizeof key - 1, length - (sizeof key - 1)};
-        length += comma != NULL;
-        at += length;
-        left -= length;
+    struct slice rest = storage->content_dirs;
+    while (rest.length > 0) {
+        struct slice directory = slice_take(&rest, ',');
+        struct slice key = slice_take(&directory, '=');
+        if (slice_equals(key, "snippets") && directory.length > 0)
+            return directory;
     }
-    return (struct piece){"snippets", strlen("snippets")};
+    return slice_of("snippets");
 }
 
-static bool is_network_type(struct piece type)
+static bool is_network_type(struct slice type)
 {
     static const char *const types[] = {"nfs", "cifs", "cephfs", "glusterfs"};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        if (piece_is(type, types[i]))
+        if (slice_equals(type, types[i]))
             return true;
     return false;
 }
@@ -144,7 +114,7 @@ int snippet_path(const char *storage_cfg, const char *volume, char **ret, struct
     if (!base)
         return fail(error, ERROR_MISSING, "%.200s: storage.cfg has no storage %s with a directory",
                     volume, id);
-    struct piece directory = snippets_directory(&storage);
+    struct slice directory = snippets_directory(&storage);
     *ret = mem_format("%s/%.*s/%s", base, (int)directory.length, directory.text,
                       colon + strlen(SNIPPETS));
     return 0;

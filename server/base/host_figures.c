@@ -17,9 +17,8 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/host/figures.h"
 #include "schema/json/json.h"
-#include "schema/kernel/host_stat.h"
-#include "schema/pve/rrd_dump.h"
 #include "server/base/limiter.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"

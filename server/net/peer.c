@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "schema/base/cleanup.h"
-#include "schema/kernel/netlink_answer.h"
+#include "schema/host/netlink_answer.h"
 
 /* A netlink request about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ only in the
  * middle, which has the same size in both. */

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "schema/agent/bootstrap.h"
-#include "schema/agent/controller.h"
+#include "schema/agent/guest_documents.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/files/config_file.h"

@@ -16,11 +16,16 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/vmid.h"
 #include "store/base/cgroup.h"
 #include "store/files/file.h"
 
-#define BLANKS " \t"
+const char *mount_form_name(enum mount_form form)
+{
+    static const char *const names[] = {"", "entry", "mp"};
+    return names[form];
+}
 
 /* A line of the guest's configuration that mounts something of the host's. */
 struct line {

@@ -13,9 +13,20 @@
 #include <stdint.h>
 
 #include "schema/agent/config.h"
-#include "schema/agent/mount_form.h"
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
+
+/* The two ways by which a guest's directory gets into it. */
+#define MOUNT_ENTRY_KEY "lxc.mount.entry"
+
+enum mount_form {
+    MOUNT_FORM_NONE,
+    MOUNT_FORM_ENTRY, /* lxc.mount.entry: EXPORT/VMID ... */
+    MOUNT_FORM_MP,    /* mpN: GUESTS/VMID,... */
+};
+
+/* "", "entry" or "mp". */
+const char *mount_form_name(enum mount_form form);
 
 /* --- the line --- */
 

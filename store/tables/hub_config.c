@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "schema/agent/controller.h"
+#include "schema/agent/guest_documents.h"
 #include "store/db/sql.h"
 
 static const char wanted[] = "wanted";

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/kernel/netlink_answer.h"
+#include "schema/host/netlink_answer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -8,8 +8,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
-#include "schema/kernel/host_stat.h"
-#include "schema/pve/rrd_dump.h"
+#include "schema/host/figures.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/agent/controller.h"
+#include "schema/agent/guest_documents.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/kernel/host_stat.h"
+#include "schema/host/figures.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pve/rrd_dump.h"
+#include "schema/host/figures.h"
 
 #include <stdio.h>
 #include <string.h>

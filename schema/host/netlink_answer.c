@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/kernel/netlink_answer.h"
+#include "schema/host/netlink_answer.h"
 
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
