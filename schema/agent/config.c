@@ -10,11 +10,11 @@
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "schema/yaml/keys.h"
-#include "schema/yaml/reader.h"
+#include "schema/yaml/tree.h"
 
 /* Types of values that only agent.yaml has. Each fills more than one field of struct config. */
 
-static int read_listen(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_listen(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                        struct error *error)
 {
     struct config *config = document;
@@ -29,7 +29,7 @@ static int read_listen(const struct yaml_key *key, const struct yaml_value *valu
     return 0;
 }
 
-static int read_loopback(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_loopback(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error)
 {
     struct config *config = document;
@@ -46,15 +46,15 @@ static int read_loopback(const struct yaml_key *key, const struct yaml_value *va
     return 0;
 }
 
-static int read_network(const struct yaml_key *key, const struct yaml_value *value,
+static int read_network(const struct yaml_key *key, const struct yaml_tree *value,
                         struct cidr *network, struct error *error)
 {
     char meant[CIDR_TEXT_SIZE];
     struct cidr masked;
-    if (value->kind != KIND_TEXT)
+    if (yaml_kind_of(value) != KIND_TEXT)
         return yaml_refuse(&value->place, key->path, error,
                            "each item must be a text, such as 192.168.0.0/24, not %s",
-                           yaml_kind_name(value->kind));
+                           yaml_kind_name(yaml_kind_of(value)));
     if (cidr_parse(value->text, network))
         return 0;
     if (!cidr_parse_host(value->text, &masked))
@@ -65,14 +65,14 @@ static int read_network(const struct yaml_key *key, const struct yaml_value *val
                        "names a host, not a network; did you mean %s?", meant);
 }
 
-static int read_networks(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_networks(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error)
 {
     struct config *config = document;
     config->local_api.allow = mem_new_array(value->count, sizeof *config->local_api.allow);
     config->local_api.allow_count = value->count;
     for (size_t i = 0; i < value->count; i++)
-        if (read_network(key, &value->entries[i].value, &config->local_api.allow[i], error))
+        if (read_network(key, value->items[i], &config->local_api.allow[i], error))
             return -1;
     return 0;
 }
@@ -86,38 +86,39 @@ static void release_networks(const struct yaml_key *key, void *document)
     config->local_api.allow_count = 0;
 }
 
-static int check_class(const struct yaml_entry *entry, const char *path, struct error *error)
+static int check_class(const struct yaml_tree *storage, const struct yaml_tree *class,
+                       const char *path, struct error *error)
 {
-    const struct yaml_value *class = &entry->value;
-    if (yaml_text_check(&rule_storage, entry->key, error))
-        return yaml_refuse(&entry->key_place, path, error, "%s", error->message);
-    if (class->kind != KIND_TEXT)
+    if (yaml_text_check(&rule_storage, storage->text, error))
+        return yaml_refuse(&storage->place, path, error, "%s", error->message);
+    if (yaml_kind_of(class) != KIND_TEXT)
         return yaml_refuse(&class->place, path, error, "must be a text, not %s",
-                           yaml_kind_name(class->kind));
+                           yaml_kind_name(yaml_kind_of(class)));
     if (yaml_text_check(&rule_word, class->text, error))
         return yaml_refuse(&class->place, path, error, "%s", error->message);
     return 0;
 }
 
-static int read_class(const struct yaml_key *key, const struct yaml_entry *entry,
+static int read_class(const struct yaml_key *key, struct yaml_tree *const pair[static 2],
                       struct storage_class *class, struct error *error)
 {
-    cleanup_free char *path = mem_format("%s.%s", key->path, entry->key);
-    if (check_class(entry, path, error))
+    cleanup_free char *path = mem_format("%s.%s", key->path, pair[0]->text);
+    if (check_class(pair[0], pair[1], path, error))
         return -1;
-    class->storage = mem_copy_text(entry->key);
-    class->name = mem_copy_text(entry->value.text);
+    class->storage = mem_copy_text(pair[0]->text);
+    class->name = mem_copy_text(pair[1]->text);
     return 0;
 }
 
-static int read_classes(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_classes(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                         struct error *error)
 {
     struct config *config = document;
-    config->storage_classes = mem_new_array(value->count, sizeof *config->storage_classes);
-    config->storage_class_count = value->count;
-    for (size_t i = 0; i < value->count; i++)
-        if (read_class(key, &value->entries[i], &config->storage_classes[i], error))
+    size_t count = value->count / 2;
+    config->storage_classes = mem_new_array(count, sizeof *config->storage_classes);
+    config->storage_class_count = count;
+    for (size_t i = 0; i < count; i++)
+        if (read_class(key, &value->items[2 * i], &config->storage_classes[i], error))
             return -1;
     return 0;
 }
@@ -244,26 +245,26 @@ static const struct yaml_key keys[] = {
 const struct yaml_table config_table = {keys, ARRAY_SIZE(keys)};
 
 /* Where the file sets a key, else where it sets another one that made the two disagree. */
-static const struct yaml_value *blame(const struct yaml_value *root, const char *path,
-                                      const char *other)
+static const struct yaml_tree *blame(const struct yaml_tree *root, const char *path,
+                                     const char *other)
 {
-    const struct yaml_value *value = yaml_find(root, path);
+    const struct yaml_tree *value = yaml_find(root, path);
     return value ? value : yaml_find(root, other);
 }
 
-static int check_limits(const struct config *config, const struct yaml_value *root,
+static int check_limits(const struct config *config, const struct yaml_tree *root,
                         struct error *error)
 {
     uint32_t threads = config->limits.threads;
     uint32_t connections = config->limits.connections_per_source;
     if (connections <= threads)
         return 0;
-    const struct yaml_value *value = blame(root, "limits.connections_per_source", "limits.threads");
+    const struct yaml_tree *value = blame(root, "limits.connections_per_source", "limits.threads");
     return yaml_refuse(&value->place, "limits.connections_per_source", error,
                        "%u is more than limits.threads, which is %u", connections, threads);
 }
 
-static int check_registry(const struct config *config, const struct yaml_value *root,
+static int check_registry(const struct config *config, const struct yaml_tree *root,
                           struct error *error)
 {
     const struct {
@@ -277,7 +278,7 @@ static int check_registry(const struct config *config, const struct yaml_value *
     if (config->registry.mode == REGISTRY_NONE)
         return 0;
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        const struct yaml_value *value = blame(root, needed[i].key, "registry.mode");
+        const struct yaml_tree *value = blame(root, needed[i].key, "registry.mode");
         if (!*needed[i].text)
             return yaml_refuse(&value->place, needed[i].key, error,
                                "must be set unless registry.mode is none");
@@ -285,7 +286,7 @@ static int check_registry(const struct config *config, const struct yaml_value *
     return 0;
 }
 
-static int read_config(const struct yaml_value *root, struct config *config, struct error *error)
+static int read_config(const struct yaml_tree *root, struct config *config, struct error *error)
 {
     if (yaml_table_read(&config_table, root, config, error) || check_limits(config, root, error))
         return -1;
@@ -295,11 +296,11 @@ static int read_config(const struct yaml_value *root, struct config *config, str
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error)
 {
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     struct config config = {.host_id = NULL};
-    if (yaml_read(name, text, length, &root, error))
+    if (yaml_settings_load(name, text, length, &root, error))
         return -1;
-    if (read_config(&root, &config, error)) {
+    if (read_config(root, &config, error)) {
         config_free(&config);
         return -1;
     }
@@ -310,10 +311,10 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
 void config_salvage(const char *text, size_t length, struct config *ret)
 {
     struct error ignored;
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     *ret = (struct config){.host_id = NULL};
-    (void)yaml_read("agent.yaml", text, length, &root, &ignored);
-    yaml_table_salvage(&config_table, &root, ret);
+    (void)yaml_settings_load("agent.yaml", text, length, &root, &ignored);
+    yaml_table_salvage(&config_table, root, ret);
 }
 
 void config_free(struct config *config)

@@ -11,7 +11,6 @@
 #include "schema/base/text.h"
 #include "schema/json/json.h"
 #include "schema/yaml/keys.h"
-#include "schema/yaml/reader.h"
 #include "schema/yaml/tree.h"
 
 #define OPTIONS_MOST 64
@@ -41,12 +40,12 @@ static bool is_the_guests_own(const char *option)
     return false;
 }
 
-static int check(const struct yaml_key *key, const struct yaml_value *value, struct error *error)
+static int check(const struct yaml_key *key, const struct yaml_tree *value, struct error *error)
 {
-    if (value->kind != KIND_TEXT)
+    if (yaml_kind_of(value) != KIND_TEXT)
         return yaml_refuse(&value->place, key->path, error,
                            "each item must be a text, such as --memory=512m, not %s",
-                           yaml_kind_name(value->kind));
+                           yaml_kind_name(yaml_kind_of(value)));
     if (yaml_text_check(&rule_line, value->text, error))
         return yaml_refuse(&value->place, key->path, error, "each item %s", error->message);
     if (!is_option(value->text))
@@ -65,7 +64,7 @@ static void release_options(const struct yaml_key *key, void *document)
     *field = NULL;
 }
 
-static int read_options(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_options(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                         struct error *error)
 {
     cleanup_buffer struct buffer lines = BUFFER_EMPTY;
@@ -73,7 +72,7 @@ static int read_options(const struct yaml_key *key, const struct yaml_value *val
         return yaml_refuse(&value->place, key->path, error, "must not have more than %d items",
                            OPTIONS_MOST);
     for (size_t i = 0; i < value->count; i++) {
-        const struct yaml_value *item = &value->entries[i].value;
+        const struct yaml_tree *item = value->items[i];
         if (check(key, item, error))
             return -1;
         buffer_add_format(&lines, "%s%s", i > 0 ? "\n" : "", item->text);
@@ -136,11 +135,11 @@ static const struct yaml_table table = {keys, ARRAY_SIZE(keys)};
 int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
                     struct error *error)
 {
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     struct enrolment enrolment = {.customer_id = NULL};
-    if (yaml_read(name, text, length, &root, error))
+    if (yaml_settings_load(name, text, length, &root, error))
         return -1;
-    if (yaml_table_read(&table, &root, &enrolment, error)) {
+    if (yaml_table_read(&table, root, &enrolment, error)) {
         enrolment_free(&enrolment);
         return -1;
     }
@@ -151,10 +150,10 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
 void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
 {
     struct error ignored;
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     *ret = (struct enrolment){.customer_id = NULL};
-    (void)yaml_read("enrolment", text, length, &root, &ignored);
-    yaml_table_salvage(&table, &root, ret);
+    (void)yaml_settings_load("enrolment", text, length, &root, &ignored);
+    yaml_table_salvage(&table, root, ret);
 }
 
 static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)

@@ -117,15 +117,13 @@ static int merge_source(struct yaml_tree *root, const struct yaml_source *source
 }
 
 /* Takes the map at key out of the enrolment; an empty one where the enrolment does not say. */
-static int take_map(const char *name, struct yaml_tree *enrolment, const char *key,
-                    struct yaml_tree **ret, struct error *error)
+static int take_map(struct yaml_tree *enrolment, const char *key, struct yaml_tree **ret,
+                    struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *value = yaml_tree_take(enrolment, key);
     bool is_map = value && value->kind == YAML_TREE_MAP;
-    if (value && !is_map && !yaml_tree_is_empty(value)) {
-        (void)yaml_tree_fail(name, value, "must be a map", error);
-        return -1;
-    }
+    if (value && !is_map && !yaml_tree_is_empty(value))
+        return yaml_refuse(&value->place, NULL, error, "must be a map");
     *ret = is_map ? steal(value) : yaml_tree_new(YAML_TREE_MAP);
     return 0;
 }
@@ -139,8 +137,8 @@ static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *sou
     cleanup_yaml_tree struct yaml_tree *customer = NULL;
     cleanup_yaml_tree struct yaml_tree *controller = NULL;
     if (load(source, &enrolment, error) != 0 ||
-        take_map(source->name, enrolment, "customer", &customer, error) != 0 ||
-        take_map(source->name, enrolment, "controller", &controller, error) != 0)
+        take_map(enrolment, "customer", &customer, error) != 0 ||
+        take_map(enrolment, "controller", &controller, error) != 0)
         return -1;
     if (customer->count > 0)
         yaml_tree_put(root, "customer", steal(customer));

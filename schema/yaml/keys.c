@@ -45,7 +45,7 @@ int yaml_text_check(const struct yaml_text_rule *rule, const char *text, struct 
     return 0;
 }
 
-static int read_text(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_text(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                      struct error *error)
 {
     bool left_out = !*value->text && !*key->standard;
@@ -55,7 +55,7 @@ static int read_text(const struct yaml_key *key, const struct yaml_value *value,
     return 0;
 }
 
-static int refuse_word(const struct yaml_key *key, const struct yaml_value *value,
+static int refuse_word(const struct yaml_key *key, const struct yaml_tree *value,
                        struct error *error)
 {
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
@@ -66,7 +66,7 @@ static int refuse_word(const struct yaml_key *key, const struct yaml_value *valu
     return yaml_refuse(&value->place, key->path, error, "must be %s", buffer_text(&list));
 }
 
-static int find_word(const struct yaml_key *key, const struct yaml_value *value, unsigned *ret,
+static int find_word(const struct yaml_key *key, const struct yaml_tree *value, unsigned *ret,
                      struct error *error)
 {
     for (unsigned i = 0; key->rule.words[i]; i++) {
@@ -78,7 +78,7 @@ static int find_word(const struct yaml_key *key, const struct yaml_value *value,
     return refuse_word(key, value, error);
 }
 
-static int read_choice(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_choice(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                        struct error *error)
 {
     unsigned index;
@@ -88,7 +88,7 @@ static int read_choice(const struct yaml_key *key, const struct yaml_value *valu
     return 0;
 }
 
-static int read_enum(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_enum(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                      struct error *error)
 {
     unsigned index = 0;
@@ -108,7 +108,7 @@ static bool number_parse(const char *text, uint64_t *ret)
     return true;
 }
 
-static int read_count(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_count(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                       struct error *error)
 {
     uint64_t number;
@@ -121,7 +121,7 @@ static int read_count(const struct yaml_key *key, const struct yaml_value *value
     return 0;
 }
 
-static int read_duration(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_duration(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error)
 {
     uint64_t ms;
@@ -136,7 +136,7 @@ static int read_duration(const struct yaml_key *key, const struct yaml_value *va
     return 0;
 }
 
-static int read_anything(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_anything(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error)
 {
     (void)key;
@@ -249,22 +249,22 @@ static void list_names(const struct yaml_table *table, const char *section, stru
  * beside it or spelt the same in another section; otherwise which keys there are.
  */
 static int yaml_refuse_unknown(const struct yaml_table *table, const char *section,
-                               const struct yaml_entry *entry, struct error *error)
+                               const struct yaml_tree *name, struct error *error)
 {
     struct name alike;
     const char *dot = *section ? "." : "";
-    const char *elsewhere = find_elsewhere(table, entry->key);
+    const char *elsewhere = find_elsewhere(table, name->text);
     cleanup_buffer struct buffer path = BUFFER_EMPTY;
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
-    buffer_add_format(&path, "%s%s%s", section, dot, entry->key);
-    if (find_alike(table, section, entry->key, &alike))
-        return yaml_refuse(&entry->key_place, buffer_text(&path), error,
+    buffer_add_format(&path, "%s%s%s", section, dot, name->text);
+    if (find_alike(table, section, name->text, &alike))
+        return yaml_refuse(&name->place, buffer_text(&path), error,
                            "unknown key; did you mean %s%s%s?", section, dot, alike.text);
     if (elsewhere)
-        return yaml_refuse(&entry->key_place, buffer_text(&path), error,
-                           "unknown key; did you mean %s?", elsewhere);
+        return yaml_refuse(&name->place, buffer_text(&path), error, "unknown key; did you mean %s?",
+                           elsewhere);
     list_names(table, section, &list);
-    return yaml_refuse(&entry->key_place, buffer_text(&path), error, "unknown key; known %s: %s",
+    return yaml_refuse(&name->place, buffer_text(&path), error, "unknown key; known %s: %s",
                        *section ? "there" : "at the top", buffer_text(&list));
 }
 
@@ -297,67 +297,65 @@ static bool is_section(const struct yaml_table *table, const char *path)
     return false;
 }
 
-static int refuse_kind(enum yaml_kind wanted, const struct yaml_value *value, const char *path,
+static int refuse_kind(enum yaml_kind wanted, const struct yaml_tree *value, const char *path,
                        struct error *error)
 {
     return yaml_refuse(&value->place, path, error, "must be %s, not %s", yaml_kind_name(wanted),
-                       yaml_kind_name(value->kind));
+                       yaml_kind_name(yaml_kind_of(value)));
 }
 
-static bool is_empty_collection(const struct yaml_value *value, enum yaml_kind kind)
+static bool is_empty_collection(const struct yaml_tree *value, enum yaml_kind kind)
 {
-    return value->kind == KIND_NOTHING && (kind == KIND_LIST || kind == KIND_MAP);
+    return yaml_kind_of(value) == KIND_NOTHING && (kind == KIND_LIST || kind == KIND_MAP);
 }
 
-static int read_key(const struct yaml_key *key, const struct yaml_value *value, void *document,
+static int read_key(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                     struct error *error)
 {
-    if (value->kind != key->type->kind && !is_empty_collection(value, key->type->kind))
+    if (yaml_kind_of(value) != key->type->kind && !is_empty_collection(value, key->type->kind))
         return refuse_kind(key->type->kind, value, key->path, error);
     return key->type->read(key, value, document, error);
 }
 
 static int read_section(const struct yaml_table *table, const char *section,
-                        const struct yaml_value *map, void *document, struct error *error);
+                        const struct yaml_tree *map, void *document, struct error *error);
 
 static int read_entry(const struct yaml_table *table, const char *section,
-                      const struct yaml_entry *entry, void *document, struct error *error)
+                      const struct yaml_tree *name, const struct yaml_tree *value, void *document,
+                      struct error *error)
 {
-    struct path path = path_below(section, entry->key);
-    bool is_one_name = *entry->key && !strchr(entry->key, '.');
+    struct path path = path_below(section, name->text);
+    bool is_one_name = *name->text && !strchr(name->text, '.');
     const struct yaml_key *key = is_one_name ? find_key(table, path.text) : NULL;
     if (key)
-        return read_key(key, &entry->value, document, error);
+        return read_key(key, value, document, error);
     if (is_one_name && is_section(table, path.text))
-        return read_section(table, path.text, &entry->value, document, error);
-    return yaml_refuse_unknown(table, section, entry, error);
+        return read_section(table, path.text, value, document, error);
+    return yaml_refuse_unknown(table, section, name, error);
 }
 
 static int read_section(const struct yaml_table *table, const char *section,
-                        const struct yaml_value *map, void *document, struct error *error)
+                        const struct yaml_tree *map, void *document, struct error *error)
 {
-    if (map->kind != KIND_MAP && map->kind != KIND_NOTHING)
+    if (map->kind != YAML_TREE_MAP && yaml_kind_of(map) != KIND_NOTHING)
         return refuse_kind(KIND_MAP, map, *section ? section : NULL, error);
-    for (size_t i = 0; i < map->count; i++)
-        if (read_entry(table, section, &map->entries[i], document, error))
+    for (size_t i = 0; i < map->count; i += 2)
+        if (read_entry(table, section, map->items[i], map->items[i + 1], document, error))
             return -1;
     return 0;
 }
 
 static int read_default(const struct yaml_key *key, void *document, struct error *error)
 {
-    struct yaml_place place = {"default", 0, 0};
     char text[256];
-    struct yaml_value value = {.kind = KIND_NOTHING, .place = place};
+    struct yaml_tree value = {.kind = YAML_TREE_SCALAR, .place = {"default", 0, 0}, .text = text};
     if (!key->standard)
         return 0;
     (void)snprintf(text, sizeof text, "%s", key->standard);
-    value.kind = KIND_TEXT;
-    value.text = text;
     return key->type->read(key, &value, document, error);
 }
 
-int yaml_table_read(const struct yaml_table *table, const struct yaml_value *map, void *document,
+int yaml_table_read(const struct yaml_table *table, const struct yaml_tree *map, void *document,
                     struct error *error)
 {
     for (size_t i = 0; i < table->count; i++)
@@ -366,13 +364,12 @@ int yaml_table_read(const struct yaml_table *table, const struct yaml_value *map
     return read_section(table, "", map, document, error);
 }
 
-void yaml_table_salvage(const struct yaml_table *table, const struct yaml_value *map,
-                        void *document)
+void yaml_table_salvage(const struct yaml_table *table, const struct yaml_tree *map, void *document)
 {
     struct error ignored;
     for (size_t i = 0; i < table->count; i++) {
         const struct yaml_key *key = &table->keys[i];
-        const struct yaml_value *value = yaml_find(map, key->path);
+        const struct yaml_tree *value = yaml_find(map, key->path);
         (void)read_default(key, document, &ignored);
         if (value)
             (void)read_key(key, value, document, &ignored);

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 #include "schema/base/error.h"
-#include "schema/yaml/reader.h"
+#include "schema/yaml/tree.h"
 
 struct yaml_key;
 
 /* Puts a value of its type's kind (a list or map may be KIND_NOTHING) into its field. */
-typedef int yaml_read_fn(const struct yaml_key *key, const struct yaml_value *value, void *document,
+typedef int yaml_read_fn(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error);
 
 struct yaml_type {
@@ -75,14 +75,14 @@ int yaml_text_check(const struct yaml_text_rule *rule, const char *text, struct 
  * Refuses unknown keys, wrong kinds and bad values. Even on failure the document is the caller's to
  * free with yaml_table_free.
  */
-int yaml_table_read(const struct yaml_table *table, const struct yaml_value *map, void *document,
+int yaml_table_read(const struct yaml_table *table, const struct yaml_tree *map, void *document,
                     struct error *error);
 
 /*
  * The same of what is good, for whoever has to go on with a map that yaml_table_read refuses: what
  * is not is as if it were left out.
  */
-void yaml_table_salvage(const struct yaml_table *table, const struct yaml_value *map,
+void yaml_table_salvage(const struct yaml_table *table, const struct yaml_tree *map,
                         void *document);
 
 /* Frees what a document's fields own. */

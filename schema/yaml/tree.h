@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A YAML document in memory, so that documents can be merged and written again while every scalar
- * keeps its meaning: text, style and tag stay as they were read. Not kept: comments, the flow style
+ * YAML documents in memory. They are read as settings (texts, lists and maps alone), or whole: then
+ * they can be merged and written again while every scalar keeps its meaning: text, style and tag
+ * stay as they were read. Not kept: comments, the flow style
  * ([a, b], {a: b}) of collections, and anchors and merge keys: on loading, an alias becomes a copy
  * of what it names, and the keys that `<<` brings are put into its map (at the end, where the map
  * does not say otherwise), as a `<<` that stayed would weigh less than any key of a later source.
@@ -17,12 +18,19 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 
+/* Where a node was read. */
+struct yaml_place {
+    const char *name; /* the document's, borrowed from whoever loaded it */
+    size_t line;      /* from 1 */
+    size_t column;    /* from 1, in characters */
+};
+
 enum yaml_tree_kind { YAML_TREE_SCALAR, YAML_TREE_SEQUENCE, YAML_TREE_MAP };
 
 struct yaml_tree {
     enum yaml_tree_kind kind;
-    yaml_mark_t mark; /* where it was read; counts from 0 */
-    char *tag;        /* in full; NULL: none */
+    struct yaml_place place;
+    char *tag; /* in full; NULL: none */
 
     char *text; /* of a scalar; may hold NULs; wiped when freed */
     size_t length;
@@ -36,11 +44,42 @@ struct yaml_tree {
 /*
  * Reads length bytes: one document whose root is a map, without duplicate keys; nothing but space
  * and comments gives an empty map. At most 1 MiB, 64 levels, and 8192 nodes once aliases are
- * resolved. Fails with ERROR_INVALID and NAME:LINE:COLUMN. The result is the caller's to free with
- * yaml_tree_free.
+ * resolved. Fails with ERROR_INVALID and NAME:LINE:COLUMN in front. name must outlive the result,
+ * which is the caller's to free with yaml_tree_free.
  */
 int yaml_tree_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
                    struct error *error);
+
+/*
+ * Reads length bytes of a settings file in the same way: one document of UTF-8 with any root, of
+ * texts, lists and maps; no anchors, aliases or tags, no NUL, keys that are texts. At most 1 MiB
+ * and 64 levels of lists and maps. An empty document is an empty scalar.
+ */
+int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
+                       struct error *error);
+
+/* What a node is as a setting. */
+enum yaml_kind {
+    KIND_NOTHING, /* no value, ~ or null */
+    KIND_TEXT,    /* any other scalar, quoted or not: what it means is the key's to say */
+    KIND_LIST,
+    KIND_MAP,
+};
+
+enum yaml_kind yaml_kind_of(const struct yaml_tree *node);
+
+/* "a text", "a list" ...: how messages call a kind. */
+const char *yaml_kind_name(enum yaml_kind kind);
+
+/* The value at a dotted path below a map, NULL where there is none. */
+const struct yaml_tree *yaml_find(const struct yaml_tree *map, const char *path);
+
+/*
+ * Fails with "NAME:LINE:COLUMN: key: why", without the key if that is NULL. A key comes from the
+ * document: what is not printable ASCII in it shows as ?, and a long one is cut.
+ */
+int yaml_refuse(const struct yaml_place *place, const char *key, struct error *error,
+                const char *why, ...) __attribute__((format(printf, 4, 5)));
 
 /* Adds the tree as a document in block style, lines unfolded, in UTF-8. Adds nothing if it fails.
  */
@@ -59,8 +98,10 @@ void yaml_tree_free(struct yaml_tree *tree);
  */
 void yaml_tree_append(struct yaml_tree *tree, struct yaml_tree *item);
 
-/* The place of a key equal to this one in map->items; map->count if there is none. Style makes no
- * difference. */
+/* Orders two nodes; 0 if they are equal. Style makes no difference. */
+int yaml_tree_compare(const struct yaml_tree *a, const struct yaml_tree *b);
+
+/* The place of a key equal to this one in map->items; map->count if there is none. */
 size_t yaml_tree_find(const struct yaml_tree *map, const struct yaml_tree *key);
 
 /* Merges over into map: maps key by key and deep, anything else replaces what was there. Takes
@@ -80,10 +121,6 @@ void yaml_tree_add_missing(struct yaml_tree *map, struct yaml_tree *other);
 
 /* Whether it is a scalar that was left out, as in "key:". */
 bool yaml_tree_is_empty(const struct yaml_tree *tree);
-
-/* fail() with "NAME:LINE:COLUMN: WHY" for the place where the node was read. */
-int yaml_tree_fail(const char *name, const struct yaml_tree *node, const char *why,
-                   struct error *error);
 
 static inline void cleanup_yaml_tree_fn(struct yaml_tree **tree)
 {

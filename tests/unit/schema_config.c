@@ -160,21 +160,22 @@ static void the_shipped_file_has_every_key(void **state)
 {
     cleanup_buffer struct buffer as_is = BUFFER_EMPTY;
     cleanup_buffer struct buffer uncommented = BUFFER_EMPTY;
-    cleanup(yaml_value_free) struct yaml_value commented = {.kind = KIND_NOTHING};
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *commented = NULL;
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     struct error error;
     (void)state;
     read_shipped(&as_is, &uncommented);
-    assert_int_equal(yaml_read("a", as_is.data, as_is.length, &commented, &error), 0);
-    assert_int_equal(yaml_read("a", uncommented.data, uncommented.length, &root, &error), 0);
+    assert_int_equal(yaml_settings_load("a", as_is.data, as_is.length, &commented, &error), 0);
+    assert_int_equal(yaml_settings_load("a", uncommented.data, uncommented.length, &root, &error),
+                     0);
     for (size_t i = 0; i < config_table.count; i++) {
         const struct yaml_key *key = &config_table.keys[i];
-        const struct yaml_value *value = yaml_find(&root, key->path);
+        const struct yaml_tree *value = yaml_find(root, key->path);
         if (!value)
             fail_msg("%s is not in " SHIPPED, key->path);
         if (key->standard)
             assert_string_equal(value->text, key->standard);
-        assert_null(yaml_find(&commented, key->path));
+        assert_null(yaml_find(commented, key->path));
     }
 }
 

@@ -202,29 +202,32 @@ static void refuses_with_the_place(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"a: 1\nb: 2\na: 3\n", "x.yaml:3:1: this key stands twice in its map"},
-        {"a: {b: 1, 'b': 2}\n", "x.yaml:1:11: this key stands twice in its map"},
-        {"- {[x]: 1, [x]: 2}\n", "x.yaml:1:1: the document must be a map"},
-        {"k: {[x]: 1, [x]: 2}\n", "x.yaml:1:13: this key stands twice in its map"},
+        {"a: 1\nb: 2\na: 3\n", "x.yaml:3:1: a: this key is there twice in the same map"},
+        {"a: {b: 1, 'b': 2}\n", "x.yaml:1:11: a.b: this key is there twice in the same map"},
+        {"- {[x]: 1, [x]: 2}\n", "x.yaml:1:12: this key is there twice in the same map"},
+        {"k: {[x]: 1, [x]: 2}\n", "x.yaml:1:13: this key is there twice in the same map"},
         {"just text\n", "x.yaml:1:1: the document must be a map"},
         {"null\n", "x.yaml:1:1: the document must be a map"},
-        {"a: 1\n---\nb: 2\n", "x.yaml:2:1: a second document; one is expected"},
-        {"---\n---\na: 1\n", "x.yaml:2:1: a second document; one is expected"},
+        {"a: 1\n---\nb: 2\n", "x.yaml:2:1: there must be only one document in the file"},
+        {"---\n---\na: 1\n", "x.yaml:2:1: there must be only one document in the file"},
         {"a: *nowhere\n", "x.yaml:1:4: this alias has no anchor before it"},
         {"a: &a {b: [*a]}\n", "x.yaml:1:12: this alias stands inside what it names"},
         {"a: &a 1\nb: &a [*a]\n", "x.yaml:2:8: this alias stands inside what it names"},
         {"a: {<<: 5}\n", "x.yaml:1:9: << takes maps only"},
         {"a: {<<: [{x: 1}, 5]}\n", "x.yaml:1:18: << takes maps only"},
         {"a: {<<: [[{x: 1}]]}\n", "x.yaml:1:10: << takes maps only"},
-        {"a: [1\nb: 2\n", "x.yaml:2:2: did not find expected ',' or ']'"},
+        {"a: [1\nb: 2\n",
+         "x.yaml:2:2: while parsing a flow sequence: did not find expected ',' or ']'"},
         {"a: 1\n b: 2\n", "x.yaml:2:3: mapping values are not allowed in this context"},
-        {"a: \"open\n", "x.yaml:2:1: found unexpected end of stream"},
-        {"a:\n\tb: 1\n", "x.yaml:2:1: found character that cannot start any token"},
+        {"a: \"open\n",
+         "x.yaml:2:1: while scanning a quoted scalar: found unexpected end of stream"},
+        {"a:\n\tb: 1\n", "x.yaml:2:1: while scanning for the next token: found character that "
+                         "cannot start any token"},
         {"a: 1\nb: \xFF\n", "x.yaml:2:4: invalid leading UTF-8 octet"},
         {"a: \x01\n", "x.yaml:1:4: control characters are not allowed"},
         {"a: \xC3", "x.yaml:1:4: incomplete UTF-8 octet sequence"},
         {"%YAML 3.0\n---\na: 1\n", "x.yaml:1:1: found incompatible YAML document"},
-        {"a: !x!y 1\n", "x.yaml:1:4: found undefined tag handle"},
+        {"a: !x!y 1\n", "x.yaml:1:4: while parsing a node: found undefined tag handle"},
         {"a: !<!x,y> 1\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
         {"a: !<!!int> 1\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
         {"a: !<!x!y> []\n", "x.yaml:1:4: a short tag that holds one of !,[]"},
@@ -301,7 +304,7 @@ static void bounds_the_size(void **state)
     memset(text, '#', limit + 1);
     rewrite(text, limit, &out);
     assert_string_equal(buffer_text(&out), "{}\n");
-    assert_refused_n(text, limit + 1, "x.yaml:1:1: longer than 1 MiB");
+    assert_refused_n(text, limit + 1, "x.yaml:1:1: the document is larger than 1 MiB");
 }
 
 static void bounds_the_number_of_nodes(void **state)

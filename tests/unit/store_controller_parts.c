@@ -102,7 +102,8 @@ static void test_a_faulty_hub_is_left_out(void **state)
     put_guest(store, 8200);
     put_hub(store, HUB_URL, "d: [\n");
     assert_rendered(store, ENROLMENT, HUB_URL, "customer:\n  id: \"acme\"\nb: guest\n" OWN_KEYS,
-                    "the hub's configuration:2:1: did not find expected node content");
+                    "the hub's configuration:2:1: while parsing a flow node: did not find expected "
+                    "node content");
 }
 
 static void test_a_faulty_template_is_the_operators(void **state)

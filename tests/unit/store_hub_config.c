@@ -218,7 +218,8 @@ static void test_bodies_that_may_be_kept(void **state)
     }
     assert_int_equal(hub_config_check("\0\0", 2, &error), -1);
     FAILS(hub_config_check("a: [\n", 5, &error), ERROR_INVALID,
-          "the hub's configuration:2:1: did not find expected node content");
+          "the hub's configuration:2:1: while parsing a flow node: did not find expected node "
+          "content");
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/yaml/reader.h"
+#include "schema/yaml/tree.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,15 +18,14 @@ struct bad {
 
 static void expect_n(const char *text, size_t length, const char *message)
 {
-    struct yaml_value value;
+    struct yaml_tree untouched;
+    struct yaml_tree *value = &untouched;
     struct error error = {.kind = ERROR_NONE};
-    memset(&value, 0x5A, sizeof value);
-    struct yaml_value before = value;
-    if (!yaml_read("agent.yaml", text, length, &value, &error))
+    if (!yaml_settings_load("agent.yaml", text, length, &value, &error))
         fail_msg("accepted: %s", text);
     assert_string_equal(error.message, message);
     assert_int_equal(error.kind, ERROR_INVALID);
-    assert_memory_equal(&value, &before, sizeof value);
+    assert_ptr_equal(value, &untouched);
 }
 
 static void expect_each(const struct bad *list, size_t count)
@@ -35,10 +34,10 @@ static void expect_each(const struct bad *list, size_t count)
         expect_n(list[i].text, strlen(list[i].text), list[i].message);
 }
 
-static const struct yaml_value *find(const struct yaml_value *root, const char *path, size_t line,
-                                     size_t column)
+static const struct yaml_tree *find(const struct yaml_tree *root, const char *path, size_t line,
+                                    size_t column)
 {
-    const struct yaml_value *value = yaml_find(root, path);
+    const struct yaml_tree *value = yaml_find(root, path);
     assert_non_null(value);
     assert_string_equal(value->place.name, "agent.yaml");
     assert_int_equal(value->place.line, line);
@@ -56,36 +55,36 @@ static void every_value_knows_its_place(void **state)
                                "empty:\r\n"
                                "ma: 1\r\n";
     struct error error;
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     (void)state;
-    assert_int_equal(yaml_read("agent.yaml", text, strlen(text), &root, &error), 0);
-    assert_int_equal(root.kind, KIND_MAP);
-    assert_int_equal(root.count, 4);
-    assert_string_equal(find(&root, "\xC3\xB6", 1, 4)->text, "\xC3\xB6");
-    assert_int_equal(find(&root, "map.quoted key", 3, 18)->kind, KIND_TEXT);
-    const struct yaml_value *list = find(&root, "map.list", 4, 9);
-    assert_int_equal(list->kind, KIND_LIST);
+    assert_int_equal(yaml_settings_load("agent.yaml", text, strlen(text), &root, &error), 0);
+    assert_int_equal(yaml_kind_of(root), KIND_MAP);
+    assert_int_equal(root->count, 2 * 4);
+    assert_string_equal(find(root, "\xC3\xB6", 1, 4)->text, "\xC3\xB6");
+    assert_int_equal(yaml_kind_of(find(root, "map.quoted key", 3, 18)), KIND_TEXT);
+    const struct yaml_tree *list = find(root, "map.list", 4, 9);
+    assert_int_equal(yaml_kind_of(list), KIND_LIST);
     assert_int_equal(list->count, 3);
-    assert_int_equal(list->entries[1].value.kind, KIND_NOTHING);
-    assert_int_equal(list->entries[1].value.place.column, 13);
-    assert_int_equal(find(&list->entries[2].value, "b", 5, 9)->kind, KIND_TEXT);
-    assert_int_equal(root.entries[2].key_place.line, 6);
-    assert_int_equal(find(&root, "empty", 6, 7)->kind, KIND_NOTHING);
+    assert_int_equal(yaml_kind_of(list->items[1]), KIND_NOTHING);
+    assert_int_equal(list->items[1]->place.column, 13);
+    assert_int_equal(yaml_kind_of(find(list->items[2], "b", 5, 9)), KIND_TEXT);
+    assert_int_equal(root->items[2 * 2]->place.line, 6);
+    assert_int_equal(yaml_kind_of(find(root, "empty", 6, 7)), KIND_NOTHING);
 }
 
 static void what_is_not_there_is_not_found(void **state)
 {
     static const char text[] = "map: {key: [a]}\n";
     struct error error;
-    cleanup(yaml_value_free) struct yaml_value root = {.kind = KIND_NOTHING};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
     (void)state;
-    assert_null(yaml_find(&root, "map"));
-    assert_int_equal(yaml_read("agent.yaml", text, strlen(text), &root, &error), 0);
-    assert_null(yaml_find(&root, "ma"));
-    assert_null(yaml_find(&root, "map.ke"));
-    assert_null(yaml_find(&root, "map.key.a"));
-    assert_null(yaml_find(&root, "key"));
-    assert_null(yaml_find(&root, ""));
+    assert_null(yaml_find(root, "map"));
+    assert_int_equal(yaml_settings_load("agent.yaml", text, strlen(text), &root, &error), 0);
+    assert_null(yaml_find(root, "ma"));
+    assert_null(yaml_find(root, "map.ke"));
+    assert_null(yaml_find(root, "map.key.a"));
+    assert_null(yaml_find(root, "key"));
+    assert_null(yaml_find(root, ""));
 }
 
 static void what_is_no_yaml(void **state)
@@ -139,13 +138,13 @@ static void depth_has_a_limit(void **state)
     char text[200] = "a: ";
     (void)state;
     memset(text + 3, '[', 64);
-    expect_n(text, strlen(text), "agent.yaml:1:67: nested too deeply");
+    expect_n(text, strlen(text), "agent.yaml:1:67: nested deeper than 64 levels");
     memset(text + 3, '[', 63);
     memset(text + 66, ']', 63);
     text[129] = '\0';
     struct error error;
-    cleanup(yaml_value_free) struct yaml_value value = {.kind = KIND_TEXT};
-    assert_int_equal(yaml_read("agent.yaml", text, strlen(text), &value, &error), 0);
+    cleanup_yaml_tree struct yaml_tree *value = NULL;
+    assert_int_equal(yaml_settings_load("agent.yaml", text, strlen(text), &value, &error), 0);
 }
 
 static void size_has_a_limit(void **state)
@@ -155,9 +154,9 @@ static void size_has_a_limit(void **state)
     (void)state;
     memset(text, '\n', limit + 1);
     struct error error;
-    cleanup(yaml_value_free) struct yaml_value value = {.kind = KIND_TEXT};
-    assert_int_equal(yaml_read("agent.yaml", text, limit, &value, &error), 0);
-    assert_int_equal(value.kind, KIND_NOTHING);
+    cleanup_yaml_tree struct yaml_tree *value = NULL;
+    assert_int_equal(yaml_settings_load("agent.yaml", text, limit, &value, &error), 0);
+    assert_int_equal(yaml_kind_of(value), KIND_NOTHING);
     expect_n(text, limit + 1, "agent.yaml:1:1: the document is larger than 1 MiB");
     free(text);
 }

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <search.h>
+#include <string.h>
+
+#include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/units.h"
+#include "schema/yaml/tree.h"
+
+/* From text to tree, by libyaml's events. */
+
+#define MAX_BYTES MIB /* of input, and of scalars once aliases are resolved */
+#define MAX_DEPTH 64
+#define MAX_NODES 8192
+
+#define YAML_TAG_PREFIX "tag:yaml.org,2002:"
+
+struct anchor {
+    char *name;
+    const struct yaml_tree *node;
+    bool open; /* its end has not been read yet */
+};
+
+struct loader {
+    yaml_parser_t parser;
+    const char *name;
+    const char *text;
+    bool is_settings; /* texts, lists and maps alone */
+    char path[64];    /* of the node being read, dotted, for messages; cut when longer */
+    struct anchor *anchors;
+    size_t anchor_count;
+    size_t nodes; /* made so far, and the bytes of their texts */
+    size_t bytes;
+    struct error *error;
+};
+
+static void loader_free(struct loader *loader)
+{
+    for (size_t i = 0; i < loader->anchor_count; i++)
+        free(loader->anchors[i].name);
+    free(loader->anchors);
+    yaml_parser_delete(&loader->parser);
+}
+
+/* --- places and failures --- */
+
+static struct yaml_place place_of(const struct loader *loader, const yaml_mark_t *mark)
+{
+    return (struct yaml_place){loader->name, mark->line + 1, mark->column + 1};
+}
+
+/* For bytes that are no text libyaml knows the offset alone. */
+static struct yaml_place place_of_offset(const struct loader *loader, size_t offset)
+{
+    struct yaml_place place = {loader->name, 1, 1};
+    for (size_t i = 0; i < offset; i++) {
+        if (loader->text[i] == '\n')
+            place = (struct yaml_place){loader->name, place.line + 1, 1};
+        else if (!text_continues_character(loader->text[i]))
+            place.column++;
+    }
+    return place;
+}
+
+static int fail_event(const struct loader *loader, const yaml_event_t *event, const char *why)
+{
+    struct yaml_place place = place_of(loader, &event->start_mark);
+    return yaml_refuse(&place, NULL, loader->error, "%s", why);
+}
+
+static int fail_parser(const struct loader *loader)
+{
+    const yaml_parser_t *parser = &loader->parser;
+    if (parser->error == YAML_MEMORY_ERROR)
+        mem_exhausted();
+    struct yaml_place place = parser->error == YAML_READER_ERROR
+                                  ? place_of_offset(loader, parser->problem_offset)
+                                  : place_of(loader, &parser->problem_mark);
+    return yaml_refuse(&place, NULL, loader->error, "%s%s%s",
+                       parser->context ? parser->context : "", parser->context ? ": " : "",
+                       parser->problem);
+}
+
+/* --- what settings may not have --- */
+
+/* What YAML can do and a settings file does not need, or NULL. */
+static const char *excess_of(const yaml_event_t *event)
+{
+    /* All three kinds of node begin with anchor and tag, so that scalar's name them for all. */
+    bool is_node = event->type == YAML_SCALAR_EVENT || event->type == YAML_SEQUENCE_START_EVENT ||
+                   event->type == YAML_MAPPING_START_EVENT;
+    if (event->type == YAML_ALIAS_EVENT || (is_node && event->data.scalar.anchor))
+        return "anchors and aliases are not allowed here; write the value out";
+    if (is_node && event->data.scalar.tag)
+        return "tags are not allowed here; leave the tag out";
+    if (event->type == YAML_SCALAR_EVENT &&
+        memchr(event->data.scalar.value, '\0', event->data.scalar.length))
+        return "a text cannot hold a NUL character";
+    return NULL;
+}
+
+/* The next event, which is the caller's to free even on failure. */
+static int next_event(struct loader *loader, yaml_event_t *event)
+{
+    if (!yaml_parser_parse(&loader->parser, event))
+        return fail_parser(loader);
+    const char *excess = loader->is_settings ? excess_of(event) : NULL;
+    return excess ? fail_event(loader, event, excess) : 0;
+}
+
+/* --- nodes --- */
+
+/* Counts a node against the limits, so that a few aliases cannot blow up to gigabytes. Settings
+ * have no aliases, and a text may stand in the innermost of their lists. */
+static int admit(struct loader *loader, const struct yaml_tree *node, size_t depth)
+{
+    size_t levels = loader->is_settings && node->kind == YAML_TREE_SCALAR ? depth - 1 : depth;
+    loader->nodes++;
+    loader->bytes += node->length;
+    if (levels > MAX_DEPTH)
+        return yaml_refuse(&node->place, NULL, loader->error, "nested deeper than 64 levels");
+    if (!loader->is_settings && (loader->nodes > MAX_NODES || loader->bytes > MAX_BYTES))
+        return yaml_refuse(&node->place, NULL, loader->error,
+                           "too many nodes, or too large with its aliases resolved");
+    return 0;
+}
+
+static char *copy_bytes(const void *bytes, size_t length)
+{
+    char *copy = mem_new_array(length + 1, 1);
+    memcpy(copy, bytes, length);
+    return copy;
+}
+
+static char *copy_tag(const void *tag)
+{
+    return tag ? mem_copy_text(tag) : NULL;
+}
+
+/* A deep copy for an alias at this place, which is where its nodes are said to be from then on. */
+static int copy_node(struct loader *loader, const struct yaml_tree *node, struct yaml_place place,
+                     size_t depth, struct yaml_tree **ret)
+{
+    cleanup_yaml_tree struct yaml_tree *copy = mem_new(struct yaml_tree);
+    *copy = (struct yaml_tree){
+        .kind = node->kind,
+        .place = place,
+        .tag = copy_tag(node->tag),
+        .length = node->length,
+        .style = node->style,
+        .resolved = node->resolved,
+    };
+    if (admit(loader, copy, depth) != 0)
+        return -1;
+    copy->text = node->text ? copy_bytes(node->text, node->length) : NULL;
+    for (size_t i = 0; i < node->count; i++) {
+        struct yaml_tree *item = NULL;
+        if (copy_node(loader, node->items[i], place, depth + 1, &item) != 0)
+            return -1;
+        yaml_tree_append(copy, item);
+    }
+    *ret = steal(copy);
+    return 0;
+}
+
+static struct anchor *find_anchor(const struct loader *loader, const char *name)
+{
+    for (size_t i = loader->anchor_count; i > 0; i--)
+        if (strcmp(loader->anchors[i - 1].name, name) == 0)
+            return &loader->anchors[i - 1];
+    return NULL;
+}
+
+static int load_alias(struct loader *loader, const yaml_event_t *event, size_t depth,
+                      struct yaml_tree **ret)
+{
+    const struct anchor *anchor = find_anchor(loader, (const char *)event->data.alias.anchor);
+    if (!anchor)
+        return fail_event(loader, event, "this alias has no anchor before it");
+    if (anchor->open)
+        return fail_event(loader, event, "this alias stands inside what it names");
+    return copy_node(loader, anchor->node, place_of(loader, &event->start_mark), depth, ret);
+}
+
+/* Returns the anchor's number for close_anchor, which matters only if there is one. */
+static size_t open_anchor(struct loader *loader, const yaml_char_t *name,
+                          const struct yaml_tree *node)
+{
+    size_t number = loader->anchor_count;
+    if (!name)
+        return number;
+    loader->anchors = mem_resize(loader->anchors, number + 1, sizeof *loader->anchors);
+    loader->anchors[number] = (struct anchor){mem_copy_text((const char *)name), node, true};
+    loader->anchor_count++;
+    return number;
+}
+
+static void close_anchor(struct loader *loader, const yaml_char_t *name, size_t number)
+{
+    if (name)
+        loader->anchors[number].open = false;
+}
+
+/* "!" is no tag: it says that a scalar's text decides, quoted or not, and nothing of the others. */
+static bool is_non_specific(const yaml_char_t *tag)
+{
+    return tag && strcmp((const char *)tag, "!") == 0;
+}
+
+/*
+ * libyaml writes a tag that begins so in its short form, without escaping what the short form may
+ * not hold: such a tag could not be read again, or would be another.
+ */
+static bool is_unwritable(const char *tag)
+{
+    static const char *const prefixes[] = {YAML_TAG_PREFIX, "!"};
+    for (size_t i = 0; tag && i < ARRAY_SIZE(prefixes); i++) {
+        const char *rest = text_after(tag, prefixes[i]);
+        if (rest)
+            return strpbrk(rest, "!,[]") != NULL;
+    }
+    return false;
+}
+
+static void take_scalar(struct yaml_tree *node, const yaml_event_t *event)
+{
+    node->length = event->data.scalar.length;
+    node->text = copy_bytes(event->data.scalar.value, node->length);
+    node->style = event->data.scalar.style;
+    node->resolved = event->data.scalar.plain_implicit || is_non_specific(event->data.scalar.tag);
+}
+
+static enum yaml_tree_kind kind_of(const yaml_event_t *event)
+{
+    switch (event->type) {
+    case YAML_MAPPING_START_EVENT:
+        return YAML_TREE_MAP;
+    case YAML_SEQUENCE_START_EVENT:
+        return YAML_TREE_SEQUENCE;
+    default:
+        return YAML_TREE_SCALAR;
+    }
+}
+
+static int load_items(struct loader *loader, struct yaml_tree *collection, size_t depth);
+
+static int load_new(struct loader *loader, const yaml_event_t *event, size_t depth,
+                    struct yaml_tree **ret)
+{
+    const yaml_char_t *anchor = event->data.scalar.anchor;
+    cleanup_yaml_tree struct yaml_tree *node = yaml_tree_new(kind_of(event));
+    node->place = place_of(loader, &event->start_mark);
+    if (!is_non_specific(event->data.scalar.tag))
+        node->tag = copy_tag(event->data.scalar.tag);
+    if (node->kind == YAML_TREE_SCALAR)
+        take_scalar(node, event);
+    if (is_unwritable(node->tag))
+        return fail_event(loader, event, "a short tag that holds one of !,[]");
+    if (admit(loader, node, depth) != 0)
+        return -1;
+    size_t number = open_anchor(loader, anchor, node);
+    if (node->kind != YAML_TREE_SCALAR && load_items(loader, node, depth + 1) != 0)
+        return -1;
+    close_anchor(loader, anchor, number);
+    *ret = steal(node);
+    return 0;
+}
+
+static int load_node(struct loader *loader, const yaml_event_t *event, size_t depth,
+                     struct yaml_tree **ret)
+{
+    if (event->type == YAML_ALIAS_EVENT)
+        return load_alias(loader, event, depth, ret);
+    return load_new(loader, event, depth, ret);
+}
+
+/* --- lists and maps --- */
+
+static int compare_keys(const void *a, const void *b)
+{
+    return yaml_tree_compare(a, b);
+}
+
+static void keep_key(void *key)
+{
+    (void)key;
+}
+
+static void key_set_free(void **set)
+{
+    tdestroy(*set, keep_key);
+}
+
+/* Adds a key to those that its map has, and to the path of what comes next. */
+static int enter_key(struct loader *loader, const struct yaml_tree *key, void **seen)
+{
+    size_t length = strlen(loader->path);
+    if (key->text)
+        (void)snprintf(loader->path + length, sizeof loader->path - length, "%s%s",
+                       length ? "." : "", key->text);
+    const struct yaml_tree *const *found = tsearch(key, seen, compare_keys);
+    if (!found)
+        mem_exhausted();
+    if (*found == key)
+        return 0;
+    return yaml_refuse(&key->place, key->text ? loader->path : NULL, loader->error,
+                       "this key is there twice in the same map");
+}
+
+static int load_items(struct loader *loader, struct yaml_tree *collection, size_t depth)
+{
+    cleanup(key_set_free) void *seen = NULL;
+    const size_t outside = strlen(loader->path);
+    for (;;) {
+        cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
+        bool is_key = collection->kind == YAML_TREE_MAP && collection->count % 2 == 0;
+        if (next_event(loader, &event) != 0)
+            return -1;
+        if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT)
+            return 0;
+        if (is_key && loader->is_settings && event.type != YAML_SCALAR_EVENT)
+            return fail_event(loader, &event, "a key must be a text");
+        struct yaml_tree *item = NULL;
+        if (load_node(loader, &event, depth, &item) != 0)
+            return -1;
+        yaml_tree_append(collection, item);
+        if (!is_key)
+            loader->path[outside] = '\0';
+        else if (enter_key(loader, item, &seen) != 0)
+            return -1;
+    }
+}
+
+static bool is_merge_key(const struct yaml_tree *key)
+{
+    return key->resolved && key->length == 2 && memcmp(key->text, "<<", 2) == 0;
+}
+
+/* Gives map the keys of source: a map, or a list of maps of which earlier ones win. */
+static int adopt(const struct loader *loader, struct yaml_tree *map, struct yaml_tree *source)
+{
+    if (source->kind == YAML_TREE_MAP) {
+        yaml_tree_add_missing(map, source);
+        return 0;
+    }
+    for (size_t i = 0; i < source->count; i++) {
+        const struct yaml_tree *item = source->items[i];
+        if (item->kind != YAML_TREE_MAP)
+            return yaml_refuse(&item->place, NULL, loader->error, "<< takes maps only");
+        yaml_tree_add_missing(map, source->items[i]);
+    }
+    if (source->kind == YAML_TREE_SCALAR)
+        return yaml_refuse(&source->place, NULL, loader->error, "<< takes maps only");
+    return 0;
+}
+
+/* Inner maps first: what a map adopts is settled by then. Not while the document is read: until its
+ * end an alias may name any node. */
+static int expand_merge_keys(const struct loader *loader, struct yaml_tree *node)
+{
+    for (size_t i = 0; i < node->count; i++)
+        if (expand_merge_keys(loader, node->items[i]) != 0)
+            return -1;
+    if (node->kind != YAML_TREE_MAP)
+        return 0;
+    for (size_t i = 0; i < node->count; i += 2) {
+        if (!is_merge_key(node->items[i]))
+            continue;
+        cleanup_yaml_tree struct yaml_tree *source = yaml_tree_take_at(node, i);
+        return adopt(loader, node, source);
+    }
+    return 0;
+}
+
+/* --- documents --- */
+
+/* The root, or NULL in *ret where the stream holds no document. */
+static int load_root(struct loader *loader, struct yaml_tree **ret)
+{
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
+    for (;;) {
+        cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
+        if (next_event(loader, &event) != 0)
+            return -1;
+        switch (event.type) {
+        case YAML_STREAM_START_EVENT:
+        case YAML_DOCUMENT_END_EVENT:
+            break;
+        case YAML_DOCUMENT_START_EVENT:
+            if (root)
+                return fail_event(loader, &event, "there must be only one document in the file");
+            break;
+        case YAML_STREAM_END_EVENT:
+            *ret = steal(root);
+            return 0;
+        default:
+            if (load_node(loader, &event, 1, &root) != 0)
+                return -1;
+        }
+    }
+}
+
+static int load_text(struct loader *loader, size_t length, struct yaml_tree **ret)
+{
+    struct yaml_place start = {loader->name, 1, 1};
+    if (length > MAX_BYTES)
+        return yaml_refuse(&start, NULL, loader->error, "the document is larger than 1 MiB");
+    if (!yaml_parser_initialize(&loader->parser))
+        mem_exhausted();
+    if (loader->is_settings)
+        yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->text, length);
+    return load_root(loader, ret);
+}
+
+int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
+                       struct error *error)
+{
+    cleanup(loader_free) struct loader loader = {
+        .name = name, .text = length ? text : "", .is_settings = true, .error = error};
+    struct yaml_tree *root = NULL;
+    if (load_text(&loader, length, &root) != 0)
+        return -1;
+    if (!root) {
+        root = yaml_tree_new_plain("");
+        root->place = (struct yaml_place){name, 1, 1};
+    }
+    *ret = root;
+    return 0;
+}
+
+int yaml_tree_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
+                   struct error *error)
+{
+    cleanup(loader_free) struct loader loader = {
+        .name = name, .text = length ? text : "", .error = error};
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
+    if (load_text(&loader, length, &root) != 0)
+        return -1;
+    if (!root || yaml_tree_is_empty(root)) {
+        *ret = yaml_tree_new(YAML_TREE_MAP);
+        return 0;
+    }
+    if (root->kind != YAML_TREE_MAP)
+        return yaml_refuse(&root->place, NULL, error, "the document must be a map");
+    if (expand_merge_keys(&loader, root) != 0)
+        return -1;
+    *ret = steal(root);
+    return 0;
+}
