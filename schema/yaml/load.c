@@ -65,7 +65,8 @@ static struct yaml_place place_of_offset(const struct loader *loader, size_t off
 static int fail_event(const struct loader *loader, const yaml_event_t *event, const char *why)
 {
     struct yaml_place place = place_of(loader, &event->start_mark);
-    return yaml_refuse(&place, NULL, loader->error, "%s", why);
+    (void)yaml_refuse(&place, NULL, loader->error, "%s", why);
+    return -1;
 }
 
 static int fail_parser(const struct loader *loader)
