@@ -9,8 +9,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-#define BLANKS    " \t\r"
-#define WORDS_MAX 32
+#define LINE_BLANKS " \t\r"
+#define WORDS_MAX   32
 
 /* Where in a file we are: its next line, and the section that the last one was in. */
 struct reader {
@@ -107,8 +107,8 @@ static bool rule_lets_in(char *line, uint16_t port)
     char *words[WORDS_MAX];
     char *rest = NULL;
     size_t count = 0;
-    for (char *word = strtok_r(line, BLANKS, &rest); word && count < WORDS_MAX;
-         word = strtok_r(NULL, BLANKS, &rest))
+    for (char *word = strtok_r(line, LINE_BLANKS, &rest); word && count < WORDS_MAX;
+         word = strtok_r(NULL, LINE_BLANKS, &rest))
         words[count++] = word;
     return count >= 2 && strcasecmp(words[0], "in") == 0 && strcasecmp(words[1], "accept") == 0 &&
            options_fit(words + 2, count - 2, port);

@@ -27,7 +27,7 @@
 #define SCHEMA      "felhom.host-report/v1"
 #define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
 #define KEY_LIMIT   4096
-#define BLANKS      " \t\r\n"
+#define LINE_BLANKS " \t\r\n"
 
 /* A list of the report that is being made from the store. */
 struct report_list {
@@ -204,9 +204,9 @@ static int heartbeat_read_key(const char *path, struct buffer *out, struct error
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (file_read(path, KEY_LIMIT, &text, error) < 0)
         return fail_context(error, "hub.api_key_file");
-    const char *start = buffer_text(&text) + strspn(buffer_text(&text), BLANKS);
+    const char *start = buffer_text(&text) + strspn(buffer_text(&text), LINE_BLANKS);
     size_t length = strlen(start);
-    while (length > 0 && strchr(BLANKS, start[length - 1]))
+    while (length > 0 && strchr(LINE_BLANKS, start[length - 1]))
         length--;
     bool is_key = length > 0;
     for (size_t i = 0; i < length; i++)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/base/units.h"
 #include "server/api/route.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
@@ -18,7 +19,6 @@
 #include "tests/fuzz/civetweb_talk.h"
 
 #define HEADER_LIMIT 16384 /* as server/net/listener.c has it */
-#define HOUR_MS      3600000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
