@@ -8,9 +8,8 @@
 #include <time.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/units.h"
 
-#define MINUTE   60
-#define HOUR     3600
 #define END_TEXT 6 /* where the second time stands in HH:MM-HH:MM */
 
 /* Minutes of the day. */
@@ -71,12 +70,12 @@ static time_t find_change(time_t low, time_t high)
 /* For the hour after the clock was put forward: whether it skipped the whole window. */
 static bool was_skipped(struct span span, time_t at)
 {
-    long jump = offset(at) - offset(at - HOUR);
+    long jump = offset(at) - offset(at - HOUR_S);
     if (jump <= 0)
         return false;
-    time_t change = find_change(at - HOUR, at);
+    time_t change = find_change(at - HOUR_S, at);
     int after = wall_minute(change);
-    int before = after - (int)(jump / MINUTE);
+    int before = after - (int)(jump / MINUTE_S);
     return at - change < jump && span.start < span.end && before <= span.start && span.end <= after;
 }
 
@@ -100,9 +99,9 @@ static struct words in_words(int64_t seconds)
         int64_t size;
         const char *name;
     } units[] = {
-        {INT64_C(3) * 86400, 86400, "day"},
-        {INT64_C(2) * 3600, 3600, "hour"},
-        {INT64_C(2) * 60, 60, "minute"},
+        {3 * DAY_S, DAY_S, "day"},
+        {2 * HOUR_S, HOUR_S, "hour"},
+        {2 * MINUTE_S, MINUTE_S, "minute"},
         {0, 1, "second"},
     };
     struct words words;
@@ -115,8 +114,8 @@ static struct words in_words(int64_t seconds)
     return words;
 }
 
-__attribute__((format(printf, 2, 3))) static void say(struct backup_due *due, const char *format,
-                                                      ...)
+__attribute__((format(printf, 2, 3))) static void set_reason(struct backup_due *due,
+                                                             const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -124,52 +123,53 @@ __attribute__((format(printf, 2, 3))) static void say(struct backup_due *due, co
     va_end(args);
 }
 
-static void judge_future(const struct backup_state *state, struct backup_due *due)
+static void decide_future(const struct backup_state *state, struct backup_due *due)
 {
     uint64_t ahead_ms = (uint64_t)(state->backup_at_ms - state->now_ms);
     due->due = ahead_ms > state->max_age_ms;
-    say(due, "the last backup is dated %s ahead of the host's clock, so it %s",
-        in_words((int64_t)(ahead_ms / 1000)).text, due->due ? "does not count" : "counts as new");
+    set_reason(due, "the last backup is dated %s ahead of the host's clock, so it %s",
+               in_words((int64_t)(ahead_ms / 1000)).text,
+               due->due ? "does not count" : "counts as new");
 }
 
-static void judge_past(const struct backup_state *state, struct backup_due *due)
+static void decide_past(const struct backup_state *state, struct backup_due *due)
 {
     uint64_t age_ms = (uint64_t)(state->now_ms - state->backup_at_ms);
     struct words age = in_words(due->age_seconds);
     struct words limit = in_words((int64_t)(state->max_age_ms / 1000));
     due->due = age_ms > state->max_age_ms;
     if (due->due && strcmp(age.text, limit.text) == 0)
-        say(due, "the last backup is more than %s old", limit.text);
+        set_reason(due, "the last backup is more than %s old", limit.text);
     else
-        say(due, "the last backup is %s old, %s than %s", age.text, due->due ? "more" : "not more",
-            limit.text);
+        set_reason(due, "the last backup is %s old, %s than %s", age.text,
+                   due->due ? "more" : "not more", limit.text);
 }
 
-static struct backup_due judge_age(const struct backup_state *state)
+static struct backup_due decide_by_age(const struct backup_state *state)
 {
     struct backup_due due = {.due = true, .age_seconds = -1};
     if (state->backup_at_ms == 0) {
-        say(&due, "no backup is known");
+        set_reason(&due, "no backup is known");
     } else if (state->backup_at_ms > state->now_ms) {
         due.age_seconds = 0;
-        judge_future(state, &due);
+        decide_future(state, &due);
     } else {
         due.age_seconds = (state->now_ms - state->backup_at_ms) / 1000;
-        judge_past(state, &due);
+        decide_past(state, &due);
     }
     return due;
 }
 
 struct backup_due backup_due_decide(const struct backup_state *state)
 {
-    struct backup_due due = judge_age(state);
+    struct backup_due due = decide_by_age(state);
     if (state->running_job_id != 0) {
         due.due = false;
-        say(&due, "backup job %" PRId64 " is running", state->running_job_id);
+        set_reason(&due, "backup job %" PRId64 " is running", state->running_job_id);
     } else if (due.due && !daily_window_is_open(state->window, (time_t)(state->now_ms / 1000))) {
         due.due = false;
-        say(&due, "a backup is due, but only between %.5s and %.5s", state->window,
-            state->window + 6);
+        set_reason(&due, "a backup is due, but only between %.5s and %.5s", state->window,
+                   state->window + 6);
     }
     return due;
 }

@@ -12,7 +12,7 @@ struct backup_state {
     int64_t backup_at_ms;   /* of the newest finished one; 0: none is known */
     int64_t running_job_id; /* of the backup that is under way; 0: none is */
     uint64_t max_age_ms;
-    const char *window; /* see daily_window.h */
+    const char *window; /* as daily_window_is_open takes it */
 };
 
 struct backup_due {
@@ -29,11 +29,10 @@ struct backup_due {
  */
 struct backup_due backup_due_decide(const struct backup_state *state);
 
-/* A stretch of every day, by the host's wall clock: "22:00-05:00". */
-
 /*
- * Whether the window (HH:MM-HH:MM as rule_window has it, also across midnight; "" is always) is
- * open at that time: from its first minute on, and no longer in its last. What the wall clock shows
+ * True if a daily window is open at that time by the host's wall clock. A window is HH:MM-HH:MM as
+ * rule_window in text_rules.h accepts it, also across midnight; "" is always open. It is open from
+ * its first minute on, and no longer in its last. What the wall clock shows
  * twice when summer time ends is open twice. A window that the clock skips as a whole when summer
  * time begins is open for as long as was skipped, from then on: it opens every day.
  */

@@ -25,11 +25,11 @@ struct storage_class {
     char *name; /* "fast", "slow" or whatever the operator says */
 };
 
-/* Texts are never NULL: "" where the file does not say and there is no default. Durations are
- * milliseconds. */
 /* Where guests look for their controller.yaml unless they are told otherwise. */
 #define CONFIG_CONTROLLER_PATH "/opt/docker/felhom-controller/controller.yaml"
 
+/* Texts are never NULL: "" where the file does not say and there is no default. Durations are
+ * milliseconds. */
 struct config {
     char *host_id; /* "" means: the host's name */
     struct {
@@ -116,17 +116,16 @@ struct config {
 
 /*
  * Reads length bytes of YAML; an empty document is all defaults. name stands in front of each
- * message
- * ("agent.yaml:LINE:COLUMN: key: why"). Unknown and duplicate keys, wrong types and bad values fail
- * with ERROR_INVALID. The result is the caller's to free with config_free.
+ * message ("agent.yaml:LINE:COLUMN: key: why"). Unknown and duplicate keys, wrong types and bad
+ * values fail with ERROR_INVALID. The result is the caller's to free with config_free.
  */
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error);
 
 /*
- * What a text that config_parse refuses says nonetheless, else the defaults; values that are each
- * good may disagree. For what cannot wait until the operator has mended it. The caller frees *ret
- * with config_free.
+ * Reads a text that config_parse refuses: takes each value that is good by itself, and the default
+ * for every other. Values may disagree with each other. For a guest's start, which cannot wait
+ * until the operator has mended the file. The caller frees *ret with config_free.
  */
 void config_salvage(const char *text, size_t length, struct config *ret);
 
@@ -135,9 +134,7 @@ void config_free(struct config *config);
 /* The class of a storage by storage_classes, "" where it has none. Never NULL; owned by config. */
 const char *config_storage_class(const struct config *config, const char *storage);
 
-/* The table of agent.yaml's keys. */
-
-/* Every key with type, default and bounds; its document is a struct config. */
+/* Every key of agent.yaml with type, default and bounds; its document is a struct config. */
 extern const struct yaml_table config_table;
 
 #endif

@@ -17,7 +17,7 @@
 
 static size_t name_length(const char *option)
 {
-    return strspn(option, LOWER "0123456789-");
+    return strspn(option, LOWER DIGITS "-");
 }
 
 static bool is_option(const char *option)
@@ -40,7 +40,8 @@ static bool is_the_guests_own(const char *option)
     return false;
 }
 
-static int check(const struct yaml_key *key, const struct yaml_tree *value, struct error *error)
+static int check_option(const struct yaml_key *key, const struct yaml_tree *value,
+                        struct error *error)
 {
     if (yaml_kind_of(value) != KIND_TEXT)
         return yaml_refuse(&value->place, key->path, error,
@@ -73,7 +74,7 @@ static int read_options(const struct yaml_key *key, const struct yaml_tree *valu
                            OPTIONS_MOST);
     for (size_t i = 0; i < value->count; i++) {
         const struct yaml_tree *item = value->items[i];
-        if (check(key, item, error))
+        if (check_option(key, item, error))
             return -1;
         buffer_add_format(&lines, "%s%s", i > 0 ? "\n" : "", item->text);
     }
@@ -171,7 +172,7 @@ static struct yaml_tree *value_of(const struct yaml_key *key, const char *text)
 }
 
 /* Puts the value at the key's path, "name" or "section.name". */
-static void put(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
+static void put_at_path(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
 {
     const char *dot = strchr(key->path, '.');
     if (!dot) {
@@ -193,7 +194,7 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
             continue;
         if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))
             return fail_context(error, "%s", keys[i].path);
-        put(root, &keys[i], value_of(&keys[i], text));
+        put_at_path(root, &keys[i], value_of(&keys[i], text));
     }
     return yaml_tree_emit(root, out, error);
 }

@@ -29,7 +29,7 @@ struct enrolment {
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
     char *chain; /* STORAGE:snippets/NAME */
-    char *run;   /* as in schema/agent/enrolment.h */
+    char *run;   /* see run_options below */
 };
 
 /*
@@ -40,7 +40,7 @@ struct enrolment {
 int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
                     struct error *error);
 
-/* What a text that enrolment_parse refuses says nonetheless. Freed in the same way. */
+/* Reads of a text that enrolment_parse refuses what is good. Freed in the same way. */
 void enrolment_salvage(const char *text, size_t length, struct enrolment *ret);
 
 void enrolment_free(struct enrolment *enrolment);

@@ -73,7 +73,7 @@ static json_t *make_v2(const struct bootstrap *bootstrap)
     /* clang-format on */
 }
 
-static void add_wishes(json_t *document, const struct bootstrap *bootstrap)
+static void add_controller_options(json_t *document, const struct bootstrap *bootstrap)
 {
     const char *path = bootstrap->controller_path;
     const char *run = bootstrap->controller_run;
@@ -89,7 +89,7 @@ void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *boot
     json_t *document = schema == BOOTSTRAP_V2 ? make_v2(bootstrap) : make_spike(bootstrap);
     if (!document)
         mem_exhausted();
-    add_wishes(document, bootstrap);
+    add_controller_options(document, bootstrap);
     json_write(document, JSON_INDENT(2), out);
     buffer_add_text(out, "\n");
     json_wipe(document);
@@ -98,7 +98,8 @@ void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *boot
 /* --- controller.yaml --- */
 
 /* Mostly there is neither a template nor anything of the hub's: nothing is set up for that. */
-static int load(const struct yaml_source *source, struct yaml_tree **ret, struct error *error)
+static int load_source(const struct yaml_source *source, struct yaml_tree **ret,
+                       struct error *error)
 {
     if (source->text && source->length > 0)
         return yaml_tree_load(source->name, source->text, source->length, ret, error);
@@ -110,7 +111,7 @@ static int merge_source(struct yaml_tree *root, const struct yaml_source *source
                         struct error *error)
 {
     struct yaml_tree *document = NULL;
-    if (load(source, &document, error) != 0)
+    if (load_source(source, &document, error) != 0)
         return -1;
     yaml_tree_merge(root, document);
     return 0;
@@ -136,7 +137,7 @@ static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *sou
     cleanup_yaml_tree struct yaml_tree *enrolment = NULL;
     cleanup_yaml_tree struct yaml_tree *customer = NULL;
     cleanup_yaml_tree struct yaml_tree *controller = NULL;
-    if (load(source, &enrolment, error) != 0 ||
+    if (load_source(source, &enrolment, error) != 0 ||
         take_map(enrolment, "customer", &customer, error) != 0 ||
         take_map(enrolment, "controller", &controller, error) != 0)
         return -1;

@@ -36,7 +36,7 @@ struct bootstrap {
     const char *registry_username;
     const char *controller_image;
     const char *controller_path; /* "" where it is the one that guests take by themselves */
-    const char *controller_run;  /* as in schema/agent/enrolment.h */
+    const char *controller_run;  /* options in lines, see run_options in enrolment.h */
 };
 
 /*

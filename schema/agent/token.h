@@ -5,8 +5,8 @@
  * all before its underscore in base62 (6 characters), so that a scanner can recognise a leaked
  * token offline.
  */
-#ifndef FELHOM_TOKEN_TEXT_H
-#define FELHOM_TOKEN_TEXT_H
+#ifndef FELHOM_TOKEN_H
+#define FELHOM_TOKEN_H
 
 #include <stdbool.h>
 #include <stddef.h>

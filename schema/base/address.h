@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* IPv4 and IPv6 networks and ADDRESS:PORT pairs. */
-#ifndef FELHOM_CIDR_H
-#define FELHOM_CIDR_H
+/* IPv4 and IPv6 networks, ADDRESS:PORT pairs and hardware addresses. */
+#ifndef FELHOM_ADDRESS_H
+#define FELHOM_ADDRESS_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -27,16 +27,15 @@ bool cidr_parse_host(const char *text, struct cidr *ret);
 #define CIDR_TEXT_SIZE 50
 void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE]);
 
-/* Whether the address lies in the network. A v4-mapped IPv6 address counts as IPv4. */
+/* True if the address lies in the network. A v4-mapped IPv6 address counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
 
 /* Reads A.B.C.D:PORT, port 1..65535. */
 bool endpoint_parse(const char *text, struct sockaddr_in *ret);
 
-/* An Ethernet hardware address. */
-
 #define HWADDR_TEXT_SIZE 18 /* "BC:24:11:09:CE:72" and a NUL */
 
+/* An Ethernet hardware address. */
 struct hwaddr {
     uint8_t bytes[6];
 };

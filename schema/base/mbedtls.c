@@ -23,7 +23,7 @@ static const int upper[] = {
 };
 static const int lower[] = {MBEDTLS_ERR_MPI_ALLOC_FAILED, MBEDTLS_ERR_ASN1_ALLOC_FAILED};
 
-void mbedtls_heed_memory(int code)
+void mbedtls_check_memory(int code)
 {
     if (code >= 0)
         return;

@@ -83,7 +83,7 @@ static const char *take_load(const char *text, double *ret)
     return end == text + length && *ret < LOAD_MAX ? end + 1 : NULL;
 }
 
-bool load_parse(const char *text, double ret[static 3])
+bool loadavg_parse(const char *text, double ret[static 3])
 {
     double load[3];
     for (size_t i = 0; i < ARRAY_SIZE(load); i++) {
@@ -108,7 +108,7 @@ static int64_t find_figure(const char *text, const char *key)
     return (int64_t)number * 1024;
 }
 
-struct memory_figures memory_parse(const char *text)
+struct memory_figures meminfo_parse(const char *text)
 {
     return (struct memory_figures){
         .total = find_figure(text, "MemTotal"),

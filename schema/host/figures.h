@@ -25,7 +25,7 @@ bool cpu_times_parse(const char *text, struct cpu_times *ret);
 int cpu_times_busy(const struct cpu_times *from, const struct cpu_times *to);
 
 /* /proc/loadavg: of the last 1, 5 and 15 minutes. False, with ret untouched, for what is none. */
-bool load_parse(const char *text, double ret[static 3]);
+bool loadavg_parse(const char *text, double ret[static 3]);
 
 /* In bytes. */
 struct memory_figures {
@@ -36,7 +36,7 @@ struct memory_figures {
 };
 
 /* /proc/meminfo */
-struct memory_figures memory_parse(const char *text);
+struct memory_figures meminfo_parse(const char *text);
 
 /* /proc/uptime, in whole seconds. */
 int64_t uptime_parse(const char *text);

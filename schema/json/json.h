@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Texts in and out of JSON documents. */
-#ifndef FELHOM_JSON_TEXT_H
-#define FELHOM_JSON_TEXT_H
+#ifndef FELHOM_JSON_H
+#define FELHOM_JSON_H
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -10,6 +10,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/base/units.h"
+#include "schema/pve/guest_setting.h"
 
 /* The host's ids of the guest's root. */
 
@@ -63,7 +64,7 @@ static bool idmap_line_is_good(const char *value)
     return idmap_line_parse(value, &line);
 }
 
-bool idmap_is_good(const struct guest_config *config)
+bool guest_config_idmap_is_good(const struct guest_config *config)
 {
     for (size_t i = 0; i < config->raw_count; i++)
         if (is_idmap(&config->raw[i]) && !idmap_line_is_good(config->raw[i].value))
@@ -79,8 +80,8 @@ static bool has_idmap(const struct guest_config *config)
     return false;
 }
 
-const char *idmap_root_text(const struct guest_config *config, enum idmap_type type,
-                            size_t *ret_length)
+const char *guest_config_root_id_text(const struct guest_config *config, enum idmap_type type,
+                                      size_t *ret_length)
 {
     const char *host = NULL;
     for (size_t i = 0; i < config->raw_count; i++) {
@@ -98,7 +99,7 @@ const char *idmap_root_text(const struct guest_config *config, enum idmap_type t
 static uint32_t root_id(const struct guest_config *config, enum idmap_type type, bool *ret_mapped)
 {
     size_t length;
-    const char *host = idmap_root_text(config, type, &length);
+    const char *host = guest_config_root_id_text(config, type, &length);
     *ret_mapped = host != NULL;
     if (host)
         return to_id(host);
@@ -148,20 +149,20 @@ void guest_config_disk_ids(const struct guest_config *config, const char *idmap,
 
 static char *copy_setting(const struct guest_settings *settings, const char *key)
 {
-    const char *value = settings_get(settings, key);
+    const char *value = guest_settings_get(settings, key);
     return value ? mem_copy_text(value) : NULL;
 }
 
 /* Whether Proxmox takes a setting for true: any value but "0" is, even one that is no boolean. */
 static bool is_true(const struct guest_settings *settings, const char *key)
 {
-    const char *value = settings_get(settings, key);
+    const char *value = guest_settings_get(settings, key);
     return value && strcmp(value, "0") != 0;
 }
 
 static void fill_unprivileged(struct guest_config *config, const struct guest_settings *settings)
 {
-    const char *value = settings_get(settings, "unprivileged");
+    const char *value = guest_settings_get(settings, "unprivileged");
     config->unprivileged = value ? is_true(settings, "unprivileged") : -1;
     if (value && strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
         config->unprivileged_text = mem_copy_text(value);
@@ -224,7 +225,7 @@ static void fill_lists(struct guest_config *config, const struct guest_settings 
 {
     for (size_t i = 0; i < settings->count; i++) {
         const struct guest_setting *setting = &settings->items[i];
-        const struct setting_rule *rule = setting_find(config->kind, setting->key);
+        const struct guest_setting_rule *rule = guest_setting_find(config->kind, setting->key);
         if (is_nic(setting->key))
             fill_nic(config, setting);
         else if (rule && rule->schema)
@@ -237,7 +238,7 @@ static void fill_lists(struct guest_config *config, const struct guest_settings 
 static void exclude_unused_efidisk(struct guest_config *config,
                                    const struct guest_settings *settings)
 {
-    const char *bios = settings_get(settings, "bios");
+    const char *bios = guest_settings_get(settings, "bios");
     bool is_uefi = bios && strcmp(bios, "ovmf") == 0;
     for (size_t i = 0; i < config->volume_count; i++)
         if (!is_uefi && strncmp(config->volumes[i].key, "efidisk", 7) == 0)
@@ -279,7 +280,8 @@ static void sort_lists(struct guest_config *config)
 /* Fills config, whose kind and raw lines are there already, from the finished settings. */
 static void guest_contents_fill(struct guest_config *config, const struct guest_settings *settings)
 {
-    const char *name = settings_get(settings, config->kind == GUEST_LXC ? "hostname" : "name");
+    const char *name =
+        guest_settings_get(settings, config->kind == GUEST_LXC ? "hostname" : "name");
     config->name = mem_copy_text(name ? name : "");
     config->hookscript = copy_setting(settings, "hookscript");
     config->lock = copy_setting(settings, "lock");
@@ -330,7 +332,7 @@ static void add_raw(struct guest_config *config, const struct guest_line *line)
 
 static void take_raw(struct reading *reading, const struct guest_line *line)
 {
-    switch (raw_key_judge(line->key)) {
+    switch (guest_line_judge_raw(line->key)) {
     case RAW_KEY_UNKNOWN:
         warn(reading, "unknown key '%s'", line->key);
         return;
@@ -354,17 +356,17 @@ static void take_raw(struct reading *reading, const struct guest_line *line)
 static void take_setting(struct reading *reading, const struct guest_line *line)
 {
     bool keep_bad = reading->config->kind == GUEST_LXC;
-    const struct setting_rule *rule = setting_find(reading->config->kind, line->key);
+    const struct guest_setting_rule *rule = guest_setting_find(reading->config->kind, line->key);
     const char *key = rule && rule->stands_for ? rule->stands_for : line->key;
     const char *value = line->value;
     struct error error;
-    bool is_good = rule && setting_check(rule, value, &value, &error) == 0;
+    bool is_good = rule && guest_setting_check(rule, value, &value, &error) == 0;
     if (rule && !is_good)
         warn(reading, "unable to read '%s': %s", line->key, error.message);
     else if (!rule && keep_bad)
         warn(reading, "unknown setting '%s'", line->key);
     if (is_good || keep_bad)
-        settings_add(&reading->settings, key, value);
+        guest_settings_add(&reading->settings, key, value);
 }
 
 /* False at the end of the live configuration. */
@@ -413,9 +415,9 @@ int guest_config_parse(enum guest_kind kind, const char *text, size_t length,
     cleanup_free char *copy = mem_copy_text_n(text, length);
     struct reading reading = {.config = ret};
     take_lines(&reading, copy);
-    settings_finish(&reading.settings);
+    guest_settings_finish(&reading.settings);
     guest_contents_fill(ret, &reading.settings);
-    settings_free(&reading.settings);
+    guest_settings_free(&reading.settings);
     return 0;
 }
 

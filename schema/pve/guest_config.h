@@ -71,13 +71,13 @@ struct json_t *guest_config_to_json(const struct guest_config *config);
 enum idmap_type { IDMAP_UID = 'u', IDMAP_GID = 'g' };
 
 /* Whether Proxmox can read every lxc.idmap line; if not, it doesn't start the guest. */
-bool idmap_is_good(const struct guest_config *config);
+bool guest_config_idmap_is_good(const struct guest_config *config);
 
 /*
  * The host's id of the guest's root as it stands in the lxc.idmap lines, its length in *ret_length;
  * NULL if they do not map root.
  */
-const char *idmap_root_text(const struct guest_config *config, enum idmap_type type,
-                            size_t *ret_length);
+const char *guest_config_root_id_text(const struct guest_config *config, enum idmap_type type,
+                                      size_t *ret_length);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
+#include "schema/pve/guest_setting.h"
 
 static json_t *text_or_null(const char *text)
 {
@@ -95,7 +96,7 @@ static json_t *volumes_json(const struct guest_config *config)
     json_t *volumes = json_object();
     for (size_t i = 0; i < config->volume_count; i++) {
         const struct volume *volume = &config->volumes[i];
-        const struct setting_rule *rule = setting_find(config->kind, volume->key);
+        const struct guest_setting_rule *rule = guest_setting_find(config->kind, volume->key);
         json_set(volumes, volume->key, volume_json(volume, rule->schema));
     }
     return volumes;
@@ -131,8 +132,8 @@ static json_t *raw_json(const struct guest_config *config)
 static json_t *root_id_json(const struct guest_config *config, enum idmap_type type, uint32_t id)
 {
     size_t length;
-    const char *text = idmap_root_text(config, type, &length);
-    if (!idmap_is_good(config))
+    const char *text = guest_config_root_id_text(config, type, &length);
+    if (!guest_config_idmap_is_good(config))
         return json_null();
     return text ? json_stringn(text, length) : json_integer(id);
 }

@@ -252,7 +252,7 @@ static bool starts_with_any(const char *key, const char *const *prefixes, size_t
     return false;
 }
 
-enum raw_key_verdict raw_key_judge(const char *key)
+enum guest_line_verdict guest_line_judge_raw(const char *key)
 {
     if (strcmp(key, "lxc.environment.runtime") == 0)
         return RAW_KEY_ENVIRONMENT;

@@ -43,7 +43,7 @@ bool guest_line_is_section(enum guest_kind kind, struct slice line);
 size_t guest_line_key(enum guest_kind kind, struct slice line, size_t *ret_separator);
 
 /* The keys of raw lines in a container's configuration. */
-enum raw_key_verdict {
+enum guest_line_verdict {
     RAW_KEY_GOOD,
     RAW_KEY_OUTDATED,    /* good, but Proxmox warns */
     RAW_KEY_ENVIRONMENT, /* good, but kept apart from the raw lines */
@@ -51,6 +51,6 @@ enum raw_key_verdict {
     RAW_KEY_UNKNOWN,
 };
 
-enum raw_key_verdict raw_key_judge(const char *key);
+enum guest_line_verdict guest_line_judge_raw(const char *key);
 
 #endif

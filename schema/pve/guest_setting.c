@@ -317,7 +317,7 @@ void volume_free(struct volume *volume)
 }
 
 /* Formats are given where somebody reads the setting; the others only have to be known. */
-static const struct setting_rule lxc_rules[] = {
+static const struct guest_setting_rule lxc_rules[] = {
     {.name = "hostname", .accepts = format_dns_name},
     {.name = "hookscript", .accepts = format_volume_id},
     {.name = "lock"},
@@ -354,7 +354,7 @@ static const struct setting_rule lxc_rules[] = {
     {.name = "timezone"},
 };
 
-static const struct setting_rule qemu_rules[] = {
+static const struct guest_setting_rule qemu_rules[] = {
     {.name = "name", .accepts = format_dns_name},
     {.name = "hookscript", .accepts = format_volume_id},
     {.name = "lock"},
@@ -380,7 +380,7 @@ static long family_number(const char *name, const char *key)
     return number[0] == '0' && number[1] ? -1 : strtol(number, NULL, 10);
 }
 
-static bool rule_covers(const struct setting_rule *rule, const char *key)
+static bool rule_covers(const struct guest_setting_rule *rule, const char *key)
 {
     if (rule->family == 0)
         return strcmp(rule->name, key) == 0;
@@ -388,9 +388,9 @@ static bool rule_covers(const struct setting_rule *rule, const char *key)
     return number >= 0 && number < (long)rule->family;
 }
 
-const struct setting_rule *setting_find(enum guest_kind kind, const char *key)
+const struct guest_setting_rule *guest_setting_find(enum guest_kind kind, const char *key)
 {
-    const struct setting_rule *rules = kind == GUEST_LXC ? lxc_rules : qemu_rules;
+    const struct guest_setting_rule *rules = kind == GUEST_LXC ? lxc_rules : qemu_rules;
     size_t count = kind == GUEST_LXC ? ARRAY_SIZE(lxc_rules) : ARRAY_SIZE(qemu_rules);
     for (size_t i = 0; i < count; i++)
         if (rule_covers(&rules[i], key))
@@ -405,7 +405,7 @@ static int check_properties(const struct property_schema *schema, const char *va
     return property_string_parse(schema, value, &list, error);
 }
 
-static int check_text(const struct setting_rule *rule, const char *value, struct error *error)
+static int check_text(const struct guest_setting_rule *rule, const char *value, struct error *error)
 {
     if (rule->schema)
         return check_properties(rule->schema, value, error);
@@ -422,7 +422,7 @@ static bool is_plain_number(const char *value)
            (!value[whole] || (value[whole] == '.' && text_is_all(value + whole + 1, DIGITS)));
 }
 
-static int check_type(const struct setting_rule *rule, const char *value, struct error *error)
+static int check_type(const struct guest_setting_rule *rule, const char *value, struct error *error)
 {
     switch (rule->type) {
     case SETTING_BOOLEAN:
@@ -439,8 +439,8 @@ static int check_type(const struct setting_rule *rule, const char *value, struct
     return check_text(rule, value, error);
 }
 
-int setting_check(const struct setting_rule *rule, const char *value, const char **ret,
-                  struct error *error)
+int guest_setting_check(const struct guest_setting_rule *rule, const char *value, const char **ret,
+                        struct error *error)
 {
     if (strchr(value, '\r'))
         return fail(error, ERROR_INVALID, "there is a carriage return in it");
@@ -450,7 +450,7 @@ int setting_check(const struct setting_rule *rule, const char *value, const char
     return 0;
 }
 
-void settings_add(struct guest_settings *settings, const char *key, const char *value)
+void guest_settings_add(struct guest_settings *settings, const char *key, const char *value)
 {
     if (settings->count == settings->capacity) {
         settings->capacity = settings->capacity ? settings->capacity * 2 : 32;
@@ -468,7 +468,7 @@ static int compare_settings(const void *a, const void *b)
     return by_key ? by_key : (left->order > right->order) - (left->order < right->order);
 }
 
-void settings_finish(struct guest_settings *settings)
+void guest_settings_finish(struct guest_settings *settings)
 {
     struct guest_setting *items = settings->items;
     size_t kept = 0;
@@ -487,7 +487,7 @@ static int compare_key(const void *key, const void *setting)
     return strcmp(key, ((const struct guest_setting *)setting)->key);
 }
 
-const char *settings_get(const struct guest_settings *settings, const char *key)
+const char *guest_settings_get(const struct guest_settings *settings, const char *key)
 {
     const struct guest_setting *found =
         settings->count == 0
@@ -496,7 +496,7 @@ const char *settings_get(const struct guest_settings *settings, const char *key)
     return found ? found->value : NULL;
 }
 
-void settings_free(struct guest_settings *settings)
+void guest_settings_free(struct guest_settings *settings)
 {
     free(settings->items);
     *settings = (struct guest_settings){NULL, 0, 0};

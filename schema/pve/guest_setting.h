@@ -15,12 +15,12 @@
 #include "schema/pve/guest_line.h"
 #include "schema/pve/guest_property.h"
 
-enum setting_type { SETTING_TEXT, SETTING_BOOLEAN, SETTING_INTEGER, SETTING_NUMBER };
+enum guest_setting_type { SETTING_TEXT, SETTING_BOOLEAN, SETTING_INTEGER, SETTING_NUMBER };
 
-struct setting_rule {
+struct guest_setting_rule {
     const char *name;
     unsigned family; /* 0: the name is the key; else the keys are NAME0 ... NAME(family - 1) */
-    enum setting_type type;
+    enum guest_setting_type type;
     bool (*accepts)(const char *value);   /* of a text; NULL: anything */
     const struct property_schema *schema; /* of a property string; NULL: it is none */
     const char *stands_for;               /* the key that it is kept under, NULL: its own */
@@ -28,14 +28,14 @@ struct setting_rule {
 
 /* The rule for a key, NULL if Proxmox has no such setting (for QEMU guests: none that is read
  * here). */
-const struct setting_rule *setting_find(enum guest_kind kind, const char *key);
+const struct guest_setting_rule *guest_setting_find(enum guest_kind kind, const char *key);
 
 /*
  * Checks a value against its rule. *ret becomes the value as Proxmox keeps it, "0" or "1" for
  * booleans; it is part of value or constant.
  */
-int setting_check(const struct setting_rule *rule, const char *value, const char **ret,
-                  struct error *error);
+int guest_setting_check(const struct guest_setting_rule *rule, const char *value, const char **ret,
+                        struct error *error);
 
 /* Settings as they were read. Keys and values belong to somebody else and outlive this. */
 struct guest_settings {
@@ -48,16 +48,17 @@ struct guest_settings {
     size_t capacity;
 };
 
-void settings_add(struct guest_settings *settings, const char *key, const char *value);
+void guest_settings_add(struct guest_settings *settings, const char *key, const char *value);
 
-/* To be called after the last settings_add: sorts by key and lets the last of equal keys win. */
-void settings_finish(struct guest_settings *settings);
+/* To be called after the last guest_settings_add: sorts by key and lets the last of equal keys win.
+ */
+void guest_settings_finish(struct guest_settings *settings);
 
-/* A setting's value, NULL if it is not set. Only after settings_finish. */
-const char *settings_get(const struct guest_settings *settings, const char *key);
+/* A setting's value, NULL if it is not set. Only after guest_settings_finish. */
+const char *guest_settings_get(const struct guest_settings *settings, const char *key);
 
-void settings_free(struct guest_settings *settings);
-#define cleanup_settings cleanup(settings_free)
+void guest_settings_free(struct guest_settings *settings);
+#define cleanup_settings cleanup(guest_settings_free)
 
 enum volume_kind {
     VOLUME_STORAGE, /* STORAGE:VOLUME, managed by Proxmox */

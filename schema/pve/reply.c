@@ -15,11 +15,11 @@
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
 
-/* The data of Proxmox's replies, for the files that read them (schema/pve_reply*.c). */
+#define DIGITS_MAX 18 /* always within an int64_t */
 
-#define DIGITS_MAX 18 /* ERROR_CORRUPT: the reply is not as Proxmox documents it, in what. */
-/* always within an int64_t */
+/* --- the data of a reply --- */
 
+/* ERROR_CORRUPT: what says where the reply is not as Proxmox documents it. */
 static int pve_data_fail(struct error *error, const char *what)
 {
     return fail(error, ERROR_CORRUPT, "Proxmox: its reply is not as documented: %s", what);
@@ -46,7 +46,7 @@ static int pve_data_read(const struct pve_reply *reply, json_type type, json_t *
 
 static bool read_digits(const char *text, int64_t *ret)
 {
-    size_t digits = strspn(text, "0123456789");
+    size_t digits = strspn(text, DIGITS);
     if (digits == 0 || digits > DIGITS_MAX || text[digits])
         return false;
     *ret = strtoll(text, NULL, 10);
@@ -75,9 +75,7 @@ static const char *pve_data_text(const json_t *object, const char *key, const ch
     return !value || json_is_null(value) ? otherwise : json_string_value(value);
 }
 
-/* The replies that are lists of things to choose from. */
-
-/* --- tasks --- */
+/* --- lists of tasks --- */
 
 struct wanted_task {
     const char *type;
@@ -88,7 +86,7 @@ struct wanted_task {
 
 /* The UPID alone is looked at: beside it, Proxmox names the user of a task that runs and of one
  * that has ended in two ways. */
-static bool is_wanted(const struct upid *upid, const struct wanted_task *wanted)
+static bool is_wanted_task(const struct upid *upid, const struct wanted_task *wanted)
 {
     uint32_t vmid;
     return vmid_parse(upid->id, &vmid) && vmid == wanted->vmid &&
@@ -97,7 +95,7 @@ static bool is_wanted(const struct upid *upid, const struct wanted_task *wanted)
 }
 
 /* "" where there is none, NULL where the list is not as documented. */
-static const char *find_oldest(const json_t *tasks, const struct wanted_task *wanted)
+static const char *find_oldest_task(const json_t *tasks, const struct wanted_task *wanted)
 {
     struct upid upid;
     int64_t oldest_at = 0;
@@ -106,7 +104,7 @@ static const char *find_oldest(const json_t *tasks, const struct wanted_task *wa
         const char *text = pve_data_text(json_array_get(tasks, i), "upid", NULL);
         if (!text)
             return NULL;
-        if (!upid_parse(text, &upid) || !is_wanted(&upid, wanted) ||
+        if (!upid_parse(text, &upid) || !is_wanted_task(&upid, wanted) ||
             (*oldest && upid.started_at >= oldest_at))
             continue;
         oldest = text;
@@ -123,7 +121,7 @@ int pve_reply_find_task(const struct pve_reply *reply, const char *type, uint32_
     cleanup_json json_t *data = NULL;
     if (pve_data_read(reply, JSON_ARRAY, &data, error) < 0)
         return -1;
-    const char *found = find_oldest(data, &wanted);
+    const char *found = find_oldest_task(data, &wanted);
     if (!found)
         return pve_data_fail(error, "a task has no UPID");
     memcpy(ret, found, strlen(found) + 1);
@@ -142,7 +140,7 @@ void pve_snapshots_free(struct pve_snapshots *snapshots)
 
 /* "current" is what the guest is now, "vzdump" what a backup under way uses, and a snapshot with a
  * state is still being made or removed. */
-static bool is_usable(const json_t *item, const char *name)
+static bool snapshot_is_usable(const json_t *item, const char *name)
 {
     struct error ignored;
     return snapshot_name_check(name, &ignored) == 0 && !json_object_get(item, "snapstate");
@@ -163,7 +161,7 @@ static int add_snapshot(const json_t *item, struct pve_snapshots *snapshots, str
     const char *parent = pve_data_text(item, "parent", "");
     if (!name || !description || !parent || !pve_data_int(item, "snaptime", 0, &snapshot.at))
         return pve_data_fail(error, "a snapshot has no name, or what it has is of another type");
-    if (!is_usable(item, name))
+    if (!snapshot_is_usable(item, name))
         return 0;
     copy_name(name, snapshot.name);
     copy_name(parent, snapshot.parent);
@@ -172,7 +170,7 @@ static int add_snapshot(const json_t *item, struct pve_snapshots *snapshots, str
     return 0;
 }
 
-static int by_age(const void *a, const void *b)
+static int compare_snapshots(const void *a, const void *b)
 {
     const struct pve_snapshot *one = a;
     const struct pve_snapshot *other = b;
@@ -192,7 +190,7 @@ int pve_reply_snapshots(const struct pve_reply *reply, struct pve_snapshots *ret
     for (size_t i = 0; i < json_array_size(data); i++)
         if (add_snapshot(json_array_get(data, i), &snapshots, error) < 0)
             return -1;
-    qsort(snapshots.items, snapshots.count, sizeof *snapshots.items, by_age);
+    qsort(snapshots.items, snapshots.count, sizeof *snapshots.items, compare_snapshots);
     *ret = snapshots;
     snapshots = (struct pve_snapshots){0};
     return 0;
@@ -224,7 +222,7 @@ static bool read_backup(const json_t *json, struct backup_item *ret)
     return is_backup;
 }
 
-static bool is_newer(const struct backup_item *item, const struct backup_item *than)
+static bool is_newer_backup(const struct backup_item *item, const struct backup_item *than)
 {
     if (item->at != than->at)
         return item->at > than->at;
@@ -232,14 +230,14 @@ static bool is_newer(const struct backup_item *item, const struct backup_item *t
 }
 
 /* archive is "" where there is none. False where the list is not as documented. */
-static bool find_newest(const json_t *items, uint32_t vmid, struct backup_item *ret)
+static bool find_newest_backup(const json_t *items, uint32_t vmid, struct backup_item *ret)
 {
     *ret = (struct backup_item){.archive = "", .at = INT64_MIN};
     for (size_t i = 0; i < json_array_size(items); i++) {
         struct backup_item item;
         if (!read_backup(json_array_get(items, i), &item))
             return false;
-        if (item.vmid == vmid && strcmp(item.content, "backup") == 0 && is_newer(&item, ret))
+        if (item.vmid == vmid && strcmp(item.content, "backup") == 0 && is_newer_backup(&item, ret))
             *ret = item;
     }
     return true;
@@ -252,7 +250,7 @@ int pve_reply_newest_backup(const struct pve_reply *reply, uint32_t vmid, struct
     struct backup_item newest;
     if (pve_data_read(reply, JSON_ARRAY, &data, error) < 0)
         return -1;
-    if (!find_newest(data, vmid, &newest))
+    if (!find_newest_backup(data, vmid, &newest))
         return pve_data_fail(error, "a backup has no volume id, or what it has is of another type");
     *ret = (struct pve_backup){.size_bytes = -1};
     if (!*newest.archive)
@@ -263,6 +261,8 @@ int pve_reply_newest_backup(const struct pve_reply *reply, uint32_t vmid, struct
     return 0;
 }
 
+/* --- names of snapshots --- */
+
 static const char *const reserved[] = {"current", "pending", "vzdump"};
 
 int snapshot_name_check(const char *name, struct error *error)
@@ -271,7 +271,7 @@ int snapshot_name_check(const char *name, struct error *error)
     if (length < 2 || length >= SNAPSHOT_NAME_SIZE)
         return fail(error, ERROR_INVALID, "a snapshot's name has 2 to %d characters",
                     SNAPSHOT_NAME_SIZE - 1);
-    if (!strchr(LETTERS, name[0]) || name[strspn(name, LETTERS "0123456789_-")])
+    if (!strchr(LETTERS, name[0]) || name[strspn(name, LETTERS DIGITS "_-")])
         return fail(error, ERROR_INVALID,
                     "a snapshot's name begins with a letter and goes on with letters, digits, _ "
                     "and -");
@@ -296,7 +296,7 @@ static const struct {
     {596, ERROR_BUSY},    {599, ERROR_BUSY},
 };
 
-static enum error_kind kind_of(int status)
+static enum error_kind kind_of_status(int status)
 {
     for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
         if (kinds[i].status == status)
@@ -346,10 +346,10 @@ int pve_reply_check(const struct pve_reply *reply, struct error *error)
     add_reason(reply, document, &text);
     add_errors(json_object_get(document, "errors"), &text);
     text_show(shown, sizeof shown, buffer_text(&text));
-    return fail(error, kind_of(reply->status), "%s", shown);
+    return fail(error, kind_of_status(reply->status), "%s", shown);
 }
 
-/* --- tasks --- */
+/* --- one task --- */
 
 int pve_reply_upid(const struct pve_reply *reply, char ret[static UPID_SIZE], struct error *error)
 {
@@ -367,12 +367,12 @@ int pve_reply_upid(const struct pve_reply *reply, char ret[static UPID_SIZE], st
     return 0;
 }
 
-static bool is_success(const char *exitstatus)
+static bool task_succeeded(const char *exitstatus)
 {
     if (strncmp(exitstatus, WARNINGS, strlen(WARNINGS)) != 0)
         return strcmp(exitstatus, "OK") == 0;
     const char *count = exitstatus + strlen(WARNINGS);
-    return *count && !count[strspn(count, "0123456789")];
+    return *count && !count[strspn(count, DIGITS)];
 }
 
 int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status *ret,
@@ -389,7 +389,7 @@ int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status 
     }
     if (strcmp(status, "stopped") != 0 || !*exitstatus)
         return pve_data_fail(error, "the task neither runs nor has it ended");
-    *ret = (struct pve_task_status){.succeeded = is_success(exitstatus)};
+    *ret = (struct pve_task_status){.succeeded = task_succeeded(exitstatus)};
     text_show(ret->exitstatus, sizeof ret->exitstatus, exitstatus);
     return 0;
 }
@@ -399,25 +399,25 @@ struct log_line {
     const char *text;
 };
 
-static bool read_line(const json_t *item, struct log_line *ret)
+static bool read_log_line(const json_t *item, struct log_line *ret)
 {
     ret->text = pve_data_text(item, "t", NULL);
     return pve_data_int(item, "n", 0, &ret->number) && ret->number > 0 && ret->text;
 }
 
 /* Proxmox never shows an empty log: this stands in it until the first line is written. */
-static bool is_placeholder(const json_t *lines)
+static bool is_empty_log(const json_t *lines)
 {
     struct log_line line;
-    return json_array_size(lines) == 1 && read_line(json_array_get(lines, 0), &line) &&
+    return json_array_size(lines) == 1 && read_log_line(json_array_get(lines, 0), &line) &&
            line.number == 1 && strcmp(line.text, "no content") == 0;
 }
 
-static bool are_lines(const json_t *lines)
+static bool is_log(const json_t *lines)
 {
     struct log_line line;
     size_t i = 0;
-    while (i < json_array_size(lines) && read_line(json_array_get(lines, i), &line))
+    while (i < json_array_size(lines) && read_log_line(json_array_get(lines, i), &line))
         i++;
     return i == json_array_size(lines);
 }
@@ -430,12 +430,12 @@ int pve_reply_task_log(const struct pve_reply *reply,
     struct log_line line;
     if (pve_data_read(reply, JSON_ARRAY, &data, error) < 0)
         return -1;
-    if (!are_lines(data))
+    if (!is_log(data))
         return pve_data_fail(error, "the task's log has something else than lines");
-    if (is_placeholder(data))
+    if (is_empty_log(data))
         return 0;
     for (size_t i = 0; i < json_array_size(data); i++)
-        if (read_line(json_array_get(data, i), &line))
+        if (read_log_line(json_array_get(data, i), &line))
             visit(line.number, line.text, context);
     return 0;
 }

@@ -12,16 +12,16 @@
 static const char *skip_level(const char *line)
 {
     static const char *const levels[] = {"INFO:", "WARN:", "ERROR:"};
-    line += strspn(line, " \t");
+    line += strspn(line, BLANKS);
     for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
         size_t length = strlen(levels[i]);
         if (strncasecmp(line, levels[i], length) == 0)
-            return line + length + strspn(line + length, " \t");
+            return line + length + strspn(line + length, BLANKS);
     }
     return line;
 }
 
-/* What follows start; NULL where the line begins otherwise. */
+/* What follows start, in either case; NULL where the line begins otherwise. */
 static const char *after(const char *line, const char *start)
 {
     size_t length = strlen(start);
@@ -55,7 +55,7 @@ static void take_qemu_job(struct vzdump_log *log, const char *rest)
 /* "VMID failed - WHY"; the first of them counts. */
 static void take_problem(struct vzdump_log *log, const char *rest)
 {
-    const char *why = after(rest + strspn(rest, "0123456789"), " failed - ");
+    const char *why = after(rest + strspn(rest, DIGITS), " failed - ");
     if (why && !log->problem[0])
         text_show(log->problem, sizeof log->problem, why);
 }
@@ -83,7 +83,7 @@ void vzdump_log_take(struct vzdump_log *log, const char *line)
 }
 
 /* What stands between two colons: where it goes, and what it may be. */
-struct piece {
+struct upid_piece {
     char *copy;
     size_t size;
     bool (*is_valid)(const char *text);
@@ -97,8 +97,7 @@ static bool is_keyword(const char *text)
 static bool is_node(const char *text)
 {
     size_t length = strlen(text);
-    return length > 0 && strspn(text, ALNUM "-") == length && text[0] != '-' &&
-           text[length - 1] != '-';
+    return text_is_all(text, ALNUM "-") && text[0] != '-' && text[length - 1] != '-';
 }
 
 static bool is_number(const char *text)
@@ -127,7 +126,7 @@ static bool is_word(const char *text)
 }
 
 /* Returns what follows the piece's colon; NULL where text does not begin with such a piece. */
-static const char *take_piece(const char *text, const struct piece *piece)
+static const char *take_upid_piece(const char *text, const struct upid_piece *piece)
 {
     size_t length = strcspn(text, ":");
     if (text[length] != ':' || length >= piece->size)
@@ -144,7 +143,7 @@ bool upid_parse(const char *text, struct upid *ret)
     char process[9];
     char process_start[10];
     char started_at[9];
-    const struct piece pieces[] = {
+    const struct upid_piece pieces[] = {
         {keyword, sizeof keyword, is_keyword},
         {upid.node, sizeof upid.node, is_node},
         {process, sizeof process, is_number},
@@ -157,7 +156,7 @@ bool upid_parse(const char *text, struct upid *ret)
     if (strnlen(text, UPID_SIZE) == UPID_SIZE)
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-        text = take_piece(text, &pieces[i]);
+        text = take_upid_piece(text, &pieces[i]);
         if (!text)
             return false;
     }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * UPID: what Proxmox calls a task. UPID:NODE:PID:PSTART:STARTTIME:TYPE:ID:USER: with hexadecimal
- * numbers (libpve-common-perl, PVE::UPID).
- */
-#ifndef FELHOM_UPID_H
-#define FELHOM_UPID_H
+/* Proxmox's tasks: their names, and what the log of a backup task says. */
+#ifndef FELHOM_TASK_H
+#define FELHOM_TASK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/*
+ * UPID: what Proxmox calls a task. UPID:NODE:PID:PSTART:STARTTIME:TYPE:ID:USER: with hexadecimal
+ * numbers (libpve-common-perl, PVE::UPID).
+ */
 #define UPID_SIZE 256 /* with its NUL; longer ones are refused */
 
 struct upid {
@@ -22,10 +23,10 @@ struct upid {
 /* False, with *ret untouched, for anything that is no UPID. */
 bool upid_parse(const char *text, struct upid *ret);
 
-/* What the log of a vzdump task tells about how far it is (pve-manager's PVE::VZDump,
- * pve-container's and qemu-server's plugins of it). */
-
 /*
+ * How far a vzdump task is, by its log (pve-manager's PVE::VZDump, pve-container's and
+ * qemu-server's plugins of it).
+ *
  * "backup mode: MODE" says the mode that is really used, which may be another than was asked for:
  * "suspend" where a volume has no snapshots, "stop" where the guest does not run.
  *

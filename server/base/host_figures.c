@@ -216,7 +216,7 @@ static json_t *figures_describe_load(const struct host_figures *figures)
     double load[3];
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     figures_read_proc(figures, "loadavg", &text);
-    if (!load_parse(buffer_text(&text), load))
+    if (!loadavg_parse(buffer_text(&text), load))
         return json_pack("[n, n, n]");
     return json_pack("[f, f, f]", load[0], load[1], load[2]);
 }
@@ -225,7 +225,7 @@ static void figures_describe_memory(const struct host_figures *figures, json_t *
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     figures_read_proc(figures, "meminfo", &text);
-    const struct memory_figures memory = memory_parse(buffer_text(&text));
+    const struct memory_figures memory = meminfo_parse(buffer_text(&text));
     const int64_t used = difference(memory.total, memory.available);
     const int64_t swap_used = difference(memory.swap_total, memory.swap_free);
     json_set(object, "memory",

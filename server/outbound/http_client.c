@@ -76,7 +76,7 @@ static void transfer_take_reason(struct http_reply *reply, const char *line, siz
 {
     const size_t before = strlen("HTTP/1.1 500");
     cleanup_free char *reason = mem_copy_text_n(line + before, length - before);
-    shown_text(reply->reason, sizeof reply->reason, reason);
+    text_show(reply->reason, sizeof reply->reason, reason);
 }
 
 /* libcurl takes anything that begins like a status line for one, even as status 200. */
@@ -372,7 +372,7 @@ static int transfer_fail(const struct http_transfer *transfer, CURLcode code, st
 {
     char problem[CURL_ERROR_SIZE];
     const char *ca_file = transfer->request->ca_file;
-    shown_text(problem, sizeof problem,
+    text_show(problem, sizeof problem,
                *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code));
     switch (transfer->refusal != CURLE_OK ? transfer->refusal : code) {
     case CURLE_COULDNT_CONNECT:

@@ -32,7 +32,7 @@
 int tls_fail(struct error *error, int code, const char *what)
 {
     char reason[128];
-    mbedtls_heed_memory(code);
+    mbedtls_check_memory(code);
     mbedtls_strerror(code, reason, sizeof(reason));
     return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }
@@ -169,7 +169,7 @@ static int parse_pem(struct tls_generation *generation, const struct buffer *pem
         return fail(error, ERROR_INVALID, "the private key is not an ECDSA key");
     code = check_pair(generation);
     if (code != 0) {
-        mbedtls_heed_memory(code);
+        mbedtls_check_memory(code);
         return fail(error, ERROR_CORRUPT, "the private key does not belong to the certificate");
     }
     code = prepare_key(generation);

@@ -236,7 +236,7 @@ static const struct {
 static int fail_step(struct error *error, const char *what, int result)
 {
     char reason[128];
-    mbedtls_heed_memory(result);
+    mbedtls_check_memory(result);
     mbedtls_strerror(result, reason, sizeof reason);
     return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }
@@ -354,7 +354,7 @@ int tls_directory_damaged(const struct owned_directory *tls, const char *name, i
                           const char *advice, struct error *error)
 {
     char reason[128];
-    mbedtls_heed_memory(result);
+    mbedtls_check_memory(result);
     mbedtls_strerror(result, reason, sizeof reason);
     return fail(error, ERROR_CORRUPT, "%s/%s is damaged (%s): %s", tls->path, name, reason, advice);
 }

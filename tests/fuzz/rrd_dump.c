@@ -33,11 +33,11 @@ static void check_host_stat(const char *text)
 {
     struct cpu_times times;
     double load[3];
-    const struct memory_figures memory = memory_parse(text);
+    const struct memory_figures memory = meminfo_parse(text);
     demand(memory.total >= -1 && memory.available >= -1);
     demand(memory.swap_total >= -1 && memory.swap_free >= -1);
     demand(uptime_parse(text) >= -1);
-    demand(!load_parse(text, load) || (load[0] >= 0 && load[1] >= 0 && load[2] >= 0));
+    demand(!loadavg_parse(text, load) || (load[0] >= 0 && load[1] >= 0 && load[2] >= 0));
     if (!cpu_times_parse(text, &times))
         return;
     int busy = cpu_times_busy(&(struct cpu_times){0}, &times);

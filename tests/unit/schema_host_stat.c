@@ -79,7 +79,7 @@ static void test_load(void **state)
 {
     (void)state;
     double load[3];
-    assert_true(load_parse("0.52 10.00 127.59 3/467 12345\n", load));
+    assert_true(loadavg_parse("0.52 10.00 127.59 3/467 12345\n", load));
     assert_true(load[0] == 0.52 && load[1] == 10.0 && load[2] == 127.59);
     static const char *const texts[] = {
         "",
@@ -96,7 +96,7 @@ static void test_load(void **state)
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         double kept[3] = {7, 7, 7};
-        if (load_parse(texts[i], kept))
+        if (loadavg_parse(texts[i], kept))
             fail_test("taken for a load: %s", texts[i]);
         assert_true(kept[0] == 7 && kept[1] == 7 && kept[2] == 7);
     }
@@ -105,13 +105,13 @@ static void test_load(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    struct memory_figures memory = memory_parse("MemTotal:       16318036 kB\n"
-                                                "MemFree:          563920 kB\n"
-                                                "MemAvailable:    8316416 kB\n"
-                                                "SwapCached:            1 kB\n"
-                                                "SwapTotal:       8388604 kB\n"
-                                                "SwapFree:        8388600 kB\n"
-                                                "HugePages_Total:       0\n");
+    struct memory_figures memory = meminfo_parse("MemTotal:       16318036 kB\n"
+                                                 "MemFree:          563920 kB\n"
+                                                 "MemAvailable:    8316416 kB\n"
+                                                 "SwapCached:            1 kB\n"
+                                                 "SwapTotal:       8388604 kB\n"
+                                                 "SwapFree:        8388600 kB\n"
+                                                 "HugePages_Total:       0\n");
     assert_int_equal(memory.total, INT64_C(16318036) * 1024);
     assert_int_equal(memory.available, INT64_C(8316416) * 1024);
     assert_int_equal(memory.swap_total, INT64_C(8388604) * 1024);
@@ -135,7 +135,7 @@ static void test_memory_that_is_not_known(void **state)
         "MemTotal: 99999999999999999999999 kB\n",
     };
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        struct memory_figures memory = memory_parse(texts[i]);
+        struct memory_figures memory = meminfo_parse(texts[i]);
         if (memory.total != -1 || memory.available != -1 || memory.swap_free != -1)
             fail_test("taken for memory: %s", texts[i]);
     }

@@ -23,7 +23,7 @@ static int status_for(int code, int errnum)
     if (child == 0) {
         (void)close(STDERR_FILENO);
         errno = errnum;
-        mbedtls_heed_memory(code);
+        mbedtls_check_memory(code);
         _exit(0);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
