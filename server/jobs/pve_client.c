@@ -16,6 +16,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
@@ -25,8 +26,6 @@
 #define REPLY_LIMIT      ((size_t)4 * 1024 * 1024) /* a list of backups has some 300 bytes for each */
 #define TASKS_MAX        "1000" /* of one type for one guest since a moment ago */
 
-#define DIGITS  "0123456789"
-#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 /* --- the API token --- */
 
