@@ -256,7 +256,8 @@ static void names_the_source_at_fault(void **state)
 {
     (void)state;
     const struct controller hub = sources("a: 1\n", "b: [\n", NULL);
-    assert_failed(&hub, "hub.yaml:2:1: while parsing a flow node: did not find expected node content");
+    assert_failed(&hub,
+                  "hub.yaml:2:1: while parsing a flow node: did not find expected node content");
     const struct controller enrolment = sources("a: 1\n", "b: 1\n", "[x]\n");
     assert_failed(&enrolment, "8200.yaml:1:1: the document must be a map");
 }
