@@ -26,7 +26,6 @@
 #define REPLY_LIMIT      ((size_t)4 * 1024 * 1024) /* a list of backups has some 300 bytes for each */
 #define TASKS_MAX        "1000" /* of one type for one guest since a moment ago */
 
-
 /* --- the API token --- */
 
 /* A realm's name, or that of a token within its user. */

@@ -373,7 +373,7 @@ static int transfer_fail(const struct http_transfer *transfer, CURLcode code, st
     char problem[CURL_ERROR_SIZE];
     const char *ca_file = transfer->request->ca_file;
     text_show(problem, sizeof problem,
-               *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code));
+              *transfer->problem ? transfer->problem : transfer->curl->easy_strerror(code));
     switch (transfer->refusal != CURLE_OK ? transfer->refusal : code) {
     case CURLE_COULDNT_CONNECT:
         return transfer_fail_connection(transfer, error);
