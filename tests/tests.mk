@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests: tests/unit by cmocka, tests/e2e by prove with the real programs, tests/bench.
 
-.PHONY: unit compile-units unit-objects e2e check check-plain check-sanitized check-trixie prepare-check prepare-trixie demo bench
+.PHONY: unit compile-units unit-objects e2e check check-plain check-sanitized check-trixie
+.PHONY: prepare-check prepare-trixie demo bench
 
 # --- units ------------------------------------------------------------------------------------------------
 # A unit test tests/unit/PART_NOUN.c is linked with the part that it names and with the parts below. A function
