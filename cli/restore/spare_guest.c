@@ -26,7 +26,7 @@
 
 /* --- the backup --- */
 
-/* Proxmox says the kind only where the archive's name does. */
+/* Proxmox reports the guest's kind only if the archive's name contains it. */
 static bool is_backup_of(const json_t *item, enum guest_kind kind, uint32_t vmid)
 {
     const char *name = guest_kind_name(kind);
@@ -105,7 +105,7 @@ void spare_storages_free(struct spare_storages *storages)
     *storages = (struct spare_storages){NULL, 0, NULL};
 }
 
-/* Backups of a guest that had the VMID once are none of it. */
+/* Backups are not disks: those of an earlier guest with this VMID do not count. */
 static bool is_disk(const json_t *item)
 {
     const char *content = json_get_text(item, "content", "");
@@ -153,7 +153,8 @@ static int storage_clear(const char *storage, uint32_t vmid, int64_t since_ms, s
     return 0;
 }
 
-/* Removes the disks of a VMID that no configuration names; those that are certainly older stay. */
+/* Frees the VMID's disks, which no configuration names. Those older than since_ms are somebody
+ * else's and stay; a disk without a date is taken for new. */
 static int storages_clear(const struct spare_storages *storages, uint32_t vmid, int64_t since_ms,
                           struct error *error)
 {
@@ -165,7 +166,7 @@ static int storages_clear(const struct spare_storages *storages, uint32_t vmid, 
 
 /* --- a VMID that nobody has --- */
 
-/* Proxmox writes the number as one or as a text. */
+/* Proxmox writes the VMID as a JSON number or as a string. */
 static int read_vmid(const json_t *answer, uint32_t *ret, struct error *error)
 {
     cleanup_free char *number =
@@ -244,7 +245,8 @@ bool spare_guest_is_marked(const struct buffer *text, const struct restore_test 
     return false;
 }
 
-/* What Proxmox has in a configuration while it restores to it or removes it, and no guest has. */
+/* Whether the configuration is what Proxmox writes while it restores to a VMID or removes it, and
+ * nothing that a real guest would have. */
 static bool is_shell(const struct buffer *text)
 {
     static const char *const lines[] = {
@@ -263,7 +265,7 @@ static bool is_shell(const struct buffer *text)
 
 enum claim { CLAIM_NONE, CLAIM_COPY, CLAIM_SHELL };
 
-/* Older than the test it is of something else. */
+/* A shell that is older than the test was left by something else. */
 static bool is_younger(const struct pve_config *file, const struct restore_test *test)
 {
     struct stat status;
@@ -290,7 +292,7 @@ static int look_at_claim(const struct config *config, enum guest_kind kind,
     return 0;
 }
 
-/* Proxmox lets go of the flock for a moment between making a shell and filling it. */
+/* Between making a shell and filling it Proxmox releases the flock for a moment: look twice. */
 static int find_claim(const struct config *config, enum guest_kind kind,
                       const struct restore_test *test, enum claim *ret, struct error *error)
 {
@@ -322,7 +324,7 @@ static int run_removal(enum guest_kind kind, const char *verb, uint32_t vmid,
 
 static const char *const no_options[2];
 
-/* The first word of what "status" writes, behind its name. */
+/* The word after "status: " in the output of "pct status"; "unknown" if there is none. */
 static char *read_status(const struct buffer *output)
 {
     const char *text = buffer_text(output);
@@ -348,14 +350,15 @@ int spare_guest_running(enum guest_kind kind, uint32_t vmid, struct pve_limits l
     return 0;
 }
 
-/* Only disks that its configuration names go with it: others with its VMID are not its own. */
+/* Destroys the guest and the disks that its configuration names; other disks with its VMID are not
+ * its own. */
 static int destroy_spare(enum guest_kind kind, uint32_t vmid, struct error *error)
 {
     static const char *const options[] = {"--destroy-unreferenced-disks", "0"};
     return run_removal(kind, "destroy", vmid, options, error);
 }
 
-/* Where it cannot be stopped, it cannot be destroyed either, and that tells why. */
+/* A failure to stop the copy is ignored: destroying it then fails as well and says why. */
 static int remove_copy(enum guest_kind kind, uint32_t vmid, struct error *error)
 {
     bool running;
@@ -365,7 +368,8 @@ static int remove_copy(enum guest_kind kind, uint32_t vmid, struct error *error)
     return destroy_spare(kind, vmid, error);
 }
 
-/* Its disks while it has the VMID still: nobody else can make any then. */
+/* The disks are freed first, while the shell holds the VMID and nobody else can make disks for it.
+ */
 static int remove_shell(enum guest_kind kind, const struct spare_storages *storages,
                         const struct restore_test *test, struct error *error)
 {
@@ -413,7 +417,7 @@ struct edit {
     bool failed;
 };
 
-/* What becomes of a line's value: fresh memory with what it should be, NULL where the line goes. */
+/* Returns the value that a line gets, for the caller to free, or NULL if the line is removed. */
 typedef char *line_edit(struct edit *edit, const char *key, const char *value);
 
 struct line_rule {
@@ -465,7 +469,7 @@ static bool is_volume_of_original(const struct edit *edit, const char *source)
     return false;
 }
 
-/* Keeps volumes of the copy's own. */
+/* Keeps a volume that is the copy's own; refuses the original's; removes host paths. */
 static char *keep_volume(struct edit *edit, const char *key, const char *value)
 {
     cleanup_free char *source = property_source(value);
@@ -479,8 +483,8 @@ static char *keep_volume(struct edit *edit, const char *key, const char *value)
     return NULL;
 }
 
-/* A cloud-init disk is made for each guest; any other medium is empty, not gone: the boot order
- * may name the drive. */
+/* The copy's own cloud-init disk stays; any other CD drive is emptied rather than removed, as the
+ * boot order may name it. */
 static char *keep_drive(struct edit *edit, const char *key, const char *value)
 {
     if (!is_cdrom(value))
@@ -490,7 +494,7 @@ static char *keep_drive(struct edit *edit, const char *key, const char *value)
     return strstr(source, own) ? mem_copy_text(value) : mem_copy_text("none,media=cdrom");
 }
 
-/* The host's port becomes a socket, as the screen may be on it. */
+/* A port of the host becomes a socket: the line must stay, as the guest's display may need it. */
 static char *disconnect_port(struct edit *edit, const char *key, const char *value)
 {
     (void)edit;
@@ -546,7 +550,7 @@ static char *edit_value(struct edit *edit, const char *key, const char *value)
     return NULL;
 }
 
-/* Comments are the description, which says whose the copy is. */
+/* Blank lines, and comments: these are the description, which holds the test's mark. */
 static bool is_inert(const struct buffer *text, const struct config_line *line)
 {
     const char *start = buffer_text(text) + line->start;
@@ -569,7 +573,8 @@ static void edit_line(struct edit *edit, struct config_line *line)
     config_text_remove(edit->text, line);
 }
 
-/* Snapshots, and changes that would come into force at the start. */
+/* Drops all sections after the live one: snapshots, and pending changes, which would come into
+ * force at the start. */
 static void cut_sections(struct buffer *text, size_t end)
 {
     struct buffer live = BUFFER_EMPTY;

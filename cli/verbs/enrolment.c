@@ -46,7 +46,7 @@ static int check_loses_nothing(const char *path, const struct buffer *text, stru
                 path);
 }
 
-/* Returns whether the field had another text. */
+/* Sets the field unless text is NULL. Returns whether it changed. */
 static bool replace_text(char **field, const char *text)
 {
     if (!text || strcmp(*field, text) == 0)
@@ -170,7 +170,7 @@ int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_
 
 /* --- the guest's configuration --- */
 
-/* An argument list as posix_spawn wants it, with what it owns. */
+/* An argument list for pve_command_run that owns its texts. */
 struct command {
     char **items; /* ends with NULL */
     size_t count;
@@ -183,7 +183,7 @@ static void command_free(struct command *command)
     free(command->items);
 }
 
-/* Takes the text over. */
+/* Takes ownership of the text. */
 static void command_add(struct command *command, char *text)
 {
     command->items = mem_resize(command->items, command->count + 2, sizeof *command->items);
@@ -202,7 +202,7 @@ static void command_add_change(struct command *command, struct buffer *removed,
     command_add(command, mem_copy_text(change->value));
 }
 
-/* All changes by one call, as each takes Proxmox the better part of a second. */
+/* One call for all changes, as each call of pct takes most of a second. */
 static int change_by_command(enum guest_kind kind, uint32_t vmid,
                              const struct line_changes *changes, struct error *error)
 {
@@ -222,7 +222,7 @@ static int change_by_command(enum guest_kind kind, uint32_t vmid,
     return command.count == fixed ? 0 : pve_command_run((const char *const *)command.items, error);
 }
 
-/* Locks, edits and unlocks: the command that follows wants the lock for itself. */
+/* Releases Proxmox's lock at its end, as the command that follows takes it itself. */
 static int change_by_edit(const struct config *config, enum guest_kind kind,
                           const struct guest_lines_wish *wish, struct line_changes *ret,
                           struct error *error)

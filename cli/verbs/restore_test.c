@@ -82,7 +82,8 @@ static int trial_prepare(const struct session *session, uint32_t vmid, int inter
     return 0;
 }
 
-/* On record before anything is made, so that whoever comes after a crash knows where to look. */
+/* Records the VMID before anything is made there, so that the next run can clean up after a crash.
+ */
 static int trial_begin(struct trial *trial, struct error *error)
 {
     if (spare_guest_choose(&trial->storages, trial->limits, &trial->test.spare_vmid, error) < 0)
@@ -102,8 +103,9 @@ static const char *trial_tool(const struct trial *trial)
     return trial->original.kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU;
 }
 
-/* Nothing starts the copy but this test, even if the host dies before it is made harmless; and
- * nothing keeps it from being destroyed. qmrestore would take no description. */
+/* onboot 0: nothing else may start the copy, even if the host dies before it is made harmless.
+ * protection 0: it must be possible to destroy it. qm create rather than qmrestore, which takes no
+ * description. */
 static int trial_restore(const struct trial *trial, struct error *error)
 {
     bool lxc = trial->original.kind == GUEST_LXC;
@@ -133,7 +135,8 @@ static int trial_restore(const struct trial *trial, struct error *error)
     return 0;
 }
 
-/* Written even where the copy must not be started: what it shares with the original goes. */
+/* The file is written even if the copy must not be started, so that it no longer names what belongs
+ * to the original when the copy is destroyed. */
 static int trial_make_harmless(const struct trial *trial, struct error *error)
 {
     struct error refusal;
@@ -162,7 +165,7 @@ static int trial_start(const struct trial *trial, struct error *error)
     return 0;
 }
 
-/* Looks at the copy again and again for that time; returns at once when it is seen to (not) run. */
+/* Polls the copy's status for at most for_ms; returns early once it differs from running. */
 static int trial_wait(const struct trial *trial, bool running, int64_t for_ms, bool *ret_running,
                       char **ret_word, struct error *error)
 {
@@ -215,7 +218,8 @@ static int trial_finish(struct trial *trial, const char *problem, struct error *
     return restore_test_get(session->store, trial->test.vmid, &trial->test, error);
 }
 
-/* What went wrong first is the reason; that the copy could not be destroyed has to be told too. */
+/* Removes the copy and records the result. If the copy cannot be removed, the problem says so
+ * before the first failure. */
 static int trial_conclude(struct trial *trial, int result, struct error *problem,
                           struct error *error)
 {
@@ -252,7 +256,7 @@ static int trial_run(const struct session *session, uint32_t vmid, int interrupt
     return 0;
 }
 
-/* Its guest may be gone by now, and what it had with it. */
+/* Without its guest, which may be gone by now, only restore_test.storage is known. */
 static int trial_storages(const struct config *config, uint32_t vmid, struct spare_storages *ret,
                           struct error *error)
 {
@@ -304,7 +308,7 @@ static void test_run_free(struct test_run *run)
     json_decref(run->tests);
 }
 
-/* Held until the end: two runs would take each other's copies for what a killed one left. */
+/* Held until the end: of two runs each would take the other's copy for a killed run's. */
 static int take_lock(struct test_run *run, struct error *error)
 {
     const char *path = run->session.config.paths.run;
@@ -341,7 +345,7 @@ static int visit_leftover(const struct restore_test *test, void *context)
     return 0;
 }
 
-/* A copy that stays is told of and tried again next time. */
+/* A copy that cannot be removed is reported, and tried again at the next run. */
 static void clear_leftover(struct test_run *run, const struct restore_test *test)
 {
     bool found;
@@ -417,7 +421,7 @@ static bool is_here(const struct session *session, uint32_t vmid)
            problem.kind != ERROR_MISSING;
 }
 
-/* Says why where it is not. */
+/* Adds a step if the guest is not due, unless it is not here or its last copy is still there. */
 static int find_due(struct test_run *run, uint32_t vmid, bool *ret, struct error *error)
 {
     struct restore_test last;
@@ -432,7 +436,7 @@ static int find_due(struct test_run *run, uint32_t vmid, bool *ret, struct error
     return 0;
 }
 
-/* A guest without a backup is not one whose backup is bad. */
+/* A guest that has no backup is a step, not a failure: no backup was found to be bad. */
 static int test_if_due(struct test_run *run, uint32_t vmid, struct error *error)
 {
     bool due;

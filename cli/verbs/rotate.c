@@ -2,14 +2,14 @@
 /*
  * rotate: running guests get new tokens; the old ones stay good for a while.
  *
- * The order is pre-start's, and makes a death at any instruction as harmless: the new token is good
- * and the drafts of the files are complete before any file that the guest reads changes; the old
- * token is given its end only after the files hold the new one. A death in between leaves both
- * good, and the next rotation gives an end to all that are older than its own.
+ * The order is that of pre-start and makes a death at any instruction harmless: the new token is
+ * good and the drafts of the files are complete before any file that the guest reads changes; the
+ * old token gets its expiry only after the files hold the new one. A death in between leaves both
+ * good, and the next rotation sets the expiry of all tokens older than its own.
  *
- * post-stop holds the same lock while it takes the secrets away: a guest either is found stopped
- * here, or stops after the rotation and loses the new token with the old. felhomd's sweep and
- * felhomctl revoke are not held back by the lock; so the new token is looked at again at the end.
+ * post-stop takes the same lock before it deletes the secrets: a guest is either found stopped
+ * here, or stops after the rotation and loses the new token with the old. felhomd's sweep does not
+ * take the lock; so the second transaction checks that the new token is still good.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -76,15 +76,15 @@ static int64_t due_margin_ms(int64_t max_age_ms)
     return third_ms > 2 * TIMER_PERIOD_MS ? third_ms : 2 * TIMER_PERIOD_MS;
 }
 
-/* By the max_age in force now, though the token may have been made under another. */
+/* By the max_age in force now, which may differ from the one when the token was minted. */
 static int64_t token_end_ms(const struct token_life *token, int64_t max_age_ms)
 {
     int64_t end_ms = token->created_at_ms + max_age_ms;
     return token->expires_at_ms && token->expires_at_ms < end_ms ? token->expires_at_ms : end_ms;
 }
 
-/* One that came to its end has left the directory with the newest token, and no older one good for
- * longer than the overlap. */
+/* A rotation that finished leaves the newest token in the directory, and no older token that is
+ * good for longer than the overlap. */
 static int rotation_was_cut_short(const struct rotation *rotation, const struct token_life *newest,
                                   int64_t now_ms, bool *ret, struct error *error)
 {
@@ -109,8 +109,8 @@ static int rotation_judge_age(struct rotation *rotation, int64_t now_ms, struct 
     return 0;
 }
 
-/* A token that ended by its age is replaced like any other; one that was revoked is not: the
- * operator's word stands until the guest starts again. */
+/* An expired token is replaced like any other. A revoked one is not: what the operator revoked
+ * stays revoked until the guest starts again. */
 static int rotation_judge(struct rotation *rotation, int64_t now_ms, struct error *error)
 {
     struct guest guest;
@@ -139,7 +139,7 @@ static int rotation_mint(struct rotation *rotation, int64_t now_ms, struct error
     return session_event(session, rotation->vmid, "mint", detail, error);
 }
 
-/* The directory belongs to whom the running guest sees as its root: its drafts do as well. */
+/* The drafts get the directory's owner, which is the running guest's mapped root. */
 static int rotation_draft(struct rotation *rotation, struct error *error)
 {
     const struct guest_directory *directory = &rotation->directory;
@@ -148,8 +148,8 @@ static int rotation_draft(struct rotation *rotation, struct error *error)
                            &rotation->drafts, &rotation->left_out, error);
 }
 
-/* The first transaction: a token that is good from its commit on. It judges once more, as felhomd
- * may have revoked the old one meanwhile. */
+/* The first transaction: the new token, good from the commit on. Judges again, as felhomd may have
+ * revoked the old token meanwhile. */
 static int rotation_prepare(struct rotation *rotation, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
@@ -165,7 +165,7 @@ static int rotation_prepare(struct rotation *rotation, struct error *error)
     return store_commit(store, error);
 }
 
-/* What was just written must not stay where it is not good any more. */
+/* Removes the files just written if the new token is not good any more. */
 static int rotation_check_still_good(const struct rotation *rotation, int64_t now_ms,
                                      struct error *error)
 {
@@ -190,7 +190,7 @@ static int rotation_record(const struct rotation *rotation, struct error *error)
     return session_event(rotation->session, rotation->vmid, "rotate", detail, error);
 }
 
-/* The second transaction. */
+/* The second transaction: the expiry of older tokens, and the event. */
 static int rotation_retire_older(struct rotation *rotation, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
@@ -345,7 +345,7 @@ static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error 
     return 0;
 }
 
-/* A failure does not keep the other guests from it; that of a lone one speaks for itself. */
+/* Of several guests each failure is a step, and the others go on; of one guest it is the error. */
 static int rotate_named(struct rotate_run *run, const struct invocation *invocation,
                         struct error *error)
 {
