@@ -10,28 +10,21 @@
 #include "store/base/clock.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
-#include "store/tables/statistics.h"
+#include "store/tables/token.h"
 
 #define MS_PER_SECOND 1000
 #define EVENTS_SHOWN  10
 
-static const char *token_state(const struct token_row *token, int64_t now_ms)
-{
-    if (token->revoked_at_ms)
-        return "revoked";
-    return token->expires_at_ms && token->expires_at_ms <= now_ms ? "expired" : "good";
-}
-
-static void put_token(json_t *object, const struct token_row *token)
+static void put_token(json_t *object, const struct token_life *token)
 {
     int64_t now_ms = clock_wall_ms();
-    output_put_text(object, "token", token_state(token, now_ms));
+    output_put_text(object, "token", token_verdict_name(token_life_verdict(token, now_ms)));
     output_put_int(object, "token_generation", token->generation);
     output_put_int(object, "token_age_seconds", (now_ms - token->created_at_ms) / MS_PER_SECOND);
 }
 
 /* The newest comes first, and is enough. */
-static int visit_newest_token(const struct token_row *token, void *context)
+static int visit_newest_token(const struct token_life *token, void *context)
 {
     put_token(context, token);
     return 1;
@@ -56,7 +49,7 @@ static int guest_row(struct store *store, const struct guest *guest, json_t **re
     return 0;
 }
 
-static int visit_token(const struct token_row *token, void *context)
+static int visit_token(const struct token_life *token, void *context)
 {
     json_t *row = json_object();
     output_put_text(row, "id", token->id);

@@ -119,7 +119,7 @@ static int rotation_judge(struct rotation *rotation, int64_t now_ms, struct erro
         token_newest(store, rotation->vmid, &rotation->token, error) < 0)
         return -1;
     if (!rotation->directory.live || guest.state == GUEST_STOPPED ||
-        rotation->token.generation == 0 || rotation->token.revoked)
+        rotation->token.generation == 0 || rotation->token.revoked_at_ms != 0)
         rotation->outcome = ROTATION_NO_TOKEN;
     else if (rotation->only_due)
         return rotation_judge_age(rotation, now_ms, error);

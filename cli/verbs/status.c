@@ -219,24 +219,24 @@ static void put_counts(json_t *report, const char *key, const struct count *coun
     json_set(report, key, words ? counts_text(counts, length) : counts_json(counts, length));
 }
 
-static void put_statistics(json_t *report, const struct overview *overview, bool words)
+static void put_statistics(json_t *report, const struct statistics *statistics, bool words)
 {
     const struct count guests[] = {
-        {"starting", overview->guests_starting},
-        {"running", overview->guests_running},
-        {"stopping", overview->guests_stopping},
-        {"stopped", overview->guests_stopped},
+        {"starting", statistics->guests_starting},
+        {"running", statistics->guests_running},
+        {"stopping", statistics->guests_stopping},
+        {"stopped", statistics->guests_stopped},
     };
     const struct count tokens[] = {
-        {"good", overview->tokens_good},
-        {"expired", overview->tokens_expired},
-        {"revoked", overview->tokens_revoked},
+        {"good", statistics->tokens.good},
+        {"expired", statistics->tokens.expired},
+        {"revoked", statistics->tokens.revoked},
     };
-    const struct count jobs[] = {{"running", overview->jobs_running}};
+    const struct count jobs[] = {{"running", statistics->jobs_running}};
     put_counts(report, "guests", guests, ARRAY_SIZE(guests), words);
     put_counts(report, "tokens", tokens, ARRAY_SIZE(tokens), words);
     put_counts(report, "jobs", jobs, ARRAY_SIZE(jobs), words);
-    output_put_int(report, "events", overview->events);
+    output_put_int(report, "events", statistics->events);
 }
 
 static json_t *daemon_status_json(const struct daemon_status *status)
@@ -290,11 +290,11 @@ static int make_status_report(const struct session *session, bool words, json_t 
                               struct error *error)
 {
     struct host host;
-    struct overview overview;
+    struct statistics statistics;
     json_t *list = json_array();
     json_set(report, "refusals", list);
     if (host_get(session->store, &host, error) < 0 ||
-        overview_get(session->store, clock_wall_ms(), &overview, error) < 0 ||
+        statistics_get(session->store, clock_wall_ms(), &statistics, error) < 0 ||
         explanation_each(session->store, REFUSALS_SHOWN, visit_refusal, list, error) < 0)
         return -1;
     struct daemon_status daemon = daemon_status_get(&session->config, host.endpoint);
@@ -302,7 +302,7 @@ static int make_status_report(const struct session *session, bool words, json_t 
     output_put_text(report, "node", host.node);
     output_put_text(report, "endpoint", host.endpoint);
     json_set(report, "daemon", words ? daemon_status_text(&daemon) : daemon_status_json(&daemon));
-    put_statistics(report, &overview, words);
+    put_statistics(report, &statistics, words);
     put_versions(report, &session->config);
     return 0;
 }

@@ -131,8 +131,8 @@ static int exposition_write_tokens(struct store *store, int64_t now_ms, struct b
                                    struct error *error)
 {
     static const char name[] = "felhom_tokens";
-    struct census_tokens tokens;
-    if (census_tokens(store, now_ms, &tokens, error) < 0)
+    struct statistics_tokens tokens;
+    if (statistics_tokens(store, now_ms, &tokens, error) < 0)
         return -1;
     metrics_text_family(out, name, METRIC_GAUGE, "Tokens that the store keeps.");
     metrics_text_sample(out, name, metric_labels({"state", "good"}), tokens.good);
@@ -144,8 +144,8 @@ static int exposition_write_tokens(struct store *store, int64_t now_ms, struct b
 static int exposition_write_jobs(struct store *store, struct buffer *out, struct error *error)
 {
     static const char name[] = "felhom_jobs";
-    struct census_jobs jobs;
-    if (census_jobs(store, &jobs, error) < 0)
+    struct statistics_jobs jobs;
+    if (statistics_jobs(store, &jobs, error) < 0)
         return -1;
     metrics_text_family(out, name, METRIC_GAUGE,
                         "Jobs that the store keeps: of each guest and kind the newest hundred.");
@@ -162,7 +162,7 @@ static void exposition_write_size(const struct store *store, struct buffer *out)
 {
     static const char name[] = "felhom_store_size_bytes";
     metrics_text_family(out, name, METRIC_GAUGE, "The database and its write-ahead log on disk.");
-    metrics_text_sample(out, name, METRIC_NO_LABELS, census_bytes(store));
+    metrics_text_sample(out, name, METRIC_NO_LABELS, statistics_bytes(store));
 }
 
 /* --- what the store holds: guests, with the age of what they have --- */
@@ -212,12 +212,12 @@ static void guest_texts_add(struct guest_texts *texts, enum guest_family family,
 static void guest_texts_add_age(struct guest_texts *texts, enum guest_family family, const char *id,
                                 int64_t at_ms)
 {
-    if (at_ms != CENSUS_NEVER)
+    if (at_ms != STATISTICS_NEVER)
         metrics_text_seconds(&texts->texts[family], guest_families[family].name,
                              metric_labels({"id", id}), (texts->now_ms - at_ms) * 1000);
 }
 
-static int guest_texts_add_guest(const struct census_guest *guest, void *context)
+static int guest_texts_add_guest(const struct statistics_guest *guest, void *context)
 {
     char id[GUEST_ID_SIZE];
     struct guest_texts *texts = context;
@@ -230,7 +230,7 @@ static int guest_texts_add_guest(const struct census_guest *guest, void *context
     guest_texts_add_age(texts, GUEST_TOKEN_AGE, id, guest->token_at_ms);
     guest_texts_add_age(texts, GUEST_BACKUP_AGE, id, guest->backup_at_ms);
     guest_texts_add_age(texts, GUEST_TEST_AGE, id, guest->tested_at_ms);
-    if (guest->tested_at_ms != CENSUS_NEVER)
+    if (guest->tested_at_ms != STATISTICS_NEVER)
         guest_texts_add(texts, GUEST_TEST_PASSED, id, guest->test_passed);
     return 0;
 }
@@ -242,7 +242,7 @@ static int exposition_write_guests(struct store *store, int64_t now_ms, struct b
     for (size_t i = 0; i < GUEST_FAMILIES; i++)
         metrics_text_family(&texts.texts[i], guest_families[i].name, METRIC_GAUGE,
                             guest_families[i].help);
-    int result = census_guests(store, now_ms, guest_texts_add_guest, &texts, error);
+    int result = statistics_guests(store, now_ms, guest_texts_add_guest, &texts, error);
     for (size_t i = 0; i < GUEST_FAMILIES; i++) {
         buffer_add_text(out, buffer_text(&texts.texts[i]));
         buffer_free(&texts.texts[i]);

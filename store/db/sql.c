@@ -62,7 +62,7 @@ static int fail_system(struct store *store, struct error *error)
     return fail_errno(error, errnum, "the store %s: %s", store->path, what);
 }
 
-static int explain(struct store *store, struct error *error)
+static int explain_failure(struct store *store, struct error *error)
 {
     int code = sqlite3_extended_errcode(store->connection);
     if (code == SQLITE_IOERR_SHORT_READ)
@@ -92,7 +92,7 @@ static int explain(struct store *store, struct error *error)
 
 int sql_fail(struct store *store, struct error *error)
 {
-    (void)explain(store, error);
+    (void)explain_failure(store, error);
     return -1;
 }
 
@@ -131,7 +131,7 @@ static int wait_for_lock(void *context, int count)
 
 /* The file may belong to a less privileged user than this process has: nothing in its schema is
  * trusted. */
-static void configure(sqlite3 *connection)
+static void configure_connection(sqlite3 *connection)
 {
     static const struct {
         int option;
@@ -158,7 +158,7 @@ void sql_checkpoint(struct store *store)
     (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
 }
 
-static int checkpoint(void *context, sqlite3 *connection, const char *schema, int pages)
+static int checkpoint_if_due(void *context, sqlite3 *connection, const char *schema, int pages)
 {
     (void)connection;
     (void)schema;
@@ -193,8 +193,8 @@ int sql_connect(struct store *store, struct error *error)
     if (sqlite3_db_readonly(store->connection, "main"))
         return sql_fail_read_only(store, error);
     (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
-    (void)sqlite3_wal_hook(store->connection, checkpoint, store);
-    configure(store->connection);
+    (void)sqlite3_wal_hook(store->connection, checkpoint_if_due, store);
+    configure_connection(store->connection);
     return 0;
 }
 
@@ -208,7 +208,7 @@ int sql_connect_read_only(struct store *store, struct error *error)
     if (open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
         return -1;
     (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
-    configure(store->connection);
+    configure_connection(store->connection);
     return 0;
 }
 
@@ -234,7 +234,7 @@ struct sql_value sql_bytes(const void *bytes, size_t length)
         .type = bytes ? SQL_BYTES : SQL_NULL, .bytes = bytes, .length = length};
 }
 
-static int bind(sqlite3_stmt *statement, int index, const struct sql_value *value)
+static int bind_value(sqlite3_stmt *statement, int index, const struct sql_value *value)
 {
     switch (value->type) {
     case SQL_INT:
@@ -258,7 +258,7 @@ static sqlite3_stmt *find_idle(const struct store *store, const char *sql)
     return NULL;
 }
 
-static sqlite3_stmt *prepare(struct store *store, const char *sql)
+static sqlite3_stmt *prepare_statement(struct store *store, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(store->connection, sql, -1, &statement, NULL) != SQLITE_OK)
@@ -274,12 +274,12 @@ int sql_start(struct store *store, const char *sql, struct sql_values values, st
 {
     sqlite3_stmt *statement = find_idle(store, sql);
     if (!statement)
-        statement = prepare(store, sql);
+        statement = prepare_statement(store, sql);
     if (!statement)
         return sql_fail(store, error);
     *ret = (struct sql_query){store, statement};
     for (size_t i = 0; i < values.count; i++)
-        if (bind(statement, (int)i + 1, &values.items[i]) != SQLITE_OK)
+        if (bind_value(statement, (int)i + 1, &values.items[i]) != SQLITE_OK)
             return sql_fail(store, error);
     return 0;
 }
@@ -320,13 +320,28 @@ int sql_run(struct store *store, const char *sql, struct sql_values values, stru
     return row;
 }
 
-static int first_number(struct store *store, const char *sql, int64_t *ret, struct error *error)
+int sql_number(struct store *store, const char *sql, struct sql_values values, int64_t *ret,
+               struct error *error)
 {
     cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, sql, SQL_NO_VALUES, &query, error);
+    int row = sql_first(store, sql, values, &query, error);
     if (row < 0)
         return -1;
     *ret = row ? sql_column_int(&query, 0) : 0;
+    return 0;
+}
+
+int sql_add_bytes(struct store *store, const char *sql, struct sql_values values,
+                  struct buffer *out, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    size_t length = 0;
+    int row = sql_first(store, sql, values, &query, error);
+    if (row <= 0)
+        return row;
+    const void *bytes = sql_column_bytes(&query, 0, &length);
+    if (length)
+        buffer_add(out, bytes, length);
     return 0;
 }
 
@@ -341,7 +356,7 @@ int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error 
 {
     struct error failure;
     int64_t deadline = busy_deadline(store);
-    for (int count = 0; first_number(store, sql, ret, &failure) < 0; count++) {
+    for (int count = 0; sql_number(store, sql, SQL_NO_VALUES, ret, &failure) < 0; count++) {
         if (!passes_by_itself(store) || clock_steady_us() >= deadline) {
             *error = failure;
             return -1;

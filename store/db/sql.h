@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 
@@ -102,11 +103,37 @@ int sql_first(struct store *store, const char *sql, struct sql_values values, st
 /* A whole statement whose rows do not matter. */
 int sql_run(struct store *store, const char *sql, struct sql_values values, struct error *error);
 
+/* The number in the first row of a statement; 0 where there is no row. */
+int sql_number(struct store *store, const char *sql, struct sql_values values, int64_t *ret,
+               struct error *error);
+
+/* Adds the bytes in the first row of a statement to out; nothing where there is no row. */
+int sql_add_bytes(struct store *store, const char *sql, struct sql_values values,
+                  struct buffer *out, struct error *error);
+
 /*
  * The number in the first row (0: no row) of a statement that may meet other processes that just
  * open or close the database: what passes by itself is waited for as long as a lock would be.
  */
 int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error *error);
+
+/*
+ * Runs a statement and has visit(&record, context) see each row, as read(query) returns it, until
+ * visit returns non-zero: the value is what visit returned, -1 on failure, else 0.
+ */
+#define sql_visit(store, sql, values, type, read, visit, context, error) \
+    ({ \
+        int verdict_ = 0; \
+        cleanup_query struct sql_query query_ = {0}; \
+        int row_ = sql_first(store, sql, values, &query_, error); \
+        while (row_ > 0 && verdict_ == 0) { \
+            const type record_ = read(&query_); \
+            verdict_ = visit(&record_, context); \
+            if (verdict_ == 0) \
+                row_ = sql_step(&query_, error); \
+        } \
+        verdict_ ? verdict_ : row_; \
+    })
 
 /* How many rows the last INSERT, UPDATE or DELETE changed. */
 int64_t sql_changes(const struct store *store);

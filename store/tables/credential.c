@@ -6,18 +6,18 @@
 
 static int check_count(struct store *store, uint32_t vmid, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    if (sql_first(store, "SELECT count(*) FROM credential WHERE vmid = ?1",
-                  sql_values(sql_int(vmid)), &query, error) < 0)
+    int64_t count = 0;
+    if (sql_number(store, "SELECT count(*) FROM credential WHERE vmid = ?1",
+                   sql_values(sql_int(vmid)), &count, error) < 0)
         return -1;
-    if (sql_column_int(&query, 0) < CREDENTIALS_MAX)
+    if (count < CREDENTIALS_MAX)
         return 0;
     return fail(error, ERROR_CONFLICT, "the registry has yet to delete %d tokens of this guest",
                 CREDENTIALS_MAX);
 }
 
-static int insert(struct store *store, const char *name, const char *registry, uint32_t vmid,
-                  int64_t now_ms, struct error *error)
+static int credential_insert(struct store *store, const char *name, const char *registry,
+                             uint32_t vmid, int64_t now_ms, struct error *error)
 {
     if (sql_run(store,
                 "INSERT INTO credential (name, registry, vmid, state, minted, failures,"
@@ -34,7 +34,7 @@ int credential_begin(struct store *store, const char *name, const char *registry
 {
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 || check_count(store, vmid, error) < 0 ||
-        insert(store, name, registry, vmid, now_ms, error) < 0)
+        credential_insert(store, name, registry, vmid, now_ms, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
@@ -96,11 +96,11 @@ int credential_doom(struct store *store, uint32_t vmid, int64_t now_ms, struct e
 int credential_doom_stale(struct store *store, const char *except, int64_t now_ms,
                           struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT 1" STALE, sql_values(sql_text(except)), &query, error);
-    if (row <= 0)
-        return row;
-    sql_query_end(&query);
+    int64_t found = 0;
+    if (sql_number(store, "SELECT 1" STALE, sql_values(sql_text(except)), &found, error) < 0)
+        return -1;
+    if (!found)
+        return 0;
     return sql_run(store,
                    "UPDATE credential SET state = 'doomed', next_try_at_ms = ?2"
                    " WHERE name IN (SELECT name" STALE ")",

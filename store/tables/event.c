@@ -3,7 +3,8 @@
 
 #include "store/db/sql.h"
 
-static int insert(struct store *store, const struct explanation *explanation, struct error *error)
+static int explanation_insert(struct store *store, const struct explanation *explanation,
+                              struct error *error)
 {
     return sql_run(store,
                    "INSERT INTO explanation (request_id, at_ms, status, method, path, vmid,"
@@ -20,7 +21,8 @@ static int insert(struct store *store, const struct explanation *explanation, st
 int explanation_add(struct store *store, const struct explanation *explanation, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 || insert(store, explanation, error) < 0)
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        explanation_insert(store, explanation, error) < 0)
         return -1;
     int64_t newest = sqlite3_last_insert_rowid(store->connection);
     if (sql_run(store, "DELETE FROM explanation WHERE seq <= ?1",
@@ -68,16 +70,9 @@ int explanation_each(struct store *store, int limit,
                      int (*visit)(const struct explanation *explanation, void *context),
                      void *context, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, SELECT_EXPLANATION " ORDER BY seq DESC LIMIT ?1",
-                        sql_values(sql_int(limit)), &query, error);
-    for (; row > 0; row = sql_step(&query, error)) {
-        struct explanation explanation = read_explanation(&query);
-        int verdict = visit(&explanation, context);
-        if (verdict)
-            return verdict;
-    }
-    return row;
+    return sql_visit(store, SELECT_EXPLANATION " ORDER BY seq DESC LIMIT ?1",
+                     sql_values(sql_int(limit)), struct explanation, read_explanation, visit,
+                     context, error);
 }
 
 /* The trail is cut to EVENTS_KEPT each time its numbers pass a multiple of EVENTS_BATCH. */
@@ -89,7 +84,7 @@ static struct sql_value text_or_empty(const char *text)
     return sql_text(text ? text : "");
 }
 
-static int prune(struct store *store, struct error *error)
+static int event_prune(struct store *store, struct error *error)
 {
     int64_t newest = sqlite3_last_insert_rowid(store->connection);
     if (newest % EVENTS_BATCH != 0 || newest <= EVENTS_KEPT)
@@ -108,7 +103,7 @@ int event_add(struct store *store, const struct event *event, struct error *erro
                            text_or_empty(event->source), sql_int(event->duration_us)),
                 error) < 0)
         return -1;
-    return prune(store, error);
+    return event_prune(store, error);
 }
 
 #define SELECT_EVENT \
@@ -129,19 +124,11 @@ static struct event read_event(const struct sql_query *query)
 }
 
 /* Runs a statement of SELECT_EVENT over since, limit and vmid. */
-static int visit_all(struct store *store, const char *sql, struct sql_values values,
-                     int (*visit)(const struct event *event, void *context), void *context,
-                     struct error *error)
+static int event_visit(struct store *store, const char *sql, struct sql_values values,
+                       int (*visit)(const struct event *event, void *context), void *context,
+                       struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, sql, values, &query, error);
-    for (; row > 0; row = sql_step(&query, error)) {
-        struct event event = read_event(&query);
-        int verdict = visit(&event, context);
-        if (verdict)
-            return verdict;
-    }
-    return row;
+    return sql_visit(store, sql, values, struct event, read_event, visit, context, error);
 }
 
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
@@ -150,8 +137,8 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
 {
     const char *sql = vmid ? SELECT_EVENT " WHERE vmid = ?3 AND seq > ?1 ORDER BY seq LIMIT ?2"
                            : SELECT_EVENT " WHERE seq > ?1 AND ?3 = 0 ORDER BY seq LIMIT ?2";
-    return visit_all(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
-                     context, error);
+    return event_visit(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
+                       context, error);
 }
 
 int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int limit,
@@ -163,15 +150,15 @@ int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int lim
                             " ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
              : SELECT_EVENT " WHERE seq IN (SELECT seq FROM event WHERE seq > ?1 AND ?3 = 0"
                             " ORDER BY seq DESC LIMIT ?2) ORDER BY seq";
-    return visit_all(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
-                     context, error);
+    return event_visit(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
+                       context, error);
 }
 
 int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
                    int (*visit)(const struct event *event, void *context), void *context,
                    struct error *error)
 {
-    return visit_all(
+    return event_visit(
         store,
         SELECT_EVENT " WHERE vmid = ?3 AND kind <> '" EVENT_REFUSED "'"
                      " AND seq > max(?1, (SELECT first_seq FROM guest WHERE vmid = ?3))"
@@ -181,11 +168,6 @@ int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
 
 int event_newest(struct store *store, int64_t *ret, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT seq FROM sqlite_sequence WHERE name = 'event'",
-                        SQL_NO_VALUES, &query, error);
-    if (row < 0)
-        return -1;
-    *ret = row ? sql_column_int(&query, 0) : 0;
-    return 0;
+    return sql_number(store, "SELECT seq FROM sqlite_sequence WHERE name = 'event'", SQL_NO_VALUES,
+                      ret, error);
 }

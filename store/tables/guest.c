@@ -7,152 +7,6 @@
 #include "schema/base/memory.h"
 #include "store/db/sql.h"
 
-static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
-                      struct error *error)
-{
-    char hwaddr[HWADDR_TEXT_SIZE];
-    hwaddr_format(&nic->hwaddr, hwaddr);
-    return sql_run(
-        store, "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)",
-        sql_values(sql_int(vmid), sql_text(nic->key), sql_text(nic->has_hwaddr ? hwaddr : NULL),
-                   sql_text(nic->bridge), sql_text(nic->ip)),
-        error);
-}
-
-int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
-                    struct error *error)
-{
-    cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (nic_insert(store, vmid, &nics[i], error) < 0)
-            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
-    return transaction_commit(&transaction, error);
-}
-
-int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
-                   uint32_t *ret_vmid, struct error *error)
-{
-    char text[HWADDR_TEXT_SIZE];
-    hwaddr_format(hwaddr, text);
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store,
-                        "SELECT ifnull((SELECT vmid FROM nic WHERE hwaddr = ?1 AND vmid = ?2),"
-                        " (SELECT min(vmid) FROM nic WHERE hwaddr = ?1))",
-                        sql_values(sql_text(text), sql_int(prefer)), &query, error);
-    if (row < 0)
-        return -1;
-    *ret_vmid = (uint32_t)sql_column_int(&query, 0);
-    return 0;
-}
-
-static const char *const kind_names[] = {
-    [VOLUME_STORAGE] = "storage",
-    [VOLUME_BIND] = "bind",
-    [VOLUME_DEVICE] = "device",
-};
-
-static int mount_insert(struct store *store, uint32_t vmid, const struct volume *volume,
-                        struct error *error)
-{
-    return sql_run(store,
-                   "INSERT INTO mount"
-                   " (vmid, key, kind, storage, source, mount_point, read_only, backup, size_bytes)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                   sql_values(sql_int(vmid), sql_text(volume->key),
-                              sql_text(kind_names[volume->kind]), sql_text(volume->storage),
-                              sql_text(volume->source), sql_text(volume->mount_point),
-                              sql_int(volume->read_only), sql_int(volume->backup),
-                              sql_int(volume->size_bytes)),
-                   error);
-}
-
-int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
-                      size_t count, struct error *error)
-{
-    cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        sql_run(store, "DELETE FROM mount WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (mount_insert(store, vmid, &volumes[i], error) < 0)
-            return fail_context(error, "%s of guest %u", volumes[i].key, vmid);
-    return transaction_commit(&transaction, error);
-}
-
-static struct mount read_mount(const struct sql_query *query)
-{
-    return (struct mount){
-        .key = mem_copy_text(sql_column_text(query, 0)),
-        .kind = (enum volume_kind)sql_column_choice(query, 1, kind_names, ARRAY_SIZE(kind_names)),
-        .storage = mem_copy_text(sql_column_text(query, 2)),
-        .source = mem_copy_text(sql_column_text(query, 3)),
-        .mount_point = mem_copy_text(sql_column_text(query, 4)),
-        .read_only = sql_column_int(query, 5) != 0,
-        .backup = sql_column_int(query, 6) != 0,
-        .size_bytes = sql_column_int(query, 7),
-    };
-}
-
-static void append(struct mount_list *list, struct mount mount)
-{
-    list->items = mem_resize(list->items, list->count + 1, sizeof *list->items);
-    list->items[list->count++] = mount;
-}
-
-static struct mount_list take(struct mount_list *list)
-{
-    struct mount_list taken = *list;
-    *list = (struct mount_list){0};
-    return taken;
-}
-
-/* As people count: rootfs, mp0, ..., mp9, mp10. */
-static int compare_keys(const void *one, const void *other)
-{
-    const char *left = ((const struct mount *)one)->key;
-    const char *right = ((const struct mount *)other)->key;
-    int first = (strcmp(right, "rootfs") == 0) - (strcmp(left, "rootfs") == 0);
-    size_t left_length = strlen(left);
-    size_t right_length = strlen(right);
-    if (first != 0 || left_length == right_length)
-        return first != 0 ? first : strcmp(left, right);
-    return left_length < right_length ? -1 : 1;
-}
-
-/* Sorted here: SQLite's own sorter costs more than all the rest of the query. */
-int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struct error *error)
-{
-    cleanup(mount_list_free) struct mount_list list = {0};
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store,
-                        "SELECT key, kind, storage, source, mount_point, read_only, backup,"
-                        " size_bytes FROM mount WHERE vmid = ?1",
-                        sql_values(sql_int(vmid)), &query, error);
-    for (; row > 0; row = sql_step(&query, error))
-        append(&list, read_mount(&query));
-    if (row < 0)
-        return -1;
-    if (list.count > 1)
-        qsort(list.items, list.count, sizeof *list.items, compare_keys);
-    *ret = take(&list);
-    return 0;
-}
-
-void mount_list_free(struct mount_list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free(list->items[i].key);
-        free(list->items[i].storage);
-        free(list->items[i].source);
-        free(list->items[i].mount_point);
-    }
-    free(list->items);
-    *list = (struct mount_list){0};
-}
-
 static const char *const state_names[] = {
     [GUEST_STARTING] = "starting",
     [GUEST_RUNNING] = "running",
@@ -205,10 +59,10 @@ int guest_put(struct store *store, const struct guest *guest, struct error *erro
     "SELECT vmid, kind, name, state, root_uid, root_gid, mount_form, generation, changed_at_ms" \
     " FROM guest"
 
-static void read_guest(const struct sql_query *query, struct guest *ret)
+static struct guest read_guest(const struct sql_query *query)
 {
     bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
-    *ret = (struct guest){
+    struct guest guest = {
         .vmid = (uint32_t)sql_column_int(query, 0),
         .kind = qemu ? GUEST_QEMU : GUEST_LXC,
         .state =
@@ -218,8 +72,9 @@ static void read_guest(const struct sql_query *query, struct guest *ret)
         .generation = sql_column_int(query, 7),
         .changed_at_ms = sql_column_int(query, 8),
     };
-    sql_column_copy(query, 2, ret->name, sizeof ret->name);
-    sql_column_copy(query, 6, ret->mount_form, sizeof ret->mount_form);
+    sql_column_copy(query, 2, guest.name, sizeof guest.name);
+    sql_column_copy(query, 6, guest.mount_form, sizeof guest.mount_form);
+    return guest;
 }
 
 int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error)
@@ -231,7 +86,7 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
         return -1;
     if (row == 0)
         return fail_unknown(vmid, error);
-    read_guest(&query, ret);
+    *ret = read_guest(&query);
     return 0;
 }
 
@@ -266,14 +121,13 @@ int guest_remove(struct store *store, uint32_t vmid, struct error *error)
 
 int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store,
-                        "SELECT 1 FROM guest WHERE vmid = ?1 AND first_seq <"
-                        " (SELECT max(seq) FROM event WHERE vmid = ?1)",
-                        sql_values(sql_int(vmid)), &query, error);
-    if (row < 0)
+    int64_t found = 0;
+    if (sql_number(store,
+                   "SELECT 1 FROM guest WHERE vmid = ?1 AND first_seq <"
+                   " (SELECT max(seq) FROM event WHERE vmid = ?1)",
+                   sql_values(sql_int(vmid)), &found, error) < 0)
         return -1;
-    *ret = row > 0;
+    *ret = found != 0;
     return 0;
 }
 
@@ -286,16 +140,8 @@ int guest_forget_past(struct store *store, uint32_t vmid, struct error *error)
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),
                void *context, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, SELECT_GUEST " ORDER BY vmid", SQL_NO_VALUES, &query, error);
-    for (; row > 0; row = sql_step(&query, error)) {
-        struct guest guest;
-        read_guest(&query, &guest);
-        int verdict = visit(&guest, context);
-        if (verdict)
-            return verdict;
-    }
-    return row;
+    return sql_visit(store, SELECT_GUEST " ORDER BY vmid", SQL_NO_VALUES, struct guest, read_guest,
+                     visit, context, error);
 }
 
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
@@ -309,14 +155,169 @@ int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, si
 
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT enrolment FROM guest WHERE vmid = ?1",
-                        sql_values(sql_int(vmid)), &query, error);
-    if (row <= 0)
-        return row;
-    size_t length = 0;
-    const void *bytes = sql_column_bytes(&query, 0, &length);
-    if (length)
-        buffer_add(out, bytes, length);
+    return sql_add_bytes(store, "SELECT enrolment FROM guest WHERE vmid = ?1",
+                         sql_values(sql_int(vmid)), out, error);
+}
+
+/* --- network cards and mounts --- */
+
+static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
+                      struct error *error)
+{
+    char hwaddr[HWADDR_TEXT_SIZE];
+    hwaddr_format(&nic->hwaddr, hwaddr);
+    return sql_run(
+        store, "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)",
+        sql_values(sql_int(vmid), sql_text(nic->key), sql_text(nic->has_hwaddr ? hwaddr : NULL),
+                   sql_text(nic->bridge), sql_text(nic->ip)),
+        error);
+}
+
+int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
+                    struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (nic_insert(store, vmid, &nics[i], error) < 0)
+            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
+    return transaction_commit(&transaction, error);
+}
+
+int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
+                   uint32_t *ret_vmid, struct error *error)
+{
+    char text[HWADDR_TEXT_SIZE];
+    int64_t vmid = 0;
+    hwaddr_format(hwaddr, text);
+    if (sql_number(store,
+                   "SELECT ifnull((SELECT vmid FROM nic WHERE hwaddr = ?1 AND vmid = ?2),"
+                   " (SELECT min(vmid) FROM nic WHERE hwaddr = ?1))",
+                   sql_values(sql_text(text), sql_int(prefer)), &vmid, error) < 0)
+        return -1;
+    *ret_vmid = (uint32_t)vmid;
     return 0;
+}
+
+static struct nic_row read_nic(const struct sql_query *query)
+{
+    return (struct nic_row){sql_column_text(query, 0), sql_column_text(query, 1),
+                            sql_column_text(query, 2), sql_column_text(query, 3)};
+}
+
+int nic_each(struct store *store, uint32_t vmid,
+             int (*visit)(const struct nic_row *nic, void *context), void *context,
+             struct error *error)
+{
+    return sql_visit(store,
+                     "SELECT key, ifnull(hwaddr, ''), bridge, ip FROM nic WHERE vmid = ?1"
+                     " ORDER BY length(key), key",
+                     sql_values(sql_int(vmid)), struct nic_row, read_nic, visit, context, error);
+}
+
+static const char *const kind_names[] = {
+    [VOLUME_STORAGE] = "storage",
+    [VOLUME_BIND] = "bind",
+    [VOLUME_DEVICE] = "device",
+};
+
+static int mount_insert(struct store *store, uint32_t vmid, const struct volume *volume,
+                        struct error *error)
+{
+    return sql_run(store,
+                   "INSERT INTO mount"
+                   " (vmid, key, kind, storage, source, mount_point, read_only, backup, size_bytes)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                   sql_values(sql_int(vmid), sql_text(volume->key),
+                              sql_text(kind_names[volume->kind]), sql_text(volume->storage),
+                              sql_text(volume->source), sql_text(volume->mount_point),
+                              sql_int(volume->read_only), sql_int(volume->backup),
+                              sql_int(volume->size_bytes)),
+                   error);
+}
+
+int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
+                      size_t count, struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        sql_run(store, "DELETE FROM mount WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (mount_insert(store, vmid, &volumes[i], error) < 0)
+            return fail_context(error, "%s of guest %u", volumes[i].key, vmid);
+    return transaction_commit(&transaction, error);
+}
+
+static struct mount read_mount(const struct sql_query *query)
+{
+    return (struct mount){
+        .key = mem_copy_text(sql_column_text(query, 0)),
+        .kind = (enum volume_kind)sql_column_choice(query, 1, kind_names, ARRAY_SIZE(kind_names)),
+        .storage = mem_copy_text(sql_column_text(query, 2)),
+        .source = mem_copy_text(sql_column_text(query, 3)),
+        .mount_point = mem_copy_text(sql_column_text(query, 4)),
+        .read_only = sql_column_int(query, 5) != 0,
+        .backup = sql_column_int(query, 6) != 0,
+        .size_bytes = sql_column_int(query, 7),
+    };
+}
+
+static void mount_list_add(struct mount_list *list, struct mount mount)
+{
+    list->items = mem_resize(list->items, list->count + 1, sizeof *list->items);
+    list->items[list->count++] = mount;
+}
+
+static struct mount_list mount_list_take(struct mount_list *list)
+{
+    struct mount_list taken = *list;
+    *list = (struct mount_list){0};
+    return taken;
+}
+
+/* As people count: rootfs, mp0, ..., mp9, mp10. */
+static int compare_keys(const void *one, const void *other)
+{
+    const char *left = ((const struct mount *)one)->key;
+    const char *right = ((const struct mount *)other)->key;
+    int first = (strcmp(right, "rootfs") == 0) - (strcmp(left, "rootfs") == 0);
+    size_t left_length = strlen(left);
+    size_t right_length = strlen(right);
+    if (first != 0 || left_length == right_length)
+        return first != 0 ? first : strcmp(left, right);
+    return left_length < right_length ? -1 : 1;
+}
+
+/* Sorted here: SQLite's own sorter costs more than all the rest of the query. */
+int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struct error *error)
+{
+    cleanup(mount_list_free) struct mount_list list = {0};
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT key, kind, storage, source, mount_point, read_only, backup,"
+                        " size_bytes FROM mount WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    for (; row > 0; row = sql_step(&query, error))
+        mount_list_add(&list, read_mount(&query));
+    if (row < 0)
+        return -1;
+    if (list.count > 1)
+        qsort(list.items, list.count, sizeof *list.items, compare_keys);
+    *ret = mount_list_take(&list);
+    return 0;
+}
+
+void mount_list_free(struct mount_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free(list->items[i].key);
+        free(list->items[i].storage);
+        free(list->items[i].source);
+        free(list->items[i].mount_point);
+    }
+    free(list->items);
+    *list = (struct mount_list){0};
 }

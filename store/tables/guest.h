@@ -86,6 +86,20 @@ int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, 
 int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
                    uint32_t *ret_vmid, struct error *error);
 
+/* A NIC as the guest's last start left it. Texts are valid during the visit. */
+struct nic_row {
+    const char *key;
+    const char *hwaddr; /* "" if none */
+    const char *bridge;
+    const char *ip;
+};
+
+/* Visits the guest's NICs, by number, until visit returns non-zero; returns that, or -1 on failure.
+ */
+int nic_each(struct store *store, uint32_t vmid,
+             int (*visit)(const struct nic_row *nic, void *context), void *context,
+             struct error *error);
+
 /* A mount as served to the guest. Texts owned by the list. */
 struct mount {
     char *key;

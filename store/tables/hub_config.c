@@ -114,31 +114,15 @@ int hub_config_forget(struct store *store, uint32_t vmid, struct error *error)
                    error);
 }
 
-/* Adds the first row's only column, where there is one. */
-static int add_column(struct sql_query *query, int row, struct buffer *out)
-{
-    size_t length = 0;
-    if (row <= 0)
-        return row;
-    const void *bytes = sql_column_bytes(query, 0, &length);
-    if (length)
-        buffer_add(out, bytes, length);
-    return 0;
-}
-
 int hub_config_get(struct store *store, uint32_t vmid, const uint8_t origin[static DIGEST_BYTES],
                    struct buffer *out, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT body FROM hub_config WHERE vmid = ?1 AND origin = ?2",
-                        sql_values(sql_int(vmid), sql_bytes(origin, DIGEST_BYTES)), &query, error);
-    return add_column(&query, row, out);
+    return sql_add_bytes(store, "SELECT body FROM hub_config WHERE vmid = ?1 AND origin = ?2",
+                         sql_values(sql_int(vmid), sql_bytes(origin, DIGEST_BYTES)), out, error);
 }
 
 int hub_config_problem(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, "SELECT error FROM hub_config WHERE vmid = ?1",
-                        sql_values(sql_int(vmid)), &query, error);
-    return add_column(&query, row, out);
+    return sql_add_bytes(store, "SELECT error FROM hub_config WHERE vmid = ?1",
+                         sql_values(sql_int(vmid)), out, error);
 }

@@ -39,9 +39,9 @@ const char *job_phase_name(enum job_phase phase)
     " finished_at_ms"
 #define SELECT_JOB "SELECT " JOB_COLUMNS " FROM job"
 
-static void read_job(const struct sql_query *query, struct job *ret)
+static struct job read_job(const struct sql_query *query)
 {
-    *ret = (struct job){
+    struct job job = {
         .job_id = sql_column_int(query, 0),
         .vmid = (uint32_t)sql_column_int(query, 1),
         .kind = (enum job_kind)sql_column_choice(query, 2, kind_names, ARRAY_SIZE(kind_names)),
@@ -50,10 +50,11 @@ static void read_job(const struct sql_query *query, struct job *ret)
         .called_at_ms = sql_column_int(query, 9),
         .finished_at_ms = sql_column_int(query, 10),
     };
-    sql_column_copy(query, 4, ret->upid, sizeof ret->upid);
-    sql_column_copy(query, 5, ret->name, sizeof ret->name);
-    sql_column_copy(query, 6, ret->description, sizeof ret->description);
-    sql_column_copy(query, 7, ret->error, sizeof ret->error);
+    sql_column_copy(query, 4, job.upid, sizeof job.upid);
+    sql_column_copy(query, 5, job.name, sizeof job.name);
+    sql_column_copy(query, 6, job.description, sizeof job.description);
+    sql_column_copy(query, 7, job.error, sizeof job.error);
+    return job;
 }
 
 /* A statement of one row at most: 1 with *ret, 0 where there is no row, -1. */
@@ -63,7 +64,7 @@ static int one_job(struct store *store, const char *sql, struct sql_values value
     cleanup_query struct sql_query query = {0};
     int row = sql_first(store, sql, values, &query, error);
     if (row > 0)
-        read_job(&query, ret);
+        *ret = read_job(&query);
     return row;
 }
 
@@ -94,17 +95,8 @@ int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct e
 int job_each_unfinished(struct store *store, int (*visit)(const struct job *job, void *context),
                         void *context, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, SELECT_JOB " WHERE finished_at_ms IS NULL ORDER BY job_id",
-                        SQL_NO_VALUES, &query, error);
-    for (; row > 0; row = sql_step(&query, error)) {
-        struct job job;
-        read_job(&query, &job);
-        int verdict = visit(&job, context);
-        if (verdict)
-            return verdict;
-    }
-    return row;
+    return sql_visit(store, SELECT_JOB " WHERE finished_at_ms IS NULL ORDER BY job_id",
+                     SQL_NO_VALUES, struct job, read_job, visit, context, error);
 }
 
 int job_previous_upid(struct store *store, const struct job *job, char ret_upid[static UPID_SIZE],
@@ -123,8 +115,8 @@ int job_previous_upid(struct store *store, const struct job *job, char ret_upid[
 /* --- events --- */
 
 /* Takes text over. */
-static int add_event(struct store *store, const struct job *job, const char *outcome, char *text,
-                     int64_t now_ms, struct error *error)
+static int job_add_event(struct store *store, const struct job *job, const char *outcome,
+                         char *text, int64_t now_ms, struct error *error)
 {
     cleanup_free char *happened = text;
     cleanup_free char *detail = mem_format("job %lld: %s", (long long)job->job_id, happened);
@@ -139,7 +131,7 @@ static int add_event(struct store *store, const struct job *job, const char *out
     return event_add(store, &event, error);
 }
 
-static char *describe_begin(const struct job *job)
+static char *job_describe_begin(const struct job *job)
 {
     switch (job->kind) {
     case JOB_SNAPSHOT:
@@ -152,12 +144,12 @@ static char *describe_begin(const struct job *job)
     }
 }
 
-static char *describe_end(const struct job *job)
+static char *job_describe_end(const struct job *job)
 {
     return mem_format("%s%s%s", phase_names[job->phase], job->error[0] ? ": " : "", job->error);
 }
 
-static const char *outcome_of(const struct job *job)
+static const char *job_outcome(const struct job *job)
 {
     if (job->phase == JOB_FAILED)
         return "error";
@@ -179,8 +171,8 @@ static int refuse_second(struct store *store, uint32_t vmid, struct job *ret_run
                 kind_names[running.kind]);
 }
 
-static int insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
-                  struct error *error)
+static int job_insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
+                      struct error *error)
 {
     int row = one_job(store,
                       "INSERT INTO job"
@@ -192,7 +184,7 @@ static int insert(struct store *store, const struct job *job, int64_t now_ms, st
     return row < 0 ? -1 : 0;
 }
 
-static int forget_old(struct store *store, const struct job *job, struct error *error)
+static int job_forget_old(struct store *store, const struct job *job, struct error *error)
 {
     return sql_run(
         store,
@@ -209,8 +201,9 @@ int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t 
     struct job added = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
         refuse_second(store, job->vmid, ret_running, error) < 0 ||
-        insert(store, job, now_ms, &added, error) < 0 || forget_old(store, job, error) < 0 ||
-        add_event(store, &added, "ok", describe_begin(&added), now_ms, error) < 0 ||
+        job_insert(store, job, now_ms, &added, error) < 0 ||
+        job_forget_old(store, job, error) < 0 ||
+        job_add_event(store, &added, "ok", job_describe_begin(&added), now_ms, error) < 0 ||
         transaction_commit(&transaction, error) < 0)
         return -1;
     *ret_job_id = added.job_id;
@@ -218,8 +211,8 @@ int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t 
 }
 
 /* For a statement that was to change the job's row. */
-static int expect_changed(const struct store *store, int64_t job_id, const char *otherwise,
-                          struct error *error)
+static int job_expect_changed(const struct store *store, int64_t job_id, const char *otherwise,
+                              struct error *error)
 {
     if (sql_changes(store))
         return 0;
@@ -233,7 +226,7 @@ int job_call(struct store *store, int64_t job_id, int64_t now_ms, struct error *
                 " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
                 sql_values(sql_int(job_id), sql_int(now_ms)), error) < 0)
         return -1;
-    return expect_changed(store, job_id, "was called before, or is finished", error);
+    return job_expect_changed(store, job_id, "was called before, or is finished", error);
 }
 
 int job_uncall(struct store *store, int64_t job_id, struct error *error)
@@ -243,7 +236,7 @@ int job_uncall(struct store *store, int64_t job_id, struct error *error)
                 " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
                 sql_values(sql_int(job_id)), error) < 0)
         return -1;
-    return expect_changed(store, job_id, "was begun, or is finished", error);
+    return job_expect_changed(store, job_id, "was begun, or is finished", error);
 }
 
 int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct error *error)
@@ -254,10 +247,10 @@ int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct e
                 " WHERE other.vmid = job.vmid AND other.upid = ?2)",
                 sql_values(sql_int(job_id), sql_text(upid)), error) < 0)
         return -1;
-    return expect_changed(store, job_id,
-                          "cannot have this task: it has another one, or another "
-                          "job has it",
-                          error);
+    return job_expect_changed(store, job_id,
+                              "cannot have this task: it has another one, or another "
+                              "job has it",
+                              error);
 }
 
 int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
@@ -272,7 +265,7 @@ int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct 
                       sql_values(sql_int(job_id), sql_int(now_ms)), &job, error);
     if (row <= 0)
         return row;
-    if (add_event(store, &job, "ok", mem_copy_text("snapshotted"), now_ms, error) < 0)
+    if (job_add_event(store, &job, "ok", mem_copy_text("snapshotted"), now_ms, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
@@ -294,7 +287,7 @@ int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *
                       &job, error);
     if (row <= 0)
         return row;
-    if (add_event(store, &job, outcome_of(&job), describe_end(&job), now_ms, error) < 0)
+    if (job_add_event(store, &job, job_outcome(&job), job_describe_end(&job), now_ms, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
@@ -413,17 +406,18 @@ int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *
     "SELECT vmid, spare_vmid, archive, passed, error, started_at_ms," \
     " ifnull(finished_at_ms, 0) FROM restore_test"
 
-static void read_test(const struct sql_query *query, struct restore_test *ret)
+static struct restore_test read_test(const struct sql_query *query)
 {
-    *ret = (struct restore_test){
+    struct restore_test test = {
         .vmid = (uint32_t)sql_column_int(query, 0),
         .spare_vmid = (uint32_t)sql_column_int(query, 1),
         .passed = sql_column_int(query, 3) != 0,
         .started_at_ms = sql_column_int(query, 5),
         .finished_at_ms = sql_column_int(query, 6),
     };
-    sql_column_copy(query, 2, ret->archive, sizeof ret->archive);
-    sql_column_copy(query, 4, ret->error, sizeof ret->error);
+    sql_column_copy(query, 2, test.archive, sizeof test.archive);
+    sql_column_copy(query, 4, test.error, sizeof test.error);
+    return test;
 }
 
 int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *ret,
@@ -434,10 +428,7 @@ int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *re
         sql_first(store, SELECT_TEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
     if (row < 0)
         return -1;
-    if (row == 0)
-        *ret = (struct restore_test){.vmid = 0};
-    else
-        read_test(&query, ret);
+    *ret = row ? read_test(&query) : (struct restore_test){.vmid = 0};
     return 0;
 }
 
@@ -445,14 +436,6 @@ int restore_test_each(struct store *store,
                       int (*visit)(const struct restore_test *test, void *context), void *context,
                       struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    int row = sql_first(store, SELECT_TEST " ORDER BY vmid", SQL_NO_VALUES, &query, error);
-    for (; row > 0; row = sql_step(&query, error)) {
-        struct restore_test test;
-        read_test(&query, &test);
-        int verdict = visit(&test, context);
-        if (verdict)
-            return verdict;
-    }
-    return row;
+    return sql_visit(store, SELECT_TEST " ORDER BY vmid", SQL_NO_VALUES, struct restore_test,
+                     read_test, visit, context, error);
 }

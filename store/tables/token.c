@@ -14,17 +14,20 @@ int64_t token_life_end(int64_t now_ms, uint64_t max_age_ms)
 }
 
 #define SELECT_LIFE \
-    "SELECT id, generation, created_at_ms, expires_at_ms, revoked_at_ms IS NOT NULL FROM token"
+    "SELECT id, generation, created_at_ms, expires_at_ms, ifnull(revoked_at_ms, 0)," \
+    " ifnull(revoked_reason, '') FROM token"
 
-static void read_life(const struct sql_query *query, struct token_life *ret)
+static struct token_life read_life(const struct sql_query *query)
 {
-    *ret = (struct token_life){
+    struct token_life life = {
         .generation = sql_column_int(query, 1),
         .created_at_ms = sql_column_int(query, 2),
         .expires_at_ms = sql_column_int(query, 3),
-        .revoked = sql_column_int(query, 4) != 0,
+        .revoked_at_ms = sql_column_int(query, 4),
     };
-    sql_column_copy(query, 0, ret->id, sizeof ret->id);
+    sql_column_copy(query, 0, life.id, sizeof life.id);
+    sql_column_copy(query, 5, life.revoked_reason, sizeof life.revoked_reason);
+    return life;
 }
 
 static int first_life(struct store *store, const char *sql, struct sql_values values,
@@ -34,9 +37,7 @@ static int first_life(struct store *store, const char *sql, struct sql_values va
     int row = sql_first(store, sql, values, &query, error);
     if (row < 0)
         return -1;
-    *ret = (struct token_life){0};
-    if (row > 0)
-        read_life(&query, ret);
+    *ret = row > 0 ? read_life(&query) : (struct token_life){0};
     return 0;
 }
 
@@ -49,6 +50,15 @@ int token_newest(struct store *store, uint32_t vmid, struct token_life *ret, str
 int token_find(struct store *store, const char *id, struct token_life *ret, struct error *error)
 {
     return first_life(store, SELECT_LIFE " WHERE id = ?1", sql_values(sql_text(id)), ret, error);
+}
+
+int token_each(struct store *store, uint32_t vmid,
+               int (*visit)(const struct token_life *token, void *context), void *context,
+               struct error *error)
+{
+    return sql_visit(store, SELECT_LIFE " WHERE vmid = ?1 ORDER BY generation DESC",
+                     sql_values(sql_int(vmid)), struct token_life, read_life, visit, context,
+                     error);
 }
 
 int token_end_before(struct store *store, uint32_t vmid, int64_t before, int64_t end_ms,
@@ -196,13 +206,13 @@ int token_revoke_before(struct store *store, uint32_t vmid, int64_t before, int6
 int token_count_before(struct store *store, uint32_t vmid, int64_t before, int64_t now_ms,
                        int *ret_count, struct error *error)
 {
-    cleanup_query struct sql_query query = {0};
-    if (sql_first(store,
-                  "SELECT count(*) FROM token WHERE vmid = ?1 AND generation < ?2"
-                  " AND revoked_at_ms IS NULL AND (expires_at_ms = 0 OR expires_at_ms > ?3)",
-                  sql_values(sql_int(vmid), sql_int(before), sql_int(now_ms)), &query, error) < 0)
+    int64_t count = 0;
+    if (sql_number(store,
+                   "SELECT count(*) FROM token WHERE vmid = ?1 AND generation < ?2"
+                   " AND revoked_at_ms IS NULL AND (expires_at_ms = 0 OR expires_at_ms > ?3)",
+                   sql_values(sql_int(vmid), sql_int(before), sql_int(now_ms)), &count, error) < 0)
         return -1;
-    *ret_count = (int)sql_column_int(&query, 0);
+    *ret_count = (int)count;
     return 0;
 }
 
@@ -259,18 +269,24 @@ static int find_kept(struct store *store, const char *id, struct kept *ret, stru
     return 0;
 }
 
-static enum token_verdict judge(bool well_formed, bool same_hash, const struct kept *kept,
-                                int64_t now_ms)
+static enum token_verdict verdict_at(bool is_revoked, int64_t expires_at_ms, int64_t now_ms)
+{
+    if (is_revoked)
+        return TOKEN_REVOKED;
+    return expires_at_ms && now_ms >= expires_at_ms ? TOKEN_EXPIRED : TOKEN_GOOD;
+}
+
+enum token_verdict token_life_verdict(const struct token_life *life, int64_t now_ms)
+{
+    return verdict_at(life->revoked_at_ms != 0, life->expires_at_ms, now_ms);
+}
+
+static enum token_verdict verdict_of(bool well_formed, bool same_hash, const struct kept *kept,
+                                     int64_t now_ms)
 {
     if (!well_formed)
         return TOKEN_MALFORMED;
-    if (!same_hash)
-        return TOKEN_UNKNOWN;
-    if (kept->revoked)
-        return TOKEN_REVOKED;
-    if (kept->expires_at_ms && now_ms >= kept->expires_at_ms)
-        return TOKEN_EXPIRED;
-    return TOKEN_GOOD;
+    return same_hash ? verdict_at(kept->revoked, kept->expires_at_ms, now_ms) : TOKEN_UNKNOWN;
 }
 
 /* Stands in for what is malformed. '-' is in no id, so it is never found. */
@@ -289,7 +305,7 @@ int token_check(struct store *store, const char *text, size_t length, int64_t no
         return -1;
     bool same_hash = mbedtls_ct_memcmp(hash, kept.hash, sizeof hash) == 0;
     *ret = (struct token_check){
-        .verdict = judge(well_formed, same_hash, &kept, now_ms),
+        .verdict = verdict_of(well_formed, same_hash, &kept, now_ms),
         .vmid = kept.vmid,
         .generation = kept.generation,
     };
@@ -304,6 +320,6 @@ int token_recheck(struct store *store, const char *id, int64_t now_ms, enum toke
     struct kept kept;
     if (find_kept(store, id, &kept, error) < 0)
         return -1;
-    *ret = judge(true, kept.vmid != 0, &kept, now_ms);
+    *ret = verdict_of(true, kept.vmid != 0, &kept, now_ms);
     return 0;
 }

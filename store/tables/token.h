@@ -66,13 +66,18 @@ int token_recheck(struct store *store, const char *id, int64_t now_ms, enum toke
 
 /* From when to when a guest's tokens are good, and the end that a newer one brings them. */
 
+/* A token by its public id; nothing here is a secret. */
 struct token_life {
     char id[TOKEN_ID_LENGTH + 1];
     int64_t generation;
     int64_t created_at_ms;
     int64_t expires_at_ms; /* 0: never by itself */
-    bool revoked;
+    int64_t revoked_at_ms; /* 0: not revoked */
+    char revoked_reason[256];
 };
+
+/* TOKEN_GOOD, TOKEN_REVOKED or TOKEN_EXPIRED. */
+enum token_verdict token_life_verdict(const struct token_life *life, int64_t now_ms);
 
 /* When a token that is made now ends by itself: 0, never, where max_age_ms is 0. */
 int64_t token_life_end(int64_t now_ms, uint64_t max_age_ms);
@@ -82,6 +87,12 @@ int token_newest(struct store *store, uint32_t vmid, struct token_life *ret, str
 
 /* The token with this id; all zero where the store keeps none. */
 int token_find(struct store *store, const char *id, struct token_life *ret, struct error *error);
+
+/* Visits the guest's tokens, newest first, until visit returns non-zero; returns that, or -1 on
+ * failure. */
+int token_each(struct store *store, uint32_t vmid,
+               int (*visit)(const struct token_life *token, void *context), void *context,
+               struct error *error);
 
 /* Has the guest's tokens older than generation before end no later than end_ms. One that ends
  * sooner, or is revoked, stays as it is. */

@@ -44,11 +44,11 @@ static void test_newest(void **state)
     assert_int_equal(life.generation, 2);
     assert_int_equal(life.created_at_ms, 2000);
     assert_int_equal(life.expires_at_ms, 9000);
-    assert_false(life.revoked);
+    assert_int_equal(life.revoked_at_ms, 0);
     OK(token_revoke_before(store, 8200, INT64_MAX, 3000, "x", NULL, &error));
     OK(token_newest(store, 8200, &life, &error));
     assert_int_equal(life.generation, 2);
-    assert_true(life.revoked);
+    assert_int_not_equal(life.revoked_at_ms, 0);
     OK(token_newest(store, 8300, &life, &error));
     assert_int_equal(life.generation, 0);
 }

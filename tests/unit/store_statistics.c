@@ -20,10 +20,10 @@ static void mint(struct store *store, uint32_t vmid, int64_t at_ms, int64_t expi
 
 static void tokens_by_state(void **state)
 {
-    struct census_tokens tokens;
+    struct statistics_tokens tokens;
     cleanup_store struct store *store = store_of_scratch();
     (void)state;
-    OK(census_tokens(store, NOW_MS, &tokens, &error));
+    OK(statistics_tokens(store, NOW_MS, &tokens, &error));
     assert_int_equal(tokens.good + tokens.expired + tokens.revoked, 0);
     put_guest(store, 8200);
     put_guest(store, 8300);
@@ -34,7 +34,7 @@ static void tokens_by_state(void **state)
     mint(store, 8300, 5, NOW_MS + 1);
     mint(store, 8300, 6, 0);
     mint(store, 8300, 7, 0);
-    OK(census_tokens(store, NOW_MS, &tokens, &error));
+    OK(statistics_tokens(store, NOW_MS, &tokens, &error));
     assert_int_equal(tokens.revoked, 2);
     assert_int_equal(tokens.expired, 1);
     assert_int_equal(tokens.good, 3);
@@ -50,7 +50,7 @@ static void add_job(struct store *store, uint32_t vmid, enum job_kind kind, int6
 static void jobs_by_kind_and_phase(void **state)
 {
     int64_t id;
-    struct census_jobs jobs;
+    struct statistics_jobs jobs;
     cleanup_store struct store *store = store_of_scratch();
     (void)state;
     put_guest(store, 8200);
@@ -64,7 +64,7 @@ static void jobs_by_kind_and_phase(void **state)
     add_job(store, 8200, JOB_BACKUP, &id);
     OK(job_snapshotted(store, id, NOW_MS, &error));
     add_job(store, 8300, JOB_BACKUP, &id);
-    OK(census_jobs(store, &jobs, &error));
+    OK(statistics_jobs(store, &jobs, &error));
     assert_int_equal(jobs.count[JOB_SNAPSHOT][JOB_DONE], 2);
     assert_int_equal(jobs.count[JOB_ROLLBACK][JOB_FAILED], 1);
     assert_int_equal(jobs.count[JOB_BACKUP][JOB_SNAPSHOTTED], 1);
@@ -82,16 +82,16 @@ static void the_size_is_that_of_the_files(void **state)
     assert_int_equal(stat(in_scratch("state/db/agent.db"), &database), 0);
     assert_int_equal(stat(in_scratch("state/db/agent.db-wal"), &log), 0);
     assert_true(log.st_size > 0);
-    assert_int_equal(census_bytes(store), database.st_size + log.st_size);
+    assert_int_equal(statistics_bytes(store), database.st_size + log.st_size);
 }
 
 struct seen {
-    struct census_guest guests[3];
+    struct statistics_guest guests[3];
     size_t count;
     int verdict;
 };
 
-static int see(const struct census_guest *guest, void *context)
+static int see(const struct statistics_guest *guest, void *context)
 {
     struct seen *seen = context;
     assert_string_equal(guest->name, "web");
@@ -128,7 +128,7 @@ static void guests_with_what_happened_to_them(void **state)
     OK(backup_put(store, 8200, &(struct backup){.archive = "a", .at_ms = 50}, &error));
     test_restoring(store, 8200, NULL, 60);
     test_restoring(store, 8201, "no", 70);
-    OK(census_guests(store, NOW_MS, see, &seen, &error));
+    OK(statistics_guests(store, NOW_MS, see, &seen, &error));
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.guests[0].vmid, 8200);
     assert_int_equal(seen.guests[0].kind, GUEST_LXC);
@@ -140,8 +140,8 @@ static void guests_with_what_happened_to_them(void **state)
     assert_int_equal(seen.guests[1].vmid, 8201);
     assert_int_equal(seen.guests[1].kind, GUEST_QEMU);
     assert_int_equal(seen.guests[1].state, GUEST_RUNNING);
-    assert_true(seen.guests[1].token_at_ms == CENSUS_NEVER);
-    assert_true(seen.guests[1].backup_at_ms == CENSUS_NEVER);
+    assert_true(seen.guests[1].token_at_ms == STATISTICS_NEVER);
+    assert_true(seen.guests[1].backup_at_ms == STATISTICS_NEVER);
     assert_int_equal(seen.guests[1].tested_at_ms, 70);
     assert_false(seen.guests[1].test_passed);
 }
@@ -154,9 +154,9 @@ static void a_test_under_way_has_no_end(void **state)
     put_guest(store, 8200);
     put_guest(store, 8201);
     test_restoring(store, 8200, NULL, 0);
-    assert_int_equal(census_guests(store, NOW_MS, see, &seen, &error), 7);
+    assert_int_equal(statistics_guests(store, NOW_MS, see, &seen, &error), 7);
     assert_int_equal(seen.count, 1);
-    assert_true(seen.guests[0].tested_at_ms == CENSUS_NEVER);
+    assert_true(seen.guests[0].tested_at_ms == STATISTICS_NEVER);
 }
 
 int main(void)

@@ -18,17 +18,17 @@ static void test_of_nothing(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
-    struct overview overview;
-    const struct overview nothing = {0};
-    OK(overview_get(store, 5000, &overview, &error));
-    assert_memory_equal(&overview, &nothing, sizeof nothing);
+    struct statistics statistics;
+    const struct statistics nothing = {0};
+    OK(statistics_get(store, 5000, &statistics, &error));
+    assert_memory_equal(&statistics, &nothing, sizeof nothing);
 }
 
 static void test_each_state(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
-    struct overview overview;
+    struct statistics statistics;
     const uint32_t vmids[] = {8200, 8201, 8202, 8203, 8204};
     for (size_t i = 0; i < ARRAY_SIZE(vmids); i++)
         put_guest(store, vmids[i]);
@@ -43,15 +43,15 @@ static void test_each_state(void **state)
     mint(store, 8203, 5000);
     run_raw("INSERT INTO job (vmid, kind, phase, created_at_ms, changed_at_ms, finished_at_ms)"
             " VALUES (8200, 'backup', 'running', 1, 1, NULL), (8200, 'backup', 'done', 1, 1, 2)");
-    OK(overview_get(store, 5000, &overview, &error));
-    assert_int_equal(overview.guests_starting, 1);
-    assert_int_equal(overview.guests_running, 1);
-    assert_int_equal(overview.guests_stopping, 1);
-    assert_int_equal(overview.guests_stopped, 2);
-    assert_int_equal(overview.tokens_good, 2);
-    assert_int_equal(overview.tokens_expired, 1);
-    assert_int_equal(overview.tokens_revoked, 1);
-    assert_int_equal(overview.jobs_running, 1);
+    OK(statistics_get(store, 5000, &statistics, &error));
+    assert_int_equal(statistics.guests_starting, 1);
+    assert_int_equal(statistics.guests_running, 1);
+    assert_int_equal(statistics.guests_stopping, 1);
+    assert_int_equal(statistics.guests_stopped, 2);
+    assert_int_equal(statistics.tokens.good, 2);
+    assert_int_equal(statistics.tokens.expired, 1);
+    assert_int_equal(statistics.tokens.revoked, 1);
+    assert_int_equal(statistics.jobs_running, 1);
 }
 
 int main(void)
