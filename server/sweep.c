@@ -201,14 +201,12 @@ typedef int change(const struct sweep *sweep, const struct look *look, uint32_t 
 static int make_at_once(change *make, const struct sweep *sweep, const struct look *look,
                         uint32_t vmid, struct error *error)
 {
-    if (store_begin(look->store, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(look->store, &transaction, error) < 0 ||
+        make(sweep, look, vmid, error) < 0 || transaction_commit(&transaction, error) < 0)
         return -1;
-    if (make(sweep, look, vmid, error) == 0 && store_commit(look->store, error) == 0) {
-        nudge_send(look->config->paths.state);
-        return 0;
-    }
-    store_rollback(look->store);
-    return -1;
+    nudge_send(look->config->paths.state);
+    return 0;
 }
 
 static int sweep_tokens(const struct sweep *sweep, const struct look *look,

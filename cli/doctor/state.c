@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doctor: what the agent keeps (state directory, store, TLS identity), and the clock that store and
  * certificate are compared with. */
-#include <mbedtls/x509_crt.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -230,19 +229,13 @@ enum validity { VALIDITY_UNKNOWN, VALIDITY_FUTURE, VALIDITY_NOW, VALIDITY_PAST }
 static enum validity certificate_validity(const char *state)
 {
     struct error ignored;
-    enum validity validity = VALIDITY_UNKNOWN;
     cleanup(identity_free) struct identity identity = {0};
-    cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt certificate;
-    mbedtls_x509_crt_init(&certificate);
+    int64_t now_ms = clock_wall_ms();
     if (identity_load(state, &identity, &ignored) < 0)
-        return validity;
-    const struct buffer *pem = &identity.certificate_pem;
-    if (mbedtls_x509_crt_parse(&certificate, (const unsigned char *)buffer_text(pem),
-                               pem->length + 1) == 0)
-        validity = mbedtls_x509_time_is_future(&certificate.valid_from) ? VALIDITY_FUTURE
-                   : mbedtls_x509_time_is_past(&certificate.valid_to)   ? VALIDITY_PAST
-                                                                        : VALIDITY_NOW;
-    return validity;
+        return VALIDITY_UNKNOWN;
+    if (identity.valid_from_ms > now_ms)
+        return VALIDITY_FUTURE;
+    return identity.valid_to_ms < now_ms ? VALIDITY_PAST : VALIDITY_NOW;
 }
 
 void doctor_check_clock(struct doctor *doctor)

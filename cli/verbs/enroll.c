@@ -257,13 +257,11 @@ static int put_guest(const struct enrolling *enrolling, struct error *error)
 /* The guest, its enrolment and the event in one transaction. */
 static int write_store(const struct enrolling *enrolling, struct error *error)
 {
-    struct store *store = enrolling->session->store;
-    if (store_begin(store, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(enrolling->session->store, &transaction, error) < 0 ||
+        put_guest(enrolling, error) < 0)
         return -1;
-    if (put_guest(enrolling, error) == 0 && store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
+    return transaction_commit(&transaction, error);
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)

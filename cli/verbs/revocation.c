@@ -12,13 +12,12 @@ static int revoke_tokens(struct store *store, uint32_t vmid, const char *reason,
                          struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
-    if (store_begin(store, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) < 0 ||
+        credential_doom(store, vmid, now_ms, error) < 0)
         return -1;
-    if (token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) == 0 &&
-        credential_doom(store, vmid, now_ms, error) == 0 && store_commit(store, error) == 0)
-        return 0;
-    store_rollback(store);
-    return -1;
+    return transaction_commit(&transaction, error);
 }
 
 /* The file goes first, so that it never holds a revoked token; the lock keeps a rotation from

@@ -153,16 +153,15 @@ static int rotation_draft(struct rotation *rotation, struct error *error)
 static int rotation_prepare(struct rotation *rotation, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
-    struct store *store = rotation->session->store;
-    if (store_begin(store, error) < 0 || rotation_judge(rotation, now_ms, error) < 0)
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(rotation->session->store, &transaction, error) < 0 ||
+        rotation_judge(rotation, now_ms, error) < 0)
         return -1;
-    if (rotation->outcome != ROTATION_DONE) {
-        store_rollback(store);
+    if (rotation->outcome != ROTATION_DONE)
         return 0;
-    }
     if (rotation_mint(rotation, now_ms, error) < 0 || rotation_draft(rotation, error) < 0)
         return -1;
-    return store_commit(store, error);
+    return transaction_commit(&transaction, error);
 }
 
 /* Removes the files just written if the new token is not good any more. */
@@ -196,16 +195,25 @@ static int rotation_retire_older(struct rotation *rotation, struct error *error)
     int64_t now_ms = clock_wall_ms();
     struct store *store = rotation->session->store;
     int64_t end_ms = now_ms + (int64_t)rotation->session->config.token.overlap_ms;
-    if (store_begin(store, error) < 0 || rotation_check_still_good(rotation, now_ms, error) < 0 ||
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        rotation_check_still_good(rotation, now_ms, error) < 0 ||
         token_end_before(store, rotation->vmid, rotation->minted.generation, end_ms, error) < 0 ||
         token_find(store, rotation->minted.text.id, &rotation->token, error) < 0 ||
         token_find(store, rotation->directory.token_id, &rotation->replaced, error) < 0 ||
         rotation_record(rotation, error) < 0)
         return -1;
-    return store_commit(store, error);
+    return transaction_commit(&transaction, error);
 }
 
-static int rotation_attempt(struct rotation *rotation, struct error *error)
+/*
+ * Gives the guest a new token: the old one stays good for token.overlap, counted from when the
+ * guest's directory holds the new one. only_due, which needs a token.max_age: only if less of that
+ * is left than a third of it or two hours, whichever is longer (the timer that asks runs hourly),
+ * or if an earlier rotation was cut short. ERROR_MISSING where the store does not know the guest.
+ * The caller frees it with rotation_free, whatever is returned.
+ */
+static int rotation_run(struct rotation *rotation, struct error *error)
 {
     const struct config *config = &rotation->session->config;
     cleanup_close int lock = -1;
@@ -225,21 +233,6 @@ static int rotation_attempt(struct rotation *rotation, struct error *error)
     if (guest_drafts_publish(&rotation->drafts, error) < 0)
         return -1;
     return rotation_retire_older(rotation, error);
-}
-
-/*
- * Gives the guest a new token: the old one stays good for token.overlap, counted from when the
- * guest's directory holds the new one. only_due, which needs a token.max_age: only if less of that
- * is left than a third of it or two hours, whichever is longer (the timer that asks runs hourly),
- * or if an earlier rotation was cut short. ERROR_MISSING where the store does not know the guest.
- * The caller frees it with rotation_free, whatever is returned.
- */
-static int rotation_run(struct rotation *rotation, struct error *error)
-{
-    if (rotation_attempt(rotation, error) == 0)
-        return 0;
-    store_rollback(rotation->session->store);
-    return -1;
 }
 
 /* --- the run --- */

@@ -297,6 +297,19 @@ static int check_key(const struct buffer *pem, const mbedtls_x509_crt *certifica
 #endif
 }
 
+static int64_t to_ms(const mbedtls_x509_time *at)
+{
+    struct tm tm = {
+        .tm_year = at->year - 1900,
+        .tm_mon = at->mon - 1,
+        .tm_mday = at->day,
+        .tm_hour = at->hour,
+        .tm_min = at->min,
+        .tm_sec = at->sec,
+    };
+    return (int64_t)timegm(&tm) * 1000;
+}
+
 int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret)
 {
     cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt certificate;
@@ -311,6 +324,8 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
         result = certificate_to_pem(&certificate, &identity.certificate_pem);
     if (result != 0)
         return result;
+    identity.valid_from_ms = to_ms(&certificate.valid_from);
+    identity.valid_to_ms = to_ms(&certificate.valid_to);
     pins_make(certificate.pk_raw.p, certificate.pk_raw.len, certificate.raw.p, certificate.raw.len,
               &identity.pins);
     *ret = identity;

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "schema/agent/pin.h"
@@ -19,6 +20,8 @@
 
 struct identity {
     struct pins pins;
+    int64_t valid_from_ms;         /* when the certificate becomes valid, since 1970 */
+    int64_t valid_to_ms;           /* and until when it is */
     struct buffer certificate_pem; /* freed by identity_free */
 };
 
