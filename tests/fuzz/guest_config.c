@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a guest's configuration, of either kind, and back as JSON. */
+#include <jansson.h>
+
 #include "schema/pve/guest_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
