@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/units.h"
 #include "server/agent.h"
 #include "server/base/host_figures.h"
 #include "server/events/wakeup.h"
@@ -16,7 +17,6 @@
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
-#define SECOND_US         ((int64_t)1000000)
 #define SWEEP_US          (10 * SECOND_US)
 #define RETRY_US          SECOND_US        /* once no answer came */
 #define START_PATIENCE_US (15 * SECOND_US) /* the host's boot waits so long for us */

@@ -9,6 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "store/base/cgroup.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"
@@ -64,8 +65,8 @@ enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_
     return presence;
 }
 
-#define GRACE_US ((int64_t)60 * 1000000)
-#define GRACE_MS ((int64_t)60 * 1000)
+#define GRACE_US MINUTE_US
+#define GRACE_MS MINUTE_MS
 
 /* One look at the guests. */
 struct look {

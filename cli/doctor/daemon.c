@@ -18,6 +18,7 @@
 #include "cli/pve/token.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
@@ -31,8 +32,8 @@
 #define TOKEN_FILE_LIMIT ((size_t)4096)
 #define PVE_FILE_LIMIT   ((size_t)1 << 20)
 #define UUID_LENGTH      ((size_t)36)
-#define DAEMON_WAIT_US   ((int64_t)5000000)
-#define PVE_WAIT_US      ((int64_t)10000000)
+#define DAEMON_WAIT_US   (5 * SECOND_US)
+#define PVE_WAIT_US      (10 * SECOND_US)
 
 /* --- felhomd --- */
 

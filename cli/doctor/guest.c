@@ -13,14 +13,14 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
 
-#define FILE_LIMIT  ((size_t)65536)
-#define MS_PER_HOUR ((int64_t)3600 * 1000)
+#define FILE_LIMIT ((size_t)65536)
 
 /* ROOT/VMID or, with a name, ROOT/VMID/NAME; to be freed with free(). */
 static char *guest_path(const struct doctor *doctor, const char *root, const char *name)
@@ -214,7 +214,7 @@ static bool is_overdue(const struct doctor *doctor, const struct token_check *to
     if (max_age_ms == 0 || token_find(doctor->store, token->id, &life, &ignored) < 0)
         return false;
     int64_t left_ms = life.created_at_ms + max_age_ms - clock_wall_ms();
-    return left_ms < MS_PER_HOUR && left_ms < max_age_ms / 4;
+    return left_ms < HOUR_MS && left_ms < max_age_ms / 4;
 }
 
 void doctor_check_guest_token(struct doctor *doctor)

@@ -16,13 +16,14 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 
 #define CHUNK        4096
 #define MESSAGES_MAX ((size_t)64 << 10)
 #define OUTPUT_MAX   ((size_t)4 << 20)
-#define US_PER_MS    1000
-#define GRACE_US     (INT64_C(120) * 1000000) /* between SIGTERM and SIGKILL: Proxmox cleans up */
+#define GRACE_US     (2 * MINUTE_US) /* between SIGTERM and SIGKILL: Proxmox cleans up */
 
 /* One of the program's outputs: the reading end of a pipe, and what came out of it. */
 struct stream {
@@ -212,8 +213,9 @@ static char *one_line(const struct buffer *messages)
     while (length > 0 && strchr(" \n", line[length - 1]))
         line[--length] = '\0';
     for (char *c = line; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = *c == '\n' ? ' ' : '?';
+        if (*c == '\n')
+            *c = ' ';
+    text_mask(line);
     return line;
 }
 

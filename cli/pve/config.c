@@ -13,6 +13,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
@@ -71,7 +72,6 @@ int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buff
 #define FILE_MODE  0640
 #define FILE_LIMIT ((size_t)1 << 20)
 #define RETRY_NS   50000000L
-#define US_PER_MS  1000
 
 bool pve_is_real(const struct config *config)
 {

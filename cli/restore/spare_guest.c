@@ -14,13 +14,14 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_property.h"
 #include "store/base/clock.h"
 
 #define CHOICES_MAX    50
-#define STEP_US        (INT64_C(600) * 1000000) /* for each command that takes the copy away */
+#define STEP_US        (10 * MINUTE_US) /* for each command that takes the copy away */
 #define SHELL_SETTLE_S 3
 #define STATUS_PREFIX  "status: "
 

@@ -6,21 +6,21 @@
 #include "cli/verbs/report.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
-#define MS_PER_SECOND 1000
-#define EVENTS_SHOWN  10
+#define EVENTS_SHOWN 10
 
 static void put_token(json_t *object, const struct token_life *token)
 {
     int64_t now_ms = clock_wall_ms();
     output_put_text(object, "token", token_verdict_name(token_life_verdict(token, now_ms)));
     output_put_int(object, "token_generation", token->generation);
-    output_put_int(object, "token_age_seconds", (now_ms - token->created_at_ms) / MS_PER_SECOND);
+    output_put_int(object, "token_age_seconds", (now_ms - token->created_at_ms) / SECOND_MS);
 }
 
 /* The newest comes first, and is enough. */

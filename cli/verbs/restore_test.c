@@ -21,6 +21,7 @@
 #include "cli/restore/spare_guest.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
@@ -30,7 +31,6 @@
 #include "store/tables/job.h"
 
 #define LOCK_NAME     "restore-test.lock"
-#define US_PER_MS     INT64_C(1000)
 #define LOOK_EVERY_MS 500
 #define START_MS      10000 /* until a copy that was started shows as running */
 

@@ -24,6 +24,7 @@
 #include "cli/base/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/documents/documents.h"
@@ -31,7 +32,7 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
-#define TIMER_PERIOD_MS ((int64_t)3600 * 1000) /* felhom-token-age.timer's */
+#define TIMER_PERIOD_MS HOUR_MS /* felhom-token-age.timer's */
 #define NO_TOKEN        "has no token: it gets one when it starts"
 
 /* --- one guest --- */

@@ -22,6 +22,7 @@
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/base/version.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
@@ -48,7 +49,7 @@ struct daemon_status {
 #define LISTENING       0x0a /* in /proc/net/tcp */
 #define SYSTEMD_RUNS    "/run/systemd/system"
 #define SYSTEMCTL       "/usr/bin/systemctl"
-#define SYSTEMCTL_US    ((int64_t)3 * 1000000)
+#define SYSTEMCTL_US    (3 * SECOND_US)
 #define NO_INODE        UINT64_C(0)
 #define DESCRIPTOR_SIZE 64
 

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "schema/agent/backup_due.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
 #include "server/base/context.h"
@@ -312,7 +313,7 @@ void backup_due_get(struct context *context, const struct request *request, stru
 }
 
 /* What a test may take beyond its deadline to have its copy destroyed. */
-#define SLACK_MS (INT64_C(15) * 60 * 1000)
+#define SLACK_MS (15 * MINUTE_MS)
 
 enum phase { PHASE_IDLE, PHASE_RUNNING, PHASE_DONE, PHASE_FAILED };
 

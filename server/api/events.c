@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <civetweb.h>
 
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
 #include "server/base/context.h"
@@ -11,7 +12,6 @@
 
 #define EVENTS_MAX  100 /* in one answer */
 #define TIMEOUT_MAX 60  /* seconds */
-#define SECOND_US   ((int64_t)1000000)
 
 /* A guest's events after a cursor, as they go into an answer. */
 struct events {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
@@ -82,8 +83,7 @@ void bounded_lock_release(struct bounded_lock *lock)
     (void)pthread_mutex_unlock(&lock->lock);
 }
 
-#define BURST     10
-#define SECOND_US 1000000
+#define BURST 10
 
 /* Whether a line may be written now, and how many were left out before it. */
 static bool take_line(struct throttled_log *log, uint32_t *ret_left_out)

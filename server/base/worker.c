@@ -8,8 +8,9 @@
 #include <time.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 
-#define BACKOFF_FIRST_MS ((int64_t)30 * 1000)
+#define BACKOFF_FIRST_MS (30 * SECOND_MS)
 #define DOUBLINGS_MAX    20
 
 /* 0 ... bound; 0 where there is no randomness, which is no reason to fail. */

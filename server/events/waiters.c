@@ -13,6 +13,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/api/handlers.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
@@ -218,8 +219,7 @@ static bool admission_is_over(struct admission *admission)
 
 #define WAITERS_MAX 1024
 #define DESCRIPTORS 4096 /* enough for those, the threads' connections and the store */
-#define SECOND_US   ((int64_t)1000000)
-#define EVENTS_MAX  256 /* events told apart; after more, all who wait are looked at */
+#define EVENTS_MAX  256  /* events told apart; after more, all who wait are looked at */
 #define READY_MAX   64
 
 struct waiters {

@@ -7,6 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/context.h"
 #include "server/base/limiter.h"
 #include "server/http/reply.h"
@@ -20,8 +21,7 @@
 #define THIS_HOST    "this host"
 #define PATH_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789/.-"
 
-#define MINUTE_US ((int64_t)60 * 1000000)
-#define ROWS      256
+#define ROWS 256
 
 #define EXPLAINED_PER_SOURCE 10  /* a minute, all of them at once if need be */
 #define EXPLAINED_IN_ALL     240 /* likewise */

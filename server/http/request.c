@@ -10,30 +10,24 @@
 #include <strings.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/text.h"
 #include "server/http/reply.h"
 #include "server/net/connection.h"
 #include "store/base/clock.h"
 
 #define SHOWN_MAX 64 /* of a strange name, in an answer */
 
-/* A part of the query. */
-struct part {
-    const char *text;
-    size_t length;
-};
-
-static struct query_number *find_number(const struct part *name, struct query_number *numbers,
+static struct query_number *find_number(const struct slice *name, struct query_number *numbers,
                                         size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (strlen(numbers[i].name) == name->length &&
-            memcmp(numbers[i].name, name->text, name->length) == 0)
+        if (slice_equals(*name, numbers[i].name))
             return &numbers[i];
     }
     return NULL;
 }
 
-static int fail_unknown(const struct part *name, struct error *error)
+static int fail_unknown(const struct slice *name, struct error *error)
 {
     int shown = name->length < SHOWN_MAX ? (int)name->length : SHOWN_MAX;
     if (shown == 0)
@@ -42,17 +36,17 @@ static int fail_unknown(const struct part *name, struct error *error)
 }
 
 /* What ends the digits is the parameter's end: '&' or the query's. */
-static bool read_number(const struct part *digits, int64_t *ret)
+static bool read_number(const struct slice *digits, int64_t *ret)
 {
     char *end;
-    if (digits->length == 0 || strspn(digits->text, "0123456789") < digits->length)
+    if (digits->length == 0 || strspn(digits->text, DIGITS) < digits->length)
         return false;
     errno = 0;
     *ret = strtoll(digits->text, &end, 10);
     return errno == 0;
 }
 
-static int take(const struct part *name, const struct part *value, struct query_number *numbers,
+static int take(const struct slice *name, const struct slice *value, struct query_number *numbers,
                 size_t count, struct error *error)
 {
     struct query_number *number = find_number(name, numbers, count);
@@ -72,9 +66,9 @@ static int take(const struct part *name, const struct part *value, struct query_
 int query_parse(const char *query, struct query_number *numbers, size_t count, struct error *error)
 {
     while (query && *query) {
-        struct part name = {query, strcspn(query, "=&")};
+        struct slice name = {query, strcspn(query, "=&")};
         const char *rest = query + name.length;
-        struct part value = {rest + (*rest == '='), strcspn(rest + (*rest == '='), "&")};
+        struct slice value = {rest + (*rest == '='), strcspn(rest + (*rest == '='), "&")};
         if (take(&name, &value, numbers, count, error) < 0)
             return -1;
         query = value.text + value.length;
@@ -82,8 +76,6 @@ int query_parse(const char *query, struct query_number *numbers, size_t count, s
     }
     return 0;
 }
-
-#define BLANKS " \t"
 
 /* Whether the next piece of a header, up to its end or a semicolon, is this word; *text is moved
  * behind it. */

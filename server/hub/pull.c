@@ -9,6 +9,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/worker.h"
 #include "server/hub/hub.h"
 #include "store/base/clock.h"
@@ -18,7 +19,6 @@
 #include "store/tables/hub_config.h"
 
 #define EVENT_KIND     "hub"
-#define SECOND_US      ((int64_t)1000000)
 #define LOOK_PAUSE_US  SECOND_US
 #define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */
 #define ROUND_US       (5 * SECOND_US)  /* so that a report need not wait for all guests */

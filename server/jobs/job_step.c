@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schema/base/units.h"
 #include "server/base/worker.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
@@ -131,7 +132,7 @@ static int64_t job_missing_for_us(struct job_memory *memory)
     return now_us - memory->missing_since_us;
 }
 
-#define SILENCE_US       (SECOND_US * 24 * 3600)
+#define SILENCE_US       (24 * HOUR_US)
 #define SILENCE_FIRST_US SECOND_US
 #define SILENCE_LAST_US  (30 * SECOND_US)
 
@@ -174,7 +175,7 @@ int job_read_newest_backup(struct store_pool *stores, const struct pve_call *cal
 
 #define RETRY_FIRST_US (2 * SECOND_US)
 #define RETRY_LAST_US  (60 * SECOND_US)
-#define RETRY_MS       ((int64_t)10 * 60 * 1000) /* since the guest has asked */
+#define RETRY_MS       (10 * MINUTE_MS) /* since the guest has asked */
 #define TOO_LATE       "it could not be begun within 10 minutes"
 
 /* A rollback stops the guest that has asked for it: the guest is to have its answer by then. */

@@ -11,12 +11,11 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "schema/base/units.h"
 #include "schema/pve/task.h"
 #include "server/base/store_pool.h"
 #include "server/jobs/pve_client.h"
 #include "store/tables/job.h"
-
-#define SECOND_US ((int64_t)1000000)
 
 /* What a step is taken with. All borrowed. */
 struct job_world {

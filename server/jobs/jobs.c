@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/jobs/job_step.h"
@@ -24,7 +25,7 @@
 
 #define STORE_RETRY_US   (5 * SECOND_US)
 #define LOOK_EVERY_US    (60 * SECOND_US) /* without being woken: a wake-up may get lost */
-#define BACKUPS_EVERY_US (SECOND_US * 15 * 60)
+#define BACKUPS_EVERY_US (15 * MINUTE_US)
 #define BACKUPS_PAUSE_US (60 * SECOND_US) /* until a token, or the store, is looked for again */
 #define BACKUPS_TIME_US  (10 * SECOND_US) /* for Proxmox to list one guest's backups */
 

@@ -17,14 +17,15 @@
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
 #define TOKEN_FILE_LIMIT ((size_t)4096)
 #define UUID_LENGTH      ((size_t)36)
-#define REPLY_LIMIT      ((size_t)4 * 1024 * 1024) /* a list of backups has some 300 bytes for each */
-#define TASKS_MAX        "1000" /* of one type for one guest since a moment ago */
+#define REPLY_LIMIT      (4 * MIB) /* a list of backups has some 300 bytes for each */
+#define TASKS_MAX        "1000"    /* of one type for one guest since a moment ago */
 
 /* --- the API token --- */
 

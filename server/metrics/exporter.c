@@ -16,6 +16,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/http/reply.h"
@@ -25,7 +26,7 @@
 #include "store/base/log.h"
 #include "store/files/file.h"
 
-#define FILE_EVERY_US ((int64_t)15 * 1000000)
+#define FILE_EVERY_US (15 * SECOND_US)
 
 #define METRICS_THREADS      2 /* one for who asks, one for who connected and says nothing */
 #define METRICS_TIMEOUT_MS   2000

@@ -10,12 +10,10 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/net/peer.h"
 #include "server/net/source_table.h"
 #include "store/base/clock.h"
-
-#define SECOND_US ((int64_t)1000000)
-#define MINUTE_US (60 * SECOND_US)
 
 /* The table remembers 4096 sources. Refused sources have a smaller table of their own, so that they
  * cannot push guests out. */

@@ -146,10 +146,8 @@ static int transfer_add_headers(struct http_transfer *transfer, struct error *er
 {
     const struct http_request *request = transfer->request;
     for (const char *const *header = request->headers; header && *header; header++) {
-        for (const char *c = *header; *c; c++) {
-            if (iscntrl((unsigned char)*c))
-                return fail(error, ERROR_INVALID, "a header has a control character");
-        }
+        if (text_has_control(*header))
+            return fail(error, ERROR_INVALID, "a header has a control character");
         transfer_add_header(transfer, *header);
     }
     if (request->username)

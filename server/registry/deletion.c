@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/worker.h"
 #include "server/registry/gitea.h"
 #include "store/base/clock.h"
@@ -17,12 +18,11 @@
 #include "store/base/nudge.h"
 #include "store/tables/event.h"
 
-#define SECOND_US      ((int64_t)1000000)
 #define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */
 #define STORE_RETRY_US (5 * SECOND_US)
 #define DELETE_TIME_US (10 * SECOND_US)
-#define LONGEST_MS     ((int64_t)3600 * 1000) /* between two tries */
-#define SETTLING_MS    ((int64_t)600 * 1000)  /* a request may linger so long on its way */
+#define LONGEST_MS     HOUR_MS          /* between two tries */
+#define SETTLING_MS    (10 * MINUTE_MS) /* a request may linger so long on its way */
 #define EVENT_KIND     "credential"
 
 struct deletion_turn {

@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/outbound/http_client.h"
 #include "server/registry/gitea.h"
 #include "store/base/clock.h"
@@ -20,9 +21,9 @@
 #include "store/host/host.h"
 #include "store/tables/event.h"
 
-#define GRACE_MS    ((int64_t)60 * 1000) /* for a pull under way with the token before this one */
-#define TIME_MIN_US ((int64_t)250000)    /* with less it is not worth beginning */
-#define HOST_ID_MAX 200                  /* of the name, which Gitea cuts at 255 characters */
+#define GRACE_MS    MINUTE_MS         /* for a pull under way with the token before this one */
+#define TIME_MIN_US ((int64_t)250000) /* with less it is not worth beginning */
+#define HOST_ID_MAX 200               /* of the name, which Gitea cuts at 255 characters */
 
 /* One token on its way. */
 struct mint_attempt {

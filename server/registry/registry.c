@@ -7,6 +7,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "server/outbound/http_client.h"
@@ -14,7 +15,6 @@
 #include "store/files/file.h"
 
 #define FILE_LIMIT ((size_t)4096)
-#define SECOND_US  ((int64_t)1000000)
 #define PAUSE_US   (5 * SECOND_US)
 
 /* --- the registry as agent.yaml describes it --- */

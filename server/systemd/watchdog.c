@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/systemd/watchdog.h"
 
+#include "schema/base/units.h"
 #include "server/systemd/notify.h"
 #include "store/base/log.h"
 #include "store/host/probe.h"
 
-#define PATIENCE_US ((int64_t)5000000)
+#define PATIENCE_US (5 * SECOND_US)
 
 /* Never more than half the watchdog's interval, so that there is time for a second try. */
 static int64_t self_test_patience_us(uint64_t interval_us)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/base/log.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/text.h"
 
 #define TEXT_MAX 8192
 
@@ -33,9 +33,7 @@ static void add_one_line(struct buffer *out, const char *text)
 {
     size_t start = out->length;
     buffer_add(out, text, strnlen(text, TEXT_MAX));
-    for (size_t i = start; i < out->length; i++)
-        if (iscntrl((unsigned char)out->data[i]))
-            out->data[i] = '?';
+    text_mask_n(out->data + start, out->length - start);
 }
 
 static void add_field(struct buffer *out, const char *name, const char *value)
@@ -84,18 +82,10 @@ bool journal_reads(int fd)
 #define IDENTIFIER "felhomd"
 #define LINE_SIZE  1024
 
-static void mask_control_characters(char *text)
-{
-    for (; *text; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
-            *text = '?';
-    }
-}
-
 static void write_line(int priority, char *text)
 {
     char line[LINE_SIZE + sizeof "<7>\n"];
-    mask_control_characters(text);
+    text_mask(text);
     if (isatty(STDERR_FILENO))
         (void)snprintf(line, sizeof line, "%s\n", text);
     else

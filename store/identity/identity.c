@@ -23,10 +23,10 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "store/files/file.h"
 
 #define VALID_YEARS       20
-#define SECONDS_PER_DAY   86400
 #define SERIAL_SIZE       16
 #define COMMON_NAME_MAX   64  /* X.520's ub-common-name */
 #define DNS_NAME_MAX      253 /* RFC 1035 */
@@ -135,7 +135,7 @@ static int set_validity(struct maker *maker)
     char from[16];
     char to[16];
     time_t now = time(NULL);
-    format_time(now - SECONDS_PER_DAY, 0, from);
+    format_time(now - DAY_S, 0, from);
     format_time(now, VALID_YEARS, to);
     return mbedtls_x509write_crt_set_validity(&maker->certificate, from, to);
 }

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 
-#define SECOND_US   INT64_C(1000000)
 #define LONG_US     (3600 * SECOND_US)
 #define WAITING_MAX 8
 #define MESSAGE     "too many requests wait for the same answer"

@@ -9,12 +9,11 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/units.h"
 #include "server/net/peer.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 
-#define SECOND_US          ((int64_t)1000000)
-#define MINUTE_US          (60 * SECOND_US)
 #define REPORTS_PER_MINUTE 60 /* of all sources together */
 #define INVENTED           100000
 

@@ -4,15 +4,15 @@
 
 #include <inttypes.h>
 
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
-#define SECOND_US ((int64_t)1000000)
-#define PASSWORD  "pass: wörd"
-#define NAME      "felhom-demo-8200-0123456789abcdef"
-#define USERS     "{\"felhom\": \"" PASSWORD "\", \"other\": \"x\"}"
+#define PASSWORD "pass: wörd"
+#define NAME     "felhom-demo-8200-0123456789abcdef"
+#define USERS    "{\"felhom\": \"" PASSWORD "\", \"other\": \"x\"}"
 
 static struct config config;
 static struct http_client *client;

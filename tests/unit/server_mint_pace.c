@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/registry/registry.h"
 
+#include "schema/base/units.h"
 #include "tests/unit/test.h"
-
-#define SECOND_US ((int64_t)1000000)
 
 static struct mint_pace pace;
 

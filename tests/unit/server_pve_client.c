@@ -4,14 +4,14 @@
 
 #include <inttypes.h>
 
+#include "schema/base/units.h"
 #include "schema/pve/task.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
-#define SECOND_US ((int64_t)1000000)
-#define USER      "felhom-agent@pve!agent"
-#define SECRET    "0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa"
-#define TOKEN     USER "=" SECRET "\n"
+#define USER   "felhom-agent@pve!agent"
+#define SECRET "0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa"
+#define TOKEN  USER "=" SECRET "\n"
 
 #define GUESTS \
     "{\"8200\": {\"type\": \"lxc\", \"running\": true}, \"8201\": {\"type\": \"lxc\"}," \

@@ -4,9 +4,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
+#include "schema/base/units.h"
 #include "tests/unit/test.h"
-
-#define SECOND_US ((int64_t)1000000)
 
 static int set_up(void **state)
 {

@@ -13,12 +13,12 @@
 #include "store/tables/token.h"
 #include "tests/unit/standin.h"
 
+#include "schema/base/units.h"
 #include "tests/unit/store_fixture.h"
 
-#define SECOND_US ((int64_t)1000000)
-#define PATIENCE  30000 /* times 20 ms */
-#define PASSWORD  "the password"
-#define VMID      8200
+#define PATIENCE 30000 /* times 20 ms */
+#define PASSWORD "the password"
+#define VMID     8200
 
 /* --- a host with two guests, and what belongs to the registry --- */
 

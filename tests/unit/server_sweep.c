@@ -8,13 +8,13 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 #include "tests/unit/test.h"
 
-#define SECOND_US ((int64_t)1000000)
-#define NOW_MS    ((int64_t)1700000000000)
+#define NOW_MS ((int64_t)1700000000000)
 
 /* A host of files below a temporary directory, with one running container. */
 struct world {

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "schema/base/units.h"
 #include "store/base/clock.h"
 #include "tests/unit/test.h"
 
-#define SECOND_US INT64_C(1000000)
 #define MOMENT_US 100000 /* long enough for what must not happen */
 #define PATIENCE  600    /* seconds for what must */
 
