@@ -21,6 +21,7 @@
 #include "server/http/auth.h"
 #include "server/http/refusal.h"
 #include "server/net/connection.h"
+#include "server/tls/session.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/tables/event.h"

@@ -13,6 +13,7 @@
 #include "schema/base/text.h"
 #include "server/http/reply.h"
 #include "server/net/connection.h"
+#include "server/tls/session.h"
 #include "store/base/clock.h"
 
 #define SHOWN_MAX 64 /* of a strange name, in an answer */

@@ -14,6 +14,7 @@
 #include "server/net/connection.h"
 #include "server/net/web_server.h"
 #include "server/tls/context.h"
+#include "server/tls/session.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 

@@ -15,6 +15,7 @@
 #undef ARRAY_SIZE
 #include "server/net/acceptor.h"
 #include "server/net/connection.h"
+#include "server/tls/session.h"
 #pragma pop_macro("ARRAY_SIZE")
 #pragma pop_macro("free")
 
