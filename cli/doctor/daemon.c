@@ -29,8 +29,8 @@
 #define SYSTEMD          "/run/systemd/system"
 #define SYSTEMCTL        "/usr/bin/systemctl"
 #define MAKE_TOKEN       "felhomctl init --pve-token"
-#define TOKEN_FILE_LIMIT ((size_t)4096)
-#define PVE_FILE_LIMIT   ((size_t)1 << 20)
+#define TOKEN_FILE_LIMIT (4 * KIB)
+#define PVE_FILE_LIMIT   MIB
 #define UUID_LENGTH      ((size_t)36)
 #define DAEMON_WAIT_US   (5 * SECOND_US)
 #define PVE_WAIT_US      (10 * SECOND_US)

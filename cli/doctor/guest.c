@@ -20,7 +20,7 @@
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
 
-#define FILE_LIMIT ((size_t)65536)
+#define FILE_LIMIT (64 * KIB)
 
 /* ROOT/VMID or, with a name, ROOT/VMID/NAME; to be freed with free(). */
 static char *guest_path(const struct doctor *doctor, const char *root, const char *name)

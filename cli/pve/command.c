@@ -21,8 +21,8 @@
 #include "store/base/clock.h"
 
 #define CHUNK        4096
-#define MESSAGES_MAX ((size_t)64 << 10)
-#define OUTPUT_MAX   ((size_t)4 << 20)
+#define MESSAGES_MAX (64 * KIB)
+#define OUTPUT_MAX   (4 * MIB)
 #define GRACE_US     (2 * MINUTE_US) /* between SIGTERM and SIGKILL: Proxmox cleans up */
 
 /* One of the program's outputs: the reading end of a pipe, and what came out of it. */
@@ -212,9 +212,8 @@ static char *one_line(const struct buffer *messages)
     size_t length = strlen(line);
     while (length > 0 && strchr(" \n", line[length - 1]))
         line[--length] = '\0';
-    for (char *c = line; *c; c++)
-        if (*c == '\n')
-            *c = ' ';
+    for (char *end = line; (end = strchr(end, '\n'));)
+        *end = ' ';
     text_mask(line);
     return line;
 }

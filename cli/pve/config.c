@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -13,25 +14,40 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/units.h"
+#include "schema/pve/guest_line.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
-static bool is_refusal(int result)
+#define PVE_REAL   "/etc/pve"
+#define FILE_MODE  0640
+#define FILE_LIMIT MIB
+#define RETRY_NS   50000000L
+
+bool pve_is_real(const struct config *config)
+{
+    return strcmp(config->paths.pve, PVE_REAL) == 0;
+}
+
+/* --- writing below /etc/pve --- */
+
+/* The cluster file system answers EPERM to any mode or owner that is not its own: it has set the
+ * right ones already. */
+static bool is_failure(int result)
 {
     return result < 0 && errno != EPERM;
 }
 
-/* The cluster file system answers EPERM to any mode or owner that is not its own: it has set the
- * right ones already. */
-static int settle(int fd, int dirfd, const char *name, mode_t mode)
+/* Gives the file its mode, and the owner of the file that it is to replace. */
+static int settle_file(int fd, int dirfd, const char *name, mode_t mode)
 {
     struct stat before;
-    if (is_refusal(fchmod(fd, mode)))
+    if (is_failure(fchmod(fd, mode)))
         return -1;
     if (fstatat(dirfd, name, &before, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -1;
-    return is_refusal(fchown(fd, before.st_uid, before.st_gid)) ? -1 : 0;
+    return is_failure(fchown(fd, before.st_uid, before.st_gid)) ? -1 : 0;
 }
 
 static int write_temporary(int dirfd, const char *temporary, const char *name, mode_t mode,
@@ -48,7 +64,7 @@ static int write_temporary(int dirfd, const char *temporary, const char *name, m
     }
     if (fd < 0)
         return -1;
-    if (settle(fd, dirfd, name, mode) < 0 ||
+    if (settle_file(fd, dirfd, name, mode) < 0 ||
         file_write_all(fd, buffer_text(content), content->length) < 0)
         return -1;
     return fsync(fd);
@@ -68,15 +84,7 @@ int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buff
     return 0;
 }
 
-#define PVE_REAL   "/etc/pve"
-#define FILE_MODE  0640
-#define FILE_LIMIT ((size_t)1 << 20)
-#define RETRY_NS   50000000L
-
-bool pve_is_real(const struct config *config)
-{
-    return strcmp(config->paths.pve, PVE_REAL) == 0;
-}
+/* --- the file, under Proxmox's lock --- */
 
 static char *lock_directory(const struct config *config, enum guest_kind kind)
 {
@@ -149,8 +157,8 @@ int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, s
                 vmid, guest->lock);
 }
 
-static int refuse_locked(const struct pve_config *file, enum guest_kind kind, uint32_t vmid,
-                         struct error *error)
+static int check_text_unlocked(const struct pve_config *file, enum guest_kind kind, uint32_t vmid,
+                               struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
     if (guest_config_parse(kind, buffer_text(&file->text), file->text.length, &guest, error) < 0)
@@ -158,16 +166,16 @@ static int refuse_locked(const struct pve_config *file, enum guest_kind kind, ui
     return pve_config_check_unlocked(vmid, &guest, error);
 }
 
-static int open_file(const struct config *config, enum guest_kind kind, uint32_t vmid,
-                     uint32_t wait_ms, bool even_locked, struct pve_config *ret,
-                     struct error *error)
+static int open_and_lock(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                         uint32_t wait_ms, bool even_locked, struct pve_config *ret,
+                         struct error *error)
 {
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     (void)snprintf(file.name, sizeof file.name, "%u.conf", vmid);
     if (open_directory(config, kind, &file.dirfd, error) < 0 ||
         take_lock(config, kind, vmid, wait_ms, &file.lock_fd, error) < 0 ||
         file_read_at(file.dirfd, file.name, FILE_LIMIT, &file.text, error) < 0 ||
-        (!even_locked && refuse_locked(&file, kind, vmid, error) < 0))
+        (!even_locked && check_text_unlocked(&file, kind, vmid, error) < 0))
         return -1;
     *ret = file;
     file = PVE_CONFIG_CLOSED;
@@ -177,13 +185,13 @@ static int open_file(const struct config *config, enum guest_kind kind, uint32_t
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error)
 {
-    return open_file(config, kind, vmid, wait_ms, false, ret, error);
+    return open_and_lock(config, kind, vmid, wait_ms, false, ret, error);
 }
 
 int pve_config_hold(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error)
 {
-    return open_file(config, kind, vmid, wait_ms, true, ret, error);
+    return open_and_lock(config, kind, vmid, wait_ms, true, ret, error);
 }
 
 int pve_config_write(const struct pve_config *file, struct error *error)
@@ -197,4 +205,142 @@ void pve_config_close(struct pve_config *file)
     cleanup_close_fn(&file->dirfd);
     buffer_free(&file->text);
     *file = PVE_CONFIG_CLOSED;
+}
+
+/* --- the lines of its text --- */
+
+/* The line at an offset, with its line end. */
+static struct slice line_at(const struct buffer *text, size_t start)
+{
+    const char *bytes = buffer_text(text) + start;
+    size_t left = text->length - start;
+    const char *end = memchr(bytes, '\n', left);
+    return (struct slice){bytes, end ? (size_t)(end - bytes) + 1 : left};
+}
+
+/* Sections that Proxmox itself makes, beside those that guest_line knows; no snapshot can have
+ * their names. */
+static bool is_special_section(struct slice name)
+{
+    static const char *const names[] = {"special:cloudinit", "special:fleecing"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (name.length == strlen(names[i]) && strncasecmp(name.text, names[i], name.length) == 0)
+            return true;
+    return false;
+}
+
+static bool is_section(struct slice line)
+{
+    struct slice trimmed = slice_trim_end(line, SPACES);
+    bool bracketed =
+        trimmed.length > 2 && trimmed.text[0] == '[' && trimmed.text[trimmed.length - 1] == ']';
+    return guest_line_is_section(GUEST_LXC, line) ||
+           (bracketed && is_special_section((struct slice){trimmed.text + 1, trimmed.length - 2}));
+}
+
+bool config_line_next(const struct buffer *text, struct config_line *line)
+{
+    size_t start = line->start + line->size;
+    if (start >= text->length)
+        return false;
+    struct slice found = line_at(text, start);
+    if (is_section(found))
+        return false;
+    size_t separator = 0;
+    size_t key_length = guest_line_key(GUEST_LXC, found, &separator);
+    struct slice value = slice_trim_end(slice_skip(found, key_length + separator), SPACES);
+    size_t space = slice_span(value, SPACES);
+    *line = (struct config_line){start, found.length, key_length,
+                                 start + key_length + separator + space, value.length - space};
+    return true;
+}
+
+char *config_line_key(const struct buffer *text, const struct config_line *line)
+{
+    return mem_copy_text_n(buffer_text(text) + line->start, line->key_length);
+}
+
+char *config_line_value(const struct buffer *text, const struct config_line *line)
+{
+    return mem_copy_text_n(buffer_text(text) + line->value_start,
+                           line->key_length ? line->value_length : 0);
+}
+
+bool config_text_mentions(const struct buffer *text, const char *key)
+{
+    cleanup_free char *prefix = mem_format("%s:", key);
+    for (size_t start = 0; start < text->length;) {
+        struct slice line = line_at(text, start);
+        if (slice_starts(line, prefix))
+            return true;
+        start += line.length;
+    }
+    return false;
+}
+
+/* Puts length bytes in place of the size bytes at start. */
+static void text_splice(struct buffer *text, size_t start, size_t size, const char *bytes,
+                        size_t length)
+{
+    struct buffer spliced = BUFFER_EMPTY;
+    buffer_add(&spliced, buffer_text(text), start);
+    buffer_add(&spliced, bytes, length);
+    buffer_add(&spliced, buffer_text(text) + start + size, text->length - start - size);
+    buffer_free(text);
+    *text = spliced;
+}
+
+static bool is_blank_line(const struct buffer *text, const struct config_line *line)
+{
+    struct slice content = {buffer_text(text) + line->start, line->size};
+    return slice_span(content, SPACES) == content.length;
+}
+
+/* The end of the last line of the live section that is not blank. */
+static size_t insertion_point(const struct buffer *text)
+{
+    size_t point = 0;
+    for (struct config_line line = {0}; config_line_next(text, &line);)
+        if (!is_blank_line(text, &line))
+            point = line.start + line.size;
+    return point;
+}
+
+/* The line end that the text uses. A text that ends in a bare CR gets CRLF too, so that removing
+ * the line again leaves that CR alone. */
+static const char *line_end(const struct buffer *text)
+{
+    struct slice first = line_at(text, 0);
+    const char *bytes = buffer_text(text);
+    bool ends_in_cr = text->length > 0 && bytes[text->length - 1] == '\r';
+    bool crlf = first.length >= 2 && first.text[first.length - 1] == '\n' &&
+                first.text[first.length - 2] == '\r';
+    return crlf || ends_in_cr ? "\r\n" : "\n";
+}
+
+void config_text_insert(struct buffer *text, const char *key, const char *value)
+{
+    size_t point = insertion_point(text);
+    bool unended = point > 0 && buffer_text(text)[point - 1] != '\n';
+    const char *end = line_end(text);
+    cleanup_free char *line =
+        mem_format("%s%s: %s%s", unended ? end : "", key, value, unended ? "" : end);
+    text_splice(text, point, 0, line, strlen(line));
+}
+
+/* The size of the line end that stands before an offset. */
+static size_t end_before(const struct buffer *text, size_t start)
+{
+    const char *bytes = buffer_text(text);
+    if (start == 0 || bytes[start - 1] != '\n')
+        return 0;
+    return start >= 2 && bytes[start - 2] == '\r' ? 2 : 1;
+}
+
+void config_text_remove(struct buffer *text, struct config_line *line)
+{
+    bool ended = line->size > 0 && buffer_text(text)[line->start + line->size - 1] == '\n';
+    size_t before = ended ? 0 : end_before(text, line->start);
+    text_splice(text, line->start - before, line->size + before, "", 0);
+    *line = (struct config_line){.start = line->start - before};
 }

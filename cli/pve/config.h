@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guest's configuration file, held under Proxmox's own lock while it is changed. */
+/*
+ * A guest's configuration file, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf: read, changed line
+ * by line and written again while Proxmox's own lock is held. A change leaves every other byte as
+ * it was (comments, snapshots, CRLF, a missing final newline). Contract for the text:
+ * PVE::LXC::Config::parse_pct_config.
+ */
 #ifndef FELHOM_PVE_CONFIG_H
 #define FELHOM_PVE_CONFIG_H
 
@@ -13,51 +18,79 @@
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
 
-#define PVE_CONFIG_WAIT_MS 10000 /* as long as Proxmox itself waits */
+/* False on a scratch host, where other files stand in for those in /etc/pve. */
+bool pve_is_real(const struct config *config);
+
+/* --- the file --- */
+
+#define PVE_CONFIG_WAIT_MS 10000 /* as long as Proxmox itself waits for its lock */
 
 struct pve_config {
     int lock_fd;
     int dirfd;
     char name[32];
-    struct buffer text; /* the caller's to change before pve_config_write */
+    struct buffer text; /* the caller changes it before pve_config_write */
 };
-
-/* Whether this is a Proxmox host, and not a scratch one whose files stand in for its. */
-bool pve_is_real(const struct config *config);
 
 /* ERROR_CONFLICT where Proxmox has the guest locked (backup, migration, ...). */
 int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, struct error *error);
 
 /*
- * Locks and reads the guest's file. ERROR_BUSY where somebody holds the lock for wait_ms;
- * ERROR_CONFLICT where the guest itself is locked (backup, migration, ...); ERROR_MISSING where
- * there is no such guest on this node. The caller closes it with pve_config_close.
+ * Takes the lock of the guest's file and reads it. ERROR_BUSY where somebody else holds the lock
+ * for all of wait_ms; ERROR_CONFLICT where Proxmox has the guest locked (backup, migration, ...);
+ * ERROR_MISSING where this node has no such guest. The caller closes it with pve_config_close.
  */
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
 
-/* The same, whether the guest itself is locked or not. */
+/* The same even where Proxmox has the guest locked. */
 int pve_config_hold(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
 
-/* Replaces the file by text. */
+/* Replaces the file's content by file->text. */
 int pve_config_write(const struct pve_config *file, struct error *error);
 
-/* Gives the lock back. */
+/* Releases the lock and frees the text. */
 void pve_config_close(struct pve_config *file);
 
 #define PVE_CONFIG_CLOSED  ((struct pve_config){.lock_fd = -1, .dirfd = -1})
 #define cleanup_pve_config cleanup(pve_config_close)
 
-/* Writing below PATHS.pve, where Proxmox's cluster file system sets owners and modes itself and
- * refuses every other. */
-
 /*
- * Replaces NAME in an open directory by way of NAME.tmp.PID, in place of one that a dead process
- * left. Where the file system allows it the file gets this mode and, if there was such a file
- * before, its owner. Other writers are the caller's to lock out.
+ * Replaces NAME in an open directory below /etc/pve by way of NAME.tmp.PID, in place of one that a
+ * dead process left. Proxmox's cluster file system sets owners and modes itself and refuses all
+ * others; on any other file system the file gets this mode and, if there was such a file before,
+ * its owner. The caller keeps other writers away.
  */
 int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buffer *content,
                      struct error *error);
+
+/* --- the lines of its text --- */
+
+/* Where a line stands in the text. Zero-initialised it stands before the first one. */
+struct config_line {
+    size_t start;
+    size_t size;         /* with its line end */
+    size_t key_length;   /* the key begins at start; 0: a blank, a comment, what Proxmox skips */
+    size_t value_start;  /* behind the separator and blanks */
+    size_t value_length; /* without trailing blanks */
+};
+
+/* Goes on to the next line of the live section; false at its end, *line is untouched then. */
+bool config_line_next(const struct buffer *text, struct config_line *line);
+
+/* Copies of a line's key and value, to be freed with free(); "" where it has no key. */
+char *config_line_key(const struct buffer *text, const struct config_line *line);
+char *config_line_value(const struct buffer *text, const struct config_line *line);
+
+/* Whether a line "KEY:" stands in any section, those of snapshots and pending changes included. */
+bool config_text_mentions(const struct buffer *text, const char *key);
+
+/* Adds "KEY: VALUE" as the last line of the live section that is not blank, with the line end that
+ * the text uses. */
+void config_text_insert(struct buffer *text, const char *key, const char *value);
+
+/* Removes the line. *line then stands where the line was: config_line_next goes on behind it. */
+void config_text_remove(struct buffer *text, struct config_line *line);
 
 #endif

@@ -4,29 +4,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/pve/config_text.h"
+#include "cli/pve/config.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/pve/guest_property.h"
 #include "store/files/guest_mount.h"
 
+#define MP_COUNT 256 /* mp0..mp255 */
+
+/* --- the line that mounts a guest's directory --- */
+
 static enum mount_form form_of_key(const char *key)
 {
     if (strcmp(key, MOUNT_ENTRY_KEY) == 0)
         return MOUNT_FORM_ENTRY;
-    bool is_mp = strncmp(key, "mp", 2) == 0 && key[2] && !key[2 + strspn(key + 2, "0123456789")];
-    return is_mp ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
-}
-
-static bool has_part(const char *list, struct slice wanted)
-{
-    struct property_part part;
-    while (property_part_next(&list, &part))
-        if (part.whole.length == wanted.length &&
-            memcmp(part.whole.text, wanted.text, wanted.length) == 0)
-            return true;
-    return false;
+    const char *number = text_after(key, "mp");
+    return number && text_is_all(number, DIGITS) ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
 }
 
 bool directory_line_read(const struct config *config, const char *key, const char *value,
@@ -44,7 +38,18 @@ bool directory_line_read(const struct config *config, const char *key, const cha
     return true;
 }
 
-/* Proxmox sorts the options of a mount point when it writes one, and operators add their own. */
+static bool has_part(const char *list, struct slice wanted)
+{
+    struct property_part part;
+    while (property_part_next(&list, &part))
+        if (part.whole.length == wanted.length &&
+            memcmp(part.whole.text, wanted.text, wanted.length) == 0)
+            return true;
+    return false;
+}
+
+/* Whether the comma-separated list has all these parts. Proxmox sorts the options of a mount point
+ * when it writes one, and operators add their own. */
 static bool has_all_parts(const char *list, const char *parts)
 {
     struct property_part part;
@@ -92,7 +97,7 @@ char *directory_line_value(const struct config *config, enum mount_form form, ui
                       target + strspn(target, "/"));
 }
 
-#define MP_COUNT 256 /* mp0..mp255 */
+/* --- what enroll and unenroll change --- */
 
 void line_changes_free(struct line_changes *changes)
 {
@@ -104,8 +109,8 @@ void line_changes_free(struct line_changes *changes)
     *changes = (struct line_changes){0};
 }
 
-/* Takes the change over, and returns whether it is to be made in the text. */
-static bool note_change(const struct guest_lines_wish *wish, struct line_changes *changes,
+/* Takes the change over; true if it is to be made in the text, not by a command. */
+static bool changes_add(const struct guest_lines_wish *wish, struct line_changes *changes,
                         struct line_change change)
 {
     change.by_command = wish->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
@@ -123,7 +128,7 @@ static void remove_line(const struct guest_lines_wish *wish, struct buffer *text
         .value = config_line_value(text, line),
         .removed = true,
     };
-    if (note_change(wish, changes, change))
+    if (changes_add(wish, changes, change))
         config_text_remove(text, line);
 }
 
@@ -131,7 +136,7 @@ static void add_line(const struct guest_lines_wish *wish, struct buffer *text, c
                      char *value, struct line_changes *changes)
 {
     struct line_change change = {.key = key, .value = value};
-    if (note_change(wish, changes, change))
+    if (changes_add(wish, changes, change))
         config_text_insert(text, key, value);
 }
 
@@ -141,7 +146,7 @@ static bool is_key(const struct buffer *text, const struct config_line *line, co
            memcmp(buffer_text(text) + line->start, key, line->key_length) == 0;
 }
 
-/* The hookscript in force, NULL if none: the last one counts. To be freed with free(). */
+/* The hookscript in force, to be freed with free(); NULL: none. The last line counts. */
 static char *find_hookscript(const struct buffer *text)
 {
     char *found = NULL;
@@ -164,7 +169,7 @@ static void remove_hookscript(const struct guest_lines_wish *wish, struct buffer
     }
 }
 
-/* Where Proxmox's command sets it, the new one takes the old one's place by itself. */
+/* A command of Proxmox replaces the old value by itself; in the text its lines go first. */
 static void replace_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
                                const char *value, struct line_changes *changes)
 {
@@ -178,12 +183,11 @@ int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct e
 {
     if (strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
         return 0;
-    return fail(
-        error, ERROR_CONFLICT,
-        "guest %u already has the hookscript %.200s, and Proxmox runs only one: take it "
-        "out if it is not needed (--delete hookscript) and enroll again, or have ours call it: "
-        "enroll --chain",
-        vmid, hookscript);
+    return fail(error, ERROR_CONFLICT,
+                "guest %u already has the hookscript %.200s, and Proxmox runs only one: remove it "
+                "if it is not needed (--delete hookscript) and enroll again, or have ours call it: "
+                "enroll --chain",
+                vmid, hookscript);
 }
 
 static int apply_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
@@ -207,7 +211,9 @@ static int apply_hookscript(const struct guest_lines_wish *wish, struct buffer *
     return 0;
 }
 
-/* Removes what names a guest's directory but for one right line; returns whether that was found. */
+/* Removes every line that names a guest's directory, but for one that is right; true if there is
+ * one.
+ */
 static bool remove_wrong_mounts(const struct guest_lines_wish *wish, struct buffer *text,
                                 struct line_changes *changes)
 {
@@ -226,7 +232,8 @@ static bool remove_wrong_mounts(const struct guest_lines_wish *wish, struct buff
     return found;
 }
 
-/* Snapshots and pending changes count as well: a key that they use is not free. */
+/* The first mpN that no section uses, to be freed with free(); NULL: none. Snapshots and pending
+ * changes count as well. */
 static char *free_mp_key(const struct buffer *text)
 {
     for (unsigned int i = 0; i < MP_COUNT; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What enroll and unenroll do to a guest's configuration, worked out on its text alone: the
- * hookscript and the line that mounts its directory. Lines that name a guest's directory and are
- * not the wanted one go, whosever directory it is.
+ * The lines of a guest's configuration that are ours: the hookscript, and the line that mounts the
+ * guest's directory. How they read, how they are recognised, and what enroll and unenroll change to
+ * bring the text to what is wanted.
  */
 #ifndef FELHOM_GUEST_LINES_H
 #define FELHOM_GUEST_LINES_H
@@ -17,9 +17,7 @@
 #include "schema/pve/guest_config.h"
 #include "store/files/guest_mount.h"
 
-/* The lines that put a guest's directory into it, in either form: how they are recognised and how
- * they read. */
-
+/* A line that mounts a guest's directory, in either form. */
 struct directory_line {
     enum mount_form form;
     uint32_t vmid; /* whose directory it names */
@@ -29,12 +27,12 @@ struct directory_line {
 bool directory_line_read(const struct config *config, const char *key, const char *value,
                          struct directory_line *ret);
 
-/* Whether the line mounts the guest's directory as enroll would have it; an mp may carry more
+/* Whether the line mounts the guest's directory as enroll would write it; an mp may have more
  * options. */
 bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
                              const char *key, const char *value);
 
-/* How the guest's configuration mounts its own directory. */
+/* The form in which the guest's configuration mounts the guest's own directory. */
 enum mount_form directory_line_find(const struct config *config, uint32_t vmid,
                                     const struct guest_config *guest);
 
@@ -47,18 +45,18 @@ char *directory_line_value(const struct config *config, enum mount_form form, ui
 struct guest_lines_wish {
     const struct config *config;
     uint32_t vmid;
-    bool hookscript;      /* ours is wanted; else ours is not, and another's stays */
-    const char *other;    /* another's hookscript: ours takes its place, or it comes back in ours';
-                             NULL: none */
-    enum mount_form form; /* wanted */
-    bool by_command;      /* Proxmox's own command changes all but lxc.* lines */
+    bool hookscript;      /* ours is to be there; else ours is to go, and any other stays */
+    const char *other;    /* another hookscript: ours replaces it, or it replaces ours again; NULL:
+                             none */
+    enum mount_form form; /* of the line that is to be there; all others are to go */
+    bool by_command;      /* all but lxc.* lines are changed by a command of Proxmox */
 };
 
 struct line_change {
     char *key;
-    char *value; /* wanted, or of the line that goes */
+    char *value; /* to be set, or of the line that is removed */
     bool removed;
-    bool by_command; /* not made in the text */
+    bool by_command; /* the caller has a command make it; else it is made in the text */
 };
 
 struct line_changes {
@@ -68,9 +66,9 @@ struct line_changes {
 };
 
 /*
- * Changes the text as wished, but for what a command is to change; *ret lists both, the caller's to
- * free with line_changes_free. ERROR_CONFLICT where the guest has another hookscript than the
- * wanted one: nothing has changed then.
+ * Changes the text as wished, but for what a command is to change. *ret lists all changes, the
+ * caller's to free with line_changes_free. ERROR_CONFLICT, and nothing has changed, where the guest
+ * has another hookscript, or no mpN is free.
  */
 int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
                       struct line_changes *ret, struct error *error);

@@ -6,13 +6,14 @@
 #include "cli/pve/command.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/files/file.h"
 
 #define PVEUM      "/usr/sbin/pveum"
 #define ROLE       "FelhomAgent"
 #define USER       "felhom-agent@pve"
-#define FILE_LIMIT ((size_t)4096)
+#define FILE_LIMIT (4 * KIB)
 
 /* The least that felhomd's endpoints need. One role serves all paths below, as a privilege on
  * guests means nothing on a storage, and the other way round. */

@@ -9,7 +9,6 @@
 #include <time.h>
 
 #include "cli/pve/config.h"
-#include "cli/pve/config_text.h"
 #include "cli/pve/query.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text surgery on a guest's configuration: which lines count, and that all others stay byte for
  * byte. */
-#include "cli/pve/config_text.h"
+#include "cli/pve/config.h"
 
 #include <string.h>
 

@@ -152,7 +152,7 @@ static void a_foreign_hookscript_is_refused(void **state)
     assert_int_equal(error.kind, ERROR_CONFLICT);
     assert_string_equal(
         error.message, "guest 8200 already has the hookscript local:snippets/other.pl, and Proxmox "
-                       "runs only one: take it out if it is not needed (--delete hookscript) and "
+                       "runs only one: remove it if it is not needed (--delete hookscript) and "
                        "enroll again, or have ours call it: enroll --chain");
     assert_string_equal(buffer_text(&text), HOOK "hookscript: local:snippets/other.pl\n");
 }
