@@ -10,8 +10,8 @@
 #include "server/base/host_figures.h"
 #include "server/events/waiters.h"
 #include "server/events/wakeup.h"
-#include "server/http/kept_answers.h"
 #include "server/http/refusal.h"
+#include "server/http/reply_cache.h"
 #include "server/hub/hub.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/pve_client.h"
@@ -95,7 +95,7 @@ int agent_open(struct agent *agent, struct error *error)
     context->pve_client = pve_client_new(NULL);
     pve_client_count(context->pve_client, &context->counters.proxmox);
     context->figures = host_figures_new("");
-    context->storage_answers = kept_answers_new();
+    context->storage_cache = reply_cache_new();
     if (server_config_load(&config, error) < 0)
         return -1;
     context_set_config(context, config);
@@ -118,7 +118,7 @@ void agent_close(struct agent *agent)
     pve_client_free(context->pve_client);
     gate_free(context->gate);
     refusals_free(context->refusals);
-    kept_answers_free(context->storage_answers);
+    reply_cache_free(context->storage_cache);
     store_pool_free(context->stores);
     handover_end(&agent->handover);
     context_destroy(context);

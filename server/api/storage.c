@@ -2,8 +2,8 @@
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
 #include "server/base/context.h"
-#include "server/http/kept_answers.h"
 #include "server/http/reply.h"
+#include "server/http/reply_cache.h"
 #include "server/http/request.h"
 #include "store/tables/guest.h"
 
@@ -33,8 +33,8 @@ static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
     return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
 }
 
-static void answer_anew(struct context *context, const struct request *request,
-                        const struct kept_key *key, struct reply *reply)
+static void answer_from_store(struct context *context, const struct request *request,
+                              const struct reply_cache_key *key, struct reply *reply)
 {
     struct error error;
     cleanup(mount_list_free) struct mount_list mounts = {0};
@@ -43,15 +43,15 @@ static void answer_anew(struct context *context, const struct request *request,
         return;
     }
     reply_data(reply, 200, describe_all(request->vmid, &mounts, request->config));
-    kept_answers_put(context->storage_answers, key, &reply->body);
+    reply_cache_put(context->storage_cache, key, &reply->body);
 }
 
 void storage_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
-    struct kept_key key = {.vmid = request->vmid, .setup = request->config_serial};
+    struct reply_cache_key key = {.vmid = request->vmid, .config_serial = request->config_serial};
     if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
         reply_internal_failure(reply, context, request->view, &error);
-    else if (!kept_answers_find(context->storage_answers, &key, reply_body(reply, 200)))
-        answer_anew(context, request, &key, reply);
+    else if (!reply_cache_find(context->storage_cache, &key, reply_body(reply, 200)))
+        answer_from_store(context, request, &key, reply);
 }

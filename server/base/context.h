@@ -21,7 +21,7 @@
 struct gate;
 struct hub;
 struct jobs;
-struct kept_answers;
+struct reply_cache;
 struct listener;
 struct host_figures;
 struct pve_client;
@@ -33,7 +33,7 @@ struct context {
     pthread_mutex_t lock;         /* guards config */
     struct server_config *config; /* never NULL once loaded; use context_config */
     struct store_pool *stores;
-    struct kept_answers *storage_answers; /* to GET /storage */
+    struct reply_cache *storage_cache; /* to GET /storage */
     struct counters counters;
     struct throttled_log log;     /* what keeps requests from being answered */
     struct refusals *refusals;    /* what was logged of refused requests, and when */

@@ -1,46 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "server/http/kept_answers.h"
+#include "server/http/reply_cache.h"
 
 #include <string.h>
 
 #include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
-static const struct kept_key first = {8200, {7, 1000}, 1};
-static struct kept_answers *kept;
+static const struct reply_cache_key first = {8200, {7, 1000}, 1};
+static struct reply_cache *kept;
 
 static int set_up(void **state)
 {
     (void)state;
-    kept = kept_answers_new();
+    kept = reply_cache_new();
     return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    kept_answers_free(kept);
+    reply_cache_free(kept);
     return 0;
 }
 
-static void put(const struct kept_key *key, const char *text)
+static void put(const struct reply_cache_key *key, const char *text)
 {
     cleanup_buffer struct buffer answer = BUFFER_EMPTY;
     buffer_add_text(&answer, text);
-    kept_answers_put(kept, key, &answer);
+    reply_cache_put(kept, key, &answer);
 }
 
-static void assert_kept(const struct kept_key *key, const char *text)
+static void assert_kept(const struct reply_cache_key *key, const char *text)
 {
     cleanup_buffer struct buffer found = BUFFER_EMPTY;
-    assert_true(kept_answers_find(kept, key, &found));
+    assert_true(reply_cache_find(kept, key, &found));
     assert_string_equal(buffer_text(&found), text);
 }
 
-static void assert_none(const struct kept_key *key)
+static void assert_none(const struct reply_cache_key *key)
 {
     cleanup_buffer struct buffer found = BUFFER_EMPTY;
-    assert_false(kept_answers_find(kept, key, &found));
+    assert_false(reply_cache_find(kept, key, &found));
     assert_int_equal(found.length, 0);
 }
 
@@ -58,7 +58,7 @@ static void test_what_was_put_is_found_again(void **state)
 static void test_anything_else_is_another(void **state)
 {
     (void)state;
-    static const struct kept_key others[] = {
+    static const struct reply_cache_key others[] = {
         {8201, {7, 1000}, 1}, {8200 + 1024, {7, 1000}, 1}, {8200, {8, 1000}, 1},
         {8200, {7, 1001}, 1}, {8200, {7, 1000}, 2},
     };
@@ -71,8 +71,8 @@ static void test_anything_else_is_another(void **state)
 static void test_the_newer_takes_the_place(void **state)
 {
     (void)state;
-    static const struct kept_key newer = {8200, {8, 2000}, 1};
-    static const struct kept_key neighbour = {8200 + 1024, {1, 1}, 1};
+    static const struct reply_cache_key newer = {8200, {8, 2000}, 1};
+    static const struct reply_cache_key neighbour = {8200 + 1024, {1, 1}, 1};
     put(&first, "first\n");
     put(&newer, "newer\n");
     assert_none(&first);
@@ -85,12 +85,12 @@ static void test_the_newer_takes_the_place(void **state)
 static void test_what_is_too_long_is_not_kept(void **state)
 {
     (void)state;
-    static char text[KEPT_ANSWER_LIMIT + 2];
-    memset(text, 'x', KEPT_ANSWER_LIMIT);
+    static char text[REPLY_CACHE_LIMIT + 2];
+    memset(text, 'x', REPLY_CACHE_LIMIT);
     put(&first, text);
     assert_kept(&first, text);
-    static const struct kept_key other = {8300, {1, 1}, 1};
-    text[KEPT_ANSWER_LIMIT] = 'x';
+    static const struct reply_cache_key other = {8300, {1, 1}, 1};
+    text[REPLY_CACHE_LIMIT] = 'x';
     put(&other, text);
     assert_none(&other);
 }

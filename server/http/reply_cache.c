@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/http/reply_cache.h"
+
+#include <pthread.h>
+
+#include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+
+#define PLACES 1024 /* guests whose VMIDs are as far apart share one */
+
+struct cached_reply {
+    struct reply_cache_key key; /* VMID 0: nothing is kept here */
+    struct buffer answer;
+};
+
+struct reply_cache {
+    pthread_mutex_t lock; /* of all that follows */
+    struct cached_reply places[PLACES];
+};
+
+struct reply_cache *reply_cache_new(void)
+{
+    struct reply_cache *cache = mem_new(struct reply_cache);
+    (void)pthread_mutex_init(&cache->lock, NULL);
+    return cache;
+}
+
+void reply_cache_free(struct reply_cache *cache)
+{
+    if (!cache)
+        return;
+    for (size_t i = 0; i < PLACES; i++)
+        buffer_free(&cache->places[i].answer);
+    (void)pthread_mutex_destroy(&cache->lock);
+    free(cache);
+}
+
+static bool is_same(const struct reply_cache_key *one, const struct reply_cache_key *other)
+{
+    return one->vmid == other->vmid && one->guest.generation == other->guest.generation &&
+           one->guest.changed_at_ms == other->guest.changed_at_ms &&
+           one->config_serial == other->config_serial;
+}
+
+bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *key,
+                      struct buffer *out)
+{
+    const struct cached_reply *place = &cache->places[key->vmid % PLACES];
+    (void)pthread_mutex_lock(&cache->lock);
+    bool found = is_same(&place->key, key);
+    if (found)
+        buffer_add(out, place->answer.data, place->answer.length);
+    (void)pthread_mutex_unlock(&cache->lock);
+    return found;
+}
+
+void reply_cache_put(struct reply_cache *cache, const struct reply_cache_key *key,
+                     const struct buffer *answer)
+{
+    struct cached_reply *place = &cache->places[key->vmid % PLACES];
+    if (answer->length > REPLY_CACHE_LIMIT)
+        return;
+    (void)pthread_mutex_lock(&cache->lock);
+    place->key = *key;
+    buffer_free(&place->answer);
+    buffer_add(&place->answer, answer->data, answer->length);
+    (void)pthread_mutex_unlock(&cache->lock);
+}
