@@ -58,7 +58,7 @@ void nudge_send(const char *state_dir)
     (void)sendto(sender, "", 0, MSG_NOSIGNAL, (const struct sockaddr *)&address, sizeof address);
 }
 
-static bool is_heard(int file)
+static bool socket_has_listener(int file)
 {
     cleanup_close int caller = new_socket();
     const struct sockaddr_un address = address_of(file, "");
@@ -69,10 +69,10 @@ bool nudge_has_listener(const char *state_dir)
 {
     cleanup_close int directory = open_directory(state_dir);
     cleanup_close int file = directory < 0 ? -1 : open_socket_file(directory);
-    return file >= 0 && is_heard(file);
+    return file >= 0 && socket_has_listener(file);
 }
 
-static int make_way(int directory, const char *state_dir, struct error *error)
+static int remove_stale_socket(int directory, const char *state_dir, struct error *error)
 {
     cleanup_close int file = open_socket_file(directory);
     if (file < 0 && errno == ENOENT)
@@ -82,7 +82,7 @@ static int make_way(int directory, const char *state_dir, struct error *error)
     if (file < 0)
         return fail(error, ERROR_CONFLICT, "%s/" NAME " is not a socket: move it out of the way",
                     state_dir);
-    if (is_heard(file))
+    if (socket_has_listener(file))
         return fail(error, ERROR_CONFLICT, "another felhomd listens on %s/" NAME, state_dir);
     if (unlinkat(directory, NAME, 0) < 0 && errno != ENOENT)
         return fail_errno(error, errno, "cannot remove the stale %s/" NAME, state_dir);
@@ -94,7 +94,7 @@ int nudge_listen(const char *state_dir, int *ret_fd, struct error *error)
     cleanup_close int directory = open_directory(state_dir);
     if (directory < 0)
         return fail_errno(error, errno, "cannot open %s", state_dir);
-    if (make_way(directory, state_dir, error) < 0)
+    if (remove_stale_socket(directory, state_dir, error) < 0)
         return -1;
     cleanup_close int fd = new_socket();
     const struct sockaddr_un address = address_of(directory, "/" NAME);

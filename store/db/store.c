@@ -45,8 +45,8 @@ static int give_away(int fd, const struct owned_directory *directory, const char
  * Opens an entry as a mere handle: closing a real descriptor of the database would drop the locks
  * that this process's other connections hold on it.
  */
-static int adopt(const struct owned_directory *directory, const char *name, mode_t type,
-                 int *ret_fd, off_t *ret_size, struct error *error)
+static int adopt_entry(const struct owned_directory *directory, const char *name, mode_t type,
+                       int *ret_fd, off_t *ret_size, struct error *error)
 {
     cleanup_close int fd = openat(directory->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat now;
@@ -69,7 +69,7 @@ static int adopt_file(const struct owned_directory *directory, const char *name,
                       struct error *error)
 {
     cleanup_close int fd = -1;
-    return adopt(directory, name, S_IFREG, &fd, ret_size, error);
+    return adopt_entry(directory, name, S_IFREG, &fd, ret_size, error);
 }
 
 /* One that is not there is as good as empty. */
@@ -132,7 +132,7 @@ static int open_db(const struct owned_directory *state, bool create, struct owne
     ret->uid = state->uid;
     ret->gid = state->gid;
     ret->only_looks = state->only_looks;
-    return adopt(state, "db", S_IFDIR, &ret->fd, &ignored, error);
+    return adopt_entry(state, "db", S_IFDIR, &ret->fd, &ignored, error);
 }
 
 /*
@@ -201,7 +201,7 @@ static int read_version(struct store *store, int64_t *ret, struct error *error)
 }
 
 /* One step up, unless another process made it since we looked. */
-static int migrate_once(struct store *store, int64_t *version, struct error *error)
+static int migrate_one_step(struct store *store, int64_t *version, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
@@ -219,7 +219,7 @@ static int migrate_once(struct store *store, int64_t *version, struct error *err
 }
 
 /* Nothing is set before the version is known: a newer program's database must stay as it is. */
-static int bring_up(struct store *store, struct error *error)
+static int migrate(struct store *store, struct error *error)
 {
     int64_t version = 0;
     int64_t ignored = 0;
@@ -230,7 +230,7 @@ static int bring_up(struct store *store, struct error *error)
     if (version == migration_count)
         return 0;
     while (version < migration_count)
-        if (migrate_once(store, &version, error) < 0)
+        if (migrate_one_step(store, &version, error) < 0)
             return -1;
     sql_checkpoint(store); /* or a log that got lost would leave nothing at all */
     return 0;
@@ -248,7 +248,7 @@ int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_m
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
     if (find_database(state_dir, mode == STORE_OPEN_CREATE, false, &store->path, error) < 0 ||
-        sql_connect(store, error) < 0 || bring_up(store, error) < 0)
+        sql_connect(store, error) < 0 || migrate(store, error) < 0)
         return -1;
     *ret = steal(store);
     return 0;

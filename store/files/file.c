@@ -231,8 +231,8 @@ int file_drafts_clear(int dirfd, struct error *error)
     return errno ? fail_errno(error, errno, "cannot look for drafts") : 0;
 }
 
-/* Verified ways to a directory: each component is opened from the one before, so what was judged is
- * what is used. */
+/* --- verified directories: each component is opened from the one before, so that what was checked
+ * is what is used --- */
 
 #define NOBODY       ((uid_t)-1)
 #define OVERFLOW_UID 65534
@@ -253,7 +253,7 @@ static void walk_free(struct walk *walk)
     free(walk->path);
 }
 
-static int refuse_file(int dirfd, const char *name, const char *path, struct error *error)
+static int fail_not_directory(int dirfd, const char *name, const char *path, struct error *error)
 {
     struct stat status;
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode))
@@ -271,7 +271,7 @@ static int open_component(int dirfd, const char *name, const char *path, int fla
     if (fd < 0 && errno == ENOENT)
         return fail(error, ERROR_MISSING, "%s: no such directory", path);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return refuse_file(dirfd, name, path, error);
+        return fail_not_directory(dirfd, name, path, error);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", path);
     *ret_fd = fd;
@@ -302,17 +302,17 @@ static bool is_unmapped(uid_t uid)
     return count > 0 && count < OVERFLOW_UID;
 }
 
-static bool is_trusted(const struct walk *walk, uid_t owner)
+static bool walk_trusts(const struct walk *walk, uid_t owner)
 {
     return owner == 0 || owner == geteuid() || owner == walk->friend || is_unmapped(owner);
 }
 
-static int judge(const struct walk *walk, const char *path, struct error *error)
+static int walk_check(const struct walk *walk, const char *path, struct error *error)
 {
     struct stat status;
     if (fstat(walk->fd, &status) < 0)
         return fail_errno(error, errno, "cannot look at %s", path);
-    if (!is_trusted(walk, status.st_uid))
+    if (!walk_trusts(walk, status.st_uid))
         return fail(error, ERROR_DENIED,
                     "%s belongs to uid %u, who could replace what is in it: chown root %s", path,
                     status.st_uid, path);
@@ -324,14 +324,15 @@ static int judge(const struct walk *walk, const char *path, struct error *error)
 }
 
 /* O_PATH, as a directory on the way need not be readable. */
-static int reach(const struct walk *walk, const char *name, int *ret_fd, struct error *error)
+static int walk_open_next(const struct walk *walk, const char *name, int *ret_fd,
+                          struct error *error)
 {
     return open_component(walk->fd, name, walk->path, O_PATH, ret_fd, error);
 }
 
 /* The umask is lifted rather than mended afterwards: whoever is killed here leaves no directory of
  * a wrong mode. */
-static int make_component(struct walk *walk, const char *name, int *ret_fd, struct error *error)
+static int walk_make_next(struct walk *walk, const char *name, int *ret_fd, struct error *error)
 {
     mode_t mask = umask(0);
     walk->made = mkdirat(walk->fd, name, walk->mode) == 0;
@@ -339,27 +340,27 @@ static int make_component(struct walk *walk, const char *name, int *ret_fd, stru
     (void)umask(mask);
     if (!walk->made && errnum != EEXIST)
         return fail_errno(error, errnum, "cannot make %s", walk->path);
-    return reach(walk, name, ret_fd, error);
+    return walk_open_next(walk, name, ret_fd, error);
 }
 
-static int enter(struct walk *walk, const char *name, struct error *error)
+static int walk_enter(struct walk *walk, const char *name, struct error *error)
 {
     int fd = -1;
     struct error problem;
-    int result = reach(walk, name, &fd, &problem);
+    int result = walk_open_next(walk, name, &fd, &problem);
     walk->made = false;
     if (result < 0 && problem.kind == ERROR_MISSING && walk->make)
-        result = make_component(walk, name, &fd, &problem);
+        result = walk_make_next(walk, name, &fd, &problem);
     if (result < 0) {
         *error = problem;
         return -1;
     }
     (void)close(walk->fd);
     walk->fd = fd;
-    return judge(walk, walk->path, error);
+    return walk_check(walk, walk->path, error);
 }
 
-static int start(struct walk *walk, const char *path, struct error *error)
+static int walk_start(struct walk *walk, const char *path, struct error *error)
 {
     walk->path = mem_copy_text(path);
     if (path[0] != '/')
@@ -367,11 +368,11 @@ static int start(struct walk *walk, const char *path, struct error *error)
     walk->fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (walk->fd < 0)
         return fail_errno(error, errno, "cannot open /");
-    return judge(walk, "/", error);
+    return walk_check(walk, "/", error);
 }
 
 /* Opens the directory reached for reading, which O_PATH does not allow. */
-static int arrive(const struct walk *walk, int *ret_fd, struct error *error)
+static int walk_finish(const struct walk *walk, int *ret_fd, struct error *error)
 {
     int fd = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -382,19 +383,19 @@ static int arrive(const struct walk *walk, int *ret_fd, struct error *error)
 
 static int walk_along(struct walk *walk, const char *path, int *ret_fd, struct error *error)
 {
-    if (start(walk, path, error) < 0)
+    if (walk_start(walk, path, error) < 0)
         return -1;
     char *name = walk->path + strspn(walk->path, "/");
     while (*name) {
         char *end = name + strcspn(name, "/");
         char mark = *end;
         *end = '\0';
-        if (enter(walk, name, error) < 0)
+        if (walk_enter(walk, name, error) < 0)
             return -1;
         *end = mark;
         name = end + strspn(end, "/");
     }
-    return arrive(walk, ret_fd, error);
+    return walk_finish(walk, ret_fd, error);
 }
 
 int directory_open_of(const char *path, uid_t uid, int *ret_fd, struct error *error)

@@ -86,15 +86,15 @@ int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid);
 int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     const void *bytes, size_t length, bool durable, struct error *error);
 
-/* A directory below the state directory, and to whom all that is made in it belongs: root's hook
- * and the unprivileged daemon work in the same ones. */
+/* A directory below the state directory, and the owner of all that is made in it: root's hook and
+ * the unprivileged daemon work in the same ones. */
 
 struct owned_directory {
     int fd; /* -1: not open */
     char *path;
     uid_t uid;
     gid_t gid;
-    bool only_looks; /* whatever belongs to somebody else is left alone */
+    bool only_looks; /* only read: what belongs to somebody else is left alone */
 };
 
 /* Closes and frees. */

@@ -143,8 +143,8 @@ static enum belongs belongs_to(const struct line *line, const char *path, const 
     return TO_NOBODY;
 }
 
-static int refuse(const struct line *line, enum belongs belongs, uint32_t owner, uint32_t vmid,
-                  struct error *error)
+static int fail_foreign(const struct line *line, enum belongs belongs, uint32_t owner,
+                        uint32_t vmid, struct error *error)
 {
     const char *verb =
         belongs == TO_ALL ? "the directories of all guests" : "the directory of guest";
@@ -162,21 +162,21 @@ static int refuse(const struct line *line, enum belongs belongs, uint32_t owner,
                 line->key, whose, line->source, vmid, vmid, line->key, vmid);
 }
 
-static int check_path(const struct line *line, const char *path, const char *root, uint32_t vmid,
-                      bool *is_own, struct error *error)
+static int check_source_path(const struct line *line, const char *path, const char *root,
+                             uint32_t vmid, bool *is_own, struct error *error)
 {
     uint32_t owner = 0;
     enum belongs belongs = belongs_to(line, path, root, &owner);
     if (belongs == TO_ALL || (belongs == TO_GUEST && owner != vmid))
-        return refuse(line, belongs, owner, vmid, error);
+        return fail_foreign(line, belongs, owner, vmid, error);
     if (belongs == TO_GUEST)
         *is_own = true;
     return 0;
 }
 
 /* Checks one source against both places, as written and with links resolved. */
-static int check_line(const struct config *config, uint32_t vmid, const struct line *line,
-                      bool *ret_own, struct error *error)
+static int check_source(const struct config *config, uint32_t vmid, const struct line *line,
+                        bool *ret_own, struct error *error)
 {
     const char *const roots[] = {config->paths.guests, config->paths.export};
     cleanup_free char *written = without_dots(line->source);
@@ -184,22 +184,22 @@ static int check_line(const struct config *config, uint32_t vmid, const struct l
     bool is_own = false;
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         cleanup_free char *real_root = real_path(roots[i]);
-        if (check_path(line, written, roots[i], vmid, &is_own, error) < 0 ||
-            check_path(line, real, real_root, vmid, &is_own, error) < 0)
+        if (check_source_path(line, written, roots[i], vmid, &is_own, error) < 0 ||
+            check_source_path(line, real, real_root, vmid, &is_own, error) < 0)
             return -1;
     }
     *ret_own = is_own;
     return 0;
 }
 
-static int check_entry(const struct config *config, uint32_t vmid, const char *value, bool *ret_own,
-                       struct error *error)
+static int check_mount_entry(const struct config *config, uint32_t vmid, const char *value,
+                             bool *ret_own, struct error *error)
 {
     cleanup_free char *source = guest_mount_entry_source(value);
     struct line line = {MOUNT_ENTRY_KEY, source, strstr(value, "rbind") != NULL};
     *ret_own = false;
     /* Sources such as proc or tmpfs name no path of the host. */
-    return *source == '/' ? check_line(config, vmid, &line, ret_own, error) : 0;
+    return *source == '/' ? check_source(config, vmid, &line, ret_own, error) : 0;
 }
 
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
@@ -210,7 +210,7 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
     for (size_t i = 0; i < guest->raw_count; i++) {
         if (strcmp(guest->raw[i].key, MOUNT_ENTRY_KEY) != 0)
             continue;
-        if (check_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
+        if (check_mount_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
             return -1;
         if (is_own)
             own.form = MOUNT_FORM_ENTRY;
@@ -220,7 +220,7 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
         const struct line line = {volume->key, volume->source, false};
         if (volume->kind != VOLUME_BIND)
             continue;
-        if (check_line(config, vmid, &line, &is_own, error) < 0)
+        if (check_source(config, vmid, &line, &is_own, error) < 0)
             return -1;
         if (is_own)
             own = (struct guest_mount){MOUNT_FORM_MP, volume};
@@ -229,8 +229,8 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
     return 0;
 }
 
-static int make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,
-                       struct error *error)
+static int export_make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,
+                              struct error *error)
 {
     char name[VMID_TEXT_SIZE];
     (void)snprintf(name, sizeof name, "%u", vmid);
@@ -282,7 +282,7 @@ static int mount_failure(const char *what, uint32_t vmid, struct error *error)
 
 /* The mount gets its attributes before it is attached: there is no moment in which it could be
  * written through. */
-static int attach(int source, int target, uint32_t vmid, struct error *error)
+static int export_attach(int source, int target, uint32_t vmid, struct error *error)
 {
     struct mount_attr attributes = {
         .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
@@ -300,7 +300,7 @@ static int attach(int source, int target, uint32_t vmid, struct error *error)
 
 /* What is mounted there shows a directory that was replaced since: guests that hold it keep it, new
  * ones must not get it. */
-static int detach(const struct config *config, uint32_t vmid, struct error *error)
+static int export_detach(const struct config *config, uint32_t vmid, struct error *error)
 {
     cleanup_free char *path = mem_format("%s/%u", config->paths.export, vmid);
     if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
@@ -315,18 +315,18 @@ int guest_mount_export(const struct config *config, uint32_t vmid, int source, s
         return -1;
     for (;;) {
         cleanup_close int target = -1;
-        if (make_target(exports, config, vmid, &target, error) < 0)
+        if (export_make_target(exports, config, vmid, &target, error) < 0)
             return -1;
         if (!is_mount_point(target, ""))
-            return attach(source, target, vmid, error);
+            return export_attach(source, target, vmid, error);
         if (is_same_directory(source, target) && is_read_only(target))
             return 0;
-        if (detach(config, vmid, error) < 0)
+        if (export_detach(config, vmid, error) < 0)
             return -1;
     }
 }
 
-static bool shows(int exports, const char *name, const char *guest)
+static bool export_shows(int exports, const char *name, const char *guest)
 {
     struct stat shown;
     struct stat own;
@@ -335,11 +335,11 @@ static bool shows(int exports, const char *name, const char *guest)
 }
 
 /* Detached, as the running guest may hold it; its own copy lives on until it stops. */
-static int unmount_all(const char *export, const char *guest, int exports, const char *name,
-                       struct error *error)
+static int export_unmount(const char *export, const char *guest, int exports, const char *name,
+                          struct error *error)
 {
     while (is_mount_point(exports, name)) {
-        if (!shows(exports, name, guest))
+        if (!export_shows(exports, name, guest))
             return fail(error, ERROR_CONFLICT,
                         "%s is a mount, but not of %s: look at it, then umount it", export, guest);
         if (umount2(export, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
@@ -355,7 +355,7 @@ int guest_mount_unexport(const struct config *config, uint32_t vmid, bool *ret_r
     cleanup_free char *export = mem_format("%s/%u", config->paths.export, vmid);
     cleanup_free char *guest = mem_format("%s/%u", config->paths.guests, vmid);
     cleanup_close int exports = open(config->paths.export, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (exports >= 0 && unmount_all(export, guest, exports, name, error) < 0)
+    if (exports >= 0 && export_unmount(export, guest, exports, name, error) < 0)
         return -1;
     *ret_removed = exports >= 0 && unlinkat(exports, name, AT_REMOVEDIR) == 0;
     if (*ret_removed || errno == ENOENT)

@@ -161,7 +161,7 @@ static int library_start(void)
 #endif
 }
 
-static int configure(struct client *client, struct error *error)
+static int client_configure(struct client *client, struct error *error)
 {
     int code = library_start();
     if (code == 0)
@@ -180,7 +180,7 @@ static int configure(struct client *client, struct error *error)
     return code == 0 ? 0 : fail_tls(code, "cannot set up TLS", error);
 }
 
-static int shake_hands(struct client *client, struct error *error)
+static int client_handshake(struct client *client, struct error *error)
 {
     int code;
     do
@@ -248,16 +248,16 @@ static int check_answer(const struct buffer *answer, struct error *error)
     return fail(error, ERROR_INVALID, "it answered \"%.*s\"", (int)strcspn(text, "\r\n"), text);
 }
 
-static int ask(struct client *client, const struct probe *probe, struct error *error)
+static int probe_ask(struct client *client, const struct probe *probe, struct error *error)
 {
     struct sockaddr_in own;
     cleanup_buffer struct buffer answer = BUFFER_EMPTY;
     const struct sockaddr_in address = reachable(&probe->listening);
-    if (open_socket(client, &address, &own, error) < 0 || configure(client, error) < 0)
+    if (open_socket(client, &address, &own, error) < 0 || client_configure(client, error) < 0)
         return -1;
     if (probe->announce)
         probe->announce(probe->context, &own);
-    if (connect_socket(client, &address, error) < 0 || shake_hands(client, error) < 0 ||
+    if (connect_socket(client, &address, error) < 0 || client_handshake(client, error) < 0 ||
         check_certificate(client, &probe->pins, error) < 0 || send_request(client, error) < 0 ||
         read_answer(client, &answer, error) < 0)
         return -1;
@@ -269,7 +269,7 @@ int probe_run(const struct probe *probe, struct error *error)
     char host[INET_ADDRSTRLEN];
     struct client client;
     client_init(&client, probe->patience_us);
-    int result = ask(&client, probe, error);
+    int result = probe_ask(&client, probe, error);
     /* Before the port can be somebody else's. */
     if (probe->announce)
         probe->announce(probe->context, NULL);

@@ -21,8 +21,8 @@
 
 #define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
 
-static int check(const struct owned_directory *tls, const char *name, bool *ret_there,
-                 struct error *error)
+static int check_exists(const struct owned_directory *tls, const char *name, bool *ret_there,
+                        struct error *error)
 {
     struct stat status;
     *ret_there = fstatat(tls->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -69,7 +69,7 @@ static int complete_switch(const struct owned_directory *tls, struct error *erro
 }
 
 /* Which files there are, with what was left half-way completed. */
-struct standing {
+struct rollover_files {
     bool next_pem;
     bool next;
     bool previous_pem;
@@ -77,23 +77,24 @@ struct standing {
     bool was_half_switched;
 };
 
-static int look(const struct owned_directory *tls, struct standing *ret, struct error *error)
+static int find_files(const struct owned_directory *tls, struct rollover_files *ret,
+                      struct error *error)
 {
     ret->was_half_switched = false;
-    if (check(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
-        check(tls, NEXT_CERTIFICATE_FILE, &ret->next, error) < 0 ||
-        check(tls, PREVIOUS_PEM_FILE, &ret->previous_pem, error) < 0 ||
-        check(tls, PREVIOUS_CERTIFICATE_FILE, &ret->previous, error) < 0)
+    if (check_exists(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
+        check_exists(tls, NEXT_CERTIFICATE_FILE, &ret->next, error) < 0 ||
+        check_exists(tls, PREVIOUS_PEM_FILE, &ret->previous_pem, error) < 0 ||
+        check_exists(tls, PREVIOUS_CERTIFICATE_FILE, &ret->previous, error) < 0)
         return -1;
     return 0;
 }
 
-static int begin(const char *state_dir, struct owned_directory *tls, struct standing *ret,
-                 struct error *error)
+static int rollover_begin(const char *state_dir, struct owned_directory *tls,
+                          struct rollover_files *ret, struct error *error)
 {
     bool there;
     if (tls_directory_locate(state_dir, tls, error) < 0 || tls_directory_make(tls, error) < 0 ||
-        check(tls, TLS_PEM_FILE, &there, error) < 0 || look(tls, ret, error) < 0)
+        check_exists(tls, TLS_PEM_FILE, &there, error) < 0 || find_files(tls, ret, error) < 0)
         return -1;
     if (!there)
         return fail(error, ERROR_MISSING, "%s/" TLS_PEM_FILE " is missing: run felhomctl init",
@@ -107,8 +108,8 @@ static int begin(const char *state_dir, struct owned_directory *tls, struct stan
 
 /* --- stage --- */
 
-static int make_next(const struct owned_directory *tls, const char *host_name,
-                     struct in_addr address, struct error *error)
+static int stage_make_next(const struct owned_directory *tls, const char *host_name,
+                           struct in_addr address, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     if (identity_make(host_name, address, &pem, error) < 0)
@@ -119,25 +120,25 @@ static int make_next(const struct owned_directory *tls, const char *host_name,
 int rollover_stage(const char *state_dir, const char *host_name, struct in_addr address,
                    bool *ret_changed, struct error *error)
 {
-    struct standing standing;
+    struct rollover_files files;
     cleanup_owned_directory struct owned_directory tls;
-    if (begin(state_dir, &tls, &standing, error) < 0)
+    if (rollover_begin(state_dir, &tls, &files, error) < 0)
         return -1;
-    if (!standing.next_pem && standing.previous)
+    if (!files.next_pem && files.previous)
         return fail(error, ERROR_CONFLICT,
                     "the identity before this one is not retired yet: felhomctl identity retire");
-    if (!standing.next_pem && make_next(&tls, host_name, address, error) < 0)
+    if (!files.next_pem && stage_make_next(&tls, host_name, address, error) < 0)
         return -1;
     if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0)
         return -1;
-    *ret_changed = !standing.next;
+    *ret_changed = !files.next;
     return 0;
 }
 
 /* --- switch --- */
 
-static int copy(const struct owned_directory *tls, const char *from, const char *to, mode_t mode,
-                struct error *error)
+static int copy_file(const struct owned_directory *tls, const char *from, const char *to,
+                     mode_t mode, struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     if (tls_directory_get(tls, from, &content, error) < 0)
@@ -154,20 +155,20 @@ static int put_next_in_place(const struct owned_directory *tls, struct error *er
 
 int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error)
 {
-    struct standing standing;
+    struct rollover_files files;
     cleanup_owned_directory struct owned_directory tls;
-    if (begin(state_dir, &tls, &standing, error) < 0)
+    if (rollover_begin(state_dir, &tls, &files, error) < 0)
         return -1;
-    *ret_changed = standing.next;
-    if (!standing.next && standing.previous && !standing.next_pem)
+    *ret_changed = files.next;
+    if (!files.next && files.previous && !files.next_pem)
         return 0;
-    if (!standing.next)
+    if (!files.next)
         return fail(error, ERROR_CONFLICT,
                     "no next identity is staged for guests to know: felhomctl identity stage");
     /* Its certificate was given out: only if the key is good as well does it become the one. */
     if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0 ||
-        copy(&tls, TLS_PEM_FILE, PREVIOUS_PEM_FILE, 0600, error) < 0 ||
-        copy(&tls, TLS_CERTIFICATE_FILE, PREVIOUS_CERTIFICATE_FILE, 0644, error) < 0 ||
+        copy_file(&tls, TLS_PEM_FILE, PREVIOUS_PEM_FILE, 0600, error) < 0 ||
+        copy_file(&tls, TLS_CERTIFICATE_FILE, PREVIOUS_CERTIFICATE_FILE, 0644, error) < 0 ||
         put_next_in_place(&tls, error) < 0)
         return -1;
     return complete_switch(&tls, error);
@@ -177,18 +178,18 @@ int rollover_switch(const char *state_dir, bool *ret_changed, struct error *erro
 
 int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error)
 {
-    struct standing standing;
+    struct rollover_files files;
     cleanup_owned_directory struct owned_directory tls;
-    if (begin(state_dir, &tls, &standing, error) < 0)
+    if (rollover_begin(state_dir, &tls, &files, error) < 0)
         return -1;
-    if (standing.next_pem || standing.was_half_switched)
+    if (files.next_pem || files.was_half_switched)
         return fail(error, ERROR_CONFLICT,
                     "the next identity is staged, but not served yet: felhomctl identity switch");
     /* The key goes last: what is left of it alone says nothing to readers. */
     if (remove_file(&tls, PREVIOUS_CERTIFICATE_FILE, error) < 0 ||
         remove_file(&tls, PREVIOUS_PEM_FILE, error) < 0 || make_durable(&tls, error) < 0)
         return -1;
-    *ret_changed = standing.previous || standing.previous_pem;
+    *ret_changed = files.previous || files.previous_pem;
     return 0;
 }
 
