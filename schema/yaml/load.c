@@ -292,13 +292,25 @@ static void key_set_free(void **set)
     tdestroy(*set, keep_key);
 }
 
-/* Adds a key to those that its map has, and to the path of what comes next. */
-static int enter_key(struct loader *loader, const struct yaml_tree *key, void **seen)
+/* Adds a key to the path of what comes next, as far as there is room. */
+static void path_add(struct loader *loader, const struct yaml_tree *key)
 {
     size_t length = strlen(loader->path);
+    size_t room = sizeof loader->path - 1 - length;
+    if (length > 0 && room > 0) {
+        loader->path[length++] = '.';
+        room--;
+    }
+    size_t added = key->length < room ? key->length : room;
+    memcpy(loader->path + length, key->text, added);
+    loader->path[length + added] = '\0';
+}
+
+/* Adds a key to those that its map has, and to the path. */
+static int enter_key(struct loader *loader, const struct yaml_tree *key, void **seen)
+{
     if (key->text)
-        (void)snprintf(loader->path + length, sizeof loader->path - length, "%s%s",
-                       length ? "." : "", key->text);
+        path_add(loader, key);
     const struct yaml_tree *const *found = tsearch(key, seen, compare_keys);
     if (!found)
         mem_exhausted();
