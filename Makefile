@@ -107,10 +107,10 @@ $(BUILD)/%.o: %.c | build/.packages-build
 
 # --- files that are generated -----------------------------------------------------------------------------
 MIGRATIONS := $(sort $(wildcard schema/sql/*.sql))
-$(BUILD)/migrations.c: $(MIGRATIONS) tools/embed-migrations tools/embed-text
+$(BUILD)/migrations.c: $(MIGRATIONS) tools/embed-migrations tools/embed-text Makefile
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)tools/embed-migrations $(MIGRATIONS) >$@
-$(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text
+$(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text Makefile
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)(echo '#include "server/api/handlers.h"'; tools/embed-text openapi_document $<) >$@
 $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-# What the source has to be like: tools/lint-layers and lint-shape check how it is built, the analysers the rest.
+# What the source has to be like: tools/lint-tree checks how it is built, the analysers the rest.
 
 .PHONY: lint
 CODE    := $(foreach part,$(PARTS),$(call in_part,$(part),*.c))
 SOURCES := $(foreach part,$(PARTS),$(call in_part,$(part),*.[ch] *.inl)) \
            $(wildcard tests/unit/*.[ch] tests/fuzz/*.[ch] tests/fuzz/*.inl tests/faults/*.[ch])
-PYTHON  := tools/lint-openapi
+PYTHON  := tools/lint-openapi tools/lint-tree
 SCRIPTS := $(filter-out $(PYTHON) %.mk,$(wildcard tools/*)) .ci/run guest/felhom-controller-bootstrap \
            $(foreach script,preinst postinst prerm postrm,$(wildcard debian/*.$(script))) \
            $(wildcard debian/tests/acceptance tests/packages/* tests/lib/*.sh) \
@@ -19,7 +19,7 @@ compile_commands.json: Makefile
 
 lint: | build/.packages-build build/.packages-lint build/.packages-check $(CIVETWEB)/src/civetweb.c
 	@$(MAKE) --no-print-directory compile_commands.json
-	@echo "  LINT layers, shape"; tools/lint-layers && tools/lint-shape
+	@echo "  LINT tree"; tools/lint-tree
 	@echo "  LINT openapi"; tools/lint-openapi
 	@echo "  LINT clang-format"; clang-format --dry-run --Werror $(SOURCES)
 	@echo "  LINT shellcheck"; shellcheck --severity=warning --external-sources $(SCRIPTS)
