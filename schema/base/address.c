@@ -8,9 +8,10 @@
 
 #include "schema/base/text.h"
 
-#define MAPPED_BITS 96 /* ::ffff:0:0/96 holds all of IPv4 */
+#define MAPPED_BITS 96 /* ::ffff:0:0/96: the IPv6 addresses that stand for IPv4 addresses */
 
-/* Digits alone, without a leading zero that could be meant as octal. */
+/* Reads a decimal number from 0 to most. Refuses a leading zero, which other programs read as
+ * octal. */
 static bool number_parse(const char *text, unsigned most, unsigned *ret)
 {
     size_t length = strspn(text, DIGITS);
@@ -23,8 +24,9 @@ static bool number_parse(const char *text, unsigned most, unsigned *ret)
     return value <= most;
 }
 
-/* Splits text at the last mark in it; what follows is NULL if there is none. */
-static bool split(const char *text, char mark, char *front, size_t size, const char **ret_back)
+/* Splits text at the last mark in it: front gets what is before the mark, *ret_back points to what
+ * follows it, NULL if there is no mark. False if front is too small. */
+static bool text_split(const char *text, char mark, char *front, size_t size, const char **ret_back)
 {
     const char *end = strrchr(text, mark);
     size_t length = end ? (size_t)(end - text) : strlen(text);
@@ -44,8 +46,8 @@ static bool address_parse(const char *text, struct cidr *cidr)
     return v4 || inet_pton(AF_INET6, text, &cidr->address.v6) == 1;
 }
 
-/* A mapped address counts as IPv4, so that a network of such is one of IPv4. */
-static void unmap(struct cidr *cidr)
+/* Turns an IPv4-mapped IPv6 address or network into the IPv4 one that it stands for. */
+static void cidr_unmap(struct cidr *cidr)
 {
     if (cidr->family != AF_INET6 || cidr->prefix < MAPPED_BITS ||
         !IN6_IS_ADDR_V4MAPPED(&cidr->address.v6))
@@ -55,7 +57,7 @@ static void unmap(struct cidr *cidr)
     *cidr = plain;
 }
 
-static void mask(uint8_t *bytes, size_t count, unsigned prefix)
+static void mask_bytes(uint8_t *bytes, size_t count, unsigned prefix)
 {
     for (size_t i = 0; i < count; i++) {
         unsigned bits = prefix < 8 ? prefix : 8;
@@ -71,30 +73,30 @@ static size_t address_size(sa_family_t family)
 
 static void cidr_mask(struct cidr *cidr)
 {
-    mask((uint8_t *)&cidr->address, address_size(cidr->family), cidr->prefix);
+    mask_bytes((uint8_t *)&cidr->address, address_size(cidr->family), cidr->prefix);
 }
 
-static bool parse_unmasked(const char *text, struct cidr *ret)
+static bool cidr_parse_unmasked(const char *text, struct cidr *ret)
 {
     char address[INET6_ADDRSTRLEN];
     const char *prefix;
     unsigned bits;
     struct cidr cidr = {.family = AF_UNSPEC};
-    if (!split(text, '/', address, sizeof address, &prefix) || !address_parse(address, &cidr))
+    if (!text_split(text, '/', address, sizeof address, &prefix) || !address_parse(address, &cidr))
         return false;
     if (prefix) {
         if (!number_parse(prefix, cidr.prefix, &bits))
             return false;
         cidr.prefix = (uint8_t)bits;
     }
-    unmap(&cidr);
+    cidr_unmap(&cidr);
     *ret = cidr;
     return true;
 }
 
 bool cidr_parse_host(const char *text, struct cidr *ret)
 {
-    if (!parse_unmasked(text, ret))
+    if (!cidr_parse_unmasked(text, ret))
         return false;
     cidr_mask(ret);
     return true;
@@ -104,7 +106,7 @@ bool cidr_parse(const char *text, struct cidr *ret)
 {
     struct cidr cidr;
     struct cidr masked;
-    if (!parse_unmasked(text, &cidr))
+    if (!cidr_parse_unmasked(text, &cidr))
         return false;
     masked = cidr;
     cidr_mask(&masked);
@@ -121,7 +123,8 @@ void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE])
     (void)snprintf(text, CIDR_TEXT_SIZE, "%s/%u", address, cidr->prefix);
 }
 
-/* The address as a network of one, a v4-mapped one as IPv4. */
+/* Makes a network that holds this one address. An IPv4-mapped IPv6 address becomes IPv4. False for
+ * any other family. */
 static bool cidr_of(const struct sockaddr *address, struct cidr *ret)
 {
     *ret = (struct cidr){.family = address->sa_family};
@@ -137,7 +140,7 @@ static bool cidr_of(const struct sockaddr *address, struct cidr *ret)
         memcpy(&v6, address, sizeof v6);
         ret->prefix = 128;
         ret->address.v6 = v6.sin6_addr;
-        unmap(ret);
+        cidr_unmap(ret);
         return true;
     }
     return false;
@@ -159,7 +162,7 @@ bool endpoint_parse(const char *text, struct sockaddr_in *ret)
     const char *digits;
     unsigned port;
     struct sockaddr_in endpoint = {.sin_family = AF_INET};
-    if (!split(text, ':', address, sizeof address, &digits) || !digits ||
+    if (!text_split(text, ':', address, sizeof address, &digits) || !digits ||
         !number_parse(digits, UINT16_MAX, &port) || port == 0 ||
         inet_pton(AF_INET, address, &endpoint.sin_addr) != 1)
         return false;
@@ -179,7 +182,7 @@ static int hex_digit(char c)
     return -1;
 }
 
-/* The byte that two hexadecimal digits stand for, -1 for anything else. */
+/* Returns the byte that two hexadecimal digits stand for; -1 if they are not digits. */
 static int hex_byte(const char *text)
 {
     int high = hex_digit(text[0]);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* IPv4 and IPv6 networks, ADDRESS:PORT pairs and hardware addresses. */
+/*
+ * Reading and writing network addresses: IPv4 and IPv6 networks (CIDR), ADDRESS:PORT pairs and
+ * Ethernet hardware addresses. The parsers return false and leave *ret untouched when a text is not
+ * exactly in the form that the comment names; they never look names up. IPv4-mapped IPv6 addresses
+ * (::ffff:192.0.2.1) are treated as IPv4 throughout, because a dual-stack socket reports IPv4 peers
+ * that way.
+ */
 #ifndef FELHOM_ADDRESS_H
 #define FELHOM_ADDRESS_H
 
@@ -17,20 +23,22 @@ struct cidr {
     } address;
 };
 
-/* Reads ADDRESS/PREFIX or a bare ADDRESS (a network of one). False for bits beyond the prefix. */
+/* Reads ADDRESS/PREFIX, or ADDRESS alone, which is a network of one address. Returns false for a
+ * text that is neither, and for one with bits set beyond the prefix (192.168.0.7/24). */
 bool cidr_parse(const char *text, struct cidr *ret);
 
-/* The same, but bits beyond the prefix are cleared: the network that the text must have meant. */
+/* Like cidr_parse, but clears bits beyond the prefix instead of refusing them: 192.168.0.7/24
+ * becomes 192.168.0.0/24. */
 bool cidr_parse_host(const char *text, struct cidr *ret);
 
-/* Writes ADDRESS/PREFIX. */
+/* Writes ADDRESS/PREFIX into text. */
 #define CIDR_TEXT_SIZE 50
 void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE]);
 
-/* True if the address lies in the network. A v4-mapped IPv6 address counts as IPv4. */
+/* Returns true if the address lies in the network. An IPv4-mapped IPv6 address counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
 
-/* Reads A.B.C.D:PORT, port 1..65535. */
+/* Reads A.B.C.D:PORT, with a port from 1 to 65535. Returns false for anything else. */
 bool endpoint_parse(const char *text, struct sockaddr_in *ret);
 
 #define HWADDR_TEXT_SIZE 18 /* "BC:24:11:09:CE:72" and a NUL */
@@ -40,10 +48,11 @@ struct hwaddr {
     uint8_t bytes[6];
 };
 
-/* Reads XX:XX:XX:XX:XX:XX in either case. False for anything else, *ret untouched. */
+/* Reads XX:XX:XX:XX:XX:XX with digits in either case. Returns false for anything else and leaves
+ * *ret untouched. */
 bool hwaddr_parse(const char *text, struct hwaddr *ret);
 
-/* Writes it in upper case, as Proxmox does. */
+/* Writes the address in upper case, as Proxmox does. */
 void hwaddr_format(const struct hwaddr *hwaddr, char ret[static HWADDR_TEXT_SIZE]);
 
 bool hwaddr_equal(const struct hwaddr *a, const struct hwaddr *b);

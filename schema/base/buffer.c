@@ -11,7 +11,7 @@
 
 #define BUFFER_FIRST 512
 
-static size_t grown(size_t capacity, size_t needed)
+static size_t grown_capacity(size_t capacity, size_t needed)
 {
     size_t size = capacity ? capacity : BUFFER_FIRST;
     while (size < needed) {
@@ -22,12 +22,12 @@ static size_t grown(size_t capacity, size_t needed)
     return size;
 }
 
-/* Not realloc: it would leave an unwiped copy behind when it moves. */
-static void grow(struct buffer *buffer, size_t extra)
+/* realloc would leave an unwiped copy behind when it moves the block. */
+static void buffer_grow(struct buffer *buffer, size_t extra)
 {
     if (extra > SIZE_MAX - buffer->length - 1)
         mem_exhausted();
-    size_t capacity = grown(buffer->capacity, buffer->length + extra + 1);
+    size_t capacity = grown_capacity(buffer->capacity, buffer->length + extra + 1);
     char *data = mem_new_array(capacity, 1);
     size_t length = buffer->length;
     if (length)
@@ -39,7 +39,7 @@ static void grow(struct buffer *buffer, size_t extra)
 char *buffer_reserve(struct buffer *buffer, size_t extra)
 {
     if (extra >= buffer->capacity - buffer->length)
-        grow(buffer, extra);
+        buffer_grow(buffer, extra);
     return buffer->data + buffer->length;
 }
 

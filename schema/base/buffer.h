@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing run of bytes, always followed by a NUL that does not count. Documents that hold a token
- * are built in it, so it wipes every piece of memory it lets go of.
+ * A byte buffer that grows as needed and always has a NUL after its content (length does not count
+ * the NUL). Documents that contain a token are built in such buffers, so every block of memory is
+ * wiped before it is freed. Start from BUFFER_EMPTY and end with buffer_free; adding cannot fail,
+ * because the process ends when memory runs out (memory.h).
  */
 #ifndef FELHOM_BUFFER_H
 #define FELHOM_BUFFER_H
@@ -9,31 +11,32 @@
 #include <stddef.h>
 
 struct buffer {
-    char *data; /* NULL while nothing was added */
+    char *data; /* NULL until something is added */
     size_t length;
     size_t capacity;
 };
 
 #define BUFFER_EMPTY ((struct buffer){NULL, 0, 0})
 
-/* Adds length bytes. */
+/* Appends length bytes. */
 void buffer_add(struct buffer *buffer, const void *bytes, size_t length);
 
-/* Adds a NUL-terminated text, without its NUL. */
+/* Appends a NUL-terminated text, without its NUL. */
 void buffer_add_text(struct buffer *buffer, const char *text);
 
-/* Adds formatted text. */
+/* Appends text formatted as by printf. */
 void buffer_add_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Makes room for extra more bytes and returns where they go; buffer->length is the caller's to
- * raise. */
+/* Makes room for extra more bytes and returns the address where the caller may write them. The
+ * caller then adds to buffer->length however many it wrote. */
 char *buffer_reserve(struct buffer *buffer, size_t extra);
 
-/* The content as text; "" while empty. Valid until the next change. */
+/* Returns the content as a NUL-terminated text, "" while the buffer is empty. The buffer owns the
+ * text; it is valid until the buffer changes. */
 const char *buffer_text(const struct buffer *buffer);
 
-/* Wipes and frees; the buffer is empty afterwards. Fits cleanup(). */
+/* Wipes and frees the content; the buffer is empty afterwards. Can be used with cleanup(). */
 void buffer_free(struct buffer *buffer);
 
 #define cleanup_buffer cleanup(buffer_free)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Scope-bound ownership: a variable marked with one of these is released when it goes out of scope.
+/*
+ * Resources that are released at the end of a scope, by the compiler's cleanup attribute: a
+ * variable marked cleanup_free, cleanup_close and so on is freed or closed on every way out of its
+ * scope. steal() and steal_fd() hand the resource to the caller instead.
  */
 #ifndef FELHOM_CLEANUP_H
 #define FELHOM_CLEANUP_H
@@ -8,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Calls fn(&variable) at the end of the variable's scope. */
+/* Calls fn(&variable) when the variable goes out of scope. */
 #define cleanup(fn) __attribute__((cleanup(fn)))
 
 static inline void cleanup_free_fn(void *pointer_to_pointer)
@@ -32,7 +35,7 @@ static inline void cleanup_file_fn(FILE **file)
 #define cleanup_close cleanup(cleanup_close_fn)
 #define cleanup_file  cleanup(cleanup_file_fn)
 
-/* Hands a pointer out of a cleanup scope: yields its value and leaves NULL behind. */
+/* Yields the pointer's value and sets the pointer to NULL, so that its cleanup frees nothing. */
 #define steal(pointer) \
     __extension__({ \
         __auto_type steal_value_ = (pointer); \
@@ -40,7 +43,7 @@ static inline void cleanup_file_fn(FILE **file)
         steal_value_; \
     })
 
-/* The same for a file descriptor: leaves -1 behind. */
+/* Returns the file descriptor and sets the variable to -1, so that its cleanup closes nothing. */
 static inline int steal_fd(int *fd)
 {
     int value = *fd;

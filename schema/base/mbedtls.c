@@ -13,7 +13,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-/* A code is the sum of what an upper module says and what a lower one said to it. */
+/* An mbedTLS code is the sum of a high-level module's code and the low-level code that caused it.
+ * UPPER yields the high-level part. */
 #define UPPER(code) (-(code)&0xFF80)
 #define LOWER(code) (-(code)&0x007F)
 
@@ -39,7 +40,8 @@ void mbedtls_check_memory(int code)
 
 void digest_sha256(const void *bytes, size_t length, uint8_t ret[static DIGEST_BYTES])
 {
-    /* Of what can go wrong inside, only lack of memory does not depend on how mbedTLS was built. */
+    /* Whatever else can go wrong in mbedtls_md is ruled out when mbedTLS is built, so a failure
+     * means lack of memory. */
     if (mbedtls_md(mbedtls_md_info_from_type(MBEDTLS_MD_SHA256), bytes, length, ret) != 0)
         mem_exhausted();
 }

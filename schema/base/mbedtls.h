@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What we need of mbedTLS everywhere: SHA-256, and lack of memory told from damaged input. */
+/* Two helpers for mbedTLS that every part of the project may use: SHA-256, and a check that tells
+ * lack of memory from damaged input. */
 #ifndef FELHOM_MBEDTLS_H
 #define FELHOM_MBEDTLS_H
 
@@ -8,14 +9,17 @@
 
 #define DIGEST_BYTES 32
 
-/* The one digest of our documents: of a pin, or what the store keeps of a token. */
+/* Writes the SHA-256 of length bytes to ret. All digests of the project use it: certificate pins,
+ * and the token hashes in the database. */
 void digest_sha256(const void *bytes, size_t length, uint8_t ret[static DIGEST_BYTES]);
 
 /*
- * Ends the process as schema/base/memory.h says if mbedTLS's code means lack of memory: a key or a
- * certificate is not damaged because there was no room to read it. Some functions of mbedTLS hide
- * that behind another code, such as the parser of keys, which tries one format after the other.
- * So any failure counts as lack of memory if errno is ENOMEM: clear errno before you call mbedTLS.
+ * Ends the process as schema/base/memory.h says if an mbedTLS code means lack of memory. Otherwise
+ * a key or a certificate would be reported as damaged only because there was no memory to read it.
+ *
+ * Some mbedTLS functions hide lack of memory behind another code; the key parser does, because it
+ * tries one format after the other. Therefore any failing code counts as lack of memory if errno is
+ * ENOMEM. Callers must clear errno before they call mbedTLS.
  */
 void mbedtls_check_memory(int code);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The C library's own by its other name: free is ours. */
+/* The C library's own free under its other name; the name "free" resolves to wiping_free. */
 extern void __libc_free(void *memory); /* NOLINT(bugprone-reserved-identifier) */
 
 void wiping_free(void *memory)
@@ -19,7 +19,7 @@ void wiping_free(void *memory)
     __libc_free(memory);
 }
 
-static void *move(void *memory, size_t length, size_t size)
+static void *wiping_move(void *memory, size_t length, size_t size)
 {
     void *moved = malloc(size);
     if (!moved)
@@ -38,7 +38,7 @@ void *wiping_realloc(void *memory, size_t size)
         return NULL;
     }
     size_t length = malloc_usable_size(memory);
-    return size <= length && size >= length / 2 ? memory : move(memory, length, size);
+    return size <= length && size >= length / 2 ? memory : wiping_move(memory, length, size);
 }
 
 static int exit_status = EXIT_MEMORY;

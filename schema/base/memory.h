@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Allocation that cannot fail: when memory is out the process ends with EXIT_MEMORY, so callers
- * carry no branches for it. What that means is decided by whoever waits for the process:
- * felhom-hook's supervisor applies the operator's on_error policy, and main does so for the
- * supervisor itself; systemd starts felhomd again.
+ * Memory allocation that cannot fail: when memory runs out, the process writes one line to standard
+ * error and ends with EXIT_MEMORY, so callers need no error branches for it. The parent process
+ * decides what happens next: felhom-hook's supervisor applies the operator's on_error policy (main
+ * does so if the supervisor itself runs out of memory), and systemd restarts felhomd.
+ *
+ * The second half declares free and realloc replacements that wipe memory.
  */
 #ifndef FELHOM_MEMORY_H
 #define FELHOM_MEMORY_H
@@ -12,39 +14,43 @@
 
 #define EXIT_MEMORY 71 /* sysexits' EX_OSERR */
 
-/* Zeroed memory for count objects of size bytes; the caller frees it with free(). */
+/* Returns zeroed memory for count objects of size bytes. The caller frees it with free(). */
 void *mem_new_array(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 #define mem_new(type) ((type *)mem_new_array(1, sizeof(type)))
 
-/* An array grown to count objects of size bytes; new space is not cleared. Frees the old one. */
+/* Resizes an array to count objects of size bytes, as realloc does, and returns its new address.
+ * New space is not zeroed. */
 void *mem_resize(void *array, size_t count, size_t size) __attribute__((returns_nonnull));
 
-/* Copies to be freed with free(). mem_copy_text_n copies at most n bytes and ends with a NUL. */
+/* Return a copy of the text, which the caller frees with free(). mem_copy_text_n copies at most n
+ * bytes and appends a NUL. */
 char *mem_copy_text(const char *text) __attribute__((malloc, returns_nonnull));
 char *mem_copy_text_n(const char *text, size_t n) __attribute__((malloc, returns_nonnull));
 
-/* printf into fresh memory, to be freed with free(). */
+/* Formats text as printf does. The caller frees the result with free(). */
 char *mem_format(const char *format, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 
-/* What the process ends with from then on when memory is out; for main. */
+/* Sets the exit status that the process ends with when memory runs out. Called by main. */
 void mem_exit_with(int status);
 
-/* Ends the process as above; for libraries that report lack of memory themselves. */
+/* Ends the process as described at the top. For use with libraries that report lack of memory
+ * themselves. */
 void mem_exhausted(void) __attribute__((noreturn, cold));
 
 /*
- * What is freed is wiped, whoever frees it: SQLite, libyaml, jansson, libcurl and OpenSSL hold
- * copies of secrets, too, and give them back as they are. The Makefile links these two in the place
- * of the C library's free and realloc, in the programs and for all libraries that they use;
- * sanitizers, which have a heap of their own, do without.
+ * Replacements for free and realloc that wipe all memory before it is released, whoever releases
+ * it: SQLite, libyaml, jansson, libcurl and OpenSSL hold copies of secrets, too, and free them
+ * unwiped. The Makefile links these two in place of the C library's free and realloc, for the
+ * programs and for all libraries that they use. Builds with sanitizers, which bring their own heap,
+ * go without.
  */
 
-/* As free(3), after wiping all of the block. */
+/* Like free(3), but wipes the whole block first. */
 void wiping_free(void *memory);
 
-/* As realloc(3), and nothing is left where it moves from. A block that is cut by less than half
- * stays as large as it was. */
+/* Like realloc(3), but wipes the old block if the content has to move. A block that shrinks by less
+ * than half keeps its size. */
 void *wiping_realloc(void *memory, size_t size);
 
 #endif

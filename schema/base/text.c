@@ -52,7 +52,8 @@ void text_mask_n(char *bytes, size_t length)
             bytes[i] = '?';
 }
 
-/* At most room of text's length bytes, and no part of a character at their end. */
+/* Returns how many of the length bytes of text fit into room bytes without cutting a UTF-8
+ * character in two. */
 static size_t whole_characters(const char *text, size_t length, size_t room)
 {
     if (length <= room)
@@ -95,7 +96,8 @@ size_t text_character(const char *text)
     size_t length = sequences[i].length;
     if (length > 1 && (bytes[1] < sequences[i].second_from || bytes[1] > sequences[i].second_to))
         return 0;
-    /* The text's NUL continues no sequence, so nothing behind it is read. */
+    /* The NUL at the end of the text is no continuation byte, so the loop stops before it reads
+     * past the end. */
     for (size_t byte = 2; byte < length; byte++)
         if (!text_continues_character(text[byte]))
             return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Texts: sets of characters, prefixes, slices (texts that do not end with a NUL), UTF-8, and what
- * may be shown of a text that comes from outside. Control characters are those of ASCII, 0 to 31
- * and 127.
+ * Text helpers without allocation: character sets, prefixes and suffixes, UTF-8, slices (pieces of
+ * a text that do not end with a NUL), and making text from outside safe to show on a terminal or in
+ * a log. Control characters are those of ASCII, 0 to 31 and 127; blanks are space and tab.
  */
 #ifndef FELHOM_TEXT_H
 #define FELHOM_TEXT_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Sets for strspn() and the functions below. */
+/* Character sets for strspn() and the functions below. */
 #define DIGITS     "0123456789"
 #define HEX_DIGITS DIGITS "abcdefABCDEF"
 #define LOWER      "abcdefghijklmnopqrstuvwxyz"
@@ -19,40 +19,44 @@
 #define BLANKS     " \t"
 #define SPACES     " \t\n\v\f\r" /* what isspace() accepts in the C locale */
 
-/* True if the character is one of the set. A NUL never is. */
+/* Returns true if the character is in the set. A NUL never is. */
 bool text_is_one_of(char c, const char *set);
 
-/* True if the text has at least one character, and each of them is one of the set. */
+/* Returns true if the text has at least one character and all of them are in the set. */
 bool text_is_all(const char *text, const char *set);
 
-/* What follows the prefix in the text; NULL if the text does not begin with it. */
+/* Returns the rest of the text after the prefix; NULL if the text does not begin with the prefix.
+ * */
 const char *text_after(const char *text, const char *prefix);
 
 bool text_ends_with(const char *text, const char *end);
 
-/* True if the text has a control character. */
+/* Returns true if the text contains a control character. */
 bool text_has_control(const char *text);
 
-/* Replaces each control character with '?', so that a line stays one line and a terminal takes
- * nothing for a command. */
+/* Replace each control character with '?', in place, so that the text cannot break a log line or
+ * send commands to a terminal. */
 void text_mask(char *text);
 void text_mask_n(char *bytes, size_t length);
 
 /*
- * Copies text as one line that is fit to be shown: blanks and line ends around it are left out,
- * control characters within it become '?'. A text that does not fit into size bytes is cut between
- * two characters and ends with "...".
+ * Copies text into ret (size bytes) as one line that is safe to show: leading and trailing blanks
+ * and line ends are dropped, other control characters become '?'. A text that does not fit is cut
+ * between two characters and ends with "...".
  */
 void text_show(char *ret, size_t size, const char *text);
 
-/* The length of the UTF-8 character at the start of the text, 1 to 4 bytes; 0 if there is none
- * (an overlong form, a surrogate, a stray byte). A NUL counts as a character of one byte. */
+/*
+ * Returns the length in bytes (1 to 4) of the UTF-8 character at the start of the text; 0 if the
+ * bytes there are not valid UTF-8 (an overlong form, a surrogate, a stray byte). A NUL counts as a
+ * character of one byte.
+ */
 size_t text_character(const char *text);
 
-/* True for a byte that continues a UTF-8 character which an earlier byte began. */
+/* Returns true if the byte is a continuation byte of UTF-8 (not the first byte of a character). */
 bool text_continues_character(char byte);
 
-/* A piece of a text, borrowed; not ended by a NUL. */
+/* A piece of a text that somebody else owns; it does not end with a NUL. */
 struct slice {
     const char *text;
     size_t length;
@@ -62,21 +66,21 @@ struct slice slice_of(const char *text);
 bool slice_equals(struct slice slice, const char *text);
 bool slice_starts(struct slice slice, const char *prefix);
 
-/* How many bytes at the start of the slice are of the set. */
+/* Returns how many bytes at the start of the slice are in the set. */
 size_t slice_span(struct slice slice, const char *set);
 
-/* The slice without its first n bytes, of which there must be as many. */
+/* Returns the slice without its first n bytes; n must not exceed its length. */
 struct slice slice_skip(struct slice slice, size_t n);
 
-/* The slice without the characters of the set at its end, or at both ends. */
+/* Return the slice without characters of the set at its end, or at both ends. */
 struct slice slice_trim_end(struct slice slice, const char *set);
 struct slice slice_trim(struct slice slice, const char *set);
 
-/* Takes off the front of *rest what stands before the mark, and drops the mark; takes all if there
- * is no mark. */
+/* Cuts *rest at the first mark: returns what is before the mark and leaves in *rest what follows
+ * it. Without a mark, returns everything and leaves *rest empty. */
 struct slice slice_take(struct slice *rest, char mark);
 
-/* A copy that ends with a NUL, to be freed with free(). */
+/* Returns a copy that ends with a NUL. The caller frees it with free(). */
 char *slice_copy(struct slice slice);
 
 #endif

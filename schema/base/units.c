@@ -6,7 +6,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/text.h"
 
-/* No more are needed for a century in seconds, and that many cannot overflow. */
+/* Ten digits are enough for a century in seconds, and cannot overflow a uint64_t. */
 #define DIGITS_MAX 10
 
 static const struct {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Units of time and of size, and durations as settings have them. */
+/* Units of time and size as constants whose suffix says what they count (_S, _MS, _US), and the
+ * parser for durations such as "24h" in agent.yaml and on the command line. */
 #ifndef FELHOM_UNITS_H
 #define FELHOM_UNITS_H
 
@@ -30,8 +31,8 @@
 #define KIB ((size_t)1024)
 #define MIB (1024 * KIB)
 
-/* Reads a duration: digits and one of s m h d, or a bare 0. False for anything else or over 100
- * years. */
+/* Reads a duration: digits followed by s, m, h or d, or "0" alone. Returns false for anything else
+ * and for more than 100 years. */
 bool duration_parse(const char *text, uint64_t *ret_ms);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The release that these sources make; the Makefile reads it here too. */
+/* The version of this release. The Makefile reads it from here. */
 #ifndef FELHOM_VERSION_H
 #define FELHOM_VERSION_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proxmox's guest number, 100..999999999. */
+/* The VMID: the number by which Proxmox knows a guest, from 100 to 999999999. */
 #ifndef FELHOM_VMID_H
 #define FELHOM_VMID_H
 
@@ -11,8 +11,8 @@
 
 #define VMID_TEXT_SIZE 11 /* any uint32_t in decimal and a NUL */
 
-/* Reads a VMID of decimal digits alone, without sign, blank or leading zero. False otherwise, *ret
- * untouched. */
+/* Reads a VMID: decimal digits only, without a sign, blanks or leading zeros. Returns false for
+ * anything else and leaves *ret untouched. */
 bool vmid_parse(const char *text, uint32_t *ret);
 
 #endif

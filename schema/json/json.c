@@ -11,7 +11,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 
-/* What the scan below has seen so far. */
+/* The state of the scan for nesting depth. */
 struct scan {
     int depth;
     bool in_text;
@@ -38,8 +38,8 @@ static void scan_structure(struct scan *scan, char c)
         scan->depth--;
 }
 
-/* Judges nothing but depth: whether it is JSON at all is jansson's to say, which would go 2048 deep
- * to find out. */
+/* Checks the nesting depth only. jansson checks the rest, but would itself recurse up to 2048
+ * levels. */
 static bool is_too_deep(const char *text, size_t length)
 {
     struct scan scan = {0};
@@ -60,7 +60,7 @@ int json_read(const char *text, size_t length, json_t **ret, struct error *error
         return fail(error, ERROR_INVALID, "JSON nested deeper than %d", JSON_DEPTH_MAX);
     json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &problem);
     if (!value) {
-        /* It quotes what it stumbled over. */
+        /* jansson's message quotes the input. */
         text_show(shown, sizeof shown, problem.text);
         return fail(error, ERROR_INVALID, "not JSON: line %d column %d: %s", problem.line,
                     problem.column, shown);
@@ -81,8 +81,8 @@ json_int_t json_get_int(const json_t *object, const char *key, json_int_t otherw
     return json_is_integer(value) ? json_integer_value(value) : otherwise;
 }
 
-static const struct json_body_key *find_key(const struct json_body_key *keys, size_t count,
-                                            const char *name)
+static const struct json_body_key *body_key_find(const struct json_body_key *keys, size_t count,
+                                                 const char *name)
 {
     for (size_t i = 0; i < count; i++) {
         if (strcmp(keys[i].name, name) == 0)
@@ -91,15 +91,16 @@ static const struct json_body_key *find_key(const struct json_body_key *keys, si
     return NULL;
 }
 
-/* A strange name is quoted in an answer, but never at its full length. */
-static int fail_unknown(const char *name, struct error *error)
+/* The reply quotes the unknown key, but cut to a sensible length. */
+static int body_fail_unknown_key(const char *name, struct error *error)
 {
     char shown[64];
     text_show(shown, sizeof shown, name);
     return fail(error, ERROR_INVALID, "%s: unknown key", shown);
 }
 
-static int check_value(const struct json_body_key *key, const json_t *value, struct error *error)
+static int body_check_value(const struct json_body_key *key, const json_t *value,
+                            struct error *error)
 {
     if (!json_is_string(value))
         return fail(error, ERROR_INVALID, "%s: must be a text", key->name);
@@ -110,17 +111,17 @@ static int check_value(const struct json_body_key *key, const json_t *value, str
     return 0;
 }
 
-static int check_members(json_t *object, const struct json_body_key *keys, size_t count,
-                         struct error *error)
+static int body_check_members(json_t *object, const struct json_body_key *keys, size_t count,
+                              struct error *error)
 {
     const char *name;
     json_t *value;
     json_object_foreach(object, name, value)
     {
-        const struct json_body_key *key = find_key(keys, count, name);
+        const struct json_body_key *key = body_key_find(keys, count, name);
         if (!key)
-            return fail_unknown(name, error);
-        if (check_value(key, value, error) < 0)
+            return body_fail_unknown_key(name, error);
+        if (body_check_value(key, value, error) < 0)
             return -1;
     }
     for (size_t i = 0; i < count; i++) {
@@ -130,8 +131,8 @@ static int check_members(json_t *object, const struct json_body_key *keys, size_
     return 0;
 }
 
-static void take_values(const json_t *object, const struct json_body_key *keys, size_t count,
-                        char **ret_values)
+static void body_copy_values(const json_t *object, const struct json_body_key *keys, size_t count,
+                             char **ret_values)
 {
     for (size_t i = 0; i < count; i++) {
         const char *text = json_get_text(object, keys[i].name, NULL);
@@ -151,9 +152,9 @@ int json_body_parse(const char *text, size_t length, const struct json_body_key 
         return -1;
     if (!json_is_object(object))
         return fail(error, ERROR_INVALID, "the body must be a JSON object");
-    if (check_members(object, keys, count, error) < 0)
+    if (body_check_members(object, keys, count, error) < 0)
         return -1;
-    take_values(object, keys, count, ret_values);
+    body_copy_values(object, keys, count, ret_values);
     return 0;
 }
 
@@ -180,7 +181,7 @@ static json_t *mended_text(const char *text)
 
 json_t *json_text(const char *text)
 {
-    json_t *value = json_string(text); /* NULL where it is not UTF-8 */
+    json_t *value = json_string(text); /* NULL if the text is not UTF-8 */
     if (!value)
         value = mended_text(text);
     if (!value)
@@ -190,8 +191,8 @@ json_t *json_text(const char *text)
 
 #define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
-/* The second as text, followed by rest. */
-static json_t *format_time(int64_t ms, const char *rest)
+/* Formats the second of ms as RFC 3339 without a time zone, followed by rest. */
+static json_t *time_to_json(int64_t ms, const char *rest)
 {
     char text[40];
     struct tm parts;
@@ -205,14 +206,14 @@ static json_t *format_time(int64_t ms, const char *rest)
 
 json_t *json_time(int64_t ms)
 {
-    return format_time(ms, "Z");
+    return time_to_json(ms, "Z");
 }
 
 json_t *json_time_exact(int64_t ms)
 {
     char rest[8];
     (void)snprintf(rest, sizeof rest, ".%03dZ", ms > 0 ? (int)(ms % 1000) : 0);
-    return format_time(ms, rest);
+    return time_to_json(ms, rest);
 }
 
 void json_append(json_t *array, json_t *value)
@@ -227,7 +228,7 @@ void json_set(json_t *object, const char *key, json_t *value)
         mem_exhausted();
 }
 
-static int add_piece(const char *bytes, size_t length, void *out)
+static int append_dumped(const char *bytes, size_t length, void *out)
 {
     buffer_add(out, bytes, length);
     return 0;
@@ -235,7 +236,7 @@ static int add_piece(const char *bytes, size_t length, void *out)
 
 void json_write(const json_t *value, size_t flags, struct buffer *out)
 {
-    if (json_dump_callback(value, add_piece, out, flags) != 0)
+    if (json_dump_callback(value, append_dumped, out, flags) != 0)
         mem_exhausted();
 }
 
@@ -245,7 +246,7 @@ static void wipe_strings(json_t *value)
         wipe_strings(json_object_iter_value(i));
     for (size_t i = 0; i < json_array_size(value); i++)
         wipe_strings(json_array_get(value, i));
-    /* The copy is jansson's own and about to be freed: nobody reads it after this. */
+    /* The string belongs to jansson and is freed right after this; nobody reads it again. */
     if (json_is_string(value))
         explicit_bzero((char *)json_string_value(value), json_string_length(value));
 }
