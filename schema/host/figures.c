@@ -9,7 +9,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 
-#define TICKS_MIN 4 /* kernels before 2.6 knew no more */
+#define TICKS_MIN 4 /* Linux before 2.6 has no more */
 #define LOAD_MAX  1e6
 
 enum tick { IDLE = 3, IOWAIT = 4 };
@@ -20,7 +20,8 @@ static const char *next_line(const char *text)
     return end ? end + 1 : text + strlen(text);
 }
 
-/* Skips blanks and reads digits; NULL where there are none or too many. */
+/* Skips blanks and reads digits. Returns what follows them; NULL if there are no digits or more
+ * than 19. */
 static const char *take_number(const char *text, uint64_t *ret)
 {
     char *end;
@@ -55,8 +56,8 @@ bool cpu_times_parse(const char *text, struct cpu_times *ret)
     return true;
 }
 
-/* iowait is known to go back now and then. */
-static uint64_t increase(const struct cpu_times *from, const struct cpu_times *to, size_t i)
+/* The kernel's iowait counter can decrease, so a negative difference counts as 0. */
+static uint64_t ticks_increase(const struct cpu_times *from, const struct cpu_times *to, size_t i)
 {
     return to->ticks[i] > from->ticks[i] ? to->ticks[i] - from->ticks[i] : 0;
 }
@@ -65,14 +66,15 @@ int cpu_times_busy(const struct cpu_times *from, const struct cpu_times *to)
 {
     double busy = 0, total = 0;
     for (size_t i = 0; i < CPU_TICKS; i++) {
-        double ticks = (double)increase(from, to, i);
+        double ticks = (double)ticks_increase(from, to, i);
         busy += i == IDLE || i == IOWAIT ? 0 : ticks;
         total += ticks;
     }
     return total > 0 ? (int)(busy / total * 1000 + 0.5) : -1;
 }
 
-/* Takes a decimal fraction and the blank after it; NULL where there is none. */
+/* Reads a decimal fraction and the blank after it. Returns what follows; NULL if the text is
+ * anything else. */
 static const char *take_load(const char *text, double *ret)
 {
     char *end;
@@ -95,7 +97,7 @@ bool loadavg_parse(const char *text, double ret[static 3])
     return true;
 }
 
-/* "KEY:      123 kB" in bytes, from whichever line it stands in. */
+/* Finds the line "KEY: 123 kB" and returns its number in bytes; -1 if there is none. */
 static int64_t find_figure(const char *text, const char *key)
 {
     size_t length = strlen(key);
@@ -129,7 +131,7 @@ int64_t uptime_parse(const char *text)
 #define NUMBER_MAX  9e18                  /* below INT64_MAX */
 #define TIME_MAX    INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
-/* Only the version in it is expected to change. */
+/* Only the version in the name is expected to change. */
 static bool is_storage_kind(const struct slice *kind)
 {
     return slice_equals(*kind, "pve2-storage") || slice_starts(*kind, "pve-storage-");
@@ -140,7 +142,8 @@ static bool is_storage_name(const struct slice *name)
     return name->length > 0 && slice_span(*name, ALNUM "-_.") == name->length;
 }
 
-/* -1 for what is no number, as U (not known) is none. Perl writes large ones as 1.5e+15. */
+/* Returns -1 for anything that is not a number, such as U (unknown). Perl writes large numbers as
+ * 1.5e+15. */
 static int64_t rrd_number(struct slice digits)
 {
     char text[NUMBER_SIZE];
@@ -175,7 +178,7 @@ static bool rrd_line_parse(struct slice line, const char *node, struct rrd_stora
     return true;
 }
 
-/* By name, the newest of each first. */
+/* Sorts by name; among equal names, the newest comes first. */
 static int compare_storages(const void *left, const void *right)
 {
     const struct rrd_storage *a = left, *b = right;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Figures of a whole host, as texts that its kernel and pmxcfs write: /proc/stat, loadavg, meminfo
- * and uptime (proc(5)), and /etc/pve/.rrd. What is not known is -1.
+ * Parsers for the host's own figures: load, memory and processors from /proc/stat, /proc/loadavg,
+ * /proc/meminfo and /proc/uptime (see proc(5)), and the fill of storages from /etc/pve/.rrd, which
+ * pmxcfs provides. The callers read the files. A figure that is not known is -1.
  */
 #ifndef FELHOM_FIGURES_H
 #define FELHOM_FIGURES_H
@@ -12,22 +13,25 @@
 
 #define CPU_TICKS 8 /* user, nice, system, idle, iowait, irq, softirq, steal */
 
-/* What all processors together have spent since the start, in ticks, and how many they are. */
+/* Processor time of all processors together since the host booted, in clock ticks, and the number
+ * of processors. */
 struct cpu_times {
     uint64_t ticks[CPU_TICKS];
     int count;
 };
 
-/* /proc/stat. False, with *ret untouched, for what is none. */
+/* Parses /proc/stat. Returns false and leaves *ret untouched if the text is not in that format. */
 bool cpu_times_parse(const char *text, struct cpu_times *ret);
 
-/* How busy the processors were in between, in thousandths; -1 where no time has passed. */
+/* Returns how busy the processors were between two readings, in thousandths; -1 if no time passed.
+ * */
 int cpu_times_busy(const struct cpu_times *from, const struct cpu_times *to);
 
-/* /proc/loadavg: of the last 1, 5 and 15 minutes. False, with ret untouched, for what is none. */
+/* Parses /proc/loadavg: the load averages over 1, 5 and 15 minutes. Returns false and leaves ret
+ * untouched if the text is not in that format. */
 bool loadavg_parse(const char *text, double ret[static 3]);
 
-/* In bytes. */
+/* All in bytes; -1: not known. */
 struct memory_figures {
     int64_t total;
     int64_t available;
@@ -35,16 +39,17 @@ struct memory_figures {
     int64_t swap_free;
 };
 
-/* /proc/meminfo */
+/* Parses /proc/meminfo. */
 struct memory_figures meminfo_parse(const char *text);
 
-/* /proc/uptime, in whole seconds. */
+/* Parses /proc/uptime. Returns whole seconds; -1 if the text is not in that format. */
 int64_t uptime_parse(const char *text);
 
 /*
- * /etc/pve/.rrd: the last figures that every node's pvestatd has broadcast, one line each (pmxcfs,
- * cfs_rrd_dump; a NUL ends it). Storages are pve-storage-9.0/NODE/STORAGE:TIME:TOTAL:USED under
- * Proxmox VE 9 and pve2-storage/NODE/STORAGE:TIME:TOTAL:USED under 8.
+ * /etc/pve/.rrd: the latest figures that pvestatd has broadcast from each node, one line each
+ * (pmxcfs, cfs_rrd_dump; the text ends with a NUL). Lines for storages are
+ * pve-storage-9.0/NODE/STORAGE:TIME:TOTAL:USED in Proxmox VE 9 and
+ * pve2-storage/NODE/STORAGE:TIME:TOTAL:USED in Proxmox VE 8.
  */
 struct rrd_storage {
     char *storage;
@@ -55,11 +60,11 @@ struct rrd_storage {
 
 /* Zero-initialise. */
 struct rrd_storages {
-    struct rrd_storage *items; /* by name; of each the newest line */
+    struct rrd_storage *items; /* sorted by name; each storage once, with its newest figures */
     size_t count;
 };
 
-/* Finds the storages of one node; what is no line of one is passed over. The caller frees *ret with
+/* Finds the storages of one node and skips all other lines. The caller frees *ret with
  * rrd_storages_free. */
 void rrd_dump_storages(const char *text, size_t length, const char *node, struct rrd_storages *ret);
 

@@ -9,14 +9,15 @@
 #include <stdint.h>
 #include <string.h>
 
-/* States in which the kernel itself would send to the entry's address. NOARP is left out: such an
- * entry is no answer of the peer. */
+/* States in which the kernel itself would send to the entry's address. NUD_NOARP is left out: the
+ * peer has not answered for such an entry. */
 #define NUD_ANSWERED (NUD_PERMANENT | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE)
 
 _Static_assert(sizeof(struct rtmsg) == sizeof(struct ndmsg), "one size for both");
 
-/* Whether the answer is a whole message of the given type; an NLMSG_ERROR is none. */
-static int expect_type(const struct netlink_answer *answer, uint16_t type, struct error *error)
+/* Fails unless the answer is a complete message of the given type. NLMSG_ERROR is another type. */
+static int answer_expect_type(const struct netlink_answer *answer, uint16_t type,
+                              struct error *error)
 {
     const struct nlmsghdr *header = (const struct nlmsghdr *)answer->bytes;
     if (NLMSG_OK(header, answer->length) && header->nlmsg_type == type &&
@@ -25,7 +26,7 @@ static int expect_type(const struct netlink_answer *answer, uint16_t type, struc
     return fail(error, ERROR_MISSING, "the kernel knows no such neighbour");
 }
 
-/* The content of an attribute if it is there with the given size, else NULL. */
+/* Returns the attribute's content; NULL if the message has no such attribute of that size. */
 static const void *attribute_find(const struct netlink_answer *answer, uint16_t type, size_t size)
 {
     const struct nlmsghdr *header = (const struct nlmsghdr *)answer->bytes;
@@ -52,7 +53,7 @@ static bool is_on_link(const struct netlink_answer *answer)
 int netlink_answer_link(const struct netlink_answer *answer, int *ret_interface,
                         struct error *error)
 {
-    if (expect_type(answer, RTM_NEWROUTE, error) < 0)
+    if (answer_expect_type(answer, RTM_NEWROUTE, error) < 0)
         return -1;
     const int *interface = attribute_find(answer, RTA_OIF, sizeof(*interface));
     if (!interface || !is_on_link(answer))
@@ -64,7 +65,7 @@ int netlink_answer_link(const struct netlink_answer *answer, int *ret_interface,
 int netlink_answer_hwaddr(const struct netlink_answer *answer, struct hwaddr *ret,
                           struct error *error)
 {
-    if (expect_type(answer, RTM_NEWNEIGH, error) < 0)
+    if (answer_expect_type(answer, RTM_NEWNEIGH, error) < 0)
         return -1;
     const struct ndmsg *entry = NLMSG_DATA(answer->bytes);
     const void *hwaddr = attribute_find(answer, NDA_LLADDR, sizeof(*ret));

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel answers over netlink about one IPv4 address. */
+/*
+ * Parsers for the kernel's rtnetlink answers about one IPv4 address: which interface leads to it
+ * (RTM_GETROUTE) and which hardware address answers for it (RTM_GETNEIGH). felhomd uses them to
+ * find out which guest a connection comes from. Nothing here opens a socket.
+ */
 #ifndef FELHOM_NETLINK_ANSWER_H
 #define FELHOM_NETLINK_ANSWER_H
 
@@ -10,18 +14,22 @@
 
 #define NETLINK_ANSWER_MAX 4096
 
-/* As received; a message's head stands at its start. */
+/* An answer as received from the socket; it begins with the message header. */
 struct netlink_answer {
     _Alignas(8) char bytes[NETLINK_ANSWER_MAX];
     size_t length;
 };
 
-/* To RTM_GETROUTE: the interface over which the address is reached without a router. ERROR_MISSING
- * where there is none. */
+/*
+ * Parses the answer to RTM_GETROUTE: *ret_interface becomes the index of the interface through
+ * which the address is reached directly. ERROR_MISSING if the address is behind a router or there
+ * is no route.
+ */
 int netlink_answer_link(const struct netlink_answer *answer, int *ret_interface,
                         struct error *error);
 
-/* To RTM_GETNEIGH: the hardware address that has answered for it. ERROR_MISSING where none has. */
+/* Parses the answer to RTM_GETNEIGH: *ret becomes the hardware address of the neighbour.
+ * ERROR_MISSING if no neighbour has answered. */
 int netlink_answer_hwaddr(const struct netlink_answer *answer, struct hwaddr *ret,
                           struct error *error);
 

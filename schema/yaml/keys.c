@@ -13,14 +13,14 @@
 #include "schema/base/text.h"
 #include "schema/base/units.h"
 
-#define COUNT_DIGITS 10 /* of the largest uint32_t */
+#define COUNT_DIGITS 10 /* digits of the largest uint32_t */
 
 void *yaml_field(const struct yaml_key *key, void *document)
 {
     return (char *)document + key->offset;
 }
 
-static void release_text(const struct yaml_key *key, void *document)
+static void field_release_text(const struct yaml_key *key, void *document)
 {
     char **field = yaml_field(key, document);
     if (*field)
@@ -29,10 +29,10 @@ static void release_text(const struct yaml_key *key, void *document)
     *field = NULL;
 }
 
-static void put_text(const struct yaml_key *key, const char *text, void *document)
+static void field_put_text(const struct yaml_key *key, const char *text, void *document)
 {
     char **field = yaml_field(key, document);
-    release_text(key, document);
+    field_release_text(key, document);
     *field = mem_copy_text(text);
 }
 
@@ -51,7 +51,7 @@ static int read_text(const struct yaml_key *key, const struct yaml_tree *value, 
     bool left_out = !*value->text && !*key->standard;
     if (!left_out && yaml_text_check(key->rule.text, value->text, error))
         return yaml_refuse(&value->place, key->path, error, "%s", error->message);
-    put_text(key, value->text, document);
+    field_put_text(key, value->text, document);
     return 0;
 }
 
@@ -84,7 +84,7 @@ static int read_choice(const struct yaml_key *key, const struct yaml_tree *value
     unsigned index;
     if (find_word(key, value, &index, error))
         return -1;
-    put_text(key, value->text, document);
+    field_put_text(key, value->text, document);
     return 0;
 }
 
@@ -98,8 +98,9 @@ static int read_enum(const struct yaml_key *key, const struct yaml_tree *value, 
     return 0;
 }
 
-/* Digits alone: YAML's octal, hexadecimal and signed numbers are more likely a slip than meant. */
-static bool number_parse(const char *text, uint64_t *ret)
+/* Decimal digits only: a number in YAML's octal, hexadecimal or signed form is more likely a typing
+ * error than meant. */
+static bool count_parse(const char *text, uint64_t *ret)
 {
     size_t digits = strspn(text, DIGITS);
     if (!digits || digits > COUNT_DIGITS || text[digits] || (digits > 1 && *text == '0'))
@@ -114,7 +115,7 @@ static int read_count(const struct yaml_key *key, const struct yaml_tree *value,
     uint64_t number;
     uint64_t least = key->rule.bounds.least;
     uint64_t most = key->rule.bounds.most;
-    if (!number_parse(value->text, &number) || number < least || number > most)
+    if (!count_parse(value->text, &number) || number < least || number > most)
         return yaml_refuse(&value->place, key->path, error, "must be a number from %ju to %ju",
                            (uintmax_t)least, (uintmax_t)most);
     *(uint32_t *)yaml_field(key, document) = (uint32_t)number;
@@ -146,24 +147,24 @@ static int read_anything(const struct yaml_key *key, const struct yaml_tree *val
     return 0;
 }
 
-const struct yaml_type yaml_text = {KIND_TEXT, read_text, release_text};
-const struct yaml_type yaml_choice = {KIND_TEXT, read_choice, release_text};
+const struct yaml_type yaml_text = {KIND_TEXT, read_text, field_release_text};
+const struct yaml_type yaml_choice = {KIND_TEXT, read_choice, field_release_text};
 const struct yaml_type yaml_enum = {KIND_TEXT, read_enum, NULL};
 const struct yaml_type yaml_count = {KIND_TEXT, read_count, NULL};
 const struct yaml_type yaml_duration = {KIND_TEXT, read_duration, NULL};
 const struct yaml_type yaml_anything = {KIND_MAP, read_anything, NULL};
 
-/* What to say about a key that a table does not have. */
+/* --- unknown keys: what to suggest --- */
 
-#define NAME_SIZE 32 /* longer than any component of a path */
-#define SLIPS     2  /* so many letters wrong are still a slip */
+#define NAME_SIZE 32 /* longer than any component of a known path */
+#define SLIPS     2  /* up to this many wrong letters count as a typing error */
 
-/* A key or section of one level. */
+/* The name of a key or section, without the sections above it. */
 struct name {
     char text[NAME_SIZE];
 };
 
-/* What a row has at the level of a section: false if it lies elsewhere. */
+/* Writes the name that a row has directly below the section. False if the row lies elsewhere. */
 static bool name_in(const struct yaml_key *key, const char *section, struct name *ret)
 {
     size_t length = strlen(section);
@@ -177,13 +178,14 @@ static bool name_in(const struct yaml_key *key, const char *section, struct name
     return true;
 }
 
-static size_t least(size_t a, size_t b)
+static size_t smaller_size(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-/* How many letters to add, drop or change; of the usual matrix only the last row is kept. */
-static size_t distance(const char *a, const struct name *b)
+/* Levenshtein distance: how many letters to add, drop or change. Only the last row of the usual
+ * matrix is kept. */
+static size_t edit_distance(const char *a, const struct name *b)
 {
     size_t row[NAME_SIZE];
     size_t width = strlen(b->text);
@@ -195,23 +197,24 @@ static size_t distance(const char *a, const struct name *b)
         for (size_t i = 1; i <= width; i++) {
             size_t above = row[i];
             size_t changed = diagonal + (a[line - 1] != b->text[i - 1]);
-            row[i] = least(changed, least(above, row[i - 1]) + 1);
+            row[i] = smaller_size(changed, smaller_size(above, row[i - 1]) + 1);
             diagonal = above;
         }
     }
     return row[width];
 }
 
-static bool find_alike(const struct yaml_table *table, const char *section, const char *given,
-                       struct name *ret)
+static bool find_similar_name(const struct yaml_table *table, const char *section,
+                              const char *given, struct name *ret)
 {
-    size_t best = least(SLIPS, strlen(given) / 2) + 1;
+    size_t best = smaller_size(SLIPS, strlen(given) / 2) + 1;
     size_t start = best;
     if (strlen(given) >= NAME_SIZE)
         return false;
     for (size_t i = 0; i < table->count; i++) {
         struct name name;
-        size_t away = name_in(&table->keys[i], section, &name) ? distance(given, &name) : SIZE_MAX;
+        size_t away =
+            name_in(&table->keys[i], section, &name) ? edit_distance(given, &name) : SIZE_MAX;
         if (away < best) {
             best = away;
             *ret = name;
@@ -220,7 +223,7 @@ static bool find_alike(const struct yaml_table *table, const char *section, cons
     return best < start;
 }
 
-/* A path that ends in the same key, or NULL. */
+/* Returns the path of a key with this name in any section; NULL if there is none. */
 static const char *find_elsewhere(const struct yaml_table *table, const char *given)
 {
     for (size_t i = 0; i < table->count; i++) {
@@ -231,7 +234,8 @@ static const char *find_elsewhere(const struct yaml_table *table, const char *gi
     return NULL;
 }
 
-/* Rows of a section stand together, so that a name repeats only its forerunner. */
+/* Rows of one section are adjacent in the table, so comparing with the last name avoids duplicates.
+ * */
 static void list_names(const struct yaml_table *table, const char *section, struct buffer *list)
 {
     struct name last = {""};
@@ -245,8 +249,9 @@ static void list_names(const struct yaml_table *table, const char *section, stru
 }
 
 /*
- * Refuses an entry of a section ("" at the top). Says which key was likely meant: one spelt alike
- * beside it or spelt the same in another section; otherwise which keys there are.
+ * Refuses an unknown key in a section ("" at the top). The message suggests the key that was likely
+ * meant: a similar name in the same section, else the same name in another section. Without either
+ * it lists the keys that the section has.
  */
 static int yaml_refuse_unknown(const struct yaml_table *table, const char *section,
                                const struct yaml_tree *name, struct error *error)
@@ -257,7 +262,7 @@ static int yaml_refuse_unknown(const struct yaml_table *table, const char *secti
     cleanup_buffer struct buffer path = BUFFER_EMPTY;
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
     buffer_add_format(&path, "%s%s%s", section, dot, name->text);
-    if (find_alike(table, section, name->text, &alike))
+    if (find_similar_name(table, section, name->text, &alike))
         return yaml_refuse(&name->place, buffer_text(&path), error,
                            "unknown key; did you mean %s%s%s?", section, dot, alike.text);
     if (elsewhere)
@@ -268,7 +273,7 @@ static int yaml_refuse_unknown(const struct yaml_table *table, const char *secti
                        *section ? "there" : "at the top", buffer_text(&list));
 }
 
-/* A dotted path; an unknown key in it may be cut, as it is longer than any known one. */
+/* A dotted path. Cutting it is harmless: a path that does not fit is longer than any known one. */
 struct path {
     char text[64];
 };
@@ -280,7 +285,7 @@ static struct path path_below(const char *section, const char *name)
     return path;
 }
 
-static const struct yaml_key *find_key(const struct yaml_table *table, const char *path)
+static const struct yaml_key *table_find_key(const struct yaml_table *table, const char *path)
 {
     for (size_t i = 0; i < table->count; i++)
         if (!strcmp(table->keys[i].path, path))
@@ -288,7 +293,7 @@ static const struct yaml_key *find_key(const struct yaml_table *table, const cha
     return NULL;
 }
 
-static bool is_section(const struct yaml_table *table, const char *path)
+static bool table_has_section(const struct yaml_table *table, const char *path)
 {
     size_t length = strlen(path);
     for (size_t i = 0; i < table->count; i++)
@@ -309,45 +314,45 @@ static bool is_empty_collection(const struct yaml_tree *value, enum yaml_kind ki
     return yaml_kind_of(value) == KIND_NOTHING && (kind == KIND_LIST || kind == KIND_MAP);
 }
 
-static int read_key(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                    struct error *error)
+static int table_read_key(const struct yaml_key *key, const struct yaml_tree *value, void *document,
+                          struct error *error)
 {
     if (yaml_kind_of(value) != key->type->kind && !is_empty_collection(value, key->type->kind))
         return refuse_kind(key->type->kind, value, key->path, error);
     return key->type->read(key, value, document, error);
 }
 
-static int read_section(const struct yaml_table *table, const char *section,
-                        const struct yaml_tree *map, void *document, struct error *error);
+static int table_read_section(const struct yaml_table *table, const char *section,
+                              const struct yaml_tree *map, void *document, struct error *error);
 
-static int read_entry(const struct yaml_table *table, const char *section,
-                      const struct yaml_tree *name, const struct yaml_tree *value, void *document,
-                      struct error *error)
+static int table_read_entry(const struct yaml_table *table, const char *section,
+                            const struct yaml_tree *name, const struct yaml_tree *value,
+                            void *document, struct error *error)
 {
     struct path path = path_below(section, name->text);
     bool is_one_name = *name->text && !strchr(name->text, '.');
-    const struct yaml_key *key = is_one_name ? find_key(table, path.text) : NULL;
+    const struct yaml_key *key = is_one_name ? table_find_key(table, path.text) : NULL;
     if (key)
-        return read_key(key, value, document, error);
-    if (is_one_name && is_section(table, path.text))
-        return read_section(table, path.text, value, document, error);
+        return table_read_key(key, value, document, error);
+    if (is_one_name && table_has_section(table, path.text))
+        return table_read_section(table, path.text, value, document, error);
     return yaml_refuse_unknown(table, section, name, error);
 }
 
-static int read_section(const struct yaml_table *table, const char *section,
-                        const struct yaml_tree *map, void *document, struct error *error)
+static int table_read_section(const struct yaml_table *table, const char *section,
+                              const struct yaml_tree *map, void *document, struct error *error)
 {
     if (map->kind != YAML_TREE_MAP && yaml_kind_of(map) != KIND_NOTHING)
         return refuse_kind(KIND_MAP, map, *section ? section : NULL, error);
     for (size_t i = 0; i < map->count; i += 2)
-        if (read_entry(table, section, map->items[i], map->items[i + 1], document, error))
+        if (table_read_entry(table, section, map->items[i], map->items[i + 1], document, error))
             return -1;
     return 0;
 }
 
-static int read_default(const struct yaml_key *key, void *document, struct error *error)
+static int table_read_default(const struct yaml_key *key, void *document, struct error *error)
 {
-    /* The cast: whoever reads a value leaves it alone. */
+    /* The cast drops const; the readers do not change the text. */
     struct yaml_tree value = {
         .kind = YAML_TREE_SCALAR, .place = {"default", 0, 0}, .text = (char *)key->standard};
     if (!key->standard)
@@ -359,9 +364,9 @@ int yaml_table_read(const struct yaml_table *table, const struct yaml_tree *map,
                     struct error *error)
 {
     for (size_t i = 0; i < table->count; i++)
-        if (read_default(&table->keys[i], document, error))
+        if (table_read_default(&table->keys[i], document, error))
             return -1;
-    return read_section(table, "", map, document, error);
+    return table_read_section(table, "", map, document, error);
 }
 
 void yaml_table_salvage(const struct yaml_table *table, const struct yaml_tree *map, void *document)
@@ -370,9 +375,9 @@ void yaml_table_salvage(const struct yaml_table *table, const struct yaml_tree *
     for (size_t i = 0; i < table->count; i++) {
         const struct yaml_key *key = &table->keys[i];
         const struct yaml_tree *value = yaml_find(map, key->path);
-        (void)read_default(key, document, &ignored);
+        (void)table_read_default(key, document, &ignored);
         if (value)
-            (void)read_key(key, value, document, &ignored);
+            (void)table_read_key(key, value, document, &ignored);
     }
 }
 

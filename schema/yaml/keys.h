@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Documents described by a table: one row a key, saying where its value goes, what it may be and
- * what it is when the document does not say. The readers of agent.yaml and of an enrolment are such
- * tables.
+ * Reads a settings file into a struct, driven by a table with one row for each key: its dotted
+ * path, its type, the field of the struct that takes the value, what values are allowed, and the
+ * default. agent.yaml and the enrolment files are read with such tables. The reader refuses unknown
+ * keys, suggests the key that was likely meant, and names line and column in each message.
+ * "Document" below means the struct that is filled.
  */
 #ifndef FELHOM_YAML_KEYS_H
 #define FELHOM_YAML_KEYS_H
@@ -16,14 +18,16 @@
 
 struct yaml_key;
 
-/* Puts a value of its type's kind (a list or map may be KIND_NOTHING) into its field. */
+/* Stores a value in the document's field. The value has the kind that the type demands (a list or
+ * map may also be KIND_NOTHING). Fails with yaml_refuse. */
 typedef int yaml_read_fn(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                          struct error *error);
 
 struct yaml_type {
     enum yaml_kind kind;
     yaml_read_fn *read;
-    void (*release)(const struct yaml_key *key, void *document); /* NULL: nothing to free */
+    void (*release)(const struct yaml_key *key,
+                    void *document); /* NULL if the field owns nothing */
 };
 
 struct yaml_text_rule {
@@ -33,16 +37,17 @@ struct yaml_text_rule {
 };
 
 struct yaml_key {
-    const char *path; /* dotted: section.key */
+    const char *path; /* dotted, such as section.key */
     const struct yaml_type *type;
-    size_t offset;        /* of its field in the document */
-    const char *standard; /* the default in the document's words; NULL: an empty list or map */
+    size_t offset; /* of the field in the document */
+    const char
+        *standard; /* the default as it would be written in the file; NULL: an empty list or map */
     union {
         const struct yaml_text_rule *text;
-        const char *const *words; /* until NULL */
+        const char *const *words; /* a list that ends with NULL */
         struct {
             uint64_t least, most;
-        } bounds; /* a duration's in milliseconds */
+        } bounds; /* of a count, or of a duration in milliseconds */
     } rule;
 };
 
@@ -51,41 +56,42 @@ struct yaml_table {
     size_t count;
 };
 
-/* A char * that its rule accepts; "" too where that is the default. Wiped when released. */
+/* A char * that the key's text rule accepts; also "" if "" is the default. Wiped when freed. */
 extern const struct yaml_type yaml_text;
-/* A char * that is one of the words. */
+/* A char * that is one of the key's words. */
 extern const struct yaml_type yaml_choice;
-/* An enum whose values number the words from 0. */
+/* An enum; its values are the indexes of the key's words, from 0. */
 extern const struct yaml_type yaml_enum;
-/* A uint32_t within bounds. */
+/* A uint32_t within the key's bounds. */
 extern const struct yaml_type yaml_count;
-/* A uint64_t of milliseconds within bounds. */
+/* A uint64_t in milliseconds, within the key's bounds. */
 extern const struct yaml_type yaml_duration;
-/* Any map, left alone. */
+/* Any map; its content is neither read nor checked. */
 extern const struct yaml_type yaml_anything;
 
-/* Where a key's value goes. */
+/* Returns the address of the key's field in the document. */
 void *yaml_field(const struct yaml_key *key, void *document);
 
-/* Fails with what the rule wants, and nothing in front. "" is a text like any other here. */
+/* Fails with ERROR_INVALID and what the rule demands, without a place in front of the message. ""
+ * gets no special treatment: only the rule decides whether it is accepted. */
 int yaml_text_check(const struct yaml_text_rule *rule, const char *text, struct error *error);
 
 /*
- * Fills a zeroed document with defaults, then with what the map says; nothing is an empty map.
- * Refuses unknown keys, wrong kinds and bad values. Even on failure the document is the caller's to
- * free with yaml_table_free.
+ * Fills a zeroed document with the defaults, then with the values of the map; KIND_NOTHING counts
+ * as an empty map. Unknown keys, wrong kinds and bad values fail with ERROR_INVALID. The caller
+ * frees the document with yaml_table_free, also after a failure.
  */
 int yaml_table_read(const struct yaml_table *table, const struct yaml_tree *map, void *document,
                     struct error *error);
 
 /*
- * The same of what is good, for whoever has to go on with a map that yaml_table_read refuses: what
- * is not is as if it were left out.
+ * Like yaml_table_read, for callers that must go on with a map that yaml_table_read refuses: each
+ * bad value is replaced by its default, and unknown keys are ignored.
  */
 void yaml_table_salvage(const struct yaml_table *table, const struct yaml_tree *map,
                         void *document);
 
-/* Frees what a document's fields own. */
+/* Frees everything that the document's fields own. */
 void yaml_table_free(const struct yaml_table *table, void *document);
 
 #endif

@@ -7,9 +7,14 @@
 #include "schema/base/units.h"
 #include "schema/yaml/tree.h"
 
-/* From text to tree, by libyaml's events. */
+/*
+ * Builds the tree of schema/yaml/tree.h from libyaml's events. Two readers share the code:
+ * yaml_settings_load for settings files, which allows only texts, lists and maps, and
+ * yaml_tree_load for whole documents, which also resolves aliases and merge keys. Limits on size,
+ * depth and number of nodes keep a small document from exhausting memory.
+ */
 
-#define MAX_BYTES MIB /* of input, and of scalars once aliases are resolved */
+#define MAX_BYTES MIB /* of input, and of all scalars after aliases are resolved */
 #define MAX_DEPTH 64
 #define MAX_NODES 8192
 
@@ -18,18 +23,18 @@
 struct anchor {
     char *name;
     const struct yaml_tree *node;
-    bool open; /* its end has not been read yet */
+    bool open; /* the node has not been read to its end yet */
 };
 
 struct loader {
     yaml_parser_t parser;
     const char *name;
     const char *text;
-    bool is_settings; /* texts, lists and maps alone */
-    char path[64];    /* of the node being read, dotted, for messages; cut when longer */
+    bool is_settings; /* only texts, lists and maps are allowed */
+    char path[64];    /* dotted path of the node being read, for messages; cut if too long */
     struct anchor *anchors;
     size_t anchor_count;
-    size_t nodes; /* made so far, and the bytes of their texts */
+    size_t nodes; /* created so far; bytes: the length of their texts */
     size_t bytes;
     struct error *error;
 };
@@ -42,14 +47,15 @@ static void loader_free(struct loader *loader)
     yaml_parser_delete(&loader->parser);
 }
 
-/* --- places and failures --- */
+/* --- places and error messages --- */
 
 static struct yaml_place place_of(const struct loader *loader, const yaml_mark_t *mark)
 {
     return (struct yaml_place){loader->name, mark->line + 1, mark->column + 1};
 }
 
-/* For bytes that are no text libyaml knows the offset alone. */
+/* Converts a byte offset into line and column. libyaml reports only the offset of bytes that it
+ * cannot decode. */
 static struct yaml_place place_of_offset(const struct loader *loader, size_t offset)
 {
     struct yaml_place place = {loader->name, 1, 1};
@@ -82,12 +88,14 @@ static int fail_parser(const struct loader *loader)
                        parser->problem);
 }
 
-/* --- what settings may not have --- */
+/* --- what settings files must not contain --- */
 
-/* What YAML can do and a settings file does not need, or NULL. */
-static const char *excess_of(const yaml_event_t *event)
+/* Returns the message for a YAML feature that settings files must not use; NULL if there is none.
+ * */
+static const char *event_excess(const yaml_event_t *event)
 {
-    /* All three kinds of node begin with anchor and tag, so that scalar's name them for all. */
+    /* The event data of all three kinds of node begin with anchor and tag, so the scalar's members
+     * serve for all of them. */
     bool is_node = event->type == YAML_SCALAR_EVENT || event->type == YAML_SEQUENCE_START_EVENT ||
                    event->type == YAML_MAPPING_START_EVENT;
     if (event->type == YAML_ALIAS_EVENT || (is_node && event->data.scalar.anchor))
@@ -100,20 +108,23 @@ static const char *excess_of(const yaml_event_t *event)
     return NULL;
 }
 
-/* The next event, which is the caller's to free even on failure. */
+/* Reads the next event. The caller frees it, even on failure. */
 static int next_event(struct loader *loader, yaml_event_t *event)
 {
     if (!yaml_parser_parse(&loader->parser, event))
         return fail_parser(loader);
-    const char *excess = loader->is_settings ? excess_of(event) : NULL;
+    const char *excess = loader->is_settings ? event_excess(event) : NULL;
     return excess ? fail_event(loader, event, excess) : 0;
 }
 
 /* --- nodes --- */
 
-/* Counts a node against the limits, so that a few aliases cannot blow up to gigabytes. Settings
- * have no aliases, and a text may stand in the innermost of their lists. */
-static int admit(struct loader *loader, const struct yaml_tree *node, size_t depth)
+/*
+ * Counts a node against the limits, so that a few aliases cannot expand to gigabytes. Settings have
+ * no aliases. The depth limit counts lists and maps only in settings, so a text may be in the
+ * innermost list.
+ */
+static int node_admit(struct loader *loader, const struct yaml_tree *node, size_t depth)
 {
     size_t levels = loader->is_settings && node->kind == YAML_TREE_SCALAR ? depth - 1 : depth;
     loader->nodes++;
@@ -138,7 +149,8 @@ static char *copy_tag(const void *tag)
     return tag ? mem_copy_text(tag) : NULL;
 }
 
-/* A deep copy for an alias at this place, which is where its nodes are said to be from then on. */
+/* Makes a deep copy of an anchored node for an alias. All nodes of the copy get the alias's place.
+ * */
 static int copy_node(struct loader *loader, const struct yaml_tree *node, struct yaml_place place,
                      size_t depth, struct yaml_tree **ret)
 {
@@ -151,7 +163,7 @@ static int copy_node(struct loader *loader, const struct yaml_tree *node, struct
         .style = node->style,
         .resolved = node->resolved,
     };
-    if (admit(loader, copy, depth) != 0)
+    if (node_admit(loader, copy, depth) != 0)
         return -1;
     copy->text = node->text ? copy_bytes(node->text, node->length) : NULL;
     for (size_t i = 0; i < node->count; i++) {
@@ -183,7 +195,8 @@ static int load_alias(struct loader *loader, const yaml_event_t *event, size_t d
     return copy_node(loader, anchor->node, place_of(loader, &event->start_mark), depth, ret);
 }
 
-/* Returns the anchor's number for close_anchor, which matters only if there is one. */
+/* Records the node under its anchor's name, if it has one. Returns the number that close_anchor
+ * needs. */
 static size_t open_anchor(struct loader *loader, const yaml_char_t *name,
                           const struct yaml_tree *node)
 {
@@ -202,15 +215,17 @@ static void close_anchor(struct loader *loader, const yaml_char_t *name, size_t 
         loader->anchors[number].open = false;
 }
 
-/* "!" is no tag: it says that a scalar's text decides, quoted or not, and nothing of the others. */
+/* "!" is the non-specific tag: it says that a scalar's text decides its type even in quotes, and
+ * means nothing for lists and maps. */
 static bool is_non_specific(const yaml_char_t *tag)
 {
     return tag && strcmp((const char *)tag, "!") == 0;
 }
 
 /*
- * libyaml writes a tag that begins so in its short form, without escaping what the short form may
- * not hold: such a tag could not be read again, or would be another.
+ * libyaml writes tags with these prefixes in their short form and does not escape characters that
+ * the short form must not contain. Such a tag could not be read again, or would be read as another
+ * tag.
  */
 static bool is_unwritable(const char *tag)
 {
@@ -223,7 +238,7 @@ static bool is_unwritable(const char *tag)
     return false;
 }
 
-static void take_scalar(struct yaml_tree *node, const yaml_event_t *event)
+static void node_take_scalar(struct yaml_tree *node, const yaml_event_t *event)
 {
     node->length = event->data.scalar.length;
     node->text = copy_bytes(event->data.scalar.value, node->length);
@@ -231,7 +246,7 @@ static void take_scalar(struct yaml_tree *node, const yaml_event_t *event)
     node->resolved = event->data.scalar.plain_implicit || is_non_specific(event->data.scalar.tag);
 }
 
-static enum yaml_tree_kind kind_of(const yaml_event_t *event)
+static enum yaml_tree_kind event_node_kind(const yaml_event_t *event)
 {
     switch (event->type) {
     case YAML_MAPPING_START_EVENT:
@@ -249,15 +264,15 @@ static int load_new(struct loader *loader, const yaml_event_t *event, size_t dep
                     struct yaml_tree **ret)
 {
     const yaml_char_t *anchor = event->data.scalar.anchor;
-    cleanup_yaml_tree struct yaml_tree *node = yaml_tree_new(kind_of(event));
+    cleanup_yaml_tree struct yaml_tree *node = yaml_tree_new(event_node_kind(event));
     node->place = place_of(loader, &event->start_mark);
     if (!is_non_specific(event->data.scalar.tag))
         node->tag = copy_tag(event->data.scalar.tag);
     if (node->kind == YAML_TREE_SCALAR)
-        take_scalar(node, event);
+        node_take_scalar(node, event);
     if (is_unwritable(node->tag))
         return fail_event(loader, event, "a short tag that holds one of !,[]");
-    if (admit(loader, node, depth) != 0)
+    if (node_admit(loader, node, depth) != 0)
         return -1;
     size_t number = open_anchor(loader, anchor, node);
     if (node->kind != YAML_TREE_SCALAR && load_items(loader, node, depth + 1) != 0)
@@ -277,7 +292,7 @@ static int load_node(struct loader *loader, const yaml_event_t *event, size_t de
 
 /* --- lists and maps --- */
 
-static int compare_keys(const void *a, const void *b)
+static int compare_map_keys(const void *a, const void *b)
 {
     return yaml_tree_compare(a, b);
 }
@@ -292,7 +307,7 @@ static void key_set_free(void **set)
     tdestroy(*set, keep_key);
 }
 
-/* Adds a key to the path of what comes next, as far as there is room. */
+/* Appends a key to the path of the node being read, as far as there is room. */
 static void path_add(struct loader *loader, const struct yaml_tree *key)
 {
     size_t length = strlen(loader->path);
@@ -306,12 +321,12 @@ static void path_add(struct loader *loader, const struct yaml_tree *key)
     loader->path[length + added] = '\0';
 }
 
-/* Adds a key to those that its map has, and to the path. */
-static int enter_key(struct loader *loader, const struct yaml_tree *key, void **seen)
+/* Records a key of the current map, refuses a duplicate, and appends the key to the path. */
+static int map_enter_key(struct loader *loader, const struct yaml_tree *key, void **seen)
 {
     if (key->text)
         path_add(loader, key);
-    const struct yaml_tree *const *found = tsearch(key, seen, compare_keys);
+    const struct yaml_tree *const *found = tsearch(key, seen, compare_map_keys);
     if (!found)
         mem_exhausted();
     if (*found == key)
@@ -339,7 +354,7 @@ static int load_items(struct loader *loader, struct yaml_tree *collection, size_
         yaml_tree_append(collection, item);
         if (!is_key)
             loader->path[outside] = '\0';
-        else if (enter_key(loader, item, &seen) != 0)
+        else if (map_enter_key(loader, item, &seen) != 0)
             return -1;
     }
 }
@@ -349,8 +364,10 @@ static bool is_merge_key(const struct yaml_tree *key)
     return key->resolved && key->length == 2 && memcmp(key->text, "<<", 2) == 0;
 }
 
-/* Gives map the keys of source: a map, or a list of maps of which earlier ones win. */
-static int adopt(const struct loader *loader, struct yaml_tree *map, struct yaml_tree *source)
+/* Adds the keys of source to map, unless the map has them. source: a map, or a list of maps, of
+ * which earlier ones take precedence. */
+static int map_take_missing(const struct loader *loader, struct yaml_tree *map,
+                            struct yaml_tree *source)
 {
     if (source->kind == YAML_TREE_MAP) {
         yaml_tree_add_missing(map, source);
@@ -367,8 +384,11 @@ static int adopt(const struct loader *loader, struct yaml_tree *map, struct yaml
     return 0;
 }
 
-/* Inner maps first: what a map adopts is settled by then. Not while the document is read: until its
- * end an alias may name any node. */
+/*
+ * Replaces each merge key (<<) by the keys that it brings. Inner maps come first, so that the keys
+ * that a map takes over are complete. This must wait until the whole document has been read,
+ * because an alias may refer to any earlier node.
+ */
 static int expand_merge_keys(const struct loader *loader, struct yaml_tree *node)
 {
     for (size_t i = 0; i < node->count; i++)
@@ -380,14 +400,14 @@ static int expand_merge_keys(const struct loader *loader, struct yaml_tree *node
         if (!is_merge_key(node->items[i]))
             continue;
         cleanup_yaml_tree struct yaml_tree *source = yaml_tree_take_at(node, i);
-        return adopt(loader, node, source);
+        return map_take_missing(loader, node, source);
     }
     return 0;
 }
 
 /* --- documents --- */
 
-/* The root, or NULL in *ret where the stream holds no document. */
+/* Reads the root node; *ret becomes NULL if the stream has no document. */
 static int load_root(struct loader *loader, struct yaml_tree **ret)
 {
     cleanup_yaml_tree struct yaml_tree *root = NULL;

@@ -65,8 +65,8 @@ bool yaml_tree_is_empty(const struct yaml_tree *tree)
     return tree->kind == YAML_TREE_SCALAR && tree->resolved && tree->length == 0;
 }
 
-/* !!str says what a string is anyway. */
-static const char *telling_tag(const struct yaml_tree *tree)
+/* Returns the tag for comparisons: !!str is left out, as it says only what a string is anyway. */
+static const char *tag_for_comparison(const struct yaml_tree *tree)
 {
     return tree->tag && strcmp(tree->tag, YAML_STR_TAG) != 0 ? tree->tag : "";
 }
@@ -83,7 +83,7 @@ int yaml_tree_compare(const struct yaml_tree *a, const struct yaml_tree *b)
     if (order == 0 && a->length > 0)
         order = memcmp(a->text, b->text, a->length);
     if (order == 0)
-        order = strcmp(telling_tag(a), telling_tag(b));
+        order = strcmp(tag_for_comparison(a), tag_for_comparison(b));
     if (order == 0)
         order = compare_sizes(a->count, b->count);
     for (size_t i = 0; order == 0 && i < a->count; i++)
@@ -99,7 +99,7 @@ size_t yaml_tree_find(const struct yaml_tree *map, const struct yaml_tree *key)
     return place;
 }
 
-static void merge_pair(struct yaml_tree *map, struct yaml_tree *key, struct yaml_tree *value)
+static void map_merge_pair(struct yaml_tree *map, struct yaml_tree *key, struct yaml_tree *value)
 {
     size_t place = yaml_tree_find(map, key);
     if (place == map->count) {
@@ -120,7 +120,7 @@ static void merge_pair(struct yaml_tree *map, struct yaml_tree *key, struct yaml
 void yaml_tree_merge(struct yaml_tree *map, struct yaml_tree *over)
 {
     for (size_t i = 0; i < over->count; i += 2)
-        merge_pair(map, over->items[i], over->items[i + 1]);
+        map_merge_pair(map, over->items[i], over->items[i + 1]);
     over->count = 0;
     if (over->tag) {
         free(map->tag);
@@ -131,7 +131,7 @@ void yaml_tree_merge(struct yaml_tree *map, struct yaml_tree *over)
 
 void yaml_tree_put(struct yaml_tree *map, const char *key, struct yaml_tree *value)
 {
-    merge_pair(map, new_scalar(key, YAML_PLAIN_SCALAR_STYLE), value);
+    map_merge_pair(map, new_scalar(key, YAML_PLAIN_SCALAR_STYLE), value);
 }
 
 struct yaml_tree *yaml_tree_take_at(struct yaml_tree *map, size_t place)
@@ -167,9 +167,9 @@ void yaml_tree_add_missing(struct yaml_tree *map, struct yaml_tree *other)
     other->count = kept;
 }
 
-/* --- as settings --- */
+/* --- reading nodes as settings --- */
 
-static bool is_null(const struct yaml_tree *scalar)
+static bool scalar_is_null(const struct yaml_tree *scalar)
 {
     static const char *const words[] = {"", "~", "null", "Null", "NULL"};
     if (scalar->style != YAML_PLAIN_SCALAR_STYLE)
@@ -188,7 +188,7 @@ enum yaml_kind yaml_kind_of(const struct yaml_tree *node)
     case YAML_TREE_SEQUENCE:
         return KIND_LIST;
     default:
-        return is_null(node) ? KIND_NOTHING : KIND_TEXT;
+        return scalar_is_null(node) ? KIND_NOTHING : KIND_TEXT;
     }
 }
 
@@ -240,20 +240,21 @@ int yaml_refuse(const struct yaml_place *place, const char *key, struct error *e
                 place->column, shown, key ? ": " : "", reason);
 }
 
-/* --- from tree to text --- */
+/* --- writing a tree as text --- */
 
 #define UNFOLDED (-1)
 
-static int add_piece(void *out, unsigned char *bytes, size_t length)
+static int append_emitted(void *out, unsigned char *bytes, size_t length)
 {
     buffer_add(out, bytes, length);
     return 1;
 }
 
 /*
- * Whether the scalar is a text if it stands in quotes. The emitter quotes what it cannot write
- * plainly, which is right for whatever was a text before; nothing at all (null) and a date with a
- * tab in it were not. Those, like what was read with a "!" before its quotes, get a "!".
+ * Returns true if writing the scalar in quotes keeps its meaning. The emitter adds quotes to plain
+ * scalars that it cannot write plainly. That is right for texts, but not for null or a date with a
+ * tab in it, whose plain text decides what they are; these, and scalars that were read with "!"
+ * before their quotes, are written with "!" again.
  */
 static bool is_text_in_quotes(const struct yaml_tree *scalar)
 {
@@ -263,24 +264,24 @@ static bool is_text_in_quotes(const struct yaml_tree *scalar)
            !memchr(scalar->text, '\t', scalar->length);
 }
 
-/* Hands an event over, if making it succeeded. As throughout below: non-zero is success, as in
- * libyaml. */
-static int put(yaml_emitter_t *emitter, int made, yaml_event_t *event)
+/* Passes an event to the emitter if it was created (made). Returns non-zero on success, as libyaml
+ * does; so do the functions below. */
+static int emit_event(yaml_emitter_t *emitter, int made, yaml_event_t *event)
 {
     return made && yaml_emitter_emit(emitter, event);
 }
 
-static int put_scalar(yaml_emitter_t *emitter, const struct yaml_tree *scalar)
+static int emit_scalar(yaml_emitter_t *emitter, const struct yaml_tree *scalar)
 {
     yaml_event_t event;
     bool quotable = !scalar->tag && is_text_in_quotes(scalar);
     int made = yaml_scalar_event_initialize(&event, NULL, (const yaml_char_t *)scalar->tag,
                                             (const yaml_char_t *)scalar->text, (int)scalar->length,
                                             scalar->resolved, quotable, scalar->style);
-    return put(emitter, made, &event);
+    return emit_event(emitter, made, &event);
 }
 
-static int put_start(yaml_emitter_t *emitter, const struct yaml_tree *collection)
+static int emit_start(yaml_emitter_t *emitter, const struct yaml_tree *collection)
 {
     yaml_event_t event;
     const yaml_char_t *tag = (const yaml_char_t *)collection->tag;
@@ -289,40 +290,40 @@ static int put_start(yaml_emitter_t *emitter, const struct yaml_tree *collection
             ? yaml_mapping_start_event_initialize(&event, NULL, tag, !tag, YAML_BLOCK_MAPPING_STYLE)
             : yaml_sequence_start_event_initialize(&event, NULL, tag, !tag,
                                                    YAML_BLOCK_SEQUENCE_STYLE);
-    return put(emitter, made, &event);
+    return emit_event(emitter, made, &event);
 }
 
-static int put_end(yaml_emitter_t *emitter, const struct yaml_tree *collection)
+static int emit_end(yaml_emitter_t *emitter, const struct yaml_tree *collection)
 {
     yaml_event_t event;
     int made = collection->kind == YAML_TREE_MAP ? yaml_mapping_end_event_initialize(&event)
                                                  : yaml_sequence_end_event_initialize(&event);
-    return put(emitter, made, &event);
+    return emit_event(emitter, made, &event);
 }
 
-static int put_node(yaml_emitter_t *emitter, const struct yaml_tree *node)
+static int emit_node(yaml_emitter_t *emitter, const struct yaml_tree *node)
 {
     if (node->kind == YAML_TREE_SCALAR)
-        return put_scalar(emitter, node);
-    int good = put_start(emitter, node);
+        return emit_scalar(emitter, node);
+    int good = emit_start(emitter, node);
     for (size_t i = 0; good && i < node->count; i++)
-        good = put_node(emitter, node->items[i]);
-    return good && put_end(emitter, node);
+        good = emit_node(emitter, node->items[i]);
+    return good && emit_end(emitter, node);
 }
 
-static int put_document(yaml_emitter_t *emitter, const struct yaml_tree *root)
+static int emit_document(yaml_emitter_t *emitter, const struct yaml_tree *root)
 {
     yaml_event_t start;
     yaml_event_t end;
     return yaml_emitter_open(emitter) &&
-           put(emitter, yaml_document_start_event_initialize(&start, NULL, NULL, NULL, 1),
-               &start) &&
-           put_node(emitter, root) &&
-           put(emitter, yaml_document_end_event_initialize(&end, 1), &end) &&
+           emit_event(emitter, yaml_document_start_event_initialize(&start, NULL, NULL, NULL, 1),
+                      &start) &&
+           emit_node(emitter, root) &&
+           emit_event(emitter, yaml_document_end_event_initialize(&end, 1), &end) &&
            yaml_emitter_close(emitter);
 }
 
-/* For an event that it could not make libyaml gives no reason. */
+/* libyaml gives no reason when it fails to create an event. */
 static int fail_emitter(const yaml_emitter_t *emitter, struct error *error)
 {
     if (emitter->error == YAML_MEMORY_ERROR || errno == ENOMEM)
@@ -337,11 +338,11 @@ int yaml_tree_emit(const struct yaml_tree *tree, struct buffer *out, struct erro
     cleanup(yaml_emitter_delete) yaml_emitter_t emitter;
     if (!yaml_emitter_initialize(&emitter))
         mem_exhausted();
-    yaml_emitter_set_output(&emitter, add_piece, &document);
+    yaml_emitter_set_output(&emitter, append_emitted, &document);
     yaml_emitter_set_unicode(&emitter, 1);
     yaml_emitter_set_width(&emitter, UNFOLDED);
     errno = 0;
-    if (!put_document(&emitter, tree))
+    if (!emit_document(&emitter, tree))
         return fail_emitter(&emitter, error);
     buffer_add(out, document.data, document.length);
     return 0;
