@@ -66,15 +66,21 @@ static inline void put_guest_of(uint32_t vmid, enum guest_kind kind)
     OK(guest_put(store, &guest, &error));
 }
 
-static inline int set_up(void **state)
+static inline void standin_reset(void)
 {
-    (void)state;
-    shell("rm -rf state && mkdir state");
+    cleanup_close int lock = standin_lock();
     standin_write("tasks.json", "[]");
     standin_write("content.json", "{}");
     standin_write("guests.json", GUESTS);
     standin_write("requests.jsonl", "");
     standin_write("control.json", "{\"task_seconds\": 0.2}");
+}
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    shell("rm -rf state && mkdir state");
+    standin_reset();
     standin_write("pve.token", USER "=" SECRET "\n");
     configure("local");
     store = store_of_scratch();

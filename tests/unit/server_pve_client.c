@@ -62,13 +62,19 @@ static int end_group(void **state)
     return scratch_remove(state);
 }
 
-static int set_up(void **state)
+static void standin_reset(void)
 {
-    (void)state;
+    cleanup_close int lock = standin_lock();
     standin_write("guests.json", GUESTS);
     standin_write("tasks.json", "[]");
     standin_write("content.json", "{}");
     standin_write("control.json", "{\"task_seconds\": 0.2}");
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    standin_reset();
     standin_write("pve.token", TOKEN);
     read_config("ca.pem", "local");
     error = (struct error){.kind = ERROR_NONE};

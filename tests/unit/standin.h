@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
@@ -81,6 +82,16 @@ static inline void standin_stop(void)
         (void)waitpid(standin.pid, NULL, 0);
     }
     standin.pid = 0;
+}
+
+/* Keeps the stand-in for Proxmox from taking a step of a task until the descriptor is closed: its
+ * tasks of the test before must not change the state that a test begins with. */
+static inline int standin_lock(void)
+{
+    int fd = open(in_scratch("lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    return fd;
 }
 
 /* A file of its directory, replaced at once. */
