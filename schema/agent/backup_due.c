@@ -10,12 +10,12 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/units.h"
 
-#define END_TEXT 6 /* where the second time stands in HH:MM-HH:MM */
+#define END_TEXT 6 /* offset of the second time in HH:MM-HH:MM */
 
-/* Minutes of the day. */
+/* A daily window, in minutes since midnight. */
 struct span {
     int start;
-    int end; /* no longer in it */
+    int end; /* the first minute after the window */
 };
 
 static int two_digits(const char *text)
@@ -28,7 +28,7 @@ static int minute_at(const char *text)
     return two_digits(text) * 60 + two_digits(text + 3);
 }
 
-static bool is_within(struct span span, int minute)
+static bool span_contains(struct span span, int minute)
 {
     if (span.start <= span.end)
         return span.start <= minute && minute < span.end;
@@ -48,18 +48,19 @@ static int wall_minute(time_t at)
     return parts.tm_hour * 60 + parts.tm_min;
 }
 
-static long offset(time_t at)
+static long utc_offset(time_t at)
 {
     return wall_clock(at).tm_gmtoff;
 }
 
-/* When, after low and until high, the offset became what it is at high. */
-static time_t find_change(time_t low, time_t high)
+/* Returns the time after low and not after high at which the offset from UTC became what it is at
+ * high. */
+static time_t find_offset_change(time_t low, time_t high)
 {
-    long after = offset(high);
+    long after = utc_offset(high);
     while (high - low > 1) {
         time_t middle = low + (high - low) / 2;
-        if (offset(middle) == after)
+        if (utc_offset(middle) == after)
             high = middle;
         else
             low = middle;
@@ -67,13 +68,13 @@ static time_t find_change(time_t low, time_t high)
     return high;
 }
 
-/* For the hour after the clock was put forward: whether it skipped the whole window. */
-static bool was_skipped(struct span span, time_t at)
+/* Returns true if the clock was put forward in the hour before at, and skipped the whole window. */
+static bool window_was_skipped(struct span span, time_t at)
 {
-    long jump = offset(at) - offset(at - HOUR_S);
+    long jump = utc_offset(at) - utc_offset(at - HOUR_S);
     if (jump <= 0)
         return false;
-    time_t change = find_change(at - HOUR_S, at);
+    time_t change = find_offset_change(at - HOUR_S, at);
     int after = wall_minute(change);
     int before = after - (int)(jump / MINUTE_S);
     return at - change < jump && span.start < span.end && before <= span.start && span.end <= after;
@@ -84,15 +85,16 @@ bool daily_window_is_open(const char *window, time_t at)
     if (strcmp(window, "") == 0)
         return true;
     struct span span = {minute_at(window), minute_at(window + END_TEXT)};
-    return is_within(span, wall_minute(at)) || was_skipped(span, at);
+    return span_contains(span, wall_minute(at)) || window_was_skipped(span, at);
 }
 
 struct words {
     char text[40];
 };
 
-/* In the largest unit of which there are some: 90 minutes, 26 hours, 3 days. */
-static struct words in_words(int64_t seconds)
+/* Writes a duration in the largest unit that gives a meaningful number: 90 minutes, 26 hours, 3
+ * days. */
+static struct words duration_in_words(int64_t seconds)
 {
     static const struct {
         int64_t least;
@@ -128,15 +130,15 @@ static void decide_future(const struct backup_state *state, struct backup_due *d
     uint64_t ahead_ms = (uint64_t)(state->backup_at_ms - state->now_ms);
     due->due = ahead_ms > state->max_age_ms;
     set_reason(due, "the last backup is dated %s ahead of the host's clock, so it %s",
-               in_words((int64_t)(ahead_ms / 1000)).text,
+               duration_in_words((int64_t)(ahead_ms / 1000)).text,
                due->due ? "does not count" : "counts as new");
 }
 
 static void decide_past(const struct backup_state *state, struct backup_due *due)
 {
     uint64_t age_ms = (uint64_t)(state->now_ms - state->backup_at_ms);
-    struct words age = in_words(due->age_seconds);
-    struct words limit = in_words((int64_t)(state->max_age_ms / 1000));
+    struct words age = duration_in_words(due->age_seconds);
+    struct words limit = duration_in_words((int64_t)(state->max_age_ms / 1000));
     due->due = age_ms > state->max_age_ms;
     if (due->due && strcmp(age.text, limit.text) == 0)
         set_reason(due, "the last backup is more than %s old", limit.text);

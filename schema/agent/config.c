@@ -12,7 +12,7 @@
 #include "schema/yaml/keys.h"
 #include "schema/yaml/tree.h"
 
-/* Types of values that only agent.yaml has. Each fills more than one field of struct config. */
+/* --- value types that only agent.yaml has; most fill more than one field of struct config --- */
 
 static int read_listen(const struct yaml_key *key, const struct yaml_tree *value, void *document,
                        struct error *error)
@@ -145,7 +145,7 @@ static const struct yaml_type config_networks = {KIND_LIST, read_networks, relea
 /* storage_classes: a map of storages to classes. */
 static const struct yaml_type config_classes = {KIND_MAP, read_classes, release_classes};
 
-/* agent.yaml key by key. An operator reads the same in debian/agent.yaml. */
+/* --- the keys of agent.yaml; debian/agent.yaml describes them to the operator --- */
 
 static const char *const bindings[] = {"auto", "require", "off", NULL};
 static const char *const reactions[] = {"continue", "block", NULL};
@@ -160,7 +160,8 @@ _Static_assert(BOOTSTRAP_V2 == ARRAY_SIZE(bootstrap_schemas) - 2, "one word each
 _Static_assert(REGISTRY_GITEA == ARRAY_SIZE(registry_modes) - 2, "one word each");
 _Static_assert(sizeof(enum registry_mode) == sizeof(unsigned), "yaml_enum writes an unsigned");
 
-/* TYPE(key, default, what it may be). A field is named like its key, a duration's with _ms. */
+/* TYPE(key, default, allowed values). Each field has its key's name, durations with _ms appended.
+ * */
 /* clang-format off */
 #define ROW(path, type, field, standard, ...) \
     {path, &(type), offsetof(struct config, field), standard, {__VA_ARGS__}}
@@ -244,28 +245,30 @@ static const struct yaml_key keys[] = {
 
 const struct yaml_table config_table = {keys, ARRAY_SIZE(keys)};
 
-/* Where the file sets a key, else where it sets another one that made the two disagree. */
-static const struct yaml_tree *blame(const struct yaml_tree *root, const char *path,
-                                     const char *other)
+/* Returns the value to name in a message about two keys that disagree: the one at path if the file
+ * sets it, otherwise the one at other. */
+static const struct yaml_tree *value_to_blame(const struct yaml_tree *root, const char *path,
+                                              const char *other)
 {
     const struct yaml_tree *value = yaml_find(root, path);
     return value ? value : yaml_find(root, other);
 }
 
-static int check_limits(const struct config *config, const struct yaml_tree *root,
-                        struct error *error)
+static int config_check_limits(const struct config *config, const struct yaml_tree *root,
+                               struct error *error)
 {
     uint32_t threads = config->limits.threads;
     uint32_t connections = config->limits.connections_per_source;
     if (connections <= threads)
         return 0;
-    const struct yaml_tree *value = blame(root, "limits.connections_per_source", "limits.threads");
+    const struct yaml_tree *value =
+        value_to_blame(root, "limits.connections_per_source", "limits.threads");
     return yaml_refuse(&value->place, "limits.connections_per_source", error,
                        "%u is more than limits.threads, which is %u", connections, threads);
 }
 
-static int check_registry(const struct config *config, const struct yaml_tree *root,
-                          struct error *error)
+static int config_check_registry(const struct config *config, const struct yaml_tree *root,
+                                 struct error *error)
 {
     const struct {
         const char *key;
@@ -278,7 +281,7 @@ static int check_registry(const struct config *config, const struct yaml_tree *r
     if (config->registry.mode == REGISTRY_NONE)
         return 0;
     for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-        const struct yaml_tree *value = blame(root, needed[i].key, "registry.mode");
+        const struct yaml_tree *value = value_to_blame(root, needed[i].key, "registry.mode");
         if (!*needed[i].text)
             return yaml_refuse(&value->place, needed[i].key, error,
                                "must be set unless registry.mode is none");
@@ -286,11 +289,12 @@ static int check_registry(const struct config *config, const struct yaml_tree *r
     return 0;
 }
 
-static int read_config(const struct yaml_tree *root, struct config *config, struct error *error)
+static int config_read(const struct yaml_tree *root, struct config *config, struct error *error)
 {
-    if (yaml_table_read(&config_table, root, config, error) || check_limits(config, root, error))
+    if (yaml_table_read(&config_table, root, config, error) ||
+        config_check_limits(config, root, error))
         return -1;
-    return check_registry(config, root, error);
+    return config_check_registry(config, root, error);
 }
 
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
@@ -300,7 +304,7 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
     struct config config = {.host_id = NULL};
     if (yaml_settings_load(name, text, length, &root, error))
         return -1;
-    if (read_config(root, &config, error)) {
+    if (config_read(root, &config, error)) {
         config_free(&config);
         return -1;
     }

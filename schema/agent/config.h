@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * agent.yaml: every setting of the agent, with its default. Contract: the comments in
- * debian/agent.yaml.
+ * agent.yaml, the operator's configuration of the agent: struct config has one field for each key,
+ * and the table in config.c gives each key's type, default and bounds. config_parse reads a file
+ * strictly. config_salvage makes the best of a file with mistakes, so that guests can still start.
+ * To add a key, add the field here, the row in config.c, and the description in debian/agent.yaml
+ * and schema/agent.yaml.5.
  */
 #ifndef FELHOM_CONFIG_H
 #define FELHOM_CONFIG_H
@@ -22,22 +25,22 @@ enum registry_mode { REGISTRY_NONE, REGISTRY_STATIC, REGISTRY_GITEA };
 
 struct storage_class {
     char *storage;
-    char *name; /* "fast", "slow" or whatever the operator says */
+    char *name; /* "fast", "slow" or any other word of the operator's */
 };
 
-/* Where guests look for their controller.yaml unless they are told otherwise. */
+/* The default of controller.guest_path: where guests look for controller.yaml by themselves. */
 #define CONFIG_CONTROLLER_PATH "/opt/docker/felhom-controller/controller.yaml"
 
-/* Texts are never NULL: "" where the file does not say and there is no default. Durations are
+/* Texts are never NULL; a text without a value and without a default is "". Durations are in
  * milliseconds. */
 struct config {
-    char *host_id; /* "" means: the host's name */
+    char *host_id; /* "": use the host's name */
     struct {
         char *bridge;
         bool has_listen;
         struct sockaddr_in listen; /* only if has_listen */
         struct cidr *allow;
-        size_t allow_count; /* 0: the bridge's subnet */
+        size_t allow_count; /* 0: allow the bridge's subnet */
         enum source_binding source_binding;
     } local_api;
     struct {
@@ -47,8 +50,8 @@ struct config {
     struct {
         uint32_t threads;                /* 4..4096 */
         uint32_t connections_per_source; /* 1..threads */
-        uint32_t requests_per_source;    /* a second */
-        uint32_t failures_per_source;    /* a minute */
+        uint32_t requests_per_source;    /* per second */
+        uint32_t failures_per_source;    /* per minute */
         uint64_t handshake_ms;
         uint64_t request_ms;
     } limits;
@@ -62,7 +65,7 @@ struct config {
     } bootstrap;
     struct {
         char *image;
-        char *template_file; /* key: template */
+        char *template_file; /* the key is called template */
         char *guest_path;
     } controller;
     struct {
@@ -91,14 +94,14 @@ struct config {
         char *window; /* "" or HH:MM-HH:MM */
     } backup;
     struct {
-        char *storage; /* "" means: where the guest's own disks lie */
+        char *storage; /* "": the storage of the guest's own disks */
         uint64_t every_ms;
-        uint64_t hold_ms; /* how long the copy has to run */
+        uint64_t hold_ms; /* how long the restored copy must run */
         uint64_t deadline_ms;
     } restore_test;
     struct {
         bool has_listen;
-        struct sockaddr_in listen; /* only if has_listen; a loopback address */
+        struct sockaddr_in listen; /* only if has_listen; always a loopback address */
         char *textfile;            /* "": none */
     } metrics;
     struct storage_class *storage_classes;
@@ -110,31 +113,33 @@ struct config {
         char *run;
         char *pve;
         char *enrolment;
-        char *cgroup; /* where running guests show as lxc/VMID and qemu.slice/VMID.scope */
+        char *
+            cgroup; /* root of the control groups that contain lxc/VMID and qemu.slice/VMID.scope */
     } paths;
 };
 
 /*
- * Reads length bytes of YAML; an empty document is all defaults. name stands in front of each
- * message ("agent.yaml:LINE:COLUMN: key: why"). Unknown and duplicate keys, wrong types and bad
- * values fail with ERROR_INVALID. The result is the caller's to free with config_free.
+ * Reads length bytes of YAML; an empty document gives all defaults. Unknown and duplicate keys,
+ * wrong types and bad values fail with ERROR_INVALID and "NAME:LINE:COLUMN: key: why". The caller
+ * frees *ret with config_free.
  */
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error);
 
 /*
- * Reads a text that config_parse refuses: takes each value that is good by itself, and the default
- * for every other. Values may disagree with each other. For a guest's start, which cannot wait
- * until the operator has mended the file. The caller frees *ret with config_free.
+ * Reads a text that config_parse refuses: keeps each value that is valid on its own and uses the
+ * default for every other key. Values may contradict each other. This serves a guest's start, which
+ * cannot wait until the operator has corrected the file. The caller frees *ret with config_free.
  */
 void config_salvage(const char *text, size_t length, struct config *ret);
 
 void config_free(struct config *config);
 
-/* The class of a storage by storage_classes, "" where it has none. Never NULL; owned by config. */
+/* Returns the class of a storage according to storage_classes; "" if it has none. Never NULL; owned
+ * by config. */
 const char *config_storage_class(const struct config *config, const char *storage);
 
-/* Every key of agent.yaml with type, default and bounds; its document is a struct config. */
+/* All keys of agent.yaml with type, default and bounds; it fills a struct config. */
 extern const struct yaml_table config_table;
 
 #endif

@@ -85,8 +85,9 @@ static int read_options(const struct yaml_key *key, const struct yaml_tree *valu
 
 const struct yaml_type run_options = {KIND_LIST, read_options, release_options};
 
-/* Takes the next line off; NULL where there is none left. The caller frees it. */
-static char *take_line(const char **rest)
+/* Returns a copy of the first line of *rest, which the caller frees, and removes it from *rest.
+ * Returns NULL when no line is left. */
+static char *option_take_line(const char **rest)
 {
     if (!**rest)
         return NULL;
@@ -99,7 +100,7 @@ static char *take_line(const char **rest)
 struct yaml_tree *run_options_yaml(const char *options)
 {
     struct yaml_tree *list = yaml_tree_new(YAML_TREE_SEQUENCE);
-    for (char *line; (line = take_line(&options)); free(line))
+    for (char *line; (line = option_take_line(&options)); free(line))
         yaml_tree_append(list, yaml_tree_new_text(line));
     return list;
 }
@@ -109,7 +110,7 @@ json_t *run_options_json(const char *options)
     json_t *list = json_array();
     if (!list)
         mem_exhausted();
-    for (char *line; (line = take_line(&options)); free(line))
+    for (char *line; (line = option_take_line(&options)); free(line))
         json_append(list, json_text(line));
     return list;
 }
@@ -157,7 +158,7 @@ void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
     yaml_table_salvage(&table, root, ret);
 }
 
-static const char *text_of(const struct yaml_key *key, const struct enrolment *enrolment)
+static const char *enrolment_text(const struct yaml_key *key, const struct enrolment *enrolment)
 {
     const char *text;
     if (key->type == &yaml_anything)
@@ -166,12 +167,12 @@ static const char *text_of(const struct yaml_key *key, const struct enrolment *e
     return text;
 }
 
-static struct yaml_tree *value_of(const struct yaml_key *key, const char *text)
+static struct yaml_tree *enrolment_value(const struct yaml_key *key, const char *text)
 {
     return key->type == &run_options ? run_options_yaml(text) : yaml_tree_new_text(text);
 }
 
-/* Puts the value at the key's path, "name" or "section.name". */
+/* Puts the value into the tree at the key's path: "name" or "section.name". */
 static void put_at_path(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
 {
     const char *dot = strchr(key->path, '.');
@@ -189,12 +190,12 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
 {
     cleanup_yaml_tree struct yaml_tree *root = yaml_tree_new(YAML_TREE_MAP);
     for (size_t i = 0; i < table.count; i++) {
-        const char *text = text_of(&keys[i], enrolment);
+        const char *text = enrolment_text(&keys[i], enrolment);
         if (!*text)
             continue;
         if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))
             return fail_context(error, "%s", keys[i].path);
-        put_at_path(root, &keys[i], value_of(&keys[i], text));
+        put_at_path(root, &keys[i], enrolment_value(&keys[i], text));
     }
     return yaml_tree_emit(root, out, error);
 }

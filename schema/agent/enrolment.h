@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ENROLMENT/VMID.yaml: what the operator wishes for one guest.
+ * ENROLMENT/VMID.yaml, the operator's file about one guest: whose guest it is, the password for the
+ * hub, and what differs from agent.yaml for this guest. All keys are optional:
  *
  *     customer: {id: acme, name: ACME, domain: acme.example, email: it@acme.example}
  *     hub: {retrieval_password: ...}
  *     image: registry.example/controller:v1   # instead of controller.image
  *     run: [--memory=512m, --publish=8080:80] # the controller container's options
- *     chain: local:snippets/other             # a hookscript that ours calls in each phase
+ *     chain: local:snippets/other             # a hookscript that ours runs in each phase
  *     controller: {...}                       # more keys for this guest's controller.yaml
  */
 #ifndef FELHOM_ENROLMENT_H
@@ -20,7 +21,7 @@
 #include "schema/yaml/keys.h"
 #include "schema/yaml/tree.h"
 
-/* Texts are never NULL: "" where the file does not say. */
+/* Texts are never NULL; "" if the file does not set them. */
 struct enrolment {
     char *customer_id; /* letters, digits, - _ . */
     char *customer_name;
@@ -29,42 +30,44 @@ struct enrolment {
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
     char *chain; /* STORAGE:snippets/NAME */
-    char *run;   /* see run_options below */
+    char *run;   /* options, one on each line; see run_options below */
 };
 
 /*
- * Reads length bytes of YAML; an empty document is an empty enrolment. name stands in front of each
- * message (NAME:LINE:COLUMN: key: why). Unknown keys, wrong types and duplicates fail with
- * ERROR_INVALID.
+ * Reads length bytes of YAML; an empty document gives an empty enrolment. Unknown keys, wrong types
+ * and duplicate keys fail with ERROR_INVALID and "NAME:LINE:COLUMN: key: why". The caller frees
+ * *ret with enrolment_free.
  */
 int enrolment_parse(const char *name, const char *text, size_t length, struct enrolment *ret,
                     struct error *error);
 
-/* Reads of a text that enrolment_parse refuses what is good. Freed in the same way. */
+/* Reads a text that enrolment_parse refuses: keeps each value that is valid on its own and leaves
+ * the others empty. The caller frees *ret with enrolment_free. */
 void enrolment_salvage(const char *text, size_t length, struct enrolment *ret);
 
 void enrolment_free(struct enrolment *enrolment);
 
 /*
- * Adds an enrolment (without controller keys) as YAML that enrolment_parse reads as the same. A
- * text that it would refuse fails with ERROR_INVALID and "key: why".
+ * Appends an enrolment (without the controller key) as YAML that enrolment_parse reads back
+ * unchanged. A text that enrolment_parse would refuse fails with ERROR_INVALID and "key: why".
  */
 int enrolment_render(const struct enrolment *enrolment, struct buffer *out, struct error *error);
 
 /*
- * The options that a guest's controller container is run with, such as --memory=512m, as the
- * operator wishes them in an enrolment: a YAML list there, a JSON array in bootstrap.json. Held as
- * one text with an option in each line, "" for none.
+ * --- the run key: options for the guest's controller container, such as --memory=512m ---
+ *
+ * An enrolment has them as a YAML list and bootstrap.json as a JSON array. In memory they are one
+ * text with one option on each line, "" for none.
  */
 
 /*
- * A char * field, never NULL. Each option is --NAME or --NAME=VALUE without control characters;
- * those that are the guest's own business (--name, --detach, --rm, --interactive, --tty, --cidfile)
- * are refused, and so are more than 64 of them.
+ * The type of the run key; its field is a char * that is never NULL. Each option is --NAME or
+ * --NAME=VALUE without control characters. Options that only the guest may decide (--name,
+ * --detach, --rm, --interactive, --tty, --cidfile) are refused, and so are more than 64 options.
  */
 extern const struct yaml_type run_options;
 
-/* The options as a list; the caller's to free. */
+/* Return the options as a YAML or JSON list, which the caller frees. */
 struct yaml_tree *run_options_yaml(const char *options);
 json_t *run_options_json(const char *options);
 

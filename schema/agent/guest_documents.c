@@ -19,21 +19,21 @@ static json_t *endpoint_url(const char *endpoint)
     return json_text(buffer_text(&url));
 }
 
-/* NULL, for json_pack to leave the key out, where there is nothing to say. */
+/* Returns NULL for an empty text; json_pack then leaves out a key with the format "o*". */
 static json_t *text_if_any(const char *text)
 {
     return *text ? json_text(text) : NULL;
 }
 
-static const struct pins *coming_of(const struct bootstrap *bootstrap)
+static const struct pins *bootstrap_coming_pins(const struct bootstrap *bootstrap)
 {
     static const struct pins none = {.spki = ""};
     return bootstrap->coming ? bootstrap->coming : &none;
 }
 
-static json_t *make_spike(const struct bootstrap *bootstrap)
+static json_t *bootstrap_make_spike(const struct bootstrap *bootstrap)
 {
-    const struct pins *coming = coming_of(bootstrap);
+    const struct pins *coming = bootstrap_coming_pins(bootstrap);
     /* clang-format off */
     return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o*, s:o*, s:o, s:{s:o, s:o, s:s}, s:o}",
         "schema", "spike",
@@ -54,9 +54,9 @@ static json_t *make_spike(const struct bootstrap *bootstrap)
     /* clang-format on */
 }
 
-static json_t *make_v2(const struct bootstrap *bootstrap)
+static json_t *bootstrap_make_v2(const struct bootstrap *bootstrap)
 {
-    const struct pins *coming = coming_of(bootstrap);
+    const struct pins *coming = bootstrap_coming_pins(bootstrap);
     /* clang-format off */
     return json_pack("{s:s, s:{s:o}, s:{s:o, s:o}, s:{s:o, s:o, s:o*, s:o}}",
         "schema", "felhom.bootstrap/v2",
@@ -86,7 +86,8 @@ static void add_controller_options(json_t *document, const struct bootstrap *boo
 void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *bootstrap,
                       struct buffer *out)
 {
-    json_t *document = schema == BOOTSTRAP_V2 ? make_v2(bootstrap) : make_spike(bootstrap);
+    json_t *document =
+        schema == BOOTSTRAP_V2 ? bootstrap_make_v2(bootstrap) : bootstrap_make_spike(bootstrap);
     if (!document)
         mem_exhausted();
     add_controller_options(document, bootstrap);
@@ -97,7 +98,8 @@ void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *boot
 
 /* --- controller.yaml --- */
 
-/* Mostly there is neither a template nor anything of the hub's: nothing is set up for that. */
+/* Usually there is neither a template nor a document of the hub's; an empty source needs no YAML
+ * parser. */
 static int load_source(const struct yaml_source *source, struct yaml_tree **ret,
                        struct error *error)
 {
@@ -117,9 +119,10 @@ static int merge_source(struct yaml_tree *root, const struct yaml_source *source
     return 0;
 }
 
-/* Takes the map at key out of the enrolment; an empty one where the enrolment does not say. */
-static int take_map(struct yaml_tree *enrolment, const char *key, struct yaml_tree **ret,
-                    struct error *error)
+/* Takes the map at key out of the enrolment; an empty map if the enrolment does not have the key.
+ * */
+static int enrolment_take_map(struct yaml_tree *enrolment, const char *key, struct yaml_tree **ret,
+                              struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *value = yaml_tree_take(enrolment, key);
     bool is_map = value && value->kind == YAML_TREE_MAP;
@@ -129,8 +132,8 @@ static int take_map(struct yaml_tree *enrolment, const char *key, struct yaml_tr
     return 0;
 }
 
-/* Only these two parts: the rest of an enrolment is between operator and agent, a password among
- * it. */
+/* Merges only customer and controller: the rest of an enrolment, such as the hub password, is not
+ * meant for the guest. */
 static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *source,
                            struct error *error)
 {
@@ -138,8 +141,8 @@ static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *sou
     cleanup_yaml_tree struct yaml_tree *customer = NULL;
     cleanup_yaml_tree struct yaml_tree *controller = NULL;
     if (load_source(source, &enrolment, error) != 0 ||
-        take_map(enrolment, "customer", &customer, error) != 0 ||
-        take_map(enrolment, "controller", &controller, error) != 0)
+        enrolment_take_map(enrolment, "customer", &customer, error) != 0 ||
+        enrolment_take_map(enrolment, "controller", &controller, error) != 0)
         return -1;
     if (customer->count > 0)
         yaml_tree_put(root, "customer", steal(customer));
@@ -147,8 +150,10 @@ static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *sou
     return 0;
 }
 
-/* Quoted, as a fingerprint like 12:34 is a number to many a YAML parser. */
-static void put_text(struct yaml_tree *root, const char *map, const char *key, const char *text)
+/* Puts a quoted text at map.key unless the text is empty. Quotes are needed because many YAML
+ * parsers would read a fingerprint such as 12:34 as a number. */
+static void controller_put_text(struct yaml_tree *root, const char *map, const char *key,
+                                const char *text)
 {
     if (!*text)
         return;
@@ -157,14 +162,14 @@ static void put_text(struct yaml_tree *root, const char *map, const char *key, c
     yaml_tree_put(root, map, value);
 }
 
-static void put_own_keys(struct yaml_tree *root, const struct controller *controller)
+static void controller_put_own_keys(struct yaml_tree *root, const struct controller *controller)
 {
-    put_text(root, "customer", "id", controller->customer_id);
-    put_text(root, "hub", "url", controller->hub_url);
-    put_text(root, "local_api", "endpoint", controller->endpoint);
-    put_text(root, "local_api", "fingerprint", controller->fingerprint);
-    put_text(root, "local_api", "fingerprint_next", controller->fingerprint_next);
-    put_text(root, "local_api", "token", controller->token);
+    controller_put_text(root, "customer", "id", controller->customer_id);
+    controller_put_text(root, "hub", "url", controller->hub_url);
+    controller_put_text(root, "local_api", "endpoint", controller->endpoint);
+    controller_put_text(root, "local_api", "fingerprint", controller->fingerprint);
+    controller_put_text(root, "local_api", "fingerprint_next", controller->fingerprint_next);
+    controller_put_text(root, "local_api", "token", controller->token);
 }
 
 int controller_render(const struct controller *controller, struct buffer *out, struct error *error)
@@ -174,6 +179,6 @@ int controller_render(const struct controller *controller, struct buffer *out, s
         merge_source(root, &controller->hub, error) != 0 ||
         merge_enrolment(root, &controller->enrolment, error) != 0)
         return -1;
-    put_own_keys(root, controller);
+    controller_put_own_keys(root, controller);
     return yaml_tree_emit(root, out, error);
 }

@@ -16,7 +16,8 @@ static uint32_t poll_seconds(const json_t *value)
 int hub_reply_parse(const char *text, size_t length, struct hub_reply *ret, struct error *error)
 {
     cleanup_json json_t *root = NULL;
-    /* The reader's words may quote the answer, and that our request with the host's key. */
+    /* The parser's message is not passed on: it may quote the reply, and the reply may quote our
+     * request, which contains the host's key. */
     if (length > 0 && (json_read(text, length, &root, error) < 0 || !json_is_object(root)))
         return fail(error, ERROR_INVALID, "not a JSON object");
     *ret = (struct hub_reply){

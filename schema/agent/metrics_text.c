@@ -7,13 +7,13 @@
 #include "schema/base/text.h"
 #include "schema/base/units.h"
 
-/* What a sample's name ends with beyond its family's, and the label that only a bucket has. */
+/* What distinguishes the series of one family: the suffix of the name and the bound of a bucket. */
 struct series {
     const char *suffix;
-    const char *bound; /* NULL: it is none */
+    const char *bound; /* value of the label le; NULL: not a bucket */
 };
 
-static const char *escape_of(char byte)
+static const char *label_escape(char byte)
 {
     switch (byte) {
     case '\\':
@@ -27,11 +27,11 @@ static const char *escape_of(char byte)
     }
 }
 
-static void add_value(struct buffer *out, const char *text)
+static void add_label_value(struct buffer *out, const char *text)
 {
     while (*text) {
         size_t size = text_character(text);
-        const char *escape = size == 0 ? "?" : escape_of(*text);
+        const char *escape = size == 0 ? "?" : label_escape(*text);
         if (escape)
             buffer_add_text(out, escape);
         else
@@ -43,11 +43,11 @@ static void add_value(struct buffer *out, const char *text)
 static void add_label(struct buffer *out, const char *name, const char *value, bool first)
 {
     buffer_add_format(out, "%s%s=\"", first ? "{" : ",", name);
-    add_value(out, value);
+    add_label_value(out, value);
     buffer_add_text(out, "\"");
 }
 
-/* Everything of a sample's line but its value. */
+/* Writes a sample's line up to its value. */
 static void add_series(struct buffer *out, const char *name, struct metric_labels labels,
                        struct series series)
 {
@@ -59,7 +59,7 @@ static void add_series(struct buffer *out, const char *name, struct metric_label
     buffer_add_text(out, labels.count > 0 || series.bound ? "} " : " ");
 }
 
-/* As 0.25, 3 or -1.000001: without a fraction that says nothing. */
+/* Writes microseconds as seconds, without trailing zeros: 0.25, 3 or -1.000001. */
 static void add_seconds(struct buffer *out, int64_t us)
 {
     uint64_t size = us < 0 ? 0 - (uint64_t)us : (uint64_t)us;
@@ -103,7 +103,7 @@ static void add_bucket(struct buffer *out, const char *name, struct metric_label
     buffer_add_format(out, "%" PRIu64 "\n", count);
 }
 
-/* Returns how many durations there were in all. */
+/* Returns the total number of durations. */
 static uint64_t add_buckets(struct buffer *out, const char *name, struct metric_labels labels,
                             const struct metric_histogram *histogram)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Metrics as Prometheus reads them, text format 0.0.4: families one after the other, each a head
- * and its samples. Names of families and labels are the caller's own and must be valid; the values
- * of labels may be anything.
+ * Writes metrics in Prometheus's text format 0.0.4. For each family, call metrics_text_family and
+ * then write its samples. The caller must pass valid names for families and labels; values of
+ * labels may be any text and are escaped here. felhomd serves the result at /metrics and may also
+ * write it to a file for node_exporter.
  */
 #ifndef FELHOM_METRICS_TEXT_H
 #define FELHOM_METRICS_TEXT_H
@@ -27,33 +28,34 @@ struct metric_labels {
     size_t count;
 };
 
-/* metric_labels({"id", "lxc/8200"}, {"state", "running"}) */
+/* Example: metrics_text_sample(out, name, metric_labels({"id", "lxc/8200"}), 1) */
 #define metric_labels(...) \
     ((struct metric_labels){(const struct metric_label[]){__VA_ARGS__}, \
                             ARRAY_SIZE(((const struct metric_label[]){__VA_ARGS__}))})
 #define METRIC_NO_LABELS ((struct metric_labels){NULL, 0})
 
-/* Begins a family. */
+/* Writes a family's HELP and TYPE lines. */
 void metrics_text_family(struct buffer *out, const char *name, enum metric_type type,
                          const char *help);
 
-/* Adds a sample of a gauge or a counter; bytes in a label's value that are no UTF-8 become '?'. */
+/* Writes a sample of a gauge or a counter. Bytes of a label's value that are not UTF-8 become '?'.
+ * */
 void metrics_text_sample(struct buffer *out, const char *name, struct metric_labels labels,
                          int64_t value);
 
-/* The same for seconds, told in microseconds. */
+/* Like metrics_text_sample for a duration: us is in microseconds, the sample is in seconds. */
 void metrics_text_seconds(struct buffer *out, const char *name, struct metric_labels labels,
                           int64_t us);
 
-/* How many durations there were up to each bound, and beyond the last. */
+/* Counts of durations: one for each bound, and one for durations above the last bound. */
 struct metric_histogram {
-    const int64_t *bounds_us; /* ever greater */
+    const int64_t *bounds_us; /* ascending */
     size_t bound_count;
-    const uint64_t *counts; /* bound_count + 1; each without those of the bounds below */
+    const uint64_t *counts; /* bound_count + 1 counts, not cumulative */
     int64_t sum_us;
 };
 
-/* Adds the buckets, sum and count of a histogram of seconds. */
+/* Writes the buckets, sum and count of a histogram, in seconds. */
 void metrics_text_histogram(struct buffer *out, const char *name, struct metric_labels labels,
                             const struct metric_histogram *histogram);
 

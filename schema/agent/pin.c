@@ -10,7 +10,7 @@
 
 static const char hex_digits[] = "0123456789ABCDEF";
 
-static void make_spki(const uint8_t *der, size_t length, char ret[static PIN_SPKI_SIZE])
+static void pin_make_spki(const uint8_t *der, size_t length, char ret[static PIN_SPKI_SIZE])
 {
     uint8_t digest[DIGEST_BYTES];
     size_t written;
@@ -19,7 +19,7 @@ static void make_spki(const uint8_t *der, size_t length, char ret[static PIN_SPK
         mem_exhausted();
 }
 
-static void make_leaf(const uint8_t *der, size_t length, char ret[static PIN_LEAF_SIZE])
+static void pin_make_leaf(const uint8_t *der, size_t length, char ret[static PIN_LEAF_SIZE])
 {
     uint8_t digest[DIGEST_BYTES];
     digest_sha256(der, length, digest);
@@ -33,8 +33,8 @@ static void make_leaf(const uint8_t *der, size_t length, char ret[static PIN_LEA
 void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_der,
                size_t cert_length, struct pins *ret)
 {
-    make_spki(spki_der, spki_length, ret->spki);
-    make_leaf(cert_der, cert_length, ret->leaf);
+    pin_make_spki(spki_der, spki_length, ret->spki);
+    pin_make_leaf(cert_der, cert_length, ret->leaf);
 }
 
 bool pin_leaf_normalize(const char *text, char ret[static PIN_LEAF_SIZE])

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two forms in which a client pins the server's certificate. */
+/*
+ * The two pins of the server's certificate, by which a guest recognises its host: a SHA-256 of the
+ * public key in curl's form (--pinnedpubkey), and a SHA-256 of the whole certificate in the form
+ * that openssl x509 -fingerprint prints.
+ */
 #ifndef FELHOM_PIN_H
 #define FELHOM_PIN_H
 
@@ -7,22 +11,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* curl's sha256//... without the prefix: base64 of a SHA-256, and a NUL. */
+/* Base64 of a SHA-256 and a NUL: curl's pin without the prefix sha256//. */
 #define PIN_SPKI_SIZE 45
-/* 32 upper-case hex pairs with colons, and a NUL. */
+/* 32 upper-case hexadecimal pairs separated by colons, and a NUL. */
 #define PIN_LEAF_SIZE 96
 
 struct pins {
-    char spki[PIN_SPKI_SIZE]; /* of the DER SubjectPublicKeyInfo */
-    char leaf[PIN_LEAF_SIZE]; /* of the certificate's DER */
+    char spki[PIN_SPKI_SIZE]; /* of the SubjectPublicKeyInfo in DER */
+    char leaf[PIN_LEAF_SIZE]; /* of the certificate in DER */
 };
 
-/* Formats both pins from the two DER pieces. */
+/* Computes both pins from the two DER encodings. */
 void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_der,
                size_t cert_length, struct pins *ret);
 
-/* Brings a leaf pin in any case, with or without colons, into our form. False if it is none; *ret
- * untouched. */
+/* Converts a leaf pin in any case, with or without colons, to the form above. Returns false if the
+ * text is not a leaf pin and leaves *ret untouched. */
 bool pin_leaf_normalize(const char *text, char ret[static PIN_LEAF_SIZE]);
 
 #endif

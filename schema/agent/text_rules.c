@@ -13,7 +13,7 @@ static bool is_name(const char *text)
     return text_is_all(text, ALNUM "-_.") && !text_is_one_of(*text, "-.");
 }
 
-/* Bytes beyond ASCII pass: libyaml has seen to it that they are UTF-8. */
+/* Bytes beyond ASCII are accepted: libyaml has checked that they are UTF-8. */
 static bool is_line(const char *text)
 {
     return *text && !text_has_control(text);
@@ -42,7 +42,7 @@ static bool is_snippet(const char *text)
     return is_line(text) && snippet_volume_is_valid(text);
 }
 
-/* Whether a path's component, of which length is known, is one that goes nowhere or up. */
+/* Returns true for an empty component of a path, and for "." and "..". */
 static bool is_odd_component(const char *component, size_t length)
 {
     return length == 0 || (length == 1 && component[0] == '.') ||
@@ -85,7 +85,8 @@ static bool is_port(const char *text)
     return port <= UINT16_MAX;
 }
 
-/* HOST or HOST:PORT of length bytes: a name, an IPv4 address or an IPv6 address in brackets. */
+/* Accepts HOST or HOST:PORT in length bytes. HOST: a name, an IPv4 address, or an IPv6 address in
+ * brackets. */
 static bool is_authority_n(const char *text, size_t length)
 {
     char copy[NAME_MAX + 1];
@@ -112,7 +113,8 @@ static bool is_https(const char *text)
     return authority && is_authority(authority);
 }
 
-/* No user name, no query: what is secret stands in files of its own. */
+/* User names and queries are refused because they may contain secrets, which belong in files of
+ * their own. */
 static bool is_url(const char *text)
 {
     const char *rest = text_after(text, "https://");
@@ -122,7 +124,7 @@ static bool is_url(const char *text)
            !strpbrk(rest, "@?#\\\"<>");
 }
 
-/* HH:MM and nothing or one more character that is the caller's to judge. */
+/* Accepts a text that begins with HH:MM; the caller checks what follows. */
 static bool is_time(const char *text)
 {
     static const char shape[] = "dd:dd";

@@ -20,7 +20,7 @@ _Static_assert(CHECK_AT + CHECK_LENGTH == TOKEN_TEXT_LENGTH, "the parts make up 
 static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 static const char base64url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* The lowest digits of number, most significant first, without a NUL. */
+/* Writes the count lowest base-62 digits of number, most significant first, without a NUL. */
 static void write_base62(uint64_t number, char *digits, size_t count)
 {
     while (count-- > 0) {
@@ -29,8 +29,10 @@ static void write_base62(uint64_t number, char *digits, size_t count)
     }
 }
 
-/* CRC-32 as in IEEE 802.3, reflected: what zlib and the scanners compute. By half bytes, each with
- * what 0xEDB88320 makes of it in four steps. */
+/*
+ * CRC-32 as in IEEE 802.3 (reflected), which zlib and secret scanners compute too. Processes four
+ * bits at a time; the table has what four steps with the polynomial 0xEDB88320 give for each value.
+ */
 static uint32_t crc32(const char *bytes, size_t length)
 {
     static const uint32_t half_byte[16] = {
@@ -62,7 +64,7 @@ static char url_safe(char c)
 
 static void write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], char *ret)
 {
-    char base64[SECRET_LENGTH + 2]; /* with its padding and a NUL */
+    char base64[SECRET_LENGTH + 2]; /* with padding and a NUL */
     size_t written;
     if (mbedtls_base64_encode((unsigned char *)base64, sizeof base64, &written, secret,
                               TOKEN_SECRET_BYTES) != 0)
@@ -72,7 +74,7 @@ static void write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], char *
     explicit_bzero(base64, sizeof base64);
 }
 
-static uint64_t number_of(const uint8_t bytes[static 8])
+static uint64_t bytes_to_number(const uint8_t bytes[static 8])
 {
     uint64_t number = 0;
     for (size_t i = 0; i < 8; i++)
@@ -80,7 +82,7 @@ static uint64_t number_of(const uint8_t bytes[static 8])
     return number;
 }
 
-static void copy_id(struct token_text *token)
+static void token_copy_id(struct token_text *token)
 {
     memcpy(token->id, token->text + ID_AT, TOKEN_ID_LENGTH);
     token->id[TOKEN_ID_LENGTH] = '\0';
@@ -91,13 +93,13 @@ void token_text_make(const uint8_t id_random[static 8],
 {
     char *text = ret->text;
     memcpy(text, PREFIX, ID_AT);
-    write_base62(number_of(id_random), text + ID_AT, TOKEN_ID_LENGTH);
+    write_base62(bytes_to_number(id_random), text + ID_AT, TOKEN_ID_LENGTH);
     text[SECRET_AT - 1] = '_';
     write_secret(secret, text + SECRET_AT);
     text[CHECK_AT - 1] = '_';
     write_base62(crc32(text, CHECK_AT - 1), text + CHECK_AT, CHECK_LENGTH);
     text[TOKEN_TEXT_LENGTH] = '\0';
-    copy_id(ret);
+    token_copy_id(ret);
 }
 
 static bool consists_of(const char *text, size_t length, const char *alphabet)
@@ -108,7 +110,8 @@ static bool consists_of(const char *text, size_t length, const char *alphabet)
     return true;
 }
 
-/* The last character carries 4 of the 256 bits; its lowest two belong to none and must be clear. */
+/* 43 base64url characters hold 258 bits. The lowest two bits of the last one are unused and must be
+ * 0, so that each secret has only one text. */
 static bool is_secret(const char *text)
 {
     if (!consists_of(text, SECRET_LENGTH, base64url))
@@ -116,7 +119,7 @@ static bool is_secret(const char *text)
     return ((strchr(base64url, text[SECRET_LENGTH - 1]) - base64url) & 3) == 0;
 }
 
-static bool check_fits(const char *text)
+static bool token_check_fits(const char *text)
 {
     char check[CHECK_LENGTH];
     write_base62(crc32(text, CHECK_AT - 1), check, CHECK_LENGTH);
@@ -131,11 +134,11 @@ bool token_text_parse(const char *text, size_t length, struct token_text *ret)
         return false;
     if (!consists_of(text + ID_AT, TOKEN_ID_LENGTH, base62) || !is_secret(text + SECRET_AT))
         return false;
-    if (!check_fits(text))
+    if (!token_check_fits(text))
         return false;
     memcpy(ret->text, text, length);
     ret->text[length] = '\0';
-    copy_id(ret);
+    token_copy_id(ret);
     return true;
 }
 
