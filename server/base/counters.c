@@ -3,7 +3,7 @@
 
 #include "schema/base/cleanup.h"
 
-/* The first counts all statuses that are not in this table. */
+/* The first entry counts every status that is not in this table. */
 static const struct {
     int status;
     const char *name;

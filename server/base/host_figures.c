@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processor's load is a difference: the main thread takes a sample now and then, and whoever
- * asks takes another and compares. Everything else is read when somebody asks. What Proxmox knows
- * of storages is in a file of /etc/pve, which can hang: one thread at a time reads it, and the
- * others are given what it said last.
+ * The figures of the host itself. host_figures_describe puts them together for GET /host/metrics
+ * and for the report to the hub.
+ *
+ * The processor's load is the difference between two samples: the main thread takes one every ten
+ * seconds, and each caller of host_figures_describe takes another and compares the two. All other
+ * figures are read at each call. Proxmox's figures of storages are in a file of /etc/pve, which can
+ * hang: only one thread at a time reads that file; the others use what was read last.
  */
 #include "server/base/host_figures.h"
 
@@ -23,21 +26,22 @@
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
-#define INTERVAL_US     INT64_C(1000000) /* the load of less is noise */
+#define INTERVAL_US     INT64_C(1000000) /* over a shorter time the load is noise */
 #define STORAGE_WAIT_US INT64_C(500000)
 #define PROC_LIMIT      ((size_t)1 << 20)
 #define RRD_LIMIT       ((size_t)16 << 20)
 
 #define TEMPERATURE_UNKNOWN INT_MIN
-#define ATTRIBUTE_LIMIT     4096     /* a page, as sysfs gives out */
-#define COLDEST             (-40000) /* thousandths of a degree Celsius: what is believed */
-#define HOTTEST             150000
-#define NAMES_MAX           8
+#define ATTRIBUTE_LIMIT     4096 /* one page, the most that sysfs returns */
+/* Values outside these bounds, in thousandths of a degree Celsius, are not believed. */
+#define COLDEST   (-40000)
+#define HOTTEST   150000
+#define NAMES_MAX 8
 
-/* --- how hot the processor is, by the kernel's own sensors --- */
+/* --- the processor's temperature, from the kernel's sensors --- */
 
-/* A family of sensors: where their values are, and the file beside each that says what it measures.
- */
+/* A family of sensors: the files with their values, and the name of the file beside each value
+ * that says what the sensor measures. */
 static const struct sensor_family {
     const char *values;
     const char *name_file;
@@ -51,7 +55,8 @@ static const struct sensor_family {
      {"x86_pkg_temp", "cpu-thermal", "cpu_thermal", "cpu0-thermal", "soc-thermal", "soc_thermal"}},
 };
 
-/* An attribute without its newline; false where it cannot be read, as with a sensor asleep. */
+/* Reads an attribute without its newline. False if it cannot be read, for example while the
+ * device sleeps. */
 static bool sensor_read_attribute(const char *path, struct buffer *out)
 {
     struct error error;
@@ -105,9 +110,10 @@ static int sensors_hottest(const struct sensor_family *family, const char *root)
 }
 
 /*
- * The hottest of the processor's sensors below ROOT/sys, in thousandths of a degree Celsius: those
- * of hwmon, else the thermal zones. TEMPERATURE_UNKNOWN where there is none, as in most virtual
- * machines, or none has a value that can be believed.
+ * Returns the value of the hottest of the processor's sensors below ROOT/sys, in thousandths of a
+ * degree Celsius. The sensors of hwmon are preferred to the thermal zones. Returns
+ * TEMPERATURE_UNKNOWN if there is no sensor, as in most virtual machines, or none with a credible
+ * value.
  */
 static int figures_cpu_temperature(const char *root)
 {
@@ -120,15 +126,15 @@ static int figures_cpu_temperature(const char *root)
 /* --- the figures --- */
 
 struct cpu_sample {
-    int64_t at_us; /* 0: none */
+    int64_t at_us; /* 0: no sample */
     struct cpu_times times;
 };
 
 struct host_figures {
     char *root;
-    struct bounded_lock storages_lock; /* to the file that storages are read from */
-    pthread_mutex_t lock;              /* of what follows */
-    struct cpu_sample samples[2];      /* the newest first, INTERVAL_US apart or more */
+    struct bounded_lock storages_lock; /* held by the thread that reads the file about storages */
+    pthread_mutex_t lock;              /* guards the members below */
+    struct cpu_sample samples[2];      /* the newest first, at least INTERVAL_US apart */
     struct rrd_storages storages;
 };
 
@@ -153,7 +159,7 @@ void host_figures_free(struct host_figures *figures)
     free(figures);
 }
 
-/* A file of /proc; what cannot be read is empty. */
+/* Reads a file of /proc. If that fails, *out stays empty. */
 static void figures_read_proc(const struct host_figures *figures, const char *name,
                               struct buffer *out)
 {
@@ -175,8 +181,8 @@ static bool cpu_sample_is_old(const struct cpu_sample *sample, const struct cpu_
     return sample->at_us > 0 && now->at_us - sample->at_us >= INTERVAL_US;
 }
 
-/* Keeps the sample if the last one is old enough. Returns how busy the processors have been since
- * an earlier sample, in thousandths; -1: not known. */
+/* Keeps the sample if the newest kept one is at least INTERVAL_US older. Returns how busy the
+ * processors have been since an earlier sample, in thousandths; -1 if that is not known. */
 static int cpu_sample_record(struct host_figures *figures, const struct cpu_sample *sample)
 {
     int busy = -1;
@@ -205,7 +211,7 @@ static json_t *number_or_null(int64_t number)
     return number < 0 ? json_null() : json_integer(number);
 }
 
-/* -1, not known, where either is. */
+/* Returns total - rest; -1 (not known) if either is not known or rest is the larger. */
 static int64_t difference(int64_t total, int64_t rest)
 {
     return total < 0 || rest < 0 || rest > total ? -1 : total - rest;
@@ -263,7 +269,8 @@ static void figures_describe_processors(struct host_figures *figures, json_t *ob
     json_set(object, "cpu_count", number_or_null(sample.times.count > 0 ? sample.times.count : -1));
 }
 
-/* A file that is not there means no storages; one that cannot be read leaves what was known. */
+/* If the file does not exist, there are no storages; if it cannot be read, the storages known so
+ * far stay. */
 static void figures_read_storages(struct host_figures *figures, const char *path, const char *node)
 {
     struct error error = {.kind = ERROR_NONE};

@@ -53,8 +53,8 @@ void bounded_lock_destroy(struct bounded_lock *lock)
     (void)pthread_mutex_destroy(&lock->lock);
 }
 
-/* With the lock held. */
-static bool wait_for_turn(struct bounded_lock *lock, int64_t deadline_us)
+/* The caller holds lock->lock. True if nobody holds the bounded lock any more. */
+static bool bounded_lock_wait(struct bounded_lock *lock, int64_t deadline_us)
 {
     const struct timespec end = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
     lock->waiting++;
@@ -68,7 +68,7 @@ int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct 
 {
     (void)pthread_mutex_lock(&lock->lock);
     bool entered =
-        !lock->taken || (lock->waiting < WAITING_MAX && wait_for_turn(lock, deadline_us));
+        !lock->taken || (lock->waiting < WAITING_MAX && bounded_lock_wait(lock, deadline_us));
     if (entered)
         lock->taken = true;
     (void)pthread_mutex_unlock(&lock->lock);
@@ -85,8 +85,9 @@ void bounded_lock_release(struct bounded_lock *lock)
 
 #define BURST 10
 
-/* Whether a line may be written now, and how many were left out before it. */
-static bool take_line(struct throttled_log *log, uint32_t *ret_left_out)
+/* True if a line may be logged now. *ret_left_out becomes the number of lines that were left out
+ * before it. */
+static bool throttled_log_take_line(struct throttled_log *log, uint32_t *ret_left_out)
 {
     const struct bucket_rate rate = bucket_rate(1, SECOND_US, BURST);
     (void)pthread_mutex_lock(&log->lock);
@@ -97,33 +98,33 @@ static bool take_line(struct throttled_log *log, uint32_t *ret_left_out)
     return taken;
 }
 
-/* Who an entry is about, and what happened. */
-struct about {
+/* Which guest a log entry is about, and which event. */
+struct log_subject {
     uint32_t vmid;
     const char *event;
 };
 
-__attribute__((format(printf, 4, 0))) static void log_if_time(struct throttled_log *log,
-                                                              int priority, struct about about,
-                                                              const char *format, va_list arguments)
+__attribute__((format(printf, 4, 0))) static void
+throttled_log_write(struct throttled_log *log, int priority, struct log_subject subject,
+                    const char *format, va_list arguments)
 {
     char line[512];
     uint32_t left_out;
-    if (!take_line(log, &left_out))
+    if (!throttled_log_take_line(log, &left_out))
         return;
     (void)vsnprintf(line, sizeof(line), format, arguments);
     if (left_out > 0)
-        log_guest(priority, about.vmid, about.event, "%s (%u lines before this one were left out)",
-                  line, left_out);
+        log_guest(priority, subject.vmid, subject.event,
+                  "%s (%u lines before this one were left out)", line, left_out);
     else
-        log_guest(priority, about.vmid, about.event, "%s", line);
+        log_guest(priority, subject.vmid, subject.event, "%s", line);
 }
 
 void throttled_log_line(struct throttled_log *log, int priority, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    log_if_time(log, priority, (struct about){0}, format, arguments);
+    throttled_log_write(log, priority, (struct log_subject){0}, format, arguments);
     va_end(arguments);
 }
 
@@ -132,6 +133,6 @@ void throttled_log_guest(struct throttled_log *log, int priority, uint32_t vmid,
 {
     va_list arguments;
     va_start(arguments, format);
-    log_if_time(log, priority, (struct about){vmid, event}, format, arguments);
+    throttled_log_write(log, priority, (struct log_subject){vmid, event}, format, arguments);
     va_end(arguments);
 }

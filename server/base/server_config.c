@@ -21,7 +21,7 @@ int server_config_load(struct server_config **ret, struct error *error)
     return 0;
 }
 
-/* The network of the address. Looking it up also tells whether the host has the address yet. */
+/* Finds the network of the address. The lookup also tells whether the host has the address yet. */
 static int find_network(struct server_config *config, struct error *error)
 {
     bool everywhere = config->address.sin_addr.s_addr == htonl(INADDR_ANY);

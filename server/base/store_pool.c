@@ -11,35 +11,36 @@
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
 
-/* More than run at the same time on most hosts: a worker that is put to sleep while it holds a
- * store keeps no other from going on. */
+/* More than the threads that run at the same time on most hosts: a worker that is suspended
+ * while it holds a store does not keep the others from working. */
 #define STORES        16
 #define WAIT_SECONDS  1
 #define STORE_BUSY_MS 1000
 
-/* Which files make up the database: itself, its log and the log's index; zeros where one is not. */
-struct files {
+/* The device and inode of each file of the database: the database, its write-ahead log and the
+ * log's index. Zeros for a file that does not exist. */
+struct store_files {
     dev_t devices[3];
     ino_t inodes[3];
 };
 
 struct store_pool {
     char *state_dir;
-    pthread_mutex_t pen;
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t writer_lock;
+    pthread_mutex_t lock; /* guards the members below */
     pthread_cond_t returned;
-    size_t free_places; /* stores that may still be lent, open or not */
+    size_t free_places; /* how many more stores may be lent, open or not */
     struct store *open[STORES];
     size_t open_count;
-    struct files files;  /* what they have open */
-    int64_t looked_us;   /* when that was made sure of */
-    uint64_t generation; /* grows whenever it changes */
+    struct store_files files; /* the files that the stores in open[] have open */
+    int64_t looked_us;        /* when files was last compared with the disk */
+    uint64_t generation;      /* incremented whenever files changes */
 };
 
-static struct files look_at_files(const char *state_dir)
+static struct store_files store_files_stat(const char *state_dir)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    struct files files = {0};
+    struct store_files files = {0};
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
         char path[PATH_MAX];
         struct stat status = {0};
@@ -62,16 +63,16 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&pool->returned, &attributes);
     (void)pthread_mutex_init(&pool->lock, NULL);
-    (void)pthread_mutex_init(&pool->pen, NULL);
+    (void)pthread_mutex_init(&pool->writer_lock, NULL);
     pool->state_dir = mem_copy_text(state_dir);
-    pool->files = look_at_files(state_dir);
+    pool->files = store_files_stat(state_dir);
     pool->free_places = STORES;
     pool->open[pool->open_count++] = first;
     *ret = pool;
     return 0;
 }
 
-static void close_all(struct store_pool *pool)
+static void pool_close_all(struct store_pool *pool)
 {
     while (pool->open_count > 0)
         store_close(pool->open[--pool->open_count]);
@@ -81,10 +82,10 @@ void store_pool_free(struct store_pool *pool)
 {
     if (!pool)
         return;
-    close_all(pool);
+    pool_close_all(pool);
     (void)pthread_cond_destroy(&pool->returned);
     (void)pthread_mutex_destroy(&pool->lock);
-    (void)pthread_mutex_destroy(&pool->pen);
+    (void)pthread_mutex_destroy(&pool->writer_lock);
     free(pool->state_dir);
     free(pool);
 }
@@ -97,8 +98,8 @@ static struct timespec end_of_wait(void)
     return end;
 }
 
-/* Waits, holding the lock, until a place is free. */
-static bool wait_for_place(struct store_pool *pool)
+/* The caller holds the lock. Waits until a place is free; false if none became free in time. */
+static bool pool_wait_for_place(struct store_pool *pool)
 {
     const struct timespec end = end_of_wait();
     int result = 0;
@@ -108,32 +109,33 @@ static bool wait_for_place(struct store_pool *pool)
 }
 
 /*
- * A file that was removed or replaced would go on answering for whoever has it open; without their
- * log or its index the others' writes would go unseen. To look at each loan would be a tenth of a
- * request's work.
+ * Closes all stores if a file of the database was replaced. A process that has a removed database
+ * open would go on reading from it; without the log or its index it would not see what others
+ * write. Looking at the files for each loan would cost a tenth of a request, so they are looked at
+ * once in STORE_POOL_LOOK_US.
  */
-static void heed_replacement(struct store_pool *pool)
+static void pool_check_files(struct store_pool *pool)
 {
     int64_t now_us = clock_steady_us();
     if (now_us < pool->looked_us + STORE_POOL_LOOK_US)
         return;
     pool->looked_us = now_us;
-    const struct files files = look_at_files(pool->state_dir);
+    const struct store_files files = store_files_stat(pool->state_dir);
     if (memcmp(&files, &pool->files, sizeof files) == 0)
         return;
-    close_all(pool);
+    pool_close_all(pool);
     pool->files = files;
     pool->generation++;
 }
 
-/* Takes a place and, if there is one, an open store; false when the wait is over. */
-static bool take_place(struct store_pool *pool, struct store_loan *ret)
+/* Takes a place and, if there is one, an open store. False if no place became free in time. */
+static bool pool_take_place(struct store_pool *pool, struct store_loan *ret)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    bool taken = pool->free_places > 0 || wait_for_place(pool);
+    bool taken = pool->free_places > 0 || pool_wait_for_place(pool);
     if (taken) {
         pool->free_places--;
-        heed_replacement(pool);
+        pool_check_files(pool);
         struct store *store = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
         *ret = (struct store_loan){.pool = pool, .store = store, .generation = pool->generation};
     }
@@ -143,7 +145,7 @@ static bool take_place(struct store_pool *pool, struct store_loan *ret)
 
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error)
 {
-    if (!take_place(pool, ret))
+    if (!pool_take_place(pool, ret))
         return fail(error, ERROR_BUSY, "every store handle is in use");
     if (ret->store)
         return 0;
@@ -155,17 +157,17 @@ int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct er
     return store_borrow(pool, ret, error) < 0 ? -1 : store_begin_view(ret->store, error);
 }
 
-int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error)
+int store_borrow_writer(struct store_pool *pool, struct store_loan *ret, struct error *error)
 {
     const struct timespec end = end_of_wait();
-    if (pthread_mutex_clocklock(&pool->pen, CLOCK_MONOTONIC, &end) != 0)
+    if (pthread_mutex_clocklock(&pool->writer_lock, CLOCK_MONOTONIC, &end) != 0)
         return fail(error, ERROR_BUSY,
                     "the disk is slow: others have waited to write for too long");
     int result = store_borrow(pool, ret, error);
     if (ret->pool)
-        ret->pen = true;
+        ret->is_writer = true;
     else
-        (void)pthread_mutex_unlock(&pool->pen);
+        (void)pthread_mutex_unlock(&pool->writer_lock);
     return result;
 }
 
@@ -184,8 +186,8 @@ void store_return(struct store_loan *loan)
     pool->free_places++;
     (void)pthread_mutex_unlock(&pool->lock);
     (void)pthread_cond_signal(&pool->returned);
-    if (loan->pen)
-        (void)pthread_mutex_unlock(&pool->pen);
+    if (loan->is_writer)
+        (void)pthread_mutex_unlock(&pool->writer_lock);
     *loan = (struct store_loan){0};
 }
 

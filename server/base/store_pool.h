@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A few open stores for many threads. Nothing is kept from one loan to the next but the open file,
- * so that a revocation counts at once; and where another file has taken its place, as after a
- * restore, that one is opened instead within STORE_POOL_LOOK_US.
+ * A few open stores for many threads. From one loan to the next only the open file is kept, and
+ * nothing that was read from it, so a revoked token is refused at once. If another database file
+ * takes the place of the open one, as after a restore, every loan more than STORE_POOL_LOOK_US
+ * later is of the new file. Any thread may borrow; a loan belongs to one thread at a time.
  */
 #ifndef FELHOM_STORE_POOL_H
 #define FELHOM_STORE_POOL_H
@@ -16,35 +17,40 @@
 
 struct store_pool;
 
-/* Makes the store where it is missing and opens it once, to see that it can be. Ends with
- * store_pool_free, after the last loan. */
+/* Opens the store once, and makes it if it does not exist. Fails as store_open does. Ends with
+ * store_pool_free, after the last loan was returned. */
 int store_pool_new(const char *state_dir, struct store_pool **ret, struct error *error);
 void store_pool_free(struct store_pool *pool);
 
-/* A borrowed store. Zero-initialise. */
+/* A borrowed store. Zero-initialise; always end with store_return, even if borrowing failed. */
 struct store_loan {
     struct store_pool *pool;
-    struct store *store; /* NULL: none, or it was spoilt */
-    uint64_t generation; /* of the file that it has open; the pool's own */
-    bool pen;            /* by store_borrow_pen */
+    struct store *store; /* NULL: borrowing failed, or store_loan_failed has closed the store */
+    uint64_t generation; /* which file the store has open; private to the pool */
+    bool is_writer;      /* borrowed by store_borrow_writer */
 };
 
-/* Waits up to a second for a free one (then ERROR_BUSY). Fails as store_open does. */
+/* Borrows a store, waiting up to a second for a free one; ERROR_BUSY if none becomes free.
+ * Otherwise fails as store_open does. */
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
-/* The same, and what is read until it is returned is one state of it (store_begin_view). */
+/* Does the same as store_borrow and begins a view (store_begin_view): everything that is read
+ * until the store is returned is from the same state of the database. */
 int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
-/* The same, to note what clients did: lent to one such borrower at a time, so that no crowd of them
- * takes every store from those that read while the disk is slow. */
-int store_borrow_pen(struct store_pool *pool, struct store_loan *ret, struct error *error);
+/* Does the same as store_borrow, for a caller that only records what clients did. At most one
+ * such loan exists at a time: while the disk is slow, writers cannot take all stores from the
+ * readers. */
+int store_borrow_writer(struct store_pool *pool, struct store_loan *ret, struct error *error);
 
-/* Gives it back; nothing where nothing was borrowed. Fits cleanup(). */
+/* Returns the store to the pool and rolls back what was not committed. Does nothing if nothing
+ * was borrowed. Fits cleanup(). */
 void store_return(struct store_loan *loan);
 #define cleanup_store_loan cleanup(store_return)
 
-/* After a failure: unless others were merely in the way, the store is closed, and the next borrower
- * opens it anew. */
+/* To be called after a failed use of the store. Closes the store, so that the next borrower
+ * opens it anew, unless the error is ERROR_BUSY: another process held the lock, and the store
+ * itself is in order. */
 void store_loan_failed(struct store_loan *loan, const struct error *error);
 
 #endif

@@ -13,7 +13,8 @@
 #define BACKOFF_FIRST_MS (30 * SECOND_MS)
 #define DOUBLINGS_MAX    20
 
-/* 0 ... bound; 0 where there is no randomness, which is no reason to fail. */
+/* Returns a random number from 0 to bound; 0 if the kernel has no random numbers yet, as that is
+ * no reason to fail. */
 static int64_t backoff_jitter(int64_t bound)
 {
     uint64_t number = 0;
@@ -39,7 +40,7 @@ struct worker {
     void *context;
     atomic_bool stopping;
     pthread_t thread;
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock; /* guards the members below */
     pthread_cond_t changed;
     bool woken;
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread that does one thing now and then, for dealings with the world beyond the host, which may
- * take their time: the jobs, the hub, the registry and the metrics file have one each. What fails
- * is tried again after a pause that grows (worker_backoff).
+ * A background thread that calls one function (its step) again and again, when the step asks for it
+ * or when the worker is woken. The jobs, the hub, the registry and the metrics file have one worker
+ * each, because what they do may take long. What failed is tried again after a pause that grows
+ * with each failure (worker_backoff).
  */
 #ifndef FELHOM_WORKER_H
 #define FELHOM_WORKER_H
@@ -14,30 +15,32 @@
 
 struct worker;
 
-/* Does what is to be done now. Returns in how many microseconds it is to be called again at the
+/* Does the work that is due. Returns in how many microseconds it is to be called again at the
  * latest; WORKER_IDLE: not before worker_wake. */
 typedef int64_t worker_step(void *context);
 
-/* Starts the thread, which calls step at once. name: at most 15 characters. Ends with worker_stop.
- */
+/* Starts the thread, which calls step at once. name, at most 15 characters, becomes the name of
+ * the thread. Ends with worker_stop. */
 struct worker *worker_start(const char *name, worker_step *step, void *context);
 
-/* Waits for the call of step under way. NULL is fine. */
+/* Ends the thread, after the call of step that is under way, and frees the worker. NULL is
+ * allowed. */
 void worker_stop(struct worker *worker);
 
-/* Has step called at once; during a call: once more right after it. From any thread. */
+/* Has step called at once; if it is being called now, once more right after that call. Any
+ * thread may call this function. */
 void worker_wake(struct worker *worker);
 
-/* Becomes true when the worker is told to stop: for http_client_new. Lives as long as the worker.
- */
+/* Returns a flag that becomes true when worker_stop is called; it fits http_client_new. It lives
+ * as long as the worker. */
 const atomic_bool *worker_stopping(const struct worker *worker);
 
-/* How long to leave a service alone that has failed so many times in a row (1, ...): first, doubled
- * with each failure, up to last. In the unit that first and last have. */
+/* Returns how long to wait after this many failures in a row (1, 2, ...): first, doubled with
+ * each further failure, up to last. The result has the unit of first and last. */
 int64_t worker_backoff(uint32_t failures, int64_t first, int64_t last);
 
-/* The same from 30 s up to last_ms, and up to an eighth more, so that hosts that failed together do
- * not come back together. */
+/* Does the same, from 30 s up to last_ms, and adds up to an eighth at random, so that hosts that
+ * failed together do not all come back at the same moment. */
 int64_t worker_backoff_ms(uint32_t failures, int64_t last_ms);
 
 #endif

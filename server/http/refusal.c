@@ -157,7 +157,7 @@ void refusal_log(struct store_pool *stores, const struct peer *peer, const struc
         .duration_us = -1,
     };
     log_guest(LOG_NOTICE, event.vmid, event.kind, "refused %s: %s", source, detail);
-    if (store_borrow_pen(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
+    if (store_borrow_writer(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
         return;
     store_loan_failed(&loan, &error);
     log_line(LOG_WARNING, "the event could not be written: %s", error.message);
@@ -177,7 +177,7 @@ static void save_explanation(struct context *context, const struct explanation *
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow_pen(context->stores, &loan, &error) == 0 &&
+    if (store_borrow_writer(context->stores, &loan, &error) == 0 &&
         explanation_add(loan.store, explanation, &error) == 0)
         return;
     store_loan_failed(&loan, &error);

@@ -97,12 +97,12 @@ static void test_one_has_the_pen_and_stores_are_left_for_the_others(void **state
     struct store_loan writing = {0};
     struct store_loan reading = {0};
     struct store_loan second = {0};
-    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
-    assert_int_equal(store_borrow_pen(pool, &second, &error), -1);
+    assert_int_equal(store_borrow_writer(pool, &writing, &error), 0);
+    assert_int_equal(store_borrow_writer(pool, &second, &error), -1);
     assert_int_equal(error.kind, ERROR_BUSY);
     assert_int_equal(store_borrow(pool, &reading, &error), 0);
     store_return(&writing);
-    assert_int_equal(store_borrow_pen(pool, &second, &error), 0);
+    assert_int_equal(store_borrow_writer(pool, &second, &error), 0);
     store_return(&second);
     store_return(&reading);
 }
@@ -114,9 +114,9 @@ static void test_the_pen_is_given_back_where_no_store_is_left(void **state)
     struct store_loan loans[MORE_THAN_ALL] = {0};
     struct store_loan writing = {0};
     size_t count = borrow_all(loans, &error);
-    assert_int_equal(store_borrow_pen(pool, &writing, &error), -1);
+    assert_int_equal(store_borrow_writer(pool, &writing, &error), -1);
     store_return(&loans[0]);
-    assert_int_equal(store_borrow_pen(pool, &writing, &error), 0);
+    assert_int_equal(store_borrow_writer(pool, &writing, &error), 0);
     store_return(&writing);
     for (size_t i = 1; i < count; i++)
         store_return(&loans[i]);
