@@ -12,9 +12,9 @@
 #include "store/base/clock.h"
 #include "store/tables/guest.h"
 
-/* False while the source may not present tokens, because too many of its own were bad. */
-static bool check_source(struct context *context, const struct request *request,
-                         struct reply *reply, struct refusal *refusal)
+/* False while this source may not present tokens, because too many tokens from it were bad. */
+static bool auth_check_source(struct context *context, const struct request *request,
+                              struct reply *reply, struct refusal *refusal)
 {
     uint32_t seconds = gate_locked_out(context->gate, request->peer);
     if (seconds == 0)
@@ -36,8 +36,8 @@ enum refusal_reason auth_refusal_reason(enum token_verdict verdict)
     return reasons[verdict];
 }
 
-static void refuse_token(const struct request *request, const struct token_check *check,
-                         struct reply *reply, struct refusal *refusal)
+static void auth_refuse_token(const struct request *request, const struct token_check *check,
+                              struct reply *reply, struct refusal *refusal)
 {
     refusal->reason =
         request->token.length > 0 ? auth_refusal_reason(check->verdict) : REFUSAL_NO_TOKEN;
@@ -46,9 +46,9 @@ static void refuse_token(const struct request *request, const struct token_check
     reply_unauthorized(reply);
 }
 
-/* Fills vmid and token_id of the request. */
-static bool check_token(struct context *context, struct request *request, struct reply *reply,
-                        struct refusal *refusal)
+/* Fills in vmid and token_id of the request if the token is good. */
+static bool auth_check_token(struct context *context, struct request *request, struct reply *reply,
+                             struct refusal *refusal)
 {
     struct error error;
     struct token_check check;
@@ -61,7 +61,7 @@ static bool check_token(struct context *context, struct request *request, struct
     }
     if (check.verdict != TOKEN_GOOD) {
         gate_count_failure(context->gate, request->peer);
-        refuse_token(request, &check, reply, refusal);
+        auth_refuse_token(request, &check, reply, refusal);
         return false;
     }
     request->vmid = check.vmid;
@@ -69,9 +69,9 @@ static bool check_token(struct context *context, struct request *request, struct
     return true;
 }
 
-static void refuse_foreign(const struct request *request, enum refusal_reason reason,
-                           const char *relation, uint32_t other, struct reply *reply,
-                           struct refusal *refusal)
+static void auth_refuse_foreign(const struct request *request, enum refusal_reason reason,
+                                const char *relation, uint32_t other, struct reply *reply,
+                                struct refusal *refusal)
 {
     reply_error(reply, 403, NULL);
     refusal->reason = reason;
@@ -80,18 +80,21 @@ static void refuse_foreign(const struct request *request, enum refusal_reason re
                    request->token_id, request->vmid, relation, other);
 }
 
-static bool check_path(const struct request *request, struct reply *reply, struct refusal *refusal)
+static bool auth_check_path(const struct request *request, struct reply *reply,
+                            struct refusal *refusal)
 {
     const struct destination *destination = &request->destination;
     if (!destination->has_vmid || destination->vmid == request->vmid)
         return true;
-    refuse_foreign(request, REFUSAL_FOREIGN_PATH, "asked about", destination->vmid, reply, refusal);
+    auth_refuse_foreign(request, REFUSAL_FOREIGN_PATH, "asked about", destination->vmid, reply,
+                        refusal);
     return false;
 }
 
-/* A hardware address that no guest has is the gate's to judge. */
-static bool check_hwaddr(struct context *context, const struct request *request,
-                         struct reply *reply, struct refusal *refusal)
+/* Refuses a token of another guest than the one that owns the hardware address. An address that
+ * no guest owns was let in or refused by the gate already. */
+static bool auth_check_hwaddr(struct context *context, const struct request *request,
+                              struct reply *reply, struct refusal *refusal)
 {
     struct error error;
     uint32_t owner;
@@ -104,16 +107,17 @@ static bool check_hwaddr(struct context *context, const struct request *request,
     }
     if (owner == 0 || owner == request->vmid)
         return true;
-    refuse_foreign(request, REFUSAL_FOREIGN_TOKEN, "came from", owner, reply, refusal);
+    auth_refuse_foreign(request, REFUSAL_FOREIGN_TOKEN, "came from", owner, reply, refusal);
     return false;
 }
 
-/* Without a good token nobody learns which paths exist, but for the open ones. */
+/* The token is checked before anything else, so that without a good one a client cannot find out
+ * which paths exist. The open paths are public. */
 bool auth_admit(struct context *context, struct request *request, struct reply *reply,
                 struct refusal *refusal)
 {
-    return request->destination.open ||
-           (check_source(context, request, reply, refusal) &&
-            check_token(context, request, reply, refusal) && check_path(request, reply, refusal) &&
-            check_hwaddr(context, request, reply, refusal));
+    return request->destination.open || (auth_check_source(context, request, reply, refusal) &&
+                                         auth_check_token(context, request, reply, refusal) &&
+                                         auth_check_path(request, reply, refusal) &&
+                                         auth_check_hwaddr(context, request, reply, refusal));
 }

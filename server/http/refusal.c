@@ -23,28 +23,28 @@
 
 #define ROWS 256
 
-#define EXPLAINED_PER_SOURCE 10  /* a minute, all of them at once if need be */
-#define EXPLAINED_IN_ALL     240 /* likewise */
+#define EXPLAINED_PER_SOURCE 10  /* for each source in a minute, all at once if need be */
+#define EXPLAINED_IN_ALL     240 /* for all sources in a minute, all at once if need be */
 
-/* What was counted since it was last told of. */
-struct row {
-    uint64_t source; /* 0: free, or the last row, which is for all that find no other */
+/* The refusals of one source for one reason, counted since they were last logged. */
+struct refusal_row {
+    uint64_t source; /* 0: free, or the last row, which all sources share that find no other */
     enum refusal_reason reason;
-    int64_t told_us; /* 0: never */
-    uint32_t untold;
+    int64_t logged_us; /* when they were last logged; 0: never */
+    uint32_t unlogged;
 };
 
-/* How much of a source was remembered. */
+/* How many refusals of one source may still be explained. */
 struct pace {
-    uint64_t source; /* 0: free, or the last one, which is for all that find no other */
+    uint64_t source; /* 0: free, or the last pace, which all sources share that find no other */
     struct bucket explained;
 };
 
 struct refusals {
     pthread_mutex_t lock;
-    struct row rows[ROWS + 1];
+    struct refusal_row rows[ROWS + 1];
     struct pace paces[ROWS + 1];
-    struct bucket explained; /* of all sources */
+    struct bucket explained; /* the limit for all sources together */
 };
 
 struct refusals *refusals_new(void)
@@ -62,25 +62,26 @@ void refusals_free(struct refusals *refusals)
     free(refusals);
 }
 
-static bool is_old(const struct row *row, int64_t now_us)
+static bool row_is_old(const struct refusal_row *row, int64_t now_us)
 {
-    return row->told_us == 0 || now_us - row->told_us >= MINUTE_US;
+    return row->logged_us == 0 || now_us - row->logged_us >= MINUTE_US;
 }
 
-/* The row of this source and reason, else one that may be taken, else the last. */
-static struct row *find_row(struct refusals *refusals, uint64_t source, enum refusal_reason reason,
-                            int64_t now_us)
+/* Returns the row of this source and reason; else one that is free or was logged over a minute
+ * ago; else the last row. */
+static struct refusal_row *refusals_find_row(struct refusals *refusals, uint64_t source,
+                                             enum refusal_reason reason, int64_t now_us)
 {
-    struct row *found = &refusals->rows[ROWS];
+    struct refusal_row *found = &refusals->rows[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
-        struct row *row = &refusals->rows[i];
+        struct refusal_row *row = &refusals->rows[i];
         if (row->source == source && row->reason == reason)
             return row;
-        if (found == &refusals->rows[ROWS] && is_old(row, now_us))
+        if (found == &refusals->rows[ROWS] && row_is_old(row, now_us))
             found = row;
     }
     if (found != &refusals->rows[ROWS])
-        *found = (struct row){.source = source, .reason = reason};
+        *found = (struct refusal_row){.source = source, .reason = reason};
     return found;
 }
 
@@ -89,19 +90,19 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
 {
     uint32_t count = 0;
     (void)pthread_mutex_lock(&refusals->lock);
-    struct row *row = find_row(refusals, source_key(peer), reason, now_us);
-    row->untold++;
-    if (is_old(row, now_us)) {
-        count = row->untold;
-        row->untold = 0;
-        row->told_us = now_us;
+    struct refusal_row *row = refusals_find_row(refusals, source_key(peer), reason, now_us);
+    row->unlogged++;
+    if (row_is_old(row, now_us)) {
+        count = row->unlogged;
+        row->unlogged = 0;
+        row->logged_us = now_us;
     }
     (void)pthread_mutex_unlock(&refusals->lock);
     return count;
 }
 
-/* The pace of this source, else one that may be taken, else the last. */
-static struct pace *find_pace(struct refusals *refusals, uint64_t source, int64_t now_us)
+/* Returns the pace of this source; else one that is free or full again; else the last one. */
+static struct pace *refusals_find_pace(struct refusals *refusals, uint64_t source, int64_t now_us)
 {
     struct pace *found = &refusals->paces[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
@@ -122,7 +123,7 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
         bucket_rate(EXPLAINED_PER_SOURCE, MINUTE_US, EXPLAINED_PER_SOURCE);
     const struct bucket_rate all = bucket_rate(EXPLAINED_IN_ALL, MINUTE_US, EXPLAINED_IN_ALL);
     (void)pthread_mutex_lock(&refusals->lock);
-    struct pace *pace = find_pace(refusals, source_key(peer), now_us);
+    struct pace *pace = refusals_find_pace(refusals, source_key(peer), now_us);
     bool taken = bucket_take(&pace->explained, &own, now_us) == 0 &&
                  bucket_take(&refusals->explained, &all, now_us) == 0;
     (void)pthread_mutex_unlock(&refusals->lock);
@@ -130,7 +131,7 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
 }
 
 /* "revoked token: token Ab3dE6gH (12 times)" */
-static char *describe_refusal(const struct refusal *refusal, uint32_t count)
+static char *refusal_describe(const struct refusal *refusal, uint32_t count)
 {
     const char *reason = refusal_reason_name(refusal->reason);
     const char *colon = refusal->detail[0] ? ": " : "";
@@ -144,7 +145,7 @@ void refusal_log(struct store_pool *stores, const struct peer *peer, const struc
 {
     char source[PEER_NAME_SIZE];
     struct error error;
-    cleanup_free char *detail = describe_refusal(refusal, count);
+    cleanup_free char *detail = refusal_describe(refusal, count);
     cleanup_store_loan struct store_loan loan = {0};
     peer_name(peer, source);
     const struct event event = {
@@ -157,7 +158,8 @@ void refusal_log(struct store_pool *stores, const struct peer *peer, const struc
         .duration_us = -1,
     };
     log_guest(LOG_NOTICE, event.vmid, event.kind, "refused %s: %s", source, detail);
-    if (store_borrow_writer(stores, &loan, &error) == 0 && event_add(loan.store, &event, &error) == 0)
+    if (store_borrow_writer(stores, &loan, &error) == 0 &&
+        event_add(loan.store, &event, &error) == 0)
         return;
     store_loan_failed(&loan, &error);
     log_line(LOG_WARNING, "the event could not be written: %s", error.message);
@@ -173,7 +175,7 @@ static void copy_cut(char *ret, size_t size, const char *text)
     ret[length] = '\0';
 }
 
-static void save_explanation(struct context *context, const struct explanation *explanation)
+static void explanation_save(struct context *context, const struct explanation *explanation)
 {
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
@@ -185,7 +187,7 @@ static void save_explanation(struct context *context, const struct explanation *
                        error.message);
 }
 
-static struct explanation begin_explanation(const struct peer *peer, const struct reply *reply)
+static struct explanation explanation_begin(const struct peer *peer, const struct reply *reply)
 {
     struct explanation explanation = {.at_ms = clock_wall_ms(), .status = reply->status};
     copy_text(explanation.request_id, reply->request_id);
@@ -194,14 +196,15 @@ static struct explanation begin_explanation(const struct peer *peer, const struc
     return explanation;
 }
 
-/* Whatever a client may have put into a path by mistake: a token, for one, has other letters. */
+/* False if the path may hold something that a client put there by mistake, such as a token: a
+ * token has letters that no path of ours has. */
 static bool is_plain_path(const char *path)
 {
     return strspn(path, PATH_LETTERS) == strlen(path);
 }
 
-static const char *reason_of(const struct request *request, const struct reply *reply,
-                             const struct refusal *refusal)
+static const char *explain_reason(const struct request *request, const struct reply *reply,
+                                  const struct refusal *refusal)
 {
     if (refusal->reason != REFUSAL_NONE)
         return refusal_reason_name(refusal->reason);
@@ -212,9 +215,9 @@ static const char *reason_of(const struct request *request, const struct reply *
     return reply->status >= 500 ? THIS_HOST : "the endpoint";
 }
 
-/* Of a token that was not accepted, the refusal's detail is the id. */
-static void describe_token(const struct request *request, const struct refusal *refusal,
-                           struct explanation *explanation)
+/* If the token was not accepted, refusal->detail is its public id. */
+static void explanation_set_token(const struct request *request, const struct refusal *refusal,
+                                  struct explanation *explanation)
 {
     explanation->vmid = request->vmid ? request->vmid : refusal->vmid;
     copy_text(explanation->token_id, request->vmid ? request->token_id : refusal->detail);
@@ -233,12 +236,12 @@ static void explain_request(struct context *context, const struct peer *peer,
 {
     if (!may_explain(context, peer, reply))
         return;
-    struct explanation explanation = begin_explanation(peer, reply);
+    struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.method, request->head ? "HEAD" : request->method);
     copy_text(explanation.path, is_plain_path(request->path) ? request->path : "");
-    copy_text(explanation.reason, reason_of(request, reply, refusal));
-    describe_token(request, refusal, &explanation);
-    save_explanation(context, &explanation);
+    copy_text(explanation.reason, explain_reason(request, reply, refusal));
+    explanation_set_token(request, refusal, &explanation);
+    explanation_save(context, &explanation);
 }
 
 void refusal_report(struct context *context, const struct peer *peer, const struct request *request,
@@ -260,14 +263,14 @@ void refusal_explain_waited(struct context *context, const struct peer *peer,
 {
     if (!may_explain(context, peer, reply))
         return;
-    struct explanation explanation = begin_explanation(peer, reply);
+    struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.method, asked->method);
     copy_text(explanation.path, asked->path);
     copy_text(explanation.reason,
               refusal->reason != REFUSAL_NONE ? refusal_reason_name(refusal->reason) : THIS_HOST);
     explanation.vmid = asked->vmid;
     copy_text(explanation.token_id, asked->token_id);
-    save_explanation(context, &explanation);
+    explanation_save(context, &explanation);
 }
 
 void refusal_explain_malformed(struct context *context, const struct peer *peer,
@@ -275,7 +278,7 @@ void refusal_explain_malformed(struct context *context, const struct peer *peer,
 {
     if (!may_explain(context, peer, reply))
         return;
-    struct explanation explanation = begin_explanation(peer, reply);
+    struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.reason, MALFORMED);
-    save_explanation(context, &explanation);
+    explanation_save(context, &explanation);
 }

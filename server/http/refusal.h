@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the operator learns of refused requests and connections:
- * - an event and a line of the log, at most one a minute for each source and reason, with how many
- *   refusals it stands for;
- * - for some of each source, however many there are, an explanation that `felhomctl explain` finds
- *   by the request's id.
- * Both are written once the answer is out, so that the time it took tells a client nothing.
+ * What the operator is told about refused requests and connections:
+ * - an event and a line in the log, at most once a minute for each source and reason, with the
+ *   number of refusals that they stand for;
+ * - an explanation, which `felhomctl explain` finds by the id of the request, for some refusals of
+ *   each source, however many there are.
+ *
+ * Both are written after the reply was sent, so that the time until the reply tells a client
+ * nothing. Any thread may call these functions.
  */
 #ifndef FELHOM_REFUSAL_H
 #define FELHOM_REFUSAL_H
@@ -24,11 +26,11 @@ struct request;
 /* Why a request or a connection was refused. Zero-initialise. */
 struct refusal {
     enum refusal_reason reason;
-    uint32_t vmid;    /* the guest whose token it was; 0: no guest's that we know */
-    char detail[128]; /* more in words; never a secret */
+    uint32_t vmid;    /* the guest that owns the token; 0: not known */
+    char detail[128]; /* more detail, for the operator; never a secret */
 };
 
-/* What was logged and explained so far. Has a fixed size, and a lock of its own. */
+/* When refusals were last logged and explained. Has a fixed size and its own lock. */
 struct refusals;
 
 struct refusals *refusals_new(void);
@@ -39,23 +41,25 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
                         enum refusal_reason reason, int64_t now_us);
 
 /*
- * True if this refusal may be explained: ten of each source, then one every six seconds, and at
- * most four a second of all sources. The reason makes no difference, so that nobody can tell it
- * from how long the next request takes.
+ * True if this refusal may be explained, which uses up one explanation: each source has ten, and
+ * gains one every six seconds; all sources together have at most four a second. The reason for the
+ * refusal makes no difference, so that a client cannot infer the reason from how long its next
+ * request takes.
  */
 bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, int64_t now_us);
 
-/* Writes count refusals as one event and one line of the log. */
+/* Writes one event and one line in the log that stand for count refusals. */
 void refusal_log(struct store_pool *stores, const struct peer *peer, const struct refusal *refusal,
                  uint32_t count);
 
-/* Logs, counts and explains the refusal of a request; an error status without a refusal is
- * explained alone. A request that could not even be read has no peer of its own. Does nothing for
- * other answers. */
+/* Reports how a request was answered. A refused request is counted, logged and explained; a
+ * reply with an error status but no refusal is only explained; any other reply is not reported.
+ * peer is passed apart from the request, because request->peer is not set if the request could not
+ * be read. */
 void refusal_report(struct context *context, const struct peer *peer, const struct request *request,
                     const struct reply *reply, const struct refusal *refusal);
 
-/* What remains known of a request that waited for an event. The texts are borrowed. */
+/* What is still known about a request that waited for an event. The texts are borrowed. */
 struct asked {
     const char *method;
     const char *path;

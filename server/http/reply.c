@@ -31,14 +31,14 @@ void etag_make(const struct buffer *content, char ret[static ETAG_SIZE])
     memcpy(end, "\"", 2);
 }
 
-/* The first character after separators of a list. */
-static const char *next_member(const char *text)
+/* Returns the first character that is not a separator of a list. */
+static const char *etag_next_member(const char *text)
 {
     return text + strspn(text, " \t,");
 }
 
-/* The end of the quoted tag that begins here; NULL where none does. */
-static const char *end_of_tag(const char *text)
+/* Returns the end of the quoted tag that begins at text; NULL if none does. */
+static const char *etag_end(const char *text)
 {
     const char *closing = text[0] == '"' ? strchr(text + 1, '"') : NULL;
     return closing ? closing + 1 : NULL;
@@ -46,17 +46,17 @@ static const char *end_of_tag(const char *text)
 
 bool etag_matches(const char *if_none_match, const char *etag)
 {
-    const char *member = next_member(if_none_match);
+    const char *member = etag_next_member(if_none_match);
     if (member[0] == '*')
-        return next_member(member + 1)[0] == '\0';
+        return etag_next_member(member + 1)[0] == '\0';
     while (member[0]) {
         const char *tag = strncmp(member, "W/", 2) == 0 ? member + 2 : member;
-        const char *end = end_of_tag(tag);
+        const char *end = etag_end(tag);
         if (!end)
             return false;
         if ((size_t)(end - tag) == strlen(etag) && memcmp(tag, etag, (size_t)(end - tag)) == 0)
             return true;
-        member = next_member(end);
+        member = etag_next_member(end);
     }
     return false;
 }
@@ -91,7 +91,7 @@ static const struct status statuses[] = {
     {505, "HTTP Version Not Supported", "only HTTP/1.0 and HTTP/1.1 are spoken here"},
 };
 
-static const struct status *find(int code)
+static const struct status *status_find(int code)
 {
     static const struct status other = {0, "Unknown", "the request cannot be answered"};
     for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
@@ -103,15 +103,15 @@ static const struct status *find(int code)
 
 const char *status_phrase(int status)
 {
-    return find(status)->phrase;
+    return status_find(status)->phrase;
 }
 
 const char *status_text(int status)
 {
-    return find(status)->text;
+    return status_find(status)->text;
 }
 
-#define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
+#define REAL_DIGITS 15 /* all that a double holds exactly: 12.3 is not 12.300000000000001 */
 
 void reply_free(struct reply *reply)
 {
@@ -119,8 +119,8 @@ void reply_free(struct reply *reply)
     buffer_free(&reply->body);
 }
 
-/* An answer replaces whatever was said before. */
-static void begin(struct reply *reply, int status)
+/* Discards what the reply held before. */
+static void reply_begin(struct reply *reply, int status)
 {
     reply_free(reply);
     reply->status = status;
@@ -128,7 +128,7 @@ static void begin(struct reply *reply, int status)
     reply->why[0] = '\0';
 }
 
-static void write_envelope(struct reply *reply, json_t *envelope)
+static void reply_write_envelope(struct reply *reply, json_t *envelope)
 {
     if (!envelope)
         mem_exhausted();
@@ -139,21 +139,21 @@ static void write_envelope(struct reply *reply, json_t *envelope)
 
 void reply_data(struct reply *reply, int status, json_t *data)
 {
-    begin(reply, status);
-    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 1, "data", data));
+    reply_begin(reply, status);
+    reply_write_envelope(reply, json_pack("{s:b, s:o}", "ok", 1, "data", data));
 }
 
 struct buffer *reply_body(struct reply *reply, int status)
 {
-    begin(reply, status);
+    reply_begin(reply, status);
     return &reply->body;
 }
 
 void reply_error(struct reply *reply, int status, const char *text)
 {
     const char *said = text ? text : status_text(status);
-    begin(reply, status);
-    write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error", json_text(said)));
+    reply_begin(reply, status);
+    reply_write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error", json_text(said)));
     reply_because(reply, said);
 }
 
@@ -176,7 +176,7 @@ void reply_header(struct reply *reply, const char *name, const char *value)
     buffer_add_format(&reply->headers, "%s: %s\r\n", name, value);
 }
 
-static void add_date(time_t now, struct buffer *out)
+static void reply_add_date(time_t now, struct buffer *out)
 {
     struct tm parts;
     char text[64];
@@ -188,7 +188,7 @@ static void add_date(time_t now, struct buffer *out)
 void reply_render(const struct reply *reply, const struct reply_manner *manner, struct buffer *out)
 {
     buffer_add_format(out, "HTTP/1.1 %d %s\r\n", reply->status, status_phrase(reply->status));
-    add_date(manner->now, out);
+    reply_add_date(manner->now, out);
     if (reply->type)
         buffer_add_format(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", reply->type,
                           reply->body.length);
@@ -200,8 +200,9 @@ void reply_render(const struct reply *reply, const struct reply_manner *manner, 
         buffer_add(out, reply->body.data, reply->body.length);
 }
 
-/* Asked for in advance, as each time is a call into the kernel. It has to differ from others in the
- * log, no more: no randomness is no reason to fail. */
+/* Takes 32 numbers from the kernel at once, as each getrandom is a system call. The number only
+ * has to differ from others in the log, so a kernel without random numbers yet is no reason to
+ * fail. */
 static uint64_t random_number(void)
 {
     static _Thread_local uint64_t numbers[32];
@@ -213,7 +214,7 @@ static uint64_t random_number(void)
     return numbers[--left];
 }
 
-static void make_request_id(char ret[static REQUEST_ID_LENGTH + 1])
+static void request_id_make(char ret[static REQUEST_ID_LENGTH + 1])
 {
     uint64_t number = random_number();
     (void)snprintf(ret, REQUEST_ID_LENGTH + 1, "%016" PRIx64, number);
@@ -221,7 +222,7 @@ static void make_request_id(char ret[static REQUEST_ID_LENGTH + 1])
 
 void reply_name(struct reply *reply)
 {
-    make_request_id(reply->request_id);
+    request_id_make(reply->request_id);
 }
 
 void reply_because(struct reply *reply, const char *why)
@@ -233,7 +234,7 @@ void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct
 {
     char fresh[REQUEST_ID_LENGTH + 1] = "";
     if (*reply->request_id == '\0')
-        make_request_id(fresh);
+        request_id_make(fresh);
     const struct reply_manner manner = {
         .head = head,
         .keep_alive = keep_alive,

@@ -6,15 +6,15 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-#define PLACES 1024 /* guests whose VMIDs are as far apart share one */
+#define PLACES 1024 /* guests whose VMIDs differ by a multiple of it share one place */
 
 struct cached_reply {
-    struct reply_cache_key key; /* VMID 0: nothing is kept here */
+    struct reply_cache_key key; /* VMID 0: the place is empty */
     struct buffer answer;
 };
 
 struct reply_cache {
-    pthread_mutex_t lock; /* of all that follows */
+    pthread_mutex_t lock; /* guards the members below */
     struct cached_reply places[PLACES];
 };
 
@@ -35,7 +35,8 @@ void reply_cache_free(struct reply_cache *cache)
     free(cache);
 }
 
-static bool is_same(const struct reply_cache_key *one, const struct reply_cache_key *other)
+static bool reply_cache_key_equals(const struct reply_cache_key *one,
+                                   const struct reply_cache_key *other)
 {
     return one->vmid == other->vmid && one->guest.generation == other->guest.generation &&
            one->guest.changed_at_ms == other->guest.changed_at_ms &&
@@ -47,7 +48,7 @@ bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *k
 {
     const struct cached_reply *place = &cache->places[key->vmid % PLACES];
     (void)pthread_mutex_lock(&cache->lock);
-    bool found = is_same(&place->key, key);
+    bool found = reply_cache_key_equals(&place->key, key);
     if (found)
         buffer_add(out, place->answer.data, place->answer.length);
     (void)pthread_mutex_unlock(&cache->lock);

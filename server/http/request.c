@@ -16,10 +16,10 @@
 #include "server/tls/session.h"
 #include "store/base/clock.h"
 
-#define SHOWN_MAX 64 /* of a strange name, in an answer */
+#define SHOWN_MAX 64 /* bytes of an unknown name that a reply quotes */
 
-static struct query_number *find_number(const struct slice *name, struct query_number *numbers,
-                                        size_t count)
+static struct query_number *query_find_number(const struct slice *name,
+                                              struct query_number *numbers, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         if (slice_equals(*name, numbers[i].name))
@@ -28,7 +28,7 @@ static struct query_number *find_number(const struct slice *name, struct query_n
     return NULL;
 }
 
-static int fail_unknown(const struct slice *name, struct error *error)
+static int query_fail_unknown(const struct slice *name, struct error *error)
 {
     int shown = name->length < SHOWN_MAX ? (int)name->length : SHOWN_MAX;
     if (shown == 0)
@@ -36,8 +36,8 @@ static int fail_unknown(const struct slice *name, struct error *error)
     return fail(error, ERROR_INVALID, "%.*s: unknown parameter", shown, name->text);
 }
 
-/* What ends the digits is the parameter's end: '&' or the query's. */
-static bool read_number(const struct slice *digits, int64_t *ret)
+/* strtoll stops at the end of the parameter: an ampersand or the end of the query. */
+static bool query_read_number(const struct slice *digits, int64_t *ret)
 {
     char *end;
     if (digits->length == 0 || strspn(digits->text, DIGITS) < digits->length)
@@ -47,16 +47,16 @@ static bool read_number(const struct slice *digits, int64_t *ret)
     return errno == 0;
 }
 
-static int take(const struct slice *name, const struct slice *value, struct query_number *numbers,
-                size_t count, struct error *error)
+static int query_take(const struct slice *name, const struct slice *value,
+                      struct query_number *numbers, size_t count, struct error *error)
 {
-    struct query_number *number = find_number(name, numbers, count);
+    struct query_number *number = query_find_number(name, numbers, count);
     int64_t read;
     if (!number)
-        return fail_unknown(name, error);
+        return query_fail_unknown(name, error);
     if (number->given)
         return fail(error, ERROR_INVALID, "%s: is given twice", number->name);
-    if (!read_number(value, &read) || read > number->max)
+    if (!query_read_number(value, &read) || read > number->max)
         return fail(error, ERROR_INVALID, "%s: must be a whole number from 0 to %" PRId64,
                     number->name, number->max);
     number->value = read;
@@ -70,7 +70,7 @@ int query_parse(const char *query, struct query_number *numbers, size_t count, s
         struct slice name = {query, strcspn(query, "=&")};
         const char *rest = query + name.length;
         struct slice value = {rest + (*rest == '='), strcspn(rest + (*rest == '='), "&")};
-        if (take(&name, &value, numbers, count, error) < 0)
+        if (query_take(&name, &value, numbers, count, error) < 0)
             return -1;
         query = value.text + value.length;
         query += *query == '&';
@@ -78,9 +78,9 @@ int query_parse(const char *query, struct query_number *numbers, size_t count, s
     return 0;
 }
 
-/* Whether the next piece of a header, up to its end or a semicolon, is this word; *text is moved
- * behind it. */
-static bool take_piece(const char **text, const char *word)
+/* True if the next piece of a header, up to its end or a semicolon, is this word. Moves *text
+ * behind the piece. */
+static bool header_take_piece(const char **text, const char *word)
 {
     const char *start = *text + strspn(*text, BLANKS);
     size_t length = strcspn(start, ";");
@@ -90,20 +90,20 @@ static bool take_piece(const char **text, const char *word)
     return length == strlen(word) && strncasecmp(start, word, length) == 0;
 }
 
-static bool is_json_type(const char *type)
+static bool header_is_json_type(const char *type)
 {
-    if (!take_piece(&type, "application/json"))
+    if (!header_take_piece(&type, "application/json"))
         return false;
     const char *charset = type;
     const char *quoted = type;
-    return *type == '\0' || (take_piece(&charset, "charset=utf-8") && *charset == '\0') ||
-           (take_piece(&quoted, "charset=\"utf-8\"") && *quoted == '\0');
+    return *type == '\0' || (header_take_piece(&charset, "charset=utf-8") && *charset == '\0') ||
+           (header_take_piece(&quoted, "charset=\"utf-8\"") && *quoted == '\0');
 }
 
-static bool is_json(const struct request *request)
+static bool body_is_json(const struct request *request)
 {
     const char *type = request_header(request, "Content-Type", 0);
-    return type && is_json_type(type) && !request_header(request, "Content-Type", 1);
+    return type && header_is_json_type(type) && !request_header(request, "Content-Type", 1);
 }
 
 bool body_read(const struct request *request, const struct json_body_key *keys, size_t count,
@@ -111,7 +111,7 @@ bool body_read(const struct request *request, const struct json_body_key *keys, 
 {
     struct error error;
     const struct buffer *body = &request->body;
-    if (body->length > 0 && !is_json(request)) {
+    if (body->length > 0 && !body_is_json(request)) {
         reply_error(reply, 415, "the body must be sent as Content-Type: application/json");
         return false;
     }
@@ -121,14 +121,13 @@ bool body_read(const struct request *request, const struct json_body_key *keys, 
     return false;
 }
 
-#define DRAIN_LIMIT \
-    ((size_t)1 << 20) /* what is read of a body that is too long, so that its sender gets to see \
-                         the answer */
+/* Bytes read of a body that is too long, so that its sender gets to see the reply. */
+#define DRAIN_LIMIT   ((size_t)1 << 20)
 #define CONTINUE      "HTTP/1.1 100 Continue\r\n\r\n"
 #define LENGTH_DIGITS 18
 #define END_OF_HEAD   4 /* bytes */
 
-/* Two of these contradict each other even where they are equal. */
+/* A request may have only one of each: two contradict each other even if they are equal. */
 static const char *const single_headers[] = {
     "Authorization", "Content-Length", "Expect", "Host", "Transfer-Encoding",
 };
@@ -156,7 +155,7 @@ static bool has_doubled_header(const struct mg_request_info *info)
     return false;
 }
 
-/* The length of a text without the blanks at its end. */
+/* Returns the length of the text without the blanks at its end. */
 static size_t trimmed_length(const char *text)
 {
     size_t length = strlen(text);
@@ -170,7 +169,7 @@ static bool is_word(const char *value, const char *word)
     return trimmed_length(value) == strlen(word) && strncasecmp(value, word, strlen(word)) == 0;
 }
 
-/* CivetWeb goes on in more cases than these; where we say "close", it is told to. */
+/* CivetWeb would keep the connection in more cases than these; then it is told to close it. */
 static bool wants_keep_alive(const struct mg_request_info *info)
 {
     const char *value = find_header(info, "Connection", 0);
@@ -179,7 +178,7 @@ static bool wants_keep_alive(const struct mg_request_info *info)
     return strcasecmp(value, "keep-alive") == 0 && !find_header(info, "Connection", 1);
 }
 
-/* "Bearer TOKEN"; anything else presents none. */
+/* Finds the token in "Bearer TOKEN". Any other value has no token. */
 static struct presented_token bearer_token(const char *value)
 {
     static const char scheme[] = "Bearer";
@@ -193,7 +192,7 @@ static struct presented_token bearer_token(const char *value)
     return (struct presented_token){text + blanks, trimmed_length(text + blanks)};
 }
 
-/* CivetWeb would take "12abc" for a length. */
+/* Accepts digits only. CivetWeb would take "12abc" for a length. */
 static int parse_length(const char *value, size_t *ret)
 {
     size_t length = trimmed_length(value);
@@ -210,7 +209,7 @@ static int parse_framing(struct request *request)
     if (encoding && (length || !is_word(encoding, "chunked")))
         return 400;
     request->chunked = encoding != NULL;
-    /* What follows the last chunk CivetWeb doesn't tell. */
+    /* CivetWeb does not say what follows the last chunk. */
     if (request->chunked)
         request->keep_alive = false;
     return length ? parse_length(length, &request->length) : 0;
@@ -236,14 +235,14 @@ int request_parse(const struct mg_request_info *info, struct request *ret)
     };
     ret->method = ret->head ? "GET" : info->request_method;
     if (info->num_headers >= MG_MAX_HEADERS)
-        return 431; /* CivetWeb drops what is more without a word */
+        return 431; /* CivetWeb silently drops the headers beyond this number */
     if (has_doubled_header(info))
         return 400;
     int status = parse_framing(ret);
     return status ? status : parse_expectation(ret);
 }
 
-/* Where the last line ends that CivetWeb has read. */
+/* Returns the end of the last line that CivetWeb has read. */
 static const char *end_of_lines(const struct mg_request_info *info)
 {
     const char *last = info->num_headers > 0 ? info->http_headers[info->num_headers - 1].value
@@ -253,62 +252,62 @@ static const char *end_of_lines(const struct mg_request_info *info)
 
 int request_measure(struct request *request, size_t received)
 {
-    /* What CivetWeb leaves of "\r\n\r\n". It takes a line that it can't read, such as a folded
-     * one, for the end of the head: something else stands there then. */
+    /* What CivetWeb leaves of "\r\n\r\n". It takes a line that it cannot read, such as a folded
+     * one, for the end of the head; then the bytes here are others. */
     const char *mark = request->info->num_headers > 0 ? "\0\0\r" : "\0\0\0";
     const char *end = end_of_lines(request->info);
     size_t head = (size_t)(end - request->info->request_method) + END_OF_HEAD;
     if (head > received || memcmp(end, mark, END_OF_HEAD) != 0)
         return 400;
-    /* Of blank lines behind the first line CivetWeb doesn't tell either. */
+    /* CivetWeb does not report blank lines after the request line either. */
     if (received - head > request->length || request->info->num_headers == 0)
         request->keep_alive = false;
     return 0;
 }
 
-static struct tls_session *session_of(struct mg_connection *connection)
+static struct tls_session *connection_session(struct mg_connection *connection)
 {
     const struct connection *ours = mg_get_thread_pointer(connection);
     return ours->session;
 }
 
-/* A body that did not come to its end. */
-static int cut_status(struct mg_connection *connection)
+/* Returns the status for a body that was cut short: 408 if the time was up, else 400. */
+static int body_cut_status(struct mg_connection *connection)
 {
-    return tls_timed_out(session_of(connection)) ? 408 : 400;
+    return tls_timed_out(connection_session(connection)) ? 408 : 400;
 }
 
-/* Too much, and the sender will see our answer without our reading on. */
-static bool is_refused_unread(const struct request *request)
+/* True if the body is too long, and the sender will see the reply without our reading the body. */
+static bool body_is_refused_unread(const struct request *request)
 {
     return request->length > (request->expects_continue ? REQUEST_BODY_LIMIT : DRAIN_LIMIT);
 }
 
-static bool is_unfinished(const struct request *request, size_t total)
+static bool body_is_unfinished(const struct request *request, size_t total)
 {
     return request->chunked ? total <= DRAIN_LIMIT : total < request->length;
 }
 
-static void invite_body(struct mg_connection *connection)
+static void body_send_continue(struct mg_connection *connection)
 {
     (void)mg_write(connection, CONTINUE, strlen(CONTINUE));
-    tls_expect_rest(session_of(connection));
+    tls_expect_rest(connection_session(connection));
 }
 
 int request_read_body(struct mg_connection *connection, struct request *request)
 {
     char piece[4096];
     size_t total = 0;
-    if (is_refused_unread(request))
+    if (body_is_refused_unread(request))
         return 413;
     if (request->expects_continue)
-        invite_body(connection);
-    while (is_unfinished(request, total)) {
+        body_send_continue(connection);
+    while (body_is_unfinished(request, total)) {
         int count = mg_read(connection, piece, sizeof piece);
         if (count == 0 && request->chunked)
             break;
         if (count <= 0)
-            return cut_status(connection);
+            return body_cut_status(connection);
         total += (size_t)count;
         if (total <= REQUEST_BODY_LIMIT)
             buffer_add(&request->body, piece, (size_t)count);
@@ -323,8 +322,8 @@ int64_t request_deadline_us(const struct request *request)
 
 void request_end(struct request *request)
 {
-    /* CivetWeb's buffer is writable, whatever its interface says, and nobody reads the header after
-     * us. */
+    /* CivetWeb's buffer is writable, although its interface says const, and nobody reads the
+     * header after this. */
     if (request->token.length > 0)
         explicit_bzero((char *)request->token.text, request->token.length);
     buffer_free(&request->body);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request as the handlers see it: read to its end, within its limits, and free of contradictions.
- */
+/* A request as the handlers see it: read completely, within its limits, and without
+ * contradictory headers. The functions below belong to the thread that serves the request. */
 #ifndef FELHOM_REQUEST_H
 #define FELHOM_REQUEST_H
 
@@ -23,80 +23,82 @@ struct mg_request_info; /* CivetWeb's */
 struct route;
 struct store_loan;
 
-/* A secret where it lies in CivetWeb's buffer. */
+/* A secret token, in CivetWeb's buffer. */
 struct presented_token {
-    const char *text; /* not ended by a NUL */
-    size_t length;    /* 0: none was presented */
+    const char *text; /* not NUL-terminated */
+    size_t length;    /* 0: the request has no token */
 };
 
-/* Where path and method of a request lead, whoever asks; see route_resolve. */
+/* Where the path and method of a request lead, independent of who asks; see route_resolve. */
 struct destination {
-    const struct route *route; /* NULL: there is no such path, or it does not have the method */
-    const char *path;          /* without /guests/VMID; borrowed */
-    size_t endpoint;           /* the number of that path; ROUTE_COUNT if there is no such path */
-    bool open;                 /* answered without a look at the token */
-    bool has_vmid;             /* the path began with /guests/VMID */
+    const struct route *route; /* NULL: no such path, or not with this method */
+    const char *path;          /* the path without /guests/VMID; borrowed */
+    size_t endpoint;           /* the number of the path; ROUTE_COUNT if there is no such path */
+    bool open;                 /* answered without a token */
+    bool has_vmid;             /* the path begins with /guests/VMID */
     uint32_t vmid;
 };
 
 struct request {
     const struct mg_request_info *info; /* method, headers, query: borrowed */
     const char *method;                 /* HEAD counts as GET */
-    const char *
-        path; /* as sent, without dot segments: no path of ours needs escapes, so none is decoded */
+    const char *path; /* as sent, without dot segments; not decoded, because no path of ours needs
+                         escapes */
     bool head;
-    bool keep_alive; /* the client wants the connection to go on, and CivetWeb will let it */
+    bool keep_alive; /* the client wants the connection kept, and CivetWeb can keep it */
     struct presented_token token;
-    size_t length; /* of the body, where it was told beforehand */
+    size_t length; /* of the body, as Content-Length announces it */
     bool chunked;
     bool expects_continue;
     struct buffer body;
 
-    /* From here on filled in by those who judge the request. */
+    /* The members below are set later, by answer.c and auth.c. */
     struct destination destination;
     const struct peer *peer;
-    const struct config *config; /* in force when it came */
+    const struct config *config; /* in force when the request came */
     uint64_t config_serial;
-    struct store_loan *view; /* the store as its token was found in it; see struct route */
-    uint32_t vmid;           /* the guest that it speaks for; 0: nobody has looked at the token */
+    struct store_loan *view; /* the store that the token was found in; see views in struct route */
+    uint32_t vmid; /* the guest that the request speaks for; 0: its token was not accepted */
     char token_id[TOKEN_ID_LENGTH + 1];
 };
 
-/* Judges request line and headers: 0 with *ret filled, else the status to refuse it with. */
+/* Reads the request line and the headers. Returns 0 with *ret filled in, else the HTTP status to
+ * refuse the request with. */
 int request_parse(const struct mg_request_info *info, struct request *ret);
 
 /*
- * Compares it with the bytes that came for it so far: received, from the method on. 400 where
- * CivetWeb has passed over lines of the head, else 0. The connection is not kept where more came
- * than belongs to it, so that nothing of one request is ever taken for another.
+ * Compares the request with the number of bytes received for it so far, counted from the method on.
+ * Returns 400 if CivetWeb has skipped lines of the head, else 0. If more bytes came than belong to
+ * the request, keep_alive becomes false, so that no byte of one request is ever read as part of
+ * another.
  */
 int request_measure(struct request *request, size_t received);
 
-/* Reads the body to its end: 0, else the status to refuse it with. */
+/* Reads the whole body. Returns 0, else the HTTP status to refuse the request with. */
 int request_read_body(struct mg_connection *connection, struct request *request);
 
-/* The value of the index-th header of this name, NULL where there are no more. */
+/* Returns the value of the index-th header of this name (from 0); NULL if there are no more. */
 const char *request_header(const struct request *request, const char *name, size_t index);
 
-/* Until when the request may wait for Proxmox or the registry, by clock_steady_us, counted from
- * now. */
+/* Returns until when the request may wait for Proxmox or the registry, by clock_steady_us:
+ * limits.request from now. */
 int64_t request_deadline_us(const struct request *request);
 
-/* Wipes the token from CivetWeb's buffer, and frees. Fits cleanup(). */
+/* Wipes the token from CivetWeb's buffer and frees the body. Fits cleanup(). */
 void request_end(struct request *request);
 #define cleanup_request cleanup(request_end)
 
-/* The query of a request's path: NAME=NUMBER&NAME=NUMBER. */
+/* The query of a path: NAME=NUMBER&NAME=NUMBER. */
 
 struct query_number {
     const char *name;
     int64_t max;
-    int64_t value; /* beforehand: what it is where it is not given */
+    int64_t value; /* set by the caller to the value that it has if it is not given */
     bool given;
 };
 
-/* Fills the numbers from the query (NULL: there is none). ERROR_INVALID, which names the parameter,
- * for one that is unknown, given twice or no number from 0 to its max. */
+/* Fills in the numbers from the query (NULL: there is none). ERROR_INVALID, with the name of the
+ * parameter, if one is unknown, given twice, or not a whole number from 0 to its max. */
 int query_parse(const char *query, struct query_number *numbers, size_t count, struct error *error);
 
 /* The JSON body of a request. */
@@ -105,8 +107,8 @@ struct request;
 struct reply;
 
 /*
- * Reads the body by these keys (schema/json/json.h: *ret_values are the caller's to free).
- * False where it cannot be: the reply then says why, 415 where a body is not sent as
+ * Reads the body, a JSON object with these keys (schema/json/json.h; the caller frees *ret_values).
+ * False if it cannot be read; the reply then says why: 415 if the body was not sent as
  * application/json, else 400.
  */
 bool body_read(const struct request *request, const struct json_body_key *keys, size_t count,
