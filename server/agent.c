@@ -33,7 +33,9 @@ bool agent_listens(struct agent *agent)
     return atomic_load(&agent->context.listener) != NULL;
 }
 
-static int is_enrolled(const struct hwaddr *hwaddr, void *data)
+/* The gate asks whether an enrolled guest owns this hardware address: 1 yes, 0 no, -1 the store
+ * failed. */
+static int agent_knows_hwaddr(const struct hwaddr *hwaddr, void *data)
 {
     struct context *context = data;
     struct error error;
@@ -48,16 +50,17 @@ static int is_enrolled(const struct hwaddr *hwaddr, void *data)
     return -1;
 }
 
-static void connection_refused(const struct peer *peer, enum refusal_reason reason, uint32_t count,
-                               void *data)
+static void agent_log_refused_connection(const struct peer *peer, enum refusal_reason reason,
+                                         uint32_t count, void *data)
 {
     struct context *context = data;
     const struct refusal refusal = {.reason = reason, .detail = "connection"};
     refusal_log(context->stores, peer, &refusal, count);
 }
 
-/* What the certificate says that lies there. */
-static int load_pins(const struct server_config *config, struct pins *ret, struct error *error)
+/* Reads the pins of the certificate in STATE/tls. */
+static int agent_read_pins(const struct server_config *config, struct pins *ret,
+                           struct error *error)
 {
     cleanup(identity_free) struct identity identity = {0};
     if (identity_load(config->config.paths.state, &identity, error) == 0) {
@@ -74,10 +77,11 @@ static int load_pins(const struct server_config *config, struct pins *ret, struc
 int agent_load_identity(const struct server_config *config, struct pins *ret, struct error *error)
 {
     struct pins pins;
-    if (load_pins(config, &pins, error) < 0)
+    if (agent_read_pins(config, &pins, error) < 0)
         return -1;
-    /* A switch that was cut short leaves the certificate behind (ERROR_CONFLICT), but the file with
-     * the key is whole, and it is what the listener shows. */
+    /* ERROR_CONFLICT: `felhomctl identity switch` was interrupted and left another certificate
+     * beside the key. The file that holds both is whole, and it is the one that the listener shows.
+     */
     if (identity_verify(config->config.paths.state, error) < 0 && error->kind != ERROR_CONFLICT)
         return -1;
     *ret = pins;
@@ -105,7 +109,7 @@ int agent_open(struct agent *agent, struct error *error)
     return store_pool_new(config->config.paths.state, &context->stores, error);
 }
 
-/* The waiters' thread wakes the workers, so it ends before them. */
+/* The waiters are stopped before the workers, because their thread wakes the workers. */
 void agent_close(struct agent *agent)
 {
     struct context *context = &agent->context;
@@ -129,12 +133,12 @@ static char *pem_file_of(const struct server_config *config)
     return mem_format("%s/" PEM_FILE, config->config.paths.state);
 }
 
-static int start_listener(struct agent *agent, const struct server_config *config,
-                          struct error *error)
+static int agent_start_listener(struct agent *agent, const struct server_config *config,
+                                struct error *error)
 {
     cleanup_free char *pem_file = pem_file_of(config);
     struct listener *listener;
-    struct listener_options settings = {
+    struct listener_options options = {
         .address = config->address,
         .pem_file = pem_file,
         .threads = config->config.limits.threads,
@@ -146,17 +150,18 @@ static int start_listener(struct agent *agent, const struct server_config *confi
         .handle_error = answer_malformed,
         .context = &agent->context,
     };
-    if (handover_socket(&agent->handover, &config->address, &settings.socket, error) < 0 ||
-        listener_start(&settings, &listener, error) < 0)
+    if (handover_socket(&agent->handover, &config->address, &options.socket, error) < 0 ||
+        listener_start(&options, &listener, error) < 0)
         return -1;
     atomic_store(&agent->context.listener, listener);
     waiters_resume(agent->context.waiters);
     return 0;
 }
 
-/* What the hooks write into each guest's directory comes from here. */
-static int refresh_host(struct agent *agent, const struct server_config *config,
-                        struct error *error)
+/* Writes the description of the host to the store, from which the hooks write it into the
+ * directory of each guest. */
+static int agent_write_host(struct agent *agent, const struct server_config *config,
+                            struct error *error)
 {
     struct host host;
     cleanup_store_loan struct store_loan loan = {0};
@@ -169,19 +174,19 @@ static int refresh_host(struct agent *agent, const struct server_config *config,
     return -1;
 }
 
-static void tell_host(struct agent *agent)
+static void agent_save_host(struct agent *agent)
 {
     struct error error;
     cleanup_server_config struct server_config *config = context_config(&agent->context);
-    agent->host_unsaved = refresh_host(agent, config, &error) < 0;
+    agent->host_unsaved = agent_write_host(agent, config, &error) < 0;
     if (agent->host_unsaved)
         throttled_log_line(&agent->context.log, LOG_ERR,
                            "guests will not be told of the new configuration: %s", error.message);
 }
 
-/* Whether what is shown is another than before: a listener that starts takes what lies there then.
- */
-static bool adopt_pins(struct agent *agent)
+/* Updates agent->pins to the certificate that the listener shows. True if it is another than
+ * before: a listener that starts takes the certificate that lies in STATE/tls then. */
+static bool agent_update_pins(struct agent *agent)
 {
     const struct pins before = agent->pins;
     const struct listener *listener = atomic_load(&agent->context.listener);
@@ -198,8 +203,9 @@ int agent_locate(struct agent *agent, struct error *error)
 int agent_start(struct agent *agent, struct error *error)
 {
     const struct server_config *config = agent->context.config;
-    const struct gate_callbacks callbacks = {is_enrolled, connection_refused, &agent->context};
-    if (refresh_host(agent, config, error) < 0)
+    const struct gate_callbacks callbacks = {agent_knows_hwaddr, agent_log_refused_connection,
+                                             &agent->context};
+    if (agent_write_host(agent, config, error) < 0)
         return -1;
     agent->context.gate = gate_new(&config->config, config->allow, config->allow_count, &callbacks);
     agent->context.jobs = jobs_start(&agent->context);
@@ -207,10 +213,10 @@ int agent_start(struct agent *agent, struct error *error)
     agent->context.registry = registry_start(&agent->context);
     if (waiters_start(&agent->context, &agent->context.waiters, error) < 0)
         return -1;
-    if (start_listener(agent, config, error) < 0)
+    if (agent_start_listener(agent, config, error) < 0)
         return -1;
-    if (adopt_pins(agent))
-        tell_host(agent);
+    if (agent_update_pins(agent))
+        agent_save_host(agent);
     agent->exporter = exporter_new(&agent->context);
     exporter_apply(agent->exporter, &config->config);
     return 0;
@@ -223,54 +229,54 @@ void agent_stop(struct agent *agent)
     atomic_store(&agent->context.listener, NULL);
 }
 
-static void enforce(struct agent *agent, struct server_config *config)
+static void agent_set_config(struct agent *agent, struct server_config *config)
 {
     gate_reconfigure(agent->context.gate, &config->config, config->allow, config->allow_count);
     context_set_config(&agent->context, server_config_ref(config));
 }
 
-/* An address can be listened on by one listener only: the old one has to go before the new one's
- * luck is known. */
-static int replace_listener(struct agent *agent, struct server_config *old,
-                            struct server_config *new, struct error *error)
+/* Only one listener can listen on an address: the old one has to stop before it is known whether
+ * the new one starts. */
+static int agent_replace_listener(struct agent *agent, struct server_config *old,
+                                  struct server_config *new, struct error *error)
 {
     struct error ignored;
     agent_stop(agent);
-    enforce(agent, new);
-    if (start_listener(agent, new, error) == 0)
+    agent_set_config(agent, new);
+    if (agent_start_listener(agent, new, error) == 0)
         return 0;
-    enforce(agent, old);
-    (void)start_listener(agent, old, &ignored);
+    agent_set_config(agent, old);
+    (void)agent_start_listener(agent, old, &ignored);
     return -1;
 }
 
-static int renew_certificate(struct agent *agent, const struct server_config *config,
-                             struct error *error)
+static int agent_renew_certificate(struct agent *agent, const struct server_config *config,
+                                   struct error *error)
 {
     struct pins there;
     struct listener *listener = atomic_load(&agent->context.listener);
     cleanup_free char *pem_file = pem_file_of(config);
-    if (load_pins(config, &there, error) < 0)
+    if (agent_read_pins(config, &there, error) < 0)
         return -1;
     if (!listener || strcmp(there.leaf, agent->pins.leaf) == 0)
         return 0;
     return listener_renew(listener, pem_file, error);
 }
 
-/* The certificate first: as long as that fails, nothing has changed. */
-static int put_in_force(struct agent *agent, struct server_config *new, struct error *error)
+/* Renews the certificate first, because nothing has changed yet if that fails. */
+static int agent_apply_config(struct agent *agent, struct server_config *new, struct error *error)
 {
     cleanup_server_config struct server_config *old = context_config(&agent->context);
-    if (server_config_locate(new, error) < 0 || renew_certificate(agent, new, error) < 0)
+    if (server_config_locate(new, error) < 0 || agent_renew_certificate(agent, new, error) < 0)
         return -1;
     if (server_config_moves_listener(old, new))
-        return replace_listener(agent, old, new, error);
-    enforce(agent, new);
+        return agent_replace_listener(agent, old, new, error);
+    agent_set_config(agent, new);
     return 0;
 }
 
-static int check_state(const struct server_config *old, const struct server_config *new,
-                       struct error *error)
+static int agent_check_state_dir(const struct server_config *old, const struct server_config *new,
+                                 struct error *error)
 {
     if (strcmp(old->config.paths.state, new->config.paths.state) == 0)
         return 0;
@@ -281,20 +287,22 @@ static int check_state(const struct server_config *old, const struct server_conf
 int agent_reload(struct agent *agent, struct error *error)
 {
     cleanup_server_config struct server_config *new = NULL;
-    if (server_config_load(&new, error) < 0 || check_state(agent->context.config, new, error) < 0)
+    if (server_config_load(&new, error) < 0 ||
+        agent_check_state_dir(agent->context.config, new, error) < 0)
         return -1;
-    if (!agent->context.gate) { /* it has not started yet: nothing runs with the old one */
+    if (!agent->context.gate) {
+        /* The agent has not started: no thread uses the old configuration. */
         context_set_config(&agent->context, server_config_ref(new));
         return 0;
     }
-    int result = put_in_force(agent, new, error);
-    bool other_certificate = adopt_pins(agent);
+    int result = agent_apply_config(agent, new, error);
+    bool other_certificate = agent_update_pins(agent);
     if (result == 0) {
         wakeup_workers(&agent->context);
         exporter_apply(agent->exporter, &new->config);
     }
     if (result == 0 || other_certificate)
-        tell_host(agent);
+        agent_save_host(agent);
     return result;
 }
 
@@ -302,13 +310,13 @@ void agent_follow_identity(struct agent *agent)
 {
     struct error error;
     cleanup_server_config struct server_config *config = context_config(&agent->context);
-    if (renew_certificate(agent, config, &error) < 0)
+    if (agent_renew_certificate(agent, config, &error) < 0)
         throttled_log_line(&agent->context.log, LOG_ERR,
                            "the certificate shown stays the old one: %s", error.message);
-    bool other = adopt_pins(agent);
+    bool other = agent_update_pins(agent);
     if (other)
         log_line(LOG_NOTICE, "another certificate is shown from now on, leaf pin %s",
                  agent->pins.leaf);
     if (other || agent->host_unsaved)
-        tell_host(agent);
+        agent_save_host(agent);
 }

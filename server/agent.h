@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon as a whole, as the main thread starts, reloads and stops it. All functions are for the
- * main thread only; other threads know struct context alone. */
+/* The daemon as a whole: agent_open makes everything that struct context points to, agent_start
+ * starts the threads and begins to listen, agent_reload puts a new configuration in force,
+ * agent_follow_identity a new certificate, agent_stop and agent_close end it. server/main.c calls
+ * these functions, all in the main thread; the other threads know struct context only. */
 #ifndef FELHOM_AGENT_H
 #define FELHOM_AGENT_H
 
@@ -14,47 +16,51 @@
 struct exporter;
 
 struct agent {
-    struct context context;    /* what all threads share */
-    struct exporter *exporter; /* to Prometheus; NULL until the agent listens */
-    struct handover handover;  /* the listening socket */
-    struct pins pins;          /* of the certificate that is shown */
-    bool host_unsaved;         /* the store has not learnt them, or the configuration, yet */
+    struct context context;    /* shared by all threads */
+    struct exporter *exporter; /* the metrics for Prometheus; NULL until the agent listens */
+    struct handover handover;  /* keeps the listening socket across restarts */
+    struct pins pins;          /* of the certificate that connections are shown */
+    bool host_unsaved; /* the pins or the configuration could not be written to the store yet */
 };
 
 /*
- * Loads STATE/tls: fills in the pins of its certificate, and makes sure that the key is there and
- * belongs to a certificate. On failure the error names the file and says what to do.
+ * Loads STATE/tls: fills in the pins of its certificate, and checks that the key exists and belongs
+ * to a certificate. On failure the error names the file and says what to do.
  */
 int agent_load_identity(const struct server_config *config, struct pins *ret, struct error *error);
 
 /*
- * Configuration, store and identity, without listening yet. As root it becomes the state
- * directory's owner first, if that is felhom-agent. Ends with agent_close.
+ * Loads the configuration and the identity and opens the store, without listening. If the process
+ * is root, it becomes the user felhom-agent first (privileges_drop). To be ended with agent_close,
+ * after a failure as well.
  */
 int agent_open(struct agent *agent, struct error *error);
 void agent_close(struct agent *agent);
 
-/* Finds out the address to listen on and who may connect. ERROR_MISSING while the address is not
- * there yet: nothing has changed then, and this may be called again. */
+/* Finds the address to listen on and the networks to admit. ERROR_MISSING while the host does
+ * not have the address: then nothing has changed, and the function may be called again. */
 int agent_locate(struct agent *agent, struct error *error);
 
-/* Starts the threads and begins to listen, after agent_locate; to be called once. On failure,
- * agent_close ends what was started. */
+/* Starts the threads and begins to listen. To be called once, after agent_locate. After a
+ * failure agent_close ends what was started. */
 int agent_start(struct agent *agent, struct error *error);
 
-/* Stops listening; waits for the requests under way. */
+/* Stops listening, and returns when the requests under way have been answered. */
 void agent_stop(struct agent *agent);
 
 /*
  * Reads the configuration and the identity again and puts them in force. On failure the old ones
- * stay; only when not even they could be restored is agent_listens false afterwards.
+ * stay in force; agent_listens is false afterwards only if the old listener could not be started
+ * again either.
  */
 int agent_reload(struct agent *agent, struct error *error);
 
-/* Has new connections shown the certificate that lies in STATE/tls now, if it is another: no
- * connection is refused or ended for it. On failure the log says so, and the old one stays. */
+/* If another certificate lies in STATE/tls than the one shown so far, shows it to new
+ * connections; no connection is refused or closed for that. On failure the log says so, and the old
+ * certificate stays. */
 void agent_follow_identity(struct agent *agent);
 
+/* True while a listener runs. */
 bool agent_listens(struct agent *agent);
 
 #endif

@@ -16,8 +16,8 @@
 #include "server/net/listener.h"
 #include "store/base/clock.h"
 
-static bool is_readable(struct mg_connection *connection, struct request *request,
-                        struct reply *reply)
+static bool read_request(struct mg_connection *connection, struct request *request,
+                         struct reply *reply)
 {
     const struct connection *ours = mg_get_thread_pointer(connection);
     int status = request_parse(mg_get_request_info(connection), request);
@@ -32,8 +32,8 @@ static bool is_readable(struct mg_connection *connection, struct request *reques
     return false;
 }
 
-static bool is_within_rate(struct context *context, const struct request *request,
-                           struct reply *reply, struct refusal *refusal)
+static bool check_request_rate(struct context *context, const struct request *request,
+                               struct reply *reply, struct refusal *refusal)
 {
     uint32_t seconds = gate_count_request(context->gate, request->peer);
     if (seconds == 0)
@@ -43,7 +43,8 @@ static bool is_within_rate(struct context *context, const struct request *reques
     return false;
 }
 
-static void serve(struct context *context, const struct request *request, struct reply *reply)
+static void answer_by_route(struct context *context, const struct request *request,
+                            struct reply *reply)
 {
     const struct route *route = request->destination.route;
     if (!route || !route->views)
@@ -59,25 +60,26 @@ static void serve(struct context *context, const struct request *request, struct
         reply_header(reply, "Allow", buffer_text(&methods));
 }
 
-/* True if connections should close after each answer, to make room for others. */
-static bool is_crowded(struct context *context)
+/* True if connections should be closed after each reply, to make room for others. */
+static bool connections_are_crowded(struct context *context)
 {
     const struct listener *listener = atomic_load(&context->listener);
     return listener && listener_crowded(listener);
 }
 
-static void decide(struct context *context, struct request *request, struct reply *reply,
-                   struct refusal *refusal)
+static void admit_and_answer(struct context *context, struct request *request, struct reply *reply,
+                             struct refusal *refusal)
 {
-    if (is_within_rate(context, request, reply, refusal) &&
+    if (check_request_rate(context, request, reply, refusal) &&
         auth_admit(context, request, reply, refusal))
-        serve(context, request, reply);
+        answer_by_route(context, request, reply);
     store_return(request->view);
 }
 
-/* Puts the answer off if it may be; the worker is free then. */
-static bool park(struct context *context, struct mg_connection *connection,
-                 const struct request *request, const struct reply *reply)
+/* Hands the connection to the waiters if the request may wait. False if it may not, or no more
+ * can wait: then the caller sends the reply. */
+static bool hand_to_waiters(struct context *context, struct mg_connection *connection,
+                            const struct request *request, const struct reply *reply)
 {
     struct wait_request wait = {.endpoint = request->destination.endpoint,
                                 .vmid = request->vmid,
@@ -100,19 +102,19 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
     reply_name(&reply);
-    bool readable = is_readable(connection, &request, &reply);
+    bool readable = read_request(connection, &request, &reply);
     request.destination = route_resolve(request.path, request.method);
     if (readable) {
         request.peer = peer;
         request.config = &current->config;
         request.config_serial = current->serial;
         request.view = &view;
-        decide(context, &request, &reply, &refusal);
+        admit_and_answer(context, &request, &reply, &refusal);
     }
     int status = reply.status;
-    if (!park(context, connection, &request, &reply)) {
+    if (!hand_to_waiters(context, connection, &request, &reply)) {
         status = reply_send(connection, &reply, request.head,
-                            request.keep_alive && !is_crowded(context));
+                            request.keep_alive && !connections_are_crowded(context));
         counters_add_request(&context->counters, request.destination.endpoint, status);
     }
     refusal_report(context, peer, &request, &reply, &refusal);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * felhomd: serves the local API to the guests of this host. Here are its arguments, --check, and
- * the main thread: it waits for the network, starts the agent (server/agent.h), and from then on
- * handles signals, feeds the watchdog and looks for stopped guests every ten seconds. Requests are
- * served by other threads.
+ * felhomd serves the local API to the guests of this host. This file has its arguments, --check,
+ * and the main thread, which
+ *
+ *   - waits until the host has the address to listen on,
+ *   - starts the agent (server/agent.h), whose other threads serve the requests,
+ *   - then handles signals, feeds the watchdog, and every ten seconds looks for stopped guests
+ *     (server/sweep.h) and for a new certificate.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -71,7 +74,7 @@ static bool check_identity(const struct server_config *config, FILE *out)
     return true;
 }
 
-/* felhomd waits for an address that is not there yet, so that is no error. */
+/* An address that the host does not have yet is only a warning, because felhomd waits for it. */
 static bool check_address(struct server_config *current, FILE *out)
 {
     struct error error;
@@ -87,8 +90,8 @@ static bool check_address(struct server_config *current, FILE *out)
     return true;
 }
 
-/* Writes one line for each finding, "ok: ...", "warning: ..." or "error: ...", and changes nothing.
- * False if one is an error. */
+/* Writes one line for each finding, "ok: ...", "warning: ..." or "error: ...", and changes
+ * nothing. False if one of them is an error. */
 static bool check_all(FILE *out)
 {
     struct error error;
@@ -105,23 +108,24 @@ static bool check_all(FILE *out)
 /* --- the main thread --- */
 
 #define SWEEP_US     (10 * SECOND_US)
-#define RETRY_US     SECOND_US        /* once no answer came */
-#define BOOT_WAIT_US (15 * SECOND_US) /* the host's boot waits so long for us */
+#define RETRY_US     SECOND_US        /* until the next self-test, after one that failed */
+#define BOOT_WAIT_US (15 * SECOND_US) /* how long the boot of the host waits for felhomd */
 
-/* For the network, before anything can be listened on. */
-struct waiting {
+/* The wait for the address to listen on. */
+struct address_wait {
     int64_t since_us;
-    struct error told;
+    struct error logged;
 };
 
-/* What a daemon that listens does besides answering. */
-struct duty {
+/* What the main thread does besides handling signals, once the daemon listens. */
+struct main_duties {
     struct watchdog watchdog;
     struct sweep sweep;
     int64_t next_sweep_us;
 };
 
-/* Every thread inherits the mask, so that these reach nobody but wait_for_signal. */
+/* Blocks the signals in this thread and in all that it starts, so that only wait_for_signal
+ * receives them. */
 static sigset_t block_signals(void)
 {
     sigset_t signals;
@@ -135,7 +139,7 @@ static sigset_t block_signals(void)
     return signals;
 }
 
-/* 0: none came in that time. */
+/* Returns the number of the signal that came; 0 if none came within wait_us. */
 static int wait_for_signal(const sigset_t *signals, int64_t wait_us)
 {
     const struct timespec wait = {wait_us / SECOND_US, wait_us % SECOND_US * 1000};
@@ -152,25 +156,25 @@ static void daemon_reload(struct agent *agent)
         log_line(LOG_NOTICE, "configuration reloaded");
 }
 
-/* To wait is all there is to do, so the watchdog is fed. What is waited for goes to the log once,
- * not once a second. */
-static void notify_waiting_for(struct waiting *waiting, const struct error *error)
+/* Feeds the watchdog and tells the service manager what felhomd waits for. The log gets a line
+ * only when that changes, not each second. */
+static void notify_waiting_for(struct address_wait *waiting, const struct error *error)
 {
     bool holds_boot_up = clock_steady_us() - waiting->since_us < BOOT_WAIT_US;
     notify_waiting(error->message, !holds_boot_up);
     notify_watchdog();
-    if (strcmp(waiting->told.message, error->message) == 0)
+    if (strcmp(waiting->logged.message, error->message) == 0)
         return;
     log_line(LOG_WARNING, "waiting: %s", error->message);
-    waiting->told = *error;
+    waiting->logged = *error;
 }
 
-/* Listens as soon as the address is there; nothing else is waited for. *ret_ended: the daemon was
- * told to end before the address was there. */
+/* Waits for the address, then starts the agent. *ret_ended becomes true if a signal ended the
+ * daemon before the address was there. */
 static int daemon_start(struct agent *agent, const sigset_t *signals, bool *ret_ended,
                         struct error *error)
 {
-    struct waiting waiting = {.since_us = clock_steady_us()};
+    struct address_wait waiting = {.since_us = clock_steady_us()};
     while (agent_locate(agent, error) < 0) {
         if (error->kind != ERROR_MISSING)
             return -1;
@@ -185,7 +189,7 @@ static int daemon_start(struct agent *agent, const sigset_t *signals, bool *ret_
     return agent_start(agent, error);
 }
 
-static void sweep_guests(struct duty *duty, struct context *context)
+static void sweep_guests(struct main_duties *duty, struct context *context)
 {
     struct error error;
     cleanup_server_config struct server_config *current = context_config(context);
@@ -199,8 +203,8 @@ static void sweep_guests(struct duty *duty, struct context *context)
                        error.message);
 }
 
-/* Twice in the watchdog's interval, and often enough for the sweep; never more than once a second.
- */
+/* Returns the time between two ticks: half the interval of the watchdog, but between one second
+ * and the interval of the sweep. */
 static int64_t tick_us(void)
 {
     int64_t half_us = (int64_t)(notify_watchdog_us() / 2);
@@ -209,28 +213,28 @@ static int64_t tick_us(void)
     return half_us < SECOND_US ? SECOND_US : half_us;
 }
 
-static void sweep_if_due(struct agent *agent, struct duty *duty)
+static void sweep_if_due(struct agent *agent, struct main_duties *duty)
 {
     if (clock_steady_us() < duty->next_sweep_us)
         return;
     sweep_guests(duty, &agent->context);
     agent_follow_identity(agent);
     host_figures_sample(agent->context.figures);
-    /* What a burst of connections has left free in the heap goes back to the system. */
+    /* Returns to the system what a burst of connections has left free in the heap. */
     (void)malloc_trim(0);
     duty->next_sweep_us = clock_steady_us() + SWEEP_US;
 }
 
-/* How long the next tick may be waited for. */
-static int64_t daemon_tick(struct agent *agent, struct duty *duty)
+/* Does what is due. Returns in how many microseconds the next tick is. */
+static int64_t daemon_tick(struct agent *agent, struct main_duties *duty)
 {
     bool answers = watchdog_feed(&duty->watchdog, &agent->context, &agent->pins);
     sweep_if_due(agent, duty);
     return answers ? tick_us() : RETRY_US;
 }
 
-/* Returns when the daemon was told to end. */
-static int daemon_serve(struct agent *agent, struct duty *duty, const sigset_t *signals,
+/* Returns 0 when a signal has ended the daemon; -1 if no listener could be kept running. */
+static int daemon_serve(struct agent *agent, struct main_duties *duty, const sigset_t *signals,
                         struct error *error)
 {
     for (;;) {
@@ -249,12 +253,12 @@ static int daemon_serve(struct agent *agent, struct duty *duty, const sigset_t *
     }
 }
 
-/* Returns when a signal ended the daemon; -1 if it could not start, or not go on. */
+/* Returns 0 when a signal has ended the daemon; -1 if it could not start or continue. */
 static int daemon_run(struct error *error)
 {
     bool ended = false;
     struct agent agent;
-    struct duty duty = {0};
+    struct main_duties duty = {0};
     const sigset_t signals = block_signals();
     int result = agent_open(&agent, error);
     if (result == 0)

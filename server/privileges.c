@@ -19,7 +19,7 @@ void privileges_seal(void)
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-static bool owns(const struct passwd *user, const char *directory)
+static bool user_owns(const struct passwd *user, const char *directory)
 {
     struct stat status;
     return stat(directory, &status) == 0 && status.st_uid == user->pw_uid;
@@ -28,13 +28,13 @@ static bool owns(const struct passwd *user, const char *directory)
 int privileges_drop(const char *state_dir, struct error *error)
 {
     const struct passwd *user = geteuid() == 0 ? getpwnam(AGENT_USER) : NULL;
-    if (!user || !owns(user, state_dir))
+    if (!user || !user_owns(user, state_dir))
         return 0;
     if (initgroups(user->pw_name, user->pw_gid) < 0 ||
         setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
         setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
         return fail_errno(error, errno, "cannot become the user " AGENT_USER);
-    /* A change of user makes a process dumpable again. */
+    /* Linux makes a process dumpable again when it changes its user. */
     privileges_seal();
     return 0;
 }

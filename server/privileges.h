@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the daemon gives up before it serves anybody. */
+/* What felhomd gives up before it serves anybody: core dumps, being traced, and the rights of
+ * root. */
 #ifndef FELHOM_PRIVILEGES_H
 #define FELHOM_PRIVILEGES_H
 
 #include "schema/base/error.h"
 
-/* No core dumps and no tracing by others: the process holds the private key and sees tokens. */
+/* Forbids core dumps and tracing by other processes, because the process holds the private key
+ * and sees tokens. */
 void privileges_seal(void);
 
-/* Root becomes the user felhom-agent if there is one and the state directory is its own; anybody
- * else stays who they are. */
+/* If the process is root, there is a user felhom-agent, and that user owns state_dir, it becomes
+ * that user; otherwise nothing changes. On failure -1, and the process may still be root. */
 int privileges_drop(const char *state_dir, struct error *error);
 
 #endif

@@ -18,14 +18,14 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
-/* What cannot be looked at counts as there: nobody loses a token on a guess. */
+/* If we cannot tell whether the guest exists, assume it does; never revoke on a guess. */
 static enum presence presence_of(const char *path)
 {
     struct stat status;
     return stat(path, &status) < 0 && errno == ENOENT ? PRESENCE_NO : PRESENCE_YES;
 }
 
-/* DIRECTORY/NAME; unknown where there is no such directory at all. */
+/* Whether DIRECTORY/NAME exists; unknown if the directory itself does not. */
 static enum presence presence_in(const char *directory, const char *name)
 {
     cleanup_free char *path = mem_format("%s/%s", directory, name);
@@ -34,8 +34,8 @@ static enum presence presence_in(const char *directory, const char *name)
     return presence_of(path);
 }
 
-/* One that is there decides; else one place where it could be but is not. */
-static enum presence combine(enum presence a, enum presence b)
+/* PRESENCE_YES if either is; else PRESENCE_NO if either is. */
+static enum presence presence_combine(enum presence a, enum presence b)
 {
     if (a == PRESENCE_YES || b == PRESENCE_YES)
         return PRESENCE_YES;
@@ -49,7 +49,7 @@ enum presence presence_configured(const char *pve, uint32_t vmid)
     cleanup_free char *name = mem_format("%u.conf", vmid);
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
         cleanup_free char *directory = mem_format("%s/%s", pve, directories[i]);
-        presence = combine(presence, presence_in(directory, name));
+        presence = presence_combine(presence, presence_in(directory, name));
     }
     return presence;
 }
@@ -60,16 +60,17 @@ enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_
     cleanup_free char *name = cgroup_name(kind, vmid);
     for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
         cleanup_free char *folder = cgroup_folder(cgroup, i, kind);
-        presence = combine(presence, presence_in(folder, name));
+        presence = presence_combine(presence, presence_in(folder, name));
     }
     return presence;
 }
 
+/* How long a guest may be absent, or take to start, before its tokens are revoked. */
 #define GRACE_US MINUTE_US
 #define GRACE_MS MINUTE_MS
 
-/* One look at the guests. */
-struct look {
+/* What one sweep works with. */
+struct sweep_look {
     const struct config *config;
     struct store *store;
     int64_t now_us;
@@ -81,7 +82,7 @@ struct guests {
     size_t count;
 };
 
-static void free_guests(struct guests *guests)
+static void guests_free(struct guests *guests)
 {
     free(guests->items);
 }
@@ -92,7 +93,7 @@ void sweep_clear(struct sweep *sweep)
     *sweep = (struct sweep){0};
 }
 
-static int keep_guest(const struct guest *guest, void *context)
+static int guests_add(const struct guest *guest, void *context)
 {
     struct guests *guests = context;
     guests->items = mem_resize(guests->items, guests->count + 1, sizeof *guest);
@@ -100,20 +101,22 @@ static int keep_guest(const struct guest *guest, void *context)
     return 0;
 }
 
-/* Its control group does not exist yet. */
-static bool is_about_to_run(const struct look *look, const struct guest *guest)
+/* True for a guest whose start began less than a minute ago: its control group does not exist
+ * yet. */
+static bool guest_is_about_to_run(const struct sweep_look *look, const struct guest *guest)
 {
     int64_t age_ms = look->now_ms - guest->changed_at_ms;
     return guest->state == GUEST_STARTING && age_ms >= 0 && age_ms < GRACE_MS;
 }
 
-static bool is_absent(const struct look *look, const struct guest *guest)
+static bool guest_is_absent(const struct sweep_look *look, const struct guest *guest)
 {
-    return !is_about_to_run(look, guest) &&
+    return !guest_is_about_to_run(look, guest) &&
            presence_running(look->config->paths.cgroup, guest->kind, guest->vmid) == PRESENCE_NO;
 }
 
-static int64_t absent_since(const struct sweep *sweep, uint32_t vmid, int64_t otherwise_us)
+/* Returns since when the guest is absent; otherwise_us if it was not absent at the last sweep. */
+static int64_t guest_absent_since(const struct sweep *sweep, uint32_t vmid, int64_t otherwise_us)
 {
     for (size_t i = 0; i < sweep->absence_count; i++) {
         if (sweep->absences[i].vmid == vmid)
@@ -122,38 +125,40 @@ static int64_t absent_since(const struct sweep *sweep, uint32_t vmid, int64_t ot
     return otherwise_us;
 }
 
-/* Forgets those that run again or are no more. */
-static void note_absences(struct sweep *sweep, const struct look *look, const struct guests *guests)
+/* Replaces the noted absences by those of now; guests that run again, or that no longer exist,
+ * are dropped. */
+static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *look,
+                                const struct guests *guests)
 {
     struct sweep noted = {mem_new_array(guests->count, sizeof *noted.absences), 0};
     for (size_t i = 0; i < guests->count; i++) {
         uint32_t vmid = guests->items[i].vmid;
-        if (is_absent(look, &guests->items[i]))
+        if (guest_is_absent(look, &guests->items[i]))
             noted.absences[noted.absence_count++] =
-                (struct absence){vmid, absent_since(sweep, vmid, look->now_us)};
+                (struct absence){vmid, guest_absent_since(sweep, vmid, look->now_us)};
     }
     sweep_clear(sweep);
     *sweep = noted;
 }
 
-static bool is_gone(const struct look *look, uint32_t vmid)
+static bool guest_is_gone(const struct sweep_look *look, uint32_t vmid)
 {
     return presence_configured(look->config->paths.pve, vmid) == PRESENCE_NO;
 }
 
-/* Why the guest's tokens should be good no more; NULL: they should. */
-static const char *find_reason(const struct sweep *sweep, const struct look *look,
-                               const struct guest *guest)
+/* Returns why the tokens of the guest are to be revoked; NULL if they are not. */
+static const char *sweep_find_reason(const struct sweep *sweep, const struct sweep_look *look,
+                                     const struct guest *guest)
 {
-    if (is_gone(look, guest->vmid))
+    if (guest_is_gone(look, guest->vmid))
         return "its configuration is gone from this node";
-    if (look->now_us - absent_since(sweep, guest->vmid, look->now_us) < GRACE_US)
+    if (look->now_us - guest_absent_since(sweep, guest->vmid, look->now_us) < GRACE_US)
         return NULL;
-    return is_absent(look, guest) ? "it has not been running for a minute" : NULL;
+    return guest_is_absent(look, guest) ? "it has not been running for a minute" : NULL;
 }
 
-static int record(const struct look *look, uint32_t vmid, const char *reason, int count,
-                  struct error *error)
+static int sweep_record_revocation(const struct sweep_look *look, uint32_t vmid, const char *reason,
+                                   int count, struct error *error)
 {
     cleanup_free char *detail =
         mem_format("%d token%s revoked: %s", count, count == 1 ? "" : "s", reason);
@@ -169,15 +174,16 @@ static int record(const struct look *look, uint32_t vmid, const char *reason, in
     return event_add(look->store, &event, error);
 }
 
-/* Looks again inside the transaction: a start that has just minted a token must not lose it. */
-static int revoke_tokens(const struct sweep *sweep, const struct look *look, uint32_t vmid,
-                         struct error *error)
+/* Looks again inside the transaction, so that a start that has just minted a token does not lose
+ * it. */
+static int sweep_revoke_tokens(const struct sweep *sweep, const struct sweep_look *look,
+                               uint32_t vmid, struct error *error)
 {
     struct guest guest;
     int count;
     if (guest_find(look->store, vmid, &guest, error) < 0)
         return -1;
-    const char *reason = find_reason(sweep, look, &guest);
+    const char *reason = sweep_find_reason(sweep, look, &guest);
     if (!reason)
         return 0;
     if (token_revoke_before(look->store, vmid, INT64_MAX, look->now_ms, reason, &count, error) <
@@ -185,22 +191,24 @@ static int revoke_tokens(const struct sweep *sweep, const struct look *look, uin
         credential_doom(look->store, vmid, look->now_ms, error) < 0 ||
         guest_set_state(look->store, vmid, GUEST_STOPPED, look->now_ms, error) < 0)
         return -1;
-    return count > 0 ? record(look, vmid, reason, count, error) : 0;
+    return count > 0 ? sweep_record_revocation(look, vmid, reason, count, error) : 0;
 }
 
-/* Looks again, too: nothing of the guest that comes next is to be forgotten. */
-static int forget_past(const struct sweep *sweep, const struct look *look, uint32_t vmid,
-                       struct error *error)
+/* Looks again inside the transaction, so that nothing of the next guest with this VMID is
+ * deleted. */
+static int sweep_forget_past(const struct sweep *sweep, const struct sweep_look *look,
+                             uint32_t vmid, struct error *error)
 {
     (void)sweep;
-    return is_gone(look, vmid) ? guest_forget_past(look->store, vmid, error) : 0;
+    return guest_is_gone(look, vmid) ? guest_forget_past(look->store, vmid, error) : 0;
 }
 
-typedef int change(const struct sweep *sweep, const struct look *look, uint32_t vmid,
-                   struct error *error);
+/* A change of the store that sweep_in_transaction makes. */
+typedef int sweep_change(const struct sweep *sweep, const struct sweep_look *look, uint32_t vmid,
+                         struct error *error);
 
-static int make_at_once(change *make, const struct sweep *sweep, const struct look *look,
-                        uint32_t vmid, struct error *error)
+static int sweep_in_transaction(sweep_change *make, const struct sweep *sweep,
+                                const struct sweep_look *look, uint32_t vmid, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(look->store, &transaction, error) < 0 ||
@@ -210,37 +218,39 @@ static int make_at_once(change *make, const struct sweep *sweep, const struct lo
     return 0;
 }
 
-static int sweep_tokens(const struct sweep *sweep, const struct look *look,
+static int sweep_tokens(const struct sweep *sweep, const struct sweep_look *look,
                         const struct guest *guest, struct error *error)
 {
     int good = 0;
-    if (!find_reason(sweep, look, guest))
+    if (!sweep_find_reason(sweep, look, guest))
         return 0;
     if (token_count_before(look->store, guest->vmid, INT64_MAX, look->now_ms, &good, error) < 0)
         return -1;
-    return good > 0 ? make_at_once(revoke_tokens, sweep, look, guest->vmid, error) : 0;
+    return good > 0 ? sweep_in_transaction(sweep_revoke_tokens, sweep, look, guest->vmid, error)
+                    : 0;
 }
 
-/* The next guest with the VMID must not see this one's events. */
-static int sweep_past(const struct sweep *sweep, const struct look *look, const struct guest *guest,
-                      struct error *error)
+/* Deletes the events of a guest that is gone, because the next guest with this VMID must not see
+ * them. */
+static int sweep_past(const struct sweep *sweep, const struct sweep_look *look,
+                      const struct guest *guest, struct error *error)
 {
     bool has_past = false;
-    if (!is_gone(look, guest->vmid))
+    if (!guest_is_gone(look, guest->vmid))
         return 0;
     if (guest_has_past(look->store, guest->vmid, &has_past, error) < 0)
         return -1;
-    return has_past ? make_at_once(forget_past, sweep, look, guest->vmid, error) : 0;
+    return has_past ? sweep_in_transaction(sweep_forget_past, sweep, look, guest->vmid, error) : 0;
 }
 
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
               int64_t now_ms, struct error *error)
 {
-    const struct look look = {config, store, now_us, now_ms};
-    cleanup(free_guests) struct guests guests = {0};
-    if (guest_each(store, keep_guest, &guests, error) < 0)
+    const struct sweep_look look = {config, store, now_us, now_ms};
+    cleanup(guests_free) struct guests guests = {0};
+    if (guest_each(store, guests_add, &guests, error) < 0)
         return -1;
-    note_absences(sweep, &look, &guests);
+    sweep_note_absences(sweep, &look, &guests);
     for (size_t i = 0; i < guests.count; i++) {
         const struct guest *guest = &guests.items[i];
         if (sweep_tokens(sweep, &look, guest, error) < 0 ||

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Phases are not paired: after a crash, a migration or a power-off nobody tells the agent that a
- * guest is gone. So the daemon looks for itself now and then, and revokes the tokens of guests
- * whose configuration has left this node or that have not been running for a minute.
+ * Revokes the tokens of guests that are gone. Proxmox does not call the hook for every stop: after
+ * a crash, a migration or a loss of power nobody tells the agent that a guest is gone. So felhomd
+ * looks at all guests every ten seconds and revokes the tokens of those whose configuration has
+ * left this node, or that have not been running for a minute.
+ *
+ * All functions are for the main thread.
  */
 #ifndef FELHOM_SWEEP_H
 #define FELHOM_SWEEP_H
@@ -14,13 +17,13 @@
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
 
-/* Since when a guest was seen not to run. */
+/* A guest that does not run, and since when. */
 struct absence {
     uint32_t vmid;
     int64_t since_us;
 };
 
-/* What is remembered from one look to the next. Zero-initialise; sweep_clear frees it. */
+/* What is kept from one sweep to the next. Zero-initialise; sweep_clear frees it. */
 struct sweep {
     struct absence *absences;
     size_t absence_count;
@@ -28,23 +31,26 @@ struct sweep {
 
 void sweep_clear(struct sweep *sweep);
 
-/* One look at all guests; now_us by clock_steady_us, now_ms by clock_wall_ms. */
+/* Sweeps all guests once, and nudges the waiters if something changed (store/base/nudge.h).
+ * now_us is by clock_steady_us, now_ms by clock_wall_ms. Returns -1 if the store fails; guests
+ * swept before that stay swept. */
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
               int64_t now_ms, struct error *error);
 
-/* Whether a guest is there, as the host's file systems show it. */
+/* --- whether a guest exists, by the file systems of the host --- */
 
 enum presence {
-    PRESENCE_UNKNOWN, /* there is no place to look at */
+    PRESENCE_UNKNOWN, /* the directory that would tell does not exist */
     PRESENCE_YES,
     PRESENCE_NO,
 };
 
-/* Whether this node has a configuration of the guest. Where /etc/pve is not mounted, nothing is
- * known. */
+/* Whether this node has a configuration of the guest below pve. PRESENCE_UNKNOWN if Proxmox's
+ * file system is not mounted there. */
 enum presence presence_configured(const char *pve, uint32_t vmid);
 
-/* Whether the guest runs: its control group exists, in whichever hierarchy. */
+/* Whether the guest runs, that is, whether its control group exists in one of the hierarchies
+ * below cgroup. */
 enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_t vmid);
 
 #endif
