@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Decides whether a guest should be backed up now, from the age of its newest backup, the
- * operator's maximum age and daily window, and whether a backup is running. Both felhomd's answer
- * to GET /backup-due and felhomctl use this decision. The functions read no clock and no file: the
- * caller passes everything in struct backup_state.
+ * operator's maximum age and daily window, and whether a backup is running. GET /backup/due answers
+ * with this decision. The functions read no clock and no file; the caller passes everything in
+ * struct backup_state. Only the daily window depends on the host's time zone.
  */
 #ifndef FELHOM_BACKUP_DUE_H
 #define FELHOM_BACKUP_DUE_H

@@ -113,8 +113,7 @@ struct config {
         char *run;
         char *pve;
         char *enrolment;
-        char *
-            cgroup; /* root of the control groups that contain lxc/VMID and qemu.slice/VMID.scope */
+        char *cgroup; /* where the control groups lxc/VMID and qemu.slice/VMID.scope are */
     } paths;
 };
 

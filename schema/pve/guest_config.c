@@ -12,14 +12,14 @@
 #include "schema/base/units.h"
 #include "schema/pve/guest_setting.h"
 
-/* The host's ids of the guest's root. */
+/* --- which ids on the host the guest's root has --- */
 
-/* Where Proxmox starts the ids of every container that is unprivileged and says no more. */
+/* Where Proxmox starts the ids of every unprivileged container without lxc.idmap lines. */
 #define UNPRIVILEGED_ROOT 100000
 
 enum idmap_field { FIELD_CONTAINER, FIELD_HOST, FIELD_LENGTH, FIELD_COUNT };
 
-/* A line's numbers, as where they start in its text. */
+/* A parsed lxc.idmap line. fields point to the three numbers in the line's text. */
 struct idmap_line {
     char type;
     const char *fields[FIELD_COUNT];
@@ -42,12 +42,12 @@ static bool idmap_line_parse(const char *value, struct idmap_line *ret)
     return !value[strspn(value, SPACES)];
 }
 
-static bool is_zero(const char *digits)
+static bool digits_are_zero(const char *digits)
 {
     return strspn(digits, "0") == strspn(digits, DIGITS);
 }
 
-static uint32_t to_id(const char *digits)
+static uint32_t digits_to_id(const char *digits)
 {
     unsigned long long id = strtoull(digits, NULL, 10);
     return id < UINT32_MAX ? (uint32_t)id : UINT32_MAX;
@@ -88,7 +88,7 @@ const char *guest_config_root_id_text(const struct guest_config *config, enum id
         const struct property *raw = &config->raw[i];
         struct idmap_line line;
         if (is_idmap(raw) && idmap_line_parse(raw->value, &line) && line.type == (char)type &&
-            is_zero(line.fields[FIELD_CONTAINER]))
+            digits_are_zero(line.fields[FIELD_CONTAINER]))
             host = line.fields[FIELD_HOST];
     }
     if (host)
@@ -102,7 +102,7 @@ static uint32_t root_id(const struct guest_config *config, enum idmap_type type,
     const char *host = guest_config_root_id_text(config, type, &length);
     *ret_mapped = host != NULL;
     if (host)
-        return to_id(host);
+        return digits_to_id(host);
     return config->unprivileged == 1 && !has_idmap(config) ? UNPRIVILEGED_ROOT : 0;
 }
 
@@ -112,13 +112,13 @@ static void idmap_resolve_root(struct guest_config *config)
     config->root_gid = root_id(config, IDMAP_GID, &config->root_gid_mapped);
 }
 
-/* The disk's id in the entry "TYPE:0:DISK:LENGTH" of a mount point's idmap, NULL if there is none
- * for root. */
+/* Returns the DISK id of the entry "TYPE:0:DISK:LENGTH" in a mount point's idmap; NULL if no entry
+ * maps root. */
 static const char *disk_id_text(const char *idmap, enum idmap_type type)
 {
     for (const char *entry = idmap; entry; entry = strchr(entry, ';')) {
         entry += *entry == ';';
-        if (entry[0] == (char)type && is_zero(entry + 2))
+        if (entry[0] == (char)type && digits_are_zero(entry + 2))
             return strchr(entry + 2, ':') + 1;
     }
     return NULL;
@@ -129,14 +129,14 @@ static uint32_t disk_id(const char *idmap, enum idmap_type type, uint32_t host_i
     if (strcmp(idmap, "passthrough") == 0)
         return 0;
     const char *disk = disk_id_text(idmap, type);
-    return disk ? to_id(disk) : host_id;
+    return disk ? digits_to_id(disk) : host_id;
 }
 
 void guest_config_disk_ids(const struct guest_config *config, const char *idmap, uint32_t *ret_uid,
                            uint32_t *ret_gid)
 {
-    /* A container without a user namespace has no ids to map; nor can an id that it does not map
-     * be. */
+    /* A mount point's idmap has no effect for a container without a user namespace, nor for an id
+     * that the container's own mapping leaves out. */
     bool is_default = config->unprivileged == 1 && !has_idmap(config);
     bool is_good = idmap && format_mount_idmap(idmap);
     bool uid_maps = is_good && (is_default || config->root_uid_mapped);
@@ -145,30 +145,33 @@ void guest_config_disk_ids(const struct guest_config *config, const char *idmap,
     *ret_gid = gid_maps ? disk_id(idmap, IDMAP_GID, config->root_gid) : config->root_gid;
 }
 
-/* From a configuration's settings to what they mean: the guest's name, volumes, NICs and ids. */
+/* --- from settings to volumes, NICs and the other fields --- */
 
-static char *copy_setting(const struct guest_settings *settings, const char *key)
+static char *settings_copy(const struct guest_settings *settings, const char *key)
 {
     const char *value = guest_settings_get(settings, key);
     return value ? mem_copy_text(value) : NULL;
 }
 
-/* Whether Proxmox takes a setting for true: any value but "0" is, even one that is no boolean. */
-static bool is_true(const struct guest_settings *settings, const char *key)
+/* Returns true if Proxmox takes the setting as true: every value but "0", even one that is no
+ * boolean. */
+static bool settings_is_true(const struct guest_settings *settings, const char *key)
 {
     const char *value = guest_settings_get(settings, key);
     return value && strcmp(value, "0") != 0;
 }
 
-static void fill_unprivileged(struct guest_config *config, const struct guest_settings *settings)
+static void guest_fill_unprivileged(struct guest_config *config,
+                                    const struct guest_settings *settings)
 {
     const char *value = guest_settings_get(settings, "unprivileged");
-    config->unprivileged = value ? is_true(settings, "unprivileged") : -1;
+    config->unprivileged = value ? settings_is_true(settings, "unprivileged") : -1;
     if (value && strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
         config->unprivileged_text = mem_copy_text(value);
 }
 
-static void add_volume(struct guest_config *config, const char *key, struct property_list *list)
+static void guest_add_volume(struct guest_config *config, const char *key,
+                             struct property_list *list)
 {
     config->volumes =
         mem_resize(config->volumes, config->volume_count + 1, sizeof *config->volumes);
@@ -179,18 +182,18 @@ static void add_volume(struct guest_config *config, const char *key, struct prop
         volume_from_qemu(key, list, volume);
 }
 
-static void fill_volume(struct guest_config *config, const struct guest_setting *setting,
-                        const struct property_schema *schema)
+static void guest_fill_volume(struct guest_config *config, const struct guest_setting *setting,
+                              const struct property_schema *schema)
 {
-    struct error ignored; /* the reader of the line has warned already */
+    struct error ignored; /* taking the line has already added a warning */
     cleanup_property_list struct property_list list = {NULL, 0};
     if (property_string_parse(schema, setting->value, &list, &ignored) < 0)
         return;
     if (config->kind == GUEST_LXC || drive_is_disk(&list))
-        add_volume(config, setting->key, &list);
+        guest_add_volume(config, setting->key, &list);
 }
 
-/* For Proxmox a container's NIC of "0" is there, but nothing is known of it. */
+/* Proxmox accepts "0" for a container's NIC: the NIC exists, without any properties. */
 static int parse_lxc_nic(const char *text, struct property_list *ret, struct error *error)
 {
     if (strcmp(text, "0") == 0)
@@ -202,9 +205,9 @@ static int parse_lxc_nic(const char *text, struct property_list *ret, struct err
     return 0;
 }
 
-static void fill_nic(struct guest_config *config, const struct guest_setting *setting)
+static void guest_fill_nic(struct guest_config *config, const struct guest_setting *setting)
 {
-    struct error ignored; /* the reader of the line has warned already */
+    struct error ignored; /* taking the line has already added a warning */
     cleanup_property_list struct property_list list = {NULL, 0};
     int r = config->kind == GUEST_LXC
                 ? parse_lxc_nic(setting->value, &list, &ignored)
@@ -215,26 +218,26 @@ static void fill_nic(struct guest_config *config, const struct guest_setting *se
     nic_from_properties(setting->key, &list, &config->nics[config->nic_count++]);
 }
 
-/* A container's NICs are not limited to the numbers that Proxmox lets one set. */
-static bool is_nic(const char *key)
+/* Proxmox sets net0 to net31 only, but reads a container's netN with any number. */
+static bool is_nic_key(const char *key)
 {
     return strncmp(key, "net", 3) == 0 && text_is_all(key + 3, DIGITS);
 }
 
-static void fill_lists(struct guest_config *config, const struct guest_settings *settings)
+static void guest_fill_lists(struct guest_config *config, const struct guest_settings *settings)
 {
     for (size_t i = 0; i < settings->count; i++) {
         const struct guest_setting *setting = &settings->items[i];
         const struct guest_setting_rule *rule = guest_setting_find(config->kind, setting->key);
-        if (is_nic(setting->key))
-            fill_nic(config, setting);
+        if (is_nic_key(setting->key))
+            guest_fill_nic(config, setting);
         else if (rule && rule->schema)
-            fill_volume(config, setting, rule->schema);
+            guest_fill_volume(config, setting, rule->schema);
     }
 }
 
-/* A virtual machine that does not start by UEFI has no use for its variables: vzdump leaves them
- * out. */
+/* An EFI disk of a virtual machine that does not boot by UEFI is unused, and vzdump leaves it out
+ * of backups. */
 static void exclude_unused_efidisk(struct guest_config *config,
                                    const struct guest_settings *settings)
 {
@@ -245,8 +248,8 @@ static void exclude_unused_efidisk(struct guest_config *config,
             config->volumes[i].backup = false;
 }
 
-/* By the key's letters, then by its number. */
-static int compare_keys(const char *left, const char *right)
+/* Compares the letters of two keys, then their numbers, so that mp2 comes before mp10. */
+static int compare_numbered_keys(const char *left, const char *right)
 {
     size_t letters = strcspn(left, DIGITS);
     if (letters != strcspn(right, DIGITS) || strncmp(left, right, letters) != 0)
@@ -261,15 +264,15 @@ static int compare_volumes(const void *a, const void *b)
     const char *left = ((const struct volume *)a)->key;
     const char *right = ((const struct volume *)b)->key;
     int rootfs = (strcmp(right, "rootfs") == 0) - (strcmp(left, "rootfs") == 0);
-    return rootfs ? rootfs : compare_keys(left, right);
+    return rootfs ? rootfs : compare_numbered_keys(left, right);
 }
 
 static int compare_nics(const void *a, const void *b)
 {
-    return compare_keys(((const struct nic *)a)->key, ((const struct nic *)b)->key);
+    return compare_numbered_keys(((const struct nic *)a)->key, ((const struct nic *)b)->key);
 }
 
-static void sort_lists(struct guest_config *config)
+static void guest_sort_lists(struct guest_config *config)
 {
     if (config->volume_count > 0)
         qsort(config->volumes, config->volume_count, sizeof *config->volumes, compare_volumes);
@@ -277,37 +280,37 @@ static void sort_lists(struct guest_config *config)
         qsort(config->nics, config->nic_count, sizeof *config->nics, compare_nics);
 }
 
-/* Fills config, whose kind and raw lines are there already, from the finished settings. */
+/* Fills config from the finished settings; kind and raw have been filled before. */
 static void guest_contents_fill(struct guest_config *config, const struct guest_settings *settings)
 {
     const char *name =
         guest_settings_get(settings, config->kind == GUEST_LXC ? "hostname" : "name");
     config->name = mem_copy_text(name ? name : "");
-    config->hookscript = copy_setting(settings, "hookscript");
-    config->lock = copy_setting(settings, "lock");
-    config->template = is_true(settings, "template");
+    config->hookscript = settings_copy(settings, "hookscript");
+    config->lock = settings_copy(settings, "lock");
+    config->template = settings_is_true(settings, "template");
     config->unprivileged = -1;
     if (config->kind == GUEST_LXC)
-        fill_unprivileged(config, settings);
-    fill_lists(config, settings);
+        guest_fill_unprivileged(config, settings);
+    guest_fill_lists(config, settings);
     exclude_unused_efidisk(config, settings);
-    sort_lists(config);
+    guest_sort_lists(config);
     idmap_resolve_root(config);
 }
 
-/* From lines to settings. */
+/* --- from lines to settings --- */
 
-#define LENGTH_MAX (MIB) /* what a file in /etc/pve can hold */
+#define LENGTH_MAX (MIB) /* the largest file that /etc/pve can hold */
 
-/* What is known while the lines are read. */
+/* State while the lines are read. */
 struct reading {
     struct guest_config *config;
     struct guest_settings settings;
     size_t line_number;
 };
 
-__attribute__((format(printf, 2, 3))) static void warn(struct reading *reading, const char *format,
-                                                       ...)
+__attribute__((format(printf, 2, 3))) static void reading_warn(struct reading *reading,
+                                                               const char *format, ...)
 {
     struct guest_config *config = reading->config;
     struct error what;
@@ -322,7 +325,7 @@ __attribute__((format(printf, 2, 3))) static void warn(struct reading *reading, 
         mem_format("line %zu: %s", reading->line_number, what.message);
 }
 
-static void add_raw(struct guest_config *config, const struct guest_line *line)
+static void guest_add_raw(struct guest_config *config, const struct guest_line *line)
 {
     struct property_list list = {config->raw, config->raw_count};
     property_list_add(&list, line->key, line->value);
@@ -330,30 +333,32 @@ static void add_raw(struct guest_config *config, const struct guest_line *line)
     config->raw_count = list.count;
 }
 
-static void take_raw(struct reading *reading, const struct guest_line *line)
+static void reading_take_raw(struct reading *reading, const struct guest_line *line)
 {
     switch (guest_line_judge_raw(line->key)) {
     case RAW_KEY_UNKNOWN:
-        warn(reading, "unknown key '%s'", line->key);
+        reading_warn(reading, "unknown key '%s'", line->key);
         return;
     case RAW_KEY_FORBIDDEN:
-        warn(reading, "'%s' is made by Proxmox from the rootfs setting", line->key);
+        reading_warn(reading, "'%s' is made by Proxmox from the rootfs setting", line->key);
         return;
     case RAW_KEY_ENVIRONMENT:
         return;
     case RAW_KEY_OUTDATED:
-        warn(reading, "'%s' is an outdated key", line->key);
+        reading_warn(reading, "'%s' is an outdated key", line->key);
         break;
     case RAW_KEY_GOOD:
         break;
     }
     if (strcmp(line->key, "lxc.idmap") == 0 && !idmap_line_is_good(line->value))
-        warn(reading, "'%s' is no id mapping: Proxmox will not start the guest", line->value);
-    add_raw(reading->config, line);
+        reading_warn(reading, "'%s' is no id mapping: Proxmox will not start the guest",
+                     line->value);
+    guest_add_raw(reading->config, line);
 }
 
-/* A container's setting is kept whatever it holds; a virtual machine's only if it is good. */
-static void take_setting(struct reading *reading, const struct guest_line *line)
+/* Keeps a container's setting even if its value is bad, and a virtual machine's only if it is good;
+ * Proxmox does the same. */
+static void reading_take_setting(struct reading *reading, const struct guest_line *line)
 {
     bool keep_bad = reading->config->kind == GUEST_LXC;
     const struct guest_setting_rule *rule = guest_setting_find(reading->config->kind, line->key);
@@ -362,31 +367,31 @@ static void take_setting(struct reading *reading, const struct guest_line *line)
     struct error error;
     bool is_good = rule && guest_setting_check(rule, value, &value, &error) == 0;
     if (rule && !is_good)
-        warn(reading, "unable to read '%s': %s", line->key, error.message);
+        reading_warn(reading, "unable to read '%s': %s", line->key, error.message);
     else if (!rule && keep_bad)
-        warn(reading, "unknown setting '%s'", line->key);
+        reading_warn(reading, "unknown setting '%s'", line->key);
     if (is_good || keep_bad)
         guest_settings_add(&reading->settings, key, value);
 }
 
-/* False at the end of the live configuration. */
-static bool take_line(struct reading *reading, char *text)
+/* Reads one line. Returns false at the end of the live configuration. */
+static bool reading_take_line(struct reading *reading, char *text)
 {
     struct guest_line line = guest_line_read(reading->config->kind, text);
     switch (line.type) {
     case LINE_SECTION:
         return false;
     case LINE_RAW:
-        take_raw(reading, &line);
+        reading_take_raw(reading, &line);
         break;
     case LINE_SETTING:
-        take_setting(reading, &line);
+        reading_take_setting(reading, &line);
         break;
     case LINE_DELETE:
-        warn(reading, "'delete' belongs into the section of pending changes");
+        reading_warn(reading, "'delete' belongs into the section of pending changes");
         break;
     case LINE_UNKNOWN:
-        warn(reading, "unable to read '%s'", text);
+        reading_warn(reading, "unable to read '%s'", text);
         break;
     case LINE_NOTHING:
         break;
@@ -394,11 +399,11 @@ static bool take_line(struct reading *reading, char *text)
     return true;
 }
 
-static void take_lines(struct reading *reading, char *text)
+static void reading_take_lines(struct reading *reading, char *text)
 {
     for (char *line; (line = strsep(&text, "\n"));) {
         reading->line_number++;
-        if (!take_line(reading, line))
+        if (!reading_take_line(reading, line))
             return;
     }
 }
@@ -414,7 +419,7 @@ int guest_config_parse(enum guest_kind kind, const char *text, size_t length,
     *ret = (struct guest_config){.kind = kind};
     cleanup_free char *copy = mem_copy_text_n(text, length);
     struct reading reading = {.config = ret};
-    take_lines(&reading, copy);
+    reading_take_lines(&reading, copy);
     guest_settings_finish(&reading.settings);
     guest_contents_fill(ret, &reading.settings);
     guest_settings_free(&reading.settings);

@@ -14,7 +14,7 @@ static json_t *text_or_null(const char *text)
     return text ? json_text(text) : json_null();
 }
 
-/* Above 64 bits Proxmox has a double and writes 15 digits of it. */
+/* Proxmox represents numbers above 64 bits as doubles and writes 15 digits of them. */
 static json_t *size_json(const char *text)
 {
     long double bytes;
@@ -29,7 +29,7 @@ static json_t *size_json(const char *text)
     return json_real(strtod(digits, NULL));
 }
 
-/* "u:0:100000:1" as ["u", "0", "100000", "1"]. */
+/* Converts "u:0:100000:1" to ["u", "0", "100000", "1"]. */
 static json_t *idmap_entry_json(char *entry)
 {
     json_t *fields = json_array();
@@ -50,7 +50,8 @@ static json_t *idmap_json(const char *text)
     return entries;
 }
 
-/* Booleans are numbers, numbers are strings: that is what Proxmox makes of a property string. */
+/* Proxmox's parser of property strings turns booleans into numbers and leaves numbers as strings.
+ * */
 static json_t *property_json(const struct property *property, const struct property_schema *schema)
 {
     const struct property_rule *rule = property_schema_find(schema, property->key);
@@ -68,7 +69,7 @@ static json_t *properties_json(const struct property *properties, size_t count,
     return object;
 }
 
-static void refine(json_t *object, const char *key, json_t *(*make)(const char *))
+static void property_refine(json_t *object, const char *key, json_t *(*make)(const char *))
 {
     const char *text = json_string_value(json_object_get(object, key));
     if (text)
@@ -83,8 +84,8 @@ static json_t *volume_json(const struct volume *volume, const struct property_sc
         [VOLUME_DEVICE] = "device",
     };
     json_t *object = properties_json(volume->properties, volume->property_count, schema);
-    refine(object, "size", size_json);
-    refine(object, "idmap", idmap_json);
+    property_refine(object, "size", size_json);
+    property_refine(object, "idmap", idmap_json);
     json_set(object, "type", json_string(kinds[volume->kind]));
     if (*volume->mount_point)
         json_set(object, "mp", json_text(volume->mount_point));
@@ -128,7 +129,8 @@ static json_t *raw_json(const struct guest_config *config)
     return lines;
 }
 
-/* A string where an lxc.idmap line says it, else a number; null where Proxmox cannot say. */
+/* A string if an lxc.idmap line maps root, else a number; null if Proxmox fails to parse the lines.
+ * */
 static json_t *root_id_json(const struct guest_config *config, enum idmap_type type, uint32_t id)
 {
     size_t length;

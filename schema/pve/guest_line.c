@@ -16,7 +16,7 @@ static bool is_blank(struct slice text)
     return slice_span(text, SPACES) == text.length;
 }
 
-/* Whether the line is "PREFIX something". */
+/* Returns true if the line is the prefix followed by anything but blanks. */
 static bool line_says(const char *text, const char *prefix)
 {
     const char *rest = text_after(text, prefix);
@@ -39,8 +39,8 @@ bool guest_line_is_section(enum guest_kind kind, struct slice line)
            slice_span(name, ALNUM "_-") == name.length;
 }
 
-/* "snapstate: prepare" or "snapstate: delete" counts at the end of any line, whatever stands before
- * it. */
+/* Proxmox's expression matches "snapstate: prepare" or "snapstate: delete" at the end of any line,
+ * whatever is before it. */
 static bool ends_with_snapstate(const char *text)
 {
     static const char *const states[] = {"prepare", "delete"};
@@ -59,7 +59,7 @@ static bool ends_with_snapstate(const char *text)
 
 #define RAW_PREFIX "lxc."
 
-/* The length of a setting's key: letters, then digits. */
+/* Returns the length of a setting's key: letters, then digits. */
 static size_t setting_key(enum guest_kind kind, struct slice line)
 {
     if (slice_span(line, LOWER) == 0)
@@ -85,7 +85,7 @@ size_t guest_line_key(enum guest_kind kind, struct slice line, size_t *ret_separ
     return length;
 }
 
-static char *trim(char *text)
+static char *line_trim(char *text)
 {
     struct slice trimmed = slice_trim(slice_of(text), SPACES);
     text += trimmed.text - text;
@@ -93,15 +93,15 @@ static char *trim(char *text)
     return text;
 }
 
-/* A setting's value of nothing but blanks is its last blank: Proxmox's expression wants one
- * character at least. */
+/* If a setting's value is blank, it is its last blank: Proxmox's expression demands at least one
+ * character. */
 static char *setting_value(char *text)
 {
     bool blank = is_blank(slice_of(text));
-    return blank ? text + strlen(text) - 1 : trim(text);
+    return blank ? text + strlen(text) - 1 : line_trim(text);
 }
 
-/* Cuts "KEY: VALUE" apart. */
+/* Splits "KEY: VALUE" in place. */
 static bool read_key_and_value(enum guest_kind kind, char *text, bool raw, struct guest_line *ret)
 {
     size_t separator;
@@ -112,7 +112,7 @@ static bool read_key_and_value(enum guest_kind kind, char *text, bool raw, struc
     if (!raw && !*value)
         return false;
     text[length] = '\0';
-    *ret = raw ? (struct guest_line){LINE_RAW, text, trim(value)}
+    *ret = raw ? (struct guest_line){LINE_RAW, text, line_trim(value)}
                : (struct guest_line){LINE_SETTING, text, setting_value(value)};
     return true;
 }
@@ -140,7 +140,7 @@ static const char *const outdated_prefixes[] = {"lxc.limit.", "lxc.cgroup."};
 static const char *const good_prefixes[] = {"lxc.cgroup2.", "lxc.prlimit.", "lxc.net."};
 static const char *const forbidden[] = {"lxc.rootfs.path", "lxc.rootfs.options"};
 
-/* The names of LXC before 3.0. */
+/* The names that these keys had before LXC 3.0. */
 static const char *const outdated[] = {
     "lxc.aa_profile",
     "lxc.aa_allow_incomplete",
@@ -236,7 +236,7 @@ static const char *const good[] = {
     "lxc.sysctl.kernel.shm_rmid_forced",
 };
 
-static bool is_among(const char *key, const char *const *keys, size_t count)
+static bool key_is_among(const char *key, const char *const *keys, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(key, keys[i]) == 0)
@@ -244,7 +244,7 @@ static bool is_among(const char *key, const char *const *keys, size_t count)
     return false;
 }
 
-static bool starts_with_any(const char *key, const char *const *prefixes, size_t count)
+static bool key_starts_with_any(const char *key, const char *const *prefixes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (text_after(key, prefixes[i]))
@@ -256,13 +256,13 @@ enum guest_line_verdict guest_line_judge_raw(const char *key)
 {
     if (strcmp(key, "lxc.environment.runtime") == 0)
         return RAW_KEY_ENVIRONMENT;
-    if (is_among(key, forbidden, ARRAY_SIZE(forbidden)))
+    if (key_is_among(key, forbidden, ARRAY_SIZE(forbidden)))
         return RAW_KEY_FORBIDDEN;
-    if (is_among(key, outdated, ARRAY_SIZE(outdated)) ||
-        starts_with_any(key, outdated_prefixes, ARRAY_SIZE(outdated_prefixes)))
+    if (key_is_among(key, outdated, ARRAY_SIZE(outdated)) ||
+        key_starts_with_any(key, outdated_prefixes, ARRAY_SIZE(outdated_prefixes)))
         return RAW_KEY_OUTDATED;
-    if (is_among(key, good, ARRAY_SIZE(good)) ||
-        starts_with_any(key, good_prefixes, ARRAY_SIZE(good_prefixes)))
+    if (key_is_among(key, good, ARRAY_SIZE(good)) ||
+        key_starts_with_any(key, good_prefixes, ARRAY_SIZE(good_prefixes)))
         return RAW_KEY_GOOD;
     return RAW_KEY_UNKNOWN;
 }

@@ -38,7 +38,7 @@ char *property_source(const char *text)
     return mem_copy_text("");
 }
 
-/* What is known while a property string is read. */
+/* State while a property string is read. */
 struct property_reading {
     const struct property_schema *schema;
     struct property_list list;
@@ -95,8 +95,8 @@ const char *property_boolean(const char *text)
     return NULL;
 }
 
-/* The value as it is kept: a boolean as "0" or "1"; one that is none stays, and is refused later.
- */
+/* Returns the value to keep: "0" or "1" for a boolean. A value that is no boolean is kept
+ * unchanged; property_list_check refuses it later. */
 static const char *value_to_keep(const struct property_rule *rule, const char *value)
 {
     const char *boolean = rule->type == PROPERTY_BOOLEAN ? property_boolean(value) : NULL;
@@ -108,7 +108,8 @@ static int fail_duplicate(const char *key, struct error *error)
     return fail(error, ERROR_INVALID, "property '%s' is there twice", key);
 }
 
-/* The rule that an alias stands for; keeps the alias's own name where that means something. */
+/* Returns the rule that an alias stands for. If the alias's name is itself a value (name_of), adds
+ * it to the list. Fails with NULL. */
 static const struct property_rule *follow_alias(struct property_reading *reading,
                                                 const struct property_rule *rule,
                                                 struct error *error)
@@ -123,8 +124,8 @@ static const struct property_rule *follow_alias(struct property_reading *reading
     return property_schema_find(reading->schema, rule->alias);
 }
 
-static int take_keyed(struct property_reading *reading, const char *key, const char *value,
-                      struct error *error)
+static int property_take_keyed(struct property_reading *reading, const char *key, const char *value,
+                               struct error *error)
 {
     const struct property_rule *rule = property_schema_find(reading->schema, key);
     if (!rule)
@@ -147,8 +148,9 @@ static const struct property_rule *bare_rule(const struct property_schema *schem
     return NULL;
 }
 
-/* A bare value replaces one that was given by name if that was "0", as in Proxmox. */
-static int take_bare(struct property_reading *reading, const char *value, struct error *error)
+/* As in Proxmox, a bare value replaces one that was given by name if that was "0". */
+static int property_take_bare(struct property_reading *reading, const char *value,
+                              struct error *error)
 {
     const struct property_rule *rule = bare_rule(reading->schema);
     if (!rule)
@@ -166,22 +168,22 @@ static int take_bare(struct property_reading *reading, const char *value, struct
     return 0;
 }
 
-static int take_part(struct property_reading *reading, const struct property_part *part,
-                     struct error *error)
+static int property_take_part(struct property_reading *reading, const struct property_part *part,
+                              struct error *error)
 {
     if (slice_span(part->whole, SPACES) == part->whole.length)
         return 0;
     cleanup_free char *value = slice_copy(part->value);
     if (part->bare)
-        return take_bare(reading, value, error);
+        return property_take_bare(reading, value, error);
     if (part->key.length == 0 || part->value.length == 0)
         return fail(error, ERROR_INVALID, "'%.*s' lacks a key or a value", (int)part->whole.length,
                     part->whole.text);
     cleanup_free char *key = slice_copy(part->key);
-    return take_keyed(reading, key, value, error);
+    return property_take_keyed(reading, key, value, error);
 }
 
-static bool has_type(enum property_type type, const char *value)
+static bool value_has_type(enum property_type type, const char *value)
 {
     switch (type) {
     case PROPERTY_BOOLEAN:
@@ -196,13 +198,13 @@ static bool has_type(enum property_type type, const char *value)
     return true;
 }
 
-static bool is_in_range(const struct property_range *range, const char *value)
+static bool value_is_in_range(const struct property_range *range, const char *value)
 {
     double number = strtod(value, NULL);
     return number >= range->minimum && number <= range->maximum;
 }
 
-static bool is_among(const char *const *values, const char *value)
+static bool value_is_among(const char *const *values, const char *value)
 {
     for (; *values; values++)
         if (strcmp(*values, value) == 0)
@@ -210,40 +212,41 @@ static bool is_among(const char *const *values, const char *value)
     return false;
 }
 
-static bool is_good(const struct property_rule *rule, const char *value)
+static bool value_is_good(const struct property_rule *rule, const char *value)
 {
-    return has_type(rule->type, value) && (!rule->accepts || rule->accepts(value)) &&
-           (!rule->values || is_among(rule->values, value)) &&
-           (!rule->range || is_in_range(rule->range, value));
+    return value_has_type(rule->type, value) && (!rule->accepts || rule->accepts(value)) &&
+           (!rule->values || value_is_among(rule->values, value)) &&
+           (!rule->range || value_is_in_range(rule->range, value));
 }
 
-static int check_list(const struct property_reading *reading, struct error *error)
+static int property_list_check(const struct property_reading *reading, struct error *error)
 {
     for (size_t i = 0; i < reading->schema->count; i++) {
         const struct property_rule *rule = &reading->schema->rules[i];
         const char *value = property_list_get(&reading->list, rule->name);
         if (!value && rule->required)
             return fail(error, ERROR_INVALID, "property '%s' is missing", rule->name);
-        if (value && !is_good(rule, value))
+        if (value && !value_is_good(rule, value))
             return fail(error, ERROR_INVALID, "'%s' is no good value for '%s'", value, rule->name);
     }
     return 0;
 }
 
-static int take_all(struct property_reading *reading, const char *text, struct error *error)
+static int property_take_all(struct property_reading *reading, const char *text,
+                             struct error *error)
 {
     struct property_part part;
     while (property_part_next(&text, &part))
-        if (take_part(reading, &part, error) < 0)
+        if (property_take_part(reading, &part, error) < 0)
             return -1;
-    return check_list(reading, error);
+    return property_list_check(reading, error);
 }
 
 int property_string_parse(const struct property_schema *schema, const char *text,
                           struct property_list *ret, struct error *error)
 {
     struct property_reading reading = {.schema = schema};
-    if (take_all(&reading, text, error) < 0) {
+    if (property_take_all(&reading, text, error) < 0) {
         property_list_free(&reading.list);
         return -1;
     }
@@ -251,7 +254,7 @@ int property_string_parse(const struct property_schema *schema, const char *text
     return 0;
 }
 
-/* The formats. */
+/* --- formats of values --- */
 
 static bool unit_parse(const char *text, long double *ret)
 {
@@ -267,7 +270,7 @@ static bool unit_parse(const char *text, long double *ret)
     return true;
 }
 
-/* Like Proxmox: an integer is exact as long as 64 bits hold it, everything else is a double. */
+/* As in Proxmox, an integer is exact up to 64 bits, and everything else is a double. */
 static long double number_value(const char *text, bool integer)
 {
     errno = 0;
@@ -354,7 +357,7 @@ bool format_ipv6(const char *text)
     return inet_pton(AF_INET6, text, &address) == 1;
 }
 
-/* ADDRESS/LENGTH with a prefix length of 8 to max; networks of more than that are taken for a
+/* Accepts ADDRESS/LENGTH with a prefix length from 8 to max. Proxmox takes a shorter prefix for a
  * mistake. */
 static bool is_cidr(const char *text, bool (*is_address)(const char *), unsigned long max)
 {
@@ -397,7 +400,7 @@ bool format_mount_path(const char *text)
            !text_ends_with(text, "/..") && strncmp(text, "../", 3) != 0;
 }
 
-/* Whether every item of a list separated by semicolons is good; an empty item never is. */
+/* Returns true if every item of a list separated by semicolons is good. An empty item is not. */
 static bool is_list_of(const char *text, bool (*is_item)(const char *))
 {
     cleanup_free char *copy = mem_copy_text(text);
@@ -423,14 +426,15 @@ bool format_mount_options(const char *text)
     return is_list_of(text, is_mount_option);
 }
 
-/* What follows the digits and the colon at the start of text, NULL if they are not there. */
+/* Returns what follows the digits and the colon at the start of text; NULL if they are not there.
+ * */
 static const char *after_number(const char *text)
 {
     size_t digits = strspn(text, DIGITS);
     return digits > 0 && text[digits] == ':' ? text + digits + 1 : NULL;
 }
 
-/* TYPE:CONTAINER:DISK:LENGTH */
+/* Accepts TYPE:CONTAINER:DISK:LENGTH. */
 static bool is_idmap_entry(const char *text)
 {
     bool has_type = text_is_one_of(text[0], "ug") && text[1] == ':';
@@ -473,7 +477,7 @@ bool format_drive_source(const char *text)
 
 static bool is_url_encoded_of(const char *text, size_t max)
 {
-    const size_t bytes_per_character = 3; /* %20 */
+    const size_t bytes_per_character = 3; /* such as %20 */
     return format_url_encoded(text) && strlen(text) <= max * bytes_per_character;
 }
 

@@ -7,7 +7,7 @@
 
 #include "schema/base/memory.h"
 
-/* The properties of drives, network interfaces and mount points. */
+/* --- properties of drives, NICs and mount points --- */
 
 static const char *const media[] = {"cdrom", "disk", NULL};
 static const char *const cache_modes[] = {"none",   "writethrough", "writeback",
@@ -136,7 +136,7 @@ static const struct property_rule lxc_nic_rules[] = {
     {.name = "host-managed", .type = PROPERTY_BOOLEAN},
 };
 
-/* "virtio=BC:24:11:00:00:01" says the model and the address at once. */
+/* "virtio=BC:24:11:00:00:01" gives the model and the hardware address in one property. */
 #define MODEL(model) \
     { \
         .name = (model), .alias = "macaddr", .name_of = "model" \
@@ -185,7 +185,7 @@ static char *copy_property(const struct property_list *list, const char *key)
     return mem_copy_text(value ? value : "");
 }
 
-/* The address's property is named hwaddr for containers, macaddr for virtual machines. */
+/* The address is the property hwaddr of a container's NIC and macaddr of a virtual machine's. */
 static bool read_hwaddr(const struct property_list *list, struct hwaddr *ret)
 {
     const char *hwaddr = property_list_get(list, "hwaddr");
@@ -240,14 +240,14 @@ static const struct property_rule mount_point_rules[] = {
 static const struct property_schema lxc_rootfs_schema = PROPERTY_SCHEMA(rootfs_rules);
 static const struct property_schema lxc_mount_point_schema = PROPERTY_SCHEMA(mount_point_rules);
 
-static enum volume_kind classify(const char *source)
+static enum volume_kind volume_classify(const char *source)
 {
     if (source[0] != '/')
         return VOLUME_STORAGE;
     return strncmp(source, "/dev/", 5) == 0 ? VOLUME_DEVICE : VOLUME_BIND;
 }
 
-static char *storage_of(enum volume_kind kind, const char *source)
+static char *volume_storage(enum volume_kind kind, const char *source)
 {
     bool named = kind == VOLUME_STORAGE && format_volume_id(source);
     return mem_copy_text_n(source, named ? strcspn(source, ":") : 0);
@@ -261,26 +261,26 @@ static int64_t size_in_bytes(const char *text)
     return bytes < (long double)INT64_MAX ? (int64_t)bytes : INT64_MAX;
 }
 
-/* Whether a boolean property is set; otherwise where the file does not say. */
-static bool is_set(const struct property_list *list, const char *key, bool otherwise)
+/* Returns true if a boolean property is "1"; otherwise if the property is not there. */
+static bool property_is_set(const struct property_list *list, const char *key, bool otherwise)
 {
     const char *value = property_list_get(list, key);
     return value ? strcmp(value, "1") == 0 : otherwise;
 }
 
-/* Everything that does not depend on the guest's kind; backup is left to the caller. */
+/* Fills all fields that do not depend on the guest's kind. backup is left to the caller. */
 static void volume_fill(const char *key, const char *source, const char *mount_point,
                         struct property_list *list, struct volume *ret)
 {
     const char *idmap = property_list_get(list, "idmap");
-    enum volume_kind kind = classify(source);
+    enum volume_kind kind = volume_classify(source);
     *ret = (struct volume){
         .key = mem_copy_text(key),
         .kind = kind,
         .source = mem_copy_text(source),
-        .storage = storage_of(kind, source),
+        .storage = volume_storage(kind, source),
         .mount_point = mem_copy_text(mount_point),
-        .read_only = is_set(list, "ro", false),
+        .read_only = property_is_set(list, "ro", false),
         .size_bytes = size_in_bytes(property_list_get(list, "size")),
         .idmap = idmap ? mem_copy_text(idmap) : NULL,
         .properties = list->items,
@@ -292,7 +292,7 @@ static void volume_fill(const char *key, const char *source, const char *mount_p
 void volume_from_lxc(const char *key, struct property_list *list, struct volume *ret)
 {
     bool is_rootfs = strcmp(key, "rootfs") == 0;
-    bool backup = is_set(list, "backup", false);
+    bool backup = property_is_set(list, "backup", false);
     volume_fill(key, property_list_get(list, "volume"),
                 is_rootfs ? "/" : property_list_get(list, "mp"), list, ret);
     ret->backup = is_rootfs || (backup && ret->kind == VOLUME_STORAGE);
@@ -300,7 +300,7 @@ void volume_from_lxc(const char *key, struct property_list *list, struct volume 
 
 void volume_from_qemu(const char *key, struct property_list *list, struct volume *ret)
 {
-    bool backup = is_set(list, "backup", true);
+    bool backup = property_is_set(list, "backup", true);
     volume_fill(key, property_list_get(list, "file"), "", list, ret);
     ret->backup = backup;
 }
@@ -316,7 +316,8 @@ void volume_free(struct volume *volume)
     free(volume->idmap);
 }
 
-/* Formats are given where somebody reads the setting; the others only have to be known. */
+/* Only settings that the agent uses have a format here; of the others it only matters that they
+ * exist. */
 static const struct guest_setting_rule lxc_rules[] = {
     {.name = "hostname", .accepts = format_dns_name},
     {.name = "hookscript", .accepts = format_volume_id},
@@ -370,7 +371,8 @@ static const struct guest_setting_rule qemu_rules[] = {
     {.name = "tpmstate", .family = 1, .schema = &qemu_tpmstate_schema},
 };
 
-/* The number in KEY = NAMEnumber without leading zeros, -1 if the key is not like that. */
+/* Returns the number in a key such as mp12; -1 if the key is not name and a number without leading
+ * zeros. */
 static long family_number(const char *name, const char *key)
 {
     size_t length = strlen(name);
@@ -398,23 +400,25 @@ const struct guest_setting_rule *guest_setting_find(enum guest_kind kind, const 
     return NULL;
 }
 
-static int check_properties(const struct property_schema *schema, const char *value,
-                            struct error *error)
+static int setting_check_properties(const struct property_schema *schema, const char *value,
+                                    struct error *error)
 {
     cleanup_property_list struct property_list list = {NULL, 0};
     return property_string_parse(schema, value, &list, error);
 }
 
-static int check_text(const struct guest_setting_rule *rule, const char *value, struct error *error)
+static int setting_check_text(const struct guest_setting_rule *rule, const char *value,
+                              struct error *error)
 {
     if (rule->schema)
-        return check_properties(rule->schema, value, error);
+        return setting_check_properties(rule->schema, value, error);
     if (rule->accepts && !rule->accepts(value))
         return fail(error, ERROR_INVALID, "'%s' has not the right form", value);
     return 0;
 }
 
-/* Digits with or without a fraction; unlike in property strings no sign and no exponent. */
+/* Accepts digits with an optional fraction. Unlike numbers in property strings, no sign and no
+ * exponent. */
 static bool is_plain_number(const char *value)
 {
     size_t whole = strspn(value, DIGITS);
@@ -422,7 +426,8 @@ static bool is_plain_number(const char *value)
            (!value[whole] || (value[whole] == '.' && text_is_all(value + whole + 1, DIGITS)));
 }
 
-static int check_type(const struct guest_setting_rule *rule, const char *value, struct error *error)
+static int setting_check_type(const struct guest_setting_rule *rule, const char *value,
+                              struct error *error)
 {
     switch (rule->type) {
     case SETTING_BOOLEAN:
@@ -436,7 +441,7 @@ static int check_type(const struct guest_setting_rule *rule, const char *value, 
     case SETTING_TEXT:
         break;
     }
-    return check_text(rule, value, error);
+    return setting_check_text(rule, value, error);
 }
 
 int guest_setting_check(const struct guest_setting_rule *rule, const char *value, const char **ret,
@@ -444,7 +449,7 @@ int guest_setting_check(const struct guest_setting_rule *rule, const char *value
 {
     if (strchr(value, '\r'))
         return fail(error, ERROR_INVALID, "there is a carriage return in it");
-    if (check_type(rule, value, error) < 0)
+    if (setting_check_type(rule, value, error) < 0)
         return -1;
     *ret = rule->type == SETTING_BOOLEAN ? property_boolean(value) : value;
     return 0;
@@ -482,7 +487,7 @@ void guest_settings_finish(struct guest_settings *settings)
     settings->count = kept;
 }
 
-static int compare_key(const void *key, const void *setting)
+static int compare_key_to_setting(const void *key, const void *setting)
 {
     return strcmp(key, ((const struct guest_setting *)setting)->key);
 }
@@ -490,9 +495,9 @@ static int compare_key(const void *key, const void *setting)
 const char *guest_settings_get(const struct guest_settings *settings, const char *key)
 {
     const struct guest_setting *found =
-        settings->count == 0
-            ? NULL
-            : bsearch(key, settings->items, settings->count, sizeof *settings->items, compare_key);
+        settings->count == 0 ? NULL
+                             : bsearch(key, settings->items, settings->count,
+                                       sizeof *settings->items, compare_key_to_setting);
     return found ? found->value : NULL;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The settings of a guest's configuration (KEY: VALUE): which there are, what they may hold, what
- * was set, and the volumes and network interfaces that some of them describe.
+ * The settings (KEY: VALUE) of a guest's configuration: a table of the settings that Proxmox knows
+ * with the format of each, a sorted collection for the settings of one guest, and the volumes and
+ * NICs that the rootfs, mpN, netN and disk settings describe.
  */
 #ifndef FELHOM_GUEST_SETTING_H
 #define FELHOM_GUEST_SETTING_H
@@ -19,25 +20,25 @@ enum guest_setting_type { SETTING_TEXT, SETTING_BOOLEAN, SETTING_INTEGER, SETTIN
 
 struct guest_setting_rule {
     const char *name;
-    unsigned family; /* 0: the name is the key; else the keys are NAME0 ... NAME(family - 1) */
+    unsigned family; /* 0: the key is name; else name followed by 0 to family - 1 */
     enum guest_setting_type type;
-    bool (*accepts)(const char *value);   /* of a text; NULL: anything */
-    const struct property_schema *schema; /* of a property string; NULL: it is none */
-    const char *stands_for;               /* the key that it is kept under, NULL: its own */
+    bool (*accepts)(const char *value);   /* format of a text; NULL: any text */
+    const struct property_schema *schema; /* for a property string; NULL: the setting is not one */
+    const char *stands_for; /* the key under which the setting is stored; NULL: its own */
 };
 
-/* The rule for a key, NULL if Proxmox has no such setting (for QEMU guests: none that is read
- * here). */
+/* Returns the rule for a key; NULL if Proxmox has no such setting. For QEMU guests only the
+ * settings that the agent reads have rules. */
 const struct guest_setting_rule *guest_setting_find(enum guest_kind kind, const char *key);
 
 /*
- * Checks a value against its rule. *ret becomes the value as Proxmox keeps it, "0" or "1" for
- * booleans; it is part of value or constant.
+ * Checks a value against its rule. *ret becomes the value as Proxmox stores it ("0" or "1" for
+ * booleans); it points into value or to a constant. ERROR_INVALID if the value is bad.
  */
 int guest_setting_check(const struct guest_setting_rule *rule, const char *value, const char **ret,
                         struct error *error);
 
-/* Settings as they were read. Keys and values belong to somebody else and outlive this. */
+/* The settings of one guest. Keys and values are borrowed and must outlive the collection. */
 struct guest_settings {
     struct guest_setting {
         const char *key;
@@ -50,11 +51,11 @@ struct guest_settings {
 
 void guest_settings_add(struct guest_settings *settings, const char *key, const char *value);
 
-/* To be called after the last guest_settings_add: sorts by key and lets the last of equal keys win.
- */
+/* Sorts the settings by key and keeps the last of several with the same key, as Proxmox does. Call
+ * it once, after the last guest_settings_add. */
 void guest_settings_finish(struct guest_settings *settings);
 
-/* A setting's value, NULL if it is not set. Only after guest_settings_finish. */
+/* Returns a setting's value; NULL if it is not set. Valid only after guest_settings_finish. */
 const char *guest_settings_get(const struct guest_settings *settings, const char *key);
 
 void guest_settings_free(struct guest_settings *settings);
@@ -66,19 +67,19 @@ enum volume_kind {
     VOLUME_DEVICE,  /* a device of the host, /dev/... */
 };
 
-/* One rootfs or mpN of a container, one disk of a QEMU guest. */
+/* The rootfs or one mpN of a container, or one disk of a QEMU guest. */
 struct volume {
     char *key; /* "rootfs", "mp0", "scsi0", ... */
     enum volume_kind kind;
-    char *source;      /* STORAGE:VOLUME, directory or device */
-    char *storage;     /* what stands before the colon; "" unless kind is VOLUME_STORAGE */
+    char *source;      /* STORAGE:VOLUME, or a path of the host */
+    char *storage;     /* STORAGE if kind is VOLUME_STORAGE, else "" */
     char *mount_point; /* "/" for rootfs; "" for a QEMU disk */
     bool read_only;
-    bool backup; /* whether vzdump includes it: rootfs always, mpN only with backup=1, never a bind
-                    or device */
-    int64_t size_bytes;          /* -1 where the configuration does not say */
-    char *idmap;                 /* of the mount point, NULL if none */
-    struct property *properties; /* all of them, in Proxmox's names */
+    bool backup; /* vzdump includes it: rootfs always, mpN with backup=1 unless it is a bind mount
+                    or a device */
+    int64_t size_bytes;          /* -1 if the configuration does not give a size */
+    char *idmap;                 /* the mount point's idmap property; NULL if not set */
+    struct property *properties; /* all properties, under Proxmox's names */
     size_t property_count;
 };
 
@@ -92,21 +93,23 @@ struct nic {
     size_t property_count;
 };
 
-/* Fills *ret from a rootfs or mpN; takes the properties over, *list is empty afterwards. */
+/* Fills *ret from a container's rootfs or mpN. Takes over the properties and leaves *list empty.
+ * The caller frees *ret with volume_free. */
 void volume_from_lxc(const char *key, struct property_list *list, struct volume *ret);
 
-/* The same for a disk of a QEMU guest. */
+/* Like volume_from_lxc, for a disk of a QEMU guest. */
 void volume_from_qemu(const char *key, struct property_list *list, struct volume *ret);
 
 void volume_free(struct volume *volume);
 
-/* Whether a drive's properties name a disk of the guest's own: no CD, no empty drive. */
+/* Returns true if a drive is a disk of the guest: not a CD drive and not empty. */
 bool drive_is_disk(const struct property_list *list);
 
 extern const struct property_schema lxc_nic_schema;
 extern const struct property_schema qemu_nic_schema;
 
-/* Fills *ret from a netN; takes the properties over, *list is empty afterwards. */
+/* Fills *ret from a netN. Takes over the properties and leaves *list empty. The caller frees *ret
+ * with nic_free. */
 void nic_from_properties(const char *key, struct property_list *list, struct nic *ret);
 
 void nic_free(struct nic *nic);

@@ -15,18 +15,18 @@
 #include "schema/base/vmid.h"
 #include "schema/json/json.h"
 
-#define DIGITS_MAX 18 /* always within an int64_t */
+#define DIGITS_MAX 18 /* 18 digits always fit into an int64_t */
 
 /* --- the data of a reply --- */
 
-/* ERROR_CORRUPT: what says where the reply is not as Proxmox documents it. */
+/* Fails with ERROR_CORRUPT; what: how the reply differs from Proxmox's documentation. */
 static int pve_data_fail(struct error *error, const char *what)
 {
     return fail(error, ERROR_CORRUPT, "Proxmox: its reply is not as documented: %s", what);
 }
 
-/* Reads the reply and checks that its data is of this type. *ret is the data alone, the caller's to
- * json_decref. Fails with ERROR_CORRUPT. */
+/* Parses the reply and checks the type of its data member. *ret becomes that member; the caller
+ * releases it with json_decref. Fails with ERROR_CORRUPT. */
 static int pve_data_read(const struct pve_reply *reply, json_type type, json_t **ret,
                          struct error *error)
 {
@@ -54,8 +54,9 @@ static bool read_digits(const char *text, int64_t *ret)
 }
 
 /*
- * The whole number at key of an object; Perl writes one as a text now and then. False, with *ret
- * untouched, for anything else; where there is none, *ret is otherwise.
+ * Reads the integer at a key of the object; Proxmox's Perl code sometimes sends numbers as text. If
+ * the key is missing or null, *ret becomes otherwise. Returns false and leaves *ret untouched if
+ * the value is anything else.
  */
 static bool pve_data_int(const json_t *object, const char *key, int64_t otherwise, int64_t *ret)
 {
@@ -68,7 +69,8 @@ static bool pve_data_int(const json_t *object, const char *key, int64_t otherwis
     return true;
 }
 
-/* The text at key; otherwise (may be NULL) where there is none; NULL where it is something else. */
+/* Returns the text at a key; otherwise (may be NULL) if the key is missing or null; NULL if the
+ * value is no text. */
 static const char *pve_data_text(const json_t *object, const char *key, const char *otherwise)
 {
     const json_t *value = json_object_get(object, key);
@@ -84,8 +86,8 @@ struct wanted_task {
     int64_t since;
 };
 
-/* The UPID alone is looked at: beside it, Proxmox names the user of a task that runs and of one
- * that has ended in two ways. */
+/* Only the UPID is compared: Proxmox formats the user member differently for running and for ended
+ * tasks. */
 static bool is_wanted_task(const struct upid *upid, const struct wanted_task *wanted)
 {
     uint32_t vmid;
@@ -94,7 +96,8 @@ static bool is_wanted_task(const struct upid *upid, const struct wanted_task *wa
            upid->started_at >= wanted->since;
 }
 
-/* "" where there is none, NULL where the list is not as documented. */
+/* Returns the UPID of the oldest task that matches; "" if there is none; NULL if the list is not as
+ * documented. */
 static const char *find_oldest_task(const json_t *tasks, const struct wanted_task *wanted)
 {
     struct upid upid;
@@ -138,15 +141,15 @@ void pve_snapshots_free(struct pve_snapshots *snapshots)
     *snapshots = (struct pve_snapshots){0};
 }
 
-/* "current" is what the guest is now, "vzdump" what a backup under way uses, and a snapshot with a
- * state is still being made or removed. */
+/* Leaves out "current" (the guest's present state), "vzdump" (used by a running backup), and
+ * snapshots with a snapstate, which are still being created or deleted. */
 static bool snapshot_is_usable(const json_t *item, const char *name)
 {
     struct error ignored;
     return snapshot_name_check(name, &ignored) == 0 && !json_object_get(item, "snapstate");
 }
 
-static void copy_name(const char *name, char ret[static SNAPSHOT_NAME_SIZE])
+static void copy_snapshot_name(const char *name, char ret[static SNAPSHOT_NAME_SIZE])
 {
     size_t length = strlen(name);
     if (length < SNAPSHOT_NAME_SIZE)
@@ -163,8 +166,8 @@ static int add_snapshot(const json_t *item, struct pve_snapshots *snapshots, str
         return pve_data_fail(error, "a snapshot has no name, or what it has is of another type");
     if (!snapshot_is_usable(item, name))
         return 0;
-    copy_name(name, snapshot.name);
-    copy_name(parent, snapshot.parent);
+    copy_snapshot_name(name, snapshot.name);
+    copy_snapshot_name(parent, snapshot.parent);
     snapshot.description = mem_copy_text(description);
     snapshots->items[snapshots->count++] = snapshot;
     return 0;
@@ -206,7 +209,7 @@ struct backup_item {
     int64_t at;
 };
 
-/* False where it has no volume id, or what it has is of another type. */
+/* Returns false if the item has no volume id, or a member of the wrong type. */
 static bool read_backup(const json_t *json, struct backup_item *ret)
 {
     *ret = (struct backup_item){0};
@@ -229,7 +232,8 @@ static bool is_newer_backup(const struct backup_item *item, const struct backup_
     return strcmp(item->archive, than->archive) > 0;
 }
 
-/* archive is "" where there is none. False where the list is not as documented. */
+/* Finds the VMID's newest backup; ret->archive is "" if there is none. Returns false if the list is
+ * not as documented. */
 static bool find_newest_backup(const json_t *items, uint32_t vmid, struct backup_item *ret)
 {
     *ret = (struct backup_item){.archive = "", .at = INT64_MIN};
@@ -286,7 +290,7 @@ int snapshot_name_check(const char *name, struct error *error)
 
 /* --- refusals --- */
 
-/* 595, 596 and 599: Proxmox's proxy did not reach the daemon behind it. */
+/* 595, 596 and 599: Proxmox's proxy could not reach the daemon behind it. */
 static const struct {
     int status;
     enum error_kind kind;
@@ -304,8 +308,8 @@ static enum error_kind kind_of_status(int status)
     return ERROR_CONFLICT;
 }
 
-/* "; "-separated lines of what the map says of each parameter. */
-static void add_errors(json_t *errors, struct buffer *out)
+/* Appends the error message of each parameter, separated by "; ". */
+static void refusal_add_errors(json_t *errors, struct buffer *out)
 {
     const char *separator = ": ";
     const char *name;
@@ -319,9 +323,10 @@ static void add_errors(json_t *errors, struct buffer *out)
     }
 }
 
-/* The reason without the full stop at its end. HTTP/2, which a proxy in front may speak, has none:
- * then what the body says. */
-static void add_reason(const struct pve_reply *reply, const json_t *document, struct buffer *out)
+/* Appends the reason without its final full stop. HTTP/2, which a proxy in front of Proxmox may
+ * use, has no reason in its status line; the body's message is used instead. */
+static void refusal_add_reason(const struct pve_reply *reply, const json_t *document,
+                               struct buffer *out)
 {
     const char *reason = reply->reason && *reply->reason
                              ? reply->reason
@@ -340,11 +345,12 @@ int pve_reply_check(const struct pve_reply *reply, struct error *error)
     struct error no_document;
     if (reply->status >= 200 && reply->status < 300)
         return 0;
-    /* Where Proxmox's server refuses before the API is asked, the body is none. */
+    /* The body is no JSON if Proxmox's HTTP server refuses the request before it reaches the API.
+     * */
     (void)json_read(reply->body, reply->length, &document, &no_document);
     buffer_add_format(&text, "Proxmox: %d ", reply->status);
-    add_reason(reply, document, &text);
-    add_errors(json_object_get(document, "errors"), &text);
+    refusal_add_reason(reply, document, &text);
+    refusal_add_errors(json_object_get(document, "errors"), &text);
     text_show(shown, sizeof shown, buffer_text(&text));
     return fail(error, kind_of_status(reply->status), "%s", shown);
 }
@@ -405,7 +411,7 @@ static bool read_log_line(const json_t *item, struct log_line *ret)
     return pve_data_int(item, "n", 0, &ret->number) && ret->number > 0 && ret->text;
 }
 
-/* Proxmox never shows an empty log: this stands in it until the first line is written. */
+/* Proxmox does not return an empty log: it returns this line until the first line is written. */
 static bool is_empty_log(const json_t *lines)
 {
     struct log_line line;

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Replies of Proxmox's API: {"data": ...}, and on failure {"errors": {...}, "message": "..."}. */
+/*
+ * Parses replies of Proxmox's HTTP API: {"data": ...} on success, {"errors": {...}, "message":
+ * "..."} on failure. First call pve_reply_check, which turns a failure into an error with Proxmox's
+ * own words; then the function for the request that was made. A reply whose data is not as Proxmox
+ * documents it fails with ERROR_CORRUPT. Nothing here makes a request.
+ */
 #ifndef FELHOM_PVE_REPLY_H
 #define FELHOM_PVE_REPLY_H
 
@@ -10,67 +15,69 @@
 #include "schema/base/error.h"
 #include "schema/pve/task.h"
 
-/* Names of snapshots. */
+/* --- names of snapshots --- */
 
 #define SNAPSHOT_NAME_SIZE 41
 
 /*
- * Proxmox's rule (pve-snapshot-name): 2 to 40 characters, a letter, then letters, digits, _ and -;
- * "current", "pending" and "vzdump", in whatever case, are its own. ERROR_INVALID with the rule
- * that is broken.
+ * Checks a name by Proxmox's rule (pve-snapshot-name): 2 to 40 characters, beginning with a letter,
+ * then letters, digits, _ and -; not "current", "pending" or "vzdump" in any case, which Proxmox
+ * reserves. ERROR_INVALID with the rule that the name breaks.
  */
 int snapshot_name_check(const char *name, struct error *error);
 
-/* What came back over the wire; borrowed. */
+/* A reply as received; all borrowed. */
 struct pve_reply {
     int status;         /* HTTP */
-    const char *reason; /* of the status line, where Proxmox says what was wrong */
+    const char *reason; /* from the status line, where Proxmox puts the error message */
     const char *body;
     size_t length;
 };
 
 /*
- * 0 where the status is 2xx. Else -1 with what Proxmox said, e.g. "Proxmox: 403 Permission check
- * failed (/vms/8200, VM.Backup)" or "Proxmox: 400 Parameter verification failed: upid: no such
- * task"; kinds: 401 and 403 ERROR_DENIED, 400 ERROR_INVALID (with each parameter's error), 404
- * ERROR_MISSING, 5xx ERROR_BUSY where passing by itself is likely (595, 596, 599, 502, 503, 504),
- * else ERROR_CONFLICT.
+ * Returns 0 if the status is 2xx. Otherwise fails with Proxmox's message, such as "Proxmox: 403
+ * Permission check failed (/vms/8200, VM.Backup)" or "Proxmox: 400 Parameter verification failed:
+ * upid: no such task". Kinds: 400 is ERROR_INVALID (with the message for each parameter), 401 and
+ * 403 ERROR_DENIED, 404 ERROR_MISSING, 502, 503, 504, 595, 596 and 599, which are likely to pass,
+ * ERROR_BUSY, all others ERROR_CONFLICT.
  */
 int pve_reply_check(const struct pve_reply *reply, struct error *error);
 
-/* Each reads the data of a reply that passed the check; what is not as documented fails with
- * ERROR_CORRUPT. */
+/* --- the data of replies that passed pve_reply_check --- */
 
-/* The UPID of the task that was begun. ERROR_MISSING where none was: vzdump says "OK" and does
- * nothing where the guest is on another node. */
+/* Reads the UPID of the task that a request has started. ERROR_MISSING if none was started: vzdump
+ * replies "OK" and does nothing if the guest is on another node. */
 int pve_reply_upid(const struct pve_reply *reply, char ret[static UPID_SIZE], struct error *error);
 
 /* GET /nodes/NODE/tasks/UPID/status */
 struct pve_task_status {
     bool running;
-    bool succeeded;       /* exitstatus is OK, or WARNINGS: N */
-    char exitstatus[384]; /* "" while it runs */
+    bool succeeded;       /* exitstatus is "OK" or "WARNINGS: N" */
+    char exitstatus[384]; /* "" while the task is running */
 };
 int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status *ret,
                           struct error *error);
 
-/* GET /nodes/NODE/tasks/UPID/log: calls visit for each line with its number, from 1; for none while
- * the log is empty, which Proxmox shows as one line "no content". */
+/* Reads GET /nodes/NODE/tasks/UPID/log: calls visit for each line with its number, from 1. An empty
+ * log, which Proxmox returns as the single line "no content", has no lines. */
 int pve_reply_task_log(const struct pve_reply *reply,
                        void (*visit)(int64_t number, const char *line, void *context),
                        void *context, struct error *error);
 
-/* GET /nodes/NODE/tasks: the oldest task of this type for this VMID by this user that began at
- * since (seconds) or later; ret[0] is NUL where there is none. */
+/* Reads GET /nodes/NODE/tasks: finds the oldest task of this type for this VMID by this user that
+ * started at since (seconds since 1970) or later. ret[0] is NUL if there is none. */
 int pve_reply_find_task(const struct pve_reply *reply, const char *type, uint32_t vmid,
                         const char *user, int64_t since, char ret[static UPID_SIZE],
                         struct error *error);
 
-/* GET /nodes/NODE/{lxc,qemu}/VMID/snapshot. Left out is what no guest could go back to: "current",
- * the "vzdump" of a backup under way, and what is still being made or removed. */
+/*
+ * Reads GET /nodes/NODE/{lxc,qemu}/VMID/snapshot. Leaves out what a guest cannot be rolled back to:
+ * "current", the "vzdump" of a running backup, and snapshots that are still being created or
+ * deleted. The caller frees *ret with pve_snapshots_free.
+ */
 struct pve_snapshot {
     char name[SNAPSHOT_NAME_SIZE];
-    char parent[SNAPSHOT_NAME_SIZE]; /* "" where there is none */
+    char parent[SNAPSHOT_NAME_SIZE]; /* "" if none */
     char *description;
     int64_t at; /* seconds since 1970; 0: not known */
 };
@@ -82,8 +89,8 @@ int pve_reply_snapshots(const struct pve_reply *reply, struct pve_snapshots *ret
                         struct error *error);
 void pve_snapshots_free(struct pve_snapshots *snapshots);
 
-/* GET /nodes/NODE/storage/STORAGE/content?content=backup: the newest of this VMID; archive[0] is
- * NUL where there is none. */
+/* Reads GET /nodes/NODE/storage/STORAGE/content?content=backup: finds the newest backup of this
+ * VMID. archive[0] is NUL if there is none. */
 struct pve_backup {
     char archive[512];  /* volume id */
     int64_t size_bytes; /* -1: not known */

@@ -10,9 +10,9 @@
 #define SNIPPETS    ":snippets/"
 #define LOCAL       "local"
 #define LOCAL_PATH  "/var/lib/vz"
-#define MOUNT_PLACE "/mnt/pve" /* of network storages, unless they say otherwise */
+#define MOUNT_PLACE "/mnt/pve" /* where Proxmox mounts network storages that set no path */
 
-/* What a section says of its storage; texts are "" where it doesn't. */
+/* The properties of one storage; a text is "" if the storage does not set it. */
 struct storage {
     bool found;
     struct slice type;
@@ -29,8 +29,8 @@ bool snippet_volume_is_valid(const char *volume)
     return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-/* "TYPE: ID" begins a section; whether it is this storage's. */
-static bool read_header(struct slice line, const char *id, struct storage *storage)
+/* Reads "TYPE: ID", which begins a section. Returns true if the section is that of this storage. */
+static bool storage_read_header(struct slice line, const char *id, struct storage *storage)
 {
     struct slice name = line;
     struct slice type = slice_take(&name, ':');
@@ -41,8 +41,8 @@ static bool read_header(struct slice line, const char *id, struct storage *stora
     return true;
 }
 
-/* "KEY VALUE" */
-static void read_property(struct slice line, struct storage *storage)
+/* Reads "KEY VALUE". */
+static void storage_read_property(struct slice line, struct storage *storage)
 {
     struct slice rest = slice_skip(line, slice_span(line, BLANKS));
     struct slice key = {rest.text, strcspn(rest.text, BLANKS "\n")};
@@ -64,14 +64,15 @@ static struct storage find_storage(const char *text, const char *id)
         if (line.length == 0 || line.text[0] == '#')
             continue;
         if (!strchr(BLANKS, line.text[0]))
-            inside = read_header(line, id, &storage);
+            inside = storage_read_header(line, id, &storage);
         else if (inside)
-            read_property(line, &storage);
+            storage_read_property(line, &storage);
     }
     return storage;
 }
 
-/* "snippets=DIR" of a list with commas; "snippets" where it isn't there. */
+/* Returns DIR of "snippets=DIR" in content-dirs, a list separated by commas; "snippets" if it is
+ * not there. */
 static struct slice snippets_directory(const struct storage *storage)
 {
     struct slice rest = storage->content_dirs;
@@ -93,8 +94,8 @@ static bool is_network_type(struct slice type)
     return false;
 }
 
-/* Where the storage is mounted or lies, NULL where it has no such place; the caller frees it. */
-static char *base_of(const struct storage *storage, const char *id)
+/* Returns the directory of the storage; NULL if it has none. The caller frees it. */
+static char *storage_base(const struct storage *storage, const char *id)
 {
     if (strcmp(id, LOCAL) == 0)
         return mem_copy_text(LOCAL_PATH);
@@ -110,7 +111,7 @@ int snippet_path(const char *storage_cfg, const char *volume, char **ret, struct
     const char *colon = strchr(volume, ':');
     cleanup_free char *id = mem_copy_text_n(volume, (size_t)(colon - volume));
     const struct storage storage = find_storage(storage_cfg, id);
-    cleanup_free char *base = base_of(&storage, id);
+    cleanup_free char *base = storage_base(&storage, id);
     if (!base)
         return fail(error, ERROR_MISSING, "%.200s: storage.cfg has no storage %s with a directory",
                     volume, id);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proxmox's storage.cfg, as far as hookscripts go. */
+/*
+ * Finds the file behind a hookscript's volume id (STORAGE:snippets/NAME) with the help of
+ * /etc/pve/storage.cfg, which says where each storage's directory is. The rest of storage.cfg is
+ * ignored.
+ */
 #ifndef FELHOM_STORAGE_CONFIG_H
 #define FELHOM_STORAGE_CONFIG_H
 
@@ -7,13 +11,14 @@
 
 #include "schema/base/error.h"
 
-/* Whether the text is STORAGE:snippets/NAME. */
+/* Returns true if the text is STORAGE:snippets/NAME. */
 bool snippet_volume_is_valid(const char *volume);
 
 /*
- * The file that a volume id STORAGE:snippets/NAME names by the text of storage.cfg ("" where there
- * is none: "local" is there nonetheless); the caller frees it. ERROR_MISSING where there is no such
- * storage, or where it has no directory.
+ * Finds the path of the file that the volume id STORAGE:snippets/NAME names. storage_cfg: the text
+ * of storage.cfg, "" if the file does not exist (the storage "local" exists nevertheless). The
+ * caller frees *ret. ERROR_MISSING if there is no such storage or it has no directory;
+ * ERROR_INVALID if volume has another form.
  */
 int snippet_path(const char *storage_cfg, const char *volume, char **ret, struct error *error);
 
