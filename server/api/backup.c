@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Backups, snapshots and rollbacks. What a guest asks for becomes a job in the store, which
- * server/jobs carries out; the answer is sent before that. The list of snapshots is asked of
- * Proxmox for each request; what is known of backups and restore tests is in the store.
+ * The endpoints of backups, snapshots, rollbacks and restore tests.
+ *
+ * A guest that asks for a backup, a snapshot or a rollback gets a job in the store, which
+ * server/jobs carries out; the reply does not wait for it. The list of snapshots is asked of
+ * Proxmox for each request. The state of backups and restore tests is read from the store.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@
 
 /* --- requests that become jobs --- */
 
-/* False if Proxmox cannot be asked for anything; the reply then says why: 503. */
+/* False if there is no usable API token for Proxmox; the reply then is 503 and says why. */
 static bool check_pve_token(struct context *context, const struct request *request,
                             struct reply *reply)
 {
@@ -38,9 +40,10 @@ static bool check_pve_token(struct context *context, const struct request *reque
     return false;
 }
 
-/* *ret_running: where there is one, so that this one is refused. */
-static int add_job(struct context *context, const struct job *job, int64_t *ret_job_id,
-                   struct job *ret_running, struct error *error)
+/* Records the job. If the guest has an unfinished job, fails with ERROR_CONFLICT and fills in
+ * *ret_running. */
+static int store_job(struct context *context, const struct job *job, int64_t *ret_job_id,
+                     struct job *ret_running, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, error) == 0 &&
@@ -51,8 +54,8 @@ static int add_job(struct context *context, const struct job *job, int64_t *ret_
     return -1;
 }
 
-/* Records the job (kind, name and description count) for the request's guest and wakes the workers
- * that carry it out: 202 {vmid, job_id, phase}; 409 if the guest has an unfinished one. */
+/* Records the job (of which kind, name and description are set) for the guest of the request,
+ * and wakes the jobs thread: 202 {vmid, job_id, phase}; 409 if the guest has an unfinished job. */
 static void enqueue_job(struct context *context, const struct request *request,
                         const struct job *job, struct reply *reply)
 {
@@ -60,7 +63,7 @@ static void enqueue_job(struct context *context, const struct request *request,
     struct job running = {0};
     struct job added = *job;
     added.vmid = request->vmid;
-    if (add_job(context, &added, &added.job_id, &running, &error) == 0) {
+    if (store_job(context, &added, &added.job_id, &running, &error) == 0) {
         jobs_wake(context->jobs);
         nudge_send(request->config->paths.state);
         reply_data(reply, 202,
@@ -74,10 +77,10 @@ static void enqueue_job(struct context *context, const struct request *request,
         reply_internal_failure(reply, context, NULL, &error);
 }
 
-/* --- Proxmox's list --- */
+/* --- the snapshots that Proxmox lists --- */
 
-static int read_store(struct context *context, uint32_t vmid, struct guest *ret_guest,
-                      struct host *ret_host, struct error *error)
+static int read_guest_and_host(struct context *context, uint32_t vmid, struct guest *ret_guest,
+                               struct host *ret_host, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, error) == 0 &&
@@ -106,14 +109,14 @@ static int list_snapshots(struct context *context, const struct request *request
     return result;
 }
 
-/* False where there is no list; the reply then says why. */
+/* False if the list could not be read; the reply then says why. */
 static bool fetch_snapshots(struct context *context, const struct request *request,
                             struct pve_snapshots *ret, struct reply *reply)
 {
     struct error error;
     struct guest guest;
     struct host host;
-    if (read_store(context, request->vmid, &guest, &host, &error) < 0)
+    if (read_guest_and_host(context, request->vmid, &guest, &host, &error) < 0)
         reply_internal_failure(reply, context, NULL, &error);
     else if (list_snapshots(context, request, &guest, &host, ret, &error) < 0)
         reply_upstream_failure(reply, context, &error);
@@ -143,23 +146,24 @@ void snapshots_get(struct context *context, const struct request *request, struc
                json_pack("{s:I, s:o}", "vmid", (json_int_t)request->vmid, "snapshots", described));
 }
 
-/* --- taking one, going back to one --- */
+/* --- taking a snapshot, going back to one --- */
 
 enum { NAME, DESCRIPTION, VALUE_COUNT };
 
-struct wanted {
+struct snapshot_body {
     char *values[VALUE_COUNT];
 };
 
-static void wanted_free(struct wanted *wanted)
+static void snapshot_body_free(struct snapshot_body *wanted)
 {
     for (size_t i = 0; i < VALUE_COUNT; i++)
         free(wanted->values[i]);
 }
 
-/* What Proxmox would refuse in words that help nobody. */
-static bool is_snapshot_possible(struct context *context, const struct request *request,
-                                 struct reply *reply)
+/* Refuses, with 409, a snapshot that Proxmox would refuse with a message that does not say what
+ * to do. */
+static bool check_snapshot_possible(struct context *context, const struct request *request,
+                                    struct reply *reply)
 {
     struct error error;
     struct guest guest;
@@ -179,7 +183,7 @@ static bool is_snapshot_possible(struct context *context, const struct request *
     return false;
 }
 
-static void generate_name(char ret[static SNAPSHOT_NAME_SIZE])
+static void snapshot_generate_name(char ret[static SNAPSHOT_NAME_SIZE])
 {
     struct tm parts = {0};
     const time_t now = clock_wall_ms() / 1000;
@@ -187,7 +191,7 @@ static void generate_name(char ret[static SNAPSHOT_NAME_SIZE])
     (void)strftime(ret, SNAPSHOT_NAME_SIZE, "felhom-%Y%m%d-%H%M%S", &parts);
 }
 
-static bool take_name(const char *name, struct job *job, struct reply *reply)
+static bool snapshot_take_name(const char *name, struct job *job, struct reply *reply)
 {
     struct error error;
     if (name && snapshot_name_check(name, &error) < 0) {
@@ -197,17 +201,18 @@ static bool take_name(const char *name, struct job *job, struct reply *reply)
     if (name)
         (void)snprintf(job->name, sizeof job->name, "%s", name);
     else
-        generate_name(job->name);
+        snapshot_generate_name(job->name);
     return true;
 }
 
-/* What both requests ask alike. */
-static bool is_acceptable(struct context *context, const struct request *request,
-                          const struct wanted *wanted, struct job *job, struct reply *reply)
+/* The checks that a snapshot and a rollback have in common. On failure the reply says why. */
+static bool check_snapshot_request(struct context *context, const struct request *request,
+                                   const struct snapshot_body *wanted, struct job *job,
+                                   struct reply *reply)
 {
-    return take_name(wanted->values[NAME], job, reply) &&
+    return snapshot_take_name(wanted->values[NAME], job, reply) &&
            check_pve_token(context, request, reply) &&
-           is_snapshot_possible(context, request, reply);
+           check_snapshot_possible(context, request, reply);
 }
 
 void snapshot_post(struct context *context, const struct request *request, struct reply *reply)
@@ -217,16 +222,16 @@ void snapshot_post(struct context *context, const struct request *request, struc
         [NAME] = {"name", false, SNAPSHOT_NAME_SIZE - 1},
         [DESCRIPTION] = {"description", false, sizeof job.description - 1},
     };
-    cleanup(wanted_free) struct wanted wanted = {0};
+    cleanup(snapshot_body_free) struct snapshot_body wanted = {0};
     if (!body_read(request, keys, ARRAY_SIZE(keys), wanted.values, reply) ||
-        !is_acceptable(context, request, &wanted, &job, reply))
+        !check_snapshot_request(context, request, &wanted, &job, reply))
         return;
     if (wanted.values[DESCRIPTION])
         (void)snprintf(job.description, sizeof job.description, "%s", wanted.values[DESCRIPTION]);
     enqueue_job(context, request, &job, reply);
 }
 
-static bool is_among(const struct pve_snapshots *snapshots, const char *name)
+static bool snapshots_contain(const struct pve_snapshots *snapshots, const char *name)
 {
     for (size_t i = 0; i < snapshots->count; i++) {
         if (strcmp(snapshots->items[i].name, name) == 0)
@@ -242,7 +247,7 @@ static bool snapshot_exists(struct context *context, const struct request *reque
     cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
     if (!fetch_snapshots(context, request, &snapshots, reply))
         return false;
-    if (is_among(&snapshots, name))
+    if (snapshots_contain(&snapshots, name))
         return true;
     (void)fail(&error, ERROR_MISSING, "there is no snapshot %s", name);
     reply_error(reply, 404, error.message);
@@ -255,23 +260,25 @@ void rollback_post(struct context *context, const struct request *request, struc
     static const struct json_body_key keys[] = {
         [NAME] = {"name", true, SNAPSHOT_NAME_SIZE - 1},
     };
-    cleanup(wanted_free) struct wanted wanted = {0};
+    cleanup(snapshot_body_free) struct snapshot_body wanted = {0};
     if (body_read(request, keys, ARRAY_SIZE(keys), wanted.values, reply) &&
-        is_acceptable(context, request, &wanted, &job, reply) &&
+        check_snapshot_request(context, request, &wanted, &job, reply) &&
         snapshot_exists(context, request, job.name, reply))
         enqueue_job(context, request, &job, reply);
 }
 
 /* --- backups and restore tests --- */
 
-/* A backup may be known from its job before Proxmox lists it. */
-static int64_t newest_backup(const struct backup *backup, const struct job *job)
+/* Returns when the newest backup was made. A backup that a job of ours made may be known before
+ * Proxmox lists it. */
+static int64_t newest_backup_ms(const struct backup *backup, const struct job *job)
 {
     bool is_later = job->phase == JOB_DONE && job->finished_at_ms > backup->at_ms;
     return job->job_id && is_later ? job->finished_at_ms : backup->at_ms;
 }
 
-static int read_state(const struct request *request, struct backup_state *ret, struct error *error)
+static int backup_read_state(const struct request *request, struct backup_state *ret,
+                             struct error *error)
 {
     struct store *store = request->view->store;
     struct backup backup;
@@ -282,7 +289,7 @@ static int read_state(const struct request *request, struct backup_state *ret, s
         return -1;
     *ret = (struct backup_state){
         .now_ms = clock_wall_ms(),
-        .backup_at_ms = newest_backup(&backup, &job),
+        .backup_at_ms = newest_backup_ms(&backup, &job),
         .running_job_id = job.finished_at_ms == 0 ? job.job_id : 0,
         .max_age_ms = config->backup.max_age_ms,
         .window = config->backup.window,
@@ -290,7 +297,7 @@ static int read_state(const struct request *request, struct backup_state *ret, s
     return 0;
 }
 
-static json_t *describe_due(uint32_t vmid, const struct backup_due *due)
+static json_t *describe_backup_due(uint32_t vmid, const struct backup_due *due)
 {
     return json_pack("{s:I, s:b, s:s, s:o}",   /**/
                      "vmid", (json_int_t)vmid, /**/
@@ -304,55 +311,57 @@ void backup_due_get(struct context *context, const struct request *request, stru
 {
     struct error error;
     struct backup_state state;
-    if (read_state(request, &state, &error) < 0) {
+    if (backup_read_state(request, &state, &error) < 0) {
         reply_internal_failure(reply, context, request->view, &error);
         return;
     }
     struct backup_due due = backup_due_decide(&state);
-    reply_data(reply, 200, describe_due(request->vmid, &due));
+    reply_data(reply, 200, describe_backup_due(request->vmid, &due));
 }
 
-/* What a test may take beyond its deadline to have its copy destroyed. */
+/* How long a test may take after its deadline, until its copy is destroyed. */
 #define SLACK_MS (15 * MINUTE_MS)
 
-enum phase { PHASE_IDLE, PHASE_RUNNING, PHASE_DONE, PHASE_FAILED };
+enum test_phase { PHASE_IDLE, PHASE_RUNNING, PHASE_DONE, PHASE_FAILED };
 
-static const char *const phase_names[] = {"idle", "running", "done", "failed"};
+static const char *const test_phase_names[] = {"idle", "running", "done", "failed"};
 
-/* A clock that was put back in the meantime makes no difference. */
-static bool may_run(const struct restore_test *test, const struct config *config, int64_t now_ms)
+/* True if the test may still run. The age is also compared below zero, so that a clock that was
+ * set back does not make a test run for ever. */
+static bool restore_test_may_run(const struct restore_test *test, const struct config *config,
+                                 int64_t now_ms)
 {
     int64_t age_ms = now_ms - test->started_at_ms;
     int64_t limit_ms = (int64_t)config->restore_test.deadline_ms + SLACK_MS;
     return -limit_ms < age_ms && age_ms < limit_ms;
 }
 
-static enum phase find_phase(const struct restore_test *test, const struct config *config,
-                             int64_t now_ms)
+static enum test_phase restore_test_find_phase(const struct restore_test *test,
+                                               const struct config *config, int64_t now_ms)
 {
     if (test->vmid == 0)
         return PHASE_IDLE;
     if (test->finished_at_ms == 0)
-        return may_run(test, config, now_ms) ? PHASE_RUNNING : PHASE_FAILED;
+        return restore_test_may_run(test, config, now_ms) ? PHASE_RUNNING : PHASE_FAILED;
     return test->passed ? PHASE_DONE : PHASE_FAILED;
 }
 
-static json_t *describe_error(const struct restore_test *test)
+static json_t *describe_test_error(const struct restore_test *test)
 {
     return json_text(test->finished_at_ms ? test->error : RESTORE_TEST_INTERRUPTED);
 }
 
 static json_t *describe_restore_test(uint32_t vmid, const struct restore_test *test,
-                                     enum phase phase)
+                                     enum test_phase phase)
 {
     bool ended = phase == PHASE_DONE || phase == PHASE_FAILED;
     return json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                                        /**/
                      "vmid", (json_int_t)vmid,                                                /**/
-                     "phase", phase_names[phase],                                             /**/
+                     "phase", test_phase_names[phase],                                        /**/
                      "archive", phase == PHASE_IDLE ? json_null() : json_text(test->archive), /**/
                      "passed", ended ? json_boolean(phase == PHASE_DONE) : json_null(),       /**/
                      "at", json_time(test->finished_at_ms),                                   /**/
-                     "error", phase == PHASE_FAILED ? describe_error(test) : json_null());
+                     "error", phase == PHASE_FAILED ? describe_test_error(test) : json_null());
 }
 
 void restore_test_status_get(struct context *context, const struct request *request,
@@ -364,7 +373,7 @@ void restore_test_status_get(struct context *context, const struct request *requ
         reply_internal_failure(reply, context, request->view, &error);
         return;
     }
-    enum phase phase = find_phase(&test, request->config, clock_wall_ms());
+    enum test_phase phase = restore_test_find_phase(&test, request->config, clock_wall_ms());
     reply_data(reply, 200, describe_restore_test(request->vmid, &test, phase));
 }
 
@@ -388,8 +397,9 @@ static json_t *describe_backup(const struct backup *backup)
                      "at", json_time(backup->at_ms));
 }
 
-/* A guest that never asked for one is idle. */
-static json_t *describe_status(uint32_t vmid, const struct job *job, const struct backup *backup)
+/* A guest that never asked for a backup has the phase idle. */
+static json_t *describe_backup_status(uint32_t vmid, const struct job *job,
+                                      const struct backup *backup)
 {
     const bool any = job->job_id != 0;
     return json_pack("{s:I, s:s, s:o, s:o, s:o}",                                         /**/
@@ -408,7 +418,7 @@ void backup_status_get(struct context *context, const struct request *request, s
     struct store *store = request->view->store;
     if (job_newest(store, request->vmid, JOB_BACKUP, &job, &error) == 0 &&
         backup_get(store, request->vmid, &backup, &error) == 0)
-        reply_data(reply, 200, describe_status(request->vmid, &job, &backup));
+        reply_data(reply, 200, describe_backup_status(request->vmid, &job, &backup));
     else
         reply_internal_failure(reply, context, request->view, &error);
 }

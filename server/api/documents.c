@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /controller.yaml and GET /openapi.yaml: YAML documents with an entity tag, by which a guest
+ * that has the document already gets a 304. controller.yaml is rendered for each request, with the
+ * token that the guest presented; openapi.yaml is linked into the program.
+ */
 #include "store/documents/documents.h"
 #include "schema/base/cleanup.h"
 #include "server/api/handlers.h"
@@ -19,9 +24,9 @@ static bool guest_has_document(const struct request *request, const char *etag)
     return false;
 }
 
-/* Answers with the YAML document in reply->body and its entity tag; with 304 where If-None-Match
- * says that the guest has it already. */
-static void answer_document(const struct request *request, struct reply *reply)
+/* Replies with the YAML document in reply->body and its entity tag, or with 304 if If-None-Match
+ * says that the guest has this document already. */
+static void document_reply(const struct request *request, struct reply *reply)
 {
     char etag[ETAG_SIZE];
     etag_make(&reply->body, etag);
@@ -30,8 +35,8 @@ static void answer_document(const struct request *request, struct reply *reply)
     reply->type = reply->status == 200 ? "application/yaml" : NULL;
 }
 
-static int gather(struct context *context, const struct request *request,
-                  struct controller_parts *parts, struct error *error)
+static int controller_gather_parts(struct context *context, const struct request *request,
+                                   struct controller_parts *parts, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, error) == 0 &&
@@ -41,20 +46,20 @@ static int gather(struct context *context, const struct request *request,
         guest_get_enrolment(loan.store, parts->vmid, &parts->enrolment_text, error) == 0 &&
         controller_parts_complete(request->config, loan.store, parts, error) == 0)
         return 0;
-    /* A document of the operator's that is at fault leaves the store as good as it was. */
+    /* ERROR_INVALID: a document of the operator is faulty, and the store is in order. */
     if (error->kind != ERROR_INVALID)
         store_loan_failed(&loan, error);
     return -1;
 }
 
-static int render(struct context *context, const struct request *request, struct buffer *out,
-                  struct error *error)
+static int controller_render(struct context *context, const struct request *request,
+                             struct buffer *out, struct error *error)
 {
     struct error left_out;
     cleanup(controller_parts_free) struct controller_parts parts = {.vmid = request->vmid};
     cleanup_buffer struct buffer token = BUFFER_EMPTY;
     buffer_add(&token, request->token.text, request->token.length);
-    if (gather(context, request, &parts, error) < 0 ||
+    if (controller_gather_parts(context, request, &parts, error) < 0 ||
         controller_parts_render(request->config, &parts, buffer_text(&token), out, &left_out,
                                 error) < 0)
         return -1;
@@ -69,16 +74,16 @@ void controller_yaml_get(struct context *context, const struct request *request,
                          struct reply *reply)
 {
     struct error error;
-    if (render(context, request, &reply->body, &error) < 0) {
+    if (controller_render(context, request, &reply->body, &error) < 0) {
         reply_internal_failure(reply, context, NULL, &error);
         return;
     }
-    answer_document(request, reply);
+    document_reply(request, reply);
 }
 
 void openapi_yaml_get(struct context *context, const struct request *request, struct reply *reply)
 {
     (void)context;
     buffer_add_text(&reply->body, openapi_document);
-    answer_document(request, reply);
+    document_reply(request, reply);
 }

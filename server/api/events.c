@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /events: the events of the guest after a cursor. If there is none yet and the request has a
+ * timeout, the handler sets reply->wait; answer.c then hands the connection to events/waiters,
+ * which calls events_answer again once the guest has an event or the time is up.
+ */
 #include <civetweb.h>
 
 #include "schema/base/units.h"
@@ -10,21 +15,21 @@
 #include "store/base/clock.h"
 #include "store/tables/event.h"
 
-#define EVENTS_MAX  100 /* in one answer */
+#define EVENTS_MAX  100 /* in one reply */
 #define TIMEOUT_MAX 60  /* seconds */
 
-/* A guest's events after a cursor, as they go into an answer. */
+/* The events of a guest after a cursor, as the reply lists them. */
 struct events {
     json_t *list;
-    int64_t next; /* the cursor for those that come after them */
+    int64_t next; /* the cursor after the last of them */
 };
 
-static json_t *duration_of(const struct event *event)
+static json_t *event_duration_json(const struct event *event)
 {
     return event->duration_us < 0 ? json_null() : json_real((double)event->duration_us / 1000.0);
 }
 
-static int add_event(const struct event *event, void *context)
+static int events_add(const struct event *event, void *context)
 {
     struct events *events = context;
     json_t *item = json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}",     /**/
@@ -33,7 +38,7 @@ static int add_event(const struct event *event, void *context)
                              "kind", json_text(event->kind),       /**/
                              "outcome", json_text(event->outcome), /**/
                              "detail", json_text(event->detail),   /**/
-                             "duration_ms", duration_of(event));
+                             "duration_ms", event_duration_json(event));
     json_append(events->list, item);
     events->next = event->seq;
     return 0;
@@ -48,7 +53,7 @@ int events_answer(struct store *store, uint32_t vmid, int64_t since, struct repl
         return -1;
     bool reset = since > newest;
     struct events events = {list, reset ? 0 : since};
-    if (event_each_own(store, vmid, events.next, EVENTS_MAX, add_event, &events, error) < 0)
+    if (event_each_own(store, vmid, events.next, EVENTS_MAX, events_add, &events, error) < 0)
         return -1;
     json_t *data = json_pack("{s:I, s:O, s:I}",        /**/
                              "vmid", (json_int_t)vmid, /**/

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done for each route, one file per family of paths. A handler is called for a request that
- * may be answered; it speaks of request->vmid alone.
+ * The handlers of the routes in api/route.c; there is one .c file for each family of paths. A
+ * handler is called in a request thread, after the request was authenticated (unless its route is
+ * open), and fills in the reply. It must only speak of the guest request->vmid.
  */
 #ifndef FELHOM_HANDLERS_H
 #define FELHOM_HANDLERS_H
@@ -14,49 +15,51 @@ struct request;
 struct reply;
 struct store;
 
-/* The guest's mounts as the last start found them. */
+/* storage.c: the mounts of the guest, as its last start found them. */
 void storage_get(struct context *context, const struct request *request, struct reply *reply);
 
-/* The guest's controller.yaml, with the token that it presented. */
+/* documents.c: the guest's controller.yaml, with the token that the guest presented. */
 void controller_yaml_get(struct context *context, const struct request *request,
                          struct reply *reply);
 
-/* What Proxmox is asked to do for the guest; all answer before it is done. */
+/* backup.c: record a job that Proxmox is asked to do for the guest. The reply, 202, does not
+ * wait for the job. */
 void snapshot_post(struct context *context, const struct request *request, struct reply *reply);
 void rollback_post(struct context *context, const struct request *request, struct reply *reply);
 void backup_post(struct context *context, const struct request *request, struct reply *reply);
 
-/* The guest's snapshots, as Proxmox lists them now. */
+/* backup.c: the guest's snapshots, as Proxmox lists them at the moment. */
 void snapshots_get(struct context *context, const struct request *request, struct reply *reply);
 
-/* How the guest's last backup went or goes; whether one is due; how its last restore test went. */
+/* backup.c: the state of the last backup; whether a backup is due; the result of the last
+ * restore test. */
 void backup_status_get(struct context *context, const struct request *request, struct reply *reply);
 void backup_due_get(struct context *context, const struct request *request, struct reply *reply);
 void restore_test_status_get(struct context *context, const struct request *request,
                              struct reply *reply);
 
-/* A credential for the container registry. */
+/* registry_credential.c: a credential for the container registry. */
 void registry_get(struct context *context, const struct request *request, struct reply *reply);
 
-/* The guest's events, waited for where there are none yet. */
+/* events.c: the guest's events. If there is none yet, the request may wait (reply->wait). */
 void events_get(struct context *context, const struct request *request, struct reply *reply);
 
 /*
- * Answers with the guest's events whose number is above since, as many as go into one answer. 1 if
- * there is something new, which is worth an answer at once; 0 if not; -1 on failure. server/events
- * calls it for those who wait.
+ * Replies with the events of the guest whose number is above since, as many as fit into one reply.
+ * Returns 1 if there is something new, so that the reply should be sent at once; 0 if not; -1 if
+ * the store fails. server/events calls it for the requests that wait.
  */
 int events_answer(struct store *store, uint32_t vmid, int64_t since, struct reply *reply,
                   struct error *error);
 
-/* The host's figures. */
+/* host.c: the figures of the host. */
 void host_metrics_get(struct context *context, const struct request *request, struct reply *reply);
 
-/* This API's own description. */
-extern const char openapi_document[]; /* schema/openapi.yaml as built in */
+/* documents.c: the description of this API. */
+extern const char openapi_document[]; /* the text of schema/openapi.yaml, linked into the program */
 void openapi_yaml_get(struct context *context, const struct request *request, struct reply *reply);
 
-/* Whether the daemon answers at all. */
+/* host.c: tells that felhomd answers. */
 void healthz_get(struct context *context, const struct request *request, struct reply *reply);
 
 #endif

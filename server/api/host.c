@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /host/metrics and GET /healthz: the figures of the host (base/host_figures), and whether
+ * felhomd answers.
+ */
 #include "store/host/host.h"
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
@@ -15,7 +19,7 @@ void healthz_get(struct context *context, const struct request *request, struct 
     reply_data(reply, 200, json_pack("{s:s, s:s}", "status", "ok", "version", FELHOM_VERSION));
 }
 
-/* The figures are read after the loan's end: files may take their time. */
+/* Reads the host and returns the store at once, because reading the figures may take long. */
 static int read_host(struct context *context, struct host *ret, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /registry-credential: a credential for the container registry. server/registry mints it or
+ * reads it from a file; this file limits how often a guest may ask, and turns failures into
+ * replies.
+ */
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
 #include "server/base/context.h"
@@ -6,8 +11,8 @@
 #include "server/http/request.h"
 #include "server/registry/registry.h"
 
-/* Nothing of the token stays in freed memory. */
-static void answer(const struct registry_credential *credential, struct reply *reply)
+/* Wipes the JSON value, so that the token does not stay in freed memory. */
+static void registry_reply(const struct registry_credential *credential, struct reply *reply)
 {
     json_t *data = json_pack("{s:o, s:o, s:o, s:n}", "host", json_text(credential->host),
                              "username", json_text(credential->username), "token",
@@ -16,7 +21,8 @@ static void answer(const struct registry_credential *credential, struct reply *r
     json_wipe(data);
 }
 
-static void answer_failure(struct context *context, const struct error *error, struct reply *reply)
+static void registry_reply_failure(struct context *context, const struct error *error,
+                                   struct reply *reply)
 {
     switch (error->kind) {
     case ERROR_MISSING:
@@ -42,7 +48,7 @@ void registry_get(struct context *context, const struct request *request, struct
         reply_later(reply, 429, early_seconds);
     else if (registry_credential_get(context->registry, config, request->vmid,
                                      request_deadline_us(request), &credential, &error) == 0)
-        answer(&credential, reply);
+        registry_reply(&credential, reply);
     else
-        answer_failure(context, &error, reply);
+        registry_reply_failure(context, &error, reply);
 }

@@ -7,7 +7,7 @@
 #include "schema/base/vmid.h"
 #include "server/api/handlers.h"
 
-/* Each path exists as /guests/VMID/PATH as well, and then always takes a token. */
+/* Each path also exists as /guests/VMID/PATH, and then always needs a token. */
 static const struct route routes[] = {
     {"GET", "/storage", false, true, storage_get},
     {"POST", "/snapshot", false, false, snapshot_post},
@@ -29,7 +29,7 @@ _Static_assert(ARRAY_SIZE(routes) == ROUTE_COUNT, "a number for each");
 
 static const char guests[] = "/guests/";
 
-/* VMID/PATH; false where it is something else. */
+/* Splits VMID/PATH. False if the text is something else. */
 static bool split_vmid(const char *text, struct destination *destination)
 {
     char digits[16];

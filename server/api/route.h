@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which path is answered by whom. */
+/* The table of paths: which handler (api/handlers.h) answers which method and path. A request is
+ * looked up once, by route_resolve; the number of its path also serves the counters. */
 #ifndef FELHOM_ROUTE_H
 #define FELHOM_ROUTE_H
 
@@ -15,23 +16,24 @@ struct context;
 struct reply;
 
 struct route {
-    const char *method; /* HEAD goes where GET goes */
+    const char *method; /* never HEAD: HEAD is answered as GET */
     const char *path;
-    bool open;  /* for callers without a token, too */
-    bool views; /* it answers from request->view, and waits for nothing; the others have none, and
-                   borrow for themselves */
+    bool open;  /* needs no token */
+    bool views; /* the handler reads from request->view and waits for nothing. Other handlers have
+                   no view, and borrow a store themselves */
     void (*handle)(struct context *context, const struct request *request, struct reply *reply);
 };
 
-/* Finds out where path and method lead. path may be NULL: it leads nowhere. */
+/* Finds the route of path and method. If path is NULL or unknown, the result has no route. path
+ * is borrowed. */
 struct destination route_resolve(const char *path, const char *method);
 
 #define ROUTE_COUNT COUNTERS_ENDPOINTS
 
-/* The path of an endpoint's number (struct destination); "other" for ROUTE_COUNT. */
+/* Returns the path of this endpoint number (struct destination); "other" for ROUTE_COUNT. */
 const char *route_path(size_t endpoint);
 
-/* Adds the methods of the destination's path as the Allow header lists them; nothing where there is
+/* Adds to out the methods that the path has, as the Allow header lists them; nothing if there is
  * no such path. */
 void route_methods(const struct destination *destination, struct buffer *out);
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET /storage: the mounts of the guest, as pre-start found them in its configuration. The mounts
+ * are read from the store, and the reply is cached (http/reply_cache) until the guest starts again
+ * or the configuration is reloaded.
+ */
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
 #include "server/base/context.h"
@@ -7,12 +12,12 @@
 #include "server/http/request.h"
 #include "store/tables/guest.h"
 
-static json_t *size_of(const struct mount *mount)
+static json_t *mount_size_json(const struct mount *mount)
 {
     return mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes);
 }
 
-static json_t *describe(const struct mount *mount, const struct config *config)
+static json_t *mount_describe(const struct mount *mount, const struct config *config)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}",                            /**/
                      "key", json_text(mount->key),                                     /**/
@@ -21,20 +26,20 @@ static json_t *describe(const struct mount *mount, const struct config *config)
                      "class", json_text(config_storage_class(config, mount->storage)), /**/
                      "backup", mount->backup,                                          /**/
                      "read_only", mount->read_only,                                    /**/
-                     "size_bytes", size_of(mount));
+                     "size_bytes", mount_size_json(mount));
 }
 
-static json_t *describe_all(uint32_t vmid, const struct mount_list *mounts,
-                            const struct config *config)
+static json_t *mounts_describe(uint32_t vmid, const struct mount_list *mounts,
+                               const struct config *config)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < mounts->count; i++)
-        json_append(list, describe(&mounts->items[i], config));
+        json_append(list, mount_describe(&mounts->items[i], config));
     return json_pack("{s:I, s:o}", "vmid", (json_int_t)vmid, "mounts", list);
 }
 
-static void answer_from_store(struct context *context, const struct request *request,
-                              const struct reply_cache_key *key, struct reply *reply)
+static void storage_reply_from_store(struct context *context, const struct request *request,
+                                     const struct reply_cache_key *key, struct reply *reply)
 {
     struct error error;
     cleanup(mount_list_free) struct mount_list mounts = {0};
@@ -42,7 +47,7 @@ static void answer_from_store(struct context *context, const struct request *req
         reply_internal_failure(reply, context, request->view, &error);
         return;
     }
-    reply_data(reply, 200, describe_all(request->vmid, &mounts, request->config));
+    reply_data(reply, 200, mounts_describe(request->vmid, &mounts, request->config));
     reply_cache_put(context->storage_cache, key, &reply->body);
 }
 
@@ -53,5 +58,5 @@ void storage_get(struct context *context, const struct request *request, struct 
     if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
         reply_internal_failure(reply, context, request->view, &error);
     else if (!reply_cache_find(context->storage_cache, &key, reply_body(reply, 200)))
-        answer_from_store(context, request, &key, reply);
+        storage_reply_from_store(context, request, &key, reply);
 }
