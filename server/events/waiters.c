@@ -26,13 +26,13 @@
 #include "store/base/log.h"
 #include "store/tables/event.h"
 
-/* A connection without a thread, whose guest waits for an event. */
+/* A connection that has no thread of its own while its guest waits for an event. */
 struct waiter {
-    struct waiter *next; /* among the arrivals */
+    struct waiter *next; /* the next arrival; see struct admission */
     struct detached_connection connection;
     struct wait_request request;
-    int64_t deadline_us; /* of the wait; once there is an answer, of its sending */
-    bool due;            /* there may be an event for it */
+    int64_t deadline_us; /* of the wait; once there is an answer, of sending it */
+    bool due;            /* its guest may have a new event */
     struct buffer answer;
     size_t sent;
 };
@@ -46,7 +46,7 @@ static struct waiter *waiter_new(const struct detached_connection *connection,
     waiter->connection = *connection;
     waiter->request = *request;
     waiter->deadline_us = request->wait.deadline_us;
-    /* Something may have happened since its handler looked. */
+    /* An event may have been committed since the handler looked. */
     waiter->due = true;
     return waiter;
 }
@@ -98,28 +98,32 @@ static int waiter_send(struct waiter *waiter)
     return 1;
 }
 
-/* --- how connections come to wait ---
+/*
+ * --- admission: how connections come to wait ---
  *
- * CivetWeb's threads hand connections over here, and the waiters' thread collects them. A place is
- * taken for each, from its arrival until it is closed. Safe to use from many threads. */
+ *
+ * CivetWeb's threads hand connections over here, and the waiters' thread collects them. Each
+ * connection takes a place before it is handed over, and leaves it when it is closed. Any thread
+ * may call these functions.
+ */
 
 enum waiters_mode {
     WAITERS_OPEN,
-    WAITERS_PAUSED,   /* nobody may wait */
-    WAITERS_STOPPING, /* nobody may wait any more; the thread ends once nobody does */
+    WAITERS_PAUSED,   /* no request may wait */
+    WAITERS_STOPPING, /* no request may wait any more; the thread ends once all are answered */
 };
 
 struct admission {
     uint32_t capacity;
-    int wake_fd;          /* an eventfd: somebody arrived, or the mode changed */
-    pthread_mutex_t lock; /* of what follows */
+    int wake_fd;          /* an eventfd: a connection arrived, or the mode changed */
+    pthread_mutex_t lock; /* guards the members below */
     pthread_cond_t left;
     enum waiters_mode mode;
     uint32_t taken;
     struct waiter *arrivals;
 };
 
-/* An open one. Ends with admission_destroy. */
+/* Begins in the mode WAITERS_OPEN. Ends with admission_destroy. */
 static void admission_init(struct admission *admission, uint32_t capacity)
 {
     *admission = (struct admission){
@@ -138,7 +142,8 @@ static void admission_destroy(struct admission *admission)
     (void)pthread_mutex_destroy(&admission->lock);
 }
 
-/* False where it is full or not open. Every place taken is left once. */
+/* False if all places are taken or the mode is not WAITERS_OPEN. The caller must leave the place
+ * it took, once. */
 static bool admission_take_place(struct admission *admission)
 {
     (void)pthread_mutex_lock(&admission->lock);
@@ -156,7 +161,7 @@ static void admission_leave_place(struct admission *admission)
     (void)pthread_mutex_unlock(&admission->lock);
 }
 
-/* How many places are taken now. */
+/* Returns how many places are taken. */
 static uint32_t admission_taken(struct admission *admission)
 {
     (void)pthread_mutex_lock(&admission->lock);
@@ -170,7 +175,7 @@ static void admission_wake(const struct admission *admission)
     (void)eventfd_write(admission->wake_fd, 1);
 }
 
-/* Hands one over who has taken a place. */
+/* Hands a waiter, for which a place was taken, to the waiters' thread. */
 static void admission_hand_over(struct admission *admission, struct waiter *waiter)
 {
     (void)pthread_mutex_lock(&admission->lock);
@@ -180,7 +185,7 @@ static void admission_hand_over(struct admission *admission, struct waiter *wait
     admission_wake(admission);
 }
 
-/* Takes all that have arrived, linked by their next. */
+/* Returns all waiters that have arrived, linked by their next. */
 static struct waiter *admission_collect(struct admission *admission, bool *ret_open)
 {
     eventfd_t scrap;
@@ -209,7 +214,7 @@ static void admission_wait_empty(struct admission *admission)
     (void)pthread_mutex_unlock(&admission->lock);
 }
 
-/* Whether it is ending, and empty. */
+/* True if the mode is WAITERS_STOPPING and no place is taken. */
 static bool admission_is_over(struct admission *admission)
 {
     (void)pthread_mutex_lock(&admission->lock);
@@ -219,35 +224,38 @@ static bool admission_is_over(struct admission *admission)
 }
 
 #define WAITERS_MAX 1024
-#define DESCRIPTORS 4096 /* enough for those, the threads' connections and the store */
-#define EVENTS_MAX  256  /* events told apart; after more, all who wait are looked at */
-#define READY_MAX   64
+/* The limit of open files that felhomd asks for: enough for the waiters, the connections of the
+ * threads and the store. */
+#define DESCRIPTORS 4096
+
+#define EVENTS_MAX 256 /* after more new events than these, all waiters are looked at */
+#define READY_MAX  64
 
 struct waiters {
     struct context *context;
     struct admission admission;
     pthread_t thread;
 
-    /* The thread's own. Times by clock_steady_us. */
-    int epoll_fd; /* tells of the lobby, the wakeup and the parked by their addresses */
+    /* For the waiters' thread only. Times by clock_steady_us. */
+    int epoll_fd; /* reports the admission, the wakeup and each waiter by its address */
     struct wakeup wakeup;
     struct waiter **list;
     size_t count;
-    int64_t seen;    /* the newest event when the store was last looked into */
-    int64_t look_us; /* when to do that again unasked, while somebody waits */
+    int64_t seen;    /* the newest event when the thread last looked into the store */
+    int64_t look_us; /* when to look again without a nudge, while a connection waits */
 };
 
-/* One round of the thread, and the store that it borrowed if it needed one. */
+/* One round of the thread, with the store that it borrows if it needs one. */
 struct round {
     int64_t now_us;
     bool nudged;
-    bool paused; /* nobody may wait on */
+    bool paused; /* all requests must be answered now */
     struct store_loan loan;
-    bool failed; /* to borrow, or to read: it is not tried again in this round */
+    bool failed; /* borrowing or reading the store failed, and is not tried again in this round */
     struct error error;
 };
 
-/* --- who waits --- */
+/* --- the list of waiters --- */
 
 static int waiters_epoll(const struct waiters *waiters, int operation, int fd, uint32_t events,
                          void *whose)
@@ -259,14 +267,16 @@ static int waiters_epoll(const struct waiters *waiters, int operation, int fd, u
 static void waiters_drop(struct waiters *waiters, size_t index)
 {
     struct waiter *waiter = waiters->list[index];
-    /* The close alone would not do while some other process has the socket open. */
+    /* The socket is removed from epoll explicitly, because closing it is not enough while
+     * another process has it open. */
     (void)waiters_epoll(waiters, EPOLL_CTL_DEL, waiter->connection.socket, 0, NULL);
     waiter_free(waiter);
     waiters->list[index] = waiters->list[--waiters->count];
     admission_leave_place(&waiters->admission);
 }
 
-/* A guest that waits says nothing: whatever is heard of it is its end. */
+/* A guest that waits sends nothing, so whatever epoll reports of its socket means that the guest
+ * has gone. */
 static void waiters_keep(struct waiters *waiters, struct waiter *waiter)
 {
     waiters->list[waiters->count++] = waiter;
@@ -275,7 +285,7 @@ static void waiters_keep(struct waiters *waiters, struct waiter *waiter)
         waiters_drop(waiters, waiters->count - 1);
 }
 
-static void take_arrivals(struct waiters *waiters, struct round *round)
+static void waiters_take_arrivals(struct waiters *waiters, struct round *round)
 {
     bool open;
     struct waiter *waiter = admission_collect(&waiters->admission, &open);
@@ -289,7 +299,7 @@ static void take_arrivals(struct waiters *waiters, struct round *round)
 
 /* --- answers --- */
 
-static void log_store_failure(struct waiters *waiters, struct round *round)
+static void waiters_log_store_failure(struct waiters *waiters, struct round *round)
 {
     round->failed = true;
     store_loan_failed(&round->loan, &round->error);
@@ -297,7 +307,7 @@ static void log_store_failure(struct waiters *waiters, struct round *round)
                        round->error.message);
 }
 
-static void send_on(struct waiters *waiters, size_t index)
+static void waiters_continue_sending(struct waiters *waiters, size_t index)
 {
     struct waiter *waiter = waiters->list[index];
     if (waiter_send(waiter) != 0 ||
@@ -305,14 +315,15 @@ static void send_on(struct waiters *waiters, size_t index)
         waiters_drop(waiters, index);
 }
 
-static int64_t send_deadline_us(struct waiters *waiters, const struct round *round)
+static int64_t waiters_send_deadline_us(struct waiters *waiters, const struct round *round)
 {
     cleanup_server_config struct server_config *current = context_config(waiters->context);
     return round->now_us + (int64_t)current->config.limits.request_ms * 1000;
 }
 
-static int find_answer(struct waiters *waiters, struct round *round, const struct waiter *waiter,
-                       bool final, struct reply *reply, struct refusal *refusal)
+static int waiters_look_for_answer(struct waiters *waiters, struct round *round,
+                                   const struct waiter *waiter, bool final, struct reply *reply,
+                                   struct refusal *refusal)
 {
     int result = -1;
     if (round->failed)
@@ -322,20 +333,20 @@ static int find_answer(struct waiters *waiters, struct round *round, const struc
         result =
             waiter_find_answer(waiter, round->loan.store, final, reply, refusal, &round->error);
     if (result < 0)
-        log_store_failure(waiters, round);
+        waiters_log_store_failure(waiters, round);
     return result;
 }
 
-static void answer_waiter(struct waiters *waiters, const struct round *round, size_t index,
-                          struct reply *reply, const struct refusal *refusal)
+static void waiters_answer(struct waiters *waiters, const struct round *round, size_t index,
+                           struct reply *reply, const struct refusal *refusal)
 {
     struct waiter *waiter = waiters->list[index];
     const struct peer peer = waiter->connection.peer;
     const struct wait_request request = waiter->request;
     reply_name(reply);
     counters_add_request(&waiters->context->counters, request.endpoint, reply->status);
-    waiter_answer(waiter, reply, send_deadline_us(waiters, round));
-    send_on(waiters, index);
+    waiter_answer(waiter, reply, waiters_send_deadline_us(waiters, round));
+    waiters_continue_sending(waiters, index);
     const struct asked asked = {
         .method = request.head ? "HEAD" : "GET",
         .path = route_path(request.endpoint),
@@ -345,8 +356,9 @@ static void answer_waiter(struct waiters *waiters, const struct round *round, si
     refusal_explain_waited(waiters->context, &peer, &asked, reply, refusal);
 }
 
-/* Where the store fails, who may wait on is looked at again in the next round. */
-static void check_waiter(struct waiters *waiters, struct round *round, size_t index)
+/* Answers the waiter if its guest has a new event or it may wait no longer. If the store fails,
+ * a waiter that may still wait is looked at again in the next round. */
+static void waiters_check(struct waiters *waiters, struct round *round, size_t index)
 {
     struct waiter *waiter = waiters->list[index];
     bool final = round->paused || round->now_us >= waiter->deadline_us;
@@ -354,34 +366,34 @@ static void check_waiter(struct waiters *waiters, struct round *round, size_t in
     struct refusal refusal = {0};
     if (!final && !waiter->due)
         return;
-    int found = find_answer(waiters, round, waiter, final, &reply, &refusal);
+    int found = waiters_look_for_answer(waiters, round, waiter, final, &reply, &refusal);
     waiter->due = found < 0;
     if (found < 0 && final)
         reply_internal_failure(&reply, waiters->context, &round->loan, &round->error);
     else if (found <= 0)
         return;
-    answer_waiter(waiters, round, index, &reply, &refusal);
+    waiters_answer(waiters, round, index, &reply, &refusal);
 }
 
-static void serve_waiter(struct waiters *waiters, struct round *round, size_t index)
+static void waiters_serve(struct waiters *waiters, struct round *round, size_t index)
 {
     const struct waiter *waiter = waiters->list[index];
     if (!waiter_is_answered(waiter))
-        check_waiter(waiters, round, index);
+        waiters_check(waiters, round, index);
     else if (round->now_us >= waiter->deadline_us)
         waiters_drop(waiters, index);
 }
 
-/* From the end, as dropping one puts the last in its place. */
-static void serve_all(struct waiters *waiters, struct round *round)
+/* Goes from the end to the start, because dropping a waiter puts the last one in its place. */
+static void waiters_serve_all(struct waiters *waiters, struct round *round)
 {
     for (size_t i = waiters->count; i-- > 0;)
-        serve_waiter(waiters, round, i);
+        waiters_serve(waiters, round, i);
 }
 
-/* --- news --- */
+/* --- looking for new events --- */
 
-static int mark_guest(const struct event *event, void *data)
+static int waiters_mark_guest(const struct event *event, void *data)
 {
     const struct waiters *waiters = data;
     if (strcmp(event->kind, EVENT_REFUSED) == 0)
@@ -391,41 +403,43 @@ static int mark_guest(const struct event *event, void *data)
     return 0;
 }
 
-static void mark_all(const struct waiters *waiters)
+static void waiters_mark_all(const struct waiters *waiters)
 {
     for (size_t i = 0; i < waiters->count; i++)
         waiters->list[i]->due = true;
 }
 
-/* Finds out whose events are new. A number that went back means another store. */
-static int mark_due(struct waiters *waiters, struct store *store, struct error *error)
+/* Marks the waiters whose guests have new events as due. If the newest number is lower than
+ * before, this is another store, and all are due. */
+static int waiters_mark_due(struct waiters *waiters, struct store *store, struct error *error)
 {
     int64_t newest;
     if (event_newest(store, &newest, error) < 0)
         return -1;
     if (newest < waiters->seen || newest - waiters->seen > EVENTS_MAX)
-        mark_all(waiters);
-    else if (newest > waiters->seen &&
-             event_each(store, 0, waiters->seen, EVENTS_MAX, mark_guest, waiters, error) < 0)
+        waiters_mark_all(waiters);
+    else if (newest > waiters->seen && event_each(store, 0, waiters->seen, EVENTS_MAX,
+                                                  waiters_mark_guest, waiters, error) < 0)
         return -1;
     waiters->seen = newest;
     return 0;
 }
 
-static void check_for_events(struct waiters *waiters, struct round *round)
+static void waiters_check_for_events(struct waiters *waiters, struct round *round)
 {
     if (waiters->count == 0 || (!round->nudged && round->now_us < waiters->look_us))
         return;
     waiters->look_us = round->now_us + SECOND_US;
     if (store_borrow(waiters->context->stores, &round->loan, &round->error) < 0 ||
-        mark_due(waiters, round->loan.store, &round->error) < 0)
-        log_store_failure(waiters, round);
+        waiters_mark_due(waiters, round->loan.store, &round->error) < 0)
+        waiters_log_store_failure(waiters, round);
 }
 
 /* --- rounds --- */
 
-/* How long until something has to be done unasked, rounded up; -1: for ever. */
-static int wait_ms(const struct waiters *waiters)
+/* Returns for how many milliseconds epoll may wait, rounded up, until something is due without
+ * being reported; -1: for ever. */
+static int waiters_wait_ms(const struct waiters *waiters)
 {
     int64_t next_us = wakeup_next_us(&waiters->wakeup);
     if (waiters->count > 0 && waiters->look_us < next_us)
@@ -440,39 +454,39 @@ static int wait_ms(const struct waiters *waiters)
     return left_us > 0 ? (int)((left_us + 999) / 1000) : 0;
 }
 
-static void handle_socket(struct waiters *waiters, const struct waiter *waiter)
+static void waiters_handle_socket(struct waiters *waiters, const struct waiter *waiter)
 {
     size_t index = 0;
     while (waiters->list[index] != waiter)
         index++;
     if (waiter_is_answered(waiter))
-        send_on(waiters, index);
+        waiters_continue_sending(waiters, index);
     else
         waiters_drop(waiters, index);
 }
 
-static void wait_for_work(struct waiters *waiters, struct round *round)
+static void waiters_wait_for_work(struct waiters *waiters, struct round *round)
 {
     struct epoll_event ready[READY_MAX];
-    int count = epoll_wait(waiters->epoll_fd, ready, READY_MAX, wait_ms(waiters));
+    int count = epoll_wait(waiters->epoll_fd, ready, READY_MAX, waiters_wait_ms(waiters));
     round->now_us = clock_steady_us();
     for (int i = 0; i < count; i++) {
         const void *whose = ready[i].data.ptr;
         if (whose == &waiters->wakeup)
             round->nudged = true;
         else if (whose != &waiters->admission)
-            handle_socket(waiters, whose);
+            waiters_handle_socket(waiters, whose);
     }
 }
 
-static void run_round(struct waiters *waiters)
+static void waiters_run_round(struct waiters *waiters)
 {
     struct round round = {0};
-    wait_for_work(waiters, &round);
+    waiters_wait_for_work(waiters, &round);
     wakeup_handle(&waiters->wakeup, round.nudged, round.now_us);
-    check_for_events(waiters, &round);
-    take_arrivals(waiters, &round);
-    serve_all(waiters, &round);
+    waiters_check_for_events(waiters, &round);
+    waiters_take_arrivals(waiters, &round);
+    waiters_serve_all(waiters, &round);
     store_return(&round.loan);
 }
 
@@ -480,7 +494,7 @@ static void *waiters_thread(void *data)
 {
     struct waiters *waiters = data;
     while (!admission_is_over(&waiters->admission))
-        run_round(waiters);
+        waiters_run_round(waiters);
     return NULL;
 }
 
@@ -519,10 +533,11 @@ void waiters_resume(struct waiters *waiters)
         admission_set_mode(&waiters->admission, WAITERS_OPEN);
 }
 
-/* --- beginning and end --- */
+/* --- start and stop --- */
 
-/* Raises the limit of open files where that is possible, and takes half of what there is. */
-static uint32_t capacity_of_limits(void)
+/* Raises the limit of open files as far as allowed. Returns how many connections may wait: half
+ * the limit, but at most WAITERS_MAX. */
+static uint32_t waiters_capacity(void)
 {
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -547,7 +562,7 @@ int waiters_start(struct context *context, struct waiters **ret, struct error *e
 {
     struct waiters *waiters = mem_new(struct waiters);
     waiters->context = context;
-    admission_init(&waiters->admission, capacity_of_limits());
+    admission_init(&waiters->admission, waiters_capacity());
     waiters->list = mem_new_array(waiters->admission.capacity, sizeof(struct waiter *));
     waiters->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     wakeup_begin(&waiters->wakeup, context, waiters->epoll_fd);

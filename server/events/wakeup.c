@@ -40,8 +40,8 @@ bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)
     return moved;
 }
 
-/* EPOLLONESHOT: after one report epoll is silent until this is called again. */
-static void expect_nudge(struct wakeup *wakeup, int operation)
+/* EPOLLONESHOT: epoll reports one nudge, and then none until this function is called again. */
+static void wakeup_expect_nudge(struct wakeup *wakeup, int operation)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = wakeup};
     (void)epoll_ctl(wakeup->epoll_fd, operation, wakeup->nudge_fd, &event);
@@ -60,7 +60,7 @@ void wakeup_begin(struct wakeup *wakeup, struct context *context, int epoll_fd)
     };
     (void)identity_mark_moved(&wakeup->identity, current->config.paths.state);
     if (nudge_listen(current->config.paths.state, &wakeup->nudge_fd, &error) == 0)
-        expect_nudge(wakeup, EPOLL_CTL_ADD);
+        wakeup_expect_nudge(wakeup, EPOLL_CTL_ADD);
     else
         log_line(LOG_WARNING, "events will be noticed within a second only: %s", error.message);
 }
@@ -70,7 +70,7 @@ void wakeup_end(struct wakeup *wakeup)
     cleanup_close_fn(&wakeup->nudge_fd);
 }
 
-static void receive_nudges(struct wakeup *wakeup, int64_t now_us)
+static void wakeup_receive_nudges(struct wakeup *wakeup, int64_t now_us)
 {
     (void)nudge_receive(wakeup->nudge_fd);
     wakeup->receive_us = now_us + RECEIVE_PAUSE_US;
@@ -78,8 +78,9 @@ static void receive_nudges(struct wakeup *wakeup, int64_t now_us)
         wakeup->wake_us = wakeup->woke_us + WAKE_PAUSE_US;
 }
 
-/* Only the main thread may put another certificate in force. */
-static void wake_main_thread(struct wakeup *wakeup)
+/* Signals the main thread if the certificate was replaced, because only the main thread may put
+ * another one in force. */
+static void wakeup_main_thread(struct wakeup *wakeup)
 {
     cleanup_server_config struct server_config *current = context_config(wakeup->context);
     if (identity_mark_moved(&wakeup->identity, current->config.paths.state))
@@ -89,13 +90,13 @@ static void wake_main_thread(struct wakeup *wakeup)
 void wakeup_handle(struct wakeup *wakeup, bool nudged, int64_t now_us)
 {
     if (nudged)
-        receive_nudges(wakeup, now_us);
+        wakeup_receive_nudges(wakeup, now_us);
     if (now_us >= wakeup->receive_us) {
-        expect_nudge(wakeup, EPOLL_CTL_MOD);
+        wakeup_expect_nudge(wakeup, EPOLL_CTL_MOD);
         wakeup->receive_us = WAKEUP_NEVER;
     }
     if (now_us >= wakeup->wake_us) {
-        wake_main_thread(wakeup);
+        wakeup_main_thread(wakeup);
         wakeup_workers(wakeup->context);
         wakeup->woke_us = now_us;
         wakeup->wake_us = WAKEUP_NEVER;
