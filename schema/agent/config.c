@@ -160,8 +160,8 @@ _Static_assert(BOOTSTRAP_V2 == ARRAY_SIZE(bootstrap_schemas) - 2, "one word each
 _Static_assert(REGISTRY_GITEA == ARRAY_SIZE(registry_modes) - 2, "one word each");
 _Static_assert(sizeof(enum registry_mode) == sizeof(unsigned), "yaml_enum writes an unsigned");
 
-/* TYPE(key, default, allowed values). Each field has its key's name, durations with _ms appended.
- * */
+/* TYPE(key, default, allowed values). Each field has its key's name, durations with _ms
+ * appended. */
 /* clang-format off */
 #define ROW(path, type, field, standard, ...) \
     {path, &(type), offsetof(struct config, field), standard, {__VA_ARGS__}}

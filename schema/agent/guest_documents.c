@@ -119,8 +119,8 @@ static int merge_source(struct yaml_tree *root, const struct yaml_source *source
     return 0;
 }
 
-/* Takes the map at key out of the enrolment; an empty map if the enrolment does not have the key.
- * */
+/* Takes the map at key out of the enrolment; an empty map if the enrolment does not have the
+ * key. */
 static int enrolment_take_map(struct yaml_tree *enrolment, const char *key, struct yaml_tree **ret,
                               struct error *error)
 {

@@ -38,8 +38,8 @@ struct metric_labels {
 void metrics_text_family(struct buffer *out, const char *name, enum metric_type type,
                          const char *help);
 
-/* Writes a sample of a gauge or a counter. Bytes of a label's value that are not UTF-8 become '?'.
- * */
+/* Writes a sample of a gauge or a counter. Bytes of a label's value that are not UTF-8 become
+ * '?'. */
 void metrics_text_sample(struct buffer *out, const char *name, struct metric_labels labels,
                          int64_t value);
 

@@ -25,8 +25,8 @@ bool text_is_one_of(char c, const char *set);
 /* Returns true if the text has at least one character and all of them are in the set. */
 bool text_is_all(const char *text, const char *set);
 
-/* Returns the rest of the text after the prefix; NULL if the text does not begin with the prefix.
- * */
+/* Returns the rest of the text after the prefix; NULL if the text does not begin with the
+ * prefix. */
 const char *text_after(const char *text, const char *prefix);
 
 bool text_ends_with(const char *text, const char *end);

@@ -23,8 +23,8 @@ struct cpu_times {
 /* Parses /proc/stat. Returns false and leaves *ret untouched if the text is not in that format. */
 bool cpu_times_parse(const char *text, struct cpu_times *ret);
 
-/* Returns how busy the processors were between two readings, in thousandths; -1 if no time passed.
- * */
+/* Returns how busy the processors were between two readings, in thousandths; -1 if no time
+ * passed. */
 int cpu_times_busy(const struct cpu_times *from, const struct cpu_times *to);
 
 /* Parses /proc/loadavg: the load averages over 1, 5 and 15 minutes. Returns false and leaves ret

@@ -50,8 +50,8 @@ static json_t *idmap_json(const char *text)
     return entries;
 }
 
-/* Proxmox's parser of property strings turns booleans into numbers and leaves numbers as strings.
- * */
+/* Proxmox's parser of property strings turns booleans into numbers and leaves numbers as
+ * strings. */
 static json_t *property_json(const struct property *property, const struct property_schema *schema)
 {
     const struct property_rule *rule = property_schema_find(schema, property->key);
@@ -129,8 +129,8 @@ static json_t *raw_json(const struct guest_config *config)
     return lines;
 }
 
-/* A string if an lxc.idmap line maps root, else a number; null if Proxmox fails to parse the lines.
- * */
+/* A string if an lxc.idmap line maps root, else a number; null if Proxmox fails to parse the
+ * lines. */
 static json_t *root_id_json(const struct guest_config *config, enum idmap_type type, uint32_t id)
 {
     size_t length;

@@ -426,8 +426,8 @@ bool format_mount_options(const char *text)
     return is_list_of(text, is_mount_option);
 }
 
-/* Returns what follows the digits and the colon at the start of text; NULL if they are not there.
- * */
+/* Returns what follows the digits and the colon at the start of text; NULL if they are not
+ * there. */
 static const char *after_number(const char *text)
 {
     size_t digits = strspn(text, DIGITS);

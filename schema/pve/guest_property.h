@@ -16,8 +16,8 @@
 #include "schema/base/error.h"
 #include "schema/base/text.h"
 
-/* One property of a property string, with its text unchanged, except that booleans are "0" or "1".
- * */
+/* One property of a property string, with its text unchanged, except that booleans are "0" or
+ * "1". */
 struct property {
     char *key;
     char *value;

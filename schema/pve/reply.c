@@ -345,8 +345,8 @@ int pve_reply_check(const struct pve_reply *reply, struct error *error)
     struct error no_document;
     if (reply->status >= 200 && reply->status < 300)
         return 0;
-    /* The body is no JSON if Proxmox's HTTP server refuses the request before it reaches the API.
-     * */
+    /* The body is no JSON if Proxmox's HTTP server refuses the request before it reaches the
+     * API. */
     (void)json_read(reply->body, reply->length, &document, &no_document);
     buffer_add_format(&text, "Proxmox: %d ", reply->status);
     refusal_add_reason(reply, document, &text);

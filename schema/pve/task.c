@@ -106,8 +106,8 @@ static bool is_upid_number(const char *text)
     return strlen(text) == 8 && !text[strspn(text, HEX_DIGITS)];
 }
 
-/* The start time of a process needs a ninth digit once the host has been up for more than 497 days.
- * */
+/* The start time of a process needs a ninth digit once the host has been up for more than 497
+ * days. */
 static bool is_process_start(const char *text)
 {
     return is_upid_number(text + (strlen(text) == 9));

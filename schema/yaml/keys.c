@@ -234,8 +234,8 @@ static const char *find_elsewhere(const struct yaml_table *table, const char *gi
     return NULL;
 }
 
-/* Rows of one section are adjacent in the table, so comparing with the last name avoids duplicates.
- * */
+/* Rows of one section are adjacent in the table, so comparing with the last name avoids
+ * duplicates. */
 static void list_names(const struct yaml_table *table, const char *section, struct buffer *list)
 {
     struct name last = {""};

@@ -90,8 +90,8 @@ static int fail_parser(const struct loader *loader)
 
 /* --- what settings files must not contain --- */
 
-/* Returns the message for a YAML feature that settings files must not use; NULL if there is none.
- * */
+/* Returns the message for a YAML feature that settings files must not use; NULL if there is
+ * none. */
 static const char *event_excess(const yaml_event_t *event)
 {
     /* The event data of all three kinds of node begin with anchor and tag, so the scalar's members
@@ -149,8 +149,8 @@ static char *copy_tag(const void *tag)
     return tag ? mem_copy_text(tag) : NULL;
 }
 
-/* Makes a deep copy of an anchored node for an alias. All nodes of the copy get the alias's place.
- * */
+/* Makes a deep copy of an anchored node for an alias. All nodes of the copy get the alias's
+ * place. */
 static int copy_node(struct loader *loader, const struct yaml_tree *node, struct yaml_place place,
                      size_t depth, struct yaml_tree **ret)
 {

@@ -100,8 +100,8 @@ struct yaml_tree *yaml_tree_new_plain(const char *text);
 /* Frees the tree with everything below it. NULL is allowed. */
 void yaml_tree_free(struct yaml_tree *tree);
 
-/* Appends an item to a sequence or to a map (a key, then its value). The tree takes over the item.
- * */
+/* Appends an item to a sequence or to a map (a key, then its value). The tree takes over the
+ * item. */
 void yaml_tree_append(struct yaml_tree *tree, struct yaml_tree *item);
 
 /* Compares two nodes and returns less than, equal to or greater than 0. The style of scalars does
