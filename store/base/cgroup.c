@@ -9,7 +9,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-/* Proxmox nests the guest's processes as lxc/VMID/ns/init.scope and deeper. */
+/* The container's processes are in lxc/VMID/ns/init.scope or deeper. */
 #define CGROUP_DEPTH_MAX 6
 
 static const struct {
@@ -49,7 +49,7 @@ static void close_stream(DIR **stream)
         (void)closedir(*stream);
 }
 
-static pid_t pid_in(int dirfd)
+static pid_t cgroup_first_pid(int dirfd)
 {
     char first[16] = "";
     cleanup_close int fd = openat(dirfd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
@@ -58,10 +58,10 @@ static pid_t pid_in(int dirfd)
     return (pid_t)strtol(first, NULL, 10);
 }
 
-/* The first process in this cgroup or below; 0 if there is none. Takes dirfd over. */
-static pid_t pid_below(int dirfd, int depth)
+/* Returns a process of this cgroup or of one below it; 0 if there is none. Takes over dirfd. */
+static pid_t cgroup_pid_below(int dirfd, int depth)
 {
-    pid_t pid = pid_in(dirfd);
+    pid_t pid = cgroup_first_pid(dirfd);
     cleanup(close_stream) DIR *stream = fdopendir(dirfd);
     struct dirent *entry;
     if (!stream) {
@@ -73,7 +73,7 @@ static pid_t pid_below(int dirfd, int depth)
             continue;
         int child = openat(dirfd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (child >= 0)
-            pid = pid_below(child, depth - 1);
+            pid = cgroup_pid_below(child, depth - 1);
     }
     return pid;
 }
@@ -85,7 +85,7 @@ pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid)
         cleanup_free char *folder = cgroup_folder(cgroup, i, GUEST_LXC);
         cleanup_free char *path = mem_format("%s/%s", folder, name);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        pid_t pid = fd < 0 ? 0 : pid_below(fd, CGROUP_DEPTH_MAX);
+        pid_t pid = fd < 0 ? 0 : cgroup_pid_below(fd, CGROUP_DEPTH_MAX);
         if (pid > 0)
             return pid;
     }

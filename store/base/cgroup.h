@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Running guests in the control groups: CGROUP/lxc/VMID and CGROUP/qemu.slice/VMID.scope, in the
- * unified hierarchy or those of cgroup v1. */
+/*
+ * Finds out which guests are running from the control groups that Proxmox creates for them:
+ * CGROUP/lxc/VMID for containers and CGROUP/qemu.slice/VMID.scope for virtual machines. Hosts with
+ * cgroup v2 (unified), v1 (legacy) and both (hybrid) have these directories in different places,
+ * called hierarchies here; each is looked at.
+ */
 #ifndef FELHOM_CGROUP_H
 #define FELHOM_CGROUP_H
 
@@ -11,19 +15,20 @@
 
 #include "schema/pve/guest_config.h"
 
-/* Of unified, hybrid and legacy hosts: 0 .. CGROUP_HIERARCHIES - 1. */
+/* The number of hierarchies; they are numbered from 0. */
 #define CGROUP_HIERARCHIES 3
 
-/* The folder of all guests of this kind in a hierarchy; the caller frees it. */
+/* Returns the directory for all guests of this kind in a hierarchy. The caller frees it. */
 char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind);
 
-/* The guest's own name in that folder; the caller frees it. */
+/* Returns the name of the guest's directory in that folder. The caller frees it. */
 char *cgroup_name(enum guest_kind kind, uint32_t vmid);
 
-/* True if the guest is in any hierarchy, so that it runs. */
+/* Returns true if the guest has a control group in any hierarchy, which means that it is
+ * running. */
 bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid);
 
-/* One process of the container; 0 if none is found. */
+/* Returns the id of one process of the container; 0 if none is found. */
 pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid);
 
 #endif

@@ -17,7 +17,7 @@
 
 #define TEXT_MAX 8192
 
-static bool send_datagram(const char *socket_path, const struct buffer *datagram)
+static bool log_send_datagram(const char *socket_path, const struct buffer *datagram)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(socket_path) >= sizeof address.sun_path)
@@ -28,34 +28,34 @@ static bool send_datagram(const char *socket_path, const struct buffer *datagram
                              (const struct sockaddr *)&address, sizeof address) >= 0;
 }
 
-/* A line break in the text would begin a field of its own. */
-static void add_one_line(struct buffer *out, const char *text)
+/* Appends text as one line. A line break in the text would begin a new journal field. */
+static void log_add_line(struct buffer *out, const char *text)
 {
     size_t start = out->length;
     buffer_add(out, text, strnlen(text, TEXT_MAX));
     text_mask_n(out->data + start, out->length - start);
 }
 
-static void add_field(struct buffer *out, const char *name, const char *value)
+static void log_add_field(struct buffer *out, const char *name, const char *value)
 {
     if (!value)
         return;
     buffer_add_format(out, "%s=", name);
-    add_one_line(out, value);
+    log_add_line(out, value);
     buffer_add_text(out, "\n");
 }
 
 bool journal_send(const char *socket_path, const struct journal_entry *entry)
 {
     cleanup_buffer struct buffer fields = BUFFER_EMPTY;
-    add_field(&fields, "MESSAGE", entry->text);
+    log_add_field(&fields, "MESSAGE", entry->text);
     buffer_add_format(&fields, "PRIORITY=%d\n", LOG_PRI(entry->priority));
-    add_field(&fields, "SYSLOG_IDENTIFIER", entry->identifier);
+    log_add_field(&fields, "SYSLOG_IDENTIFIER", entry->identifier);
     if (entry->vmid > 0)
         buffer_add_format(&fields, "VMID=%u\n", entry->vmid);
-    add_field(&fields, "PHASE", entry->phase);
-    add_field(&fields, "EVENT", entry->event);
-    return send_datagram(socket_path, &fields);
+    log_add_field(&fields, "PHASE", entry->phase);
+    log_add_field(&fields, "EVENT", entry->event);
+    return log_send_datagram(socket_path, &fields);
 }
 
 bool syslog_send(const char *socket_path, const struct journal_entry *entry)
@@ -63,8 +63,8 @@ bool syslog_send(const char *socket_path, const struct journal_entry *entry)
     cleanup_buffer struct buffer line = BUFFER_EMPTY;
     buffer_add_format(&line, "<%d>%s[%d]: ", LOG_DAEMON | LOG_PRI(entry->priority),
                       entry->identifier, getpid());
-    add_one_line(&line, entry->text);
-    return send_datagram(socket_path, &line);
+    log_add_line(&line, entry->text);
+    return log_send_datagram(socket_path, &line);
 }
 
 bool journal_reads(int fd)
@@ -82,7 +82,7 @@ bool journal_reads(int fd)
 #define IDENTIFIER "felhomd"
 #define LINE_SIZE  1024
 
-static void write_line(int priority, char *text)
+static void log_write_line(int priority, char *text)
 {
     char line[LINE_SIZE + sizeof "<7>\n"];
     text_mask(text);
@@ -90,8 +90,8 @@ static void write_line(int priority, char *text)
         (void)snprintf(line, sizeof line, "%s\n", text);
     else
         (void)snprintf(line, sizeof line, "<%d>%s\n", LOG_PRI(priority), text);
-    /* One call, so that lines of several threads never mix. Nobody is left to be told if it fails.
-     */
+    /* A single write, so that lines of several threads do not mix. If it fails, there is nowhere to
+     * report that. */
     ssize_t ignored = write(STDERR_FILENO, line, strlen(line));
     (void)ignored;
 }
@@ -109,7 +109,7 @@ log_arguments(int priority, uint32_t vmid, const char *event, const char *format
         .text = text,
     };
     if (!journal_reads(STDERR_FILENO) || !journal_send(JOURNAL_SOCKET, &entry))
-        write_line(priority, text);
+        log_write_line(priority, text);
 }
 
 void log_line(int priority, const char *format, ...)

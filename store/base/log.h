@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's log: entries with fields, by systemd's native journal protocol, or without them by
- * syslog's where there is no journal. Nothing here ever waits: a log daemon that hangs must not
- * hold up a guest. Never given a secret.
+ * Writing to the host's log: entries with fields over systemd's native journal protocol, or plain
+ * lines over syslog's socket on hosts without a journal. No function here ever waits, because a
+ * hanging log daemon must not delay a guest's start. Callers must never pass a secret. felhom-hook
+ * uses journal_send and syslog_send directly; felhomd uses log_line and log_guest.
  */
 #ifndef FELHOM_LOG_H
 #define FELHOM_LOG_H
@@ -15,28 +16,30 @@
 #define SYSLOG_SOCKET  "/dev/log"
 
 struct journal_entry {
-    int priority;           /* LOG_ERR ... LOG_DEBUG */
-    const char *identifier; /* the program */
-    uint32_t vmid;          /* field VMID; 0: of no guest */
-    const char *phase;      /* field PHASE: "pre-start", ...; NULL: in none */
-    const char *event;      /* field EVENT: "mint", "revoke", ... as in the audit trail; NULL */
-    const char *text;       /* control characters are shown as '?'; cut when very long */
+    int priority;           /* LOG_ERR to LOG_DEBUG */
+    const char *identifier; /* the program's name */
+    uint32_t vmid;          /* field VMID; 0: not about a guest */
+    const char *phase;      /* field PHASE, such as "pre-start"; NULL: none */
+    const char *event;      /* field EVENT, such as "mint", as in the audit trail; NULL: none */
+    const char *text;       /* control characters become '?'; cut if very long */
 };
 
-/* Sends it to the socket of that path; false if it did not get there. */
+/* Send an entry to the log daemon's socket at this path. Return false if the entry was not
+ * delivered. */
 bool journal_send(const char *socket_path, const struct journal_entry *entry);
 bool syslog_send(const char *socket_path, const struct journal_entry *entry);
 
-/* Whether the journal reads what is written to fd (JOURNAL_STREAM in systemd.exec(5)). */
+/* Returns true if the journal reads what is written to fd (JOURNAL_STREAM in systemd.exec(5)). */
 bool journal_reads(int fd);
 
 /* --- felhomd's log --- */
 
-/* priority: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO or LOG_DEBUG. One line; control characters
- * are shown as '?'. */
+/* Logs one line of felhomd's. priority: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO or LOG_DEBUG.
+ * Control characters become '?'. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same about a guest (0: none). event: what happened to it, by the names of the audit trail. */
+/* Like log_line, about a guest (vmid 0: none). event: the kind of event, as named in the audit
+ * trail. */
 void log_guest(int priority, uint32_t vmid, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A nudge tells felhomd that something was committed, so that it need not look all the time. It
- * carries nothing and may get lost: felhomd looks once a second by itself. The socket is
- * STATE/nudge, mode 0600: the state directory's owner and root may send.
+ * A nudge is an empty datagram by which felhom-hook and felhomctl tell felhomd that they have
+ * committed something to the database, so that felhomd need not read the database all the time. A
+ * nudge may get lost; felhomd looks by itself once a second. The socket is STATE/nudge with mode
+ * 0600, so the owner of the state directory and root may send.
  */
 #ifndef FELHOM_NUDGE_H
 #define FELHOM_NUDGE_H
@@ -11,17 +12,20 @@
 
 #include "schema/base/error.h"
 
-/* Never waits; where nobody listens, nothing happens. */
+/* Sends a nudge without waiting. Does nothing if felhomd is not running. */
 void nudge_send(const char *state_dir);
 
-/* Whether somebody listens: felhomd runs. */
+/* Returns true if a process listens on the socket, that is, if felhomd is running. */
 bool nudge_has_listener(const char *state_dir);
 
-/* A non-blocking datagram socket, the caller's to close. Takes the place of one that a dead daemon
- * left; ERROR_CONFLICT where a living one listens, or something else has the name. */
+/*
+ * Creates the socket, replacing one that a dead felhomd left. *ret_fd becomes a non-blocking
+ * datagram socket, which the caller closes. ERROR_CONFLICT if another felhomd listens, or if the
+ * file is not a socket.
+ */
 int nudge_listen(const char *state_dir, int *ret_fd, struct error *error);
 
-/* Takes in all nudges that came; what they say is of no interest. Whether there were any. */
+/* Reads all nudges that have arrived. Returns true if there were any. */
 bool nudge_receive(int fd);
 
 #endif

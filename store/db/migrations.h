@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The numbered files schema/NNNN_*.sql, embedded at build time: migrations[i] brings user_version i
- * to i + 1. */
+/* The files schema/sql/NNNN_*.sql, embedded at build time by tools/embed-migrations: migrations[i]
+ * takes the database from user_version i to i + 1. */
 #ifndef FELHOM_MIGRATIONS_H
 #define FELHOM_MIGRATIONS_H
 

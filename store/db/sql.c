@@ -13,7 +13,7 @@
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
 
-/* What SQLite's failures mean to an operator. */
+/* --- what SQLite's errors mean to an operator --- */
 
 int sql_fail_damaged(const char *path, const char *why, struct error *error)
 {
@@ -24,7 +24,7 @@ int sql_fail_damaged(const char *path, const char *why, struct error *error)
                 path, why, folder, path);
 }
 
-static int fail_constraint(struct store *store, struct error *error)
+static int sql_fail_constraint(struct store *store, struct error *error)
 {
     if (sqlite3_extended_errcode(store->connection) == SQLITE_CONSTRAINT_FOREIGNKEY)
         return fail(error, ERROR_MISSING, "the store knows no such guest");
@@ -50,19 +50,19 @@ int sql_fail_read_only(struct store *store, struct error *error)
                 store->path);
 }
 
-static int fail_system(struct store *store, struct error *error)
+static int sql_fail_system(struct store *store, struct error *error)
 {
     int errnum = sqlite3_system_errno(store->connection);
     const char *what = sqlite3_errmsg(store->connection);
-    /* Of a log that it could not make; the database itself was there. */
+    /* The database file exists, so ENOENT means that SQLite could not create the log. */
     if (errnum == ENOENT)
         return sql_fail_read_only(store, error);
-    if (errnum == 0) /* SQLite looks at it late */
+    if (errnum == 0) /* SQLite has no errno for this error */
         return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path, what);
     return fail_errno(error, errnum, "the store %s: %s", store->path, what);
 }
 
-static int explain_failure(struct store *store, struct error *error)
+static int sql_explain_failure(struct store *store, struct error *error)
 {
     int code = sqlite3_extended_errcode(store->connection);
     if (code == SQLITE_IOERR_SHORT_READ)
@@ -75,7 +75,7 @@ static int explain_failure(struct store *store, struct error *error)
     case SQLITE_NOTADB:
         return sql_fail_damaged(store->path, sqlite3_errmsg(store->connection), error);
     case SQLITE_CONSTRAINT:
-        return fail_constraint(store, error);
+        return sql_fail_constraint(store, error);
     case SQLITE_READONLY:
     case SQLITE_PERM:
         return sql_fail_read_only(store, error);
@@ -83,7 +83,7 @@ static int explain_failure(struct store *store, struct error *error)
         mem_exhausted();
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-        return fail_system(store, error);
+        return sql_fail_system(store, error);
     default:
         return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path,
                     sqlite3_errmsg(store->connection));
@@ -92,21 +92,21 @@ static int explain_failure(struct store *store, struct error *error)
 
 int sql_fail(struct store *store, struct error *error)
 {
-    (void)explain_failure(store, error);
+    (void)sql_explain_failure(store, error);
     return -1;
 }
 
-/* Small, as a sole opener reads the whole log to find its end; large enough for several guest
- * starts between two checkpoints. */
+/* Small, because the only opener of a database must read the whole log to find its end; large
+ * enough for several guest starts between two checkpoints. */
 #define CHECKPOINT_PAGES 128
 
 #define WAIT_LONGEST_MS 20
 
 /* --- connection --- */
 
-/* SQLite's own waiter gets as slow as 100 ms, which is long in a row of hooks that hold the lock
- * for two. */
-static void pause_before_retry(int count)
+/* SQLite's own busy handler waits up to 100 ms between tries, which is too long when hooks hold the
+ * lock for 2 ms each. */
+static void sql_pause_before_retry(int count)
 {
     int64_t ms = count < WAIT_LONGEST_MS ? count + 1 : WAIT_LONGEST_MS;
     (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
@@ -117,20 +117,20 @@ static int64_t busy_deadline(const struct store *store)
     return clock_steady_us() + (int64_t)store->busy_ms * 1000;
 }
 
-/* The first round sets the deadline of this wait. */
-static int wait_for_lock(void *context, int count)
+/* SQLite calls this with count 0 when a new wait begins; that sets the deadline. */
+static int sql_wait_for_lock(void *context, int count)
 {
     struct store *store = context;
     if (count == 0)
         store->deadline_us = busy_deadline(store);
     if (clock_steady_us() >= store->deadline_us)
         return 0;
-    pause_before_retry(count);
+    sql_pause_before_retry(count);
     return 1;
 }
 
-/* The file may belong to a less privileged user than this process has: nothing in its schema is
- * trusted. */
+/* The database file may belong to a user with fewer privileges than this process, so nothing in its
+ * schema is trusted. */
 static void configure_connection(sqlite3 *connection)
 {
     static const struct {
@@ -146,16 +146,17 @@ static void configure_connection(sqlite3 *connection)
 }
 
 /*
- * SQLite's own checkpoint leaves it to the next writer on a shared index to start the log anew.
- * Hooks that come one by one share none, so the log would grow without end: it is emptied here.
- * Without waiting: whoever is in the way, a later commit will do.
+ * After SQLite's own checkpoint, the log is restarted by the next writer that shares the wal-index.
+ * Hooks that run one at a time do not share it, so the log would grow without end. Therefore this
+ * checkpoint truncates the log. It does not wait for locks: if another process is in the way, a
+ * later commit will do.
  */
 void sql_checkpoint(struct store *store)
 {
     (void)sqlite3_busy_handler(store->connection, NULL, NULL);
     (void)sqlite3_wal_checkpoint_v2(store->connection, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
                                     NULL);
-    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+    (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
 }
 
 static int checkpoint_if_due(void *context, sqlite3 *connection, const char *schema, int pages)
@@ -167,9 +168,9 @@ static int checkpoint_if_due(void *context, sqlite3 *connection, const char *sch
     return SQLITE_OK;
 }
 
-/* Its counts of memory in use, which nobody asks for, cost a lock that all threads share at each
- * allocation. Fails, and does no harm, once something in the process has begun with SQLite. */
-static void prepare_library(void)
+/* SQLite's memory statistics, which nobody uses, take a lock shared by all threads at every
+ * allocation. The call has no effect if SQLite has already been initialised. */
+static void sqlite_prepare_library(void)
 {
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
@@ -179,7 +180,7 @@ static int open_connection(struct store *store, const char *name, int flags, str
     flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
              SQLITE_OPEN_EXRESCODE;
     static pthread_once_t prepared = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&prepared, prepare_library);
+    (void)pthread_once(&prepared, sqlite_prepare_library);
     int code = sqlite3_open_v2(name, &store->connection, flags, NULL);
     if (!store->connection)
         mem_exhausted();
@@ -192,14 +193,14 @@ int sql_connect(struct store *store, struct error *error)
         return -1;
     if (sqlite3_db_readonly(store->connection, "main"))
         return sql_fail_read_only(store, error);
-    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+    (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
     (void)sqlite3_wal_hook(store->connection, checkpoint_if_due, store);
     configure_connection(store->connection);
     return 0;
 }
 
-/* Without a write-ahead log the file is complete by itself; SQLite would make a log even to read it
- * unless told that nobody writes. */
+/* Without a write-ahead log the file is complete. Unless told that the file is immutable, SQLite
+ * would create a log even to read it. */
 int sql_connect_read_only(struct store *store, struct error *error)
 {
     cleanup_free char *log = mem_format("%s-wal", store->path);
@@ -207,7 +208,7 @@ int sql_connect_read_only(struct store *store, struct error *error)
         mem_format("file:%s?mode=ro%s", store->path, access(log, F_OK) == 0 ? "" : "&immutable=1");
     if (open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
         return -1;
-    (void)sqlite3_busy_handler(store->connection, wait_for_lock, store);
+    (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
     configure_connection(store->connection);
     return 0;
 }
@@ -234,7 +235,7 @@ struct sql_value sql_bytes(const void *bytes, size_t length)
         .type = bytes ? SQL_BYTES : SQL_NULL, .bytes = bytes, .length = length};
 }
 
-static int bind_value(sqlite3_stmt *statement, int index, const struct sql_value *value)
+static int statement_bind_value(sqlite3_stmt *statement, int index, const struct sql_value *value)
 {
     switch (value->type) {
     case SQL_INT:
@@ -249,8 +250,9 @@ static int bind_value(sqlite3_stmt *statement, int index, const struct sql_value
     }
 }
 
-/* One that is under way (a visit that asks again what it is visited by) cannot be shared. */
-static sqlite3_stmt *find_idle(const struct store *store, const char *sql)
+/* Returns a prepared statement that is not in use. A statement in use cannot be shared; this
+ * happens when a visitor runs the same query that it is called from. */
+static sqlite3_stmt *statement_find_idle(const struct store *store, const char *sql)
 {
     for (size_t i = 0; i < store->prepared_count; i++)
         if (store->prepared[i].sql == sql && !sqlite3_stmt_busy(store->prepared[i].statement))
@@ -258,7 +260,7 @@ static sqlite3_stmt *find_idle(const struct store *store, const char *sql)
     return NULL;
 }
 
-static sqlite3_stmt *prepare_statement(struct store *store, const char *sql)
+static sqlite3_stmt *statement_prepare(struct store *store, const char *sql)
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(store->connection, sql, -1, &statement, NULL) != SQLITE_OK)
@@ -272,14 +274,14 @@ static sqlite3_stmt *prepare_statement(struct store *store, const char *sql)
 int sql_start(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
               struct error *error)
 {
-    sqlite3_stmt *statement = find_idle(store, sql);
+    sqlite3_stmt *statement = statement_find_idle(store, sql);
     if (!statement)
-        statement = prepare_statement(store, sql);
+        statement = statement_prepare(store, sql);
     if (!statement)
         return sql_fail(store, error);
     *ret = (struct sql_query){store, statement};
     for (size_t i = 0; i < values.count; i++)
-        if (bind_value(statement, (int)i + 1, &values.items[i]) != SQLITE_OK)
+        if (statement_bind_value(statement, (int)i + 1, &values.items[i]) != SQLITE_OK)
             return sql_fail(store, error);
     return 0;
 }
@@ -345,8 +347,9 @@ int sql_add_bytes(struct store *store, const char *sql, struct sql_values values
     return 0;
 }
 
-/* SQLITE_CANTOPEN: the log may be away for a moment, or not yet belong to the right user. */
-static bool passes_by_itself(const struct store *store)
+/* SQLITE_CANTOPEN is temporary, too: the log may just be missing, or not yet belong to the right
+ * user. */
+static bool failure_is_temporary(const struct store *store)
 {
     int code = sqlite3_errcode(store->connection) & 0xff;
     return code == SQLITE_BUSY || code == SQLITE_PROTOCOL || code == SQLITE_CANTOPEN;
@@ -357,11 +360,11 @@ int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error 
     struct error failure;
     int64_t deadline = busy_deadline(store);
     for (int count = 0; sql_number(store, sql, SQL_NO_VALUES, ret, &failure) < 0; count++) {
-        if (!passes_by_itself(store) || clock_steady_us() >= deadline) {
+        if (!failure_is_temporary(store) || clock_steady_us() >= deadline) {
             *error = failure;
             return -1;
         }
-        pause_before_retry(count);
+        sql_pause_before_retry(count);
     }
     return 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thin layer between the store's tables and SQLite: statements prepared once per connection,
- * typed values, one mapping of SQLite's codes to ours. Only store/ uses it. SQL texts must be
- * literals: a statement is known by its text's address.
+ * A thin layer between the modules in store/tables/ and SQLite: statements that are prepared once
+ * per connection, typed values to bind, typed columns to read, and SQLite's error codes turned into
+ * struct error. Only store/ includes it. SQL texts must be string literals, because a prepared
+ * statement is found by the address of its text.
  */
 #ifndef FELHOM_STORE_SQL_H
 #define FELHOM_STORE_SQL_H
@@ -27,35 +28,39 @@ struct store {
     struct sql_prepared *prepared;
     size_t prepared_count;
     uint32_t busy_ms;
-    int64_t deadline_us; /* of the wait that is under way */
+    int64_t deadline_us; /* of the current wait for a lock */
 };
 
-/* Connects to the existing file store->path and sets all that needs no look into it. */
+/* Opens the existing file store->path and makes the settings that do not require reading the
+ * file. */
 int sql_connect(struct store *store, struct error *error);
 
-/* The same for one who only looks: nothing is made or written beside SQLite's own shared memory,
- * where a log lies without it. */
+/* Like sql_connect, for read-only use: creates and writes nothing but SQLite's shared memory file,
+ * and that only if there is a log without one. */
 int sql_connect_read_only(struct store *store, struct error *error);
 
-/* Empties the log into the database, unless somebody is in the way. */
+/* Copies the log into the database and empties it, unless another process is in the way. */
 void sql_checkpoint(struct store *store);
 
-/* Finalizes every statement and closes; what is open is rolled back. */
+/* Finalizes all statements and closes the connection; an open transaction is rolled back. */
 void sql_disconnect(struct store *store);
 
-/* Fills *error from the connection's last failure; returns -1. */
+/* Fills *error from the connection's last failure. Returns -1. */
 int sql_fail(struct store *store, struct error *error);
 
-/* Fails with ERROR_CORRUPT, with why the database at this path is damaged and the way out. */
+/* Fails with ERROR_CORRUPT: says why the database at this path is damaged and how to recover. */
 int sql_fail_damaged(const char *path, const char *why, struct error *error);
 
-/* Says why the store can't be written: SQLite opens for reading what it could not open for writing,
- * whatever kept it from that, and tells of what then came of it. Returns -1. */
+/*
+ * Fails with the reason why the store cannot be written. If SQLite cannot open a file for writing,
+ * it silently opens it for reading and reports only the consequences; this function finds the
+ * cause. Returns -1.
+ */
 int sql_fail_read_only(struct store *store, struct error *error);
 
 enum sql_type { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BYTES };
 
-/* A value to bind; texts and bytes are borrowed until the statement has ended. */
+/* A value to bind. Texts and bytes are borrowed until the statement has ended. */
 struct sql_value {
     enum sql_type type;
     int64_t number;
@@ -73,17 +78,17 @@ static inline struct sql_value sql_int(int64_t number)
     return (struct sql_value){.type = SQL_INT, .number = number};
 }
 
-/* NULL stands for SQL's NULL in both. */
+/* NULL becomes SQL's NULL. */
 struct sql_value sql_text(const char *text);
 struct sql_value sql_bytes(const void *bytes, size_t length);
 
-/* sql_values(sql_int(8200), sql_text("x")): for ?1, ?2, ... */
+/* The values of ?1, ?2 and so on: sql_values(sql_int(8200), sql_text("x")). */
 #define sql_values(...) \
     ((struct sql_values){(const struct sql_value[]){__VA_ARGS__}, \
                          ARRAY_SIZE(((const struct sql_value[]){__VA_ARGS__}))})
 #define SQL_NO_VALUES ((struct sql_values){NULL, 0})
 
-/* A statement under way. Zero-initialise; sql_query_end lets go of it. */
+/* A running statement. Zero-initialise it; end it with sql_query_end. */
 struct sql_query {
     struct store *store;
     sqlite3_stmt *statement;
@@ -91,35 +96,36 @@ struct sql_query {
 void sql_query_end(struct sql_query *query);
 #define cleanup_query cleanup(sql_query_end)
 
-/* Begins a statement; sql_step then yields 1 for each row, 0 at the end, -1 on failure. */
+/* sql_start begins a statement. sql_step then returns 1 for each row, 0 after the last and -1 on
+ * failure. */
 int sql_start(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
               struct error *error);
 int sql_step(struct sql_query *query, struct error *error);
 
-/* Both at once, to the first row. */
+/* sql_start and the first sql_step in one. */
 int sql_first(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
               struct error *error);
 
-/* A whole statement whose rows do not matter. */
+/* Runs a statement to its end and ignores its rows. */
 int sql_run(struct store *store, const char *sql, struct sql_values values, struct error *error);
 
-/* The number in the first row of a statement; 0 where there is no row. */
+/* Reads the number in the first row; 0 if there is no row. */
 int sql_number(struct store *store, const char *sql, struct sql_values values, int64_t *ret,
                struct error *error);
 
-/* Adds the bytes in the first row of a statement to out; nothing where there is no row. */
+/* Appends the bytes in the first row to out; nothing if there is no row. */
 int sql_add_bytes(struct store *store, const char *sql, struct sql_values values,
                   struct buffer *out, struct error *error);
 
 /*
- * The number in the first row (0: no row) of a statement that may meet other processes that just
- * open or close the database: what passes by itself is waited for as long as a lock would be.
+ * Like sql_number, for statements that fail for a moment while other processes open or close the
+ * database: such failures are retried for as long as a lock would be waited for.
  */
 int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error *error);
 
 /*
- * Runs a statement and has visit(&record, context) see each row, as read(query) returns it, until
- * visit returns non-zero: the value is what visit returned, -1 on failure, else 0.
+ * Runs a statement and calls visit(&record, context) for each row; record is what read(query)
+ * returns. Stops when visit returns non-zero and yields that value; -1 on failure, else 0.
  */
 #define sql_visit(store, sql, values, type, read, visit, context, error) \
     ({ \
@@ -135,19 +141,20 @@ int sql_settle(struct store *store, const char *sql, int64_t *ret, struct error 
         verdict_ ? verdict_ : row_; \
     })
 
-/* How many rows the last INSERT, UPDATE or DELETE changed. */
+/* Returns how many rows the last INSERT, UPDATE or DELETE changed. */
 int64_t sql_changes(const struct store *store);
 
-/* The current row's columns, from 0. Texts are never NULL and valid until the next step. */
+/* Read a column of the current row; columns count from 0. Texts are never NULL and are valid until
+ * the next step. */
 int64_t sql_column_int(const struct sql_query *query, int column);
 const char *sql_column_text(const struct sql_query *query, int column);
 const void *sql_column_bytes(const struct sql_query *query, int column, size_t *ret_length);
 bool sql_column_is_null(const struct sql_query *query, int column);
 
-/* Copies a text, cut where it does not fit. */
+/* Copies a text; cuts it if it does not fit. */
 void sql_column_copy(const struct sql_query *query, int column, char *ret, size_t size);
 
-/* The index of the text among names, 0 if it is none of them. */
+/* Returns the index of the text in names; 0 if it is none of them. */
 size_t sql_column_choice(const struct sql_query *query, int column, const char *const *names,
                          size_t count);
 

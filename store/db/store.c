@@ -15,8 +15,8 @@
 #include "store/db/sql.h"
 #include "store/files/file.h"
 
-static int make_entry(const struct owned_directory *directory, const char *name, mode_t type,
-                      struct error *error)
+static int store_make_entry(const struct owned_directory *directory, const char *name, mode_t type,
+                            struct error *error)
 {
     int r = type == S_IFDIR ? mkdirat(directory->fd, name, 0700)
                             : mknodat(directory->fd, name, S_IFREG | 0600, 0);
@@ -25,9 +25,10 @@ static int make_entry(const struct owned_directory *directory, const char *name,
     return 0;
 }
 
-/* A run that was killed between making a file and giving it away leaves root's behind. */
-static int give_away(int fd, const struct owned_directory *directory, const char *name,
-                     const struct stat *now, struct error *error)
+/* A process that was killed between creating a file and giving it to its owner has left it to
+ * root. */
+static int store_give_to_owner(int fd, const struct owned_directory *directory, const char *name,
+                               const struct stat *now, struct error *error)
 {
     if (directory->only_looks || geteuid() != 0 ||
         (now->st_uid == directory->uid && now->st_gid == directory->gid))
@@ -42,11 +43,11 @@ static int give_away(int fd, const struct owned_directory *directory, const char
 }
 
 /*
- * Opens an entry as a mere handle: closing a real descriptor of the database would drop the locks
- * that this process's other connections hold on it.
+ * Opens an entry with O_PATH. Closing an ordinary descriptor of the database would release the
+ * locks that other connections of this process hold on it.
  */
-static int adopt_entry(const struct owned_directory *directory, const char *name, mode_t type,
-                       int *ret_fd, off_t *ret_size, struct error *error)
+static int store_adopt_entry(const struct owned_directory *directory, const char *name, mode_t type,
+                             int *ret_fd, off_t *ret_size, struct error *error)
 {
     cleanup_close int fd = openat(directory->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     struct stat now;
@@ -58,55 +59,59 @@ static int adopt_entry(const struct owned_directory *directory, const char *name
     if ((now.st_mode & S_IFMT) != type)
         return fail(error, ERROR_DENIED, "%s/%s is not a %s: move it away", directory->path, name,
                     type == S_IFDIR ? "directory" : "regular file");
-    if (give_away(fd, directory, name, &now, error) < 0)
+    if (store_give_to_owner(fd, directory, name, &now, error) < 0)
         return -1;
     *ret_fd = steal_fd(&fd);
     *ret_size = now.st_size;
     return 0;
 }
 
-static int adopt_file(const struct owned_directory *directory, const char *name, off_t *ret_size,
-                      struct error *error)
+static int store_adopt_file(const struct owned_directory *directory, const char *name,
+                            off_t *ret_size, struct error *error)
 {
     cleanup_close int fd = -1;
-    return adopt_entry(directory, name, S_IFREG, &fd, ret_size, error);
+    return store_adopt_entry(directory, name, S_IFREG, &fd, ret_size, error);
 }
 
-/* One that is not there is as good as empty. */
-static int adopt_log(const struct owned_directory *directory, const char *name, off_t *ret_size,
-                     struct error *error)
+/* A missing log counts as an empty one. */
+static int store_adopt_log(const struct owned_directory *directory, const char *name,
+                           off_t *ret_size, struct error *error)
 {
     struct error failure;
     *ret_size = 0;
-    if (adopt_file(directory, name, ret_size, &failure) == 0 || failure.kind == ERROR_MISSING)
+    if (store_adopt_file(directory, name, ret_size, &failure) == 0 || failure.kind == ERROR_MISSING)
         return 0;
     *error = failure;
     return -1;
 }
 
-/* SQLite would take the log for a stale one, and throw it away. No death leaves it so: a log begins
- * once the database has. */
-static int check_not_emptied(const char *path, off_t size, off_t log_size, struct error *error)
+/* SQLite would take the log for a stale one and discard it. A crash cannot cause this, because
+ * SQLite writes to the log only after the database exists. */
+static int store_check_not_emptied(const char *path, off_t size, off_t log_size,
+                                   struct error *error)
 {
     if (size > 0 || log_size == 0)
         return 0;
     return sql_fail_damaged(path, "it is empty beside its log", error);
 }
 
-static int adopt_files(const struct owned_directory *db, const char *path, struct error *error)
+static int store_adopt_files(const struct owned_directory *db, const char *path,
+                             struct error *error)
 {
     off_t size;
     off_t log_size;
     off_t index_size;
-    if (adopt_file(db, "agent.db", &size, error) < 0 ||
-        adopt_log(db, "agent.db-wal", &log_size, error) < 0 ||
-        adopt_log(db, "agent.db-shm", &index_size, error) < 0)
+    if (store_adopt_file(db, "agent.db", &size, error) < 0 ||
+        store_adopt_log(db, "agent.db-wal", &log_size, error) < 0 ||
+        store_adopt_log(db, "agent.db-shm", &index_size, error) < 0)
         return -1;
-    return check_not_emptied(path, size, log_size, error);
+    return store_check_not_emptied(path, size, log_size, error);
 }
 
-/* The state directory as the operator named it: links on the way there are the operator's. */
-static int open_state(const char *state_dir, struct owned_directory *ret, struct error *error)
+/* Opens the state directory as the operator named it. Symbolic links in that path are the
+ * operator's and are followed. */
+static int store_open_state_directory(const char *state_dir, struct owned_directory *ret,
+                                      struct error *error)
 {
     struct stat state;
     ret->path = realpath(state_dir, NULL);
@@ -122,38 +127,39 @@ static int open_state(const char *state_dir, struct owned_directory *ret, struct
     return 0;
 }
 
-static int open_db(const struct owned_directory *state, bool create, struct owned_directory *ret,
-                   struct error *error)
+static int store_open_directory(const struct owned_directory *state, bool create,
+                                struct owned_directory *ret, struct error *error)
 {
     off_t ignored;
-    if (create && make_entry(state, "db", S_IFDIR, error) < 0)
+    if (create && store_make_entry(state, "db", S_IFDIR, error) < 0)
         return -1;
     ret->path = mem_format("%s/db", state->path);
     ret->uid = state->uid;
     ret->gid = state->gid;
     ret->only_looks = state->only_looks;
-    return adopt_entry(state, "db", S_IFDIR, &ret->fd, &ignored, error);
+    return store_adopt_entry(state, "db", S_IFDIR, &ret->fd, &ignored, error);
 }
 
 /*
- * Finds STATE_DIR/db/agent.db; create makes what is missing below STATE_DIR, the directory 0700,
- * the (empty) file 0600. As root it also sees to it that all of the database's files belong to
- * STATE_DIR's owner, unless only_looks: root's hook and the unprivileged daemon open the same
- * files. A symbolic link in the place of any is ERROR_DENIED, a missing file ERROR_MISSING, an
- * empty database beside a log that is not ERROR_CORRUPT. *ret_path is absolute, without links, and
- * the caller's to free.
+ * Finds STATE_DIR/db/agent.db. With create, makes the directory (0700) and an empty file (0600) if
+ * they are missing. If this process is root and does not only look, also makes sure that all files
+ * of the database belong to the owner of STATE_DIR, because both root's hook and the unprivileged
+ * daemon open them. A symbolic link in place of any of them is ERROR_DENIED, a missing file
+ * ERROR_MISSING, and an empty database beside a non-empty log ERROR_CORRUPT. *ret_path is absolute
+ * and without links; the caller frees it.
  */
-static int find_database(const char *state_dir, bool create, bool only_looks, char **ret_path,
-                         struct error *error)
+static int store_find_database(const char *state_dir, bool create, bool only_looks, char **ret_path,
+                               struct error *error)
 {
     cleanup_owned_directory struct owned_directory state = {.fd = -1, .only_looks = only_looks};
     cleanup_owned_directory struct owned_directory db = {.fd = -1};
     cleanup_free char *path = NULL;
-    if (open_state(state_dir, &state, error) < 0 || open_db(&state, create, &db, error) < 0 ||
-        (create && make_entry(&db, "agent.db", S_IFREG, error) < 0))
+    if (store_open_state_directory(state_dir, &state, error) < 0 ||
+        store_open_directory(&state, create, &db, error) < 0 ||
+        (create && store_make_entry(&db, "agent.db", S_IFREG, error) < 0))
         return -1;
     path = mem_format("%s/agent.db", db.path);
-    if (adopt_files(&db, path, error) < 0)
+    if (store_adopt_files(&db, path, error) < 0)
         return -1;
     *ret_path = steal(path);
     return 0;
@@ -181,14 +187,14 @@ int store_schema_version(void)
     return migration_count;
 }
 
-static int run_script(struct store *store, const char *script, struct error *error)
+static int store_run_script(struct store *store, const char *script, struct error *error)
 {
     if (sqlite3_exec(store->connection, script, NULL, NULL, NULL) != SQLITE_OK)
         return sql_fail(store, error);
     return 0;
 }
 
-static int read_version(struct store *store, int64_t *ret, struct error *error)
+static int store_read_version(struct store *store, int64_t *ret, struct error *error)
 {
     if (sql_settle(store, "PRAGMA user_version", ret, error) < 0)
         return -1;
@@ -200,39 +206,40 @@ static int read_version(struct store *store, int64_t *ret, struct error *error)
     return 0;
 }
 
-/* One step up, unless another process made it since we looked. */
-static int migrate_one_step(struct store *store, int64_t *version, struct error *error)
+/* Runs one migration, unless another process has run it since the version was read. */
+static int store_migrate_one_step(struct store *store, int64_t *version, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        read_version(store, version, error) < 0)
+        store_read_version(store, version, error) < 0)
         return -1;
     if (*version == migration_count)
         return 0;
     int next = (int)*version + 1;
     cleanup_free char *script =
         mem_format("%s; PRAGMA user_version = %d", migrations[*version], next);
-    if (run_script(store, script, error) < 0)
+    if (store_run_script(store, script, error) < 0)
         return fail_context(error, "migration of %s to version %d", store->path, next);
     *version = next;
     return transaction_commit(&transaction, error);
 }
 
-/* Nothing is set before the version is known: a newer program's database must stay as it is. */
-static int migrate(struct store *store, struct error *error)
+/* Reads the version before it changes any setting: a newer program's database must stay as it
+ * is. */
+static int store_migrate(struct store *store, struct error *error)
 {
     int64_t version = 0;
     int64_t ignored = 0;
-    if (read_version(store, &version, error) < 0 ||
+    if (store_read_version(store, &version, error) < 0 ||
         sql_settle(store, "PRAGMA journal_mode = WAL", &ignored, error) < 0 ||
         sql_settle(store, "PRAGMA synchronous = FULL", &ignored, error) < 0)
         return -1;
     if (version == migration_count)
         return 0;
     while (version < migration_count)
-        if (migrate_one_step(store, &version, error) < 0)
+        if (store_migrate_one_step(store, &version, error) < 0)
             return -1;
-    sql_checkpoint(store); /* or a log that got lost would leave nothing at all */
+    sql_checkpoint(store); /* If the log were lost now, the whole schema would be lost with it. */
     return 0;
 }
 
@@ -247,17 +254,17 @@ int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_m
 {
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
-    if (find_database(state_dir, mode == STORE_OPEN_CREATE, false, &store->path, error) < 0 ||
-        sql_connect(store, error) < 0 || migrate(store, error) < 0)
+    if (store_find_database(state_dir, mode == STORE_OPEN_CREATE, false, &store->path, error) < 0 ||
+        sql_connect(store, error) < 0 || store_migrate(store, error) < 0)
         return -1;
     *ret = steal(store);
     return 0;
 }
 
-static int require_newest(struct store *store, struct error *error)
+static int store_require_newest(struct store *store, struct error *error)
 {
     int64_t version;
-    if (read_version(store, &version, error) < 0)
+    if (store_read_version(store, &version, error) < 0)
         return -1;
     if (version == migration_count)
         return 0;
@@ -272,8 +279,8 @@ int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store *
 {
     cleanup_store struct store *store = mem_new(struct store);
     store->busy_ms = busy_ms;
-    if (find_database(state_dir, false, true, &store->path, error) < 0 ||
-        sql_connect_read_only(store, error) < 0 || require_newest(store, error) < 0)
+    if (store_find_database(state_dir, false, true, &store->path, error) < 0 ||
+        sql_connect_read_only(store, error) < 0 || store_require_newest(store, error) < 0)
         return -1;
     *ret = steal(store);
     return 0;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent's memory: one SQLite database (WAL, synchronous=FULL), STATE/db/agent.db, shared by
- * hooks, daemon and tool. A store belongs to one thread at a time.
+ * The agent's SQLite database, STATE/db/agent.db, which felhom-hook, felhomd and felhomctl share
+ * (write-ahead log, synchronous=FULL): opening it, creating it, migrating its schema, and
+ * transactions. What is in it is the business of the modules in store/tables/. A struct store is
+ * one connection; only one thread at a time may use it.
  */
 #ifndef FELHOM_STORE_H
 #define FELHOM_STORE_H
@@ -15,36 +17,36 @@
 struct store;
 
 enum store_open_mode {
-    STORE_OPEN_EXISTING, /* ERROR_MISSING where there is none */
-    STORE_OPEN_CREATE,   /* make it (0600, below a 0700 directory, both of the state directory's
-                            owner) */
+    STORE_OPEN_EXISTING, /* ERROR_MISSING if there is none */
+    STORE_OPEN_CREATE,   /* create it if missing (file 0600, directory 0700, both owned by the state
+                            directory's owner) */
 };
 
-/* For a program of one thread that opens one store, does little and ends: SQLite then reserves
- * memory as it is needed, and locks nothing in it. To be called before any other function of the
- * store. */
+/* For single-threaded programs that open one store and end soon: makes SQLite allocate memory only
+ * as needed and skip its locks. Must be called before any other function of the store. */
 void store_use_little_memory(void);
 
 /*
- * Opens STATE_DIR/db/agent.db and brings its schema up to date, each migration in one transaction.
- * busy_ms: how long any call waits for another process's lock before it fails with ERROR_BUSY.
- * ERROR_NEWER where a newer program has written it (it is not touched then), ERROR_CORRUPT where it
- * is no database. The caller closes it with store_close.
+ * Opens STATE_DIR/db/agent.db and updates its schema, each migration in a transaction of its own.
+ * busy_ms: how long any later call waits for another process's lock before it fails with
+ * ERROR_BUSY. ERROR_NEWER if a newer program has written the database (which is left untouched),
+ * ERROR_CORRUPT if the file is no database. The caller closes *ret with store_close.
  */
 int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
                struct store **ret, struct error *error);
 
 /*
- * Opens it to look at it: as it lies there, nothing mended, nothing brought up to date. ERROR_NEWER
- * and ERROR_CORRUPT as above, ERROR_CONFLICT where it is older than this program's schema.
+ * Opens the database for reading only: nothing is repaired or migrated. Fails as store_open does,
+ * and with ERROR_CONFLICT if the schema is older than this program's.
  */
 int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store **ret,
                          struct error *error);
 
-/* Reads the whole database through. ERROR_CORRUPT with what SQLite says first. */
+/* Checks the integrity of the whole database. ERROR_CORRUPT with the first problem that SQLite
+ * finds. */
 int store_check(struct store *store, struct error *error);
 
-/* Rolls back what is open and closes. NULL is fine. */
+/* Rolls back an open transaction and closes the database. NULL is allowed. */
 void store_close(struct store *store);
 
 static inline void store_close_fn(struct store **store)
@@ -53,7 +55,7 @@ static inline void store_close_fn(struct store **store)
 }
 #define cleanup_store cleanup(store_close_fn)
 
-/* BEGIN IMMEDIATE: from here on no other process can write until commit or rollback. */
+/* BEGIN IMMEDIATE: until commit or rollback, no other process can write. */
 int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);
@@ -69,28 +71,29 @@ void store_rollback(struct store *store);
  * Within an open transaction it is part of that one, which the caller must roll back on failure.
  */
 struct transaction {
-    struct store *store; /* NULL: nothing to end here */
+    struct store *store; /* NULL: the caller's transaction, or already committed; nothing to end */
 };
 int transaction_begin(struct store *store, struct transaction *ret, struct error *error);
 int transaction_commit(struct transaction *transaction, struct error *error);
 void transaction_end(struct transaction *transaction);
 #define cleanup_transaction cleanup(transaction_end)
 
-/* BEGIN: until store_rollback everything is read from one state, whatever others commit meanwhile.
- * For reading only. */
+/* Begins a transaction for reading only: until store_rollback, all reads see the same state,
+ * whatever other processes commit. */
 int store_begin_view(struct store *store, struct error *error);
 
-/* Whether anything was written through this handle since it was opened. */
+/* Returns true if anything was written through this connection since it was opened. */
 bool store_has_written(const struct store *store);
 
-/* A number that changes whenever another process has written. */
+/* *ret becomes a number that changes whenever another connection has written to the database. */
 int store_data_version(struct store *store, int64_t *ret, struct error *error);
 
-/* The schema version that this program writes (the number of its newest migration). */
+/* Returns the schema version that this program writes, which is the number of its newest
+ * migration. */
 int store_schema_version(void);
 
-/* The schema version of STATE_DIR/db/agent.db, which may be newer than this program's. No file is
- * made or written. ERROR_MISSING where there is no store. */
+/* Reads the schema version of STATE_DIR/db/agent.db, which may be newer than this program's. No
+ * file is created or written. ERROR_MISSING if there is no store. */
 int store_peek_version(const char *state_dir, int *ret, struct error *error);
 
 #endif

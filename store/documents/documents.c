@@ -23,8 +23,8 @@ static char *enrolment_name(const struct config *config, const struct controller
     return mem_format("%s/%u.yaml", config->paths.enrolment, parts->vmid);
 }
 
-static int read_hub(const struct config *config, struct store *store,
-                    struct controller_parts *parts, struct error *error)
+static int controller_read_hub(const struct config *config, struct store *store,
+                               struct controller_parts *parts, struct error *error)
 {
     uint8_t origin[DIGEST_BYTES];
     if (!hub_origin(config->hub.url, &parts->enrolment, origin))
@@ -40,7 +40,7 @@ int controller_parts_complete(const struct config *config, struct store *store,
     if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, error) < 0 ||
         config_file_read_template(config, &parts->template_text, error) < 0)
         return -1;
-    return read_hub(config, store, parts, error);
+    return controller_read_hub(config, store, parts, error);
 }
 
 static struct yaml_source yaml_source(const char *name, const struct buffer *text)
@@ -48,9 +48,10 @@ static struct yaml_source yaml_source(const char *name, const struct buffer *tex
     return (struct yaml_source){name, buffer_text(text), text->length};
 }
 
-static int render(const struct config *config, const struct controller_parts *parts,
-                  const struct buffer *hub_text, const char *token, struct buffer *out,
-                  struct error *error)
+static int controller_render_parts(const struct config *config,
+                                   const struct controller_parts *parts,
+                                   const struct buffer *hub_text, const char *token,
+                                   struct buffer *out, struct error *error)
 {
     cleanup_free char *name = enrolment_name(config, parts);
     const struct controller controller = {
@@ -78,16 +79,17 @@ int controller_parts_render(const struct config *config, const struct controller
                             struct error *error)
 {
     ret_left_out->kind = ERROR_NONE;
-    if (render(config, parts, &parts->hub_text, token, out, error) == 0)
+    if (controller_render_parts(config, parts, &parts->hub_text, token, out, error) == 0)
         return 0;
     if (!is_hub_at_fault(&parts->hub_text, ret_left_out))
         return -1;
-    return render(config, parts, &BUFFER_EMPTY, token, out, error);
+    return controller_render_parts(config, parts, &BUFFER_EMPTY, token, out, error);
 }
 
-/* What felhomd has told of itself matters only where it may still show the previous certificate. */
-static void take_identity(const struct rollover *rollover, struct store *store, struct pins *shown,
-                          struct document_sources *sources)
+/* The pins that felhomd has recorded in the store matter only while felhomd may still be showing
+ * the previous certificate. */
+static void sources_take_identity(const struct rollover *rollover, struct store *store,
+                                  struct pins *shown, struct document_sources *sources)
 {
     struct host host;
     struct error ignored;
@@ -100,23 +102,24 @@ static void take_identity(const struct rollover *rollover, struct store *store, 
     rollover_certificates(rollover, told, &sources->certificates);
 }
 
-static int load_identity(const struct config *config, struct store *store, struct pins *shown,
-                         struct document_sources *sources, struct error *error)
+static int sources_load_identity(const struct config *config, struct store *store,
+                                 struct pins *shown, struct document_sources *sources,
+                                 struct error *error)
 {
     cleanup(rollover_free) struct rollover rollover = {0};
     if (rollover_load(config->paths.state, &rollover, error) < 0)
         return -1;
-    take_identity(&rollover, store, shown, sources);
+    sources_take_identity(&rollover, store, shown, sources);
     return 0;
 }
 
-static int load_host(const struct config *config, struct store *store,
-                     struct document_sources *sources, struct error *error)
+static int sources_load_host(const struct config *config, struct store *store,
+                             struct document_sources *sources, struct error *error)
 {
     struct pins shown;
     struct error ignored;
     struct host *host = &sources->controller.host;
-    if (load_identity(config, store, &shown, sources, error) < 0)
+    if (sources_load_identity(config, store, &shown, sources, error) < 0)
         return -1;
     if (host_describe(config, &shown, host, error) == 0)
         return 0;
@@ -131,7 +134,7 @@ int document_sources_load(const struct config *config, uint32_t vmid, struct sto
 {
     cleanup(document_sources_free) struct document_sources sources = {.controller.vmid = vmid};
     if (config_file_read_enrolment(config, vmid, &sources.controller.enrolment_text, error) < 0 ||
-        load_host(config, store, &sources, error) < 0 ||
+        sources_load_host(config, store, &sources, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
     *ret = sources;
@@ -145,13 +148,13 @@ void document_sources_free(struct document_sources *sources)
     controller_parts_free(&sources->controller);
 }
 
-static const char *image_for(const struct config *config, const struct enrolment *enrolment)
+static const char *bootstrap_image(const struct config *config, const struct enrolment *enrolment)
 {
     return *enrolment->image ? enrolment->image : config->controller.image;
 }
 
-/* Guests know the usual place. */
-static const char *path_for(const struct config *config)
+/* Guests know the default path, so it need not be in the document. */
+static const char *bootstrap_controller_path(const struct config *config)
 {
     return strcmp(config->controller.guest_path, CONFIG_CONTROLLER_PATH) == 0
                ? ""
@@ -174,15 +177,15 @@ static void render_bootstrap(const struct config *config, const struct document_
         .customer_id = controller->enrolment.customer_id,
         .registry_host = config->registry.host,
         .registry_username = config->registry.username,
-        .controller_image = image_for(config, &controller->enrolment),
-        .controller_path = path_for(config),
+        .controller_image = bootstrap_image(config, &controller->enrolment),
+        .controller_path = bootstrap_controller_path(config),
         .controller_run = controller->enrolment.run,
     };
     bootstrap_render(config->bootstrap.schema, &bootstrap, out);
 }
 
-/* Out of the cleanup scope that holds them. */
-static struct guest_files hand_out(struct guest_files *files)
+/* Moves the files out of the variable whose cleanup would free them. */
+static struct guest_files guest_files_move(struct guest_files *files)
 {
     struct guest_files value = *files;
     *files = (struct guest_files){0};
@@ -201,7 +204,7 @@ int documents_render(const struct config *config, const struct document_sources 
     buffer_add_text(&files.token, token);
     buffer_add_text(&files.token, "\n");
     buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);
-    *ret = hand_out(&files);
+    *ret = guest_files_move(&files);
     return 0;
 }
 

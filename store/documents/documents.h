@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The four files that a guest reads, put together from what the agent, the operator and the host
- * know. */
+/*
+ * Puts together the four files that a guest reads: token, bootstrap.json, controller.yaml and
+ * agent.crt. The content comes from agent.yaml, the guest's enrolment, the operator's template, the
+ * hub's configuration, the host's names and address, and the TLS identity. First load the sources,
+ * then render them with a token. GET /controller.yaml uses the part for controller.yaml alone.
+ */
 #ifndef FELHOM_DOCUMENTS_H
 #define FELHOM_DOCUMENTS_H
 
@@ -15,27 +19,28 @@
 
 /* --- controller.yaml, for the guest's directory and for GET /controller.yaml --- */
 
-/* All but the token. Zero-initialise; ended by controller_parts_free. */
+/* Everything that controller.yaml needs but the token. Zero-initialise; free with
+ * controller_parts_free. */
 struct controller_parts {
     uint32_t vmid;
-    struct host host;             /* the caller's to fill, with vmid: */
-    struct pins coming;           /* those that the host's will be; texts of "" if it keeps them */
-    struct buffer enrolment_text; /* empty where the guest has none */
+    struct host host;   /* the caller fills host, vmid, coming and enrolment_text */
+    struct pins coming; /* pins of the next certificate during a rollover; else empty texts */
+    struct buffer enrolment_text; /* empty if the guest has no enrolment */
 
-    struct enrolment enrolment; /* by controller_parts_complete */
+    struct enrolment enrolment; /* this and what follows: filled by controller_parts_complete */
     struct buffer template_text;
     struct buffer hub_text;
 };
 
-/* Reads the enrolment, the operator's template and what the hub said. ERROR_INVALID where the
- * operator's document is at fault. */
+/* Parses the enrolment and reads the operator's template and the hub's configuration. ERROR_INVALID
+ * if a document of the operator's is invalid. */
 int controller_parts_complete(const struct config *config, struct store *store,
                               struct controller_parts *parts, struct error *error);
 void controller_parts_free(struct controller_parts *parts);
 
 /*
- * Adds the document. What the hub said is left out where that alone is at fault: *ret_left_out then
- * says why, and is of kind ERROR_NONE otherwise.
+ * Appends controller.yaml. If the hub's configuration alone makes that fail, leaves it out, and
+ * *ret_left_out says why; otherwise ret_left_out->kind is ERROR_NONE.
  */
 int controller_parts_render(const struct config *config, const struct controller_parts *parts,
                             const char *token, struct buffer *out, struct error *ret_left_out,
@@ -43,25 +48,27 @@ int controller_parts_render(const struct config *config, const struct controller
 
 /* --- all four --- */
 
-/* All that goes into the documents but for the token; freed by document_sources_free. */
+/* Everything that the four documents need but the token. Freed by document_sources_free. */
 struct document_sources {
-    struct buffer certificates; /* in PEM: the one that is shown, then what else may be */
+    struct buffer certificates; /* in PEM: first the certificate that felhomd shows now, then those
+                                   of a rollover */
     struct controller_parts controller;
 };
 
-/* Reads them. Where the bridge has no address just now, the host is as the store remembers it. */
+/* Reads all sources. If the bridge has no address at the moment, the host's names and address come
+ * from the store. */
 int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
                           struct document_sources *ret, struct error *error);
 
 void document_sources_free(struct document_sources *sources);
 
-/* Writes the four documents for a guest and its token; *ret_left_out as controller_parts_render
- * tells it. The caller frees them with guest_files_free. */
+/* Renders the four documents for a guest and its token. *ret_left_out is filled as by
+ * controller_parts_render. The caller frees *ret with guest_files_free. */
 int documents_render(const struct config *config, const struct document_sources *sources,
                      const char *token, struct guest_files *ret, struct error *ret_left_out,
                      struct error *error);
 
-/* Puts them beside the names that they will have in the guest's directory, as guest_drafts_write
+/* Renders the documents and writes them as drafts into the guest's directory, as guest_drafts_write
  * does. The caller publishes or frees the drafts. */
 int documents_draft(const struct config *config, const struct document_sources *sources,
                     const char *token, uid_t uid, gid_t gid, struct guest_drafts *ret,

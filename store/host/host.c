@@ -16,8 +16,8 @@
 
 #define ADVICE "set local_api.bridge or local_api.listen in agent.yaml"
 
-/* The first address of an interface is what SIOCGIFADDR answers with; far cheaper than a list of
- * them all. */
+/* SIOCGIFADDR returns an interface's first address, and is much cheaper than a list of all
+ * addresses. */
 static int interface_address(const char *name, struct sockaddr_in *ret)
 {
     struct ifreq request = {0};
@@ -59,7 +59,7 @@ static void free_interfaces(struct ifaddrs **interfaces)
         freeifaddrs(*interfaces);
 }
 
-static bool has_address(const struct ifaddrs *interface, struct in_addr address)
+static bool interface_has_address(const struct ifaddrs *interface, struct in_addr address)
 {
     struct sockaddr_in own;
     if (!interface->ifa_addr || interface->ifa_addr->sa_family != AF_INET ||
@@ -86,7 +86,7 @@ int host_network(const struct sockaddr_in *endpoint, struct cidr *ret, struct er
     if (getifaddrs(&interfaces) < 0)
         return fail_errno(error, errno, "cannot list the network interfaces");
     for (const struct ifaddrs *one = interfaces; one; one = one->ifa_next) {
-        if (has_address(one, endpoint->sin_addr)) {
+        if (interface_has_address(one, endpoint->sin_addr)) {
             *ret = network_of(endpoint->sin_addr, one->ifa_netmask);
             return 0;
         }
@@ -102,7 +102,8 @@ static void host_name(char *ret, size_t size)
     ret[size - 1] = '\0';
 }
 
-/* Proxmox names a node by the host name without its domain, and links PVE/local to nodes/NODE. */
+/* Proxmox names a node by the host name without its domain, and makes PVE/local a link to
+ * nodes/NODE. */
 static void node_name(const char *pve, char *ret, size_t size)
 {
     cleanup_free char *link = mem_format("%s/local", pve);

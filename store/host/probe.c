@@ -57,8 +57,8 @@ static void client_free(struct client *client)
 
 /* --- waiting --- */
 
-/* False at the deadline. */
-static bool wait_for(const struct client *client, short events)
+/* Returns false at the deadline. */
+static bool probe_wait(const struct client *client, short events)
 {
     struct pollfd polled = {.fd = client->socket.fd, .events = events};
     int ready = 0;
@@ -71,14 +71,15 @@ static bool wait_for(const struct client *client, short events)
     return ready > 0;
 }
 
-/* Waits until mbedTLS can go on, if that is what the code asks for. */
-static bool can_go_on(const struct client *client, int code)
+/* If mbedTLS returned because it must wait, waits and returns true. Returns false for any other
+ * code and at the deadline. */
+static bool probe_can_go_on(const struct client *client, int code)
 {
     switch (code) {
     case MBEDTLS_ERR_SSL_WANT_READ:
-        return wait_for(client, POLLIN);
+        return probe_wait(client, POLLIN);
     case MBEDTLS_ERR_SSL_WANT_WRITE:
-        return wait_for(client, POLLOUT);
+        return probe_wait(client, POLLOUT);
 #if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
     case MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET:
         return true;
@@ -88,28 +89,28 @@ static bool can_go_on(const struct client *client, int code)
     }
 }
 
-static int fail_tls(int code, const char *what, struct error *error)
+static int probe_fail_tls(int code, const char *what, struct error *error)
 {
     char reason[128];
     mbedtls_strerror(code, reason, sizeof reason);
     return fail(error, ERROR_SYSTEM, "%s: %s", what, reason);
 }
 
-static int fail_late(const char *what, struct error *error)
+static int probe_fail_late(const char *what, struct error *error)
 {
     return fail(error, ERROR_BUSY, "%s: not in time", what);
 }
 
-static int fail_step(int code, const char *what, struct error *error)
+static int probe_fail_step(int code, const char *what, struct error *error)
 {
     if (code == MBEDTLS_ERR_SSL_WANT_READ || code == MBEDTLS_ERR_SSL_WANT_WRITE)
-        return fail_late(what, error);
-    return fail_tls(code, what, error);
+        return probe_fail_late(what, error);
+    return probe_fail_tls(code, what, error);
 }
 
 /* --- the connection --- */
 
-static struct sockaddr_in reachable(const struct sockaddr_in *listening)
+static struct sockaddr_in reachable_address(const struct sockaddr_in *listening)
 {
     struct sockaddr_in address = *listening;
     if (address.sin_addr.s_addr == htonl(INADDR_ANY))
@@ -117,9 +118,9 @@ static struct sockaddr_in reachable(const struct sockaddr_in *listening)
     return address;
 }
 
-/* A socket with a port of its own, whose close is a reset. */
-static int open_socket(struct client *client, const struct sockaddr_in *address,
-                       struct sockaddr_in *ret_own, struct error *error)
+/* Opens a socket and binds it to a port of its own. Closing it sends a reset. */
+static int probe_open_socket(struct client *client, const struct sockaddr_in *address,
+                             struct sockaddr_in *ret_own, struct error *error)
 {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = address->sin_addr};
@@ -135,16 +136,16 @@ static int open_socket(struct client *client, const struct sockaddr_in *address,
     return 0;
 }
 
-static int connect_socket(const struct client *client, const struct sockaddr_in *address,
-                          struct error *error)
+static int probe_connect_socket(const struct client *client, const struct sockaddr_in *address,
+                                struct error *error)
 {
     int problem = 0;
     socklen_t size = sizeof problem;
     int fd = client->socket.fd;
     if (connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno != EINPROGRESS)
         return fail_errno(error, errno, "no connection");
-    if (!wait_for(client, POLLOUT))
-        return fail_late("no connection", error);
+    if (!probe_wait(client, POLLOUT))
+        return probe_fail_late("no connection", error);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
         problem = errno;
     return problem == 0 ? 0 : fail_errno(error, problem, "no connection");
@@ -152,7 +153,7 @@ static int connect_socket(const struct client *client, const struct sockaddr_in 
 
 /* --- TLS --- */
 
-static int library_start(void)
+static int mbedtls_library_start(void)
 {
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
     return psa_crypto_init() == PSA_SUCCESS ? 0 : MBEDTLS_ERR_SSL_HW_ACCEL_FAILED;
@@ -163,7 +164,7 @@ static int library_start(void)
 
 static int client_configure(struct client *client, struct error *error)
 {
-    int code = library_start();
+    int code = mbedtls_library_start();
     if (code == 0)
         code =
             mbedtls_ctr_drbg_seed(&client->random, mbedtls_entropy_func, &client->entropy, NULL, 0);
@@ -171,13 +172,13 @@ static int client_configure(struct client *client, struct error *error)
         code =
             mbedtls_ssl_config_defaults(&client->config, MBEDTLS_SSL_IS_CLIENT,
                                         MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
-    /* The pin takes the place of a chain. */
+    /* The pin is checked instead of a certificate chain. */
     mbedtls_ssl_conf_authmode(&client->config, MBEDTLS_SSL_VERIFY_NONE);
     mbedtls_ssl_conf_rng(&client->config, mbedtls_ctr_drbg_random, &client->random);
     if (code == 0)
         code = mbedtls_ssl_setup(&client->ssl, &client->config);
     mbedtls_ssl_set_bio(&client->ssl, &client->socket, mbedtls_net_send, mbedtls_net_recv, NULL);
-    return code == 0 ? 0 : fail_tls(code, "cannot set up TLS", error);
+    return code == 0 ? 0 : probe_fail_tls(code, "cannot set up TLS", error);
 }
 
 static int client_handshake(struct client *client, struct error *error)
@@ -185,12 +186,12 @@ static int client_handshake(struct client *client, struct error *error)
     int code;
     do
         code = mbedtls_ssl_handshake(&client->ssl);
-    while (can_go_on(client, code));
-    return code == 0 ? 0 : fail_step(code, "no TLS handshake", error);
+    while (probe_can_go_on(client, code));
+    return code == 0 ? 0 : probe_fail_step(code, "no TLS handshake", error);
 }
 
-static int check_certificate(const struct client *client, const struct pins *expected,
-                             struct error *error)
+static int probe_check_certificate(const struct client *client, const struct pins *expected,
+                                   struct error *error)
 {
     struct pins shown;
     const mbedtls_x509_crt *certificate = mbedtls_ssl_get_peer_cert(&client->ssl);
@@ -205,42 +206,42 @@ static int check_certificate(const struct client *client, const struct pins *exp
 
 /* --- the request --- */
 
-static int send_request(struct client *client, struct error *error)
+static int probe_send_request(struct client *client, struct error *error)
 {
     int code;
     do
         code = mbedtls_ssl_write(&client->ssl, (const unsigned char *)request, strlen(request));
-    while (can_go_on(client, code));
-    return code > 0 ? 0 : fail_step(code, "the request is not taken", error);
+    while (probe_can_go_on(client, code));
+    return code > 0 ? 0 : probe_fail_step(code, "the request is not taken", error);
 }
 
-static int read_some(struct client *client, struct buffer *answer)
+static int probe_read_some(struct client *client, struct buffer *answer)
 {
     int count;
     unsigned char *bytes = (unsigned char *)buffer_reserve(answer, CHUNK);
     do
         count = mbedtls_ssl_read(&client->ssl, bytes, CHUNK);
-    while (can_go_on(client, count));
+    while (probe_can_go_on(client, count));
     answer->length += count > 0 ? (size_t)count : 0;
     return count;
 }
 
-static bool is_end(int code)
+static bool is_end_of_stream(int code)
 {
     return code == 0 || code == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY ||
            code == MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
-static int read_answer(struct client *client, struct buffer *answer, struct error *error)
+static int probe_read_answer(struct client *client, struct buffer *answer, struct error *error)
 {
     int count;
     do
-        count = read_some(client, answer);
+        count = probe_read_some(client, answer);
     while (count > 0 && answer->length < ANSWER_MAX);
-    return count > 0 || is_end(count) ? 0 : fail_step(count, "no answer", error);
+    return count > 0 || is_end_of_stream(count) ? 0 : probe_fail_step(count, "no answer", error);
 }
 
-static int check_answer(const struct buffer *answer, struct error *error)
+static int probe_check_answer(const struct buffer *answer, struct error *error)
 {
     const char *text = buffer_text(answer);
     if (strncmp(text, good_answer, strlen(good_answer)) == 0)
@@ -252,16 +253,16 @@ static int probe_ask(struct client *client, const struct probe *probe, struct er
 {
     struct sockaddr_in own;
     cleanup_buffer struct buffer answer = BUFFER_EMPTY;
-    const struct sockaddr_in address = reachable(&probe->listening);
-    if (open_socket(client, &address, &own, error) < 0 || client_configure(client, error) < 0)
+    const struct sockaddr_in address = reachable_address(&probe->listening);
+    if (probe_open_socket(client, &address, &own, error) < 0 || client_configure(client, error) < 0)
         return -1;
     if (probe->announce)
         probe->announce(probe->context, &own);
-    if (connect_socket(client, &address, error) < 0 || client_handshake(client, error) < 0 ||
-        check_certificate(client, &probe->pins, error) < 0 || send_request(client, error) < 0 ||
-        read_answer(client, &answer, error) < 0)
+    if (probe_connect_socket(client, &address, error) < 0 || client_handshake(client, error) < 0 ||
+        probe_check_certificate(client, &probe->pins, error) < 0 ||
+        probe_send_request(client, error) < 0 || probe_read_answer(client, &answer, error) < 0)
         return -1;
-    return check_answer(&answer, error);
+    return probe_check_answer(&answer, error);
 }
 
 int probe_run(const struct probe *probe, struct error *error)
@@ -270,7 +271,7 @@ int probe_run(const struct probe *probe, struct error *error)
     struct client client;
     client_init(&client, probe->patience_us);
     int result = probe_ask(&client, probe, error);
-    /* Before the port can be somebody else's. */
+    /* Announce the end before the socket is closed and another process can get the port. */
     if (probe->announce)
         probe->announce(probe->context, NULL);
     client_free(&client);

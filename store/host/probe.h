@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whether felhomd answers, found out as a guest would: a connection to what it listens on, TLS with
- * the certificate that guests pin, one request.
+ * Checks that felhomd works by doing what a guest does: connects to felhomd's listening address,
+ * makes a TLS handshake, compares the certificate with the one that guests pin, and requests GET
+ * /healthz. Used by felhomd's watchdog and by felhomctl doctor.
  *
- * A probe that fails is reset, not just closed: what a worker finds of it later has no peer any
- * more, and is dropped without a word. SIGPIPE is the caller's to ignore.
+ * Closing the connection sends a reset, so that a worker of felhomd that gets to a failed probe
+ * late finds no peer and drops the connection without logging. The caller must ignore SIGPIPE.
  */
 #ifndef FELHOM_PROBE_H
 #define FELHOM_PROBE_H
@@ -16,16 +17,17 @@
 #include "schema/base/error.h"
 
 struct probe {
-    struct sockaddr_in listening; /* 0.0.0.0 is asked over the loopback */
-    struct pins pins;             /* of the certificate that it must show */
-    int64_t patience_us;          /* for all of it */
-    /* Told the probe's own address before it connects, and NULL when it has ended but its port is
-     * not free yet. May be NULL. */
+    struct sockaddr_in listening; /* for 0.0.0.0, the probe connects to the loopback address */
+    struct pins pins;             /* of the certificate that felhomd must show */
+    int64_t patience_us;          /* for the whole probe */
+    /* Called with the probe's own address before it connects, and with NULL at the end, while the
+     * probe still holds its port. May be NULL. */
     void (*announce)(void *context, const struct sockaddr_in *own);
     void *context;
 };
 
-/* 0: GET /healthz was answered with 200. Never waits longer than its patience. */
+/* Returns 0 if GET /healthz was answered with 200 within patience_us. ERROR_BUSY if time ran
+ * out. */
 int probe_run(const struct probe *probe, struct error *error);
 
 #endif
