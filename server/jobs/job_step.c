@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The state machine of one job. Every change is recorded in the store before the next step relies
- * on it, above all that Proxmox is about to be asked: it is asked to begin a job once and never
- * again, unless the request certainly did not reach it.
+ * on it. Above all it is recorded that Proxmox is about to be asked, because Proxmox must be asked
+ * to begin a job only once, unless the request certainly did not reach it.
  *
- *   not called                  job_call_step    asks Proxmox to begin the task
- *   called, no UPID             job_look_step    its answer got lost: looks for the task in its
- * list UPID                        job_follow_step  asks for the task's status until it has ended
+ *   state in the store    step               what it does
+ *   not called            job_call_step      asks Proxmox to begin the task
+ *   called, no UPID       job_look_step      the reply was lost: looks for the task
+ *   UPID                  job_follow_step    asks for the task's status until it has ended
  *
- * All of this runs in the worker thread of jobs.c, without a lock; a store is borrowed for each
- * read or write and never held while Proxmox is asked.
+ * All of this runs in the worker thread of jobs.c, without a lock. A store is borrowed for each
+ * read or write, and never held while Proxmox is asked.
  */
 #include "server/jobs/job_step.h"
 
@@ -24,7 +25,7 @@
 #include "store/tables/guest.h"
 
 #define READ_TIME_US   (10 * SECOND_US)
-#define BEGIN_TIME_US  (30 * SECOND_US) /* as long as Proxmox's own proxy waits */
+#define BEGIN_TIME_US  (30 * SECOND_US) /* as long as Proxmox's own proxy waits for its daemon */
 #define STORE_RETRY_US (5 * SECOND_US)
 
 /* --- what the steps share --- */
@@ -48,7 +49,7 @@ static void job_log(const struct job_world *world, const struct job *job, const 
                   job_kind_name(job->kind), what, detail);
 }
 
-/* The guest as Proxmox's paths name it. */
+/* Reads the guest's kind, which Proxmox's paths contain. */
 static int job_read_guest(const struct job_world *world, const struct job *job,
                           struct pve_guest *ret, struct error *error)
 {
@@ -91,7 +92,7 @@ static int job_write_change(struct store *store, int64_t job_id, enum job_change
     return job_finish(store, job_id, change == JOB_CHANGE_DONE, text, clock_wall_ms(), error);
 }
 
-/* Records the change and wakes those who wait for the job's events. */
+/* Records the change, and sends a nudge, because the guest may wait for the event. */
 static int job_record(const struct job_world *world, const struct job *job, enum job_change change,
                       const char *text, struct error *error)
 {
@@ -106,7 +107,7 @@ static int job_record(const struct job_world *world, const struct job *job, enum
     return 0;
 }
 
-/* The store could not record a change: the next step finds the job as it was. */
+/* The store could not be read or written: the next step finds the job as it was. */
 static int64_t job_unrecorded(const struct job_world *world, const struct job *job,
                               const struct error *error)
 {
@@ -123,7 +124,8 @@ static int64_t job_failed(const struct job_world *world, const struct job *job, 
     return INT64_MAX;
 }
 
-/* Proxmox has said once more that there is no such task: for how long it has been saying so. */
+/* To be called when Proxmox has answered that there is no such task. Returns for how long it has
+ * been answering that. */
 static int64_t job_missing_for_us(struct job_memory *memory)
 {
     const int64_t now_us = clock_steady_us();
@@ -136,7 +138,8 @@ static int64_t job_missing_for_us(struct job_memory *memory)
 #define SILENCE_FIRST_US SECOND_US
 #define SILENCE_LAST_US  (30 * SECOND_US)
 
-/* Proxmox has not answered a question: returns when to ask again. After a day the job is failed. */
+/* To be called when Proxmox has not answered. Returns in how many microseconds to ask again.
+ * After a day without an answer the job fails. */
 static int64_t job_unanswered(const struct job_world *world, const struct job *job,
                               struct job_memory *memory, const struct error *error)
 {
@@ -175,10 +178,11 @@ int job_read_newest_backup(struct store_pool *stores, const struct pve_call *cal
 
 #define RETRY_FIRST_US (2 * SECOND_US)
 #define RETRY_LAST_US  (60 * SECOND_US)
-#define RETRY_MS       (10 * MINUTE_MS) /* since the guest has asked */
+#define RETRY_MS       (10 * MINUTE_MS) /* since the guest asked for the job */
 #define TOO_LATE       "it could not be begun within 10 minutes"
 
-/* A rollback stops the guest that has asked for it: the guest is to have its answer by then. */
+/* A rollback stops the guest that asked for it, so it is begun only after the guest has had this
+ * time to receive the reply to its request. */
 #define ANSWER_MS ((int64_t)1000)
 
 static int job_begin_task(const struct job_world *world, const struct pve_guest *guest,
@@ -197,7 +201,8 @@ static int job_begin_task(const struct job_world *world, const struct pve_guest 
     return pve_backup_begin(&call, guest->vmid, ret_upid, error);
 }
 
-/* Nothing was begun, and Proxmox has not refused the job either. */
+/* The job was certainly not begun, and Proxmox has not refused it either: records that, so that
+ * the call is made again later. */
 static int64_t job_call_again(const struct job_world *world, const struct job *job,
                               struct job_memory *memory)
 {
@@ -215,8 +220,10 @@ static bool job_was_refused(const struct job_world *world, const struct error *e
            error->kind != ERROR_CORRUPT;
 }
 
-/* A 500 comes mostly, but not certainly, before anything is begun: then the task is looked for, and
- * what Proxmox said is kept as the reason in case there is none. */
+/* The call to begin the task has failed. If Proxmox refused the job before it began anything,
+ * the job fails; if it certainly began nothing, the call is repeated later. After anything else,
+ * such as a 500, Proxmox may have begun the task: the next step looks for it, and what Proxmox said
+ * is kept as the reason in case there is none. */
 static int64_t job_not_begun(const struct job_world *world, const struct job *job,
                              struct job_memory *memory, const struct error *error)
 {
@@ -259,9 +266,9 @@ static int64_t job_call_step(const struct job_world *world, const struct job *jo
 
 /* --- looking for the task --- */
 
-#define EARLIER_SECONDS 2                /* Proxmox's clock may be a little behind */
-#define LOOK_US         (60 * SECOND_US) /* an empty list proves nothing at once */
-#define LOOK_REFUSED_US (3 * SECOND_US)  /* where it has most likely not been begun */
+#define EARLIER_SECONDS 2                /* Proxmox's clock may be a little behind ours */
+#define LOOK_US         (60 * SECOND_US) /* a new task is not in the list at once */
+#define LOOK_REFUSED_US (3 * SECOND_US)  /* if the task was most likely not begun */
 #define NOBODY_KNOWS \
     "nobody knows whether Proxmox has begun it: its answer did not come, and there is no such " \
     "task"
@@ -287,8 +294,8 @@ static int job_read_previous_upid(const struct job_world *world, const struct jo
     return -1;
 }
 
-/* The second since which the task may have begun. The guest's previous task has ended by then, and
- * was looked at a second after its beginning at the earliest. */
+/* Finds the earliest time, in seconds since 1970, at which the task may have begun. The guest's
+ * previous task has ended by then; its status was first asked for a second after it began. */
 static int job_begun_since(const struct job_world *world, const struct job *job, int64_t *ret,
                            struct error *error)
 {
@@ -329,7 +336,7 @@ static int64_t job_look_step(const struct job_world *world, const struct job *jo
     if (!upid[0])
         return job_not_found(world, job, memory);
     if (job_record(world, job, JOB_CHANGE_UPID, upid, &error) < 0)
-        /* A task that belongs to another job is not this job's. */
+        /* ERROR_CONFLICT: the task belongs to another job, so it is not this job's. */
         return error.kind == ERROR_CONFLICT ? job_not_found(world, job, memory)
                                             : job_unrecorded(world, job, &error);
     job_log(world, job, "found", upid);
@@ -350,7 +357,7 @@ static void job_take_log_line(int64_t number, const char *line, void *context)
     vzdump_log_take(&memory->log, line);
 }
 
-/* Reads what was added to the task's log since it was last read. */
+/* Reads the lines that were added to the task's log since the last step. */
 static int job_read_log(const struct job_world *world, const struct job *job,
                         struct job_memory *memory, struct error *error)
 {
@@ -371,7 +378,8 @@ static int64_t job_done(const struct job_world *world, const struct job *job,
     struct error error;
     const char *warnings = strcmp(exitstatus, "OK") == 0 ? NULL : exitstatus;
     const struct pve_call call = job_pve_call(world, READ_TIME_US);
-    /* First, so that whoever reads that the backup is done finds it. */
+    /* The newest backup is read first, so that whoever sees that the job is done also finds the
+     * backup. */
     if (job->kind == JOB_BACKUP &&
         job_read_newest_backup(world->stores, &call, job->vmid, &error) < 0)
         job_log(world, job, "cannot look for the new backup", error.message);
@@ -390,7 +398,8 @@ static int64_t job_ended(const struct job_world *world, const struct job *job,
                       memory->log.problem[0] ? memory->log.problem : status->exitstatus);
 }
 
-/* Proxmox may say that there is no such task for a moment only. */
+/* The status could not be read. If Proxmox says that there is no such task, the job fails only
+ * once it has been saying so for LOST_US, because that may be wrong for a moment. */
 static int64_t job_no_status(const struct job_world *world, const struct job *job,
                              struct job_memory *memory, const struct error *error)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker thread "jobs". In each turn it reads the unfinished jobs from the store, takes one
- * step (job_step.h) of each whose time has come, and then perhaps asks Proxmox for one guest's
- * newest backup. jobs_wake begins a turn at once; otherwise the worker sleeps until the next step
- * is due, but never longer than a minute.
+ * The worker thread "jobs". In each turn (jobs_turn) it reads the unfinished jobs from the store,
+ * takes one step (job_step.h) of each job whose next step is due, and then, if that is due, asks
+ * Proxmox for one guest's newest backup. jobs_wake begins a turn at once; otherwise the worker
+ * sleeps until the next step is due, but never longer than a minute.
  *
- * Everything here but jobs_wake belongs to the worker thread and needs no lock.
+ * Everything in this file except jobs_start, jobs_stop and jobs_wake runs in the worker thread and
+ * needs no lock.
  */
 #include "server/jobs/jobs.h"
 
@@ -24,12 +25,13 @@
 #include "store/tables/job.h"
 
 #define STORE_RETRY_US   (5 * SECOND_US)
-#define LOOK_EVERY_US    (60 * SECOND_US) /* without being woken: a wake-up may get lost */
+#define LOOK_EVERY_US    (60 * SECOND_US) /* even if not woken, because a nudge may get lost */
 #define BACKUPS_EVERY_US (15 * MINUTE_US)
-#define BACKUPS_PAUSE_US (60 * SECOND_US) /* until a token, or the store, is looked for again */
-#define BACKUPS_TIME_US  (10 * SECOND_US) /* for Proxmox to list one guest's backups */
+#define BACKUPS_PAUSE_US (60 * SECOND_US) /* until a missing token, or the store, is tried again \
+                                           */
+#define BACKUPS_TIME_US (10 * SECOND_US)  /* for Proxmox to list one guest's backups */
 
-/* An unfinished job, and what is known of it beyond the store. */
+/* An unfinished job, with what the worker knows beyond the store. */
 struct unfinished_job {
     struct job job;
     struct job_memory memory;
@@ -45,7 +47,7 @@ struct jobs {
     struct context *context;
     atomic_bool stopping;
     struct worker *worker;
-    struct pve_client *client; /* from here on the worker's */
+    struct pve_client *client; /* this and the members below are for the worker thread only */
     struct unfinished_jobs unfinished;
     struct newest_backups backups;
     struct throttled_log log;
@@ -73,7 +75,7 @@ static int jobs_read_store(struct jobs *jobs, struct unfinished_jobs *ret, struc
     return -1;
 }
 
-/* Copies what is known beyond the store to the jobs just read. Both are sorted by job. */
+/* Copies memory and due_us to the jobs that were just read. Both lists are sorted by job_id. */
 static void jobs_carry_over(const struct unfinished_jobs *from, struct unfinished_jobs *to)
 {
     size_t j = 0;
@@ -140,7 +142,7 @@ static int guest_is_after(const struct guest *guest, void *context)
     return search->found != 0;
 }
 
-/* The next guest's VMID; 0 where there are no more. */
+/* Finds the guest with the next higher VMID; *ret becomes 0 if there is none. */
 static int newest_backups_find_next(struct store_pool *stores, uint32_t after, uint32_t *ret,
                                     struct error *error)
 {
@@ -155,7 +157,7 @@ static int newest_backups_find_next(struct store_pool *stores, uint32_t after, u
     return 0;
 }
 
-/* Ends this round through the guests; the next one begins after wait_us. */
+/* Ends this round; the next round begins after wait_us. */
 static void newest_backups_end_round(struct newest_backups *backups, int64_t wait_us)
 {
     backups->vmid = 0;
@@ -178,8 +180,8 @@ static void newest_backups_ask(struct newest_backups *backups, struct store_pool
         return;
     }
     newest_backups_log(backups, &error);
-    /* That this guest was removed just now, or that Proxmox's reply about it is malformed, does not
-     * foretell how the next guest's turn goes. */
+    /* A guest that was just removed, or a malformed reply about this guest, says nothing about
+     * the next guest, so the round goes on. */
     if (error.kind != ERROR_MISSING && error.kind != ERROR_CORRUPT)
         newest_backups_end_round(
             backups, worker_backoff_ms(++backups->failures, BACKUPS_EVERY_US / 1000) * 1000);
@@ -207,7 +209,7 @@ int64_t newest_backups_turn(struct newest_backups *backups, struct store_pool *s
     struct error error;
     const char *storage = call->config->backup.storage;
     if (!backups->storage || strcmp(backups->storage, storage) != 0) {
-        /* Another storage has other backups. */
+        /* Another storage has other backups: a new round begins at once. */
         free(backups->storage);
         backups->storage = mem_copy_text(storage);
         backups->failures = 0;

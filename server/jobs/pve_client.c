@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every call is a struct pve_request, built step by step, that pve_request_perform sends with the
- * token read anew. After that client->status and client->may_have_begun say how far it got.
+ * Every call builds a struct pve_request step by step; pve_request_perform reads the token from its
+ * file and sends the request with it. After that client->status and client->may_have_begun tell how
+ * far the request got.
  */
 #include "server/jobs/pve_client.h"
 
@@ -24,18 +25,19 @@
 
 #define TOKEN_FILE_LIMIT ((size_t)4096)
 #define UUID_LENGTH      ((size_t)36)
-#define REPLY_LIMIT      (4 * MIB) /* a list of backups has some 300 bytes for each */
-#define TASKS_MAX        "1000"    /* of one type for one guest since a moment ago */
+#define REPLY_LIMIT      (4 * MIB) /* a list of backups has some 300 bytes for each backup */
+#define TASKS_MAX        "1000"    /* of one type, for one guest, since the job was begun */
 
 /* --- the API token --- */
 
-/* A realm's name, or that of a token within its user. */
+/* True for the name of a realm, or of a token within its user. */
 static bool token_is_id(const char *text, size_t length)
 {
     return length >= 2 && strchr(LETTERS, text[0]) && strspn(text, LETTERS DIGITS ".-_") >= length;
 }
 
-/* Proxmox forbids blanks, : and /; % and ; would have another meaning in the header. */
+/* True for the name of a user: Proxmox forbids blanks, : and / in it; % and ; would change the
+ * meaning of the header. */
 static bool token_is_user(const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++)
@@ -55,7 +57,7 @@ static bool token_is_uuid(const char *text)
     return true;
 }
 
-/* The length of USER@REALM!TOKENID; 0 where the text is no token. */
+/* Returns the length of USER@REALM!TOKENID; 0 if the text is not a token. */
 static size_t token_user_length(const char *text)
 {
     const char *secret = strrchr(text, '=');
@@ -91,7 +93,7 @@ static int pve_token_read(const struct config *config, struct buffer *out, struc
     const char *path = config->pve.token_file;
     if (token_read_line(path, &line, error) < 0)
         return -1;
-    /* A NUL in it would hide what follows. */
+    /* A NUL byte would hide what follows it. */
     if (strlen(buffer_text(&line)) != line.length || token_user_length(buffer_text(&line)) == 0)
         return fail(error, ERROR_INVALID, "%s: not one line USER@REALM!TOKENID=UUID", path);
     buffer_add(out, line.data, line.length);
@@ -115,11 +117,11 @@ int pve_token_check(const struct config *config, char ret_user[PVE_USER_SIZE], s
 
 struct pve_client {
     struct http_client *http;
-    int status; /* of the last answer; 0: there was none */
+    int status; /* HTTP status of the last reply; 0: there was none */
     bool may_have_begun;
 };
 
-/* A request below /nodes/NODE. */
+/* A request for a path below /nodes/NODE. */
 struct pve_request {
     const char *method;
     struct buffer path;
@@ -217,7 +219,8 @@ static int pve_request_send(const struct pve_call *call, const struct pve_reques
     return -1;
 }
 
-/* What Proxmox answers before it forks a worker: pve_may_have_begun in pve_client.h says why. */
+/* True for the statuses that Proxmox answers before it forks a worker; see pve_may_have_begun in
+ * pve_client.h. */
 static bool pve_status_is_refusal(int status)
 {
     return (status >= 400 && status < 500) || status == 501 || status == 595;
@@ -233,7 +236,7 @@ static struct pve_reply pve_reply_view(const struct http_reply *reply)
     };
 }
 
-/* Succeeds only where Proxmox answers 2xx. */
+/* Sends the request with the token. Succeeds only if Proxmox answers 2xx. */
 static int pve_request_perform(const struct pve_call *call, const struct pve_request *request,
                                struct http_reply *ret, struct error *error)
 {
@@ -309,9 +312,10 @@ int pve_snapshot_rollback(const struct pve_call *call, const struct pve_guest *g
     return pve_begin_task(call, &request, ret_upid, error);
 }
 
-/* No other parameter is set, as the token may lack the privilege: bwlimit, ionice and performance
- * need Sys.Modify on /, prune-backups Datastore.Allocate on the storage, tmpdir, dumpdir, script
- * and job-id root itself. How many backups are kept is set at the storage, and holds here too. */
+/* No other parameter is set, because the token may lack the privilege: bwlimit, ionice and
+ * performance need Sys.Modify on /; prune-backups needs Datastore.Allocate on the storage; tmpdir,
+ * dumpdir, script and job-id need root itself. How many backups are kept is set at the storage, and
+ * applies to these backups too. */
 int pve_backup_begin(const struct pve_call *call, uint32_t vmid, char ret_upid[static UPID_SIZE],
                      struct error *error)
 {
@@ -335,7 +339,8 @@ int pve_task_status(const struct pve_call *call, const char *upid, struct pve_ta
     pve_request_add_step(&request, upid);
     pve_request_add_step(&request, "status");
     if (pve_request_perform(call, &request, &reply, error) < 0) {
-        /* Proxmox calls "no such task" an invalid parameter, and no other parameter can be one. */
+        /* 400: Proxmox reports "no such task" as an invalid parameter, and no other parameter
+         * here can be invalid. */
         if (call->client->status == 400)
             error->kind = ERROR_MISSING;
         return -1;
@@ -361,8 +366,8 @@ int pve_task_log(const struct pve_call *call, const char *upid, int64_t start, i
     return pve_reply_task_log(&answer, visit, context, error);
 }
 
-/* Proxmox is not asked to filter by user: for a task that has ended it would compare the user's
- * name without the token's. */
+/* Proxmox is not asked to filter by user, because for a task that has ended it would compare the
+ * name of the user without that of the token. */
 int pve_task_find(const struct pve_call *call, const char *type, uint32_t vmid, int64_t since,
                   char ret_upid[static UPID_SIZE], struct error *error)
 {
