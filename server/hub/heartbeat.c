@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's report to the hub. hub_report_render makes it from the store and the host's figures;
- * hub_heartbeat_turn sends it when it is time, and logs what the hub replies when that is news. All
- * in the hub's worker thread.
+ * hub_heartbeat_turn sends it when it is due, and logs the hub's reply if that differs from the
+ * last one. All of it runs in the hub's worker thread.
  */
 #include "server/hub/hub.h"
 
@@ -25,11 +25,11 @@
 #include "store/tables/job.h"
 
 #define SCHEMA      "felhom.host-report/v1"
-#define REAL_DIGITS 15 /* what a double is sure of: 12.3 is not 12.300000000000001 */
+#define REAL_DIGITS 15 /* all that a double holds exactly: 12.3 is not 12.300000000000001 */
 #define KEY_LIMIT   4096
 #define LINE_BLANKS " \t\r\n"
 
-/* A list of the report that is being made from the store. */
+/* A list of the report, while it is made from the store. */
 struct report_list {
     struct store *store;
     json_t *items;
@@ -42,7 +42,7 @@ static json_t *text_or_null(const char *text)
     return *text ? json_text(text) : json_null();
 }
 
-static int append(struct report_list *list, json_t *item)
+static int report_append(struct report_list *list, json_t *item)
 {
     json_append(list->items, item);
     return 0;
@@ -50,7 +50,7 @@ static int append(struct report_list *list, json_t *item)
 
 /* --- guests --- */
 
-/* What is between running and stopped is neither yet, but one that is stopping still runs. */
+/* A guest that is starting is neither running nor stopped yet; one that is stopping still runs. */
 static const char *const status_names[] = {
     [GUEST_STARTING] = "unknown",
     [GUEST_RUNNING] = "running",
@@ -58,7 +58,7 @@ static const char *const status_names[] = {
     [GUEST_STOPPED] = "stopped",
 };
 
-/* An enrolment that cannot be read names no customer. */
+/* Finds the customer in the enrolment of the guest; null if the enrolment cannot be parsed. */
 static int report_customer(struct report_list *list, uint32_t vmid, json_t **ret)
 {
     struct error ignored;
@@ -78,19 +78,19 @@ static int report_add_guest(const struct guest *guest, void *context)
     json_t *customer;
     if (report_customer(list, guest->vmid, &customer) < 0)
         return -1;
-    return append(list, json_pack("{s:I, s:s, s:o, s:{s:s, s:o, s:o}}", /**/
-                                  "vmid", (json_int_t)guest->vmid,      /**/
-                                  "status", status_names[guest->state], /**/
-                                  "customer", customer,                 /**/
-                                  "spec",                               /**/
-                                  "kind", guest_kind_name(guest->kind), /**/
-                                  "name", json_text(guest->name),       /**/
-                                  "mount_form", text_or_null(guest->mount_form)));
+    return report_append(list, json_pack("{s:I, s:s, s:o, s:{s:s, s:o, s:o}}", /**/
+                                         "vmid", (json_int_t)guest->vmid,      /**/
+                                         "status", status_names[guest->state], /**/
+                                         "customer", customer,                 /**/
+                                         "spec",                               /**/
+                                         "kind", guest_kind_name(guest->kind), /**/
+                                         "name", json_text(guest->name),       /**/
+                                         "mount_form", text_or_null(guest->mount_form)));
 }
 
 /* --- backups and restore tests --- */
 
-static json_t *age_seconds(int64_t at_ms, int64_t now_ms)
+static json_t *report_age_seconds(int64_t at_ms, int64_t now_ms)
 {
     if (at_ms <= 0)
         return json_null();
@@ -105,27 +105,28 @@ static int report_add_backup(const struct guest *guest, void *context)
     if (job_newest(list->store, guest->vmid, JOB_BACKUP, &job, list->error) < 0 ||
         backup_get(list->store, guest->vmid, &backup, list->error) < 0)
         return -1;
-    return append(list,
-                  json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                         /**/
-                            "vmid", (json_int_t)guest->vmid,                          /**/
-                            "phase", job.job_id ? job_phase_name(job.phase) : "idle", /**/
-                            "at", json_time(backup.at_ms),                            /**/
-                            "archive", text_or_null(backup.archive),                  /**/
-                            "age_seconds", age_seconds(backup.at_ms, list->now_ms),   /**/
-                            "error", job.phase == JOB_FAILED ? json_text(job.error) : json_null()));
+    return report_append(
+        list, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                              /**/
+                        "vmid", (json_int_t)guest->vmid,                               /**/
+                        "phase", job.job_id ? job_phase_name(job.phase) : "idle",      /**/
+                        "at", json_time(backup.at_ms),                                 /**/
+                        "archive", text_or_null(backup.archive),                       /**/
+                        "age_seconds", report_age_seconds(backup.at_ms, list->now_ms), /**/
+                        "error", job.phase == JOB_FAILED ? json_text(job.error) : json_null()));
 }
 
-/* Of one that runs neither passed nor at is known yet. */
+/* While a test runs, passed and at are null. */
 static int report_add_restore_test(const struct restore_test *test, void *context)
 {
     bool is_finished = test->finished_at_ms != 0;
-    return append(context, json_pack("{s:I, s:o, s:o, s:o, s:o}",                            /**/
-                                     "vmid", (json_int_t)test->vmid,                         /**/
-                                     "passed",                                               /**/
-                                     is_finished ? json_boolean(test->passed) : json_null(), /**/
-                                     "at", json_time(test->finished_at_ms),                  /**/
-                                     "archive", text_or_null(test->archive),                 /**/
-                                     "error", text_or_null(test->error)));
+    return report_append(context,
+                         json_pack("{s:I, s:o, s:o, s:o, s:o}",                            /**/
+                                   "vmid", (json_int_t)test->vmid,                         /**/
+                                   "passed",                                               /**/
+                                   is_finished ? json_boolean(test->passed) : json_null(), /**/
+                                   "at", json_time(test->finished_at_ms),                  /**/
+                                   "archive", text_or_null(test->archive),                 /**/
+                                   "error", text_or_null(test->error)));
 }
 
 /* --- storages --- */
@@ -139,7 +140,7 @@ static void report_mark_storage(const struct config *config, json_t *storage)
     json_set(storage, "backup_target", json_boolean(is_target));
 }
 
-/* Takes the storages out of the host's figures, as the report has them in a group of their own. */
+/* Moves the storages out of the figures, because the report has them in a list of its own. */
 static json_t *report_take_storages(const struct hub_report_frame *frame)
 {
     json_t *storages = json_incref(json_object_get(frame->figures, "storages"));
@@ -198,7 +199,7 @@ static int64_t heartbeat_poll_ms(const struct hub_heartbeat *heartbeat, const st
     return (int64_t)config->hub.poll_ms;
 }
 
-/* Adds the one line of visible characters that the file holds. */
+/* Adds to out the key: the file must hold one line of visible characters. */
 static int heartbeat_read_key(const char *path, struct buffer *out, struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
@@ -233,7 +234,8 @@ static int heartbeat_render(struct hub_heartbeat *heartbeat, const struct config
     struct host host;
     if (heartbeat_read_host(heartbeat->stores, &host, error) < 0)
         return -1;
-    /* No store is borrowed meanwhile: this may have to wait for a file system. */
+    /* No store is borrowed while the figures are read, because that may have to wait for a file
+     * system. */
     cleanup_json json_t *figures = host_figures_describe(heartbeat->figures, config, host.node);
     cleanup_store_loan struct store_loan loan = {0};
     const struct hub_report_frame frame = {
@@ -291,8 +293,8 @@ static void heartbeat_log(const struct hub_reply *reply, int64_t wait_ms)
              yes_or_no(reply->has_signed_ops));
 }
 
-/* Logs the reply if it differs from the last one. Returns in how many milliseconds the next report
- * is due. */
+/* Logs the reply if it differs from the last one, or the last report failed. Returns in how many
+ * milliseconds the next report is due. */
 static int64_t heartbeat_succeeded(struct hub_heartbeat *heartbeat, const struct config *config,
                                    const struct hub_reply *reply)
 {
@@ -308,7 +310,8 @@ static int64_t heartbeat_succeeded(struct hub_heartbeat *heartbeat, const struct
     return heartbeat_poll_ms(heartbeat, config);
 }
 
-/* Logs the error if it differs from the last one. Returns in how many milliseconds to try again. */
+/* Logs the error if it differs from that of the last failure. Returns in how many milliseconds
+ * to try again. */
 static int64_t heartbeat_failed(struct hub_heartbeat *heartbeat, const struct config *config,
                                 const struct error *error)
 {
@@ -324,7 +327,7 @@ int64_t hub_heartbeat_turn(struct hub_heartbeat *heartbeat, const struct config 
     struct error error;
     struct hub_reply reply = {0};
     if (fresh) {
-        /* The new settings may name another hub. */
+        /* The new configuration may name another hub. */
         heartbeat->is_logged = false;
         heartbeat->poll_seconds = 0;
         heartbeat->failures = 0;
@@ -336,7 +339,7 @@ int64_t hub_heartbeat_turn(struct hub_heartbeat *heartbeat, const struct config 
         return heartbeat->next_at_us;
     const int result = heartbeat_send(heartbeat, config, &reply, &error);
     if (atomic_load(heartbeat->stopping))
-        return INT64_MAX; /* stopping makes requests fail */
+        return INT64_MAX; /* the stop makes requests fail */
     const int64_t wait_ms = result == 0 ? heartbeat_succeeded(heartbeat, config, &reply)
                                         : heartbeat_failed(heartbeat, config, &error);
     heartbeat->next_at_us = clock_steady_us() + wait_ms * 1000;

@@ -49,22 +49,23 @@ struct hub {
     struct context *context;
     atomic_bool stopping;
     struct worker *worker;
-    struct http_client *client; /* from here on the worker's */
+    struct http_client *client; /* this and the members below are for the worker thread only */
     struct hub_puller puller;
     struct hub_heartbeat heartbeat;
-    uint8_t settings[DIGEST_BYTES]; /* digest of those that the last step found */
+    uint8_t config_digest[DIGEST_BYTES]; /* digest of the hub section that the last step found */
 };
 
-/* Whether the settings have changed since the last step; true at the first one. */
-static bool hub_settings_changed(struct hub *hub, const struct config *config)
+/* True if the hub section of the configuration has changed since the last step; true at the
+ * first step. */
+static bool hub_config_changed(struct hub *hub, const struct config *config)
 {
     uint8_t digest[DIGEST_BYTES];
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     buffer_add_format(&text, "%s\n%s\n%s\n%llu", config->hub.url, config->hub.ca_file,
                       config->hub.api_key_file, (unsigned long long)config->hub.poll_ms);
     digest_sha256(text.data, text.length, digest);
-    const bool is_changed = memcmp(digest, hub->settings, sizeof digest) != 0;
-    memcpy(hub->settings, digest, sizeof digest);
+    const bool is_changed = memcmp(digest, hub->config_digest, sizeof digest) != 0;
+    memcpy(hub->config_digest, digest, sizeof digest);
     return is_changed;
 }
 
@@ -73,7 +74,7 @@ static int64_t hub_step(void *context)
     struct hub *hub = context;
     cleanup_server_config struct server_config *current = context_config(hub->context);
     const struct config *config = &current->config;
-    const bool is_fresh = hub_settings_changed(hub, config);
+    const bool is_fresh = hub_config_changed(hub, config);
     if (*config->hub.url == '\0')
         return WORKER_IDLE;
     int64_t report_us = hub_heartbeat_turn(&hub->heartbeat, config, is_fresh);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guests' configurations from the hub. A turn reads from the store which guests are due, asks the
- * hub for one after the other, and records each reply in the store, the audit trail and the log.
- * The store is not borrowed while the hub is asked. All in the hub's worker thread.
+ * Pulls the guests' configurations from the hub. A turn (hub_pull_turn) finds in the store which
+ * guests are due, asks the hub for one after the other, and records each reply in the store, with
+ * an event and a line in the log. No store is borrowed while the hub is asked. All of it runs in
+ * the hub's worker thread.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 
 #define EVENT_KIND     "hub"
 #define LOOK_PAUSE_US  SECOND_US
-#define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */
+#define LOOK_EVERY_US  (60 * SECOND_US) /* even if not woken, because a nudge may get lost */
 #define ROUND_US       (5 * SECOND_US)  /* so that a report need not wait for all guests */
 #define CUSTOMER_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
@@ -34,16 +35,17 @@ struct due_pull {
 };
 
 struct due_pulls {
-    struct due_pull *items; /* longest due first */
+    struct due_pull *items; /* the one that has been due longest first */
     size_t count;
-    int64_t next_at_ms; /* when the next of the other guests is due; INT64_MAX: none is */
+    int64_t next_at_ms; /* when the next of the other guests is due; INT64_MAX: no other guest */
 };
 
 struct due_query {
-    const struct config *config; /* with a hub.url */
+    const struct config *config; /* hub.url is set */
     int64_t now_ms;
-    bool unreachable; /* only guests that were never asked for from where they are pulled now */
-    bool fresh;       /* what failed is due, whenever it was to be tried again */
+    bool unreachable; /* the hub is not answering: consider only guests for which this hub was never
+                         asked */
+    bool fresh;       /* what failed is due, even if its next try is set later */
 };
 
 struct vmids {
@@ -91,14 +93,16 @@ static bool pull_is_due(const struct due_query *query, const struct hub_pull *pu
     const bool is_new = pull->next_try_at_ms == 0;
     if (is_new || query->unreachable)
         return is_new;
-    /* No try is ever set further away: the clock was put back, or hub.poll was longer then. */
+    /* A next try that is further away than any could be set means that the clock was set back,
+     * or that hub.poll was longer then. */
     const int64_t longest_ms = (int64_t)query->config->hub.poll_ms;
     const int64_t wait_ms = pull->next_try_at_ms - query->now_ms;
     return wait_ms <= 0 || wait_ms > longest_ms + longest_ms / 8 ||
            (query->fresh && pull->failures > 0);
 }
 
-/* Also forgets what was pulled for a guest that has no customer any more. */
+/* Adds the guest to *due if its configuration is due. Deletes what was pulled for a guest that
+ * has no customer any more. */
 static int due_pulls_consider(struct store *store, const struct due_query *query, uint32_t vmid,
                               const struct enrolment *enrolment, struct due_pulls *due,
                               struct error *error)
@@ -129,7 +133,8 @@ static int due_pulls_look_at(struct store *store, const struct due_query *query,
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     if (guest_get_enrolment(store, vmid, &text, error) < 0)
         return -1;
-    /* pre-start refuses an enrolment that cannot be read: an older release left this one. */
+    /* An enrolment that cannot be parsed was recorded by an older release, because pre-start
+     * refuses such enrolments. */
     if (enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
         return 0;
     return due_pulls_consider(store, query, vmid, &enrolment, due, error);
@@ -173,7 +178,7 @@ static int due_pulls_list(struct hub_puller *puller, const struct due_query *que
 /* --- recording what the hub answered --- */
 
 struct pull_record {
-    struct store *store; /* a loan: what was begun and not committed is rolled back on its return */
+    struct store *store; /* a borrowed store: returning it rolls back what was not committed */
     struct throttled_log *log;
     int64_t poll_ms;
     int64_t now_ms;
@@ -200,8 +205,8 @@ static void pull_log(const struct pull_record *record, int priority, const struc
                         due->pull.vmid, detail);
 }
 
-/* The next pull is due after poll_ms. There is an event, and a line in the log, where the body
- * differs from the one before; a line as well after a failure. */
+/* Records a successful pull; the next one is due after poll_ms. Adds an event and a line in the
+ * log if the body differs from the one before; after a failure the line is logged in any case. */
 static int pull_record_success(const struct pull_record *record, const struct due_pull *due,
                                const struct buffer *body, struct error *error)
 {
@@ -235,9 +240,9 @@ static char *pull_describe_failure(const struct due_pull *due, const char *probl
                       problem);
 }
 
-/* The next try is due by worker_backoff_ms up to poll_ms; after a refusal there is none. There is
- * an event for the first failure in a row and for a refusal, and a line in the log for each failure
- * that differs from the one before. */
+/* Records a failure; the next try is due after worker_backoff_ms, up to poll_ms, but after a
+ * refusal there is none. Adds an event for a refusal and for the first failure in a row, and a line
+ * in the log for each failure that differs from the one before. */
 static int pull_record_failure(const struct pull_record *record, const struct due_pull *due,
                                const char *problem, bool is_refusal, struct error *error)
 {
@@ -280,7 +285,7 @@ static enum pull_verdict pull_ask(const struct hub_puller *puller, const struct 
                                   const struct due_pull *due, struct http_reply *reply,
                                   struct error *error)
 {
-    /* These need no escaping; enrolment_parse lets nothing else pass. */
+    /* These characters need no escaping in a URL, and enrolment_parse accepts no others. */
     if (due->customer[strspn(due->customer, CUSTOMER_CHARS)] != '\0') {
         (void)fail(error, ERROR_INVALID, "the customer's id cannot stand in a URL");
         return PULL_FAILED;
@@ -309,7 +314,7 @@ static void pull_save(struct hub_puller *puller, const struct config *config,
         result = verdict == PULL_DONE
                      ? pull_record_success(&record, due, body, &error)
                      : pull_record_failure(&record, due, problem, verdict == PULL_REFUSED, &error);
-    /* ERROR_MISSING: the guest was taken out in the meantime, and there is nothing to record. */
+    /* ERROR_MISSING: the guest was removed in the meantime, so there is nothing to record. */
     if (result == 0 || error.kind == ERROR_MISSING)
         return;
     store_loan_failed(&loan, &error);
@@ -318,7 +323,7 @@ static void pull_save(struct hub_puller *puller, const struct config *config,
                         error.message);
 }
 
-/* Notes whether the hub could be reached, and if not, when to try again. */
+/* Notes whether the hub was reached; if it was not, sets when to try again. */
 static void puller_note_reach(struct hub_puller *puller, const struct config *config,
                               bool is_reached)
 {
@@ -330,7 +335,8 @@ static void puller_note_reach(struct hub_puller *puller, const struct config *co
             clock_steady_us() + worker_backoff_ms(puller->unreached, poll_ms) * 1000;
 }
 
-/* False where there is no point in asking for the other guests just now. */
+/* Asks the hub for one guest and records the reply. False if the turn should end: the hub cannot
+ * be reached, or felhomd is stopping. */
 static bool pull_one(struct hub_puller *puller, const struct config *config,
                      const struct due_pull *due)
 {
@@ -338,7 +344,7 @@ static bool pull_one(struct hub_puller *puller, const struct config *config,
     cleanup_http_reply struct http_reply reply = {0};
     const enum pull_verdict verdict = pull_ask(puller, config, due, &reply, &error);
     if (atomic_load(puller->stopping))
-        return false; /* stopping makes requests fail */
+        return false; /* the stop makes requests fail */
     pull_save(puller, config, due, verdict, &reply.body, error.message);
     puller_note_reach(puller, config, verdict != PULL_UNREACHED);
     return verdict != PULL_UNREACHED;
@@ -352,7 +358,7 @@ static int64_t puller_next_work_us(const struct hub_puller *puller, const struct
     if (puller->reach_at_us > now_us)
         return puller->reach_at_us;
     if (due->count > 0)
-        return now_us; /* there may be more */
+        return now_us; /* more guests may be due */
     if (due->next_at_ms == INT64_MAX)
         return INT64_MAX;
     return now_us + (due->next_at_ms - query->now_ms) * 1000;

@@ -27,9 +27,8 @@
 #define STORE_RETRY_US   (5 * SECOND_US)
 #define LOOK_EVERY_US    (60 * SECOND_US) /* even if not woken, because a nudge may get lost */
 #define BACKUPS_EVERY_US (15 * MINUTE_US)
-#define BACKUPS_PAUSE_US (60 * SECOND_US) /* until a missing token, or the store, is tried again \
-                                           */
-#define BACKUPS_TIME_US (10 * SECOND_US)  /* for Proxmox to list one guest's backups */
+#define BACKUPS_PAUSE_US (60 * SECOND_US) /* if there is no token, or the store fails */
+#define BACKUPS_TIME_US  (10 * SECOND_US) /* for Proxmox to list one guest's backups */
 
 /* An unfinished job, with what the worker knows beyond the store. */
 struct unfinished_job {
