@@ -315,9 +315,9 @@ static void exposition_write_refusals(const struct counters *counters, struct bu
     static const char name[] = "felhom_refusals_total";
     metrics_text_family(out, name, METRIC_COUNTER,
                         "Requests, and connections before TLS, that were refused.");
-    for (size_t i = 0; i < REFUSAL_REASONS; i++)
-        metrics_text_sample(out, name, metric_labels({"reason", refusal_reason_name(i)}),
-                            counter_read(&counters->refusals[i]));
+    for (enum refusal_reason reason = 0; reason < REFUSAL_REASONS; reason++)
+        metrics_text_sample(out, name, metric_labels({"reason", refusal_reason_name(reason)}),
+                            counter_read(&counters->refusals[reason]));
 }
 
 static void exposition_write_handshakes(const struct counters *counters, struct buffer *out)
