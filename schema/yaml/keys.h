@@ -39,9 +39,8 @@ struct yaml_text_rule {
 struct yaml_key {
     const char *path; /* dotted, such as section.key */
     const struct yaml_type *type;
-    size_t offset; /* of the field in the document */
-    const char
-        *standard; /* the default as it would be written in the file; NULL: an empty list or map */
+    size_t offset;        /* of the field in the document */
+    const char *standard; /* the default as written in the file; NULL: an empty list or map */
     union {
         const struct yaml_text_rule *text;
         const char *const *words; /* a list that ends with NULL */

@@ -41,8 +41,7 @@ struct yaml_tree {
     bool resolved; /* plain and without a tag: the text decides whether it is a number, a date and
                       so on */
 
-    struct yaml_tree *
-        *items; /* owned; of a sequence its items, of a map its keys and values alternately */
+    struct yaml_tree **items; /* owned; a map has its keys and values alternately */
     size_t count;
 };
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the operator's documents lie and how the programs read them. */
+/*
+ * Finds and reads the configuration files that others write: agent.yaml, the guests' configurations
+ * in /etc/pve, the operator's enrolments and the template for controller.yaml. The parsers are in
+ * schema/; this module knows the paths and which files may be missing.
+ */
 #ifndef FELHOM_SETTINGS_H
 #define FELHOM_SETTINGS_H
 
@@ -11,29 +15,33 @@
 
 #define CONFIG_FILE_PATH "/etc/felhom-agent/agent.yaml"
 #define CONFIG_FILE_VARIABLE \
-    "FELHOM_AGENT_CONFIG" /* names another file; the only variable that is heeded */
+    "FELHOM_AGENT_CONFIG" /* names another agent.yaml; no other variable is read */
 
-/* The path that is in force. Owned by the environment; valid until it changes. */
+/* Returns the path of agent.yaml. The environment owns the text; it is valid until the variable
+ * changes. */
 const char *config_file_path(void);
 
-/* Reads agent.yaml; a missing file is all defaults. The caller frees *ret with config_free. */
+/* Reads agent.yaml; a missing file gives all defaults. The caller frees *ret with config_free. */
 int config_file_load(struct config *ret, struct error *error);
 
-/* What can be made of an agent.yaml that config_file_load refuses. Freed in the same way. */
+/* Reads what is valid of an agent.yaml that config_file_load refuses, and uses the defaults for the
+ * rest. The caller frees *ret with config_free. */
 void config_file_salvage(struct config *ret);
 
 /*
- * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. ERROR_MISSING,
- * naming the first, where there is neither. The caller frees *ret with guest_config_free.
+ * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. If neither
+ * exists, fails with ERROR_MISSING and names the first. The caller frees *ret with
+ * guest_config_free.
  */
 int config_file_load_guest(const struct config *config, uint32_t vmid, struct guest_config *ret,
                            struct error *error);
 
-/* Adds ENROLMENT/VMID.yaml to out; nothing where there is none. */
+/* Appends ENROLMENT/VMID.yaml to out; nothing if the file does not exist. */
 int config_file_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
                                struct error *error);
 
-/* Adds the operator's controller template to out; nothing where there is none. */
+/* Appends the operator's template for controller.yaml to out; nothing if the file does not
+ * exist. */
 int config_file_read_template(const struct config *config, struct buffer *out, struct error *error);
 
 #endif

@@ -22,15 +22,16 @@ void owned_directory_close(struct owned_directory *directory)
     free(directory->path);
 }
 
-/* Neither waits for the other end of a FIFO nor takes over a terminal. */
+/* O_NONBLOCK and O_NOCTTY: opening a FIFO must not wait, and opening a terminal must not take it
+ * over. */
 #define READ_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-/* A draft of NAME is called ".NAME." and this many hexadecimal digits. */
+/* The draft of NAME is called ".NAME." followed by this many hexadecimal digits. */
 #define DRAFT_DIGITS   16
 #define DRAFT_ATTEMPTS 8
 
-/* Reads to the end of the file, but no further than one byte past limit. */
-static int read_to_end(int fd, size_t limit, struct buffer *out)
+/* Reads to the end of the file, but at most one byte more than limit. */
+static int file_read_to_end(int fd, size_t limit, struct buffer *out)
 {
     ssize_t count = 1;
     while (count > 0 && out->length <= limit) {
@@ -43,8 +44,8 @@ static int read_to_end(int fd, size_t limit, struct buffer *out)
     return count < 0 ? -1 : 0;
 }
 
-static int read_regular(int fd, const char *path, size_t limit, struct buffer *out,
-                        struct error *error)
+static int file_read_regular(int fd, const char *path, size_t limit, struct buffer *out,
+                             struct error *error)
 {
     struct stat status;
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
@@ -52,9 +53,9 @@ static int read_regular(int fd, const char *path, size_t limit, struct buffer *o
         return fail_errno(error, errno, "cannot look at %s", path);
     if (!S_ISREG(status.st_mode))
         return fail(error, ERROR_INVALID, "%s: not a regular file", path);
-    /* No more than is needed: all of it is wiped in the end. */
+    /* Reserves only as much as the file needs, because the whole buffer is wiped in the end. */
     (void)buffer_reserve(&content, (size_t)status.st_size < limit ? (size_t)status.st_size + 1 : 1);
-    if (read_to_end(fd, limit, &content) < 0)
+    if (file_read_to_end(fd, limit, &content) < 0)
         return fail_errno(error, errno, "cannot read %s", path);
     if (content.length > limit)
         return fail(error, ERROR_INVALID, "%s: larger than %zu bytes", path, limit);
@@ -69,7 +70,7 @@ int file_read(const char *path, size_t limit, struct buffer *out, struct error *
         return fail(error, ERROR_MISSING, "%s: no such file", path);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", path);
-    return read_regular(fd, path, limit, out, error);
+    return file_read_regular(fd, path, limit, out, error);
 }
 
 int file_read_at(int dirfd, const char *name, size_t limit, struct buffer *out, struct error *error)
@@ -81,7 +82,7 @@ int file_read_at(int dirfd, const char *name, size_t limit, struct buffer *out, 
         return fail(error, ERROR_DENIED, "%s: a symbolic link, which is not followed here", name);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", name);
-    return read_regular(fd, name, limit, out, error);
+    return file_read_regular(fd, name, limit, out, error);
 }
 
 int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid)
@@ -96,7 +97,7 @@ int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid)
     return (status.st_mode & 07777) == mode ? 0 : fchmod(fd, mode);
 }
 
-/* A name that nobody can foresee, so that nobody can put something in its place. */
+/* Random names cannot be guessed, so nobody can create the file first. */
 static int draft_name(const char *name, struct file_draft *draft)
 {
     uint64_t number = 0;
@@ -110,7 +111,7 @@ static int draft_name(const char *name, struct file_draft *draft)
     return -1;
 }
 
-/* Mode 0: nobody gets at it before it has its owner. */
+/* Creates the draft with mode 0, so that nobody can open it before it has the right owner. */
 static int draft_create(const char *name, struct file_draft *draft)
 {
     int fd = -1;
@@ -137,8 +138,8 @@ int file_write_all(int fd, const char *bytes, size_t length)
     return 0;
 }
 
-/* Owner and mode come before the content, so that there is no moment at which the wrong ones may
- * read it. */
+/* Sets owner and mode before the content is written, so that nobody else can read it at any
+ * moment. */
 static int draft_fill(int fd, mode_t mode, uid_t uid, gid_t gid, const void *bytes, size_t length,
                       bool durable)
 {
@@ -193,7 +194,7 @@ int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t g
     return file_draft_publish(&draft, name, durable, error);
 }
 
-static bool is_draft(const char *entry)
+static bool is_draft_name(const char *entry)
 {
     const char *digits = strrchr(entry, '.');
     if (entry[0] != '.' || digits - entry < 2)
@@ -202,14 +203,14 @@ static bool is_draft(const char *entry)
     return strlen(digits) == DRAFT_DIGITS && strspn(digits, "0123456789abcdef") == DRAFT_DIGITS;
 }
 
-static void close_directory(DIR **directory)
+static void directory_stream_close(DIR **directory)
 {
     if (*directory)
         (void)closedir(*directory);
 }
 
-/* A descriptor of its own, as reading moves its offset. */
-static DIR *directory_read(int dirfd)
+/* Opens a new descriptor, because reading a directory moves the descriptor's offset. */
+static DIR *directory_stream_open(int dirfd)
 {
     cleanup_close int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *directory = fd < 0 ? NULL : fdopendir(fd);
@@ -220,31 +221,32 @@ static DIR *directory_read(int dirfd)
 
 int file_drafts_clear(int dirfd, struct error *error)
 {
-    cleanup(close_directory) DIR *directory = directory_read(dirfd);
+    cleanup(directory_stream_close) DIR *directory = directory_stream_open(dirfd);
     if (!directory)
         return fail_errno(error, errno, "cannot look for drafts");
     errno = 0;
     for (const struct dirent *entry; (entry = readdir(directory)); errno = 0) {
-        if (is_draft(entry->d_name) && unlinkat(dirfd, entry->d_name, 0) < 0 && errno != ENOENT)
+        if (is_draft_name(entry->d_name) && unlinkat(dirfd, entry->d_name, 0) < 0 &&
+            errno != ENOENT)
             return fail_errno(error, errno, "cannot remove the draft %s", entry->d_name);
     }
     return errno ? fail_errno(error, errno, "cannot look for drafts") : 0;
 }
 
-/* --- verified directories: each component is opened from the one before, so that what was checked
- * is what is used --- */
+/* --- verified directories: each component is opened relative to the one before, so the directory
+ * that was checked is the one that is used --- */
 
 #define NOBODY       ((uid_t)-1)
 #define OVERFLOW_UID 65534
 
-/* A walk from "/" along a path, and what it does on the way. */
+/* The state of a walk from "/" along a path. */
 struct walk {
-    int fd;       /* the directory reached */
-    char *path;   /* how messages call it: the path cut behind it */
-    uid_t friend; /* may own components beside root and this process's user; NOBODY: none */
-    bool make;    /* what is missing */
-    mode_t mode;  /* of what is made */
-    bool made;    /* whether the directory reached was made now */
+    int fd;       /* the current directory */
+    char *path;   /* path up to the current directory, for messages */
+    uid_t friend; /* one more trusted owner beside root and this process's user; NOBODY: none */
+    bool make;    /* create missing directories */
+    mode_t mode;  /* of created directories */
+    bool made;    /* the current directory was created now */
 };
 
 static void walk_free(struct walk *walk)
@@ -253,7 +255,8 @@ static void walk_free(struct walk *walk)
     free(walk->path);
 }
 
-static int fail_not_directory(int dirfd, const char *name, const char *path, struct error *error)
+static int directory_fail_not_directory(int dirfd, const char *name, const char *path,
+                                        struct error *error)
 {
     struct stat status;
     if (fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode))
@@ -264,14 +267,14 @@ static int fail_not_directory(int dirfd, const char *name, const char *path, str
     return fail(error, ERROR_DENIED, "%s is not a directory: move it out of the way", path);
 }
 
-static int open_component(int dirfd, const char *name, const char *path, int flags, int *ret_fd,
-                          struct error *error)
+static int directory_open_component(int dirfd, const char *name, const char *path, int flags,
+                                    int *ret_fd, struct error *error)
 {
     int fd = openat(dirfd, name, flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return fail(error, ERROR_MISSING, "%s: no such directory", path);
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-        return fail_not_directory(dirfd, name, path, error);
+        return directory_fail_not_directory(dirfd, name, path, error);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", path);
     *ret_fd = fd;
@@ -281,17 +284,17 @@ static int open_component(int dirfd, const char *name, const char *path, int fla
 int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd,
                       struct error *error)
 {
-    return open_component(dirfd, name, path, O_RDONLY, ret_fd, error);
+    return directory_open_component(dirfd, name, path, O_RDONLY, ret_fd, error);
 }
 
 /*
- * In a user namespace the host's root shows as this id, like everybody else who is not mapped. The
- * only users there are our own, and what belongs to nobody of them is as far out of their reach as
- * root's.
+ * In a user namespace, every user who is not mapped appears with this id, the host's root among
+ * them. Users in the namespace cannot act as any of the unmapped users, so such an owner is as
+ * trustworthy as root.
  */
-static bool is_unmapped(uid_t uid)
+static bool uid_is_unmapped(uid_t uid)
 {
-    char map[64] = ""; /* FIRST_INSIDE FIRST_OUTSIDE COUNT */
+    char map[64] = ""; /* first id inside, first id outside, count */
     cleanup_close int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
     if (uid != OVERFLOW_UID || fd < 0 || read(fd, map, sizeof map - 1) < 0)
         return false;
@@ -304,7 +307,7 @@ static bool is_unmapped(uid_t uid)
 
 static bool walk_trusts(const struct walk *walk, uid_t owner)
 {
-    return owner == 0 || owner == geteuid() || owner == walk->friend || is_unmapped(owner);
+    return owner == 0 || owner == geteuid() || owner == walk->friend || uid_is_unmapped(owner);
 }
 
 static int walk_check(const struct walk *walk, const char *path, struct error *error)
@@ -323,15 +326,15 @@ static int walk_check(const struct walk *walk, const char *path, struct error *e
     return 0;
 }
 
-/* O_PATH, as a directory on the way need not be readable. */
+/* Opens the next component with O_PATH, because directories on the way need not be readable. */
 static int walk_open_next(const struct walk *walk, const char *name, int *ret_fd,
                           struct error *error)
 {
-    return open_component(walk->fd, name, walk->path, O_PATH, ret_fd, error);
+    return directory_open_component(walk->fd, name, walk->path, O_PATH, ret_fd, error);
 }
 
-/* The umask is lifted rather than mended afterwards: whoever is killed here leaves no directory of
- * a wrong mode. */
+/* Clears the umask for the call, so that the directory has the right mode even if this process is
+ * killed right after it. */
 static int walk_make_next(struct walk *walk, const char *name, int *ret_fd, struct error *error)
 {
     mode_t mask = umask(0);
@@ -371,7 +374,7 @@ static int walk_start(struct walk *walk, const char *path, struct error *error)
     return walk_check(walk, "/", error);
 }
 
-/* Opens the directory reached for reading, which O_PATH does not allow. */
+/* Opens the last directory for reading; the walk's descriptor is O_PATH. */
 static int walk_finish(const struct walk *walk, int *ret_fd, struct error *error)
 {
     int fd = openat(walk->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

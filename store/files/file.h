@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files as a root program must handle them: no symbolic link is followed, parents are verified,
- * nothing is ever seen half-written. Owners are set by root alone: what an ordinary user makes (in
- * a demo) stays that user's, whatever uid:gid says.
+ * Reading and writing files as a program that runs as root must do it: no symbolic links are
+ * followed in directories that others may write to, parent directories are verified, and readers
+ * never see half-written files (a draft is written beside the file and then renamed).
+ *
+ * Owners are set only when this process is root; otherwise (in a demo) files belong to the user who
+ * runs it, whatever uid and gid say.
  */
 #ifndef FELHOM_FILE_H
 #define FELHOM_FILE_H
@@ -16,88 +19,92 @@
 #include "schema/base/error.h"
 
 /*
- * Adds the content of a file, at most limit bytes (more: ERROR_INVALID), to out. ERROR_MISSING
- * where there is no such file. Symbolic links are followed: it is for paths under the operator's
- * hand (/etc/pve is full of links). Only regular files.
+ * Appends the content of a regular file, at most limit bytes, to out. A larger file or one of
+ * another type fails with ERROR_INVALID, a missing one with ERROR_MISSING. Symbolic links are
+ * followed, so use it only for paths under the operator's control (/etc/pve is full of links).
  */
 int file_read(const char *path, size_t limit, struct buffer *out, struct error *error);
 
-/* The same for NAME in an open directory, without following a link. */
+/* Like file_read, for NAME in an open directory, and without following a link (ERROR_DENIED). */
 int file_read_at(int dirfd, const char *name, size_t limit, struct buffer *out,
                  struct error *error);
 
 /*
- * Opens a directory of which every component is a real directory (no link) that belongs to root or
- * to this process's user and that nobody else may write to (unless sticky, as /tmp). Returns 0 and
- * the descriptor in *ret_fd, the caller's to close.
+ * Opens a directory. Every component of the path must be a real directory, not a link; it must
+ * belong to root or to this process's user; and nobody else may have write permission, except in
+ * sticky directories such as /tmp. Otherwise fails with ERROR_DENIED; a missing directory is
+ * ERROR_MISSING. The caller closes *ret_fd.
  */
 int directory_open(const char *path, int *ret_fd, struct error *error);
 
-/* The same, but components may belong to one more user: for the state directory, which is the
- * daemon's. */
+/* Like directory_open, but components may also belong to uid: for the state directory, which
+ * belongs to the daemon's user. */
 int directory_open_of(const char *path, uid_t uid, int *ret_fd, struct error *error);
 
-/* Opens NAME in an open directory if it is a directory and no link; its owner and mode are the
- * caller's to judge. Messages call it path. */
+/* Opens NAME in an open directory if it is a directory and not a link. The caller checks owner and
+ * mode. path: the name for messages. */
 int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd,
                       struct error *error);
 
 /*
- * Makes a directory and the parents it lacks, all with the given mode, below what is there already,
- * then opens it like directory_open_of. An existing directory keeps its mode and owner. A new last
- * component gets uid:gid ((uid_t)-1: left alone). Lifts the umask for a moment: not for threads.
+ * Creates a directory and its missing parents with the given mode, then opens it like
+ * directory_open_of. Existing directories keep their mode and owner. If the last component is new,
+ * it gets uid and gid ((uid_t)-1 and (gid_t)-1: unchanged). Clears the umask for a moment, so only
+ * single-threaded programs may call it.
  */
 int directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_fd,
                    struct error *error);
 
-/* Writes all length bytes, however many calls it takes. -1 with errno set on failure. */
+/* Writes all length bytes, with as many calls of write() as it takes. Returns -1 with errno set on
+ * failure. */
 int file_write_all(int fd, const char *bytes, size_t length);
 
-/* A file that is being written beside its final name. Zero-initialise name[0]. */
+/* A file that has been written but does not have its final name yet. Set name[0] to NUL before
+ * first use. */
 struct file_draft {
     int dirfd;      /* borrowed */
-    char name[128]; /* the temporary name; "" when there is nothing to drop */
+    char name[128]; /* the temporary name; "" if there is no draft */
 };
 
 /*
- * Writes bytes to a fresh temporary file in dirfd with the final mode and owner, not yet under its
- * name. durable: fsync it. On failure nothing is left behind.
+ * Writes bytes to a new temporary file in dirfd with the final mode and owner. durable: fsync the
+ * file. On failure no file is left.
  */
 int file_draft_write(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
                      const void *bytes, size_t length, bool durable, struct file_draft *ret,
                      struct error *error);
 
-/* Renames the draft to name, replacing what is there. durable: fsync the directory. */
+/* Renames the draft to name and thereby replaces an existing file. durable: fsync the directory. */
 int file_draft_publish(struct file_draft *draft, const char *name, bool durable,
                        struct error *error);
 
-/* Removes a draft that was not published; nothing otherwise. Fits cleanup(). */
+/* Deletes a draft that was not published; otherwise does nothing. Can be used with cleanup(). */
 void file_draft_drop(struct file_draft *draft);
 
-/* Removes every draft from the directory: those that a killed run left, as long as nobody else is
- * writing one. */
+/* Deletes all drafts in the directory, which processes that were killed have left. No other process
+ * may be writing a draft there. */
 int file_drafts_clear(int dirfd, struct error *error);
 
-/* Sets owner (root only; (uid_t)-1 and (gid_t)-1: left alone) and mode of an open file or directory
- * where they differ. 0, or -1 with errno. */
+/* Sets mode and owner of an open file or directory if they differ ((uid_t)-1 and (gid_t)-1:
+ * unchanged; owners are set only by root). Returns 0, or -1 with errno. */
 int file_settle(int fd, mode_t mode, uid_t uid, gid_t gid);
 
-/* Both steps at once. */
+/* file_draft_write and file_draft_publish in one. */
 int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t gid,
                     const void *bytes, size_t length, bool durable, struct error *error);
 
-/* A directory below the state directory, and the owner of all that is made in it: root's hook and
- * the unprivileged daemon work in the same ones. */
+/* A directory below the state directory, and the owner of everything created in it: both root's
+ * hook and the unprivileged daemon work in these directories. */
 
 struct owned_directory {
     int fd; /* -1: not open */
     char *path;
     uid_t uid;
     gid_t gid;
-    bool only_looks; /* only read: what belongs to somebody else is left alone */
+    bool only_looks; /* open for reading only; wrong owners are not corrected */
 };
 
-/* Closes and frees. */
+/* Closes the directory and frees the path. */
 void owned_directory_close(struct owned_directory *directory);
 #define cleanup_owned_directory cleanup(owned_directory_close)
 

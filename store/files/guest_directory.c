@@ -13,7 +13,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-#define PARENT_MODE      0711 /* the guest's own user makes the mount, and must get through */
+#define PARENT_MODE      0711 /* the guest's mapped root must get through to its directory */
 #define DIRECTORY_MODE   0700
 #define UNCHANGED        ((uid_t)-1)
 #define FILE_LIMIT       ((size_t)16 << 20)
@@ -36,7 +36,7 @@ int guest_directory_lock(const struct config *config, uint32_t vmid, int *ret_fd
     return 0;
 }
 
-/* A guest's directory and its parent, GUESTS_DIR, both open, or -1. */
+/* A guest's directory and its parent. Descriptors are -1 while not open. */
 struct opening {
     int parent;
     int fd;
@@ -60,8 +60,8 @@ static struct opening opening_new(const char *guests_dir, uint32_t vmid)
     return opening;
 }
 
-/* Makes what is missing; an existing directory stays the same inode, as the guest's mount holds
- * it. */
+/* Opens the directory and creates it if missing. An existing directory is never replaced, because
+ * the guest's mount refers to its inode. */
 static int opening_make(struct opening *opening, const char *guests_dir, bool *ret_made,
                         struct error *error)
 {
@@ -80,7 +80,7 @@ static int opening_settle(const struct opening *opening, uid_t uid, gid_t gid, s
     return 0;
 }
 
-/* Leaves opening->fd at -1 where there is no directory. */
+/* Opens the directory if it exists; otherwise leaves opening->fd at -1. */
 static int opening_find(struct opening *opening, const char *guests_dir, struct error *error)
 {
     struct error problem;
@@ -94,12 +94,12 @@ static int opening_find(struct opening *opening, const char *guests_dir, struct 
     return -1;
 }
 
-/* In the order in which they are published. */
+/* The four files, in the order in which they are published. */
 static const struct guest_file {
     const char *name;
-    size_t content; /* where its buffer stands in struct guest_files */
+    size_t content; /* offset of its buffer in struct guest_files */
     mode_t mode;
-    bool secret; /* goes when the guest stops */
+    bool secret; /* deleted when the guest stops */
 } contents[GUEST_FILE_COUNT] = {
     {"agent.crt", offsetof(struct guest_files, agent_crt), 0644, false},
     {"controller.yaml", offsetof(struct guest_files, controller_yaml), 0600, true},
@@ -115,8 +115,9 @@ void guest_files_free(struct guest_files *files)
     buffer_free(&files->agent_crt);
 }
 
-static int draft_write(const struct guest_file *file, const struct guest_files *files, uid_t uid,
-                       gid_t gid, int dirfd, struct file_draft *ret, struct error *error)
+static int guest_draft_write(const struct guest_file *file, const struct guest_files *files,
+                             uid_t uid, gid_t gid, int dirfd, struct file_draft *ret,
+                             struct error *error)
 {
     const struct buffer *content =
         (const struct buffer *)(const void *)((const char *)files + file->content);
@@ -138,7 +139,8 @@ int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t g
     if (file_drafts_clear(drafts.dirfd, error) < 0)
         return fail_context(error, "%s", directory.path);
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
-        if (draft_write(&contents[i], files, uid, gid, drafts.dirfd, &drafts.drafts[i], error) < 0)
+        if (guest_draft_write(&contents[i], files, uid, gid, drafts.dirfd, &drafts.drafts[i],
+                              error) < 0)
             return fail_context(error, "%s", directory.path);
     }
     *ret = drafts;
@@ -177,22 +179,24 @@ int guest_directory_make(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t
     return 0;
 }
 
-static int remove_file(const struct opening *directory, const char *name, struct error *error)
+static int opening_remove_file(const struct opening *directory, const char *name,
+                               struct error *error)
 {
     if (unlinkat(directory->fd, name, 0) == 0 || errno == ENOENT)
         return 0;
     return fail_errno(error, errno, "cannot remove %s/%s", directory->path, name);
 }
 
-/* One that cannot be removed does not keep the others from going. */
-static int remove_files(const struct opening *directory, bool only_secrets, struct error *error)
+/* If one file cannot be removed, the others are removed nevertheless. */
+static int opening_remove_files(const struct opening *directory, bool only_secrets,
+                                struct error *error)
 {
     int result = file_drafts_clear(directory->fd, error);
     if (result < 0)
         (void)fail_context(error, "%s", directory->path);
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
         bool goes = contents[i].secret || !only_secrets;
-        if (goes && remove_file(directory, contents[i].name, error) < 0)
+        if (goes && opening_remove_file(directory, contents[i].name, error) < 0)
             result = -1;
     }
     return result;
@@ -203,7 +207,7 @@ int guest_directory_scrub(const char *guests_dir, uint32_t vmid, struct error *e
     cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
     if (opening_find(&directory, guests_dir, error) < 0)
         return -1;
-    return directory.fd < 0 ? 0 : remove_files(&directory, true, error);
+    return directory.fd < 0 ? 0 : opening_remove_files(&directory, true, error);
 }
 
 int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *error)
@@ -213,7 +217,7 @@ int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *
         return -1;
     if (directory.fd < 0)
         return 0;
-    if (remove_files(&directory, false, error) < 0)
+    if (opening_remove_files(&directory, false, error) < 0)
         return -1;
     if (unlinkat(directory.parent, directory.name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
@@ -224,7 +228,7 @@ int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *
     return fail_errno(error, errno, "cannot remove %s", directory.path);
 }
 
-static int has_secrets(int fd, bool *ret, struct error *error)
+static int directory_has_secrets(int fd, bool *ret, struct error *error)
 {
     struct stat status;
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
@@ -238,34 +242,34 @@ static int has_secrets(int fd, bool *ret, struct error *error)
     return 0;
 }
 
-/* The file holds the token and a newline. */
-static bool parse_token(const struct buffer *content, struct token_text *ret)
+/* Parses the content of the file token: the token and a newline. */
+static bool token_file_parse(const struct buffer *content, struct token_text *ret)
 {
     size_t length = content->length > 0 ? content->length - 1 : 0;
     return token_text_parse(buffer_text(content), length, ret);
 }
 
-static int read_token_id(int fd, struct guest_directory *ret, struct error *error)
+static int directory_read_token_id(int fd, struct guest_directory *ret, struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     cleanup_token_text struct token_text token = {0};
     if (file_read_at(fd, "token", TOKEN_FILE_LIMIT, &content, error) < 0)
         return -1;
-    if (parse_token(&content, &token))
+    if (token_file_parse(&content, &token))
         (void)snprintf(ret->token_id, sizeof ret->token_id, "%s", token.id);
     return 0;
 }
 
-static int inspect_open(int fd, struct guest_directory *ret, struct error *error)
+static int directory_inspect(int fd, struct guest_directory *ret, struct error *error)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
         return fail_errno(error, errno, "cannot look at it");
     ret->uid = status.st_uid;
     ret->gid = status.st_gid;
-    if (has_secrets(fd, &ret->live, error) < 0)
+    if (directory_has_secrets(fd, &ret->live, error) < 0)
         return -1;
-    return ret->live ? read_token_id(fd, ret, error) : 0;
+    return ret->live ? directory_read_token_id(fd, ret, error) : 0;
 }
 
 int guest_directory_inspect(const char *guests_dir, uint32_t vmid, struct guest_directory *ret,
@@ -275,7 +279,7 @@ int guest_directory_inspect(const char *guests_dir, uint32_t vmid, struct guest_
     cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
     if (opening_find(&directory, guests_dir, error) < 0)
         return -1;
-    if (directory.fd >= 0 && inspect_open(directory.fd, &found, error) < 0)
+    if (directory.fd >= 0 && directory_inspect(directory.fd, &found, error) < 0)
         return fail_context(error, "%s", directory.path);
     *ret = found;
     return 0;
@@ -300,7 +304,7 @@ int guest_directory_read_token(const char *guests_dir, uint32_t vmid, struct tok
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     if (guest_directory_read(guests_dir, vmid, "token", &content, error) < 0)
         return -1;
-    if (parse_token(&content, ret))
+    if (token_file_parse(&content, ret))
         return 0;
     return fail(error, ERROR_INVALID, "%s/%u: token: holds no token", guests_dir, vmid);
 }

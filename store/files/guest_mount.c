@@ -27,17 +27,17 @@ const char *mount_form_name(enum mount_form form)
     return names[form];
 }
 
-/* A line of the guest's configuration that mounts something of the host's. */
+/* A line of the guest's configuration that mounts a path of the host. */
 struct line {
     const char *key;    /* "mp0" or "lxc.mount.entry" */
-    const char *source; /* the path as it stands there */
-    bool recursive;     /* brings along what is mounted below the source */
+    const char *source; /* the path as written in the line */
+    bool recursive;     /* also shows what is mounted below the source */
 };
 
 enum belongs { TO_NOBODY, TO_GUEST, TO_ALL };
 
-/* What stands in path after root: "" for root itself, NULL where path is not below it. */
-static const char *below(const char *root, const char *path)
+/* Returns the rest of path below root; "" for root itself; NULL if path is not below root. */
+static const char *path_below(const char *root, const char *path)
 {
     size_t length = strlen(root);
     if (strncmp(path, root, length) != 0)
@@ -47,9 +47,9 @@ static const char *below(const char *root, const char *path)
     return path[length] == '\0' ? "" : NULL;
 }
 
-/* Drops empty and "." components and follows ".." by text alone, for sources that do not exist yet.
- */
-static char *without_dots(const char *path)
+/* Removes empty and "." components and resolves ".." textually, for sources that do not exist
+ * yet. */
+static char *path_without_dots(const char *path)
 {
     char *clean = mem_new_array(strlen(path) + 2, 1);
     size_t length = 0;
@@ -73,14 +73,15 @@ static char *without_dots(const char *path)
     return clean;
 }
 
-static char *real_path(const char *path)
+static char *path_resolve(const char *path)
 {
     char *real = realpath(path, NULL);
-    return real ? real : without_dots(path);
+    return real ? real : path_without_dots(path);
 }
 
-/* The guest in whose directory (or in whose place for one) this part of a path lies. */
-static enum belongs owner_of_part(const char *part, uint32_t *ret_vmid)
+/* Finds out to which guest a path below GUESTS or EXPORT belongs. part: the path relative to that
+ * directory. */
+static enum belongs path_owner(const char *part, uint32_t *ret_vmid)
 {
     if (*part == '\0')
         return TO_ALL;
@@ -91,16 +92,16 @@ static enum belongs owner_of_part(const char *part, uint32_t *ret_vmid)
 bool guest_mount_path_owner(const struct config *config, const char *path, uint32_t *ret_vmid)
 {
     const char *const roots[] = {config->paths.guests, config->paths.export};
-    cleanup_free char *clean = without_dots(path);
+    cleanup_free char *clean = path_without_dots(path);
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-        const char *part = below(roots[i], clean);
-        if (part && owner_of_part(part, ret_vmid) == TO_GUEST)
+        const char *part = path_below(roots[i], clean);
+        if (part && path_owner(part, ret_vmid) == TO_GUEST)
             return true;
     }
     return false;
 }
 
-/* Fields of fstab have blanks and the like as \ooo. */
+/* In a field of fstab, blanks and some other characters are written as \ooo. */
 char *guest_mount_entry_source(const char *value)
 {
     const char *field = value + strspn(value, BLANKS);
@@ -128,23 +129,22 @@ static bool same_file_system(const char *a, const char *b)
     return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev;
 }
 
-/* Whom the path's content belongs to, as far as root (GUESTS or EXPORT) is concerned. */
-static enum belongs belongs_to(const struct line *line, const char *path, const char *root,
-                               uint32_t *ret_vmid)
+/* Finds out whose directory a mount of path would show. root: GUESTS or EXPORT. */
+static enum belongs mount_belongs_to(const struct line *line, const char *path, const char *root,
+                                     uint32_t *ret_vmid)
 {
-    const char *part = below(root, path);
+    const char *part = path_below(root, path);
     if (part)
-        return owner_of_part(part, ret_vmid);
-    bool above = strcmp(path, "/") == 0 || below(path, root);
-    /* A plain bind shows only its own file system: mounting / does not show what is in a tmpfs on
-     * /run. */
+        return path_owner(part, ret_vmid);
+    bool above = strcmp(path, "/") == 0 || path_below(path, root);
+    /* A plain bind mount shows a single file system: a mount of / does not show a tmpfs on /run. */
     if (above && (line->recursive || same_file_system(path, root)))
         return TO_ALL;
     return TO_NOBODY;
 }
 
-static int fail_foreign(const struct line *line, enum belongs belongs, uint32_t owner,
-                        uint32_t vmid, struct error *error)
+static int mount_fail_foreign(const struct line *line, enum belongs belongs, uint32_t owner,
+                              uint32_t vmid, struct error *error)
 {
     const char *verb =
         belongs == TO_ALL ? "the directories of all guests" : "the directory of guest";
@@ -162,44 +162,44 @@ static int fail_foreign(const struct line *line, enum belongs belongs, uint32_t 
                 line->key, whose, line->source, vmid, vmid, line->key, vmid);
 }
 
-static int check_source_path(const struct line *line, const char *path, const char *root,
-                             uint32_t vmid, bool *is_own, struct error *error)
+static int mount_check_source_path(const struct line *line, const char *path, const char *root,
+                                   uint32_t vmid, bool *is_own, struct error *error)
 {
     uint32_t owner = 0;
-    enum belongs belongs = belongs_to(line, path, root, &owner);
+    enum belongs belongs = mount_belongs_to(line, path, root, &owner);
     if (belongs == TO_ALL || (belongs == TO_GUEST && owner != vmid))
-        return fail_foreign(line, belongs, owner, vmid, error);
+        return mount_fail_foreign(line, belongs, owner, vmid, error);
     if (belongs == TO_GUEST)
         *is_own = true;
     return 0;
 }
 
-/* Checks one source against both places, as written and with links resolved. */
-static int check_source(const struct config *config, uint32_t vmid, const struct line *line,
-                        bool *ret_own, struct error *error)
+/* Checks a source against GUESTS and EXPORT, both as written and with symbolic links resolved. */
+static int mount_check_source(const struct config *config, uint32_t vmid, const struct line *line,
+                              bool *ret_own, struct error *error)
 {
     const char *const roots[] = {config->paths.guests, config->paths.export};
-    cleanup_free char *written = without_dots(line->source);
-    cleanup_free char *real = real_path(line->source);
+    cleanup_free char *written = path_without_dots(line->source);
+    cleanup_free char *real = path_resolve(line->source);
     bool is_own = false;
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-        cleanup_free char *real_root = real_path(roots[i]);
-        if (check_source_path(line, written, roots[i], vmid, &is_own, error) < 0 ||
-            check_source_path(line, real, real_root, vmid, &is_own, error) < 0)
+        cleanup_free char *real_root = path_resolve(roots[i]);
+        if (mount_check_source_path(line, written, roots[i], vmid, &is_own, error) < 0 ||
+            mount_check_source_path(line, real, real_root, vmid, &is_own, error) < 0)
             return -1;
     }
     *ret_own = is_own;
     return 0;
 }
 
-static int check_mount_entry(const struct config *config, uint32_t vmid, const char *value,
+static int mount_check_entry(const struct config *config, uint32_t vmid, const char *value,
                              bool *ret_own, struct error *error)
 {
     cleanup_free char *source = guest_mount_entry_source(value);
     struct line line = {MOUNT_ENTRY_KEY, source, strstr(value, "rbind") != NULL};
     *ret_own = false;
-    /* Sources such as proc or tmpfs name no path of the host. */
-    return *source == '/' ? check_source(config, vmid, &line, ret_own, error) : 0;
+    /* Sources such as proc or tmpfs are no paths of the host. */
+    return *source == '/' ? mount_check_source(config, vmid, &line, ret_own, error) : 0;
 }
 
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
@@ -210,7 +210,7 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
     for (size_t i = 0; i < guest->raw_count; i++) {
         if (strcmp(guest->raw[i].key, MOUNT_ENTRY_KEY) != 0)
             continue;
-        if (check_mount_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
+        if (mount_check_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
             return -1;
         if (is_own)
             own.form = MOUNT_FORM_ENTRY;
@@ -220,7 +220,7 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
         const struct line line = {volume->key, volume->source, false};
         if (volume->kind != VOLUME_BIND)
             continue;
-        if (check_source(config, vmid, &line, &is_own, error) < 0)
+        if (mount_check_source(config, vmid, &line, &is_own, error) < 0)
             return -1;
         if (is_own)
             own = (struct guest_mount){MOUNT_FORM_MP, volume};
@@ -236,7 +236,8 @@ static int export_make_target(int exports, const struct config *config, uint32_t
     (void)snprintf(name, sizeof name, "%u", vmid);
     if (mkdirat(exports, name, 0711) < 0 && errno != EEXIST)
         return fail_errno(error, errno, "%s/%s", config->paths.export, name);
-    /* Whoever owns it: what is mounted there belongs to the guest's root. */
+    /* The owner of the mount point does not matter: what is mounted there belongs to the guest's
+     * root. */
     int fd = openat(exports, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "%s/%s", config->paths.export, name);
@@ -244,7 +245,7 @@ static int export_make_target(int exports, const struct config *config, uint32_t
     return 0;
 }
 
-/* name "": the open file itself. */
+/* With name "", checks the open file itself. */
 static bool is_mount_point(int fd, const char *name)
 {
     struct statx details;
@@ -253,7 +254,7 @@ static bool is_mount_point(int fd, const char *name)
            (details.stx_attributes_mask & details.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-static bool is_read_only(int fd)
+static bool mount_is_read_only(int fd)
 {
     struct statvfs details;
     const unsigned long wanted = ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC;
@@ -272,7 +273,7 @@ static bool is_same_directory(int a, int b)
     return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && is_same_inode(&of_a, &of_b);
 }
 
-static int mount_failure(const char *what, uint32_t vmid, struct error *error)
+static int mount_fail(const char *what, uint32_t vmid, struct error *error)
 {
     int reason = errno;
     (void)fail_errno(error, reason, "%s for guest %u", what, vmid);
@@ -280,8 +281,7 @@ static int mount_failure(const char *what, uint32_t vmid, struct error *error)
     return -1;
 }
 
-/* The mount gets its attributes before it is attached: there is no moment in which it could be
- * written through. */
+/* The mount gets its attributes before it is attached, so that it is never writable. */
 static int export_attach(int source, int target, uint32_t vmid, struct error *error)
 {
     struct mount_attr attributes = {
@@ -290,21 +290,21 @@ static int export_attach(int source, int target, uint32_t vmid, struct error *er
     cleanup_close int tree =
         open_tree(source, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
-        return mount_failure("cannot make the read-only export", vmid, error);
+        return mount_fail("cannot make the read-only export", vmid, error);
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) < 0)
-        return mount_failure("cannot make the export read-only", vmid, error);
+        return mount_fail("cannot make the export read-only", vmid, error);
     if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return mount_failure("cannot attach the read-only export", vmid, error);
+        return mount_fail("cannot attach the read-only export", vmid, error);
     return 0;
 }
 
-/* What is mounted there shows a directory that was replaced since: guests that hold it keep it, new
+/* The mount shows a directory that has been replaced since. Guests that use the mount keep it; new
  * ones must not get it. */
 static int export_detach(const struct config *config, uint32_t vmid, struct error *error)
 {
     cleanup_free char *path = mem_format("%s/%u", config->paths.export, vmid);
     if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-        return mount_failure("cannot detach the stale export", vmid, error);
+        return mount_fail("cannot detach the stale export", vmid, error);
     return 0;
 }
 
@@ -319,7 +319,7 @@ int guest_mount_export(const struct config *config, uint32_t vmid, int source, s
             return -1;
         if (!is_mount_point(target, ""))
             return export_attach(source, target, vmid, error);
-        if (is_same_directory(source, target) && is_read_only(target))
+        if (is_same_directory(source, target) && mount_is_read_only(target))
             return 0;
         if (export_detach(config, vmid, error) < 0)
             return -1;
@@ -334,7 +334,8 @@ static bool export_shows(int exports, const char *name, const char *guest)
            is_same_inode(&shown, &own);
 }
 
-/* Detached, as the running guest may hold it; its own copy lives on until it stops. */
+/* Detaches the mount, because the running guest may be using it; the guest's own copy lives until
+ * the guest stops. */
 static int export_unmount(const char *export, const char *guest, int exports, const char *name,
                           struct error *error)
 {
@@ -363,8 +364,9 @@ int guest_mount_unexport(const struct config *config, uint32_t vmid, bool *ret_r
     return fail_errno(error, errno, "cannot remove %s", export);
 }
 
-/* The guest's links must not lead us out of its root. */
-static int open_in_root(int root, const char *path)
+/* Opens a path in the guest's root directory. RESOLVE_IN_ROOT keeps the guest's symbolic links from
+ * leading out of it. */
+static int guest_open_in_root(int root, const char *path)
 {
     struct open_how how = {
         .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
@@ -385,7 +387,7 @@ enum visibility guest_mount_visibility(const struct config *config, uint32_t vmi
     cleanup_close int root = open(root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return VISIBILITY_UNKNOWN;
-    cleanup_close int fd = open_in_root(root, config->bootstrap.guest_path);
+    cleanup_close int fd = guest_open_in_root(root, config->bootstrap.guest_path);
     if (fd < 0)
         return errno == ENOENT ? VISIBILITY_MISSING : VISIBILITY_UNKNOWN;
     if (stat(own_path, &own) < 0)

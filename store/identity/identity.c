@@ -57,29 +57,29 @@ int identity_random(void *unused, unsigned char *out, size_t length)
     return 0;
 }
 
-/* What may stand in both a DNS name and a distinguished name without any quoting. */
-static bool is_plain(char c)
+/* Accepts characters that need no quoting in either a DNS name or a distinguished name. */
+static bool is_plain_name_character(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
            c == '_' || c == '.';
 }
 
-static void sanitize_name(const char *host_name, char ret[static DNS_NAME_MAX + 1])
+static void host_name_sanitize(const char *host_name, char ret[static DNS_NAME_MAX + 1])
 {
     bool any = false;
     size_t length = strnlen(host_name, DNS_NAME_MAX);
     for (size_t i = 0; i < length; i++) {
         ret[i] = '-';
-        if (is_plain(host_name[i]))
+        if (is_plain_name_character(host_name[i]))
             ret[i] = host_name[i];
-        any |= is_plain(host_name[i]) && host_name[i] != '.';
+        any |= is_plain_name_character(host_name[i]) && host_name[i] != '.';
     }
     ret[length] = '\0';
     if (!any)
         memcpy(ret, FALLBACK_NAME, sizeof FALLBACK_NAME);
 }
 
-static int make_key(struct maker *maker)
+static int certificate_make_key(struct maker *maker)
 {
     int result = mbedtls_pk_setup(&maker->key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY));
     if (result == 0)
@@ -88,7 +88,7 @@ static int make_key(struct maker *maker)
     return result;
 }
 
-static int set_names(struct maker *maker)
+static int certificate_set_names(struct maker *maker)
 {
     char name[sizeof "CN=" + COMMON_NAME_MAX];
     mbedtls_x509write_cert *certificate = &maker->certificate;
@@ -99,8 +99,8 @@ static int set_names(struct maker *maker)
     return result ? result : mbedtls_x509write_crt_set_issuer_name(certificate, name);
 }
 
-/* The first byte neither makes the number negative nor can be left out. */
-static int set_serial(struct maker *maker)
+/* Bits of the first byte are fixed so that the number is positive and has no leading zero byte. */
+static int certificate_set_serial(struct maker *maker)
 {
     unsigned char serial[SERIAL_SIZE];
     int result = identity_random(NULL, serial, sizeof serial);
@@ -120,7 +120,7 @@ static int set_serial(struct maker *maker)
 #endif
 }
 
-static void format_time(time_t at, int years_later, char ret[static 16])
+static void certificate_format_time(time_t at, int years_later, char ret[static 16])
 {
     struct tm tm;
     (void)gmtime_r(&at, &tm);
@@ -129,18 +129,18 @@ static void format_time(time_t at, int years_later, char ret[static 16])
     (void)strftime(ret, 16, "%Y%m%d%H%M%S", gmtime_r(&at, &tm));
 }
 
-/* From a day back, for guests whose clock is behind. */
-static int set_validity(struct maker *maker)
+/* Valid from one day ago, for guests whose clock is slow. */
+static int certificate_set_validity(struct maker *maker)
 {
     char from[16];
     char to[16];
     time_t now = time(NULL);
-    format_time(now - DAY_S, 0, from);
-    format_time(now, VALID_YEARS, to);
+    certificate_format_time(now - DAY_S, 0, from);
+    certificate_format_time(now, VALID_YEARS, to);
     return mbedtls_x509write_crt_set_validity(&maker->certificate, from, to);
 }
 
-static int set_usage(struct maker *maker)
+static int certificate_set_usage(struct maker *maker)
 {
     static const char server[] = "\x30\x0a\x06\x08" MBEDTLS_OID_SERVER_AUTH;
     mbedtls_x509write_cert *certificate = &maker->certificate;
@@ -158,11 +158,11 @@ static int set_usage(struct maker *maker)
     return result;
 }
 
-/* DER that is written from its end to its beginning; a failure sticks. */
+/* DER, written from the end of bytes towards the beginning. The first failure is kept in result. */
 struct der {
     unsigned char bytes[GENERAL_NAMES_MAX];
     unsigned char *start;
-    int result; /* 0 or mbedTLS's code */
+    int result; /* 0 or an mbedTLS code */
 };
 
 static void der_keep(struct der *der, int result)
@@ -171,21 +171,21 @@ static void der_keep(struct der *der, int result)
         der->result = result;
 }
 
-/* Puts tag and length in front of the length bytes at der->start. */
+/* Puts tag and length before the length bytes at der->start. */
 static void der_wrap(struct der *der, size_t length, int tag)
 {
     der_keep(der, mbedtls_asn1_write_len(&der->start, der->bytes, length));
     der_keep(der, mbedtls_asn1_write_tag(&der->start, der->bytes, (unsigned char)tag));
 }
 
-/* One GeneralName of RFC 5280 in its primitive form: [number] and the bytes. */
+/* Writes a GeneralName (RFC 5280) in primitive form: the tag [number] and the bytes. */
 static void der_general_name(struct der *der, int number, const void *bytes, size_t length)
 {
     der_keep(der, mbedtls_asn1_write_raw_buffer(&der->start, der->bytes, bytes, length));
     der_wrap(der, length, MBEDTLS_ASN1_CONTEXT_SPECIFIC | number);
 }
 
-static int set_alternative_names(struct maker *maker)
+static int certificate_set_alternative_names(struct maker *maker)
 {
     struct der der = {.result = 0};
     const unsigned char *end = der.bytes + sizeof der.bytes;
@@ -200,7 +200,7 @@ static int set_alternative_names(struct maker *maker)
                                                der.start, (size_t)(end - der.start));
 }
 
-static int write_key(struct maker *maker)
+static int certificate_write_key(struct maker *maker)
 {
     char *room = buffer_reserve(maker->out, KEY_PEM_ROOM);
     int result = mbedtls_pk_write_key_pem(&maker->key, (unsigned char *)room, KEY_PEM_ROOM);
@@ -209,7 +209,7 @@ static int write_key(struct maker *maker)
     return result;
 }
 
-static int write_certificate(struct maker *maker)
+static int certificate_write_pem(struct maker *maker)
 {
     char *room = buffer_reserve(maker->out, CERT_PEM_ROOM);
     int result = mbedtls_x509write_crt_pem(&maker->certificate, (unsigned char *)room,
@@ -221,19 +221,19 @@ static int write_certificate(struct maker *maker)
 
 static const struct {
     const char *what;
-    int (*run)(struct maker *maker); /* returns 0 or mbedTLS's code */
+    int (*run)(struct maker *maker); /* returns 0 or an mbedTLS code */
 } steps[] = {
-    {"cannot make the TLS key", make_key},
-    {"cannot name the TLS certificate", set_names},
-    {"cannot number the TLS certificate", set_serial},
-    {"cannot date the TLS certificate", set_validity},
-    {"cannot set the TLS certificate's usage", set_usage},
-    {"cannot set the TLS certificate's alternative names", set_alternative_names},
-    {"cannot write the TLS key", write_key},
-    {"cannot sign the TLS certificate", write_certificate},
+    {"cannot make the TLS key", certificate_make_key},
+    {"cannot name the TLS certificate", certificate_set_names},
+    {"cannot number the TLS certificate", certificate_set_serial},
+    {"cannot date the TLS certificate", certificate_set_validity},
+    {"cannot set the TLS certificate's usage", certificate_set_usage},
+    {"cannot set the TLS certificate's alternative names", certificate_set_alternative_names},
+    {"cannot write the TLS key", certificate_write_key},
+    {"cannot sign the TLS certificate", certificate_write_pem},
 };
 
-static int fail_step(struct error *error, const char *what, int result)
+static int certificate_fail_step(struct error *error, const char *what, int result)
 {
     char reason[128];
     mbedtls_check_memory(result);
@@ -252,24 +252,24 @@ int identity_make(const char *host_name, struct in_addr address, struct buffer *
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(maker_free) struct maker maker = {.address = address, .out = &pem};
-    sanitize_name(host_name, maker.dns_name);
+    host_name_sanitize(host_name, maker.dns_name);
     mbedtls_pk_init(&maker.key);
     mbedtls_x509write_crt_init(&maker.certificate);
     mbedtls_x509write_crt_set_version(&maker.certificate, MBEDTLS_X509_CRT_VERSION_3);
     mbedtls_x509write_crt_set_md_alg(&maker.certificate, MBEDTLS_MD_SHA256);
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        errno = 0; /* see schema/base/mbedtls.h */
+        errno = 0; /* see mbedtls_check_memory */
         int result = steps[i].run(&maker);
         if (result != 0)
-            return fail_step(error, steps[i].what, result);
+            return certificate_fail_step(error, steps[i].what, result);
     }
     buffer_add(out, pem.data, pem.length);
     return 0;
 }
 
-#define PEM_ROOM ((size_t)8192) /* of one certificate */
+#define PEM_ROOM ((size_t)8192) /* for one certificate */
 
-/* The certificate alone, whatever else the file had that it was read from. */
+/* Writes only the certificate, whatever else was in the file that it was read from. */
 static int certificate_to_pem(const mbedtls_x509_crt *certificate, struct buffer *out)
 {
     size_t length = 0;
@@ -282,8 +282,8 @@ static int certificate_to_pem(const mbedtls_x509_crt *certificate, struct buffer
     return result;
 }
 
-/* Whether the PEM text has the certificate's private key. Returns 0 or mbedTLS's code. */
-static int check_key(const struct buffer *pem, const mbedtls_x509_crt *certificate)
+/* Checks that the PEM text contains the certificate's private key. Returns 0 or an mbedTLS code. */
+static int certificate_check_key(const struct buffer *pem, const mbedtls_x509_crt *certificate)
 {
     cleanup(mbedtls_pk_free) mbedtls_pk_context key;
     const unsigned char *text = (const unsigned char *)buffer_text(pem);
@@ -297,7 +297,7 @@ static int check_key(const struct buffer *pem, const mbedtls_x509_crt *certifica
 #endif
 }
 
-static int64_t to_ms(const mbedtls_x509_time *at)
+static int64_t certificate_time_ms(const mbedtls_x509_time *at)
 {
     struct tm tm = {
         .tm_year = at->year - 1900,
@@ -315,17 +315,17 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
     cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt certificate;
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
     mbedtls_x509_crt_init(&certificate);
-    errno = 0; /* see schema/base/mbedtls.h */
+    errno = 0; /* see mbedtls_check_memory */
     int result = mbedtls_x509_crt_parse(&certificate, (const unsigned char *)buffer_text(pem),
                                         pem->length + 1);
     if (result == 0 && with_key)
-        result = check_key(pem, &certificate);
+        result = certificate_check_key(pem, &certificate);
     if (result == 0)
         result = certificate_to_pem(&certificate, &identity.certificate_pem);
     if (result != 0)
         return result;
-    identity.valid_from_ms = to_ms(&certificate.valid_from);
-    identity.valid_to_ms = to_ms(&certificate.valid_to);
+    identity.valid_from_ms = certificate_time_ms(&certificate.valid_from);
+    identity.valid_to_ms = certificate_time_ms(&certificate.valid_to);
     pins_make(certificate.pk_raw.p, certificate.pk_raw.len, certificate.raw.p, certificate.raw.len,
               &identity.pins);
     *ret = identity;
@@ -411,7 +411,7 @@ void identity_free(struct identity *identity)
     buffer_free(&identity->certificate_pem);
 }
 
-static int fail_missing(const struct owned_directory *tls, struct error *error)
+static int identity_fail_missing(const struct owned_directory *tls, struct error *error)
 {
     return fail(error, ERROR_MISSING, "%s/" TLS_CERTIFICATE_FILE " is missing: run felhomctl init",
                 tls->path);
@@ -423,14 +423,14 @@ int identity_open(const char *state_dir, struct owned_directory *ret_tls, struct
         return -1;
     if (tls_directory_open(ret_tls, error) == 0)
         return 0;
-    return error->kind == ERROR_MISSING ? fail_missing(ret_tls, error) : -1;
+    return error->kind == ERROR_MISSING ? identity_fail_missing(ret_tls, error) : -1;
 }
 
 int identity_read(const struct owned_directory *tls, struct identity *ret, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     if (tls_directory_get(tls, TLS_CERTIFICATE_FILE, &pem, error) < 0)
-        return error->kind == ERROR_MISSING ? fail_missing(tls, error) : -1;
+        return error->kind == ERROR_MISSING ? identity_fail_missing(tls, error) : -1;
     int result = identity_parse(&pem, false, ret);
     if (result == 0)
         return 0;
@@ -444,20 +444,20 @@ int identity_load(const char *state_dir, struct identity *ret, struct error *err
     return identity_open(state_dir, &tls, error) < 0 ? -1 : identity_read(&tls, ret, error);
 }
 
-static int fail_missing_key(const struct owned_directory *tls, struct error *error)
+static int identity_fail_missing_key(const struct owned_directory *tls, struct error *error)
 {
     return fail(error, ERROR_CORRUPT,
                 "%s/" TLS_PEM_FILE " is missing, though " TLS_CERTIFICATE_FILE " is there: " ADVICE,
                 tls->path);
 }
 
-static int verify_pem(const struct owned_directory *tls, const struct pins *shown,
-                      struct error *error)
+static int identity_verify_pem(const struct owned_directory *tls, const struct pins *shown,
+                               struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity whole = {.certificate_pem = BUFFER_EMPTY};
     if (tls_directory_get(tls, TLS_PEM_FILE, &pem, error) < 0)
-        return error->kind == ERROR_MISSING ? fail_missing_key(tls, error) : -1;
+        return error->kind == ERROR_MISSING ? identity_fail_missing_key(tls, error) : -1;
     int result = identity_parse(&pem, true, &whole);
     if (result != 0)
         return tls_directory_damaged(tls, TLS_PEM_FILE, result, ADVICE, error);
@@ -475,24 +475,25 @@ int identity_verify(const char *state_dir, struct error *error)
     cleanup(identity_free) struct identity shown = {.certificate_pem = BUFFER_EMPTY};
     if (identity_open(state_dir, &tls, error) < 0 || identity_read(&tls, &shown, error) < 0)
         return -1;
-    return verify_pem(&tls, &shown.pins, error);
+    return identity_verify_pem(&tls, &shown.pins, error);
 }
 
-/* A certificate without its key was pinned by somebody: that is no place for a new identity. */
-static int make_pem(const struct owned_directory *tls, const char *host_name,
-                    struct in_addr address, struct buffer *out, struct error *error)
+/* Refuses to make a new identity if there is a certificate without its key, because guests have
+ * pinned that certificate. */
+static int identity_make_pem(const struct owned_directory *tls, const char *host_name,
+                             struct in_addr address, struct buffer *out, struct error *error)
 {
     struct stat status;
     if (fstatat(tls->fd, TLS_CERTIFICATE_FILE, &status, AT_SYMLINK_NOFOLLOW) == 0)
-        return fail_missing_key(tls, error);
+        return identity_fail_missing_key(tls, error);
     if (identity_make(host_name, address, out, error) < 0)
         return -1;
     return tls_directory_put(tls, TLS_PEM_FILE, 0600, out, error);
 }
 
-static int get_or_make_pem(const struct owned_directory *tls, const char *host_name,
-                           struct in_addr address, struct buffer *out, bool *ret_made,
-                           struct error *error)
+static int identity_get_or_make_pem(const struct owned_directory *tls, const char *host_name,
+                                    struct in_addr address, struct buffer *out, bool *ret_made,
+                                    struct error *error)
 {
     struct error problem;
     bool found = tls_directory_get(tls, TLS_PEM_FILE, out, &problem) == 0;
@@ -500,7 +501,7 @@ static int get_or_make_pem(const struct owned_directory *tls, const char *host_n
         *error = problem;
         return -1;
     }
-    if (!found && make_pem(tls, host_name, address, out, error) < 0)
+    if (!found && identity_make_pem(tls, host_name, address, out, error) < 0)
         return -1;
     *ret_made = !found;
     return 0;
@@ -514,7 +515,7 @@ int identity_ensure(const char *state_dir, const char *host_name, struct in_addr
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
     bool made = false;
     if (tls_directory_locate(state_dir, &tls, error) < 0 || tls_directory_make(&tls, error) < 0 ||
-        get_or_make_pem(&tls, host_name, address, &pem, &made, error) < 0)
+        identity_get_or_make_pem(&tls, host_name, address, &pem, &made, error) < 0)
         return -1;
     int result = identity_parse(&pem, true, &identity);
     if (result != 0)

@@ -14,15 +14,15 @@
 #include "store/identity/identity.h"
 
 /*
- * The one instruction that makes a switch is the renaming of next.pem to agent.pem. What comes
- * before it (copies for previous.*) says nothing as long as they are the current one's; what comes
- * after it follows from agent.pem, and is made up for at the beginning of every step.
+ * The moment of a switch is the rename of next.pem to agent.pem. The copies to previous.* that are
+ * made before it have no effect as long as they equal the current identity's files. The work after
+ * it can be derived from agent.pem, and every step begins by completing it.
  */
 
 #define STAGE_ADVICE "remove next.pem and next.crt there, then run felhomctl identity stage"
 
-static int check_exists(const struct owned_directory *tls, const char *name, bool *ret_there,
-                        struct error *error)
+static int tls_file_check_exists(const struct owned_directory *tls, const char *name,
+                                 bool *ret_there, struct error *error)
 {
     struct stat status;
     *ret_there = fstatat(tls->fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
@@ -31,21 +31,22 @@ static int check_exists(const struct owned_directory *tls, const char *name, boo
     return fail_errno(error, errno, "cannot look at %s/%s", tls->path, name);
 }
 
-static int remove_file(const struct owned_directory *tls, const char *name, struct error *error)
+static int tls_file_remove(const struct owned_directory *tls, const char *name, struct error *error)
 {
     if (unlinkat(tls->fd, name, 0) < 0 && errno != ENOENT)
         return fail_errno(error, errno, "cannot remove %s/%s", tls->path, name);
     return 0;
 }
 
-static int make_durable(const struct owned_directory *tls, struct error *error)
+static int tls_directory_sync(const struct owned_directory *tls, struct error *error)
 {
     return fsync(tls->fd) == 0 ? 0 : fail_errno(error, errno, "cannot sync %s", tls->path);
 }
 
-/* Writes what follows from a PEM file whose key must be good. */
-static int put_certificate_of(const struct owned_directory *tls, const char *pem_name,
-                              const char *certificate_name, const char *advice, struct error *error)
+/* Writes the certificate that belongs to a PEM file, after checking that the file's key is good. */
+static int rollover_put_certificate(const struct owned_directory *tls, const char *pem_name,
+                                    const char *certificate_name, const char *advice,
+                                    struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
@@ -57,18 +58,19 @@ static int put_certificate_of(const struct owned_directory *tls, const char *pem
     return tls_directory_put_certificate(tls, certificate_name, &identity.certificate_pem, error);
 }
 
-/* Makes up for the end of a switch. The next certificate goes last: until then a reader that finds
- * the old agent.crt finds it as well. */
-static int complete_switch(const struct owned_directory *tls, struct error *error)
+/* Completes a switch after its rename. next.crt is removed last: until then, a reader that still
+ * finds the old agent.crt also finds the new certificate. */
+static int rollover_complete_switch(const struct owned_directory *tls, struct error *error)
 {
-    if (put_certificate_of(tls, TLS_PEM_FILE, TLS_CERTIFICATE_FILE,
-                           "restore it from a backup; felhomctl init tells more", error) < 0 ||
-        remove_file(tls, NEXT_CERTIFICATE_FILE, error) < 0)
+    if (rollover_put_certificate(tls, TLS_PEM_FILE, TLS_CERTIFICATE_FILE,
+                                 "restore it from a backup; felhomctl init tells more",
+                                 error) < 0 ||
+        tls_file_remove(tls, NEXT_CERTIFICATE_FILE, error) < 0)
         return -1;
-    return make_durable(tls, error);
+    return tls_directory_sync(tls, error);
 }
 
-/* Which files there are, with what was left half-way completed. */
+/* Which files exist, after an interrupted switch has been completed. */
 struct rollover_files {
     bool next_pem;
     bool next;
@@ -77,14 +79,14 @@ struct rollover_files {
     bool was_half_switched;
 };
 
-static int find_files(const struct owned_directory *tls, struct rollover_files *ret,
-                      struct error *error)
+static int rollover_find_files(const struct owned_directory *tls, struct rollover_files *ret,
+                               struct error *error)
 {
     ret->was_half_switched = false;
-    if (check_exists(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
-        check_exists(tls, NEXT_CERTIFICATE_FILE, &ret->next, error) < 0 ||
-        check_exists(tls, PREVIOUS_PEM_FILE, &ret->previous_pem, error) < 0 ||
-        check_exists(tls, PREVIOUS_CERTIFICATE_FILE, &ret->previous, error) < 0)
+    if (tls_file_check_exists(tls, NEXT_PEM_FILE, &ret->next_pem, error) < 0 ||
+        tls_file_check_exists(tls, NEXT_CERTIFICATE_FILE, &ret->next, error) < 0 ||
+        tls_file_check_exists(tls, PREVIOUS_PEM_FILE, &ret->previous_pem, error) < 0 ||
+        tls_file_check_exists(tls, PREVIOUS_CERTIFICATE_FILE, &ret->previous, error) < 0)
         return -1;
     return 0;
 }
@@ -94,7 +96,8 @@ static int rollover_begin(const char *state_dir, struct owned_directory *tls,
 {
     bool there;
     if (tls_directory_locate(state_dir, tls, error) < 0 || tls_directory_make(tls, error) < 0 ||
-        check_exists(tls, TLS_PEM_FILE, &there, error) < 0 || find_files(tls, ret, error) < 0)
+        tls_file_check_exists(tls, TLS_PEM_FILE, &there, error) < 0 ||
+        rollover_find_files(tls, ret, error) < 0)
         return -1;
     if (!there)
         return fail(error, ERROR_MISSING, "%s/" TLS_PEM_FILE " is missing: run felhomctl init",
@@ -103,13 +106,13 @@ static int rollover_begin(const char *state_dir, struct owned_directory *tls,
         return 0;
     ret->was_half_switched = ret->next;
     ret->next = false;
-    return complete_switch(tls, error);
+    return rollover_complete_switch(tls, error);
 }
 
 /* --- stage --- */
 
-static int stage_make_next(const struct owned_directory *tls, const char *host_name,
-                           struct in_addr address, struct error *error)
+static int rollover_make_next(const struct owned_directory *tls, const char *host_name,
+                              struct in_addr address, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     if (identity_make(host_name, address, &pem, error) < 0)
@@ -127,9 +130,10 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
     if (!files.next_pem && files.previous)
         return fail(error, ERROR_CONFLICT,
                     "the identity before this one is not retired yet: felhomctl identity retire");
-    if (!files.next_pem && stage_make_next(&tls, host_name, address, error) < 0)
+    if (!files.next_pem && rollover_make_next(&tls, host_name, address, error) < 0)
         return -1;
-    if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0)
+    if (rollover_put_certificate(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) <
+        0)
         return -1;
     *ret_changed = !files.next;
     return 0;
@@ -137,8 +141,8 @@ int rollover_stage(const char *state_dir, const char *host_name, struct in_addr 
 
 /* --- switch --- */
 
-static int copy_file(const struct owned_directory *tls, const char *from, const char *to,
-                     mode_t mode, struct error *error)
+static int tls_file_copy(const struct owned_directory *tls, const char *from, const char *to,
+                         mode_t mode, struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
     if (tls_directory_get(tls, from, &content, error) < 0)
@@ -146,11 +150,11 @@ static int copy_file(const struct owned_directory *tls, const char *from, const 
     return tls_directory_put(tls, to, mode, &content, error);
 }
 
-static int put_next_in_place(const struct owned_directory *tls, struct error *error)
+static int rollover_put_next_in_place(const struct owned_directory *tls, struct error *error)
 {
     if (renameat(tls->fd, NEXT_PEM_FILE, tls->fd, TLS_PEM_FILE) < 0)
         return fail_errno(error, errno, "cannot put %s/" NEXT_PEM_FILE " in place", tls->path);
-    return make_durable(tls, error);
+    return tls_directory_sync(tls, error);
 }
 
 int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error)
@@ -165,13 +169,14 @@ int rollover_switch(const char *state_dir, bool *ret_changed, struct error *erro
     if (!files.next)
         return fail(error, ERROR_CONFLICT,
                     "no next identity is staged for guests to know: felhomctl identity stage");
-    /* Its certificate was given out: only if the key is good as well does it become the one. */
-    if (put_certificate_of(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) < 0 ||
-        copy_file(&tls, TLS_PEM_FILE, PREVIOUS_PEM_FILE, 0600, error) < 0 ||
-        copy_file(&tls, TLS_CERTIFICATE_FILE, PREVIOUS_CERTIFICATE_FILE, 0644, error) < 0 ||
-        put_next_in_place(&tls, error) < 0)
+    /* The certificate has been given out, but the switch happens only if its key is good, too. */
+    if (rollover_put_certificate(&tls, NEXT_PEM_FILE, NEXT_CERTIFICATE_FILE, STAGE_ADVICE, error) <
+            0 ||
+        tls_file_copy(&tls, TLS_PEM_FILE, PREVIOUS_PEM_FILE, 0600, error) < 0 ||
+        tls_file_copy(&tls, TLS_CERTIFICATE_FILE, PREVIOUS_CERTIFICATE_FILE, 0644, error) < 0 ||
+        rollover_put_next_in_place(&tls, error) < 0)
         return -1;
-    return complete_switch(&tls, error);
+    return rollover_complete_switch(&tls, error);
 }
 
 /* --- retire --- */
@@ -185,9 +190,9 @@ int rollover_retire(const char *state_dir, bool *ret_changed, struct error *erro
     if (files.next_pem || files.was_half_switched)
         return fail(error, ERROR_CONFLICT,
                     "the next identity is staged, but not served yet: felhomctl identity switch");
-    /* The key goes last: what is left of it alone says nothing to readers. */
-    if (remove_file(&tls, PREVIOUS_CERTIFICATE_FILE, error) < 0 ||
-        remove_file(&tls, PREVIOUS_PEM_FILE, error) < 0 || make_durable(&tls, error) < 0)
+    /* The key is removed last, because readers ignore a key without a certificate. */
+    if (tls_file_remove(&tls, PREVIOUS_CERTIFICATE_FILE, error) < 0 ||
+        tls_file_remove(&tls, PREVIOUS_PEM_FILE, error) < 0 || tls_directory_sync(&tls, error) < 0)
         return -1;
     *ret_changed = files.previous || files.previous_pem;
     return 0;
@@ -205,9 +210,9 @@ bool rollover_has(const struct identity *identity)
     return identity->certificate_pem.length > 0;
 }
 
-/* Leaves *ret as it is where there is none. */
-static int load_certificate(const struct owned_directory *tls, const char *name,
-                            struct identity *ret, struct error *error)
+/* Leaves *ret unchanged if the file does not exist. */
+static int rollover_load_certificate(const struct owned_directory *tls, const char *name,
+                                     struct identity *ret, struct error *error)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     struct error problem;
@@ -224,34 +229,34 @@ static int load_certificate(const struct owned_directory *tls, const char *name,
                                  "remove it and run the last felhomctl identity step again", error);
 }
 
-/* One that is the current one again is left over from a switch that was cut short. */
-static void forget_same(struct identity *identity, const struct identity *current)
+/* A next or previous certificate that equals the current one was left by an interrupted switch. */
+static void rollover_forget_same(struct identity *identity, const struct identity *current)
 {
     if (strcmp(identity->pins.leaf, current->pins.leaf) == 0)
         identity_free(identity);
 }
 
 /*
- * The order holds against a switch meanwhile: the next one is looked for before it can have become
- * the current one, the previous one after it must have.
+ * The order makes this safe against a switch at the same time: next is read before it can have
+ * become current, and previous after it must exist.
  */
-static int load_all(const struct owned_directory *tls, struct rollover *rollover,
-                    struct error *error)
+static int rollover_load_all(const struct owned_directory *tls, struct rollover *rollover,
+                             struct error *error)
 {
-    if (load_certificate(tls, NEXT_CERTIFICATE_FILE, &rollover->next, error) < 0 ||
+    if (rollover_load_certificate(tls, NEXT_CERTIFICATE_FILE, &rollover->next, error) < 0 ||
         identity_read(tls, &rollover->current, error) < 0)
         return -1;
-    return load_certificate(tls, PREVIOUS_CERTIFICATE_FILE, &rollover->previous, error);
+    return rollover_load_certificate(tls, PREVIOUS_CERTIFICATE_FILE, &rollover->previous, error);
 }
 
 int rollover_load(const char *state_dir, struct rollover *ret, struct error *error)
 {
     cleanup_owned_directory struct owned_directory tls;
     cleanup(rollover_free) struct rollover rollover = {0};
-    if (identity_open(state_dir, &tls, error) < 0 || load_all(&tls, &rollover, error) < 0)
+    if (identity_open(state_dir, &tls, error) < 0 || rollover_load_all(&tls, &rollover, error) < 0)
         return -1;
-    forget_same(&rollover.next, &rollover.current);
-    forget_same(&rollover.previous, &rollover.current);
+    rollover_forget_same(&rollover.next, &rollover.current);
+    rollover_forget_same(&rollover.previous, &rollover.current);
     *ret = rollover;
     rollover = (struct rollover){0};
     return 0;
@@ -271,8 +276,8 @@ const struct identity *rollover_coming(const struct rollover *rollover, const st
     return rollover_has(&rollover->next) ? &rollover->next : NULL;
 }
 
-static int find_coming(const char *state_dir, const struct pins *told, struct pins *ret,
-                       struct error *error)
+static int rollover_find_coming(const char *state_dir, const struct pins *told, struct pins *ret,
+                                struct error *error)
 {
     cleanup(rollover_free) struct rollover rollover = {0};
     if (rollover_load(state_dir, &rollover, error) < 0)
@@ -283,7 +288,7 @@ static int find_coming(const char *state_dir, const struct pins *told, struct pi
     return 0;
 }
 
-static bool is_under_way(const char *state_dir)
+static bool rollover_is_under_way(const char *state_dir)
 {
     struct stat status;
     cleanup_free char *next = mem_format("%s/tls/" NEXT_CERTIFICATE_FILE, state_dir);
@@ -295,10 +300,10 @@ int rollover_coming_pins(const char *state_dir, const struct pins *told, struct 
                          struct error *error)
 {
     *ret = (struct pins){.spki = ""};
-    return is_under_way(state_dir) ? find_coming(state_dir, told, ret, error) : 0;
+    return rollover_is_under_way(state_dir) ? rollover_find_coming(state_dir, told, ret, error) : 0;
 }
 
-static void add_certificate(const struct identity *identity, struct buffer *out)
+static void rollover_add_certificate(const struct identity *identity, struct buffer *out)
 {
     buffer_add(out, identity->certificate_pem.data, identity->certificate_pem.length);
 }
@@ -308,9 +313,9 @@ void rollover_certificates(const struct rollover *rollover, const struct pins *t
 {
     const struct identity *all[] = {&rollover->current, &rollover->next, &rollover->previous};
     const struct identity *shown = rollover_shown(rollover, told);
-    add_certificate(shown, out);
+    rollover_add_certificate(shown, out);
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         if (all[i] != shown)
-            add_certificate(all[i], out);
+            rollover_add_certificate(all[i], out);
     }
 }

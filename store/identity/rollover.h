@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host's identity in the course of being replaced by another. Beside agent.pem and agent.crt
- * there are, in STATE/tls, next.pem and next.crt from the staging to the switch, and previous.pem
- * and previous.crt from the switch until the old identity is retired.
+ * Replaces the host's TLS identity in three steps, so that guests learn the new pins before the
+ * server shows the new certificate: stage creates next.pem and next.crt in STATE/tls, switch makes
+ * them agent.pem and agent.crt and keeps the old ones as previous.pem and previous.crt, and retire
+ * removes those.
  *
- * What readers go by is certificates alone. They find, however a step was cut short, each that a
- * server may be showing: next.crt goes only once agent.crt is the same, and previous.crt is there
- * before agent.crt changes. The next step to be run completes what was left half-way.
+ * Readers look at certificates only. However a step was interrupted, they find every certificate
+ * that a server may be showing: next.crt is removed only after agent.crt has become the same, and
+ * previous.crt exists before agent.crt changes. The next step that is run completes an interrupted
+ * one.
  */
 #ifndef FELHOM_ROLLOVER_H
 #define FELHOM_ROLLOVER_H
@@ -17,52 +19,57 @@
 #include "store/identity/identity.h"
 
 struct rollover {
-    struct identity current;  /* agent.crt: what felhomd shows, or is about to */
-    struct identity next;     /* see rollover_has */
-    struct identity previous; /* see rollover_has */
+    struct identity current;  /* agent.crt: what felhomd shows or is about to show */
+    struct identity next;     /* may be missing: see rollover_has */
+    struct identity previous; /* may be missing: see rollover_has */
 };
 
-/* What there is. ERROR_MISSING where not even agent.crt is. The caller frees it. */
+/* Loads the certificates of all identities that exist. ERROR_MISSING if even agent.crt does not.
+ * The caller frees *ret with rollover_free. */
 int rollover_load(const char *state_dir, struct rollover *ret, struct error *error);
 void rollover_free(struct rollover *rollover);
 
-/* Whether there is such a one: of next and previous of a rollover. */
+/* Returns true if the identity (next or previous of a rollover) exists. */
 bool rollover_has(const struct identity *identity);
 
-/* Which one felhomd shows, by the pins that it last told the store (NULL: it has told none): from a
- * switch until felhomd has taken it up that is still the previous. */
+/*
+ * Returns the identity that felhomd shows. told: the pins that felhomd last recorded in the store;
+ * NULL if it has recorded none. After a switch this is the previous identity until felhomd has
+ * loaded the new one.
+ */
 const struct identity *rollover_shown(const struct rollover *rollover, const struct pins *told);
 
-/* The one to come after that which is shown; NULL where there is none. */
+/* Returns the identity that felhomd will show after the present one; NULL if there is none. */
 const struct identity *rollover_coming(const struct rollover *rollover, const struct pins *told);
 
-/* The pins of the one to come, texts of "" where there is none; cheap while no rollover is under
- * way. */
+/* Returns the pins of the identity that felhomd will show next, or empty texts if there is none.
+ * Cheap while no rollover is under way. */
 int rollover_coming_pins(const char *state_dir, const struct pins *told, struct pins *ret,
                          struct error *error);
 
-/* Adds all its certificates in PEM, the shown one first: a client that verifies with them takes a
- * server that has any. */
+/* Appends all certificates in PEM, the one that felhomd shows first. A client that trusts them all
+ * accepts a server before and after a switch. */
 void rollover_certificates(const struct rollover *rollover, const struct pins *told,
                            struct buffer *out);
 
 /*
- * The steps. *ret_changed: it was not done already. ERROR_CONFLICT, with what to do instead, where
- * it is not its turn. Each comes to its end, or leaves what the next run of any completes.
+ * The three steps. *ret_changed is false if the step had been done before. A step out of order
+ * fails with ERROR_CONFLICT and says what to do instead. An interrupted step is completed by the
+ * next run of any step.
  */
 
-/* Makes the next key and certificate, for the names that identity_ensure takes. */
+/* Creates the next key and certificate, for the same names as identity_ensure. */
 int rollover_stage(const char *state_dir, const char *host_name, struct in_addr address,
                    bool *ret_changed, struct error *error);
 
-/* The next one becomes the current one, and that the previous. */
+/* Makes the next identity the current one, and the current one the previous. */
 int rollover_switch(const char *state_dir, bool *ret_changed, struct error *error);
 
-/* Forgets the previous one. */
+/* Removes the previous identity. */
 int rollover_retire(const char *state_dir, bool *ret_changed, struct error *error);
 
-/* What a rollover's files in STATE/tls are called. Each certificate follows its PEM file, which
- * holds the key as well. */
+/* The files of a rollover in STATE/tls. Each certificate is a copy of the one in its PEM file,
+ * which also contains the key. */
 
 #define NEXT_PEM_FILE             "next.pem"
 #define NEXT_CERTIFICATE_FILE     "next.crt"
