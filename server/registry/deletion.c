@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deleting doomed tokens at the registry, one in each turn of the worker thread. A name is
- * forgotten only once the registry has said that there is no such token, and none can come any more
- * of a request under way.
+ * Deletes doomed tokens at the registry, one in each turn of the worker thread. A name is removed
+ * from the store only once the registry has said that there is no such token, and no request that
+ * is still under way can make one.
  */
 #include "server/registry/registry.h"
 
@@ -18,13 +18,14 @@
 #include "store/base/nudge.h"
 #include "store/tables/event.h"
 
-#define LOOK_EVERY_US  (60 * SECOND_US) /* without being woken: a wake-up may get lost */
+#define LOOK_EVERY_US  (60 * SECOND_US) /* even if not woken, because a nudge may get lost */
 #define STORE_RETRY_US (5 * SECOND_US)
 #define DELETE_TIME_US (10 * SECOND_US)
-#define LONGEST_MS     HOUR_MS          /* between two tries */
-#define SETTLING_MS    (10 * MINUTE_MS) /* a request may linger so long on its way */
+#define LONGEST_MS     HOUR_MS          /* the longest time between two tries */
+#define SETTLING_MS    (10 * MINUTE_MS) /* so long may a request be under way */
 #define EVENT_KIND     "credential"
 
+/* What one turn works with. */
 struct deletion_turn {
     struct registry_deletion *deletion;
     const struct config *config;
@@ -45,8 +46,8 @@ static int deletion_find(const struct deletion_turn *turn, struct store *store,
     return credential_next_doomed(store, account, being_minted, ret, error);
 }
 
-/* Finds the next token to delete. No mint may begin meanwhile: its name would look like one that
- * was left behind. */
+/* Finds the next token to delete. No mint may begin during this, because its name would look
+ * like one that was left behind. */
 static int deletion_look(const struct deletion_turn *turn, struct credential_doomed *ret,
                          struct error *error)
 {
@@ -62,7 +63,8 @@ static int deletion_look(const struct deletion_turn *turn, struct credential_doo
     return result;
 }
 
-/* Tokens of another account, which only that account can delete. */
+/* Logs how many doomed tokens belong to another account, because only that account can delete
+ * them. */
 static void deletion_log_others(const struct deletion_turn *turn)
 {
     struct error error;
@@ -80,7 +82,8 @@ static void deletion_log_others(const struct deletion_turn *turn)
                  count, count == 1 ? "" : "s", other);
 }
 
-/* No try is ever set further away than LONGEST_MS: then the clock was put back. */
+/* True if the next try is due, or further away than any could be set, which means that the clock
+ * was set back. */
 static bool deletion_is_due(const struct deletion_turn *turn,
                             const struct credential_doomed *doomed)
 {
@@ -88,13 +91,13 @@ static bool deletion_is_due(const struct deletion_turn *turn,
     return wait_ms <= 0 || wait_ms > LONGEST_MS + LONGEST_MS / 8;
 }
 
-/* --- what became of it --- */
+/* --- recording the result --- */
 
-/* A change of the store and its event in the audit trail; detail NULL: there is none. */
+/* A change of the store and its event; detail NULL: without an event. */
 struct deletion_outcome {
     const char *kind;
     char *detail;
-    int64_t next_try_at_ms; /* 0: the name is forgotten */
+    int64_t next_try_at_ms; /* 0: the name is deleted from the store */
 };
 
 static void deletion_outcome_free(struct deletion_outcome *outcome)
@@ -102,7 +105,7 @@ static void deletion_outcome_free(struct deletion_outcome *outcome)
     free(outcome->detail);
 }
 
-/* What is begun and not committed is rolled back when the loan is returned. */
+/* Returning the loan rolls back what was begun and not committed. */
 static int deletion_write(const struct deletion_turn *turn, struct store *store,
                           const struct credential_doomed *doomed,
                           const struct deletion_outcome *outcome, struct error *error)
@@ -157,8 +160,8 @@ static struct deletion_outcome deletion_succeeded(const struct deletion_turn *tu
                                      0};
 }
 
-/* The registry knows no such token: it may never have been made, or the request may still be on its
- * way. */
+/* The registry has no such token. If it was never known to exist, the request to make it may
+ * still be under way, so the deletion is tried again until SETTLING_MS are over. */
 static struct deletion_outcome deletion_missing(const struct deletion_turn *turn,
                                                 const struct credential_doomed *doomed)
 {
@@ -169,14 +172,14 @@ static struct deletion_outcome deletion_missing(const struct deletion_turn *turn
                                                : (struct deletion_outcome){0};
 }
 
-/* What the guest, who can read the event, may know of the error. */
+/* Returns what the event, which the guest can read, may say about the error. */
 static const char *deletion_reason(const struct error *error)
 {
     bool is_from_registry = error->kind == ERROR_BUSY || error->kind == ERROR_DENIED;
     return is_from_registry ? error->message : "the host's log says why";
 }
 
-/* Of several failures in a row the first one is logged. */
+/* Only the first of several failures in a row is logged. */
 static struct deletion_outcome deletion_failed(const struct deletion_turn *turn,
                                                const struct credential_doomed *doomed,
                                                const struct error *error)
@@ -193,9 +196,9 @@ static struct deletion_outcome deletion_failed(const struct deletion_turn *turn,
     return outcome;
 }
 
-static struct deletion_outcome deletion_judge(const struct deletion_turn *turn,
-                                              const struct credential_doomed *doomed, int result,
-                                              const struct error *error)
+static struct deletion_outcome deletion_outcome_of_reply(const struct deletion_turn *turn,
+                                                         const struct credential_doomed *doomed,
+                                                         int result, const struct error *error)
 {
     if (result == 0)
         return deletion_succeeded(turn, doomed, "deleted");
@@ -227,9 +230,9 @@ static int64_t deletion_perform(const struct deletion_turn *turn,
     struct error error = {0};
     int result = deletion_ask_registry(turn, doomed, &error);
     if (atomic_load(deletion->stopping))
-        return LOOK_EVERY_US; /* stopping makes requests fail */
+        return LOOK_EVERY_US; /* the stop makes requests fail */
     cleanup(deletion_outcome_free) struct deletion_outcome outcome =
-        deletion_judge(turn, doomed, result, &error);
+        deletion_outcome_of_reply(turn, doomed, result, &error);
     if (deletion_record(turn, doomed, &outcome, &error) == 0)
         return 0;
     throttled_log_line(&deletion->log, LOG_ERR,

@@ -10,15 +10,15 @@
 #include "store/base/clock.h"
 
 #define REPLY_LIMIT ((size_t)256 * 1024)
-#define TOKEN_MAX   256 /* characters; today's have 40 */
+#define TOKEN_MAX   256 /* characters; the tokens of today have 40 */
 #define SCOPE       "read:package"
 
-/* The newest tokens come first, so that the one just made is among them. */
+/* The registry lists the newest tokens first, so the one that was just made is among them. */
 #define NEWEST "?limit=50"
 
 /* --- calls --- */
 
-/* The URL of the user's tokens, and rest after it. */
+/* Adds the URL of the user's tokens, followed by rest. */
 static void gitea_add_url(const struct config *config, const char *rest, struct buffer *out)
 {
     buffer_add_format(out, "https://%s/api/v1/users/", config->registry.host);
@@ -43,11 +43,11 @@ static int gitea_perform(const struct gitea_call *call, const char *method, cons
         .body_length = body ? body->length : 0,
         .timeout_ms = left_us > 0 ? (uint64_t)left_us / 1000 : 0,
         .reply_limit = REPLY_LIMIT,
-        .confidential = body != NULL, /* a token is made */
+        .confidential = body != NULL, /* a token is made, and the reply holds it */
     };
     if (http_client_perform(call->client, &request, ret, error) == 0)
         return 0;
-    /* A reply that is not HTTP, or too long, is the registry's fault. */
+    /* ERROR_INVALID: the reply is not HTTP, or too long, which is the registry's fault. */
     if (error->kind == ERROR_INVALID)
         error->kind = ERROR_BUSY;
     return -1;
@@ -58,7 +58,7 @@ static int gitea_fail_reply(const struct gitea_call *call, const char *problem, 
     return fail(error, ERROR_BUSY, "https://%s %s", call->config->registry.host, problem);
 }
 
-/* The message of the registry's API; "" where something on the way to it has answered. */
+/* Reads the message of the registry's API; "" if a proxy in between has answered. */
 static void gitea_read_message(const struct http_reply *reply, char *ret, size_t size)
 {
     struct error no_json;
@@ -84,7 +84,7 @@ static int gitea_fail_refused(const struct gitea_call *call, const struct http_r
                 reply->reason, *message ? ": " : "", message);
 }
 
-/* --- making one --- */
+/* --- making a token --- */
 
 enum scope_verdict { SCOPE_UNKNOWN, SCOPE_RIGHT, SCOPE_WRONG };
 
@@ -124,8 +124,9 @@ static int gitea_list_scopes(const struct gitea_call *call, const char *name,
     return 0;
 }
 
-/* A registry that does not know scopes makes tokens that may do all that the user may. Some
- * registries show a token's scopes only in the list of tokens. */
+/* Checks that the token may only read packages. A registry that does not know scopes makes
+ * tokens that may do all that the user may. Some registries show the scopes of a token only in the
+ * list of tokens. */
 static int gitea_check_scopes(const struct gitea_call *call, const char *name, const json_t *token,
                               struct error *error)
 {
@@ -140,7 +141,7 @@ static int gitea_check_scopes(const struct gitea_call *call, const char *name, c
                 call->config->registry.host);
 }
 
-static bool is_token(const char *text)
+static bool gitea_is_token(const char *text)
 {
     size_t length = 0;
     while (text[length] > ' ' && text[length] <= '~')
@@ -148,7 +149,7 @@ static bool is_token(const char *text)
     return length > 0 && length <= TOKEN_MAX && text[length] == '\0';
 }
 
-static void wipe_json(json_t **value)
+static void gitea_wipe_json(json_t **value)
 {
     if (*value)
         json_wipe(*value);
@@ -159,10 +160,10 @@ static int gitea_take_token(const struct gitea_call *call, const char *name,
                             struct error *error)
 {
     struct error no_json;
-    cleanup(wipe_json) json_t *token = NULL;
+    cleanup(gitea_wipe_json) json_t *token = NULL;
     (void)json_read(buffer_text(&reply->body), reply->body.length, &token, &no_json);
     const char *text = json_get_text(token, "sha1", "");
-    if (!is_token(text))
+    if (!gitea_is_token(text))
         return gitea_fail_reply(call, "answered with something other than a token", error);
     if (gitea_check_scopes(call, name, token, error) < 0)
         return -1;
@@ -181,8 +182,8 @@ static int gitea_take_answer(const struct gitea_call *call, const char *name,
     return gitea_fail_refused(call, reply, error);
 }
 
-/* Whether a refusal proves that no token was made. Any other may be the answer to the second of two
- * equal requests, which something on the way has sent. */
+/* True if this status proves that no token was made. With any other status the reply may belong
+ * to the second of two equal requests, if a proxy has repeated ours. */
 static bool gitea_rules_out(int status)
 {
     return status == 401 || status == 403 || status == 404;
@@ -207,12 +208,12 @@ int gitea_mint(const struct gitea_call *call, const char *name, struct buffer *r
     if (gitea_take_answer(call, name, &reply, ret_token, error) == 0)
         return 0;
     *ret_may_exist = !gitea_rules_out(reply.status);
-    if (error->kind == ERROR_MISSING) /* of the user, or of the whole API */
+    if (error->kind == ERROR_MISSING) /* the user, or the whole API, is missing */
         error->kind = ERROR_DENIED;
     return -1;
 }
 
-/* --- deleting one --- */
+/* --- deleting a token --- */
 
 int gitea_delete(const struct gitea_call *call, const char *name, struct error *error)
 {

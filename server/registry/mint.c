@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Minting registry tokens, in the thread of the request and one at a time. The token's name is in
- * the store before the registry hears of it; whatever comes between, whoever finds the name there
- * without a mint under way (deletion.c) has the token deleted.
+ * Mints registry tokens, in the thread of the request and one at a time.
+ *
+ * The name of a token is recorded in the store before the registry is asked to make the token. So
+ * the name is known whatever happens in between: deletion.c has the registry delete each token
+ * whose mint is recorded as begun, but neither completed nor under way.
  */
 #include "server/registry/registry.h"
 
@@ -21,11 +23,11 @@
 #include "store/host/host.h"
 #include "store/tables/event.h"
 
-#define GRACE_MS    MINUTE_MS         /* for a pull under way with the token before this one */
-#define TIME_MIN_US ((int64_t)250000) /* with less it is not worth beginning */
-#define HOST_ID_MAX 200               /* of the name, which Gitea cuts at 255 characters */
+#define GRACE_MS    MINUTE_MS         /* for a pull that is still using the token before this one */
+#define TIME_MIN_US ((int64_t)250000) /* with less time left a mint is not worth beginning */
+#define HOST_ID_MAX 200 /* characters of the host id in the name, which Gitea cuts at 255 */
 
-/* One token on its way. */
+/* A token that is being minted. */
 struct mint_attempt {
     const struct config *config;
     uint32_t vmid;
@@ -64,7 +66,8 @@ static void mint_set_name(struct registry_mint *mint, const char *name)
     (void)pthread_mutex_unlock(&mint->lock);
 }
 
-/* The guest learns nothing of what is wrong with the store, whatever kind of error it is. */
+/* Turns every failure of the store but ERROR_CONFLICT into ERROR_SYSTEM, so that the guest is
+ * not told what is wrong with the store. Returns -1. */
 static int mint_fail_store(struct store_loan *loan, struct error *error)
 {
     if (error->kind == ERROR_CONFLICT)
@@ -87,7 +90,7 @@ static int mint_make_name(struct store *store, struct mint_attempt *attempt, str
     return 0;
 }
 
-/* Records the name; from here on it outlives whatever happens. */
+/* Makes a name and records it. From here on a crash cannot lose the name. */
 static int mint_begin(struct registry_mint *mint, struct mint_attempt *attempt, struct error *error)
 {
     cleanup_free char *account = registry_account(attempt->config);
@@ -102,8 +105,9 @@ static int mint_begin(struct registry_mint *mint, struct mint_attempt *attempt, 
     return 0;
 }
 
-/* Only where it is certain that there is no such token. Otherwise the name stays, as it does where
- * this fails, and the token is deleted by it. */
+/* Deletes the name from the store. To be called only if it is certain that there is no such
+ * token. After any other failure, and if this fails, the name stays, and the registry is asked to
+ * delete the token. */
 static void mint_forget(struct registry_mint *mint, const struct mint_attempt *attempt)
 {
     struct error error;
@@ -128,8 +132,7 @@ static int mint_add_event(struct store *store, const struct mint_attempt *attemp
     return event_add(store, &event, error);
 }
 
-/* Records that there is such a token. What is begun and not committed is rolled back when the loan
- * is returned. */
+/* Records that the token exists. Returning the loan rolls back what was begun and not committed. */
 static int mint_record(struct store *store, const struct mint_attempt *attempt, bool *ret_wanted,
                        struct error *error)
 {
@@ -137,7 +140,7 @@ static int mint_record(struct store *store, const struct mint_attempt *attempt, 
     if (store_begin(store, error) < 0 ||
         credential_live(store, attempt->name, now_ms + GRACE_MS, ret_wanted, error) < 0)
         return -1;
-    /* A registry that mints can delete, too. */
+    /* The registry answers, so deletions that failed can be tried again. */
     if (credential_hurry(store, now_ms, error) < 0 ||
         mint_add_event(store, attempt, now_ms, error) < 0)
         return -1;

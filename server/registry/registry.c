@@ -29,7 +29,7 @@ int registry_read_secret(const struct config *config, struct buffer *out, struct
     }
     size_t length = text.length;
     while (length > 0 && strchr("\r\n", text.data[length - 1]))
-        length--; /* what editors put at the end */
+        length--; /* the line end that editors add */
     bool is_line = length > 0;
     for (size_t i = 0; i < length; i++)
         is_line = is_line && !iscntrl((unsigned char)text.data[i]);
@@ -46,8 +46,9 @@ char *registry_account(const struct config *config)
     return mem_format("%s@%s", config->registry.username, config->registry.host);
 }
 
-/* --- the pace --- */
+/* --- how often each guest may have a token minted --- */
 
+/* Until when a guest may not have another token minted, by clock_steady_us. */
 struct mint_pause {
     uint32_t vmid;
     int64_t end_us;
@@ -95,8 +96,9 @@ struct registry {
     struct registry_mint mint;
     atomic_bool stopping;
     struct worker *worker;
-    struct registry_deletion deletion; /* from here on the worker's */
-    struct server_config *seen; /* by the last step; held, so that no new one has its address */
+    struct registry_deletion deletion; /* this and seen are the worker's */
+    struct server_config *seen;        /* the configuration of the last step; held, so that no new
+                                          configuration can have its address */
 };
 
 static int64_t registry_step(void *context)
@@ -177,7 +179,7 @@ static int registry_get_token(struct registry *registry, const struct config *co
     if (config->registry.mode == REGISTRY_STATIC)
         return registry_read_secret(config, out, error);
     int result = registry_mint(&registry->mint, config, vmid, deadline_us, out, error);
-    /* The mint may have left a token behind that is to be deleted, or doomed those before it. */
+    /* The mint may have left a token that is to be deleted, or doomed the ones before it. */
     registry_wake(registry);
     return result;
 }

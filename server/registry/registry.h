@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Credentials of the container registry, by registry.mode: none; static, the one of
- * registry.secret_file for all guests; gitea, a token minted for each request.
+ * Credentials of the container registry. registry.mode tells where they come from: none; static,
+ * the same one for all guests, from registry.secret_file; gitea, a token minted for each request.
  *
- *   registry.c  what the API calls; the pace at which a guest may ask; the worker thread
+ *   registry.c  what the API calls; how often a guest may ask; the worker thread
  *   mint.c      has the registry make a token, in the thread of the request
- *   deletion.c  has the registry delete tokens that are doomed (store/tables/credential.h), in the
- *               worker thread
- *   gitea.c     the requests to the registry themselves
+ *   deletion.c  has the registry delete doomed tokens (store/tables/credential.h), in the worker
+ *               thread
+ *   gitea.c     the requests to the registry
  *
- * What these files share is below.
+ * This header is for the first three files and for the API.
  */
 #ifndef FELHOM_REGISTRY_H
 #define FELHOM_REGISTRY_H
@@ -31,17 +31,17 @@ struct context;
 struct http_client;
 struct registry;
 
-/* Starts the worker thread. Ends with registry_stop. */
+/* Starts the worker thread. The context is borrowed. Ends with registry_stop. */
 struct registry *registry_start(struct context *context);
 
-/* Waits for the deletion under way, which is aborted within a second. NULL is fine. */
+/* Ends the thread. A deletion that is under way is aborted within a second. NULL is allowed. */
 void registry_stop(struct registry *registry);
 
-/* Something was committed, perhaps a credential was doomed; or the settings have changed. From any
- * thread; NULL is fine. */
+/* Tells the worker that something was committed, perhaps a credential that was doomed, or that
+ * the configuration has changed. Any thread may call it. NULL is allowed. */
 void registry_wake(struct registry *registry);
 
-/* A credential to hand out; wiped and freed by registry_credential_free. */
+/* A credential to hand out. registry_credential_free wipes and frees it. */
 struct registry_credential {
     char *host;
     char *username;
@@ -49,16 +49,17 @@ struct registry_credential {
 };
 void registry_credential_free(struct registry_credential *credential);
 
-/* Notes that the guest asks for a credential. Returns in how many seconds it may ask again, where
- * it has asked too often under gitea; 0: it may have one now. */
+/* Notes that the guest asks for a credential. Returns 0 if it may have one now; if, under gitea,
+ * it has asked too often, in how many seconds it may ask again. Any thread may call it. */
 uint32_t registry_early_seconds(struct registry *registry, const struct config *config,
                                 uint32_t vmid);
 
 /*
- * The credential for this guest. Under gitea a fresh one is minted each time, which dooms those
- * that the guest had before; waits for the registry until deadline_us (clock_steady_us) at the
- * longest. ERROR_MISSING where registry.mode is none. ERROR_BUSY, ERROR_DENIED and ERROR_CONFLICT
- * are about the registry or the guest itself, and the guest may be told; others are the host's own.
+ * Gets the credential for this guest. Under gitea a fresh one is minted each time, which dooms the
+ * older ones of the guest; the call waits for the registry until deadline_us (clock_steady_us) at
+ * most. ERROR_MISSING if registry.mode is none. ERROR_BUSY, ERROR_DENIED and ERROR_CONFLICT are
+ * about the registry or the guest, and the guest may be told the message; other errors are about
+ * the host. Any thread may call it.
  */
 int registry_credential_get(struct registry *registry, const struct config *config, uint32_t vmid,
                             int64_t deadline_us, struct registry_credential *ret,
@@ -66,18 +67,18 @@ int registry_credential_get(struct registry *registry, const struct config *conf
 
 /* --- the registry as agent.yaml describes it: registry.c --- */
 
-/* Adds the one line of registry.secret_file to out. ERROR_INVALID where there is none to be read.
- */
+/* Adds the one line of registry.secret_file to out. ERROR_INVALID if the file cannot be read or
+ * holds anything else. */
 int registry_read_secret(const struct config *config, struct buffer *out, struct error *error);
 
-/* Whose tokens are minted where, as the store knows it: USERNAME@HOST, the caller's to free; ""
- * where none are. */
+/* Returns the account that tokens are minted for, as the store names it: USERNAME@HOST, or "" if
+ * none are minted. The caller frees it. */
 char *registry_account(const struct config *config);
 
-/* --- how often each guest may have a token minted, whether that succeeds or not: registry.c --- */
+/* --- how often each guest may have a token minted: registry.c --- */
 
 struct mint_pace {
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock; /* guards the members below */
     struct mint_pause *pauses;
     size_t count;
 };
@@ -85,46 +86,49 @@ struct mint_pace {
 void mint_pace_init(struct mint_pace *pace);
 void mint_pace_destroy(struct mint_pace *pace);
 
-/* 0: the guest may have a token minted, and then not again for five seconds. Otherwise in how many
- * seconds it may. */
+/* Returns 0 if the guest may have a token minted, and starts a pause of five seconds for it,
+ * whether the mint succeeds or not. Otherwise returns how many seconds of the pause are left.
+ * now_us by clock_steady_us. */
 uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us);
 
 /* --- minting, one token at a time: mint.c --- */
 
 struct registry_mint {
     struct store_pool *stores;
-    struct bounded_lock client_lock; /* before client */
+    struct bounded_lock client_lock; /* held while client is used */
     struct http_client *client;
-    pthread_mutex_t lock;            /* of name */
-    char name[CREDENTIAL_NAME_SIZE]; /* of the token that is being minted; "": none is */
+    pthread_mutex_t lock;            /* guards name */
+    char name[CREDENTIAL_NAME_SIZE]; /* of the token that is being minted; "": none */
 };
 
 void registry_mint_init(struct registry_mint *mint, struct store_pool *stores);
 void registry_mint_destroy(struct registry_mint *mint);
 
-/* Adds a fresh token for the guest to out. Otherwise as registry_credential_get. */
+/* Mints a token for the guest and adds it to out. Fails as registry_credential_get does. Any
+ * thread may call it. */
 int registry_mint(struct registry_mint *mint, const struct config *config, uint32_t vmid,
                   int64_t deadline_us, struct buffer *out, struct error *error);
 
-/* Returns the name of the token that is being minted, and lets no other mint begin before
- * registry_mint_resume. */
+/* Returns the name of the token that is being minted ("": none), and lets no other mint begin
+ * until registry_mint_resume. */
 const char *registry_mint_hold(struct registry_mint *mint);
 void registry_mint_resume(struct registry_mint *mint);
 
 /* --- deleting: deletion.c --- */
 
-/* The worker's. */
+/* Belongs to the worker thread. The pointers are borrowed. */
 struct registry_deletion {
     struct store_pool *stores;
     struct http_client *client;
-    struct registry_mint *mint; /* a token that is being minted is left alone */
+    struct registry_mint *mint; /* the token that is being minted is never deleted */
     const atomic_bool *stopping;
     struct throttled_log log;
 };
 
 /*
- * Deletes one token at the registry if it is time for that. fresh: the settings may have changed,
- * so that it is time for all that failed. Returns in how many microseconds to call again.
+ * Deletes one doomed token at the registry if one is due. fresh: the configuration may have
+ * changed, so all deletions that failed are due now. Returns in how many microseconds to call
+ * again.
  */
 int64_t registry_deletion_turn(struct registry_deletion *deletion, const struct config *config,
                                bool fresh);
