@@ -125,10 +125,15 @@ static int enrolment_take_map(struct yaml_tree *enrolment, const char *key, stru
                               struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *value = yaml_tree_take(enrolment, key);
-    bool is_map = value && value->kind == YAML_TREE_MAP;
-    if (value && !is_map && !yaml_tree_is_empty(value))
-        return yaml_refuse(&value->place, NULL, error, "must be a map");
-    *ret = is_map ? steal(value) : yaml_tree_new(YAML_TREE_MAP);
+    if (!value || yaml_tree_is_empty(value)) {
+        *ret = yaml_tree_new(YAML_TREE_MAP);
+        return 0;
+    }
+    if (value->kind != YAML_TREE_MAP) {
+        (void)yaml_refuse(&value->place, NULL, error, "must be a map");
+        return -1;
+    }
+    *ret = steal(value);
     return 0;
 }
 
