@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two ways out for the same text: a web server of its own for Prometheus, and a worker thread that
- * writes a file every quarter of a minute. exporter_apply starts and stops them by the
- * configuration, in the main thread.
+ * Publishes the metrics in two ways: a web server of its own answers Prometheus, and a worker
+ * thread writes a file every 15 seconds. exporter_apply, in the main thread, starts and stops both
+ * as the configuration says.
  */
 #include <civetweb.h>
 #include <errno.h>
@@ -28,13 +28,15 @@
 
 #define FILE_EVERY_US (15 * SECOND_US)
 
-#define METRICS_THREADS      2 /* one for who asks, one for who connected and says nothing */
+#define METRICS_THREADS \
+    2 /* one for a client that asks, one for a client that connected and says nothing */
 #define METRICS_TIMEOUT_MS   2000
 #define METRICS_HEADER_LIMIT 4096
 #define METRICS_QUEUE        8
 
-/* Plain HTTP on an address of the loopback, GET /metrics and nothing else. It has threads of its
- * own, so that whoever asks takes none from a guest. */
+/* A web server on an address of the loopback: plain HTTP, GET /metrics and nothing else. It has
+ * threads of its own, so that a client of the metrics never occupies a thread that a guest needs.
+ */
 struct metrics_listener {
     struct web_server server;
     int socket;
@@ -44,21 +46,22 @@ struct metrics_listener {
 struct exporter {
     struct exposition exposition;
 
-    struct metrics_listener *listener; /* NULL: there is none */
-    struct sockaddr_in address;        /* of the listener */
+    struct metrics_listener *listener; /* NULL: no listener */
+    struct sockaddr_in address;        /* of the listener, if there is one */
 
-    struct worker *worker; /* of the file; NULL: there is none */
-    char problem[512];     /* of the last file, logged already; the worker's */
+    struct worker *worker; /* writes the file; NULL: no file */
+    char problem[512];     /* why the last file could not be written, already logged; for the worker
+                              thread only */
 };
 
 /* --- the file that node_exporter's textfile collector reads --- */
 
-/* Replaces the file at once, for everybody to read. */
+/* Replaces the file atomically; everybody may read it. */
 static int exporter_replace_file(const char *path, const struct buffer *text, struct error *error)
 {
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *directory = mem_copy_text_n(path, (size_t)(name - path));
-    /* The directory is the collector's, so its owner is not checked. */
+    /* The directory belongs to the collector, so its owner is not checked. */
     cleanup_close int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "%s", directory);
@@ -68,7 +71,7 @@ static int exporter_replace_file(const char *path, const struct buffer *text, st
     return 0;
 }
 
-/* Logs a problem that lasts once. */
+/* Logs the problem, unless it is still the one that was logged last. */
 static void exporter_log_problem(struct exporter *exporter, const struct error *error)
 {
     if (strcmp(exporter->problem, error->message) == 0)
@@ -93,7 +96,7 @@ static int64_t exporter_write_file(void *context)
     return FILE_EVERY_US;
 }
 
-/* Starts the worker anew, so that it writes at once to where the file is to be now. */
+/* Restarts the worker, so that it writes to the new path at once. */
 static void exporter_apply_file(struct exporter *exporter, const char *path)
 {
     worker_stop(exporter->worker);
@@ -161,7 +164,7 @@ static void metrics_listener_free(struct metrics_listener *listener)
     free(listener);
 }
 
-/* exposition is borrowed. Ends with metrics_listener_stop. */
+/* Begins to listen. exposition is borrowed. Ends with metrics_listener_stop. */
 static int metrics_listener_start(const struct sockaddr_in *address, struct exposition *exposition,
                                   struct metrics_listener **ret, struct error *error)
 {
@@ -178,7 +181,7 @@ static int metrics_listener_start(const struct sockaddr_in *address, struct expo
     return -1;
 }
 
-/* Waits for the answers under way. NULL is fine. */
+/* Returns when the replies under way were sent. NULL is allowed. */
 static void metrics_listener_stop(struct metrics_listener *listener)
 {
     if (!listener)
@@ -231,10 +234,10 @@ void exporter_free(struct exporter *exporter)
     free(exporter);
 }
 
-/* --- both --- */
+/* --- the exporter --- */
 
-/* Counts the hooks' phases from here on; where the store cannot be read, from the first time that
- * it can. */
+/* Has the phases of hooks counted from now on; if the store cannot be read, from the first time
+ * that it can. */
 static void exporter_begin_counting(struct exporter *exporter)
 {
     struct error error;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The text that Prometheus is given. exposition_write makes it anew for each request: figures of
- * felhomd itself, then, where a store can be borrowed, of what the store holds, then the hooks'
- * phases.
+ * The text of the metrics. exposition_write makes it anew for each request: first the figures of
+ * felhomd itself, then what the store holds, if a store can be borrowed, then the phases of the
+ * hooks.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ _Static_assert(ARRAY_SIZE(hook_phases) == HOOK_PHASES, "counters for each");
 _Static_assert(ARRAY_SIZE(hook_outcomes) == HOOK_OUTCOMES, "a counter for each");
 _Static_assert(ARRAY_SIZE(hook_bounds_us) == HOOK_BOUNDS, "a counter for each");
 
-/* Where the text is among the names; count if it is not. */
+/* Returns the index of the text among the names; count if it is none of them. */
 static size_t hook_index(const char *text, const char *const *names, size_t count)
 {
     size_t index = 0;
@@ -70,7 +70,7 @@ static int hook_count_new(struct hook_counters *counters, struct store *store, s
     int64_t before;
     if (event_newest(store, &newest, error) < 0)
         return -1;
-    /* A number that went back means another store. */
+    /* A number that is lower than before means another store. */
     if (!counters->begun || newest < counters->seen)
         counters->seen = newest;
     counters->begun = true;
@@ -196,7 +196,8 @@ static const struct {
     [GUEST_TEST_AGE] = {"felhom_guest_restore_test_age_seconds", "How long ago that test ended."},
 };
 
-/* A family has to stand together, so each has a text of its own until all guests were seen. */
+/* The samples of a family must stand together, so each family has a text of its own until all
+ * guests were read. */
 struct guest_texts {
     int64_t now_ms;
     struct buffer texts[GUEST_FAMILIES];
@@ -250,7 +251,7 @@ static int exposition_write_guests(struct store *store, int64_t now_ms, struct b
     return result;
 }
 
-/* After a failure the text is not whole. */
+/* Adds what the store holds. After a failure the text is incomplete. */
 static int exposition_write_stored(struct store *store, int64_t now_ms, struct buffer *out,
                                    struct error *error)
 {
@@ -281,7 +282,7 @@ static void exposition_write_self(const struct exposition *exposition, struct bu
     metrics_text_seconds(out, "felhom_time_seconds", METRIC_NO_LABELS, clock_wall_ms() * 1000);
 }
 
-static void exposition_write_settings(const struct config *config, struct buffer *out)
+static void exposition_write_config(const struct config *config, struct buffer *out)
 {
     metrics_text_family(out, "felhom_token_max_age_seconds", METRIC_GAUGE,
                         "How old a token may get by the settings; 0: as old as it likes.");
@@ -293,7 +294,7 @@ static void exposition_write_settings(const struct config *config, struct buffer
                          (int64_t)config->backup.max_age_ms * 1000);
 }
 
-/* There are many combinations: only those that have occurred are written. */
+/* Writes only the combinations that have occurred, because there are many. */
 static void exposition_write_requests(const struct counters *counters, struct buffer *out)
 {
     static const char name[] = "felhom_requests_total";
@@ -360,7 +361,7 @@ static void exposition_write_calls(const struct counters *counters, struct buffe
                                 counter_read(&all[i].calls->count[j]));
 }
 
-/* Adds all that the store holds, or nothing of it. */
+/* Adds all that the store holds; if any of it cannot be read, nothing. */
 static bool exposition_read_store(struct exposition *exposition, struct buffer *out)
 {
     struct error error;
@@ -392,7 +393,7 @@ void exposition_write(struct exposition *exposition, struct buffer *out)
     struct context *context = exposition->context;
     cleanup_server_config struct server_config *current = context_config(context);
     exposition_write_self(exposition, out);
-    exposition_write_settings(&current->config, out);
+    exposition_write_config(&current->config, out);
     exposition_write_requests(&context->counters, out);
     exposition_write_refusals(&context->counters, out);
     exposition_write_handshakes(&context->counters, out);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * felhomd's metrics for Prometheus.
+ * The metrics of felhomd, for Prometheus.
  *
- *   exporter.c    where they go, by agent.yaml: a listener of their own on the loopback, a file
- * that node_exporter's textfile collector reads, both, or nowhere exposition.c  what they say: the
- * counters of server/base/counters.h, what the store holds, and the hooks' phases, counted from
- * their events in the store
+ *   exporter.c    where the text goes, as agent.yaml says: to clients of a listener on the
+ *                 loopback, to a file that node_exporter's textfile collector reads, or both
+ *   exposition.c  the text itself: the counters of server/base/counters.h, what the store holds,
+ *                 and the phases of the hooks, counted from their events in the store
+ *
+ * This header is for both files.
  */
 #ifndef FELHOM_METRICS_H
 #define FELHOM_METRICS_H
@@ -24,15 +26,16 @@ struct store;
 
 /* --- exporter.c --- */
 
-/* Idle until exporter_apply. The context's gate and waiters must outlive it. Ends with
- * exporter_free. */
+/* Makes an exporter, which does nothing before exporter_apply. context is borrowed, and its gate
+ * and waiters must live until exporter_free. These three functions are for the main thread. */
 struct exporter *exporter_new(struct context *context);
 
-/* Waits for the answers under way. NULL is fine. */
+/* Stops listening and writing, after the replies that are under way, and frees the exporter.
+ * NULL is allowed. */
 void exporter_free(struct exporter *exporter);
 
-/* Puts the configuration in force. Guests are served whether that succeeds or not, so a failure
- * goes to the log and no further. */
+/* Starts and stops the listener and the file as the configuration says. Failures only go to the
+ * log, because guests are served without metrics too. */
 void exporter_apply(struct exporter *exporter, const struct config *config);
 
 /* --- the hooks' phases: exposition.c --- */
@@ -47,34 +50,36 @@ struct hook_phase_counters {
     int64_t sum_us;
 };
 
-/* Counted from the events that hooks leave in the store: those that came after the first look, so
- * that what the store deletes takes nothing away. Safe to use from many threads. */
+/* Counts of the events that hooks add to the store, since the first look. They are kept here, so
+ * that a count does not fall when the store deletes old events. Any thread may call the two
+ * functions below. */
 struct hook_counters {
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t lock; /* guards the members below */
     bool begun;
-    int64_t seen; /* the last event that was looked at */
+    int64_t seen; /* the number of the last event that was counted */
     struct hook_phase_counters phases[HOOK_PHASES];
 };
 
 #define HOOK_COUNTERS_NEW ((struct hook_counters){.lock = PTHREAD_MUTEX_INITIALIZER})
 
-/* Counts the events that are new; the first time it only notes where to begin. */
+/* Counts the events that are new since the last call; the first call only notes where to begin.
+ * -1 if the store fails. */
 int hook_counters_catch_up(struct hook_counters *counters, struct store *store,
                            struct error *error);
 
-/* Adds felhom_hook_phases_total and felhom_hook_phase_duration_seconds. */
+/* Adds the families felhom_hook_phases_total and felhom_hook_phase_duration_seconds to out. */
 void hook_counters_write(struct hook_counters *counters, struct buffer *out);
 
 /* --- the whole text: exposition.c --- */
 
 struct exposition {
-    struct context *context; /* of a daemon that was started */
+    struct context *context; /* of an agent that was started */
     struct hook_counters hooks;
-    int64_t started_ms; /* when felhomd was, by clock_wall_ms */
+    int64_t started_ms; /* when felhomd was started, by clock_wall_ms */
 };
 
-/* Adds the text. Where the store cannot be read, what it holds is left out, and felhom_store_up is
- * 0. From any thread. */
+/* Adds the whole text to out. If the store cannot be read, what it holds is left out, and
+ * felhom_store_up is 0. Any thread may call it. */
 void exposition_write(struct exposition *exposition, struct buffer *out);
 
 #endif

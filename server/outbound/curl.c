@@ -10,14 +10,14 @@
 
 static const struct {
     const char *symbol;
-    size_t member; /* its offset in struct curl */
+    size_t member; /* offset of the member in struct curl */
 } functions[] = {
 #define CURL_SYMBOL(name) {"curl_" #name, offsetof(struct curl, name)},
     CURL_FUNCTIONS(CURL_SYMBOL)
 #undef CURL_SYMBOL
 };
 
-/* One for the whole process; written only under once. */
+/* The one libcurl of the process. Written only in curl_load_once, which pthread_once calls. */
 static struct {
     pthread_once_t once;
     int result;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * libcurl, loaded by dlopen when it is first needed: it brings thirty libraries with it, and a host
- * without Proxmox token, hub and registry shall not carry them in memory. For http_client.c alone.
+ * Loads libcurl by dlopen when it is first needed, because libcurl brings thirty libraries into
+ * memory, and a host without a Proxmox token, a hub and a registry should not have to carry them.
+ * Only http_client.c uses this.
  */
 #ifndef FELHOM_CURL_H
 #define FELHOM_CURL_H
@@ -10,7 +11,7 @@
 
 #include "schema/base/error.h"
 
-/* The functions that are used, by their own names: curl->easy_init is curl_easy_init. */
+/* The functions of libcurl that http_client.c uses: curl->easy_init is curl_easy_init. */
 #define CURL_FUNCTIONS(F) \
     F(global_init) \
     F(easy_init) \
@@ -37,8 +38,9 @@ struct curl {
 #undef CURL_MEMBER
 };
 
-/* The same for every caller, from any thread; it stays loaded. NULL with *error where libcurl is
- * not installed. */
+/* Returns the functions, loading libcurl at the first call; it stays loaded. All callers get the
+ * same struct, which they must not free. NULL with *error if libcurl is not installed or cannot be
+ * used. Any thread may call it. */
 const struct curl *curl_load(struct error *error);
 
 #endif

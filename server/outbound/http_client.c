@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * http_client_perform makes a transfer with a libcurl handle of its own, in three parts: the
- * request is put into options and headers; libcurl calls back with what arrives, and is told to
- * stop where a limit is passed; a failure is put into words for an operator. What is kept from one
- * request to the next, connections and TLS sessions, is in the client's share.
+ * Each request is a struct http_transfer with a libcurl handle of its own. http_client_perform puts
+ * the request into headers and options, and runs the transfer; libcurl calls back with what
+ * arrives, and is told to stop if a limit is exceeded; a failure is put into words for an operator.
+ * Only connections, TLS sessions and host names are kept from one request to the next, in the share
+ * of the client.
  */
 #include "server/outbound/http_client.h"
 
@@ -31,19 +32,19 @@
 
 #define HEAD_LIMIT 65536 /* bytes of status lines and headers */
 
-/* One request under way: what libcurl is told, and what it has told. */
+/* One request, while it is made. */
 struct http_transfer {
     const struct curl *curl;
-    CURLSH *share; /* connections and TLS sessions of transfers before */
+    CURLSH *share; /* connections and TLS sessions of earlier transfers */
     CURL *handle;
     const atomic_bool *abort; /* may be NULL */
     const struct http_request *request;
     struct curl_slist *headers;
-    char problem[CURL_ERROR_SIZE]; /* a failure in libcurl's words; "": it has none */
+    char problem[CURL_ERROR_SIZE]; /* a failure as libcurl describes it; "": it does not */
     struct http_reply reply;
     size_t head_length;
-    CURLcode refusal; /* why a callback has ended it; CURLE_OK: none has */
-    size_t limit;     /* the limit that the reply went beyond */
+    CURLcode refusal; /* why a callback has ended the transfer; CURLE_OK: none has */
+    size_t limit;     /* the limit that the reply exceeded, in bytes */
 };
 
 /* --- what libcurl calls --- */
@@ -63,7 +64,8 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     return transfer_is_aborted(context);
 }
 
-/* Ends the transfer: a callback that returns less than it was given does that. */
+/* Notes why the transfer is to end, and returns 0: a callback ends the transfer by returning
+ * less than it was given. */
 static size_t transfer_refuse(struct http_transfer *transfer, CURLcode refusal, size_t limit)
 {
     transfer->refusal = refusal;
@@ -71,7 +73,8 @@ static size_t transfer_refuse(struct http_transfer *transfer, CURLcode refusal, 
     return 0;
 }
 
-/* "HTTP/1.1 500 REASON\r\n"; of several status lines the last one counts. */
+/* Copies the reason from "HTTP/1.1 500 REASON\r\n"; if several status lines come, the last one
+ * counts. */
 static void transfer_take_reason(struct http_reply *reply, const char *line, size_t length)
 {
     const size_t before = strlen("HTTP/1.1 500");
@@ -79,7 +82,8 @@ static void transfer_take_reason(struct http_reply *reply, const char *line, siz
     text_show(reply->reason, sizeof reply->reason, reason);
 }
 
-/* libcurl takes anything that begins like a status line for one, even as status 200. */
+/* Checks the whole form, because libcurl accepts anything that begins like a status line, even
+ * as status 200. */
 static bool is_status_line(const char *line, size_t length)
 {
     static const char form[] = "HTTP/1.d ddd";
@@ -126,7 +130,8 @@ static void transfer_add_header(struct http_transfer *transfer, const char *head
     transfer->headers = headers;
 }
 
-/* Basic authentication is not left to libcurl, which keeps the password with each connection. */
+/* Adds the header for basic authentication. This is not left to libcurl, which keeps the
+ * password with each connection. */
 static void transfer_add_basic(struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
@@ -155,7 +160,7 @@ static int transfer_add_headers(struct http_transfer *transfer, struct error *er
     cleanup_free char *type = mem_format("Content-Type:%s%s", request->body_type ? " " : "",
                                          request->body_type ? request->body_type : "");
     transfer_add_header(transfer, type);
-    /* libcurl would wait for a "100 Continue" that few servers send. */
+    /* Without this libcurl would wait for a "100 Continue" that few servers send. */
     transfer_add_header(transfer, "Expect:");
     return 0;
 }
@@ -190,21 +195,21 @@ static CURLcode transfer_set_pointers(const struct http_transfer *transfer,
     return code;
 }
 
-/* The same for every request. */
+/* Sets the options that are the same for every request. */
 static CURLcode transfer_set_rules(const struct http_transfer *transfer)
 {
     static const struct number_option rules[] = {
         {CURLOPT_NOSIGNAL, 1},
         {CURLOPT_FOLLOWLOCATION, 0},
         {CURLOPT_NETRC, CURL_NETRC_IGNORED},
-        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* version 2 has no reason */
+        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* HTTP/2 has no reason in its status */
         {CURLOPT_HTTP09_ALLOWED, 0},
         {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
         {CURLOPT_SSL_VERIFYPEER, 1},
         {CURLOPT_SSL_VERIFYHOST, 2},
-        {CURLOPT_CA_CACHE_TIMEOUT, 0}, /* a CA file's new content counts at once */
+        {CURLOPT_CA_CACHE_TIMEOUT, 0}, /* a CA file's new content is used at once */
         {CURLOPT_NOPROGRESS, 0},       /* on_progress is called */
-        {CURLOPT_QUICK_EXIT, 1},       /* waits for no name server when time is up */
+        {CURLOPT_QUICK_EXIT, 1},       /* does not wait for a name server when the time is up */
     };
     return transfer_set_numbers(transfer, rules, ARRAY_SIZE(rules));
 }
@@ -221,7 +226,7 @@ static CURLcode transfer_set_callbacks(struct http_transfer *transfer)
     return code;
 }
 
-/* libcurl takes no more than an int. */
+/* libcurl takes the time as an int. */
 static long curl_milliseconds(uint64_t timeout_ms)
 {
     return timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
@@ -234,8 +239,8 @@ static CURLcode transfer_set_request(struct http_transfer *transfer)
     const struct number_option numbers[] = {
         {CURLOPT_TIMEOUT_MS, timeout_ms},
         {CURLOPT_CONNECTTIMEOUT_MS, timeout_ms},
-        /* On a connection that was used before, and that died, libcurl sends a request again: what
-         * changes something must never go there. */
+        /* On a reused connection that has died, libcurl sends the request again. A request that
+         * changes something must not be sent twice, so it gets a new connection. */
         {CURLOPT_FRESH_CONNECT, strcmp(request->method, "GET") != 0},
         {CURLOPT_FORBID_REUSE, request->confidential},
     };
@@ -243,7 +248,7 @@ static CURLcode transfer_set_request(struct http_transfer *transfer)
         {CURLOPT_SHARE, transfer->share},
         {CURLOPT_URL, request->url},
         {CURLOPT_PROTOCOLS_STR, "http,https"},
-        {CURLOPT_PROXY, ""}, /* none, whatever the environment says */
+        {CURLOPT_PROXY, ""}, /* no proxy, whatever the environment says */
         {CURLOPT_USERAGENT, "felhom-agent/" FELHOM_VERSION},
         {CURLOPT_CUSTOMREQUEST, request->method},
         {CURLOPT_HTTPHEADER, transfer->headers},
@@ -257,7 +262,7 @@ static CURLcode transfer_set_request(struct http_transfer *transfer)
                             : transfer_set_pointers(transfer, pointers, ARRAY_SIZE(pointers));
 }
 
-/* With a CA file, the peer's certificate is verified by that file alone. */
+/* With a CA file, the peer's certificate is verified with that file alone. */
 static CURLcode transfer_set_ca_file(const struct http_transfer *transfer)
 {
     const struct pointer_option options[] = {
@@ -269,7 +274,7 @@ static CURLcode transfer_set_ca_file(const struct http_transfer *transfer)
                : CURLE_OK;
 }
 
-/* A POST always has a body, perhaps an empty one; libcurl makes no copy of it. */
+/* Sets the body, of which libcurl makes no copy. A POST always has a body, if only an empty one. */
 static CURLcode transfer_set_body(const struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
@@ -304,10 +309,10 @@ static int transfer_set_options(struct http_transfer *transfer, struct error *er
 
 /* --- why a request failed, in words for an operator --- */
 
-/* OpenSSL's numbers (X509_V_...), which CURLINFO_SSL_VERIFYRESULT hands on. */
+/* Results of OpenSSL's verification (X509_V_...), as CURLINFO_SSL_VERIFYRESULT returns them. */
 enum verdict {
     VERDICT_OK = 0,
-    VERDICT_UNSPECIFIED = 1, /* libcurl did not ask OpenSSL */
+    VERDICT_UNSPECIFIED = 1, /* libcurl has not asked OpenSSL */
     VERDICT_NO_ISSUER = 2,
     VERDICT_OTHER_SIGNATURE = 7,
     VERDICT_NOT_YET_VALID = 9,
@@ -365,7 +370,7 @@ static int transfer_fail_certificate(const struct http_transfer *transfer, const
     }
 }
 
-/* Fills *error by the kinds of http_client_perform; returns -1. */
+/* Fills in *error as http_client_perform documents it; returns -1. */
 static int transfer_fail(const struct http_transfer *transfer, CURLcode code, struct error *error)
 {
     char problem[CURL_ERROR_SIZE];
@@ -412,9 +417,9 @@ static int transfer_fail(const struct http_transfer *transfer, CURLcode code, st
 
 struct http_client {
     const atomic_bool *abort;
-    struct call_counters *calls; /* NULL: nobody counts */
+    struct call_counters *calls; /* NULL: outcomes are not counted */
     const struct curl *curl;     /* NULL before the first request */
-    CURLSH *share;               /* what stays from one request to the next */
+    CURLSH *share;               /* connections, TLS sessions and host names of earlier requests */
     bool may_have_sent;
 };
 
@@ -437,7 +442,7 @@ void http_client_free(struct http_client *client)
     free(client);
 }
 
-/* libcurl's own function would need libcurl to be loaded. */
+/* Not left to curl_easy_escape, because that would need libcurl to be loaded. */
 void http_escape(const char *text, struct buffer *out)
 {
     static const char plain[] =
@@ -497,13 +502,13 @@ static CURLUcode url_read_origin(const struct curl *curl, CURLU *parts, const ch
         code = curl->url_get(parts, CURLUPART_URL, &text, CURLU_DEFAULT_PORT);
     if (code != CURLUE_OK)
         return code;
-    /* A path that was taken out comes back as a slash. */
+    /* libcurl puts a slash in place of the path that was removed. */
     (void)snprintf(ret, ORIGIN_SIZE, "%.*s", (int)strlen(text) - 1, text);
     curl->free(text);
     return CURLUE_OK;
 }
 
-/* scheme://host:port, which is all of a URL that a message may name. */
+/* Reads scheme://host:port from the URL, which is all that a message may name of it. */
 static int url_origin(const struct curl *curl, const char *url, char ret[static ORIGIN_SIZE],
                       struct error *error)
 {
@@ -551,9 +556,8 @@ static enum call_outcome http_outcome(int result, const struct http_reply *reply
     return reply->status < 400 ? CALL_ANSWERED : CALL_REFUSED;
 }
 
-/* With a handle of its own: the buffers of one that is used again would keep what went through
- * them.
- */
+/* Uses a new handle for each request, because the buffers of a reused one would keep what went
+ * through them. */
 static int http_client_transfer(struct http_client *client, const struct http_request *request,
                                 struct http_reply *ret, struct error *error)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests to the world beyond the host (Proxmox, hub, registry): HTTP and verified HTTPS by
- * libcurl. Connections and TLS sessions are used again, but nothing that requests and replies
- * carried stays in memory. Redirects are not followed, proxies of the environment are not used, and
- * a reply has a limit in time and size.
+ * Makes requests to servers outside felhomd (Proxmox, the hub, the registry): HTTP and verified
+ * HTTPS, by libcurl. Connections and TLS sessions are reused from one request to the next, but
+ * nothing of what requests and replies carried stays in memory. Redirects are not followed, the
+ * proxies of the environment are not used, and each reply is limited in time and size.
  */
 #ifndef FELHOM_HTTP_CLIENT_H
 #define FELHOM_HTTP_CLIENT_H
@@ -20,55 +20,61 @@
 struct call_counters;
 struct http_client; /* belongs to one thread at a time */
 
-/* abort (borrowed, may be NULL): once it is true, a request under way ends within a second, with
- * ERROR_BUSY. Costs nothing before the first request. */
+/* Makes a client; libcurl is not loaded before the first request. abort (borrowed, may be NULL):
+ * once it is true, a request under way ends within a second with ERROR_BUSY. Ends with
+ * http_client_free, which accepts NULL. */
 struct http_client *http_client_new(const atomic_bool *abort);
 void http_client_free(struct http_client *client);
 
-/* Counts the outcome of each request in *calls from now on; borrowed. */
+/* From now on counts the outcome of each request in *calls, which is borrowed. */
 void http_client_count(struct http_client *client, struct call_counters *calls);
 
 struct http_request {
     const char *method; /* GET, POST, DELETE */
     const char *url;
-    const char *ca_file;        /* PEM to verify the peer with; "": the system's */
-    const char *const *headers; /* "Name: value"; ends with NULL; NULL: none */
-    const char *username;       /* with password: basic authentication; NULL: none */
+    const char *ca_file; /* PEM file to verify the peer with; "": the system's CA certificates */
+    const char *const *headers; /* each "Name: value"; the list ends with NULL; NULL: no headers */
+    const char *username;       /* with password, for basic authentication; NULL: none */
     const char *password;
-    const char *body_type; /* NULL: there is no body */
+    const char *body_type; /* media type of the body; NULL: no body */
     const char *body;
     size_t body_length;
-    uint64_t timeout_ms; /* for the whole request, connecting included; 0: nothing is sent */
-    size_t reply_limit;  /* of the reply's body, in bytes */
-    bool confidential;   /* the reply is a secret: the connection is closed after it, as TLS keeps
-                            what   it read last */
+    uint64_t timeout_ms; /* for the whole request, connecting included; 0: fail without sending */
+    size_t reply_limit;  /* most bytes that the reply's body may have */
+    bool confidential;   /* the reply is a secret: the connection is closed after it, because TLS
+                            keeps what it read last */
 };
 
 struct http_reply {
     int status;
-    char reason[384]; /* of the status line; control characters are shown as '?' */
+    char reason[384]; /* of the status line; control characters are replaced by a question mark */
     struct buffer body;
 };
 
-/* Wipes and frees. Fits cleanup(). */
+/* Wipes and frees the reply. Fits cleanup(). */
 void http_reply_free(struct http_reply *reply);
 #define cleanup_http_reply cleanup(http_reply_free)
 
 /*
- * Success means that a whole reply came, whatever its status. Kinds of failure: ERROR_BUSY (no
- * connection, time out, cut short: it may pass), ERROR_DENIED (the certificate is not to be
- * trusted, in words that name the CA file), ERROR_INVALID (the URL, a header, a reply that is not
- * HTTP or over its limit), ERROR_SYSTEM. Messages name scheme, host and port, never header,
- * password or query.
+ * Sends the request and reads the reply. Succeeds if a complete reply came, whatever its status;
+ * the caller then frees *ret with http_reply_free. Kinds of failure:
+ *
+ *   ERROR_BUSY     no connection, timed out, or cut short: it may work later
+ *   ERROR_DENIED   the certificate is not trusted; the message names the CA file
+ *   ERROR_INVALID  the URL, a header, or a reply that is not HTTP or over its limit
+ *   ERROR_SYSTEM   everything else
+ *
+ * Messages name the scheme, host and port, but never a header, a password or a query.
  */
 int http_client_perform(struct http_client *client, const struct http_request *request,
                         struct http_reply *ret, struct error *error);
 
-/* After a failure: whether the peer may have seen the request, and so done what it asks for. */
+/* After a failure: true if the peer may have received the request, and so may have done what it
+ * asks for. */
 bool http_client_may_have_sent(const struct http_client *client);
 
-/* Adds the text with everything but letters, digits and - . _ ~ as %XX: right in paths, queries and
- * forms alike. */
+/* Adds the text to out, with every byte but letters, digits and - . _ ~ as %XX. That is right in
+ * paths, queries and forms. */
 void http_escape(const char *text, struct buffer *out);
 
 #endif

@@ -96,7 +96,7 @@ struct registry {
     struct registry_mint mint;
     atomic_bool stopping;
     struct worker *worker;
-    struct registry_deletion deletion; /* this and seen are the worker's */
+    struct registry_deletion deletion; /* this and seen are for the worker thread only */
     struct server_config *seen;        /* the configuration of the last step; held, so that no new
                                           configuration can have its address */
 };
