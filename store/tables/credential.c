@@ -4,7 +4,7 @@
 #include "schema/base/memory.h"
 #include "store/db/sql.h"
 
-static int check_count(struct store *store, uint32_t vmid, struct error *error)
+static int credential_check_count(struct store *store, uint32_t vmid, struct error *error)
 {
     int64_t count = 0;
     if (sql_number(store, "SELECT count(*) FROM credential WHERE vmid = ?1",
@@ -33,13 +33,15 @@ int credential_begin(struct store *store, const char *name, const char *registry
                      int64_t now_ms, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 || check_count(store, vmid, error) < 0 ||
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        credential_check_count(store, vmid, error) < 0 ||
         credential_insert(store, name, registry, vmid, now_ms, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
 
-static int mark_minted(struct store *store, const char *name, bool *ret_wanted, struct error *error)
+static int credential_mark_minted(struct store *store, const char *name, bool *ret_wanted,
+                                  struct error *error)
 {
     cleanup_query struct sql_query query = {0};
     int row = sql_first(store,
@@ -55,8 +57,8 @@ static int mark_minted(struct store *store, const char *name, bool *ret_wanted, 
     return 0;
 }
 
-static int doom_replaced(struct store *store, const char *name, int64_t due_at_ms,
-                         struct error *error)
+static int credential_doom_replaced(struct store *store, const char *name, int64_t due_at_ms,
+                                    struct error *error)
 {
     return sql_run(store,
                    "UPDATE credential SET state = 'doomed', next_try_at_ms = ?2"
@@ -71,15 +73,15 @@ int credential_live(struct store *store, const char *name, int64_t replaced_unti
     bool wanted = false;
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        mark_minted(store, name, &wanted, error) < 0 ||
-        (wanted && doom_replaced(store, name, replaced_until_ms, error) < 0) ||
+        credential_mark_minted(store, name, &wanted, error) < 0 ||
+        (wanted && credential_doom_replaced(store, name, replaced_until_ms, error) < 0) ||
         transaction_commit(&transaction, error) < 0)
         return -1;
     *ret_wanted = wanted;
     return 0;
 }
 
-/* Those whose deletion has failed keep their turn. */
+/* A token whose deletion has failed before keeps its time of the next try. */
 int credential_doom(struct store *store, uint32_t vmid, int64_t now_ms, struct error *error)
 {
     return sql_run(store,
@@ -92,7 +94,7 @@ int credential_doom(struct store *store, uint32_t vmid, int64_t now_ms, struct e
     " FROM credential WHERE state <> 'doomed' AND name <> ?1 AND (state = 'minting' OR NOT EXISTS" \
     " (SELECT 1 FROM token WHERE token.vmid = credential.vmid AND revoked_at_ms IS NULL))"
 
-/* Looks before it writes: mostly there is nothing to be done. */
+/* Reads before it writes, because usually there is nothing to do. */
 int credential_doom_stale(struct store *store, const char *except, int64_t now_ms,
                           struct error *error)
 {

@@ -35,7 +35,7 @@ int explanation_add(struct store *store, const struct explanation *explanation, 
     "SELECT request_id, at_ms, status, method, path, vmid, token_id, source, reason, detail" \
     " FROM explanation"
 
-static struct explanation read_explanation(const struct sql_query *query)
+static struct explanation explanation_from_row(const struct sql_query *query)
 {
     struct explanation explanation = {
         .at_ms = sql_column_int(query, 1),
@@ -62,7 +62,7 @@ int explanation_find(struct store *store, const char *request_id, struct explana
         return -1;
     if (row == 0)
         return fail(error, ERROR_MISSING, "no refused request %s is remembered", request_id);
-    *ret = read_explanation(&query);
+    *ret = explanation_from_row(&query);
     return 0;
 }
 
@@ -71,11 +71,11 @@ int explanation_each(struct store *store, int limit,
                      void *context, struct error *error)
 {
     return sql_visit(store, SELECT_EXPLANATION " ORDER BY seq DESC LIMIT ?1",
-                     sql_values(sql_int(limit)), struct explanation, read_explanation, visit,
+                     sql_values(sql_int(limit)), struct explanation, explanation_from_row, visit,
                      context, error);
 }
 
-/* The trail is cut to EVENTS_KEPT each time its numbers pass a multiple of EVENTS_BATCH. */
+/* Old events are deleted whenever seq reaches a multiple of EVENTS_BATCH; EVENTS_KEPT remain. */
 #define EVENTS_KEPT  100000
 #define EVENTS_BATCH 1000
 
@@ -109,7 +109,7 @@ int event_add(struct store *store, const struct event *event, struct error *erro
 #define SELECT_EVENT \
     "SELECT seq, at_ms, vmid, kind, outcome, detail, source, duration_us FROM event"
 
-static struct event read_event(const struct sql_query *query)
+static struct event event_from_row(const struct sql_query *query)
 {
     return (struct event){
         .seq = sql_column_int(query, 0),
@@ -123,12 +123,12 @@ static struct event read_event(const struct sql_query *query)
     };
 }
 
-/* Runs a statement of SELECT_EVENT over since, limit and vmid. */
+/* Runs a SELECT_EVENT statement and visits its rows. values: since, limit and vmid. */
 static int event_visit(struct store *store, const char *sql, struct sql_values values,
                        int (*visit)(const struct event *event, void *context), void *context,
                        struct error *error)
 {
-    return sql_visit(store, sql, values, struct event, read_event, visit, context, error);
+    return sql_visit(store, sql, values, struct event, event_from_row, visit, context, error);
 }
 
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,

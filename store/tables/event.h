@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The audit trail. No secret ever goes in: a token is named by its public id. */
+/*
+ * Two records for the operator: the audit trail (events), and explanations of why requests were
+ * refused, by the request id in the reply. Neither ever contains a secret; tokens are named by
+ * their public ids.
+ */
 #ifndef FELHOM_STORE_EVENT_H
 #define FELHOM_STORE_EVENT_H
 
@@ -8,46 +12,46 @@
 #include "schema/agent/token.h"
 #include "store/db/store.h"
 
-/* Texts borrowed when adding; valid during the visit when listing. NULL counts as "". */
+/* An entry of the audit trail. When adding, texts are borrowed and NULL counts as ""; when listing,
+ * texts are valid only during the visit. */
 struct event {
-    int64_t seq; /* set by the store, ever growing */
+    int64_t seq; /* assigned by the store, always increasing */
     int64_t at_ms;
-    uint32_t vmid;       /* 0: of no guest */
-    const char *kind;    /* "pre-start", "mint", "revoke", "refused", ... */
+    uint32_t vmid;       /* 0: not about a guest */
+    const char *kind;    /* "pre-start", "mint", "revoke", "refused" and so on */
     const char *outcome; /* "ok", "warning" or "error" */
-    const char *detail;  /* one line in words */
-    const char
-        *source; /* where a request came from: address or MAC; "" for the host's own doings */
-    int64_t duration_us; /* -1: has none */
+    const char *detail;  /* a sentence for people, one line */
+    const char *source;  /* address or MAC that a request came from; "" for the host itself */
+    int64_t duration_us; /* -1: no duration */
 };
 
-/* Adds it within or without a transaction; the newest 100 000 are kept. */
+/* Adds an event, in the caller's transaction if there is one. The newest 100 000 events are
+ * kept. */
 int event_add(struct store *store, const struct event *event, struct error *error);
 
-/* Visits events with seq > since in order (vmid 0: of all guests), at most limit, until visit
- * returns non-zero. */
+/* Visits events with seq > since in ascending order, at most limit, until visit returns non-zero;
+ * returns that value, or -1 on failure. vmid 0: events of all guests. */
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                int (*visit)(const struct event *event, void *context), void *context,
                struct error *error);
 
-/* The same for the newest limit of them. */
+/* Like event_each, but visits the newest limit of those events. */
 int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int limit,
                       int (*visit)(const struct event *event, void *context), void *context,
                       struct error *error);
 
-/* As event_each, for what the guest itself may see: nothing of a guest that had its VMID before,
- * and no refusals, which tell of others. */
+/* Like event_each, for events that the guest itself may see: none of a guest that had the VMID
+ * before, and no refusals, because they contain information about others. */
 int event_each_own(struct store *store, uint32_t vmid, int64_t since, int limit,
                    int (*visit)(const struct event *event, void *context), void *context,
                    struct error *error);
 
-/* The newest event's seq; 0 before the first. */
+/* Returns the newest event's seq; 0 if there has been none. */
 int event_newest(struct store *store, int64_t *ret, struct error *error);
 
-#define EVENT_REFUSED "refused" /* the kind of a refusal */
+#define EVENT_REFUSED "refused" /* the kind of events about refused requests */
 
-/* Why requests were refused, by the id that each reply carries: for the operator, never for guests.
- * No secret ever goes in. */
+/* Explanations of refused requests: for the operator, never for guests. */
 
 #define EXPLANATIONS_KEPT 1024
 
@@ -56,26 +60,26 @@ int event_newest(struct store *store, int64_t *ret, struct error *error);
 struct explanation {
     char request_id[REQUEST_ID_LENGTH + 1];
     int64_t at_ms;
-    int status; /* what it was answered with */
+    int status; /* of the reply */
     char method[16];
-    char path[64];                      /* "" where it is none of ours */
-    uint32_t vmid;                      /* the token's guest; 0: of none that is known */
-    char token_id[TOKEN_ID_LENGTH + 1]; /* "" likewise */
-    char source[64];                    /* who asked: peer_name */
-    char reason[32];                    /* which check refused it */
-    char detail[256];                   /* more in words */
+    char path[64];                      /* "" if the path is not one of the API */
+    uint32_t vmid;                      /* the token's guest; 0: not known */
+    char token_id[TOKEN_ID_LENGTH + 1]; /* "" if not known */
+    char source[64];                    /* who sent the request, as peer_name writes it */
+    char reason[32];                    /* the check that refused it */
+    char detail[256];                   /* a sentence with more detail */
 };
 
-/* Adds it, and drops what is older than the newest EXPLANATIONS_KEPT. */
+/* Adds an explanation and deletes all but the newest EXPLANATIONS_KEPT. */
 int explanation_add(struct store *store, const struct explanation *explanation,
                     struct error *error);
 
-/* ERROR_MISSING where there is none of that id. */
+/* Finds the explanation of a request. ERROR_MISSING if there is none. */
 int explanation_find(struct store *store, const char *request_id, struct explanation *ret,
                      struct error *error);
 
-/* Visits the newest limit of them, newest first, until visit returns non-zero; returns that, or -1
- * on failure. */
+/* Visits the newest limit explanations, newest first, until visit returns non-zero; returns that
+ * value, or -1 on failure. */
 int explanation_each(struct store *store, int limit,
                      int (*visit)(const struct explanation *explanation, void *context),
                      void *context, struct error *error);

@@ -19,15 +19,15 @@ const char *guest_state_name(enum guest_state state)
     return state_names[state];
 }
 
-static int fail_unknown(uint32_t vmid, struct error *error)
+static int guest_fail_unknown(uint32_t vmid, struct error *error)
 {
     return fail(error, ERROR_MISSING, "the store knows no guest %u", vmid);
 }
 
-/* For a statement that was to change the guest's one row. */
-static int expect_changed(const struct store *store, uint32_t vmid, struct error *error)
+/* Fails if the last statement did not change the guest's row. */
+static int guest_expect_changed(const struct store *store, uint32_t vmid, struct error *error)
 {
-    return sql_changes(store) ? 0 : fail_unknown(vmid, error);
+    return sql_changes(store) ? 0 : guest_fail_unknown(vmid, error);
 }
 
 #define NEWEST_EVENT "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
@@ -40,7 +40,8 @@ static int expect_changed(const struct store *store, uint32_t vmid, struct error
     "INSERT INTO guest (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms," \
     " first_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
 
-/* Not one statement for both: that takes twice as long to prepare, and guests are seldom new. */
+/* Two statements, because a single one takes twice as long to prepare, and guests are rarely
+ * new. */
 int guest_put(struct store *store, const struct guest *guest, struct error *error)
 {
     const struct sql_values row = sql_values(
@@ -59,7 +60,7 @@ int guest_put(struct store *store, const struct guest *guest, struct error *erro
     "SELECT vmid, kind, name, state, root_uid, root_gid, mount_form, generation, changed_at_ms" \
     " FROM guest"
 
-static struct guest read_guest(const struct sql_query *query)
+static struct guest guest_from_row(const struct sql_query *query)
 {
     bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
     struct guest guest = {
@@ -85,8 +86,8 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
     if (row < 0)
         return -1;
     if (row == 0)
-        return fail_unknown(vmid, error);
-    *ret = read_guest(&query);
+        return guest_fail_unknown(vmid, error);
+    *ret = guest_from_row(&query);
     return 0;
 }
 
@@ -99,7 +100,7 @@ int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
     if (row < 0)
         return -1;
     if (row == 0)
-        return fail_unknown(vmid, error);
+        return guest_fail_unknown(vmid, error);
     *ret = (struct guest_version){sql_column_int(&query, 0), sql_column_int(&query, 1)};
     return 0;
 }
@@ -111,7 +112,7 @@ int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, 
                 sql_values(sql_int(vmid), sql_text(guest_state_name(state)), sql_int(now_ms)),
                 error) < 0)
         return -1;
-    return expect_changed(store, vmid, error);
+    return guest_expect_changed(store, vmid, error);
 }
 
 int guest_remove(struct store *store, uint32_t vmid, struct error *error)
@@ -140,8 +141,8 @@ int guest_forget_past(struct store *store, uint32_t vmid, struct error *error)
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),
                void *context, struct error *error)
 {
-    return sql_visit(store, SELECT_GUEST " ORDER BY vmid", SQL_NO_VALUES, struct guest, read_guest,
-                     visit, context, error);
+    return sql_visit(store, SELECT_GUEST " ORDER BY vmid", SQL_NO_VALUES, struct guest,
+                     guest_from_row, visit, context, error);
 }
 
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
@@ -150,7 +151,7 @@ int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, si
     if (sql_run(store, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
                 sql_values(sql_int(vmid), sql_bytes(text, length)), error) < 0)
         return -1;
-    return expect_changed(store, vmid, error);
+    return guest_expect_changed(store, vmid, error);
 }
 
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)
@@ -159,7 +160,7 @@ int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, 
                          sql_values(sql_int(vmid)), out, error);
 }
 
-/* --- network cards and mounts --- */
+/* --- NICs and mounts --- */
 
 static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
                       struct error *error)
@@ -201,7 +202,7 @@ int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t pr
     return 0;
 }
 
-static struct nic_row read_nic(const struct sql_query *query)
+static struct nic_row nic_from_row(const struct sql_query *query)
 {
     return (struct nic_row){sql_column_text(query, 0), sql_column_text(query, 1),
                             sql_column_text(query, 2), sql_column_text(query, 3)};
@@ -214,7 +215,8 @@ int nic_each(struct store *store, uint32_t vmid,
     return sql_visit(store,
                      "SELECT key, ifnull(hwaddr, ''), bridge, ip FROM nic WHERE vmid = ?1"
                      " ORDER BY length(key), key",
-                     sql_values(sql_int(vmid)), struct nic_row, read_nic, visit, context, error);
+                     sql_values(sql_int(vmid)), struct nic_row, nic_from_row, visit, context,
+                     error);
 }
 
 static const char *const kind_names[] = {
@@ -251,7 +253,7 @@ int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *v
     return transaction_commit(&transaction, error);
 }
 
-static struct mount read_mount(const struct sql_query *query)
+static struct mount mount_from_row(const struct sql_query *query)
 {
     return (struct mount){
         .key = mem_copy_text(sql_column_text(query, 0)),
@@ -278,8 +280,8 @@ static struct mount_list mount_list_take(struct mount_list *list)
     return taken;
 }
 
-/* As people count: rootfs, mp0, ..., mp9, mp10. */
-static int compare_keys(const void *one, const void *other)
+/* Sorts rootfs first, then by number: mp0, mp9, mp10. */
+static int mount_compare(const void *one, const void *other)
 {
     const char *left = ((const struct mount *)one)->key;
     const char *right = ((const struct mount *)other)->key;
@@ -291,7 +293,7 @@ static int compare_keys(const void *one, const void *other)
     return left_length < right_length ? -1 : 1;
 }
 
-/* Sorted here: SQLite's own sorter costs more than all the rest of the query. */
+/* Sorts the list here, because SQLite's sorter costs more than the rest of the query. */
 int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struct error *error)
 {
     cleanup(mount_list_free) struct mount_list list = {0};
@@ -301,11 +303,11 @@ int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struc
                         " size_bytes FROM mount WHERE vmid = ?1",
                         sql_values(sql_int(vmid)), &query, error);
     for (; row > 0; row = sql_step(&query, error))
-        mount_list_add(&list, read_mount(&query));
+        mount_list_add(&list, mount_from_row(&query));
     if (row < 0)
         return -1;
     if (list.count > 1)
-        qsort(list.items, list.count, sizeof *list.items, compare_keys);
+        qsort(list.items, list.count, sizeof *list.items, mount_compare);
     *ret = mount_list_take(&list);
     return 0;
 }

@@ -69,7 +69,7 @@ int hub_pull_get(struct store *store, uint32_t vmid, struct hub_pull *ret, struc
     return 0;
 }
 
-static struct sql_value origin_of(const struct hub_pull *pull)
+static struct sql_value pull_origin(const struct hub_pull *pull)
 {
     return sql_bytes(pull->origin, sizeof pull->origin);
 }
@@ -84,7 +84,7 @@ int hub_config_put(struct store *store, const struct hub_pull *pull, const char 
                    " state = excluded.state, body = excluded.body, error = '', failures = 0,"
                    " fetched_at_ms = excluded.fetched_at_ms,"
                    " next_try_at_ms = excluded.next_try_at_ms",
-                   sql_values(sql_int(pull->vmid), origin_of(pull), sql_text(wanted),
+                   sql_values(sql_int(pull->vmid), pull_origin(pull), sql_text(wanted),
                               sql_bytes(length ? body : "", length), sql_int(now_ms),
                               sql_int(pull->next_try_at_ms)),
                    error);
@@ -102,7 +102,7 @@ int hub_config_fail(struct store *store, const struct hub_pull *pull, const char
                    " error = excluded.error, failures = excluded.failures,"
                    " fetched_at_ms = iif(origin = excluded.origin, fetched_at_ms, NULL),"
                    " next_try_at_ms = excluded.next_try_at_ms",
-                   sql_values(sql_int(pull->vmid), origin_of(pull),
+                   sql_values(sql_int(pull->vmid), pull_origin(pull),
                               sql_text(pull->refused ? refused : wanted), sql_text(problem),
                               sql_int(pull->failures), sql_int(pull->next_try_at_ms)),
                    error);

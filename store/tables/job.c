@@ -39,7 +39,7 @@ const char *job_phase_name(enum job_phase phase)
     " finished_at_ms"
 #define SELECT_JOB "SELECT " JOB_COLUMNS " FROM job"
 
-static struct job read_job(const struct sql_query *query)
+static struct job job_from_row(const struct sql_query *query)
 {
     struct job job = {
         .job_id = sql_column_int(query, 0),
@@ -57,23 +57,24 @@ static struct job read_job(const struct sql_query *query)
     return job;
 }
 
-/* A statement of one row at most: 1 with *ret, 0 where there is no row, -1. */
-static int one_job(struct store *store, const char *sql, struct sql_values values, struct job *ret,
+/* Runs a statement with at most one row. Returns 1 and fills *ret, 0 if there is no row, -1 on
+ * failure. */
+static int job_one(struct store *store, const char *sql, struct sql_values values, struct job *ret,
                    struct error *error)
 {
     cleanup_query struct sql_query query = {0};
     int row = sql_first(store, sql, values, &query, error);
     if (row > 0)
-        *ret = read_job(&query);
+        *ret = job_from_row(&query);
     return row;
 }
 
-/* The same, with job_id 0 where there is no row. */
-static int find_job(struct store *store, const char *sql, struct sql_values values, struct job *ret,
+/* Like job_one, but returns 0 with ret->job_id 0 if there is no row. */
+static int job_find(struct store *store, const char *sql, struct sql_values values, struct job *ret,
                     struct error *error)
 {
     struct job job = {0};
-    if (one_job(store, sql, values, &job, error) < 0)
+    if (job_one(store, sql, values, &job, error) < 0)
         return -1;
     *ret = job;
     return 0;
@@ -82,13 +83,13 @@ static int find_job(struct store *store, const char *sql, struct sql_values valu
 int job_newest(struct store *store, uint32_t vmid, enum job_kind kind, struct job *ret,
                struct error *error)
 {
-    return find_job(store, SELECT_JOB " WHERE vmid = ?1 AND kind = ?2 ORDER BY job_id DESC LIMIT 1",
+    return job_find(store, SELECT_JOB " WHERE vmid = ?1 AND kind = ?2 ORDER BY job_id DESC LIMIT 1",
                     sql_values(sql_int(vmid), sql_text(kind_names[kind])), ret, error);
 }
 
 int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct error *error)
 {
-    return find_job(store, SELECT_JOB " WHERE vmid = ?1 AND finished_at_ms IS NULL",
+    return job_find(store, SELECT_JOB " WHERE vmid = ?1 AND finished_at_ms IS NULL",
                     sql_values(sql_int(vmid)), ret, error);
 }
 
@@ -96,14 +97,14 @@ int job_each_unfinished(struct store *store, int (*visit)(const struct job *job,
                         void *context, struct error *error)
 {
     return sql_visit(store, SELECT_JOB " WHERE finished_at_ms IS NULL ORDER BY job_id",
-                     SQL_NO_VALUES, struct job, read_job, visit, context, error);
+                     SQL_NO_VALUES, struct job, job_from_row, visit, context, error);
 }
 
 int job_previous_upid(struct store *store, const struct job *job, char ret_upid[static UPID_SIZE],
                       struct error *error)
 {
     struct job previous;
-    if (find_job(store,
+    if (job_find(store,
                  SELECT_JOB " WHERE vmid = ?1 AND job_id < ?2 AND upid <> ''"
                             " ORDER BY job_id DESC LIMIT 1",
                  sql_values(sql_int(job->vmid), sql_int(job->job_id)), &previous, error) < 0)
@@ -114,7 +115,7 @@ int job_previous_upid(struct store *store, const struct job *job, char ret_upid[
 
 /* --- events --- */
 
-/* Takes text over. */
+/* Adds an event about the job. Takes over text. */
 static int job_add_event(struct store *store, const struct job *job, const char *outcome,
                          char *text, int64_t now_ms, struct error *error)
 {
@@ -156,10 +157,10 @@ static const char *job_outcome(const struct job *job)
     return job->error[0] ? "warning" : "ok";
 }
 
-/* --- a job's life --- */
+/* --- the life of a job --- */
 
-static int refuse_second(struct store *store, uint32_t vmid, struct job *ret_running,
-                         struct error *error)
+static int job_refuse_second(struct store *store, uint32_t vmid, struct job *ret_running,
+                             struct error *error)
 {
     struct job running;
     if (job_unfinished(store, vmid, &running, error) < 0)
@@ -174,7 +175,7 @@ static int refuse_second(struct store *store, uint32_t vmid, struct job *ret_run
 static int job_insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
                       struct error *error)
 {
-    int row = one_job(store,
+    int row = job_one(store,
                       "INSERT INTO job"
                       " (vmid, kind, phase, name, description, created_at_ms, changed_at_ms)"
                       " VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5) RETURNING " JOB_COLUMNS,
@@ -200,7 +201,7 @@ int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t 
     cleanup_transaction struct transaction transaction = {0};
     struct job added = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        refuse_second(store, job->vmid, ret_running, error) < 0 ||
+        job_refuse_second(store, job->vmid, ret_running, error) < 0 ||
         job_insert(store, job, now_ms, &added, error) < 0 ||
         job_forget_old(store, job, error) < 0 ||
         job_add_event(store, &added, "ok", job_describe_begin(&added), now_ms, error) < 0 ||
@@ -210,7 +211,7 @@ int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t 
     return 0;
 }
 
-/* For a statement that was to change the job's row. */
+/* Fails if the last statement did not change the job's row. */
 static int job_expect_changed(const struct store *store, int64_t job_id, const char *otherwise,
                               struct error *error)
 {
@@ -259,7 +260,7 @@ int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct 
     struct job job;
     if (transaction_begin(store, &transaction, error) < 0)
         return -1;
-    int row = one_job(store,
+    int row = job_one(store,
                       "UPDATE job SET phase = 'snapshotted', changed_at_ms = ?2"
                       " WHERE job_id = ?1 AND phase = 'running' RETURNING " JOB_COLUMNS,
                       sql_values(sql_int(job_id), sql_int(now_ms)), &job, error);
@@ -278,7 +279,7 @@ int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *
     const enum job_phase phase = succeeded || !problem ? JOB_DONE : JOB_FAILED;
     if (transaction_begin(store, &transaction, error) < 0)
         return -1;
-    int row = one_job(store,
+    int row = job_one(store,
                       "UPDATE job SET phase = ?2, error = ?3, finished_at_ms = ?4,"
                       " changed_at_ms = ?4 WHERE job_id = ?1 AND finished_at_ms IS NULL"
                       " RETURNING " JOB_COLUMNS,
@@ -406,7 +407,7 @@ int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *
     "SELECT vmid, spare_vmid, archive, passed, error, started_at_ms," \
     " ifnull(finished_at_ms, 0) FROM restore_test"
 
-static struct restore_test read_test(const struct sql_query *query)
+static struct restore_test restore_test_from_row(const struct sql_query *query)
 {
     struct restore_test test = {
         .vmid = (uint32_t)sql_column_int(query, 0),
@@ -428,7 +429,7 @@ int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *re
         sql_first(store, SELECT_TEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
     if (row < 0)
         return -1;
-    *ret = row ? read_test(&query) : (struct restore_test){.vmid = 0};
+    *ret = row ? restore_test_from_row(&query) : (struct restore_test){.vmid = 0};
     return 0;
 }
 
@@ -437,5 +438,5 @@ int restore_test_each(struct store *store,
                       struct error *error)
 {
     return sql_visit(store, SELECT_TEST " ORDER BY vmid", SQL_NO_VALUES, struct restore_test,
-                     read_test, visit, context, error);
+                     restore_test_from_row, visit, context, error);
 }

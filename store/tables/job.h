@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What guests have Proxmox do: snapshots, rollbacks, backups. A job is recorded before Proxmox is
- * asked and followed by its UPID, so that no crash can have it begun twice. A guest has one
- * unfinished job at a time.
+ * What guests ask Proxmox to do: snapshots, rollbacks and backups, the newest backup of each guest,
+ * and restore tests. A job is recorded before Proxmox is called and is then followed by its UPID,
+ * so that a crash cannot start it twice. Each guest has at most one unfinished job. server/jobs/
+ * drives the jobs.
  */
 #ifndef FELHOM_STORE_JOB_H
 #define FELHOM_STORE_JOB_H
@@ -17,7 +18,7 @@
 enum job_kind { JOB_SNAPSHOT, JOB_ROLLBACK, JOB_BACKUP };
 enum job_phase { JOB_RUNNING, JOB_SNAPSHOTTED, JOB_DONE, JOB_FAILED };
 
-/* "snapshot", ...; "running", ... */
+/* Return the name of a kind ("snapshot" and so on) or of a phase ("running" and so on). */
 const char *job_kind_name(enum job_kind kind);
 const char *job_phase_name(enum job_phase phase);
 
@@ -26,98 +27,108 @@ struct job {
     uint32_t vmid;
     enum job_kind kind;
     enum job_phase phase;
-    char upid[UPID_SIZE];          /* "" before Proxmox has named it */
-    char name[SNAPSHOT_NAME_SIZE]; /* of the snapshot; "" for backups */
+    char upid[UPID_SIZE];          /* "" until Proxmox has started the task */
+    char name[SNAPSHOT_NAME_SIZE]; /* of the snapshot; "" for a backup */
     char description[256];
-    char error[384]; /* of a failed one; of a done one: Proxmox's warnings */
+    char error[384]; /* why the job failed; of a job that is done, Proxmox's warnings */
     int64_t created_at_ms;
-    int64_t called_at_ms;   /* when Proxmox was about to be asked; 0: not yet */
+    int64_t called_at_ms;   /* when Proxmox was about to be called; 0: not yet */
     int64_t finished_at_ms; /* 0: not yet */
 };
 
 /*
- * Records a job (kind, vmid, name and description count) and its event. ERROR_CONFLICT where the
- * guest has an unfinished one, which is then in *ret_running; else *ret_job_id is the new one's.
- * Of each kind the guest's newest 100 finished ones are kept.
+ * Records a job with kind, vmid, name and description of *job, and adds an event. *ret_job_id
+ * becomes the new job's id. If the guest has an unfinished job, fails with ERROR_CONFLICT and
+ * copies that job to *ret_running. Of each kind, the guest's newest 100 finished jobs are kept.
  */
 int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
             struct job *ret_running, struct error *error);
 
-/* ERROR_CONFLICT unless the job is unfinished and was not called before: whoever gets 0 may ask
- * Proxmox, once. */
+/* Records that Proxmox is about to be called. The caller may call Proxmox once if this returns 0.
+ * ERROR_CONFLICT if the job is finished or Proxmox has been called before. */
 int job_call(struct store *store, int64_t job_id, int64_t now_ms, struct error *error);
 
-/* For a call that certainly never reached Proxmox: it may be made again. */
+/* Takes job_call back after a call that certainly did not reach Proxmox, so that it can be
+ * repeated. */
 int job_uncall(struct store *store, int64_t job_id, struct error *error);
 
-/* ERROR_CONFLICT where the job is finished or has one, or where this one is another job's. */
+/* Records the task that Proxmox has started. ERROR_CONFLICT if the job is finished or has a task
+ * already, or if the task belongs to another job. */
 int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct error *error);
 
-/* The task of the guest's last job before this one that had a task; ret_upid[0] is NUL where there
- * was none. */
+/* Returns the task of the guest's newest earlier job that had one; ret_upid[0] is NUL if there is
+ * none. */
 int job_previous_upid(struct store *store, const struct job *job, char ret_upid[static UPID_SIZE],
                       struct error *error);
 
-/* From running to snapshotted, with an event; nothing where it is beyond that. */
+/* Changes the phase from running to snapshotted and adds an event. Does nothing if the job is in a
+ * later phase. */
 int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error);
 
-/* Ends it, with an event: done where problem is NULL or (warnings) succeeded is true. Nothing where
- * it is finished already. */
+/*
+ * Finishes the job and adds an event. The job is done if problem is NULL or succeeded is true
+ * (problem then has Proxmox's warnings); otherwise it has failed. Does nothing if it is finished
+ * already.
+ */
 int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *problem,
                int64_t now_ms, struct error *error);
 
-/* All unfinished ones, oldest first. */
+/* Visits all unfinished jobs, oldest first, until visit returns non-zero; returns that value, or -1
+ * on failure. */
 int job_each_unfinished(struct store *store, int (*visit)(const struct job *job, void *context),
                         void *context, struct error *error);
 
-/* The guest's newest job of this kind; job_id 0 where there is none. */
+/* Finds the guest's newest job of this kind; ret->job_id is 0 if there is none. */
 int job_newest(struct store *store, uint32_t vmid, enum job_kind kind, struct job *ret,
                struct error *error);
 
-/* The guest's unfinished job of whatever kind; job_id 0 where there is none. */
+/* Finds the guest's unfinished job; ret->job_id is 0 if there is none. */
 int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct error *error);
 
-/* The newest backup of a guest that is known of, whoever made it. */
+/* The newest known backup of a guest, whoever made it. */
 struct backup {
-    char archive[512];  /* Proxmox's volume id; "" where there is none */
+    char archive[512];  /* Proxmox's volume id; "" if there is no backup */
     int64_t size_bytes; /* -1: not known */
     int64_t at_ms;
 };
 
-/* Takes the place of what was known; one without an archive: there is none any more. */
+/* backup_put replaces the recorded backup; an empty archive means that there is none any more.
+ * backup_get reads it. */
 int backup_put(struct store *store, uint32_t vmid, const struct backup *backup,
                struct error *error);
 int backup_get(struct store *store, uint32_t vmid, struct backup *ret, struct error *error);
 
 /* --- the last restore test of each guest --- */
 
-/* The problem of a test that was broken off, by a signal or a dying machine. */
+/* Recorded as the problem of a test that was interrupted by a signal or a crash of the host. */
 #define RESTORE_TEST_INTERRUPTED "it was interrupted"
 
 struct restore_test {
-    uint32_t vmid;       /* 0: there was none */
-    uint32_t spare_vmid; /* what it was restored to; 0: that is certainly gone */
+    uint32_t vmid;       /* 0: no test */
+    uint32_t spare_vmid; /* the guest that it was restored to; 0: that guest is certainly gone */
     char archive[512];
     bool passed;
     char error[384];
     int64_t started_at_ms;
-    int64_t finished_at_ms; /* 0: it runs, or was killed and its spare guest may still be there */
+    int64_t finished_at_ms; /* 0: running, or killed, and the spare guest may still exist */
 };
 
-/* Takes the place of the guest's last one. */
+/* Records the start of a test in place of the guest's last one. */
 int restore_test_begin(struct store *store, const struct restore_test *test, struct error *error);
 
-/* problem NULL: it passed. Adds an event. ERROR_MISSING where none was begun. */
+/* Records the result and adds an event. problem NULL: passed. ERROR_MISSING if no test has
+ * begun. */
 int restore_test_finish(struct store *store, uint32_t vmid, const char *problem, int64_t now_ms,
                         struct error *error);
 
-/* Notes that nothing is left of the spare guest. */
+/* Records that the spare guest is gone. ERROR_MISSING if there is no test. */
 int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *error);
 
 int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *ret,
                      struct error *error);
 
-/* In VMID order until visit returns non-zero; returns that, or -1 on failure. */
+/* Visits the tests in order of VMID until visit returns non-zero; returns that value, or -1 on
+ * failure. */
 int restore_test_each(struct store *store,
                       int (*visit)(const struct restore_test *test, void *context), void *context,
                       struct error *error);

@@ -7,7 +7,7 @@
 #include "schema/base/memory.h"
 #include "store/db/sql.h"
 
-/* One row: good, expired, revoked. */
+/* One row with the numbers of good, expired and revoked tokens. */
 #define COUNT_TOKENS \
     "SELECT count(*) FILTER (WHERE revoked_at_ms IS NULL" \
     " AND (expires_at_ms = 0 OR expires_at_ms > ?1)) AS good," \
@@ -15,7 +15,7 @@
     " AND expires_at_ms <> 0 AND expires_at_ms <= ?1) AS expired," \
     " count(revoked_at_ms) AS revoked FROM token"
 
-static struct statistics_tokens read_tokens(const struct sql_query *query)
+static struct statistics_tokens token_counts_from_row(const struct sql_query *query)
 {
     return (struct statistics_tokens){sql_column_int(query, 0), sql_column_int(query, 1),
                                       sql_column_int(query, 2)};
@@ -27,7 +27,7 @@ int statistics_tokens(struct store *store, int64_t now_ms, struct statistics_tok
     cleanup_query struct sql_query query = {0};
     if (sql_first(store, COUNT_TOKENS, sql_values(sql_int(now_ms)), &query, error) < 0)
         return -1;
-    *ret = read_tokens(&query);
+    *ret = token_counts_from_row(&query);
     return 0;
 }
 
@@ -45,7 +45,7 @@ int statistics_get(struct store *store, int64_t now_ms, struct statistics *ret, 
                   sql_values(sql_int(now_ms)), &query, error) < 0)
         return -1;
     *ret = (struct statistics){
-        .tokens = read_tokens(&query),
+        .tokens = token_counts_from_row(&query),
         .guests_starting = sql_column_int(&query, 3),
         .guests_running = sql_column_int(&query, 4),
         .guests_stopping = sql_column_int(&query, 5),
@@ -56,7 +56,7 @@ int statistics_get(struct store *store, int64_t now_ms, struct statistics *ret, 
     return 0;
 }
 
-static enum job_kind kind_of(const char *name)
+static enum job_kind job_kind_from_name(const char *name)
 {
     enum job_kind kind = JOB_SNAPSHOT;
     while (kind < JOB_BACKUP && strcmp(job_kind_name(kind), name) != 0)
@@ -64,7 +64,7 @@ static enum job_kind kind_of(const char *name)
     return kind;
 }
 
-static enum job_phase phase_of(const char *name)
+static enum job_phase job_phase_from_name(const char *name)
 {
     enum job_phase phase = JOB_RUNNING;
     while (phase < JOB_FAILED && strcmp(job_phase_name(phase), name) != 0)
@@ -79,8 +79,8 @@ int statistics_jobs(struct store *store, struct statistics_jobs *ret, struct err
     int row = sql_first(store, "SELECT kind, phase, count(*) FROM job GROUP BY kind, phase",
                         SQL_NO_VALUES, &query, error);
     for (; row > 0; row = sql_step(&query, error))
-        jobs.count[kind_of(sql_column_text(&query, 0))][phase_of(sql_column_text(&query, 1))] =
-            sql_column_int(&query, 2);
+        jobs.count[job_kind_from_name(sql_column_text(&query, 0))]
+                  [job_phase_from_name(sql_column_text(&query, 1))] = sql_column_int(&query, 2);
     if (row == 0)
         *ret = jobs;
     return row;
@@ -103,7 +103,7 @@ static int64_t column_time(const struct sql_query *query, int column)
     return sql_column_is_null(query, column) ? STATISTICS_NEVER : sql_column_int(query, column);
 }
 
-static enum guest_state state_of(const char *name)
+static enum guest_state guest_state_from_name(const char *name)
 {
     enum guest_state state = GUEST_STARTING;
     while (state < GUEST_STOPPED && strcmp(guest_state_name(state), name) != 0)
@@ -111,13 +111,13 @@ static enum guest_state state_of(const char *name)
     return state;
 }
 
-static struct statistics_guest read_guest(const struct sql_query *query)
+static struct statistics_guest statistics_guest_from_row(const struct sql_query *query)
 {
     bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
     return (struct statistics_guest){
         .vmid = (uint32_t)sql_column_int(query, 0),
         .kind = qemu ? GUEST_QEMU : GUEST_LXC,
-        .state = state_of(sql_column_text(query, 2)),
+        .state = guest_state_from_name(sql_column_text(query, 2)),
         .name = sql_column_text(query, 3),
         .token_at_ms = column_time(query, 4),
         .backup_at_ms = column_time(query, 5),
@@ -138,6 +138,6 @@ int statistics_guests(struct store *store, int64_t now_ms,
                      " (SELECT at_ms FROM backup WHERE backup.vmid = guest.vmid),"
                      " finished_at_ms, ifnull(passed, 0)"
                      " FROM guest LEFT JOIN restore_test USING (vmid) ORDER BY vmid",
-                     sql_values(sql_int(now_ms)), struct statistics_guest, read_guest, visit,
-                     context, error);
+                     sql_values(sql_int(now_ms)), struct statistics_guest,
+                     statistics_guest_from_row, visit, context, error);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store in numbers: for metrics, and for `felhomctl status`. */
+/* The contents of the store in numbers, for the metrics and for `felhomctl status`. Everything here
+ * only reads. */
 #ifndef FELHOM_STORE_STATISTICS_H
 #define FELHOM_STORE_STATISTICS_H
 
@@ -18,34 +19,35 @@ struct statistics_tokens {
     int64_t revoked;
 };
 
-/* Counts the tokens that the store still keeps. */
+/* Counts the tokens in the store by their state at now_ms. */
 int statistics_tokens(struct store *store, int64_t now_ms, struct statistics_tokens *ret,
                       struct error *error);
 
 struct statistics_jobs {
-    int64_t count[JOB_BACKUP + 1][JOB_FAILED + 1]; /* by kind and phase */
+    int64_t count[JOB_BACKUP + 1][JOB_FAILED + 1]; /* indexed by kind and phase */
 };
 
-/* Counts the jobs that the store still keeps. */
+/* Counts the jobs in the store. */
 int statistics_jobs(struct store *store, struct statistics_jobs *ret, struct error *error);
 
-/* How many bytes the database and its write-ahead log have on disk. */
+/* Returns the size of the database and its write-ahead log in bytes. */
 int64_t statistics_bytes(const struct store *store);
 
-/* When things happened to a guest; STATISTICS_NEVER: they did not. name is valid during the visit.
- */
+/* When things last happened to a guest; STATISTICS_NEVER if they never did. name is valid during
+ * the visit. */
 struct statistics_guest {
     uint32_t vmid;
     enum guest_kind kind;
     enum guest_state state;
     const char *name;
-    int64_t token_at_ms;  /* when its newest good token was made */
-    int64_t backup_at_ms; /* when its newest backup was made, as far as is known */
+    int64_t token_at_ms;  /* when its newest good token was minted */
+    int64_t backup_at_ms; /* when its newest known backup was made */
     int64_t tested_at_ms; /* when its last restore test ended */
     bool test_passed;
 };
 
-/* In VMID order until visit returns non-zero; returns that, or -1 on failure. */
+/* Visits all guests in order of VMID until visit returns non-zero; returns that value, or -1 on
+ * failure. */
 int statistics_guests(struct store *store, int64_t now_ms,
                       int (*visit)(const struct statistics_guest *guest, void *context),
                       void *context, struct error *error);
@@ -60,7 +62,8 @@ struct statistics {
     int64_t events;
 };
 
-/* Counts at that time, all at one moment of the store. */
+/* Reads all counts in one statement, so that they belong to the same moment. Tokens count by their
+ * state at now_ms. */
 int statistics_get(struct store *store, int64_t now_ms, struct statistics *ret,
                    struct error *error);
 

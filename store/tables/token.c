@@ -17,7 +17,7 @@ int64_t token_life_end(int64_t now_ms, uint64_t max_age_ms)
     "SELECT id, generation, created_at_ms, expires_at_ms, ifnull(revoked_at_ms, 0)," \
     " ifnull(revoked_reason, '') FROM token"
 
-static struct token_life read_life(const struct sql_query *query)
+static struct token_life token_life_from_row(const struct sql_query *query)
 {
     struct token_life life = {
         .generation = sql_column_int(query, 1),
@@ -30,26 +30,27 @@ static struct token_life read_life(const struct sql_query *query)
     return life;
 }
 
-static int first_life(struct store *store, const char *sql, struct sql_values values,
-                      struct token_life *ret, struct error *error)
+static int token_life_first(struct store *store, const char *sql, struct sql_values values,
+                            struct token_life *ret, struct error *error)
 {
     cleanup_query struct sql_query query = {0};
     int row = sql_first(store, sql, values, &query, error);
     if (row < 0)
         return -1;
-    *ret = row > 0 ? read_life(&query) : (struct token_life){0};
+    *ret = row > 0 ? token_life_from_row(&query) : (struct token_life){0};
     return 0;
 }
 
 int token_newest(struct store *store, uint32_t vmid, struct token_life *ret, struct error *error)
 {
-    return first_life(store, SELECT_LIFE " WHERE vmid = ?1 ORDER BY generation DESC LIMIT 1",
-                      sql_values(sql_int(vmid)), ret, error);
+    return token_life_first(store, SELECT_LIFE " WHERE vmid = ?1 ORDER BY generation DESC LIMIT 1",
+                            sql_values(sql_int(vmid)), ret, error);
 }
 
 int token_find(struct store *store, const char *id, struct token_life *ret, struct error *error)
 {
-    return first_life(store, SELECT_LIFE " WHERE id = ?1", sql_values(sql_text(id)), ret, error);
+    return token_life_first(store, SELECT_LIFE " WHERE id = ?1", sql_values(sql_text(id)), ret,
+                            error);
 }
 
 int token_each(struct store *store, uint32_t vmid,
@@ -57,8 +58,8 @@ int token_each(struct store *store, uint32_t vmid,
                struct error *error)
 {
     return sql_visit(store, SELECT_LIFE " WHERE vmid = ?1 ORDER BY generation DESC",
-                     sql_values(sql_int(vmid)), struct token_life, read_life, visit, context,
-                     error);
+                     sql_values(sql_int(vmid)), struct token_life, token_life_from_row, visit,
+                     context, error);
 }
 
 int token_end_before(struct store *store, uint32_t vmid, int64_t before, int64_t end_ms,
@@ -71,9 +72,11 @@ int token_end_before(struct store *store, uint32_t vmid, int64_t before, int64_t
                    sql_values(sql_int(vmid), sql_int(before), sql_int(end_ms)), error);
 }
 
-#define MINT_TRIES 8 /* a taken id is one chance in 2^47: many in a row are no chance */
-#define GENERATIONS_KEPT \
-    100 /* of ended tokens, so that one presented late is still known for what it was */
+/* An id is taken with a chance of 1 in 2^47; this many in a row mean broken random numbers. */
+#define MINT_TRIES 8
+/* How many generations of ended tokens are kept, so that a token presented late is recognised as
+ * revoked or expired. */
+#define GENERATIONS_KEPT 100
 
 struct token_random {
     uint8_t id[8];
@@ -85,8 +88,8 @@ static void token_random_wipe(struct token_random *random)
     explicit_bzero(random, sizeof *random);
 }
 
-/* The kernel's, not mbedTLS's own collection: Debian 12's takes longer over it than the whole hook.
- */
+/* Seeds from the kernel. mbedTLS's own entropy collection on Debian 12 takes longer than the whole
+ * hook. */
 static int seed_from_kernel(void *context, unsigned char *ret, size_t size)
 {
     (void)context;
@@ -108,7 +111,8 @@ static int token_random_fill(struct token_random *ret, struct error *error)
     return 0;
 }
 
-static int next_generation(struct store *store, uint32_t vmid, int64_t *ret, struct error *error)
+static int token_next_generation(struct store *store, uint32_t vmid, int64_t *ret,
+                                 struct error *error)
 {
     cleanup_query struct sql_query query = {0};
     int row = sql_first(
@@ -122,9 +126,9 @@ static int next_generation(struct store *store, uint32_t vmid, int64_t *ret, str
     return 0;
 }
 
-/* Stores a fresh token unless its id is taken, as sql_changes then tells. */
-static int insert_fresh(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
-                        struct token *token, struct error *error)
+/* Inserts a new token unless its id is taken; sql_changes tells which. */
+static int token_insert_fresh(struct store *store, uint32_t vmid, int64_t now_ms,
+                              int64_t expires_at_ms, struct token *token, struct error *error)
 {
     cleanup(token_random_wipe) struct token_random random = {0};
     uint8_t hash[TOKEN_HASH_BYTES];
@@ -141,11 +145,11 @@ static int insert_fresh(struct store *store, uint32_t vmid, int64_t now_ms, int6
                    error);
 }
 
-static int insert_unique(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
-                         struct token *token, struct error *error)
+static int token_insert_unique(struct store *store, uint32_t vmid, int64_t now_ms,
+                               int64_t expires_at_ms, struct token *token, struct error *error)
 {
     for (int i = 0; i < MINT_TRIES; i++) {
-        if (insert_fresh(store, vmid, now_ms, expires_at_ms, token, error) < 0)
+        if (token_insert_fresh(store, vmid, now_ms, expires_at_ms, token, error) < 0)
             return -1;
         if (sql_changes(store))
             return 0;
@@ -154,8 +158,8 @@ static int insert_unique(struct store *store, uint32_t vmid, int64_t now_ms, int
                 MINT_TRIES);
 }
 
-static int forget_old(struct store *store, uint32_t vmid, int64_t generation, int64_t now_ms,
-                      struct error *error)
+static int token_forget_old(struct store *store, uint32_t vmid, int64_t generation, int64_t now_ms,
+                            struct error *error)
 {
     return sql_run(
         store,
@@ -175,9 +179,9 @@ int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expir
     cleanup_transaction struct transaction transaction = {0};
     cleanup(token_wipe) struct token token = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        next_generation(store, vmid, &token.generation, error) < 0 ||
-        insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
-        forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
+        token_next_generation(store, vmid, &token.generation, error) < 0 ||
+        token_insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
+        token_forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
         transaction_commit(&transaction, error) < 0)
         return -1;
     *ret = token;
@@ -225,8 +229,8 @@ const char *token_verdict_name(enum token_verdict verdict)
     return names[verdict];
 }
 
-/* A token as the store keeps it; all zero where it keeps none of that id, and nothing hashes to
- * zero. */
+/* A token as it is stored. All zero if the store does not have the id; no token has a hash of
+ * zeros. */
 struct kept {
     uint32_t vmid;
     int64_t generation;
@@ -235,7 +239,7 @@ struct kept {
     bool revoked;
 };
 
-static struct kept read_kept(const struct sql_query *query)
+static struct kept kept_token_from_row(const struct sql_query *query)
 {
     size_t length = 0;
     const void *hash = sql_column_bytes(query, 2, &length);
@@ -250,9 +254,10 @@ static struct kept read_kept(const struct sql_query *query)
     return kept;
 }
 
-/* Reads a row in any case, where there is none of this id that of the next or else the last, so
- * that it takes the same time. */
-static int find_kept(struct store *store, const char *id, struct kept *ret, struct error *error)
+/* Reads one row in any case, so that a known and an unknown id take the same time: without a row of
+ * this id, the row of the next id, or the last. */
+static int kept_token_find(struct store *store, const char *id, struct kept *ret,
+                           struct error *error)
 {
     cleanup_query struct sql_query query = {0};
     *ret = (struct kept){0};
@@ -263,13 +268,13 @@ static int find_kept(struct store *store, const char *id, struct kept *ret, stru
                         sql_values(sql_text(id)), &query, error);
     if (row <= 0)
         return row;
-    const struct kept found = read_kept(&query);
+    const struct kept found = kept_token_from_row(&query);
     if (sql_column_int(&query, 5))
         *ret = found;
     return 0;
 }
 
-static enum token_verdict verdict_at(bool is_revoked, int64_t expires_at_ms, int64_t now_ms)
+static enum token_verdict token_verdict_at(bool is_revoked, int64_t expires_at_ms, int64_t now_ms)
 {
     if (is_revoked)
         return TOKEN_REVOKED;
@@ -278,18 +283,18 @@ static enum token_verdict verdict_at(bool is_revoked, int64_t expires_at_ms, int
 
 enum token_verdict token_life_verdict(const struct token_life *life, int64_t now_ms)
 {
-    return verdict_at(life->revoked_at_ms != 0, life->expires_at_ms, now_ms);
+    return token_verdict_at(life->revoked_at_ms != 0, life->expires_at_ms, now_ms);
 }
 
-static enum token_verdict verdict_of(bool well_formed, bool same_hash, const struct kept *kept,
-                                     int64_t now_ms)
+static enum token_verdict token_verdict_of(bool well_formed, bool same_hash,
+                                           const struct kept *kept, int64_t now_ms)
 {
     if (!well_formed)
         return TOKEN_MALFORMED;
-    return same_hash ? verdict_at(kept->revoked, kept->expires_at_ms, now_ms) : TOKEN_UNKNOWN;
+    return same_hash ? token_verdict_at(kept->revoked, kept->expires_at_ms, now_ms) : TOKEN_UNKNOWN;
 }
 
-/* Stands in for what is malformed. '-' is in no id, so it is never found. */
+/* Used in place of a malformed token. No id contains '-', so this one is never found. */
 static const struct token_text nobodys_token = {
     "--------", "fh1_--------_-------------------------------------------_------"};
 
@@ -301,11 +306,11 @@ int token_check(struct store *store, const char *text, size_t length, int64_t no
     struct kept kept;
     bool well_formed = token_text_parse(text, length, &presented);
     token_text_hash(&presented, hash);
-    if (find_kept(store, presented.id, &kept, error) < 0)
+    if (kept_token_find(store, presented.id, &kept, error) < 0)
         return -1;
     bool same_hash = mbedtls_ct_memcmp(hash, kept.hash, sizeof hash) == 0;
     *ret = (struct token_check){
-        .verdict = verdict_of(well_formed, same_hash, &kept, now_ms),
+        .verdict = token_verdict_of(well_formed, same_hash, &kept, now_ms),
         .vmid = kept.vmid,
         .generation = kept.generation,
     };
@@ -318,8 +323,8 @@ int token_recheck(struct store *store, const char *id, int64_t now_ms, enum toke
                   struct error *error)
 {
     struct kept kept;
-    if (find_kept(store, id, &kept, error) < 0)
+    if (kept_token_find(store, id, &kept, error) < 0)
         return -1;
-    *ret = verdict_of(true, kept.vmid != 0, &kept, now_ms);
+    *ret = token_verdict_of(true, kept.vmid != 0, &kept, now_ms);
     return 0;
 }
