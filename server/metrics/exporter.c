@@ -28,8 +28,7 @@
 
 #define FILE_EVERY_US (15 * SECOND_US)
 
-#define METRICS_THREADS \
-    2 /* one for a client that asks, one for a client that connected and says nothing */
+#define METRICS_THREADS      2 /* one for a client that asks, one for a client that only connects */
 #define METRICS_TIMEOUT_MS   2000
 #define METRICS_HEADER_LIMIT 4096
 #define METRICS_QUEUE        8
