@@ -189,13 +189,13 @@ static int daemon_start(struct agent *agent, const sigset_t *signals, bool *ret_
     return agent_start(agent, error);
 }
 
-static void sweep_guests(struct main_duties *duty, struct context *context)
+static void sweep_guests(struct main_duties *duties, struct context *context)
 {
     struct error error;
     cleanup_server_config struct server_config *current = context_config(context);
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, &error) == 0 &&
-        sweep_run(&duty->sweep, &current->config, loan.store, clock_steady_us(), clock_wall_ms(),
+        sweep_run(&duties->sweep, &current->config, loan.store, clock_steady_us(), clock_wall_ms(),
                   &error) == 0)
         return;
     store_loan_failed(&loan, &error);
@@ -205,7 +205,7 @@ static void sweep_guests(struct main_duties *duty, struct context *context)
 
 /* Returns the time between two ticks: half the interval of the watchdog, but between one second
  * and the interval of the sweep. */
-static int64_t tick_us(void)
+static int64_t daemon_tick_interval_us(void)
 {
     int64_t half_us = (int64_t)(notify_watchdog_us() / 2);
     if (half_us == 0 || half_us > SWEEP_US)
@@ -213,32 +213,32 @@ static int64_t tick_us(void)
     return half_us < SECOND_US ? SECOND_US : half_us;
 }
 
-static void sweep_if_due(struct agent *agent, struct main_duties *duty)
+static void sweep_if_due(struct agent *agent, struct main_duties *duties)
 {
-    if (clock_steady_us() < duty->next_sweep_us)
+    if (clock_steady_us() < duties->next_sweep_us)
         return;
-    sweep_guests(duty, &agent->context);
+    sweep_guests(duties, &agent->context);
     agent_follow_identity(agent);
     host_figures_sample(agent->context.figures);
     /* Returns to the system what a burst of connections has left free in the heap. */
     (void)malloc_trim(0);
-    duty->next_sweep_us = clock_steady_us() + SWEEP_US;
+    duties->next_sweep_us = clock_steady_us() + SWEEP_US;
 }
 
 /* Does what is due. Returns in how many microseconds the next tick is. */
-static int64_t daemon_tick(struct agent *agent, struct main_duties *duty)
+static int64_t daemon_tick(struct agent *agent, struct main_duties *duties)
 {
-    bool answers = watchdog_feed(&duty->watchdog, &agent->context, &agent->pins);
-    sweep_if_due(agent, duty);
-    return answers ? tick_us() : RETRY_US;
+    bool answers = watchdog_feed(&duties->watchdog, &agent->context, &agent->pins);
+    sweep_if_due(agent, duties);
+    return answers ? daemon_tick_interval_us() : RETRY_US;
 }
 
 /* Returns 0 when a signal has ended the daemon; -1 if no listener could be kept running. */
-static int daemon_serve(struct agent *agent, struct main_duties *duty, const sigset_t *signals,
+static int daemon_serve(struct agent *agent, struct main_duties *duties, const sigset_t *signals,
                         struct error *error)
 {
     for (;;) {
-        int number = wait_for_signal(signals, daemon_tick(agent, duty));
+        int number = wait_for_signal(signals, daemon_tick(agent, duties));
         if (number == SIGTERM || number == SIGINT)
             return 0;
         if (number == SIGNAL_NEW_IDENTITY)
@@ -258,19 +258,19 @@ static int daemon_run(struct error *error)
 {
     bool ended = false;
     struct agent agent;
-    struct main_duties duty = {0};
+    struct main_duties duties = {0};
     const sigset_t signals = block_signals();
     int result = agent_open(&agent, error);
     if (result == 0)
         result = daemon_start(&agent, &signals, &ended, error);
     if (result == 0 && !ended) {
         notify_ready();
-        result = daemon_serve(&agent, &duty, &signals, error);
+        result = daemon_serve(&agent, &duties, &signals, error);
     }
     notify_stopping();
     agent_stop(&agent);
     agent_close(&agent);
-    sweep_clear(&duty.sweep);
+    sweep_clear(&duties.sweep);
     return result;
 }
 

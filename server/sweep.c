@@ -18,6 +18,8 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
+/* --- whether a guest exists --- */
+
 /* If we cannot tell whether the guest exists, assume it does; never revoke on a guess. */
 static enum presence presence_of(const char *path)
 {
@@ -64,6 +66,8 @@ enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_
     }
     return presence;
 }
+
+/* --- the sweep --- */
 
 /* How long a guest may be absent, or take to start, before its tokens are revoked. */
 #define GRACE_US MINUTE_US
@@ -232,8 +236,8 @@ static int sweep_tokens(const struct sweep *sweep, const struct sweep_look *look
 
 /* Deletes the events of a guest that is gone, because the next guest with this VMID must not see
  * them. */
-static int sweep_past(const struct sweep *sweep, const struct sweep_look *look,
-                      const struct guest *guest, struct error *error)
+static int sweep_past_events(const struct sweep *sweep, const struct sweep_look *look,
+                             const struct guest *guest, struct error *error)
 {
     bool has_past = false;
     if (!guest_is_gone(look, guest->vmid))
@@ -254,7 +258,7 @@ int sweep_run(struct sweep *sweep, const struct config *config, struct store *st
     for (size_t i = 0; i < guests.count; i++) {
         const struct guest *guest = &guests.items[i];
         if (sweep_tokens(sweep, &look, guest, error) < 0 ||
-            sweep_past(sweep, &look, guest, error) < 0)
+            sweep_past_events(sweep, &look, guest, error) < 0)
             return -1;
     }
     return 0;

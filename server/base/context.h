@@ -4,9 +4,9 @@
  * pointers to the modules that keep state. Every folder of server/ may include this header; it
  * declares the modules' structs only, so it depends on none of them.
  *
- * server/agent.c fills in struct context before the first thread starts and empties it after the
- * last thread has ended. Between these two moments only two members change: config (under lock) and
- * listener (atomic).
+ * server/agent.c sets each member before it starts the first thread that reads the member, and
+ * frees the members after the last thread has ended. In between only two members change: config
+ * (under lock) and listener (atomic).
  */
 #ifndef FELHOM_CONTEXT_H
 #define FELHOM_CONTEXT_H

@@ -15,7 +15,7 @@ static const struct {
 };
 _Static_assert(ARRAY_SIZE(statuses) == COUNTERS_STATUSES, "a count for each");
 
-static void add_one(counter *count)
+static void counter_increment(counter *count)
 {
     (void)atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
 }
@@ -31,25 +31,25 @@ static size_t status_index(int status)
 void counters_add_request(struct counters *counters, size_t endpoint, int status)
 {
     if (counters)
-        add_one(&counters->requests[endpoint][status_index(status)]);
+        counter_increment(&counters->requests[endpoint][status_index(status)]);
 }
 
 void counters_add_refusal(struct counters *counters, enum refusal_reason reason)
 {
     if (counters)
-        add_one(&counters->refusals[reason]);
+        counter_increment(&counters->refusals[reason]);
 }
 
 void counters_add_handshake(struct counters *counters, enum handshake_failure failure)
 {
     if (counters)
-        add_one(&counters->handshakes[failure]);
+        counter_increment(&counters->handshakes[failure]);
 }
 
 void counters_add_call(struct call_counters *calls, enum call_outcome outcome)
 {
     if (calls)
-        add_one(&calls->count[outcome]);
+        counter_increment(&calls->count[outcome]);
 }
 
 const char *counters_status_name(size_t index)

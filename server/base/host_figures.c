@@ -212,7 +212,7 @@ static json_t *number_or_null(int64_t number)
 }
 
 /* Returns total - rest; -1 (not known) if either is not known or rest is the larger. */
-static int64_t difference(int64_t total, int64_t rest)
+static int64_t figures_difference(int64_t total, int64_t rest)
 {
     return total < 0 || rest < 0 || rest > total ? -1 : total - rest;
 }
@@ -232,8 +232,8 @@ static void figures_describe_memory(const struct host_figures *figures, json_t *
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     figures_read_proc(figures, "meminfo", &text);
     const struct memory_figures memory = meminfo_parse(buffer_text(&text));
-    const int64_t used = difference(memory.total, memory.available);
-    const int64_t swap_used = difference(memory.swap_total, memory.swap_free);
+    const int64_t used = figures_difference(memory.total, memory.available);
+    const int64_t swap_used = figures_difference(memory.swap_total, memory.swap_free);
     json_set(object, "memory",
              json_pack("{s:o, s:o, s:o}",                           /**/
                        "total_bytes", number_or_null(memory.total), /**/

@@ -10,6 +10,8 @@
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
+/* --- the token bucket --- */
+
 struct bucket_rate bucket_rate(uint32_t count, int64_t period_us, int64_t burst)
 {
     return (struct bucket_rate){
@@ -33,6 +35,8 @@ int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64
     }
     return wait_us;
 }
+
+/* --- the bounded lock --- */
 
 #define WAITING_MAX 8
 
@@ -82,6 +86,8 @@ void bounded_lock_release(struct bounded_lock *lock)
     (void)pthread_cond_signal(&lock->left);
     (void)pthread_mutex_unlock(&lock->lock);
 }
+
+/* --- the rate-limited log --- */
 
 #define BURST 10
 

@@ -22,7 +22,7 @@ int server_config_load(struct server_config **ret, struct error *error)
 }
 
 /* Finds the network of the address. The lookup also tells whether the host has the address yet. */
-static int find_network(struct server_config *config, struct error *error)
+static int server_config_find_network(struct server_config *config, struct error *error)
 {
     bool everywhere = config->address.sin_addr.s_addr == htonl(INADDR_ANY);
     if (everywhere && config->config.local_api.allow_count == 0)
@@ -33,7 +33,7 @@ static int find_network(struct server_config *config, struct error *error)
 int server_config_locate(struct server_config *config, struct error *error)
 {
     if (host_endpoint(&config->config, &config->address, error) < 0 ||
-        find_network(config, error) < 0)
+        server_config_find_network(config, error) < 0)
         return -1;
     bool configured = config->config.local_api.allow_count > 0;
     config->allow = configured ? config->config.local_api.allow : &config->network;

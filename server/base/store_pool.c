@@ -90,7 +90,7 @@ void store_pool_free(struct store_pool *pool)
     free(pool);
 }
 
-static struct timespec end_of_wait(void)
+static struct timespec pool_wait_end(void)
 {
     struct timespec end;
     (void)clock_gettime(CLOCK_MONOTONIC, &end);
@@ -101,7 +101,7 @@ static struct timespec end_of_wait(void)
 /* The caller holds the lock. Waits until a place is free; false if none became free in time. */
 static bool pool_wait_for_place(struct store_pool *pool)
 {
-    const struct timespec end = end_of_wait();
+    const struct timespec end = pool_wait_end();
     int result = 0;
     while (pool->free_places == 0 && result == 0)
         result = pthread_cond_timedwait(&pool->returned, &pool->lock, &end);
@@ -159,7 +159,7 @@ int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct er
 
 int store_borrow_writer(struct store_pool *pool, struct store_loan *ret, struct error *error)
 {
-    const struct timespec end = end_of_wait();
+    const struct timespec end = pool_wait_end();
     if (pthread_mutex_clocklock(&pool->writer_lock, CLOCK_MONOTONIC, &end) != 0)
         return fail(error, ERROR_BUSY,
                     "the disk is slow: others have waited to write for too long");

@@ -49,8 +49,8 @@ void store_return(struct store_loan *loan);
 #define cleanup_store_loan cleanup(store_return)
 
 /* To be called after a failed use of the store. Closes the store, so that the next borrower
- * opens it anew, unless the error is ERROR_BUSY: another process held the lock, and the store
- * itself is in order. */
+ * opens it anew. With ERROR_BUSY the store stays open, because another thread or process merely
+ * held a lock. */
 void store_loan_failed(struct store_loan *loan, const struct error *error);
 
 #endif

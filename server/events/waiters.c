@@ -74,7 +74,7 @@ static int waiter_find_answer(const struct waiter *waiter, struct store *store, 
     return found == 0 && final ? 1 : found;
 }
 
-static void waiter_answer(struct waiter *waiter, const struct reply *reply, int64_t deadline_us)
+static void waiter_set_answer(struct waiter *waiter, const struct reply *reply, int64_t deadline_us)
 {
     reply_compose(reply, waiter->request.head, false, &waiter->answer);
     waiter->deadline_us = deadline_us;
@@ -337,15 +337,15 @@ static int waiters_look_for_answer(struct waiters *waiters, struct round *round,
     return result;
 }
 
-static void waiters_answer(struct waiters *waiters, const struct round *round, size_t index,
-                           struct reply *reply, const struct refusal *refusal)
+static void waiters_send_answer(struct waiters *waiters, const struct round *round, size_t index,
+                                struct reply *reply, const struct refusal *refusal)
 {
     struct waiter *waiter = waiters->list[index];
     const struct peer peer = waiter->connection.peer;
     const struct wait_request request = waiter->request;
     reply_name(reply);
     counters_add_request(&waiters->context->counters, request.endpoint, reply->status);
-    waiter_answer(waiter, reply, waiters_send_deadline_us(waiters, round));
+    waiter_set_answer(waiter, reply, waiters_send_deadline_us(waiters, round));
     waiters_continue_sending(waiters, index);
     const struct asked asked = {
         .method = request.head ? "HEAD" : "GET",
@@ -372,7 +372,7 @@ static void waiters_check(struct waiters *waiters, struct round *round, size_t i
         reply_internal_failure(&reply, waiters->context, &round->loan, &round->error);
     else if (found <= 0)
         return;
-    waiters_answer(waiters, round, index, &reply, &refusal);
+    waiters_send_answer(waiters, round, index, &reply, &refusal);
 }
 
 static void waiters_serve(struct waiters *waiters, struct round *round, size_t index)

@@ -26,6 +26,8 @@
 #define EXPLAINED_PER_SOURCE 10  /* for each source in a minute, all at once if need be */
 #define EXPLAINED_IN_ALL     240 /* for all sources in a minute, all at once if need be */
 
+/* --- how often refusals are logged and explained --- */
+
 /* The refusals of one source for one reason, counted since they were last logged. */
 struct refusal_row {
     uint64_t source; /* 0: free, or the last row, which all sources share that find no other */
@@ -130,6 +132,8 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
     return taken;
 }
 
+/* --- the event and the line in the log --- */
+
 /* "revoked token: token Ab3dE6gH (12 times)" */
 static char *refusal_describe(const struct refusal *refusal, uint32_t count)
 {
@@ -165,9 +169,11 @@ void refusal_log(struct store_pool *stores, const struct peer *peer, const struc
     log_line(LOG_WARNING, "the event could not be written: %s", error.message);
 }
 
-#define copy_text(field, text) copy_cut(field, sizeof(field), text)
+/* --- explanations --- */
 
-static void copy_cut(char *ret, size_t size, const char *text)
+#define copy_text(field, text) copy_truncated(field, sizeof(field), text)
+
+static void copy_truncated(char *ret, size_t size, const char *text)
 {
     size_t whole = strlen(text);
     size_t length = whole < size ? whole : size - 1;
@@ -225,7 +231,8 @@ static void explanation_set_token(const struct request *request, const struct re
         copy_text(explanation->detail, refusal->detail);
 }
 
-static bool may_explain(struct context *context, const struct peer *peer, const struct reply *reply)
+static bool explanation_is_due(struct context *context, const struct peer *peer,
+                               const struct reply *reply)
 {
     return reply->status >= 400 && refusals_may_explain(context->refusals, peer, clock_steady_us());
 }
@@ -234,7 +241,7 @@ static void explain_request(struct context *context, const struct peer *peer,
                             const struct request *request, const struct reply *reply,
                             const struct refusal *refusal)
 {
-    if (!may_explain(context, peer, reply))
+    if (!explanation_is_due(context, peer, reply))
         return;
     struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.method, request->head ? "HEAD" : request->method);
@@ -261,7 +268,7 @@ void refusal_explain_waited(struct context *context, const struct peer *peer,
                             const struct asked *asked, const struct reply *reply,
                             const struct refusal *refusal)
 {
-    if (!may_explain(context, peer, reply))
+    if (!explanation_is_due(context, peer, reply))
         return;
     struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.method, asked->method);
@@ -276,7 +283,7 @@ void refusal_explain_waited(struct context *context, const struct peer *peer,
 void refusal_explain_malformed(struct context *context, const struct peer *peer,
                                const struct reply *reply)
 {
-    if (!may_explain(context, peer, reply))
+    if (!explanation_is_due(context, peer, reply))
         return;
     struct explanation explanation = explanation_begin(peer, reply);
     copy_text(explanation.reason, MALFORMED);

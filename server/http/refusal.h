@@ -36,15 +36,16 @@ struct refusals;
 struct refusals *refusals_new(void);
 void refusals_free(struct refusals *refusals);
 
-/* Returns how many refusals to log now, including this one; 0 while rate-limited. */
+/* Counts a refusal of this source for this reason. Returns how many refusals to log now,
+ * including this one; 0 while rate-limited. now_us by clock_steady_us. */
 uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
                         enum refusal_reason reason, int64_t now_us);
 
 /*
- * True if this refusal may be explained, which uses up one explanation: each source has ten, and
- * gains one every six seconds; all sources together have at most four a second. The reason for the
- * refusal makes no difference, so that a client cannot infer the reason from how long its next
- * request takes.
+ * True if this refusal may be explained, which uses up one explanation: each source has ten and
+ * gains one every six seconds; all sources together have 240 and gain four a second. The reason for
+ * the refusal makes no difference, so that a client cannot infer the reason from how long its next
+ * request takes. now_us by clock_steady_us.
  */
 bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, int64_t now_us);
 

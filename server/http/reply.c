@@ -20,6 +20,8 @@
 #define RETRY_SECONDS          2
 #define UPSTREAM_RETRY_SECONDS "30"
 
+/* --- entity tags --- */
+
 void etag_make(const struct buffer *content, char ret[static ETAG_SIZE])
 {
     uint8_t digest[DIGEST_BYTES];
@@ -60,6 +62,8 @@ bool etag_matches(const char *if_none_match, const char *etag)
     }
     return false;
 }
+
+/* --- statuses --- */
 
 struct status {
     int code;
@@ -110,6 +114,8 @@ const char *status_text(int status)
 {
     return status_find(status)->text;
 }
+
+/* --- filling in a reply --- */
 
 #define REAL_DIGITS 15 /* all that a double holds exactly: 12.3 is not 12.300000000000001 */
 
@@ -199,6 +205,8 @@ void reply_render(const struct reply *reply, const struct reply_manner *manner, 
     if (reply->type && !manner->head && reply->body.length > 0)
         buffer_add(out, reply->body.data, reply->body.length);
 }
+
+/* --- sending it --- */
 
 /* Takes 32 numbers from the kernel at once, as each getrandom is a system call. The number only
  * has to differ from others in the log, so a kernel without random numbers yet is no reason to

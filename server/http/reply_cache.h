@@ -36,8 +36,8 @@ void reply_cache_free(struct reply_cache *cache);
 bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *key,
                       struct buffer *out);
 
-/* Caches a copy of the body, in place of an older one of the guest. Does nothing if the body is
- * longer than REPLY_CACHE_LIMIT. */
+/* Caches a copy of the body, in place of the older one of this guest or of another guest that
+ * shares its place. Does nothing if the body is longer than REPLY_CACHE_LIMIT. */
 void reply_cache_put(struct reply_cache *cache, const struct reply_cache_key *key,
                      const struct buffer *body);
 

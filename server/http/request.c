@@ -18,6 +18,8 @@
 
 #define SHOWN_MAX 64 /* bytes of an unknown name that a reply quotes */
 
+/* --- the query --- */
+
 static struct query_number *query_find_number(const struct slice *name,
                                               struct query_number *numbers, size_t count)
 {
@@ -78,6 +80,8 @@ int query_parse(const char *query, struct query_number *numbers, size_t count, s
     return 0;
 }
 
+/* --- the JSON body --- */
+
 /* True if the next piece of a header, up to its end or a semicolon, is this word. Moves *text
  * behind the piece. */
 static bool header_take_piece(const char **text, const char *word)
@@ -120,6 +124,8 @@ bool body_read(const struct request *request, const struct json_body_key *keys, 
     reply_error(reply, 400, error.message);
     return false;
 }
+
+/* --- the request line and the headers --- */
 
 /* Bytes read of a body that is too long, so that its sender gets to see the reply. */
 #define DRAIN_LIMIT   ((size_t)1 << 20)
@@ -164,7 +170,7 @@ static size_t trimmed_length(const char *text)
     return length;
 }
 
-static bool is_word(const char *value, const char *word)
+static bool header_is_word(const char *value, const char *word)
 {
     return trimmed_length(value) == strlen(word) && strncasecmp(value, word, strlen(word)) == 0;
 }
@@ -206,7 +212,7 @@ static int parse_framing(struct request *request)
 {
     const char *encoding = request_header(request, "Transfer-Encoding", 0);
     const char *length = request_header(request, "Content-Length", 0);
-    if (encoding && (length || !is_word(encoding, "chunked")))
+    if (encoding && (length || !header_is_word(encoding, "chunked")))
         return 400;
     request->chunked = encoding != NULL;
     /* CivetWeb does not say what follows the last chunk. */
@@ -218,7 +224,7 @@ static int parse_framing(struct request *request)
 static int parse_expectation(struct request *request)
 {
     const char *expectation = request_header(request, "Expect", 0);
-    if (expectation && !is_word(expectation, "100-continue"))
+    if (expectation && !header_is_word(expectation, "100-continue"))
         return 417;
     request->expects_continue = expectation && (request->chunked || request->length > 0);
     return 0;
@@ -264,6 +270,8 @@ int request_measure(struct request *request, size_t received)
         request->keep_alive = false;
     return 0;
 }
+
+/* --- reading the body --- */
 
 static struct tls_session *connection_session(struct mg_connection *connection)
 {

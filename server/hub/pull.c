@@ -337,8 +337,8 @@ static void puller_note_reach(struct hub_puller *puller, const struct config *co
 
 /* Asks the hub for one guest and records the reply. False if the turn should end: the hub cannot
  * be reached, or felhomd is stopping. */
-static bool pull_one(struct hub_puller *puller, const struct config *config,
-                     const struct due_pull *due)
+static bool pull_guest(struct hub_puller *puller, const struct config *config,
+                       const struct due_pull *due)
 {
     struct error error;
     cleanup_http_reply struct http_reply reply = {0};
@@ -396,7 +396,7 @@ int64_t hub_pull_turn(struct hub_puller *puller, const struct config *config, bo
     }
     const int64_t end_us = clock_steady_us() + ROUND_US;
     for (size_t i = 0; i < due.count && clock_steady_us() < end_us; i++)
-        if (!pull_one(puller, config, &due.items[i]))
+        if (!pull_guest(puller, config, &due.items[i]))
             break;
     return puller_next_turn_us(puller, &query, &due);
 }

@@ -42,7 +42,7 @@ struct newest_backups {
 /* Frees the members. The struct itself is the caller's. */
 void newest_backups_clear(struct newest_backups *backups);
 
-/* Asks for the newest backup of at most one guest, if a turn is due. Does nothing without an API
+/* Asks for the newest backup of at most one guest, if a turn is due. Asks nothing without an API
  * token. Returns when to call again, by clock_steady_us. call->deadline_us is for this turn. */
 int64_t newest_backups_turn(struct newest_backups *backups, struct store_pool *stores,
                             const struct pve_call *call);
