@@ -125,7 +125,7 @@ __attribute__((format(printf, 2, 3))) static void set_reason(struct backup_due *
     va_end(args);
 }
 
-static void decide_future(const struct backup_state *state, struct backup_due *due)
+static void due_decide_future(const struct backup_state *state, struct backup_due *due)
 {
     uint64_t ahead_ms = (uint64_t)(state->backup_at_ms - state->now_ms);
     due->due = ahead_ms > state->max_age_ms;
@@ -134,7 +134,7 @@ static void decide_future(const struct backup_state *state, struct backup_due *d
                due->due ? "does not count" : "counts as new");
 }
 
-static void decide_past(const struct backup_state *state, struct backup_due *due)
+static void due_decide_past(const struct backup_state *state, struct backup_due *due)
 {
     uint64_t age_ms = (uint64_t)(state->now_ms - state->backup_at_ms);
     struct words age = duration_in_words(due->age_seconds);
@@ -147,24 +147,24 @@ static void decide_past(const struct backup_state *state, struct backup_due *due
                    due->due ? "more" : "not more", limit.text);
 }
 
-static struct backup_due decide_by_age(const struct backup_state *state)
+static struct backup_due due_decide_by_age(const struct backup_state *state)
 {
     struct backup_due due = {.due = true, .age_seconds = -1};
     if (state->backup_at_ms == 0) {
         set_reason(&due, "no backup is known");
     } else if (state->backup_at_ms > state->now_ms) {
         due.age_seconds = 0;
-        decide_future(state, &due);
+        due_decide_future(state, &due);
     } else {
         due.age_seconds = (state->now_ms - state->backup_at_ms) / 1000;
-        decide_past(state, &due);
+        due_decide_past(state, &due);
     }
     return due;
 }
 
 struct backup_due backup_due_decide(const struct backup_state *state)
 {
-    struct backup_due due = decide_by_age(state);
+    struct backup_due due = due_decide_by_age(state);
     if (state->running_job_id != 0) {
         due.due = false;
         set_reason(&due, "backup job %" PRId64 " is running", state->running_job_id);

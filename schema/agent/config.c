@@ -14,8 +14,8 @@
 
 /* --- value types that only agent.yaml has; most fill more than one field of struct config --- */
 
-static int read_listen(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                       struct error *error)
+static int config_read_listen(const struct yaml_key *key, const struct yaml_tree *value,
+                              void *document, struct error *error)
 {
     struct config *config = document;
     if (!*value->text) {
@@ -29,8 +29,8 @@ static int read_listen(const struct yaml_key *key, const struct yaml_tree *value
     return 0;
 }
 
-static int read_loopback(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                         struct error *error)
+static int config_read_loopback(const struct yaml_key *key, const struct yaml_tree *value,
+                                void *document, struct error *error)
 {
     struct config *config = document;
     struct sockaddr_in address;
@@ -46,8 +46,8 @@ static int read_loopback(const struct yaml_key *key, const struct yaml_tree *val
     return 0;
 }
 
-static int read_network(const struct yaml_key *key, const struct yaml_tree *value,
-                        struct cidr *network, struct error *error)
+static int config_read_network(const struct yaml_key *key, const struct yaml_tree *value,
+                               struct cidr *network, struct error *error)
 {
     char meant[CIDR_TEXT_SIZE];
     struct cidr masked;
@@ -65,19 +65,19 @@ static int read_network(const struct yaml_key *key, const struct yaml_tree *valu
                        "names a host, not a network; did you mean %s?", meant);
 }
 
-static int read_networks(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                         struct error *error)
+static int config_read_networks(const struct yaml_key *key, const struct yaml_tree *value,
+                                void *document, struct error *error)
 {
     struct config *config = document;
     config->local_api.allow = mem_new_array(value->count, sizeof *config->local_api.allow);
     config->local_api.allow_count = value->count;
     for (size_t i = 0; i < value->count; i++)
-        if (read_network(key, value->items[i], &config->local_api.allow[i], error))
+        if (config_read_network(key, value->items[i], &config->local_api.allow[i], error))
             return -1;
     return 0;
 }
 
-static void release_networks(const struct yaml_key *key, void *document)
+static void config_release_networks(const struct yaml_key *key, void *document)
 {
     struct config *config = document;
     (void)key;
@@ -86,8 +86,8 @@ static void release_networks(const struct yaml_key *key, void *document)
     config->local_api.allow_count = 0;
 }
 
-static int check_class(const struct yaml_tree *storage, const struct yaml_tree *class,
-                       const char *path, struct error *error)
+static int storage_class_check(const struct yaml_tree *storage, const struct yaml_tree *class,
+                               const char *path, struct error *error)
 {
     if (yaml_text_check(&rule_storage, storage->text, error))
         return yaml_refuse(&storage->place, path, error, "%s", error->message);
@@ -99,31 +99,31 @@ static int check_class(const struct yaml_tree *storage, const struct yaml_tree *
     return 0;
 }
 
-static int read_class(const struct yaml_key *key, struct yaml_tree *const pair[static 2],
-                      struct storage_class *class, struct error *error)
+static int storage_class_read(const struct yaml_key *key, struct yaml_tree *const pair[static 2],
+                              struct storage_class *class, struct error *error)
 {
     cleanup_free char *path = mem_format("%s.%s", key->path, pair[0]->text);
-    if (check_class(pair[0], pair[1], path, error))
+    if (storage_class_check(pair[0], pair[1], path, error))
         return -1;
     class->storage = mem_copy_text(pair[0]->text);
     class->name = mem_copy_text(pair[1]->text);
     return 0;
 }
 
-static int read_classes(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                        struct error *error)
+static int config_read_classes(const struct yaml_key *key, const struct yaml_tree *value,
+                               void *document, struct error *error)
 {
     struct config *config = document;
     size_t count = value->count / 2;
     config->storage_classes = mem_new_array(count, sizeof *config->storage_classes);
     config->storage_class_count = count;
     for (size_t i = 0; i < count; i++)
-        if (read_class(key, &value->items[2 * i], &config->storage_classes[i], error))
+        if (storage_class_read(key, &value->items[2 * i], &config->storage_classes[i], error))
             return -1;
     return 0;
 }
 
-static void release_classes(const struct yaml_key *key, void *document)
+static void config_release_classes(const struct yaml_key *key, void *document)
 {
     struct config *config = document;
     (void)key;
@@ -137,13 +137,15 @@ static void release_classes(const struct yaml_key *key, void *document)
 }
 
 /* local_api.listen: A.B.C.D:PORT, or "" for none. */
-static const struct yaml_type config_listen = {KIND_TEXT, read_listen, NULL};
+static const struct yaml_type config_listen = {KIND_TEXT, config_read_listen, NULL};
 /* metrics.listen: 127.X.Y.Z:PORT, or "" for none. */
-static const struct yaml_type config_loopback = {KIND_TEXT, read_loopback, NULL};
+static const struct yaml_type config_loopback = {KIND_TEXT, config_read_loopback, NULL};
 /* local_api.allow: a list of networks. */
-static const struct yaml_type config_networks = {KIND_LIST, read_networks, release_networks};
+static const struct yaml_type config_networks = {KIND_LIST, config_read_networks,
+                                                 config_release_networks};
 /* storage_classes: a map of storages to classes. */
-static const struct yaml_type config_classes = {KIND_MAP, read_classes, release_classes};
+static const struct yaml_type config_classes = {KIND_MAP, config_read_classes,
+                                                config_release_classes};
 
 /* --- the keys of agent.yaml; debian/agent.yaml describes them to the operator --- */
 

@@ -40,7 +40,7 @@ static bool is_the_guests_own(const char *option)
     return false;
 }
 
-static int check_option(const struct yaml_key *key, const struct yaml_tree *value,
+static int option_check(const struct yaml_key *key, const struct yaml_tree *value,
                         struct error *error)
 {
     if (yaml_kind_of(value) != KIND_TEXT)
@@ -74,7 +74,7 @@ static int read_options(const struct yaml_key *key, const struct yaml_tree *valu
                            OPTIONS_MOST);
     for (size_t i = 0; i < value->count; i++) {
         const struct yaml_tree *item = value->items[i];
-        if (check_option(key, item, error))
+        if (option_check(key, item, error))
             return -1;
         buffer_add_format(&lines, "%s%s", i > 0 ? "\n" : "", item->text);
     }
@@ -173,7 +173,8 @@ static struct yaml_tree *enrolment_value(const struct yaml_key *key, const char 
 }
 
 /* Puts the value into the tree at the key's path: "name" or "section.name". */
-static void put_at_path(struct yaml_tree *root, const struct yaml_key *key, struct yaml_tree *value)
+static void enrolment_put_at_path(struct yaml_tree *root, const struct yaml_key *key,
+                                  struct yaml_tree *value)
 {
     const char *dot = strchr(key->path, '.');
     if (!dot) {
@@ -195,7 +196,7 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
             continue;
         if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))
             return fail_context(error, "%s", keys[i].path);
-        put_at_path(root, &keys[i], enrolment_value(&keys[i], text));
+        enrolment_put_at_path(root, &keys[i], enrolment_value(&keys[i], text));
     }
     return yaml_tree_emit(root, out, error);
 }

@@ -100,8 +100,8 @@ void bootstrap_render(enum bootstrap_schema schema, const struct bootstrap *boot
 
 /* Usually there is neither a template nor a document of the hub's; an empty source needs no YAML
  * parser. */
-static int load_source(const struct yaml_source *source, struct yaml_tree **ret,
-                       struct error *error)
+static int controller_load_source(const struct yaml_source *source, struct yaml_tree **ret,
+                                  struct error *error)
 {
     if (source->text && source->length > 0)
         return yaml_tree_load(source->name, source->text, source->length, ret, error);
@@ -109,11 +109,11 @@ static int load_source(const struct yaml_source *source, struct yaml_tree **ret,
     return 0;
 }
 
-static int merge_source(struct yaml_tree *root, const struct yaml_source *source,
-                        struct error *error)
+static int controller_merge_source(struct yaml_tree *root, const struct yaml_source *source,
+                                   struct error *error)
 {
     struct yaml_tree *document = NULL;
-    if (load_source(source, &document, error) != 0)
+    if (controller_load_source(source, &document, error) != 0)
         return -1;
     yaml_tree_merge(root, document);
     return 0;
@@ -139,13 +139,13 @@ static int enrolment_take_map(struct yaml_tree *enrolment, const char *key, stru
 
 /* Merges only customer and controller: the rest of an enrolment, such as the hub password, is not
  * meant for the guest. */
-static int merge_enrolment(struct yaml_tree *root, const struct yaml_source *source,
-                           struct error *error)
+static int controller_merge_enrolment(struct yaml_tree *root, const struct yaml_source *source,
+                                      struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *enrolment = NULL;
     cleanup_yaml_tree struct yaml_tree *customer = NULL;
     cleanup_yaml_tree struct yaml_tree *controller = NULL;
-    if (load_source(source, &enrolment, error) != 0 ||
+    if (controller_load_source(source, &enrolment, error) != 0 ||
         enrolment_take_map(enrolment, "customer", &customer, error) != 0 ||
         enrolment_take_map(enrolment, "controller", &controller, error) != 0)
         return -1;
@@ -180,9 +180,9 @@ static void controller_put_own_keys(struct yaml_tree *root, const struct control
 int controller_render(const struct controller *controller, struct buffer *out, struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *root = yaml_tree_new(YAML_TREE_MAP);
-    if (merge_source(root, &controller->template, error) != 0 ||
-        merge_source(root, &controller->hub, error) != 0 ||
-        merge_enrolment(root, &controller->enrolment, error) != 0)
+    if (controller_merge_source(root, &controller->template, error) != 0 ||
+        controller_merge_source(root, &controller->hub, error) != 0 ||
+        controller_merge_enrolment(root, &controller->enrolment, error) != 0)
         return -1;
     controller_put_own_keys(root, controller);
     return yaml_tree_emit(root, out, error);

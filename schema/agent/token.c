@@ -62,7 +62,7 @@ static char url_safe(char c)
     }
 }
 
-static void write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], char *ret)
+static void token_write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], char *ret)
 {
     char base64[SECRET_LENGTH + 2]; /* with padding and a NUL */
     size_t written;
@@ -95,7 +95,7 @@ void token_text_make(const uint8_t id_random[static 8],
     memcpy(text, PREFIX, ID_AT);
     write_base62(bytes_to_number(id_random), text + ID_AT, TOKEN_ID_LENGTH);
     text[SECRET_AT - 1] = '_';
-    write_secret(secret, text + SECRET_AT);
+    token_write_secret(secret, text + SECRET_AT);
     text[CHECK_AT - 1] = '_';
     write_base62(crc32(text, CHECK_AT - 1), text + CHECK_AT, CHECK_LENGTH);
     text[TOKEN_TEXT_LENGTH] = '\0';

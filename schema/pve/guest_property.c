@@ -52,7 +52,7 @@ void property_list_add(struct property_list *list, const char *key, const char *
         (struct property){.key = mem_copy_text(key), .value = mem_copy_text(value)};
 }
 
-static struct property *list_find(const struct property_list *list, const char *key)
+static struct property *property_list_find(const struct property_list *list, const char *key)
 {
     for (size_t i = 0; i < list->count; i++)
         if (strcmp(list->items[i].key, key) == 0)
@@ -62,7 +62,7 @@ static struct property *list_find(const struct property_list *list, const char *
 
 const char *property_list_get(const struct property_list *list, const char *key)
 {
-    const struct property *property = list_find(list, key);
+    const struct property *property = property_list_find(list, key);
     return property ? property->value : NULL;
 }
 
@@ -103,20 +103,20 @@ static const char *value_to_keep(const struct property_rule *rule, const char *v
     return boolean ? boolean : value;
 }
 
-static int fail_duplicate(const char *key, struct error *error)
+static int property_fail_duplicate(const char *key, struct error *error)
 {
     return fail(error, ERROR_INVALID, "property '%s' is there twice", key);
 }
 
 /* Returns the rule that an alias stands for. If the alias's name is itself a value (name_of), adds
  * it to the list. Fails with NULL. */
-static const struct property_rule *follow_alias(struct property_reading *reading,
-                                                const struct property_rule *rule,
-                                                struct error *error)
+static const struct property_rule *property_follow_alias(struct property_reading *reading,
+                                                         const struct property_rule *rule,
+                                                         struct error *error)
 {
     if (rule->name_of) {
-        if (list_find(&reading->list, rule->name_of)) {
-            (void)fail_duplicate(rule->name_of, error);
+        if (property_list_find(&reading->list, rule->name_of)) {
+            (void)property_fail_duplicate(rule->name_of, error);
             return NULL;
         }
         property_list_add(&reading->list, rule->name_of, rule->name);
@@ -131,11 +131,11 @@ static int property_take_keyed(struct property_reading *reading, const char *key
     if (!rule)
         return fail(error, ERROR_INVALID, "there is no property '%s'", key);
     if (rule->alias)
-        rule = follow_alias(reading, rule, error);
+        rule = property_follow_alias(reading, rule, error);
     if (!rule)
         return -1;
-    if (list_find(&reading->list, rule->name))
-        return fail_duplicate(rule->name, error);
+    if (property_list_find(&reading->list, rule->name))
+        return property_fail_duplicate(rule->name, error);
     property_list_add(&reading->list, rule->name, value_to_keep(rule, value));
     return 0;
 }
@@ -155,9 +155,9 @@ static int property_take_bare(struct property_reading *reading, const char *valu
     const struct property_rule *rule = bare_rule(reading->schema);
     if (!rule)
         return fail(error, ERROR_INVALID, "'%s' is a value without a key", value);
-    struct property *earlier = list_find(&reading->list, rule->name);
+    struct property *earlier = property_list_find(&reading->list, rule->name);
     if (reading->bare_seen || (earlier && strcmp(earlier->value, "0") != 0))
-        return fail_duplicate(rule->name, error);
+        return property_fail_duplicate(rule->name, error);
     reading->bare_seen = true;
     if (!earlier) {
         property_list_add(&reading->list, rule->name, value_to_keep(rule, value));

@@ -129,7 +129,7 @@ static bool is_upid_word(const char *text)
 
 /* Copies the piece at the start of text and returns what follows its colon; NULL if the text does
  * not begin with a valid piece. */
-static const char *take_upid_piece(const char *text, const struct upid_piece *piece)
+static const char *upid_take_piece(const char *text, const struct upid_piece *piece)
 {
     size_t length = strcspn(text, ":");
     if (text[length] != ':' || length >= piece->size)
@@ -159,7 +159,7 @@ bool upid_parse(const char *text, struct upid *ret)
     if (strnlen(text, UPID_SIZE) == UPID_SIZE)
         return false;
     for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-        text = take_upid_piece(text, &pieces[i]);
+        text = upid_take_piece(text, &pieces[i]);
         if (!text)
             return false;
     }

@@ -45,8 +45,8 @@ int yaml_text_check(const struct yaml_text_rule *rule, const char *text, struct 
     return 0;
 }
 
-static int read_text(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                     struct error *error)
+static int value_read_text(const struct yaml_key *key, const struct yaml_tree *value,
+                           void *document, struct error *error)
 {
     bool left_out = !*value->text && !*key->standard;
     if (!left_out && yaml_text_check(key->rule.text, value->text, error))
@@ -55,8 +55,8 @@ static int read_text(const struct yaml_key *key, const struct yaml_tree *value, 
     return 0;
 }
 
-static int refuse_word(const struct yaml_key *key, const struct yaml_tree *value,
-                       struct error *error)
+static int value_refuse_word(const struct yaml_key *key, const struct yaml_tree *value,
+                             struct error *error)
 {
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
     for (const char *const *word = key->rule.words; *word; word++) {
@@ -66,8 +66,8 @@ static int refuse_word(const struct yaml_key *key, const struct yaml_tree *value
     return yaml_refuse(&value->place, key->path, error, "must be %s", buffer_text(&list));
 }
 
-static int find_word(const struct yaml_key *key, const struct yaml_tree *value, unsigned *ret,
-                     struct error *error)
+static int value_find_word(const struct yaml_key *key, const struct yaml_tree *value, unsigned *ret,
+                           struct error *error)
 {
     for (unsigned i = 0; key->rule.words[i]; i++) {
         if (!strcmp(value->text, key->rule.words[i])) {
@@ -75,24 +75,24 @@ static int find_word(const struct yaml_key *key, const struct yaml_tree *value, 
             return 0;
         }
     }
-    return refuse_word(key, value, error);
+    return value_refuse_word(key, value, error);
 }
 
-static int read_choice(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                       struct error *error)
+static int value_read_choice(const struct yaml_key *key, const struct yaml_tree *value,
+                             void *document, struct error *error)
 {
     unsigned index;
-    if (find_word(key, value, &index, error))
+    if (value_find_word(key, value, &index, error))
         return -1;
     field_put_text(key, value->text, document);
     return 0;
 }
 
-static int read_enum(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                     struct error *error)
+static int value_read_enum(const struct yaml_key *key, const struct yaml_tree *value,
+                           void *document, struct error *error)
 {
     unsigned index = 0;
-    if (find_word(key, value, &index, error))
+    if (value_find_word(key, value, &index, error))
         return -1;
     memcpy(yaml_field(key, document), &index, sizeof index);
     return 0;
@@ -109,8 +109,8 @@ static bool count_parse(const char *text, uint64_t *ret)
     return true;
 }
 
-static int read_count(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                      struct error *error)
+static int value_read_count(const struct yaml_key *key, const struct yaml_tree *value,
+                            void *document, struct error *error)
 {
     uint64_t number;
     uint64_t least = key->rule.bounds.least;
@@ -122,8 +122,8 @@ static int read_count(const struct yaml_key *key, const struct yaml_tree *value,
     return 0;
 }
 
-static int read_duration(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                         struct error *error)
+static int value_read_duration(const struct yaml_key *key, const struct yaml_tree *value,
+                               void *document, struct error *error)
 {
     uint64_t ms;
     if (!duration_parse(value->text, &ms))
@@ -137,8 +137,8 @@ static int read_duration(const struct yaml_key *key, const struct yaml_tree *val
     return 0;
 }
 
-static int read_anything(const struct yaml_key *key, const struct yaml_tree *value, void *document,
-                         struct error *error)
+static int value_read_anything(const struct yaml_key *key, const struct yaml_tree *value,
+                               void *document, struct error *error)
 {
     (void)key;
     (void)value;
@@ -147,12 +147,12 @@ static int read_anything(const struct yaml_key *key, const struct yaml_tree *val
     return 0;
 }
 
-const struct yaml_type yaml_text = {KIND_TEXT, read_text, field_release_text};
-const struct yaml_type yaml_choice = {KIND_TEXT, read_choice, field_release_text};
-const struct yaml_type yaml_enum = {KIND_TEXT, read_enum, NULL};
-const struct yaml_type yaml_count = {KIND_TEXT, read_count, NULL};
-const struct yaml_type yaml_duration = {KIND_TEXT, read_duration, NULL};
-const struct yaml_type yaml_anything = {KIND_MAP, read_anything, NULL};
+const struct yaml_type yaml_text = {KIND_TEXT, value_read_text, field_release_text};
+const struct yaml_type yaml_choice = {KIND_TEXT, value_read_choice, field_release_text};
+const struct yaml_type yaml_enum = {KIND_TEXT, value_read_enum, NULL};
+const struct yaml_type yaml_count = {KIND_TEXT, value_read_count, NULL};
+const struct yaml_type yaml_duration = {KIND_TEXT, value_read_duration, NULL};
+const struct yaml_type yaml_anything = {KIND_MAP, value_read_anything, NULL};
 
 /* --- unknown keys: what to suggest --- */
 
@@ -165,7 +165,7 @@ struct name {
 };
 
 /* Writes the name that a row has directly below the section. False if the row lies elsewhere. */
-static bool name_in(const struct yaml_key *key, const char *section, struct name *ret)
+static bool key_name_in(const struct yaml_key *key, const char *section, struct name *ret)
 {
     size_t length = strlen(section);
     const char *rest = key->path;
@@ -214,7 +214,7 @@ static bool find_similar_name(const struct yaml_table *table, const char *sectio
     for (size_t i = 0; i < table->count; i++) {
         struct name name;
         size_t away =
-            name_in(&table->keys[i], section, &name) ? edit_distance(given, &name) : SIZE_MAX;
+            key_name_in(&table->keys[i], section, &name) ? edit_distance(given, &name) : SIZE_MAX;
         if (away < best) {
             best = away;
             *ret = name;
@@ -241,7 +241,7 @@ static void list_names(const struct yaml_table *table, const char *section, stru
     struct name last = {""};
     for (size_t i = 0; i < table->count; i++) {
         struct name name;
-        if (!name_in(&table->keys[i], section, &name) || !strcmp(name.text, last.text))
+        if (!key_name_in(&table->keys[i], section, &name) || !strcmp(name.text, last.text))
             continue;
         buffer_add_format(list, "%s%s", list->length ? ", " : "", name.text);
         last = name;
@@ -302,8 +302,8 @@ static bool table_has_section(const struct yaml_table *table, const char *path)
     return false;
 }
 
-static int refuse_kind(enum yaml_kind wanted, const struct yaml_tree *value, const char *path,
-                       struct error *error)
+static int value_refuse_kind(enum yaml_kind wanted, const struct yaml_tree *value, const char *path,
+                             struct error *error)
 {
     return yaml_refuse(&value->place, path, error, "must be %s, not %s", yaml_kind_name(wanted),
                        yaml_kind_name(yaml_kind_of(value)));
@@ -318,7 +318,7 @@ static int table_read_key(const struct yaml_key *key, const struct yaml_tree *va
                           struct error *error)
 {
     if (yaml_kind_of(value) != key->type->kind && !is_empty_collection(value, key->type->kind))
-        return refuse_kind(key->type->kind, value, key->path, error);
+        return value_refuse_kind(key->type->kind, value, key->path, error);
     return key->type->read(key, value, document, error);
 }
 
@@ -343,7 +343,7 @@ static int table_read_section(const struct yaml_table *table, const char *sectio
                               const struct yaml_tree *map, void *document, struct error *error)
 {
     if (map->kind != YAML_TREE_MAP && yaml_kind_of(map) != KIND_NOTHING)
-        return refuse_kind(KIND_MAP, map, *section ? section : NULL, error);
+        return value_refuse_kind(KIND_MAP, map, *section ? section : NULL, error);
     for (size_t i = 0; i < map->count; i += 2)
         if (table_read_entry(table, section, map->items[i], map->items[i + 1], document, error))
             return -1;

@@ -49,14 +49,14 @@ static void loader_free(struct loader *loader)
 
 /* --- places and error messages --- */
 
-static struct yaml_place place_of(const struct loader *loader, const yaml_mark_t *mark)
+static struct yaml_place mark_place(const struct loader *loader, const yaml_mark_t *mark)
 {
     return (struct yaml_place){loader->name, mark->line + 1, mark->column + 1};
 }
 
 /* Converts a byte offset into line and column. libyaml reports only the offset of bytes that it
  * cannot decode. */
-static struct yaml_place place_of_offset(const struct loader *loader, size_t offset)
+static struct yaml_place offset_place(const struct loader *loader, size_t offset)
 {
     struct yaml_place place = {loader->name, 1, 1};
     for (size_t i = 0; i < offset; i++) {
@@ -68,21 +68,21 @@ static struct yaml_place place_of_offset(const struct loader *loader, size_t off
     return place;
 }
 
-static int fail_event(const struct loader *loader, const yaml_event_t *event, const char *why)
+static int event_fail(const struct loader *loader, const yaml_event_t *event, const char *why)
 {
-    struct yaml_place place = place_of(loader, &event->start_mark);
+    struct yaml_place place = mark_place(loader, &event->start_mark);
     (void)yaml_refuse(&place, NULL, loader->error, "%s", why);
     return -1;
 }
 
-static int fail_parser(const struct loader *loader)
+static int parser_fail(const struct loader *loader)
 {
     const yaml_parser_t *parser = &loader->parser;
     if (parser->error == YAML_MEMORY_ERROR)
         mem_exhausted();
     struct yaml_place place = parser->error == YAML_READER_ERROR
-                                  ? place_of_offset(loader, parser->problem_offset)
-                                  : place_of(loader, &parser->problem_mark);
+                                  ? offset_place(loader, parser->problem_offset)
+                                  : mark_place(loader, &parser->problem_mark);
     return yaml_refuse(&place, NULL, loader->error, "%s%s%s",
                        parser->context ? parser->context : "", parser->context ? ": " : "",
                        parser->problem);
@@ -109,12 +109,12 @@ static const char *event_excess(const yaml_event_t *event)
 }
 
 /* Reads the next event. The caller frees it, even on failure. */
-static int next_event(struct loader *loader, yaml_event_t *event)
+static int loader_next_event(struct loader *loader, yaml_event_t *event)
 {
     if (!yaml_parser_parse(&loader->parser, event))
-        return fail_parser(loader);
+        return parser_fail(loader);
     const char *excess = loader->is_settings ? event_excess(event) : NULL;
-    return excess ? fail_event(loader, event, excess) : 0;
+    return excess ? event_fail(loader, event, excess) : 0;
 }
 
 /* --- nodes --- */
@@ -189,10 +189,10 @@ static int load_alias(struct loader *loader, const yaml_event_t *event, size_t d
 {
     const struct anchor *anchor = find_anchor(loader, (const char *)event->data.alias.anchor);
     if (!anchor)
-        return fail_event(loader, event, "this alias has no anchor before it");
+        return event_fail(loader, event, "this alias has no anchor before it");
     if (anchor->open)
-        return fail_event(loader, event, "this alias stands inside what it names");
-    return copy_node(loader, anchor->node, place_of(loader, &event->start_mark), depth, ret);
+        return event_fail(loader, event, "this alias stands inside what it names");
+    return copy_node(loader, anchor->node, mark_place(loader, &event->start_mark), depth, ret);
 }
 
 /* Records the node under its anchor's name, if it has one. Returns the number that close_anchor
@@ -265,13 +265,13 @@ static int load_new(struct loader *loader, const yaml_event_t *event, size_t dep
 {
     const yaml_char_t *anchor = event->data.scalar.anchor;
     cleanup_yaml_tree struct yaml_tree *node = yaml_tree_new(event_node_kind(event));
-    node->place = place_of(loader, &event->start_mark);
+    node->place = mark_place(loader, &event->start_mark);
     if (!is_non_specific(event->data.scalar.tag))
         node->tag = copy_tag(event->data.scalar.tag);
     if (node->kind == YAML_TREE_SCALAR)
         node_take_scalar(node, event);
     if (is_unwritable(node->tag))
-        return fail_event(loader, event, "a short tag that holds one of !,[]");
+        return event_fail(loader, event, "a short tag that holds one of !,[]");
     if (node_admit(loader, node, depth) != 0)
         return -1;
     size_t number = open_anchor(loader, anchor, node);
@@ -342,12 +342,12 @@ static int load_items(struct loader *loader, struct yaml_tree *collection, size_
     for (;;) {
         cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
         bool is_key = collection->kind == YAML_TREE_MAP && collection->count % 2 == 0;
-        if (next_event(loader, &event) != 0)
+        if (loader_next_event(loader, &event) != 0)
             return -1;
         if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT)
             return 0;
         if (is_key && loader->is_settings && event.type != YAML_SCALAR_EVENT)
-            return fail_event(loader, &event, "a key must be a text");
+            return event_fail(loader, &event, "a key must be a text");
         struct yaml_tree *item = NULL;
         if (load_node(loader, &event, depth, &item) != 0)
             return -1;
@@ -408,12 +408,12 @@ static int expand_merge_keys(const struct loader *loader, struct yaml_tree *node
 /* --- documents --- */
 
 /* Reads the root node; *ret becomes NULL if the stream has no document. */
-static int load_root(struct loader *loader, struct yaml_tree **ret)
+static int loader_load_root(struct loader *loader, struct yaml_tree **ret)
 {
     cleanup_yaml_tree struct yaml_tree *root = NULL;
     for (;;) {
         cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
-        if (next_event(loader, &event) != 0)
+        if (loader_next_event(loader, &event) != 0)
             return -1;
         switch (event.type) {
         case YAML_STREAM_START_EVENT:
@@ -421,7 +421,7 @@ static int load_root(struct loader *loader, struct yaml_tree **ret)
             break;
         case YAML_DOCUMENT_START_EVENT:
             if (root)
-                return fail_event(loader, &event, "there must be only one document in the file");
+                return event_fail(loader, &event, "there must be only one document in the file");
             break;
         case YAML_STREAM_END_EVENT:
             *ret = steal(root);
@@ -433,7 +433,7 @@ static int load_root(struct loader *loader, struct yaml_tree **ret)
     }
 }
 
-static int load_text(struct loader *loader, size_t length, struct yaml_tree **ret)
+static int loader_load_text(struct loader *loader, size_t length, struct yaml_tree **ret)
 {
     struct yaml_place start = {loader->name, 1, 1};
     if (length > MAX_BYTES)
@@ -443,7 +443,7 @@ static int load_text(struct loader *loader, size_t length, struct yaml_tree **re
     if (loader->is_settings)
         yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->text, length);
-    return load_root(loader, ret);
+    return loader_load_root(loader, ret);
 }
 
 int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
@@ -452,7 +452,7 @@ int yaml_settings_load(const char *name, const char *text, size_t length, struct
     cleanup(loader_free) struct loader loader = {
         .name = name, .text = length ? text : "", .is_settings = true, .error = error};
     struct yaml_tree *root = NULL;
-    if (load_text(&loader, length, &root) != 0)
+    if (loader_load_text(&loader, length, &root) != 0)
         return -1;
     if (!root) {
         root = yaml_tree_new_plain("");
@@ -468,7 +468,7 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
     cleanup(loader_free) struct loader loader = {
         .name = name, .text = length ? text : "", .error = error};
     cleanup_yaml_tree struct yaml_tree *root = NULL;
-    if (load_text(&loader, length, &root) != 0)
+    if (loader_load_text(&loader, length, &root) != 0)
         return -1;
     if (!root || yaml_tree_is_empty(root)) {
         *ret = yaml_tree_new(YAML_TREE_MAP);

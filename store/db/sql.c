@@ -131,7 +131,7 @@ static int sql_wait_for_lock(void *context, int count)
 
 /* The database file may belong to a user with fewer privileges than this process, so nothing in its
  * schema is trusted. */
-static void configure_connection(sqlite3 *connection)
+static void sql_configure_connection(sqlite3 *connection)
 {
     static const struct {
         int option;
@@ -159,7 +159,7 @@ void sql_checkpoint(struct store *store)
     (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
 }
 
-static int checkpoint_if_due(void *context, sqlite3 *connection, const char *schema, int pages)
+static int sql_checkpoint_if_due(void *context, sqlite3 *connection, const char *schema, int pages)
 {
     (void)connection;
     (void)schema;
@@ -175,7 +175,8 @@ static void sqlite_prepare_library(void)
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
-static int open_connection(struct store *store, const char *name, int flags, struct error *error)
+static int sql_open_connection(struct store *store, const char *name, int flags,
+                               struct error *error)
 {
     flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
              SQLITE_OPEN_EXRESCODE;
@@ -189,13 +190,13 @@ static int open_connection(struct store *store, const char *name, int flags, str
 
 int sql_connect(struct store *store, struct error *error)
 {
-    if (open_connection(store, store->path, SQLITE_OPEN_READWRITE, error) < 0)
+    if (sql_open_connection(store, store->path, SQLITE_OPEN_READWRITE, error) < 0)
         return -1;
     if (sqlite3_db_readonly(store->connection, "main"))
         return sql_fail_read_only(store, error);
     (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
-    (void)sqlite3_wal_hook(store->connection, checkpoint_if_due, store);
-    configure_connection(store->connection);
+    (void)sqlite3_wal_hook(store->connection, sql_checkpoint_if_due, store);
+    sql_configure_connection(store->connection);
     return 0;
 }
 
@@ -206,10 +207,10 @@ int sql_connect_read_only(struct store *store, struct error *error)
     cleanup_free char *log = mem_format("%s-wal", store->path);
     cleanup_free char *uri =
         mem_format("file:%s?mode=ro%s", store->path, access(log, F_OK) == 0 ? "" : "&immutable=1");
-    if (open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
+    if (sql_open_connection(store, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error) < 0)
         return -1;
     (void)sqlite3_busy_handler(store->connection, sql_wait_for_lock, store);
-    configure_connection(store->connection);
+    sql_configure_connection(store->connection);
     return 0;
 }
 

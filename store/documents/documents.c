@@ -161,8 +161,9 @@ static const char *bootstrap_controller_path(const struct config *config)
                : config->controller.guest_path;
 }
 
-static void render_bootstrap(const struct config *config, const struct document_sources *sources,
-                             const char *token, struct buffer *out)
+static void bootstrap_render_sources(const struct config *config,
+                                     const struct document_sources *sources, const char *token,
+                                     struct buffer *out)
 {
     const struct controller_parts *controller = &sources->controller;
     const struct bootstrap bootstrap = {
@@ -200,7 +201,7 @@ int documents_render(const struct config *config, const struct document_sources 
     if (controller_parts_render(config, &sources->controller, token, &files.controller_yaml,
                                 ret_left_out, error) < 0)
         return -1;
-    render_bootstrap(config, sources, token, &files.bootstrap_json);
+    bootstrap_render_sources(config, sources, token, &files.bootstrap_json);
     buffer_add_text(&files.token, token);
     buffer_add_text(&files.token, "\n");
     buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);

@@ -122,7 +122,7 @@ char *guest_mount_entry_source(const char *value)
     return text;
 }
 
-static bool same_file_system(const char *a, const char *b)
+static bool is_same_file_system(const char *a, const char *b)
 {
     struct stat of_a;
     struct stat of_b;
@@ -138,7 +138,7 @@ static enum belongs mount_belongs_to(const struct line *line, const char *path, 
         return path_owner(part, ret_vmid);
     bool above = strcmp(path, "/") == 0 || path_below(path, root);
     /* A plain bind mount shows a single file system: a mount of / does not show a tmpfs on /run. */
-    if (above && (line->recursive || same_file_system(path, root)))
+    if (above && (line->recursive || is_same_file_system(path, root)))
         return TO_ALL;
     return TO_NOBODY;
 }
