@@ -40,6 +40,7 @@ int64_t bucket_wait(const struct bucket *bucket, const struct bucket_rate *rate,
 int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64_t now_us);
 
 /* --- the rate-limited log --- */
+
 struct throttled_log {
     pthread_mutex_t lock;
     struct bucket lines;

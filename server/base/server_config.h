@@ -20,10 +20,9 @@ struct server_config {
     atomic_uint references;
     uint64_t serial; /* no two loaded configurations have the same one */
     struct config config;
-    struct sockaddr_in
-        address; /* where to listen; this and the members below are set by server_config_locate */
-    struct cidr network;      /* the network of that address */
-    const struct cidr *allow; /* local_api.allow; if that is empty, the network above */
+    struct sockaddr_in address; /* where to listen; server_config_locate sets this and the rest */
+    struct cidr network;        /* the network of that address */
+    const struct cidr *allow;   /* local_api.allow; if that is empty, the network above */
     size_t allow_count;
 };
 
