@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text helpers without allocation: character sets, prefixes and suffixes, UTF-8, slices (pieces of
- * a text that do not end with a NUL), and making text from outside safe to show on a terminal or in
- * a log. Control characters are those of ASCII, 0 to 31 and 127; blanks are space and tab.
+ * Text helpers: character sets, prefixes and suffixes, UTF-8, slices (pieces of a text that do not
+ * end with a NUL), and making text from outside safe to show on a terminal or in a log. Control
+ * characters are those of ASCII, 0 to 31 and 127; blanks are space and tab.
  */
 #ifndef FELHOM_TEXT_H
 #define FELHOM_TEXT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Units of time and size as constants whose suffix says what they count (_S, _MS, _US), and the
- * parser for durations such as "24h" in agent.yaml and on the command line. */
+ * parser for durations such as "24h" in agent.yaml. */
 #ifndef FELHOM_UNITS_H
 #define FELHOM_UNITS_H
 

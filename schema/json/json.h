@@ -65,8 +65,8 @@ static inline void cleanup_json_fn(json_t **json)
  */
 int json_read(const char *text, size_t length, json_t **ret, struct error *error);
 
-/* Return the text or the number at a key of the object; otherwise, if the key is missing or has
- * another type. The object owns the text. */
+/* Return the text or the number at a key of the object, or the given default (otherwise) if the key
+ * is missing or has another type. The object owns the text. */
 const char *json_get_text(const json_t *object, const char *key, const char *otherwise);
 json_int_t json_get_int(const json_t *object, const char *key, json_int_t otherwise);
 

@@ -5,8 +5,7 @@
  * snapshots. Lines that Proxmox skips with a warning are skipped with a warning here. Of a virtual
  * machine only the name, NICs, disks and a few settings are read. Contract: pve-container's
  * PVE::LXC::Config::parse_pct_config and PVE::JSONSchema::parse_property_string.
- * guest_config_json.c writes the result as JSON, for `felhomctl
- * parse`.
+ * guest_config_json.c writes the result as JSON, for `felhomctl parse`.
  */
 #ifndef FELHOM_GUEST_CONFIG_H
 #define FELHOM_GUEST_CONFIG_H

@@ -35,7 +35,7 @@ struct property_rule {
     enum property_type type;
     bool required;
     bool bare;           /* a value without a key belongs to this property */
-    const char *alias;   /* name is an alias of this property */
+    const char *alias;   /* name is only another name of this property; NULL: it is not */
     const char *name_of; /* of an alias: which property gets the alias's name as its value */
     bool (*accepts)(const char *value); /* checks the format; NULL: any text */
     const char *const *values;          /* the allowed values, ended by NULL; NULL: any value */

@@ -45,8 +45,7 @@ struct vzdump_log {
     bool is_snapshot_mode;
     bool began_snapshot;
     bool snapshotted;  /* the applications in the guest may be started again */
-    char problem[384]; /* why the backup failed, if the task's exit status is only "job errors"; "":
-                          no failure so far */
+    char problem[384]; /* why the backup failed; "": no failure so far */
 };
 
 /* Processes the next line of the log. */

@@ -26,8 +26,7 @@ typedef int yaml_read_fn(const struct yaml_key *key, const struct yaml_tree *val
 struct yaml_type {
     enum yaml_kind kind;
     yaml_read_fn *read;
-    void (*release)(const struct yaml_key *key,
-                    void *document); /* NULL if the field owns nothing */
+    void (*release)(const struct yaml_key *key, void *document); /* NULL: nothing to free */
 };
 
 struct yaml_text_rule {

@@ -38,8 +38,7 @@ struct yaml_tree {
     char *text; /* of a scalar; may contain NULs; wiped when freed */
     size_t length;
     yaml_scalar_style_t style;
-    bool resolved; /* plain and without a tag: the text decides whether it is a number, a date and
-                      so on */
+    bool resolved; /* plain and untagged: the text decides whether it is a number or a date */
 
     struct yaml_tree **items; /* owned; a map has its keys and values alternately */
     size_t count;
@@ -117,8 +116,8 @@ void yaml_tree_merge(struct yaml_tree *map, struct yaml_tree *over);
 /* Merges one key and its value into map in the same way. Takes over the value. */
 void yaml_tree_put(struct yaml_tree *map, const char *key, struct yaml_tree *value);
 
-/* Remove a key from the map and return its value, which the caller then owns. at: the key's index
- * in map->items. yaml_tree_take returns NULL if the map has no such key. */
+/* Remove a key from the map and return its value, which the caller then owns. place: the key's
+ * index in map->items. yaml_tree_take returns NULL if the map has no such key. */
 struct yaml_tree *yaml_tree_take_at(struct yaml_tree *map, size_t place);
 struct yaml_tree *yaml_tree_take(struct yaml_tree *map, const char *key);
 

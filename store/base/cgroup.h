@@ -3,7 +3,7 @@
  * Finds out which guests are running from the control groups that Proxmox creates for them:
  * CGROUP/lxc/VMID for containers and CGROUP/qemu.slice/VMID.scope for virtual machines. Hosts with
  * cgroup v2 (unified), v1 (legacy) and both (hybrid) have these directories in different places,
- * called hierarchies here; each is looked at.
+ * called hierarchies here. All of them are searched.
  */
 #ifndef FELHOM_CGROUP_H
 #define FELHOM_CGROUP_H

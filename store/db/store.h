@@ -2,8 +2,8 @@
 /*
  * The agent's SQLite database, STATE/db/agent.db, which felhom-hook, felhomd and felhomctl share
  * (write-ahead log, synchronous=FULL): opening it, creating it, migrating its schema, and
- * transactions. What is in it is the business of the modules in store/tables/. A struct store is
- * one connection; only one thread at a time may use it.
+ * transactions. The modules in store/tables/ read and write its tables. A struct store is one
+ * connection; only one thread at a time may use it.
  */
 #ifndef FELHOM_STORE_H
 #define FELHOM_STORE_H

@@ -14,8 +14,8 @@
 #include "schema/pve/guest_config.h"
 
 #define CONFIG_FILE_PATH "/etc/felhom-agent/agent.yaml"
-#define CONFIG_FILE_VARIABLE \
-    "FELHOM_AGENT_CONFIG" /* names another agent.yaml; no other variable is read */
+/* Names another agent.yaml. No other environment variable is read. */
+#define CONFIG_FILE_VARIABLE "FELHOM_AGENT_CONFIG"
 
 /* Returns the path of agent.yaml. The environment owns the text; it is valid until the variable
  * changes. */
