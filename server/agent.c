@@ -50,6 +50,7 @@ static int agent_knows_hwaddr(const struct hwaddr *hwaddr, void *data)
     return -1;
 }
 
+/* The gate reports refused connections here, at most once a minute for each source and reason. */
 static void agent_log_refused_connection(const struct peer *peer, enum refusal_reason reason,
                                          uint32_t count, void *data)
 {
@@ -133,6 +134,8 @@ static char *pem_file_of(const struct server_config *config)
     return mem_format("%s/" PEM_FILE, config->config.paths.state);
 }
 
+/* Starts a listener with this configuration, on the socket that the service manager kept if it
+ * has the address. */
 static int agent_start_listener(struct agent *agent, const struct server_config *config,
                                 struct error *error)
 {
@@ -174,6 +177,8 @@ static int agent_write_host(struct agent *agent, const struct server_config *con
     return -1;
 }
 
+/* Does the same as agent_write_host. If the store fails, host_unsaved makes
+ * agent_follow_identity try again. */
 static void agent_save_host(struct agent *agent)
 {
     struct error error;
@@ -229,6 +234,7 @@ void agent_stop(struct agent *agent)
     atomic_store(&agent->context.listener, NULL);
 }
 
+/* Puts the configuration in force for everything but the listener. */
 static void agent_set_config(struct agent *agent, struct server_config *config)
 {
     gate_reconfigure(agent->context.gate, &config->config, config->allow, config->allow_count);
@@ -250,6 +256,7 @@ static int agent_replace_listener(struct agent *agent, struct server_config *old
     return -1;
 }
 
+/* Has the listener show the certificate in STATE/tls, if that is another than the one shown. */
 static int agent_renew_certificate(struct agent *agent, const struct server_config *config,
                                    struct error *error)
 {
@@ -275,6 +282,8 @@ static int agent_apply_config(struct agent *agent, struct server_config *new, st
     return 0;
 }
 
+/* Refuses a configuration with another state directory, because the store is open in the old
+ * one. */
 static int agent_check_state_dir(const struct server_config *old, const struct server_config *new,
                                  struct error *error)
 {

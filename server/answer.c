@@ -16,6 +16,8 @@
 #include "server/net/listener.h"
 #include "store/base/clock.h"
 
+/* Reads head and body of the request. False if the request is malformed or too large; the reply
+ * then says so, and the connection is closed after it. */
 static bool read_request(struct mg_connection *connection, struct request *request,
                          struct reply *reply)
 {
@@ -32,6 +34,7 @@ static bool read_request(struct mg_connection *connection, struct request *reque
     return false;
 }
 
+/* False if the source has sent too many requests; the reply then is 429. */
 static bool check_request_rate(struct context *context, const struct request *request,
                                struct reply *reply, struct refusal *refusal)
 {
@@ -43,6 +46,9 @@ static bool check_request_rate(struct context *context, const struct request *re
     return false;
 }
 
+/* Has the handler of the route fill in the reply; without a route it is 404, or 405 if the path
+ * has other methods. A handler that does not read from the view gets none, because it may take
+ * long. */
 static void answer_by_route(struct context *context, const struct request *request,
                             struct reply *reply)
 {
@@ -67,6 +73,8 @@ static bool connections_are_crowded(struct context *context)
     return listener && listener_crowded(listener);
 }
 
+/* Answers the request if it is within the rate and its token is good; otherwise *refusal says
+ * why not. */
 static void admit_and_answer(struct context *context, struct request *request, struct reply *reply,
                              struct refusal *refusal)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of paths: which handler (api/handlers.h) answers which method and path. A request is
- * looked up once, by route_resolve; the number of its path also serves the counters. */
+/* The table of paths: which handler (api/handlers.h) answers which method and path. answer.c
+ * looks a request up once, with route_resolve, and keeps the result in request->destination. The
+ * number of the path (endpoint) also selects the counters of the metrics. The table is constant, so
+ * any thread may call these functions. */
 #ifndef FELHOM_ROUTE_H
 #define FELHOM_ROUTE_H
 

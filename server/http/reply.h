@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reply to one request, while it is made and sent. Its body is a JSON envelope,
- * {"ok":true,"data":{...}} or {"ok":false,"error":"..."}, or a document that is served as it is. It
- * is sent in one piece. A reply belongs to one thread.
+ * The reply to one request, while it is made and sent. A handler fills it in with one of the
+ * functions from reply_data to reply_body; what was filled in before is replaced. answer.c sends
+ * it, in one piece, with reply_send; the waiters' thread, which must not block, renders it with
+ * reply_compose and sends it itself.
+ *
+ * The body is a JSON envelope, {"ok":true,"data":{...}} or {"ok":false,"error":"..."}, or a
+ * document that is served as it is. A reply belongs to one thread.
  */
 #ifndef FELHOM_REPLY_H
 #define FELHOM_REPLY_H

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A request as the handlers see it: read completely, within its limits, and without
- * contradictory headers. The functions below belong to the thread that serves the request. */
+/*
+ * A request as the handlers see it: read completely, within its limits, and without contradictory
+ * headers. CivetWeb has parsed the head; answer.c then calls request_parse, request_measure and
+ * request_read_body, in this order, and each of them may refuse the request with an HTTP status.
+ * Handlers read query and body with query_parse and body_read.
+ *
+ * A request belongs to the thread that serves it. It borrows from CivetWeb, so it must not outlive
+ * that thread's hold on the connection.
+ */
 #ifndef FELHOM_REQUEST_H
 #define FELHOM_REQUEST_H
 
