@@ -134,8 +134,8 @@ static char *pem_file_of(const struct server_config *config)
     return mem_format("%s/" PEM_FILE, config->config.paths.state);
 }
 
-/* Starts a listener with this configuration, on the socket that the service manager kept if it
- * has the address. */
+/* Starts a listener with this configuration, on the socket of server/systemd/handover.h, which
+ * outlives the listener. */
 static int agent_start_listener(struct agent *agent, const struct server_config *config,
                                 struct error *error)
 {

@@ -109,7 +109,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
     cleanup_request struct request request = {0};
     cleanup_reply struct reply reply = REPLY_EMPTY;
     struct refusal refusal = {0};
-    reply_name(&reply);
+    reply_assign_id(&reply);
     bool readable = read_request(connection, &request, &reply);
     request.destination = route_resolve(request.path, request.method);
     if (readable) {
@@ -136,7 +136,7 @@ void answer_malformed(struct mg_connection *connection, int status, void *data)
     const struct mg_request_info *info = mg_get_request_info(connection);
     const char *method = info && info->request_method ? info->request_method : "";
     cleanup_reply struct reply reply = REPLY_EMPTY;
-    reply_name(&reply);
+    reply_assign_id(&reply);
     reply_error(&reply, status, NULL);
     (void)reply_send(connection, &reply, strcmp(method, "HEAD") == 0, false);
     counters_add_request(&context->counters, ROUTE_COUNT, status);

@@ -343,7 +343,7 @@ static void waiters_send_answer(struct waiters *waiters, const struct round *rou
     struct waiter *waiter = waiters->list[index];
     const struct peer peer = waiter->connection.peer;
     const struct wait_request request = waiter->request;
-    reply_name(reply);
+    reply_assign_id(reply);
     counters_add_request(&waiters->context->counters, request.endpoint, reply->status);
     waiter_set_answer(waiter, reply, waiters_send_deadline_us(waiters, round));
     waiters_continue_sending(waiters, index);

@@ -160,7 +160,7 @@ void reply_error(struct reply *reply, int status, const char *text)
     const char *said = text ? text : status_text(status);
     reply_begin(reply, status);
     reply_write_envelope(reply, json_pack("{s:b, s:o}", "ok", 0, "error", json_text(said)));
-    reply_because(reply, said);
+    reply_set_why(reply, said);
 }
 
 void reply_unauthorized(struct reply *reply)
@@ -228,12 +228,12 @@ static void request_id_make(char ret[static REQUEST_ID_LENGTH + 1])
     (void)snprintf(ret, REQUEST_ID_LENGTH + 1, "%016" PRIx64, number);
 }
 
-void reply_name(struct reply *reply)
+void reply_assign_id(struct reply *reply)
 {
     request_id_make(reply->request_id);
 }
 
-void reply_because(struct reply *reply, const char *why)
+void reply_set_why(struct reply *reply, const char *why)
 {
     (void)snprintf(reply->why, sizeof reply->why, "%.*s", (int)sizeof reply->why - 1, why);
 }
@@ -263,7 +263,7 @@ void reply_internal_failure(struct reply *reply, struct context *context, struct
         reply_error(reply, 500, NULL);
     else
         reply_later(reply, 503, RETRY_SECONDS);
-    reply_because(reply, error->message);
+    reply_set_why(reply, error->message);
 }
 
 void reply_upstream_failure(struct reply *reply, struct context *context, const struct error *error)

@@ -73,10 +73,10 @@ void reply_upstream_failure(struct reply *reply, struct context *context,
                             const struct error *error);
 
 /* Gives the reply its request id, by which the operator can look up a refusal. */
-void reply_name(struct reply *reply);
+void reply_assign_id(struct reply *reply);
 
 /* Sets reply->why, the reason of a refusal for the operator. */
-void reply_because(struct reply *reply, const char *why);
+void reply_set_why(struct reply *reply, const char *why);
 
 /* Begins a reply of type application/json and returns its body, to which the caller adds the
  * whole document. */
