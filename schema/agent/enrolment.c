@@ -158,7 +158,8 @@ void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
     yaml_table_salvage(&table, root, ret);
 }
 
-static const char *enrolment_text(const struct yaml_key *key, const struct enrolment *enrolment)
+static const char *enrolment_field_text(const struct yaml_key *key,
+                                        const struct enrolment *enrolment)
 {
     const char *text;
     if (key->type == &yaml_anything)
@@ -191,7 +192,7 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
 {
     cleanup_yaml_tree struct yaml_tree *root = yaml_tree_new(YAML_TREE_MAP);
     for (size_t i = 0; i < table.count; i++) {
-        const char *text = enrolment_text(&keys[i], enrolment);
+        const char *text = enrolment_field_text(&keys[i], enrolment);
         if (!*text)
             continue;
         if (keys[i].type == &yaml_text && yaml_text_check(keys[i].rule.text, text, error))

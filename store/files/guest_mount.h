@@ -43,7 +43,7 @@ struct guest_mount {
 /*
  * Checks all mount points and lxc.mount.entry lines of a container. If one of them shows the
  * directory of another guest, or of all guests, by whatever path (links, dots, a parent directory),
- * fails with ERROR_FOREIGN and names the line and the command that removes it. Otherwise *ret says
+ * fails with ERROR_FOREIGN and names the line and the command that corrects it. Otherwise *ret says
  * which line mounts the guest's own directory.
  */
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,

@@ -22,8 +22,8 @@
 
 struct identity {
     struct pins pins;
-    int64_t valid_from_ms;         /* the certificate's validity, in milliseconds since 1970 */
-    int64_t valid_to_ms;           /* end of the validity */
+    int64_t valid_from_ms;         /* when the certificate becomes valid, since 1970 */
+    int64_t valid_to_ms;           /* when it expires */
     struct buffer certificate_pem; /* freed by identity_free */
 };
 

@@ -48,8 +48,7 @@ int credential_doom_stale(struct store *store, const char *except, int64_t now_m
 struct credential_doomed {
     char name[CREDENTIAL_NAME_SIZE]; /* "": there is none */
     uint32_t vmid;
-    bool minted; /* the registry has confirmed the token; if false, the token may exist or may yet
-                    appear */
+    bool minted; /* the registry has confirmed it; if false, it may exist or yet appear */
     uint32_t failures;
     int64_t created_at_ms;
     int64_t next_try_at_ms;

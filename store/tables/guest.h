@@ -27,8 +27,7 @@ struct guest {
     enum guest_state state;
     uint32_t root_uid;
     uint32_t root_gid;
-    char mount_form[8];    /* "entry" or "mp"; "" if the guest's configuration does not mount the
-                              guest's directory */
+    char mount_form[8];    /* "entry" or "mp"; "" if the guest's directory is not mounted */
     int64_t generation;    /* of the guest's newest token; 0: no token yet */
     int64_t changed_at_ms; /* time of the last change of state */
 };
