@@ -36,6 +36,7 @@ bool token_text_parse(const char *text, size_t length, struct token_text *ret);
 /* Computes the SHA-256 of the whole text, which the store keeps in place of the token. */
 void token_text_hash(const struct token_text *token, uint8_t ret[static TOKEN_HASH_BYTES]);
 
+/* Overwrites the token with zeros. */
 void token_text_wipe(struct token_text *token);
 
 #define cleanup_token_text cleanup(token_text_wipe)

@@ -29,6 +29,7 @@ bool text_is_all(const char *text, const char *set);
  * prefix. */
 const char *text_after(const char *text, const char *prefix);
 
+/* Returns true if the text ends with the given end. */
 bool text_ends_with(const char *text, const char *end);
 
 /* Returns true if the text contains a control character. */
@@ -62,6 +63,7 @@ struct slice {
     size_t length;
 };
 
+/* Returns the whole text as a slice. slice_equals and slice_starts compare a slice with a text. */
 struct slice slice_of(const char *text);
 bool slice_equals(struct slice slice, const char *text);
 bool slice_starts(struct slice slice, const char *prefix);

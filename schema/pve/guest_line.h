@@ -52,6 +52,7 @@ enum guest_line_verdict {
     RAW_KEY_UNKNOWN,
 };
 
+/* Returns what Proxmox thinks of a key that begins with "lxc.". */
 enum guest_line_verdict guest_line_judge_raw(const char *key);
 
 #endif

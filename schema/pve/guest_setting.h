@@ -49,6 +49,7 @@ struct guest_settings {
     size_t capacity;
 };
 
+/* Adds a setting in the order of the file. The same key may be added again. */
 void guest_settings_add(struct guest_settings *settings, const char *key, const char *value);
 
 /* Sorts the settings by key and keeps the last of several with the same key, as Proxmox does. Call

@@ -69,6 +69,7 @@ enum yaml_kind {
     KIND_MAP,
 };
 
+/* Returns the kind of a node. A plain scalar that is empty, ~ or null is KIND_NOTHING. */
 enum yaml_kind yaml_kind_of(const struct yaml_tree *node);
 
 /* Returns the name of a kind for messages: "a text", "a list" and so on. */

@@ -15,6 +15,7 @@
 #include "schema/base/mbedtls.h"
 #include "store/db/store.h"
 
+/* The state of one guest's pulls, without the document. */
 struct hub_pull {
     uint32_t vmid;                /* 0: nothing has been pulled for the guest */
     uint8_t origin[DIGEST_BYTES]; /* as hub_origin computes it */
@@ -35,6 +36,8 @@ bool hub_origin(const char *url, const struct enrolment *enrolment,
  * body must end with a NUL. ERROR_INVALID otherwise. */
 int hub_config_check(const char *body, size_t length, struct error *error);
 
+/* Reads the state of the guest's pulls; *ret is all zero if nothing has been pulled. ERROR_CORRUPT
+ * if the stored state is damaged. */
 int hub_pull_get(struct store *store, uint32_t vmid, struct hub_pull *ret, struct error *error);
 
 /* Records a successful pull and replaces the document. Uses vmid, origin and next_try_at_ms of

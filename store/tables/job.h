@@ -124,6 +124,7 @@ int restore_test_finish(struct store *store, uint32_t vmid, const char *problem,
 /* Records that the spare guest is gone. ERROR_MISSING if there is no test. */
 int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *error);
 
+/* Reads the guest's last test; ret->vmid is 0 if there is none. */
 int restore_test_get(struct store *store, uint32_t vmid, struct restore_test *ret,
                      struct error *error);
 

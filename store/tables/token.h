@@ -48,6 +48,8 @@ enum token_verdict {
 /* Returns "good", "malformed" and so on, for events and logs. Guests never see it. */
 const char *token_verdict_name(enum token_verdict verdict);
 
+/* The result of token_check. vmid and generation belong to the token with that id, even if the rest
+ * of the presented token is wrong. */
 struct token_check {
     enum token_verdict verdict;
     uint32_t vmid;                /* 0 if the id is not known */
