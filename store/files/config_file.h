@@ -4,8 +4,8 @@
  * in /etc/pve, the operator's enrolments and the template for controller.yaml. The parsers are in
  * schema/; this module knows the paths and which files may be missing.
  */
-#ifndef FELHOM_SETTINGS_H
-#define FELHOM_SETTINGS_H
+#ifndef FELHOM_CONFIG_FILE_H
+#define FELHOM_CONFIG_FILE_H
 
 #include <stdint.h>
 

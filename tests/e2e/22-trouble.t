@@ -60,7 +60,7 @@ troubled() {
 }
 troubled "slow" '{"delay": 600}' 'no answer within'
 troubled "refusing" '{"status": 500, "reason": "out of sorts"}' '500'
-troubled "garbage" '{"garbage": true}' 'not JSON|not as documented|is no'
+troubled "garbage" '{"garbage": true}' 'not JSON|not as documented|something other than'
 troubled "half an answer" '{"half": true}' 'hung up|cut|middle'
 troubled "no answer" '{"drop": true}' 'hung up|no answer|middle|without'
 
