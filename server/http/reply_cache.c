@@ -56,14 +56,14 @@ bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *k
 }
 
 void reply_cache_put(struct reply_cache *cache, const struct reply_cache_key *key,
-                     const struct buffer *answer)
+                     const struct buffer *body)
 {
     struct cached_reply *place = &cache->places[key->vmid % PLACES];
-    if (answer->length > REPLY_CACHE_LIMIT)
+    if (body->length > REPLY_CACHE_LIMIT)
         return;
     (void)pthread_mutex_lock(&cache->lock);
     place->key = *key;
     buffer_free(&place->answer);
-    buffer_add(&place->answer, answer->data, answer->length);
+    buffer_add(&place->answer, body->data, body->length);
     (void)pthread_mutex_unlock(&cache->lock);
 }
