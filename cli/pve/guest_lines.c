@@ -23,8 +23,9 @@ static enum mount_form form_of_key(const char *key)
     return number && text_is_all(number, DIGITS) ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
 }
 
-bool directory_line_read(const struct config *config, const char *key, const char *value,
-                         struct directory_line *ret)
+/* Whether the line names a guest's directory below GUESTS or EXPORT; *ret is set only then. */
+static bool directory_line_read(const struct config *config, const char *key, const char *value,
+                                struct directory_line *ret)
 {
     uint32_t vmid = 0;
     enum mount_form form = form_of_key(key);

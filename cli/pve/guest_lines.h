@@ -23,10 +23,6 @@ struct directory_line {
     uint32_t vmid; /* whose directory it names */
 };
 
-/* Whether the line names a guest's directory below GUESTS or EXPORT; *ret is set only then. */
-bool directory_line_read(const struct config *config, const char *key, const char *value,
-                         struct directory_line *ret);
-
 /* Whether the line mounts the guest's directory as enroll would write it; an mp may have more
  * options. */
 bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,

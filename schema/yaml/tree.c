@@ -91,7 +91,8 @@ int yaml_tree_compare(const struct yaml_tree *a, const struct yaml_tree *b)
     return order;
 }
 
-size_t yaml_tree_find(const struct yaml_tree *map, const struct yaml_tree *key)
+/* Returns the index of an equal key in map->items; map->count if there is none. */
+static size_t yaml_tree_find(const struct yaml_tree *map, const struct yaml_tree *key)
 {
     size_t place = 0;
     while (place < map->count && yaml_tree_compare(map->items[place], key) != 0)

@@ -107,9 +107,6 @@ void yaml_tree_append(struct yaml_tree *tree, struct yaml_tree *item);
  * not count. */
 int yaml_tree_compare(const struct yaml_tree *a, const struct yaml_tree *b);
 
-/* Returns the index of an equal key in map->items; map->count if there is none. */
-size_t yaml_tree_find(const struct yaml_tree *map, const struct yaml_tree *key);
-
 /* Merges over into map: maps are merged key by key, at all levels; any other value replaces the
  * earlier one. Takes over and frees over. */
 void yaml_tree_merge(struct yaml_tree *map, struct yaml_tree *over);

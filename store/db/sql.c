@@ -32,7 +32,12 @@ static int sql_fail_constraint(struct store *store, struct error *error)
                 sqlite3_errmsg(store->connection));
 }
 
-int sql_fail_read_only(struct store *store, struct error *error)
+/*
+ * Fails with the reason why the store cannot be written. If SQLite cannot open a file for writing,
+ * it silently opens it for reading and reports only the consequences; this function finds the
+ * cause. Returns -1.
+ */
+static int sql_fail_read_only(struct store *store, struct error *error)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
     for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {

@@ -51,13 +51,6 @@ int sql_fail(struct store *store, struct error *error);
 /* Fails with ERROR_CORRUPT: says why the database at this path is damaged and how to recover. */
 int sql_fail_damaged(const char *path, const char *why, struct error *error);
 
-/*
- * Fails with the reason why the store cannot be written. If SQLite cannot open a file for writing,
- * it silently opens it for reading and reports only the consequences; this function finds the
- * cause. Returns -1.
- */
-int sql_fail_read_only(struct store *store, struct error *error);
-
 enum sql_type { SQL_NULL, SQL_INT, SQL_TEXT, SQL_BYTES };
 
 /* A value to bind. Texts and bytes are borrowed until the statement has ended. */

@@ -44,7 +44,9 @@ struct maker {
     struct buffer *out;
 };
 
-int identity_random(void *unused, unsigned char *out, size_t length)
+/* Fills out with random bytes from the kernel; the signature is that of mbedTLS's random
+ * callbacks. */
+static int identity_random(void *unused, unsigned char *out, size_t length)
 {
     (void)unused;
     while (length > 0) {
@@ -347,7 +349,8 @@ int tls_directory_locate(const char *state_dir, struct owned_directory *tls, str
     return 0;
 }
 
-int tls_directory_open(struct owned_directory *tls, struct error *error)
+/* Opens the directory for reading. ERROR_MISSING if it does not exist. */
+static int tls_directory_open(struct owned_directory *tls, struct error *error)
 {
     return directory_open_of(tls->path, tls->uid, &tls->fd, error);
 }

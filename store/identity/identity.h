@@ -70,10 +70,6 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
 int identity_make(const char *host_name, struct in_addr address, struct buffer *out,
                   struct error *error);
 
-/* Fills out with random bytes from the kernel; the signature is that of mbedTLS's random
- * callbacks. */
-int identity_random(void *unused, unsigned char *out, size_t length);
-
 /* --- STATE/tls, the directory of keys and certificates --- */
 
 #define TLS_PEM_FILE         "agent.pem" /* key and certificate */
@@ -83,9 +79,6 @@ int identity_random(void *unused, unsigned char *out, size_t length);
 /* Finds out the path and the owner of STATE_DIR/tls, which is the owner of the state directory. The
  * caller must free *tls with owned_directory_close even after a failure. */
 int tls_directory_locate(const char *state_dir, struct owned_directory *tls, struct error *error);
-
-/* Opens the directory for reading. ERROR_MISSING if it does not exist. */
-int tls_directory_open(struct owned_directory *tls, struct error *error);
 
 /* Creates the directory if it is missing, opens it, locks it against other processes until it is
  * closed, and removes drafts that killed processes have left. */
