@@ -32,7 +32,7 @@ static bool directory_line_read(const struct config *config, const char *key, co
     if (form == MOUNT_FORM_NONE)
         return false;
     cleanup_free char *source =
-        form == MOUNT_FORM_MP ? property_source(value) : guest_mount_entry_source(value);
+        form == MOUNT_FORM_MP ? property_source(value, false) : guest_mount_entry_source(value);
     if (!guest_mount_path_owner(config, source, &vmid))
         return false;
     *ret = (struct directory_line){form, vmid};

@@ -472,7 +472,7 @@ static bool is_volume_of_original(const struct edit *edit, const char *source)
 /* Keeps a volume that is the copy's own; refuses the original's; removes host paths. */
 static char *keep_volume(struct edit *edit, const char *key, const char *value)
 {
-    cleanup_free char *source = property_source(value);
+    cleanup_free char *source = property_source(value, true);
     bool foreign = source[0] == '/' || source[0] == '\0';
     if (!foreign && !is_volume_of_original(edit, source))
         return mem_copy_text(value);
@@ -489,7 +489,7 @@ static char *keep_drive(struct edit *edit, const char *key, const char *value)
 {
     if (!is_cdrom(value))
         return keep_volume(edit, key, value);
-    cleanup_free char *source = property_source(value);
+    cleanup_free char *source = property_source(value, true);
     cleanup_free char *own = mem_format("vm-%u-cloudinit", edit->vmid);
     return strstr(source, own) ? mem_copy_text(value) : mem_copy_text("none,media=cdrom");
 }

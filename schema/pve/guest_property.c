@@ -29,11 +29,12 @@ bool property_part_next(const char **rest, struct property_part *ret)
     return true;
 }
 
-char *property_source(const char *text)
+char *property_source(const char *text, bool is_drive)
 {
     struct property_part part;
     while (property_part_next(&text, &part))
-        if (part.bare || slice_equals(part.key, "volume") || slice_equals(part.key, "file"))
+        if (part.bare || (slice_equals(part.key, "volume") && part.value.length > 0) ||
+            (is_drive && slice_equals(part.key, "file")))
             return slice_copy(part.value);
     return mem_copy_text("");
 }

@@ -67,8 +67,8 @@ struct property_part {
 bool property_part_next(const char **rest, struct property_part *ret);
 
 /* Returns the volume that a mount point's or drive's string names: the bare value, or the value of
- * "volume" or "file"; "" if there is none. The caller frees it with free(). */
-char *property_source(const char *text);
+ * "volume" or, for a drive, of "file"; "" if there is none. The caller frees it with free(). */
+char *property_source(const char *text, bool is_drive);
 
 /* Parses a property string. Any violation of the schema fails with ERROR_INVALID. The caller frees
  * *ret with property_list_free. */
