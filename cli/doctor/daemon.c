@@ -76,7 +76,7 @@ static int request_health(const struct sockaddr_in *endpoint, const struct pins 
     const struct probe probe = {
         .listening = *endpoint,
         .pins = *pins,
-        .patience_us = DAEMON_WAIT_US,
+        .timeout_us = DAEMON_WAIT_US,
     };
     void (*before)(int) = signal(SIGPIPE, SIG_IGN);
     int result = probe_run(&probe, error);

@@ -36,7 +36,7 @@
 #include "store/tables/token.h"
 
 #define IDENTITY_STEPS "stage|switch|retire"
-#define PATIENCE_US    ((int64_t)15000000) /* felhomd looks every ten seconds without a nudge */
+#define NUDGE_WAIT_US  ((int64_t)15000000) /* felhomd looks every ten seconds without a nudge */
 #define PAUSE_US       20000
 
 /* --- one guest's directory --- */
@@ -271,7 +271,7 @@ static bool is_taken_up(const struct rollover_step *step)
  * anything, and felhomd will start with the current one. */
 static int wait_until_taken_up(struct rollover_step *step, struct error *error)
 {
-    int64_t end_us = clock_steady_us() + PATIENCE_US;
+    int64_t end_us = clock_steady_us() + NUDGE_WAIT_US;
     nudge_send(state_dir(step));
     bool runs = nudge_has_listener(state_dir(step));
     while (runs && !is_taken_up(step) && clock_steady_us() < end_us)

@@ -19,7 +19,7 @@
 #include "store/base/log.h"
 
 #define ACCEPTING_THREAD  0    /* CivetWeb's number for it */
-#define SHORTAGE_PAUSE_MS 50   /* until descriptors or memory are asked for again */
+#define SHORTAGE_PAUSE_MS 50   /* until accept is tried again after a lack of resources */
 #define STOPPING_PAUSE_US 1000 /* between the wake-up and the stop flag */
 
 void listening_name(const struct sockaddr_in *address, char ret[static LISTENING_NAME_SIZE])
@@ -29,7 +29,7 @@ void listening_name(const struct sockaddr_in *address, char ret[static LISTENING
     (void)snprintf(ret, LISTENING_NAME_SIZE, "%s:%u", host, ntohs(address->sin_port));
 }
 
-/* SO_REUSEADDR: connections of a felhomd that has ended may linger on the port. */
+/* SO_REUSEADDR: connections of a felhomd that has ended may still be in TIME_WAIT on the port. */
 static bool bind_and_listen(int fd, const struct sockaddr_in *address)
 {
     const int on = 1;
@@ -88,7 +88,7 @@ int acceptor_init(struct acceptor *acceptor, int socket, struct throttled_log *l
     if (acceptor->epoll_fd >= 0 && acceptor->wake_fd >= 0 &&
         acceptor_watch(acceptor, socket) == 0 && acceptor_watch(acceptor, acceptor->wake_fd) == 0)
         return 0;
-    (void)fail_errno(error, errno, "connections cannot be waited for");
+    (void)fail_errno(error, errno, "cannot wait for connections");
     acceptor_destroy(acceptor);
     return -1;
 }
@@ -127,15 +127,15 @@ static bool is_same_file(int fd, int other)
            status.st_dev == other_status.st_dev && status.st_ino == other_status.st_ino;
 }
 
-/* In some cases CivetWeb has closed it itself; the number may be another file's by now. */
+/* In some cases CivetWeb has closed polled_fd itself, and its number may be another file's now. */
 void acceptor_reclaim(struct acceptor *acceptor)
 {
     if (acceptor->polled_fd >= 0 && is_same_file(acceptor->polled_fd, acceptor->socket))
         (void)close(steal_fd(&acceptor->polled_fd));
 }
 
-/* Until here CivetWeb needed the listening socket itself, to ask for its name; from here on it
- * polls our epoll instance. */
+/* Before this, CivetWeb needs the listening socket itself, for getsockname(). From now on the same
+ * descriptor is our epoll instance, and CivetWeb polls that. */
 bool acceptor_begin_thread(const struct mg_context *server, int type)
 {
     const struct acceptor *acceptor = mg_get_user_data(server);
@@ -162,7 +162,7 @@ static bool is_shortage(int errnum)
     return errnum == EMFILE || errnum == ENFILE || errnum == ENOBUFS || errnum == ENOMEM;
 }
 
-/* What is missing may be there in a moment; until then the connection waits in the kernel. */
+/* The shortage may be over soon; until then the connection waits in the kernel. */
 static void wait_out_shortage(const struct acceptor *acceptor, int errnum)
 {
     struct pollfd wake = {.fd = acceptor->wake_fd, .events = POLLIN};
@@ -171,7 +171,7 @@ static void wait_out_shortage(const struct acceptor *acceptor, int errnum)
     (void)poll(&wake, 1, SHORTAGE_PAUSE_MS);
 }
 
-/* The lock is held. -ECANCELED: the acceptor is closed. */
+/* Call with the lock held. Returns a descriptor or -errno; -ECANCELED if the acceptor is closed. */
 static int accept_unless_closed(struct acceptor *acceptor, struct sockaddr *address,
                                 socklen_t *size)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Listening sockets, and the accepting of connections on them in place of CivetWeb.
+ * Listening sockets. An acceptor accepts the connections on one of them in place of CivetWeb.
  *
- * By itself CivetWeb makes its own listening socket and closes it with the server; it looks at its
- * stop flag every two seconds, or when something happens on that socket; and it spins where no
- * descriptor is left for a connection. So mod_mbedtls.inl has it use a socket of ours, which
- * outlives it: while there is no server, connections wait in the kernel for the next one. What
- * CivetWeb polls is an epoll instance, which a connection or acceptor_stop wakes, and the
- * connections it gets come from acceptor_accept.
+ * By itself, CivetWeb opens its own listening socket and closes it with the server; it checks its
+ * stop flag every two seconds, or when something happens on that socket; and it spins if no
+ * descriptor is left for a connection. So mod_mbedtls.inl makes CivetWeb use a socket of ours,
+ * which outlives the server: between two servers, connections wait in the kernel. CivetWeb polls an
+ * epoll instance, which a connection or acceptor_stop wakes, and gets its connections from
+ * acceptor_accept.
  *
- * The user_data of such a server points to its struct acceptor, with which a larger struct may
- * begin (civetweb.h).
+ * The user_data (civetweb.h) of such a server points to its struct acceptor, which may be the first
+ * member of a larger struct.
  */
 #ifndef FELHOM_ACCEPTOR_H
 #define FELHOM_ACCEPTOR_H
@@ -36,7 +36,7 @@ int listening_open(const struct sockaddr_in *address, int *ret, struct error *er
 /* True if fd is a TCP socket that listens on exactly this address and port. */
 bool listening_on(int fd, const struct sockaddr_in *address);
 
-struct mg_connection; /* CivetWeb's, as is the next */
+struct mg_connection; /* this and mg_context are CivetWeb's */
 struct mg_context;
 struct throttled_log;
 
@@ -45,39 +45,39 @@ struct acceptor {
     struct throttled_log *log; /* borrowed */
     int epoll_fd;              /* watches the socket and wake_fd */
     int wake_fd;               /* an eventfd; once written to, it stays readable */
-    int polled_fd;             /* the one CivetWeb polls; -1 before it has one */
-    pthread_mutex_t lock;      /* of closed */
+    int polled_fd;             /* the descriptor that CivetWeb polls; -1 before it has one */
+    pthread_mutex_t lock;      /* guards closed */
     bool closed;
-    atomic_uint connections; /* accepted, and their socket not closed yet */
+    atomic_uint connections; /* accepted and not closed yet */
 };
 
-/* socket: a listening one that never blocks; it and the log outlive the acceptor. Ends with
- * acceptor_destroy, after the server. */
+/* socket: a listening, non-blocking socket; it and the log must outlive the acceptor. The caller
+ * calls acceptor_destroy, after the server has ended. */
 int acceptor_init(struct acceptor *acceptor, int socket, struct throttled_log *log,
                   struct error *error);
 void acceptor_destroy(struct acceptor *acceptor);
 
-/* Once this returns, no connection is accepted any more: those to come wait for the next server of
- * the socket. */
+/* Once this has returned, no further connection is accepted: new connections wait in the kernel for
+ * the next server on the socket. */
 void acceptor_close(struct acceptor *acceptor);
 
-/* The same, and wakes the accepting thread, so that mg_stop(), called next, takes no time. */
+/* Does the same and wakes the accepting thread, so that mg_stop(), called next, returns at once. */
 void acceptor_stop(struct acceptor *acceptor);
 
 /* How many connections were accepted and are not closed yet. */
 uint32_t acceptor_connections(const struct acceptor *acceptor);
 
-/* For a server that did not start: closes what it may have kept of the socket. */
+/* For a server that did not start: closes the descriptor that CivetWeb may have left open. */
 void acceptor_reclaim(struct acceptor *acceptor);
 
-/* To be called from CivetWeb's callback init_thread, with its arguments. Returns true in the thread
- * that accepts connections. */
+/* Call it from CivetWeb's callback init_thread, with the arguments of that. Returns true in the
+ * thread that accepts connections. */
 bool acceptor_begin_thread(const struct mg_context *server, int type);
 
-/* CivetWeb's callback connection_closed. */
+/* Serves as CivetWeb's callback connection_closed: counts the connection as closed. */
 void acceptor_connection_closed(const struct mg_connection *connection);
 
-/* What civetweb.c calls in place of bind(2) and accept(2). */
+/* civetweb.c calls these in place of bind(2) and accept(2). Both return -1 on failure. */
 int acceptor_bind(struct acceptor *acceptor, int fd);
 int acceptor_accept(struct acceptor *acceptor, struct sockaddr *address, socklen_t *size);
 

@@ -33,9 +33,10 @@ static void *stack_lowest(void)
 }
 
 /*
- * Gives the calling thread's stack below this call back to the system; the next use of it gets
- * zeroed pages. A handshake and a look into the store touch tens of kilobytes of stack; in hundreds
- * of threads that then wait for their next connection it would stay resident for nothing.
+ * Returns the calling thread's unused stack, below this call's frame, to the system; when it is
+ * used again, the kernel supplies zeroed pages. A handshake or a query of the store touches tens of
+ * kilobytes of stack, which would otherwise stay resident in hundreds of threads that only wait for
+ * their next connection.
  */
 static void stack_give_back(void *lowest)
 {
@@ -96,7 +97,7 @@ int connection_open(struct connection *connection, int socket)
     return 0;
 }
 
-/* If bytes are left unread, the close becomes a reset, which may overtake our last answer. */
+/* If bytes are left unread, close() sends a reset, and the client may lose our last answer. */
 static void discard_unread(int socket)
 {
     char scrap[4096];
@@ -115,7 +116,7 @@ void connection_close(struct connection *connection)
     stack_give_back(connection->stack_lowest);
 }
 
-/* Of a buffer that was seen before, only the part that reads have dirtied needs to be zeroed. */
+/* If the buffer is the same as last time, only the part that reads have written to is zeroed. */
 void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
                       size_t size)
 {
@@ -132,8 +133,8 @@ void connection_blank(struct connection *connection, unsigned char *bytes, size_
         buffer->dirty_end = rest;
 }
 
-/* Returns another descriptor of the socket. CivetWeb's own becomes that of a socket which leads
- * nowhere, for CivetWeb to shut down and close. */
+/* Returns a new descriptor of the socket. CivetWeb's descriptor is replaced by an unconnected
+ * socket, for CivetWeb to shut down and close. */
 static int take_socket_over(int socket_of_civetweb)
 {
     cleanup_close int own = fcntl(socket_of_civetweb, F_DUPFD_CLOEXEC, 0);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection from accept to close: first the gate, then TLS.
+ * A connection from accept to close: the gate checks it, then TLS begins.
  *
  * CivetWeb serves one connection at a time in each of its worker threads, so every worker owns one
- * struct connection and uses it again and again. It is the worker's thread pointer
- * (mg_get_thread_pointer) and, for civetweb.c, its SSL object.
+ * struct connection and reuses it for each connection. It is the worker's thread pointer
+ * (mg_get_thread_pointer) and serves civetweb.c as its SSL object.
  *
- * A connection whose guest waits for an event can be detached from its worker, which then serves
- * others meanwhile.
+ * While a guest waits for an event, its connection can be detached from the worker, which then
+ * serves other connections.
  */
 #ifndef FELHOM_CONNECTION_H
 #define FELHOM_CONNECTION_H
@@ -30,55 +30,57 @@ struct connection_context {
     struct throttled_log *log;
 };
 
-/* The buffer that civetweb.c reads a worker's requests into, one after another. */
+/* The buffer into which civetweb.c reads a worker's requests, one after another. */
 struct request_buffer {
     const unsigned char *end; /* NULL before the first request */
-    unsigned char *dirty_end; /* from here to the end there are nothing but zeros */
+    unsigned char *dirty_end; /* all bytes from here to end are zero */
 };
 
 struct connection {
     struct connection_context *context;
-    void *stack_lowest; /* the end of the worker's stack; NULL if it cannot be found out */
+    void *stack_lowest; /* the lowest address of the worker's stack; NULL if unknown */
     int socket;         /* CivetWeb's */
     struct peer peer;
     struct tls_session *session; /* NULL: the connection was detached */
     struct request_buffer buffer;
 };
 
-/* Makes the calling worker's connection, for all the worker's life. The context must outlive it. */
+/* Makes the struct for the calling worker, which keeps it until it ends and then calls
+ * connection_free. The context must outlive it. */
 struct connection *connection_new(struct connection_context *context);
 void connection_free(struct connection *connection);
 
-/* Has the gate judge the accepted socket, and shakes hands. On -1 the caller has nothing left to
- * undo but to close the socket. */
+/* Has the gate check the accepted socket, then does the TLS handshake. On -1 the caller only has to
+ * close the socket. */
 int connection_open(struct connection *connection, int socket);
 
-/* Ends what connection_open began; closing the socket remains CivetWeb's. */
+/* Undoes connection_open, but leaves it to CivetWeb to close the socket. */
 void connection_close(struct connection *connection);
 
 /*
- * Zeroes the rest of civetweb.c's buffer after a read: count bytes of the size that were offered
- * were read to bytes. civetweb.c looks for the end of a request in all of its buffer, not only in
- * what came: nothing that another peer sent to the same worker may be there.
+ * Zeroes the rest of civetweb.c's buffer after a read that stored count bytes at bytes, where size
+ * bytes had room. civetweb.c searches its whole buffer for the end of a request, not only the bytes
+ * that were read, so the buffer must not contain what another client sent to the same worker.
  */
 void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
                       size_t size);
 
-/* A connection that goes on without its worker. */
+/* A connection that no longer belongs to a worker. */
 struct detached_connection {
     struct gate *gate;
     struct peer peer;
     struct tls_session *session;
-    int socket; /* its own */
+    int socket; /* owned */
 };
 
 /*
- * Takes the connection from the worker, for which it is as good as closed from then on. Fails only
- * if no descriptor is left; nothing has changed then. *ret ends with detached_connection_close.
+ * Takes the connection from the worker, which then treats it as closed. Fails only if no descriptor
+ * is left; then nothing has changed. The caller ends *ret with detached_connection_close.
  */
 int connection_detach(struct connection *connection, struct detached_connection *ret);
 
-/* Says goodbye, closes the socket and wipes the session. */
+/* Sends a close_notify if that does not block, closes the socket, and wipes and frees the
+ * session. */
 void detached_connection_close(struct detached_connection *connection);
 
 #endif

@@ -15,20 +15,20 @@
 #include "server/net/source_table.h"
 #include "store/base/clock.h"
 
-/* The table remembers 4096 sources. Refused sources have a smaller table of their own, so that they
- * cannot push guests out. */
+/* 256 sets hold 4096 sources. Refused sources have a smaller table of their own, so that they
+ * cannot evict guests. */
 #define ADMITTED_SETS 256
 #define REFUSED_SETS  64
 
-/* However many sources an attacker invents, the refused callback is called no more than this often
- * a minute. */
+/* The refused callback is called no more often than this in a minute, even if an attacker uses many
+ * addresses. */
 #define REPORTS_PER_MINUTE 60
 
-/* The source of a peer that is the probe: a row outside the tables. */
+/* peer.source of the probe, whose row is gate.probe and in no table. */
 #define PROBE_ROW UINT32_MAX
 
-/* What a connection is judged by. Rules never change: gate_reconfigure puts others in their place,
- * and a thread that is judging a connection goes on with those that it holds. */
+/* The rules that a connection is checked by. A struct rules never changes: gate_reconfigure
+ * replaces it, and a thread that is checking a connection goes on with the one it holds. */
 struct rules {
     uint32_t holders; /* guarded by the gate's lock */
     enum source_binding binding;
@@ -42,19 +42,19 @@ struct rules {
 struct gate {
     struct gate_callbacks callbacks;
     atomic_uint connections;
-    pthread_mutex_t lock; /* of all that follows */
+    pthread_mutex_t lock; /* guards all members below */
     struct rules *rules;  /* in force; held */
     struct source_table *admitted;
     struct source_table *refused;
     struct bucket reports;
-    struct sockaddr_in expected; /* the probe that may come; port 0: none */
+    struct sockaddr_in expected; /* the probe's address; port 0: no probe is expected */
     struct source probe;
 };
 
 _Static_assert(REFUSAL_CONNECTIONS_TOO_OFTEN < SOURCE_REFUSALS,
                "a source's row has a place for each refusal");
 
-/* The caller holds the result. */
+/* The caller holds the result and ends the hold with rules_drop. */
 static struct rules *rules_new(const struct config *config, const struct cidr *allow,
                                size_t allow_count)
 {
@@ -75,7 +75,7 @@ static struct rules *rules_new(const struct config *config, const struct cidr *a
     return rules;
 }
 
-/* For both, the gate's lock is held. The last holder frees the rules. */
+/* Call both with the gate's lock held. The last rules_drop frees the rules. */
 static struct rules *rules_hold(struct rules *rules)
 {
     rules->holders++;
@@ -144,7 +144,8 @@ static bool is_expected(const struct gate *gate, const struct peer *peer)
            gate->expected.sin_addr.s_addr == peer->address.sin_addr.s_addr;
 }
 
-/* Returns true if the peer is the probe, which can come but once. The gate's lock is held. */
+/* Returns true if the peer is the expected probe; no second connection is then expected. Call with
+ * the gate's lock held. */
 static bool take_probe(struct gate *gate, struct peer *peer)
 {
     if (!is_expected(gate, peer))
@@ -180,9 +181,9 @@ static bool is_allowed(const struct rules *rules, const struct peer *peer)
     return false;
 }
 
-/* Looks the hardware address up, and judges by it. No lock is held: this asks the kernel and the
- * store. */
-static enum refusal_reason judge_hwaddr(const struct gate *gate, const struct rules *rules,
+/* Looks up the peer's hardware address and checks that it is enrolled. Call without a lock: this
+ * queries the kernel and the store. */
+static enum refusal_reason check_hwaddr(const struct gate *gate, const struct rules *rules,
                                         struct peer *peer)
 {
     struct error ignored;
@@ -197,9 +198,9 @@ static enum refusal_reason judge_hwaddr(const struct gate *gate, const struct ru
     return enrolled ? REFUSAL_NONE : REFUSAL_STRANGER;
 }
 
-/* A handshake costs as much as many requests: a source that could not make a request now is
- * refused before one is begun. The gate's lock is held. */
-static enum refusal_reason judge_source(const struct rules *rules, struct source *source,
+/* A handshake costs as much as many requests, so a source at its limits is refused before the
+ * handshake. Call with the gate's lock held. */
+static enum refusal_reason check_source(const struct rules *rules, struct source *source,
                                         int64_t now_us)
 {
     if (!source || source->connections >= rules->connections)
@@ -209,14 +210,14 @@ static enum refusal_reason judge_source(const struct rules *rules, struct source
     return REFUSAL_NONE;
 }
 
-/* Judges by what the source has already, and counts the connection in its row. The gate's lock is
- * held. */
+/* Checks the source's limits and, if they allow it, counts the connection in the source's row. Call
+ * with the gate's lock held. */
 static enum refusal_reason count_connection(struct gate *gate, const struct rules *rules,
                                             struct peer *peer)
 {
     int64_t now_us = clock_steady_us();
     struct source *source = source_table_claim(gate->admitted, source_key(peer), now_us);
-    enum refusal_reason refusal = judge_source(rules, source, now_us);
+    enum refusal_reason refusal = check_source(rules, source, now_us);
     if (refusal == REFUSAL_NONE) {
         source->connections++;
         peer->source = source_table_index(gate->admitted, source);
@@ -224,9 +225,9 @@ static enum refusal_reason count_connection(struct gate *gate, const struct rule
     return refusal;
 }
 
-/* The rules are looked at once: a gate_reconfigure that comes while the hardware address is looked
- * up applies to the next connection. */
-static enum refusal_reason gate_judge(struct gate *gate, struct peer *peer)
+/* Uses one struct rules throughout: a gate_reconfigure during the lookup of the hardware address
+ * applies to the next connection. */
+static enum refusal_reason gate_check(struct gate *gate, struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
     bool is_probe = take_probe(gate, peer);
@@ -237,7 +238,7 @@ static enum refusal_reason gate_judge(struct gate *gate, struct peer *peer)
 
     enum refusal_reason refusal = is_allowed(rules, peer) ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;
     if (refusal == REFUSAL_NONE)
-        refusal = judge_hwaddr(gate, rules, peer);
+        refusal = check_hwaddr(gate, rules, peer);
 
     (void)pthread_mutex_lock(&gate->lock);
     if (refusal == REFUSAL_NONE)
@@ -247,8 +248,8 @@ static enum refusal_reason gate_judge(struct gate *gate, struct peer *peer)
     return refusal;
 }
 
-/* Returns how many refusals to report now, including this one; 0 while rate-limited. The gate's
- * lock is held. */
+/* Returns how many refusals to report now, including this one; 0 while rate-limited. Call with the
+ * gate's lock held. */
 static uint32_t take_unreported(struct gate *gate, struct source_refusal *refusal, int64_t now_us)
 {
     const struct bucket_rate rate = bucket_rate(REPORTS_PER_MINUTE, MINUTE_US, REPORTS_PER_MINUTE);
@@ -276,10 +277,10 @@ static void report_refusal(struct gate *gate, const struct peer *peer, enum refu
 enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret)
 {
     struct peer peer;
-    /* A peer that is gone already has no name to report. */
+    /* A peer that has disconnected already has no address to report. */
     if (find_peer(socket, &peer) < 0)
         return REFUSAL_NOT_ALLOWED;
-    enum refusal_reason refusal = gate_judge(gate, &peer);
+    enum refusal_reason refusal = gate_check(gate, &peer);
     if (refusal != REFUSAL_NONE) {
         report_refusal(gate, &peer, refusal);
         return refusal;
@@ -312,7 +313,8 @@ uint32_t gate_connections(const struct gate *gate)
     return atomic_load(&gate->connections);
 }
 
-/* Whole seconds for Retry-After, rounded up. A minute at most: no bucket takes longer to fill. */
+/* Returns whole seconds for Retry-After, rounded up: at most 60, as every bucket is full again
+ * after a minute. */
 static uint32_t retry_after_s(int64_t wait_us)
 {
     return (uint32_t)((wait_us + SECOND_US - 1) / SECOND_US);

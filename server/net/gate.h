@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate stands before the TLS handshake: from address and MAC alone it decides whether a
- * connection is worth a thread. It also counts requests and failed authentications, for the limits
- * of each source.
+ * The gate decides before the TLS handshake, by address and MAC alone, whether a connection is
+ * admitted. It also counts requests and failed authentications, to enforce the limits of each
+ * source.
  *
  * A source is a MAC if the peer is on the link, else an address, so that a guest with many
  * addresses is still one source. All tables have a fixed size, whatever clients do. Every function
  * may be called from any thread. The gate has one lock, which is never held while the kernel or the
- * store is asked; a connection is judged by the rules that were in force when it came.
+ * store is queried; a connection is checked by the rules that were in force when it was accepted.
  */
 #ifndef FELHOM_GATE_H
 #define FELHOM_GATE_H
@@ -23,10 +23,10 @@
 
 struct gate;
 
-/* What the gate calls, from any thread, without holding its lock. */
+/* The gate calls these from any thread, without holding its lock. */
 struct gate_callbacks {
-    /* 1 if an enrolled guest owns this hardware address, 0 if none does, -1 on failure: the peer is
-     * then treated as unresolvable. */
+    /* Returns 1 if an enrolled guest owns this hardware address, 0 if none does, and -1 on failure;
+     * the peer is then treated as one whose hardware address is unknown. */
     int (*is_enrolled)(const struct hwaddr *hwaddr, void *context);
     /* Reports refusals, at most once a minute for each source and reason. count: how many refusals
      * this call stands for. */
@@ -35,53 +35,54 @@ struct gate_callbacks {
     void *context;
 };
 
-/* allow is copied. Ends with gate_free, after the last connection. */
+/* allow: the networks from which connections are admitted; copied. The caller ends the gate with
+ * gate_free, after the last connection. gate_free(NULL) does nothing. */
 struct gate *gate_new(const struct config *config, const struct cidr *allow, size_t allow_count,
                       const struct gate_callbacks *callbacks);
 void gate_free(struct gate *gate);
 
-/* Puts new limits and networks in force for the connections to come; open ones stay. */
+/* Puts new limits and networks in force for new connections; open ones stay. */
 void gate_reconfigure(struct gate *gate, const struct config *config, const struct cidr *allow,
                       size_t allow_count);
 
-/* Judges a connected socket. REFUSAL_NONE: it is admitted, *ret is filled in and the caller owes
- * one gate_leave. Otherwise one of the gate's reasons, and *ret is left alone. */
+/* Checks a connected socket. If it is admitted, returns REFUSAL_NONE and fills in *ret, and the
+ * caller must call gate_leave once. Otherwise returns the reason and leaves *ret alone. */
 enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
 /*
- * felhomd asks itself now and then whether it still answers (server/systemd/watchdog.h), from an
- * address that the allow list, source binding and limits need not let in. So the gate can expect
- * one connection: the next one from exactly this address and port is admitted whatever the rules
- * say, counts for nobody's limits, and uses the expectation up.
+ * felhomd's self-test (server/systemd/watchdog.h) connects from an address that the allow list,
+ * source binding and limits need not admit. So the gate can expect one connection: it admits the
+ * next one from exactly this address and port whatever the rules say, counts it for no source's
+ * limits, and then expects none any more.
  *
- * Nobody else gets in that way. The probe holds the port from before gate_expect until after
- * gate_expect_nobody, so that the kernel gives it to no other process of the host. The address is
- * one of the host's own: the kernel drops what comes from outside with such a source, and answers
- * to it would go to the probe's own socket, so that no guest ever finishes TCP's handshake as the
- * probe. And coming through the gate grants nothing yet: every path that tells of a guest wants a
- * token.
+ * No other client can use this. The probe holds the port from before gate_expect until after
+ * gate_expect_nobody, so the kernel gives it to no other process of the host. The address is one of
+ * the host's own: the kernel drops packets from outside that have such a source address, and
+ * answers to it would go to the probe's own socket, so no guest can complete TCP's handshake as the
+ * probe. And passing the gate grants nothing yet: every path that returns data of a guest requires
+ * a token.
  */
 void gate_expect(struct gate *gate, const struct sockaddr_in *probe);
 void gate_expect_nobody(struct gate *gate);
 
-/* A connection goes on without a thread: from now on it counts for its source's limit alone, and
- * ends with gate_leave_detached instead of gate_leave. */
+/* The caller keeps a connection open without a thread: from now on it counts only for its source's
+ * limit, and ends with gate_leave_detached instead of gate_leave. */
 void gate_detach(struct gate *gate);
 void gate_leave_detached(struct gate *gate, const struct peer *peer);
 
-/* How many admitted connections have a thread. */
+/* Returns how many admitted connections have a thread. */
 uint32_t gate_connections(const struct gate *gate);
 
-/* Counts a request of the source. Returns 0, or after how many seconds (1..60) the source may try
- * again (HTTP 429). */
+/* Counts a request of the source. Returns 0 if it is within the limit, else after how many seconds
+ * (1..60) the source may try again (HTTP 429). */
 uint32_t gate_count_request(struct gate *gate, const struct peer *peer);
 
 /* Counts a failed authentication of the source. */
 void gate_count_failure(struct gate *gate, const struct peer *peer);
 
-/* Returns 0, or for how many seconds (1..60) the source's authentications are refused because too
- * many have failed. */
+/* Returns 0, or for how many more seconds (1..60) the source's authentications are refused because
+ * too many have failed. */
 uint32_t gate_locked_out(struct gate *gate, const struct peer *peer);
 
 #endif

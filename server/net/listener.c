@@ -21,7 +21,7 @@
 #define IDLE_MS           15000 /* keep-alive: the pause between two requests */
 #define HEADER_LIMIT      16384 /* request line and headers */
 #define DRAIN_STEP_US     10000
-#define SPARE_DESCRIPTORS 96U /* for what is no guest's connection */
+#define SPARE_DESCRIPTORS 96U /* for everything but guests' connections */
 
 struct listener {
     struct web_server server;
@@ -49,8 +49,8 @@ static int listener_handle(struct mg_connection *request, void *context)
     return options->handle(request, &connection->peer, options->context);
 }
 
-/* CivetWeb calls most of what it could not read a bad request. */
-static int true_status(const struct connection *connection, int status)
+/* CivetWeb reports most requests that it could not read as status 400. */
+static int corrected_status(const struct connection *connection, int status)
 {
     if (status != 400)
         return status;
@@ -63,18 +63,18 @@ static void listener_handle_error(struct mg_connection *request, int status, voi
 {
     const struct listener_options *options = &((const struct listener *)context)->options;
     const struct connection *connection = mg_get_thread_pointer(request);
-    options->handle_error(request, true_status(connection, status), options->context);
+    options->handle_error(request, corrected_status(connection, status), options->context);
 }
 
-/* A connection for which no descriptor is left has to wait. */
+/* Connections wait while no descriptor is left. */
 static void warn_of_few_descriptors(uint32_t threads)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= threads + SPARE_DESCRIPTORS)
         return;
     log_line(LOG_WARNING,
-             "no more than %llu files may be open, and %u guests at once may need %u: raise "
-             "LimitNOFILE, or lower limits.threads",
+             "the limit of open files is %llu, but serving %u guests at once may need %u: raise "
+             "LimitNOFILE= or lower limits.threads",
              (unsigned long long)limit.rlim_cur, threads, threads + SPARE_DESCRIPTORS);
 }
 
@@ -107,8 +107,8 @@ static int listener_start_server(struct listener *listener, struct error *error)
         .queue = options->threads,
         .backlog = LISTENING_BACKLOG,
         .header_limit = HEADER_LIMIT,
-        /* The sessions keep the deadlines; CivetWeb's own are laxer, so as never to strike first.
-         */
+        /* The TLS sessions enforce the deadlines; CivetWeb's timeout is longer, so that it never
+         * expires first. */
         .timeout_ms = IDLE_MS + 2 * options->request_ms,
         .keep_alive = true,
         .begin_thread = listener_begin_thread,
@@ -144,8 +144,8 @@ int listener_start(const struct listener_options *options, struct listener **ret
     return -1;
 }
 
-/* Waits for the connections that were accepted, so that CivetWeb, once told to stop, has no answer
- * to cut short and no connection in its queue. */
+/* Waits until the accepted connections are closed, so that CivetWeb, when it stops, cuts no answer
+ * short and has no connection in its queue. */
 static void listener_drain(struct listener *listener)
 {
     const struct listener_options *options = &listener->options;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What civetweb.c includes by this name when it is built with USE_MBEDTLS, in the place of
- * CivetWeb's own file of that name (the Makefile puts this folder first). Two types and six
- * functions hand over to connection.h and to server/tls/session.h, and two system calls become
- * acceptor.h's. It suits CivetWeb 1.15 and 1.16 alike, which are compiled unmodified.
+ * civetweb.c includes this file when it is built with USE_MBEDTLS, in place of CivetWeb's own file
+ * of the same name (the Makefile puts this folder first). The two types and six functions that
+ * civetweb.c needs call connection.h and server/tls/session.h, and two system calls are replaced by
+ * functions of acceptor.h. It works with CivetWeb 1.15 and 1.16, which are compiled unmodified.
  */
 #include <limits.h>
 #include <mbedtls/ssl.h> /* the MBEDTLS_ERR_SSL_WANT_... that civetweb.c names; none is ever returned to it */
 
-/* CivetWeb 1.16 has hidden these by macros of its own by now, for itself alone. */
+/* CivetWeb 1.16 has defined macros of these names, which our headers must not see. */
 #pragma push_macro("free")
 #pragma push_macro("ARRAY_SIZE")
 #undef free
@@ -21,26 +21,28 @@
 
 typedef struct connection SSL;
 
-/* CivetWeb makes one and passes it around; the real one is the listener's struct tls_context. */
+/* CivetWeb makes one and passes it to the functions below, which do not use it: the listener's
+ * struct tls_context takes its place. */
 typedef struct {
     char unused;
 } SSL_CTX;
 
 /*
- * civetweb.c polls with a timeout of its own unless it is told that there are bytes to read. Told
- * so always, it leaves the waiting to tls_read(), which knows the deadlines and never spins.
+ * civetweb.c polls with a timeout of its own unless it learns that there are bytes to read. If it
+ * always learns that, it leaves the waiting to tls_read(), which knows the deadlines and never
+ * spins.
  */
 #define mbedtls_ssl_get_bytes_avail(connection) INT_MAX
 
 /* civetweb.c reports every end of a connection on standard error, as "SSL read failed". */
-static int say_nothing(void)
+static int no_output(void)
 {
     return 0;
 }
 #undef fprintf
-#define fprintf(stream, ...) ((stream) == stderr ? say_nothing() : (fprintf)((stream), __VA_ARGS__))
+#define fprintf(stream, ...) ((stream) == stderr ? no_output() : (fprintf)((stream), __VA_ARGS__))
 
-/* civetweb.c calls each in one place only, where the server has that name. */
+/* civetweb.c calls each in one place only, where the server's variable has the name used here. */
 #define bind(socket, address, size)   acceptor_bind(mg_get_user_data(phys_ctx), (socket))
 #define accept(socket, address, size) acceptor_accept(mg_get_user_data(ctx), (address), (size))
 

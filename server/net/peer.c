@@ -11,8 +11,8 @@
 #include "schema/base/cleanup.h"
 #include "schema/host/netlink_answer.h"
 
-/* A netlink request about one IPv4 address: RTM_GETROUTE and RTM_GETNEIGH differ only in the
- * middle, which has the same size in both. */
+/* A netlink request about one IPv4 address. RTM_GETROUTE and RTM_GETNEIGH differ only in the member
+ * about, which has the same size in both. */
 struct netlink_request {
     struct nlmsghdr header;
     union {
@@ -29,7 +29,7 @@ static int open_netlink(struct error *error)
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
     if (fd < 0 || connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
-        return fail_errno(error, errno, "cannot ask the kernel for neighbours");
+        return fail_errno(error, errno, "cannot query the kernel's neighbour table");
     return steal_fd(&fd);
 }
 
@@ -45,15 +45,15 @@ static struct netlink_request netlink_request_new(uint16_t type, uint16_t attrib
     };
 }
 
-/* The kernel answers within send(): there is nothing to wait for afterwards. */
+/* The kernel answers within send(), so the recv() need not wait. */
 static int netlink_ask(int netlink, const struct netlink_request *request,
                        struct netlink_answer *ret, struct error *error)
 {
     if (send(netlink, request, sizeof(*request), 0) < 0)
-        return fail_errno(error, errno, "cannot ask the kernel for neighbours");
+        return fail_errno(error, errno, "cannot query the kernel's neighbour table");
     ssize_t length = recv(netlink, ret->bytes, sizeof(ret->bytes), MSG_DONTWAIT);
     if (length < 0)
-        return fail_errno(error, errno, "the kernel does not answer about neighbours");
+        return fail_errno(error, errno, "the kernel did not answer a query of its neighbour table");
     ret->length = (size_t)length;
     return 0;
 }

@@ -15,8 +15,8 @@
 
 struct source_table {
     uint32_t sets;
-    uint64_t secret; /* odd; clients do not know it, so that they cannot choose to share a set
-                        with a victim */
+    uint64_t secret; /* odd; as clients do not know it, they cannot choose an address that shares
+                        a set with a victim */
     struct source *rows;
 };
 
@@ -26,7 +26,7 @@ struct source_table *source_table_new(uint32_t sets)
     table->sets = sets;
     table->rows = mem_new_array((size_t)sets * SOURCE_TABLE_WAYS, sizeof(struct source));
     if (getentropy(&table->secret, sizeof(table->secret)) < 0)
-        table->secret = (uint64_t)clock_steady_us(); /* weak, but better than not to serve */
+        table->secret = (uint64_t)clock_steady_us(); /* weak, but better than not serving */
     table->secret |= 1;
     return table;
 }
@@ -61,7 +61,7 @@ static bool is_better_to_evict(const struct source *row, const struct source *ev
     return row->connections == 0 && (!evicted || row->last_seen_us < evicted->last_seen_us);
 }
 
-/* Returns the row with the key, else the one to take for it, else NULL. */
+/* Returns the row with the key, else the row to reuse for it, else NULL. */
 static struct source *find_row(struct source *set, uint64_t key)
 {
     struct source *evicted = NULL;

@@ -36,15 +36,15 @@ static void web_server_end_thread(const struct mg_context *civetweb, int type, v
         server->options.end_thread(thread);
 }
 
-static int web_server_take_request(struct mg_connection *request)
+static int web_server_handle_request(struct mg_connection *request)
 {
     const struct web_server_options *options = &server_of(request)->options;
     int status = options->handle(request, options->context);
-    /* Anything else would make CivetWeb look for a file. */
+    /* With any other value CivetWeb would look for a file to serve. */
     return status > 0 ? status : 500;
 }
 
-static int web_server_take_error(struct mg_connection *request, int status, const char *message)
+static int web_server_handle_error(struct mg_connection *request, int status, const char *message)
 {
     const struct web_server_options *options = &server_of(request)->options;
     (void)message;
@@ -52,27 +52,27 @@ static int web_server_take_error(struct mg_connection *request, int status, cons
     return 0;
 }
 
-static void keep_complaint(struct web_server_complaint *complaint, const char *message)
+static void keep_startup_message(struct startup_message *first, const char *message)
 {
     int errnum = errno;
-    if (complaint->message[0])
+    if (first->text[0])
         return;
-    complaint->errnum = errnum;
-    (void)snprintf(complaint->message, sizeof complaint->message, "%s", message);
+    first->errnum = errnum;
+    (void)snprintf(first->text, sizeof first->text, "%s", message);
 }
 
-static int web_server_take_message(const struct mg_connection *request, const char *message)
+static int web_server_log_message(const struct mg_connection *request, const char *message)
 {
     struct web_server *server = server_of(request);
-    if (pthread_equal(pthread_self(), server->complaint.starter))
-        keep_complaint(&server->complaint, message);
+    if (pthread_equal(pthread_self(), server->startup_message.starter))
+        keep_startup_message(&server->startup_message, message);
     else
         throttled_log_line(server->options.log, LOG_WARNING, "%s: %s", server->options.log_prefix,
                            message);
     return 1;
 }
 
-/* Numbers as CivetWeb wants them: as text. */
+/* CivetWeb takes its options as text. */
 struct option_texts {
     char port[LISTENING_NAME_SIZE + 1]; /* with an s for TLS */
     char threads[11];
@@ -103,9 +103,9 @@ static struct mg_context *web_server_start_civetweb(struct web_server *server)
         .init_thread = web_server_begin_thread,
         .exit_thread = web_server_end_thread,
         .connection_closed = acceptor_connection_closed,
-        .begin_request = web_server_take_request,
-        .http_error = web_server_take_error,
-        .log_message = web_server_take_message,
+        .begin_request = web_server_handle_request,
+        .http_error = web_server_handle_error,
+        .log_message = web_server_log_message,
     };
     const struct option_texts texts = option_texts_new(&server->options);
     /* clang-format off */
@@ -128,21 +128,22 @@ static struct mg_context *web_server_start_civetweb(struct web_server *server)
         .user_data = server,
         .configuration_options = options,
     };
-    server->complaint = (struct web_server_complaint){.starter = pthread_self()};
+    server->startup_message = (struct startup_message){.starter = pthread_self()};
     errno = 0;
     return mg_start2(&data, NULL);
 }
 
-/* Short of memory, CivetWeb may begin without TLS and say nothing. */
-static bool speaks_as_wanted(const struct web_server *server)
+/* If memory is short, CivetWeb may start without TLS and without a message. */
+static bool tls_is_as_configured(const struct web_server *server)
 {
     struct mg_server_port port;
     return mg_get_server_ports(server->civetweb, 1, &port) == 1 &&
            (port.is_ssl != 0) == server->options.tls;
 }
 
-/* If CivetWeb gets no thread to accept connections with, it says nothing. */
-static bool begins_to_accept(struct web_server *server)
+/* CivetWeb gives no message if it cannot create the thread that accepts connections. Returns false
+ * if that thread has not begun in time. */
+static bool wait_until_accepting(struct web_server *server)
 {
     int64_t end_us = clock_steady_us() + (int64_t)ACCEPTING_MS * 1000;
     while (!atomic_load(&server->accepting) && clock_steady_us() < end_us)
@@ -162,7 +163,7 @@ static void web_server_end(struct web_server *server)
 static int web_server_fail_start(struct web_server *server, struct error *error)
 {
     char endpoint[LISTENING_NAME_SIZE];
-    const struct web_server_complaint *complaint = &server->complaint;
+    const struct startup_message *first = &server->startup_message;
     listening_name(&server->options.address, endpoint);
     if (!server->stuck)
         web_server_end(server);
@@ -170,10 +171,10 @@ static int web_server_fail_start(struct web_server *server, struct error *error)
     if (server->stuck)
         return fail_errno(error, EAGAIN, "cannot listen on %s: no thread to do so", endpoint);
     acceptor_destroy(&server->acceptor);
-    if (complaint->errnum != 0)
-        return fail_errno(error, complaint->errnum, "cannot listen on %s", endpoint);
+    if (first->errnum != 0)
+        return fail_errno(error, first->errnum, "cannot listen on %s", endpoint);
     return fail(error, ERROR_SYSTEM, "cannot listen on %s: %s", endpoint,
-                complaint->message[0] ? complaint->message : "no memory for TLS");
+                first->text[0] ? first->text : "no memory for TLS");
 }
 
 int web_server_start(struct web_server *server, const struct web_server_options *options,
@@ -184,14 +185,14 @@ int web_server_start(struct web_server *server, const struct web_server_options 
         return -1;
     (void)mg_init_library(MG_FEATURES_DEFAULT);
     server->civetweb = web_server_start_civetweb(server);
-    if (!server->civetweb || !speaks_as_wanted(server))
+    if (!server->civetweb || !tls_is_as_configured(server))
         return web_server_fail_start(server, error);
-    /* Without its accepting thread CivetWeb cannot be stopped: its workers stay. */
-    server->stuck = !begins_to_accept(server);
+    /* Without its accepting thread CivetWeb cannot be stopped, and its workers stay. */
+    server->stuck = !wait_until_accepting(server);
     if (server->stuck)
         return web_server_fail_start(server, error);
-    if (server->complaint.message[0])
-        log_line(LOG_WARNING, "%s: %s", options->log_prefix, server->complaint.message);
+    if (server->startup_message.text[0])
+        log_line(LOG_WARNING, "%s: %s", options->log_prefix, server->startup_message.text);
     return 0;
 }
 

@@ -13,12 +13,12 @@
 #include "server/net/acceptor.h"
 #include "server/systemd/notify.h"
 
-#define NAME     "local_api" /* of the socket, in the manager's descriptor store */
+#define NAME     "local_api" /* the socket's name in the manager's descriptor store */
 #define FIRST_FD 3
 #define FDS_MAX  1024
 
-/* How many descriptors were passed to this process, from FIRST_FD on. */
-static int passed_count(void)
+/* Returns how many descriptors were passed to this process, from FIRST_FD on. */
+static int passed_fd_count(void)
 {
     const char *process = getenv("LISTEN_PID");
     const char *count = getenv("LISTEN_FDS");
@@ -28,7 +28,7 @@ static int passed_count(void)
     return passed > 0 && passed <= FDS_MAX ? (int)passed : 0;
 }
 
-static void clear_environment(void)
+static void remove_listen_variables(void)
 {
     (void)unsetenv("LISTEN_PID");
     (void)unsetenv("LISTEN_PIDFDID");
@@ -36,22 +36,23 @@ static void clear_environment(void)
     (void)unsetenv("LISTEN_FDNAMES");
 }
 
-static bool is_wanted(const struct handover *handover, const char *name)
+static bool is_our_socket(const struct handover *handover, const char *name)
 {
     return handover->socket < 0 && strcmp(name, NAME) == 0;
 }
 
-/* Under our own name nothing is dropped: the manager would drop the socket that we take as well. */
-static void decline_passed(int fd, const char *name)
+/* A descriptor of our own name is not dropped from the manager's store: the manager would drop the
+ * socket that we keep as well. */
+static void close_passed_fd(int fd, const char *name)
 {
     (void)close(fd);
     if (*name && strcmp(name, NAME) != 0)
         notify_drop(name);
 }
 
-/* A socket that another version of felhomd made may block, and all passed descriptors are inherited
- * across an exec. */
-static void accept_passed(struct handover *handover, int fd)
+/* A socket opened by another version of felhomd may be a blocking one, and passed descriptors are
+ * not close-on-exec. */
+static void take_passed_socket(struct handover *handover, int fd)
 {
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
@@ -63,16 +64,16 @@ void handover_begin(struct handover *handover)
     const char *variable = getenv("LISTEN_FDNAMES");
     cleanup_free char *names = mem_copy_text(variable ? variable : "");
     char *rest = names;
-    int end = FIRST_FD + passed_count();
+    int end = FIRST_FD + passed_fd_count();
     handover->socket = -1;
     for (int fd = FIRST_FD; fd < end; fd++) {
         const char *name = strsep(&rest, ":");
-        if (name && is_wanted(handover, name))
-            accept_passed(handover, fd);
+        if (name && is_our_socket(handover, name))
+            take_passed_socket(handover, fd);
         else
-            decline_passed(fd, name ? name : "");
+            close_passed_fd(fd, name ? name : "");
     }
-    clear_environment();
+    remove_listen_variables();
 }
 
 void handover_end(struct handover *handover)
@@ -81,9 +82,9 @@ void handover_end(struct handover *handover)
         (void)close(steal_fd(&handover->socket));
 }
 
-/* The manager drops the socket in its own time, but the socket must stop listening at once: the
- * next address may be one that includes this one (0.0.0.0). */
-static void give_socket_up(struct handover *handover)
+/* The manager may drop the socket later, but the socket must stop listening at once: the next
+ * address may include this one (0.0.0.0). */
+static void handover_drop_socket(struct handover *handover)
 {
     if (handover->socket < 0)
         return;
@@ -96,7 +97,7 @@ int handover_socket(struct handover *handover, const struct sockaddr_in *address
                     struct error *error)
 {
     if (handover->socket < 0 || !listening_on(handover->socket, address)) {
-        give_socket_up(handover);
+        handover_drop_socket(handover);
         if (listening_open(address, &handover->socket, error) < 0)
             return -1;
         notify_keep(NAME, handover->socket);

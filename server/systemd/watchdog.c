@@ -6,13 +6,13 @@
 #include "store/base/log.h"
 #include "store/host/probe.h"
 
-#define PATIENCE_US (5 * SECOND_US)
+#define SELF_TEST_TIMEOUT_US (5 * SECOND_US)
 
-/* Never more than half the watchdog's interval, so that there is time for a second try. */
-static int64_t self_test_patience_us(uint64_t interval_us)
+/* Returns at most half the watchdog's interval, so that there is time for a second try. */
+static int64_t self_test_timeout_us(uint64_t interval_us)
 {
     int64_t half_us = (int64_t)(interval_us / 2);
-    return half_us < PATIENCE_US ? half_us : PATIENCE_US;
+    return half_us < SELF_TEST_TIMEOUT_US ? half_us : SELF_TEST_TIMEOUT_US;
 }
 
 static void announce_probe(void *context, const struct sockaddr_in *own)
@@ -25,12 +25,12 @@ static void announce_probe(void *context, const struct sockaddr_in *own)
 }
 
 int watchdog_self_test(const struct sockaddr_in *listening, const struct pins *pins,
-                       struct gate *gate, int64_t patience_us, struct error *error)
+                       struct gate *gate, int64_t timeout_us, struct error *error)
 {
     const struct probe probe = {
         .listening = *listening,
         .pins = *pins,
-        .patience_us = patience_us,
+        .timeout_us = timeout_us,
         .announce = announce_probe,
         .context = gate,
     };
@@ -59,7 +59,7 @@ bool watchdog_feed(struct watchdog *watchdog, struct context *context, const str
         return true;
     cleanup_server_config struct server_config *config = context_config(context);
     bool answers = watchdog_self_test(&config->address, pins, context->gate,
-                                      self_test_patience_us(interval_us), &error) == 0;
+                                      self_test_timeout_us(interval_us), &error) == 0;
     log_self_test(watchdog, &context->log, answers ? NULL : &error);
     if (answers)
         notify_watchdog();

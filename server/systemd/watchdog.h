@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Feeds the service manager's watchdog as long as felhomd answers requests. To find that out,
- * felhomd makes a request to itself, as a guest would (store/host/probe.h). So a daemon whose
- * accepting thread is dead, whose workers are all stuck or whose TLS is broken is not taken for a
- * live one.
+ * Feeds the service manager's watchdog as long as felhomd answers requests. To test that, felhomd
+ * makes a request to itself, as a guest would (store/host/probe.h). So the test fails if the
+ * accepting thread is dead, all workers are stuck or TLS is broken.
  *
- * After a failure the daemon tries again soon; only a whole watchdog interval of failures has the
- * manager restart it. An address that has left the host is a failure, too: after the restart the
- * daemon finds the bridge's new address, or waits for it.
+ * After a failure felhomd tries again soon; the manager restarts it only after a whole watchdog
+ * interval of failures. The test also fails if the host no longer has felhomd's address: after the
+ * restart felhomd finds the bridge's new address, or waits for one.
  */
 #ifndef FELHOM_WATCHDOG_H
 #define FELHOM_WATCHDOG_H
@@ -27,18 +26,19 @@ struct watchdog {
 };
 
 /*
- * If the service manager has set a watchdog: tests whether the daemon, which listens, answers, and
- * feeds the watchdog if it does. Returns false if it does not; the log says why once, until it
- * answers again. pins: of the certificate that the daemon shows. For the main thread.
+ * If the service manager has set a watchdog, runs the self-test and, if it succeeds, feeds the
+ * watchdog. Returns false if the self-test fails; the log gives the reason once, until the
+ * self-test succeeds again. pins: those of the certificate that felhomd shows. Only the main thread
+ * calls this.
  */
 bool watchdog_feed(struct watchdog *watchdog, struct context *context, const struct pins *pins);
 
 /*
- * The self-test: 0 if GET /healthz at the address (for 0.0.0.0, at the loopback) was answered with
- * 200 under a certificate with these pins. The gate lets this one connection through whatever its
- * rules say (gate_expect). Never takes longer than patience_us.
+ * Returns 0 if GET /healthz at the address (for 0.0.0.0, at the loopback address) was answered with
+ * 200 and a certificate with these pins. The gate admits this one connection whatever its rules say
+ * (gate_expect). Takes at most timeout_us.
  */
 int watchdog_self_test(const struct sockaddr_in *listening, const struct pins *pins,
-                       struct gate *gate, int64_t patience_us, struct error *error);
+                       struct gate *gate, int64_t timeout_us, struct error *error);
 
 #endif

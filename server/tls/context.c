@@ -20,14 +20,14 @@
 #include "store/base/log.h"
 #include "store/files/file.h"
 
-/* Sessions in many threads share the random numbers, the cache and the ticket keys. */
+/* Sessions in many threads share the random number generator, the cache and the ticket keys. */
 #if defined(MBEDTLS_VERSION_NUMBER) && !defined(MBEDTLS_THREADING_C)
 #error "mbedTLS must be built with MBEDTLS_THREADING_C"
 #endif
 
 #define PEM_LIMIT     65536
 #define RESUME_S      3600 /* how long a session may be resumed */
-#define CACHE_ENTRIES 256  /* for clients that take no tickets */
+#define CACHE_ENTRIES 256  /* for clients that do not use tickets */
 
 int tls_fail(struct error *error, int code, const char *what)
 {
@@ -49,7 +49,7 @@ static const int suites[] = {
     0,
 };
 
-/* What mbedTLS 3 calls by other names than 2.28. */
+/* What differs between mbedTLS 3 and 2.28. */
 #if MBEDTLS_VERSION_NUMBER >= 0x03000000
 static const uint16_t groups[] = {
     MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
@@ -80,7 +80,7 @@ static int check_pair(struct tls_generation *generation)
                                  mbedtls_ctr_drbg_random, &generation->random);
 }
 
-/* mbedTLS 3 has the tables of its curves as constants. */
+/* mbedTLS 3 has the precomputed tables of its curves as constants. */
 static int prepare_key(struct tls_generation *generation)
 {
     (void)generation;
@@ -114,7 +114,8 @@ static int check_pair(struct tls_generation *generation)
     return mbedtls_pk_check_pair(&generation->certificate.pk, &generation->key);
 }
 
-/* The first signature makes the table of the curve; it is made here, before threads share it. */
+/* The first signature computes the curve's table. Doing it here, before threads share the key,
+ * avoids a race. */
 static int sign_once(struct tls_generation *generation, mbedtls_pk_context *key)
 {
     static const unsigned char digest[32];
@@ -124,8 +125,8 @@ static int sign_once(struct tls_generation *generation, mbedtls_pk_context *key)
                            mbedtls_ctr_drbg_random, &generation->random);
 }
 
-/* The key as the parser leaves it would be copied for each signature, and a table of its curve made
- * each time, which is half of the work of a signature. */
+/* mbedTLS would copy the key, as the parser returns it, for each signature and compute the table of
+ * its curve each time, which is half the work of a signature. */
 static int prepare_key(struct tls_generation *generation)
 {
     cleanup(mbedtls_pk_free) mbedtls_pk_context key;
@@ -154,7 +155,7 @@ static int start_random(struct tls_generation *generation, struct error *error)
     return code == 0 ? 0 : tls_fail(error, code, "cannot start the random number generator");
 }
 
-/* mbedTLS's PEM parsers want the closing NUL counted. */
+/* mbedTLS's PEM parsers expect the terminating NUL to be counted. */
 static int parse_pem(struct tls_generation *generation, const struct buffer *pem,
                      struct error *error)
 {
@@ -173,7 +174,7 @@ static int parse_pem(struct tls_generation *generation, const struct buffer *pem
         return fail(error, ERROR_CORRUPT, "the private key does not belong to the certificate");
     }
     code = prepare_key(generation);
-    return code == 0 ? 0 : tls_fail(error, code, "the private key does not sign");
+    return code == 0 ? 0 : tls_fail(error, code, "cannot sign with the private key");
 }
 
 static int load_identity(struct tls_generation *generation, const char *pem_file,
@@ -187,7 +188,7 @@ static int load_identity(struct tls_generation *generation, const char *pem_file
     return 0;
 }
 
-/* Logs nothing unless somebody who hunts a bug raises the library's own threshold. */
+/* mbedTLS calls this only if a developer raises its debug threshold. */
 static void log_library(void *context, int level, const char *file, int line, const char *message)
 {
     (void)context;
@@ -247,8 +248,8 @@ static struct tls_generation *generation_alloc(void)
     return generation;
 }
 
-/* mbedTLS wipes what it frees: the key, the ticket keys, the cached sessions, the generator's
- * state. */
+/* mbedTLS wipes what it frees: the key, the ticket keys, the cached sessions and the state of the
+ * random number generator. */
 static void generation_free(struct tls_generation *generation)
 {
     mbedtls_ssl_config_free(&generation->config);
@@ -261,7 +262,7 @@ static void generation_free(struct tls_generation *generation)
     free(generation);
 }
 
-/* The caller holds *ret. */
+/* The caller holds *ret and ends the hold with tls_generation_drop. */
 static int generation_new(const char *pem_file, struct tls_generation **ret, struct error *error)
 {
     struct tls_generation *generation = generation_alloc();
@@ -296,7 +297,7 @@ int tls_context_new(const char *pem_file, const struct tls_limits *limits, struc
     int result = 0;
     struct tls_context *context = context_alloc(limits);
     if (context->interrupt_fd < 0)
-        result = fail_errno(error, errno, "cannot make an eventfd");
+        result = fail_errno(error, errno, "cannot create an eventfd");
     if (result == 0)
         result = generation_new(pem_file, &context->generation, error);
     if (result < 0)

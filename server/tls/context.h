@@ -4,10 +4,10 @@
  * 1.3, ECDHE-ECDSA with AEAD, X25519 and P-256), the time limits, and an eventfd that ends pauses
  * when felhomd stops.
  *
- * The certificate can be replaced while connections are open. So everything that ends with a
- * certificate is one reference-counted struct tls_generation: a handshake holds the generation that
- * it began under until its session is closed, and no session or ticket of an old generation can be
- * resumed under a new one.
+ * The certificate can be replaced while connections are open. So everything that is replaced with
+ * it is in one reference-counted struct tls_generation: a session holds the generation that its
+ * handshake began with until the session is closed, and no session or ticket of an old generation
+ * can be resumed under a new one.
  */
 #ifndef FELHOM_TLS_CONTEXT_H
 #define FELHOM_TLS_CONTEXT_H
@@ -28,7 +28,7 @@
 
 struct tls_limits {
     uint64_t handshake_ms; /* the whole handshake */
-    uint64_t request_ms;   /* a request from its first byte to its last; the sending of an answer;
+    uint64_t request_ms;   /* each of: a request from its first byte to its last; sending an answer;
                               the pause before the first request */
     uint64_t idle_ms;      /* the pause before each further request */
 };
@@ -47,7 +47,7 @@ struct tls_generation {
 struct tls_context {
     struct tls_limits limits;
     int interrupt_fd;     /* an eventfd: readable once interrupted */
-    pthread_mutex_t lock; /* of generation */
+    pthread_mutex_t lock; /* guards generation */
     struct tls_generation *generation;
 };
 
@@ -60,26 +60,26 @@ int tls_context_new(const char *pem_file, const struct tls_limits *limits, struc
                     struct error *error);
 void tls_context_free(struct tls_context *context);
 
-/* Reads key and certificate again, for the handshakes that begin from now on; open sessions go on
- * under the old ones. On failure nothing has changed. */
+/* Reads key and certificate again, for handshakes that begin from now on; open sessions keep the
+ * old ones. On failure nothing has changed. */
 int tls_context_renew(struct tls_context *context, const char *pem_file, struct error *error);
 
-/* Fills in what clients pin of the certificate that new handshakes show. */
+/* Fills in the pins of the certificate that new handshakes show. */
 void tls_context_pins(struct tls_context *context, struct pins *ret);
 
 /*
- * Ends the pauses between requests, now and from now on, unless the next request is there already.
- * A request or an answer under way goes on; a client that has made no request yet may make one,
- * within handshake_ms.
+ * Ends all pauses between requests, present and future ones, unless the next request has arrived
+ * already. A request or an answer in progress continues; a client that has made no request yet may
+ * make one within handshake_ms.
  */
 void tls_context_interrupt(struct tls_context *context);
 
-/* The generation for a new handshake; the caller ends the hold with tls_generation_drop, and the
- * last holder wipes and frees it. tls_generation_drop(NULL) does nothing. */
+/* Returns the generation for a new handshake. The caller ends the hold with tls_generation_drop;
+ * the last one wipes and frees the generation. tls_generation_drop(NULL) does nothing. */
 struct tls_generation *tls_context_hold(struct tls_context *context);
 void tls_generation_drop(struct tls_generation *generation);
 
-/* fail() with ERROR_SYSTEM and "WHAT: REASON", where REASON is that of mbedTLS's code. */
+/* Fails with ERROR_SYSTEM and "WHAT: REASON", where REASON is mbedTLS's text for the code. */
 int tls_fail(struct error *error, int code, const char *what);
 
 #endif

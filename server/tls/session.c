@@ -14,7 +14,7 @@
 #include "server/tls/context.h"
 #include "store/base/clock.h"
 
-/* What a session is waiting for or doing; each phase has a deadline of its own. */
+/* What a session is doing or waiting for; each phase has its own deadline. */
 enum phase {
     PHASE_HANDSHAKE,
     PHASE_FIRST,   /* until the first byte of the first request */
@@ -25,8 +25,8 @@ enum phase {
 
 #define AHEAD 2048 /* most requests are one record shorter than this */
 
-/* Bytes that were received before mbedTLS asked for them: it asks for a record's head and for the
- * rest separately, which would be two system calls for each request. */
+/* Bytes received before mbedTLS asked for them. mbedTLS asks for a record's header and for the rest
+ * separately, which would need two system calls for each request. */
 struct read_ahead {
     unsigned char bytes[AHEAD];
     size_t begin;
@@ -39,15 +39,15 @@ struct tls_session {
     int socket;
     enum phase phase;
     int64_t deadline_us;
-    bool hurried; /* an interruption has shortened the wait for the first request already */
+    bool first_wait_shortened; /* an interruption has shortened the wait for the first request */
     bool timed_out;
-    bool broken; /* an answer was cut short: nothing sensible can follow it */
+    bool broken; /* an answer was cut short, so nothing may be sent after it */
     size_t request_size;
     struct read_ahead ahead;
     mbedtls_ssl_context ssl;
 };
 
-static size_t bytes_ahead(const struct tls_session *session)
+static size_t read_ahead_count(const struct tls_session *session)
 {
     return session->ahead.end - session->ahead.begin;
 }
@@ -62,10 +62,10 @@ static int socket_receive(struct tls_session *session, unsigned char *bytes, siz
     return MBEDTLS_ERR_NET_RECV_FAILED;
 }
 
-static int take_ahead(struct tls_session *session, unsigned char *bytes, size_t size)
+static int read_ahead_take(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     struct read_ahead *ahead = &session->ahead;
-    size_t count = size < bytes_ahead(session) ? size : bytes_ahead(session);
+    size_t count = size < read_ahead_count(session) ? size : read_ahead_count(session);
     memcpy(bytes, ahead->bytes + ahead->begin, count);
     ahead->begin += count;
     return (int)count;
@@ -74,8 +74,8 @@ static int take_ahead(struct tls_session *session, unsigned char *bytes, size_t 
 static int receive_bytes(void *context, unsigned char *bytes, size_t size)
 {
     struct tls_session *session = context;
-    if (bytes_ahead(session) > 0)
-        return take_ahead(session, bytes, size);
+    if (read_ahead_count(session) > 0)
+        return read_ahead_take(session, bytes, size);
     if (size >= AHEAD)
         return socket_receive(session, bytes, size);
     int count = socket_receive(session, session->ahead.bytes, AHEAD);
@@ -83,7 +83,7 @@ static int receive_bytes(void *context, unsigned char *bytes, size_t size)
         return count;
     session->ahead.begin = 0;
     session->ahead.end = (size_t)count;
-    return take_ahead(session, bytes, size);
+    return read_ahead_take(session, bytes, size);
 }
 
 static int send_bytes(void *context, const unsigned char *bytes, size_t size)
@@ -97,18 +97,19 @@ static int send_bytes(void *context, const unsigned char *bytes, size_t size)
     return MBEDTLS_ERR_NET_SEND_FAILED;
 }
 
-static void enter_phase(struct tls_session *session, enum phase phase, uint64_t limit_ms)
+static void session_enter_phase(struct tls_session *session, enum phase phase, uint64_t limit_ms)
 {
     session->phase = phase;
     session->deadline_us = clock_steady_us() + (int64_t)limit_ms * 1000;
 }
 
-static bool is_late(const struct tls_session *session)
+static bool session_is_late(const struct tls_session *session)
 {
     return clock_steady_us() >= session->deadline_us;
 }
 
-/* Rounded up, so that the last wait does not end just before the deadline; 0 once it has passed. */
+/* Returns the time to the deadline, rounded up so that the last wait does not end just before it; 0
+ * once the deadline has passed. */
 static int milliseconds_left(const struct tls_session *session)
 {
     int64_t left_us = session->deadline_us - clock_steady_us();
@@ -117,25 +118,25 @@ static int milliseconds_left(const struct tls_session *session)
 
 static int interrupt_fd_of(const struct tls_session *session)
 {
-    bool waits =
-        session->phase == PHASE_PAUSE || (session->phase == PHASE_FIRST && !session->hurried);
+    bool waits = session->phase == PHASE_PAUSE ||
+                 (session->phase == PHASE_FIRST && !session->first_wait_shortened);
     return waits ? session->context->interrupt_fd : -1;
 }
 
 /* True if the client may keep the connection open: one that has made no request yet may make one,
  * within handshake_ms. */
-static bool outlives_interruption(struct tls_session *session)
+static bool interruption_allows_request(struct tls_session *session)
 {
     int64_t end_us = clock_steady_us() + (int64_t)session->context->limits.handshake_ms * 1000;
     if (session->phase == PHASE_FIRST && end_us < session->deadline_us)
         session->deadline_us = end_us;
-    session->hurried = session->phase == PHASE_FIRST;
-    return session->hurried;
+    session->first_wait_shortened = session->phase == PHASE_FIRST;
+    return session->first_wait_shortened;
 }
 
-/* Waits until mbedTLS can go on. Returns false at the deadline, at an interruption, or if code does
- * not ask to wait. */
-static bool wait_to_go_on(struct tls_session *session, int code)
+/* Waits until mbedTLS can continue. Returns false at the deadline, at an interruption, or if code
+ * is not one of mbedTLS's requests to wait. */
+static bool session_wait(struct tls_session *session, int code)
 {
     if (code != MBEDTLS_ERR_SSL_WANT_READ && code != MBEDTLS_ERR_SSL_WANT_WRITE)
         return false;
@@ -147,7 +148,7 @@ static bool wait_to_go_on(struct tls_session *session, int code)
     if (ready < 0)
         return errno == EINTR;
     if (ready > 0 && polled[0].revents == 0)
-        return outlives_interruption(session);
+        return interruption_allows_request(session);
     return ready > 0;
 }
 
@@ -156,10 +157,10 @@ static int session_handshake(struct tls_session *session, struct error *error)
     int code;
     do
         code = mbedtls_ssl_handshake(&session->ssl);
-    while (code != 0 && !is_late(session) && wait_to_go_on(session, code));
+    while (code != 0 && !session_is_late(session) && session_wait(session, code));
     if (code == 0)
         return 0;
-    if (is_late(session))
+    if (session_is_late(session))
         return fail(error, ERROR_BUSY, "the TLS handshake was not finished in time");
     return tls_fail(error, code, "the TLS handshake failed");
 }
@@ -171,7 +172,7 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
     session->context = context;
     session->generation = tls_context_hold(context);
     session->socket = socket;
-    enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
+    session_enter_phase(session, PHASE_HANDSHAKE, context->limits.handshake_ms);
     errno = 0; /* see schema/base/mbedtls.h */
     mbedtls_ssl_init(&session->ssl);
     mbedtls_ssl_set_bio(&session->ssl, session, send_bytes, receive_bytes, NULL);
@@ -182,41 +183,41 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
         tls_close(session);
         return -1;
     }
-    enter_phase(session, PHASE_FIRST, context->limits.request_ms);
+    session_enter_phase(session, PHASE_FIRST, context->limits.request_ms);
     *ret = session;
     return 0;
 }
 
 /* The first byte that is read after an answer begins a request. */
-static void note_received(struct tls_session *session, int count)
+static void session_count_received(struct tls_session *session, int count)
 {
     if (session->phase == PHASE_FIRST || session->phase == PHASE_PAUSE) {
         session->request_size = 0;
-        enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
+        session_enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
     }
     session->request_size += (size_t)count;
 }
 
-static bool is_over(const struct tls_session *session)
+static bool session_is_over(const struct tls_session *session)
 {
-    return session->broken || session->timed_out || is_late(session);
+    return session->broken || session->timed_out || session_is_late(session);
 }
 
-/* The deadline counts even while bytes keep coming, one by one. */
-static int try_read(struct tls_session *session, unsigned char *bytes, size_t size)
+/* Checks the deadline before each read: a client may send its request byte by byte. */
+static int session_try_read(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    return is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
+    return session_is_over(session) ? -1 : mbedtls_ssl_read(&session->ssl, bytes, size);
 }
 
-static int read_some(struct tls_session *session, unsigned char *bytes, size_t size)
+static int session_read_some(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    int count = try_read(session, bytes, size);
-    while (count < 0 && wait_to_go_on(session, count))
-        count = try_read(session, bytes, size);
+    int count = session_try_read(session, bytes, size);
+    while (count < 0 && session_wait(session, count))
+        count = session_try_read(session, bytes, size);
     return count > 0 ? count : -1;
 }
 
-/* How many bytes are left of count. */
+/* Returns how many of the count bytes remain. */
 static int drop_leading_blanks(unsigned char *bytes, int count)
 {
     int blanks = 0;
@@ -226,39 +227,39 @@ static int drop_leading_blanks(unsigned char *bytes, int count)
     return count - blanks;
 }
 
-/* Skips blanks: CivetWeb would take an empty line before a request for the whole head of it. */
-static int read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
+/* Skips blanks: CivetWeb would take an empty line before a request for the end of its headers. */
+static int session_read_beginning(struct tls_session *session, unsigned char *bytes, size_t size)
 {
     int count;
     do {
-        count = read_some(session, bytes, size);
+        count = session_read_some(session, bytes, size);
         if (count > 0)
             count = drop_leading_blanks(bytes, count);
     } while (count == 0);
     return count;
 }
 
-/* Waits for the next request. Returns false if there will be none. Waits at once instead of trying
- * to read first: right after an answer there is hardly ever a request yet. */
-static bool wait_for_request(struct tls_session *session)
+/* Waits for the next request. Returns false if there will be none. Does not try to read before it
+ * waits: right after an answer the next request has hardly ever arrived. */
+static bool session_wait_for_request(struct tls_session *session)
 {
-    enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
+    session_enter_phase(session, PHASE_PAUSE, session->context->limits.idle_ms);
     if (session->broken)
         return false;
-    return bytes_ahead(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
-           wait_to_go_on(session, MBEDTLS_ERR_SSL_WANT_READ);
+    return read_ahead_count(session) > 0 || mbedtls_ssl_check_pending(&session->ssl) ||
+           session_wait(session, MBEDTLS_ERR_SSL_WANT_READ);
 }
 
 int tls_read(struct tls_session *session, void *bytes, size_t size)
 {
-    if (session->phase == PHASE_SEND && !wait_for_request(session))
+    if (session->phase == PHASE_SEND && !session_wait_for_request(session))
         return -1;
-    int count = session->phase == PHASE_RECEIVE ? read_some(session, bytes, size)
-                                                : read_beginning(session, bytes, size);
+    int count = session->phase == PHASE_RECEIVE ? session_read_some(session, bytes, size)
+                                                : session_read_beginning(session, bytes, size);
     if (count > 0)
-        note_received(session, count);
+        session_count_received(session, count);
     else
-        session->timed_out |= session->phase == PHASE_RECEIVE && is_late(session);
+        session->timed_out |= session->phase == PHASE_RECEIVE && session_is_late(session);
     return count;
 }
 
@@ -266,10 +267,10 @@ int tls_write(struct tls_session *session, const void *bytes, size_t size)
 {
     int count;
     if (session->phase != PHASE_SEND)
-        enter_phase(session, PHASE_SEND, session->context->limits.request_ms);
+        session_enter_phase(session, PHASE_SEND, session->context->limits.request_ms);
     do
         count = session->broken ? -1 : mbedtls_ssl_write(&session->ssl, bytes, size);
-    while (count < 0 && wait_to_go_on(session, count));
+    while (count < 0 && session_wait(session, count));
     session->broken = count <= 0;
     return session->broken ? -1 : count;
 }
@@ -285,7 +286,7 @@ int tls_try_write(struct tls_session *session, const void *bytes, size_t size)
 
 void tls_expect_rest(struct tls_session *session)
 {
-    enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
+    session_enter_phase(session, PHASE_RECEIVE, session->context->limits.request_ms);
 }
 
 void tls_move(struct tls_session *session, int socket)

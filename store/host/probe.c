@@ -36,9 +36,9 @@ struct client {
     mbedtls_ssl_context ssl;
 };
 
-static void client_init(struct client *client, int64_t patience_us)
+static void client_init(struct client *client, int64_t timeout_us)
 {
-    client->deadline_us = clock_steady_us() + patience_us;
+    client->deadline_us = clock_steady_us() + timeout_us;
     mbedtls_net_init(&client->socket);
     mbedtls_entropy_init(&client->entropy);
     mbedtls_ctr_drbg_init(&client->random);
@@ -98,7 +98,7 @@ static int probe_fail_tls(int code, const char *what, struct error *error)
 
 static int probe_fail_late(const char *what, struct error *error)
 {
-    return fail(error, ERROR_BUSY, "%s: not in time", what);
+    return fail(error, ERROR_BUSY, "%s: timed out", what);
 }
 
 static int probe_fail_step(int code, const char *what, struct error *error)
@@ -128,10 +128,10 @@ static int probe_open_socket(struct client *client, const struct sockaddr_in *ad
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     client->socket.fd = fd;
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset) < 0)
-        return fail_errno(error, errno, "no socket to ask with");
+        return fail_errno(error, errno, "cannot open a socket");
     if (bind(fd, (const struct sockaddr *)&own, size) < 0 ||
         getsockname(fd, (struct sockaddr *)&own, &size) < 0)
-        return fail_errno(error, errno, "nothing can be sent from its address");
+        return fail_errno(error, errno, "cannot bind a socket to felhomd's address");
     *ret_own = own;
     return 0;
 }
@@ -196,12 +196,12 @@ static int probe_check_certificate(const struct client *client, const struct pin
     struct pins shown;
     const mbedtls_x509_crt *certificate = mbedtls_ssl_get_peer_cert(&client->ssl);
     if (!certificate)
-        return fail(error, ERROR_INVALID, "it shows no certificate");
+        return fail(error, ERROR_INVALID, "felhomd shows no certificate");
     pins_make(certificate->pk_raw.p, certificate->pk_raw.len, certificate->raw.p,
               certificate->raw.len, &shown);
     if (strcmp(shown.leaf, expected->leaf) == 0)
         return 0;
-    return fail(error, ERROR_INVALID, "its certificate is not the one that guests pin");
+    return fail(error, ERROR_INVALID, "felhomd's certificate is not the one that guests pin");
 }
 
 /* --- the request --- */
@@ -212,7 +212,7 @@ static int probe_send_request(struct client *client, struct error *error)
     do
         code = mbedtls_ssl_write(&client->ssl, (const unsigned char *)request, strlen(request));
     while (probe_can_go_on(client, code));
-    return code > 0 ? 0 : probe_fail_step(code, "the request is not taken", error);
+    return code > 0 ? 0 : probe_fail_step(code, "cannot send the request", error);
 }
 
 static int probe_read_some(struct client *client, struct buffer *answer)
@@ -246,7 +246,8 @@ static int probe_check_answer(const struct buffer *answer, struct error *error)
     const char *text = buffer_text(answer);
     if (strncmp(text, good_answer, strlen(good_answer)) == 0)
         return 0;
-    return fail(error, ERROR_INVALID, "it answered \"%.*s\"", (int)strcspn(text, "\r\n"), text);
+    return fail(error, ERROR_INVALID, "felhomd answered \"%.*s\"", (int)strcspn(text, "\r\n"),
+                text);
 }
 
 static int probe_ask(struct client *client, const struct probe *probe, struct error *error)
@@ -269,7 +270,7 @@ int probe_run(const struct probe *probe, struct error *error)
 {
     char host[INET_ADDRSTRLEN];
     struct client client;
-    client_init(&client, probe->patience_us);
+    client_init(&client, probe->timeout_us);
     int result = probe_ask(&client, probe, error);
     /* Announce the end before the socket is closed and another process can get the port. */
     if (probe->announce)

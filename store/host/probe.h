@@ -19,15 +19,14 @@
 struct probe {
     struct sockaddr_in listening; /* for 0.0.0.0, the probe connects to the loopback address */
     struct pins pins;             /* of the certificate that felhomd must show */
-    int64_t patience_us;          /* for the whole probe */
+    int64_t timeout_us;           /* for the whole probe */
     /* Called with the probe's own address before it connects, and with NULL at the end, while the
      * probe still holds its port. May be NULL. */
     void (*announce)(void *context, const struct sockaddr_in *own);
     void *context;
 };
 
-/* Returns 0 if GET /healthz was answered with 200 within patience_us. ERROR_BUSY if time ran
- * out. */
+/* Returns 0 if GET /healthz was answered with 200 within timeout_us. ERROR_BUSY if it timed out. */
 int probe_run(const struct probe *probe, struct error *error);
 
 #endif

@@ -80,7 +80,7 @@ hold 4
 ok "all workers taken: it notices" eventually is_failing
 ok "the watchdog is fed no more" no_beats
 ok "the log says so once" is_failing
-like "and why" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: not in time"
+like "and why" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: timed out"
 release
 ok "with workers again, it is fed again" beats 2
 ok "the log says so once, too" is_well

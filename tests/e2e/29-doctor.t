@@ -218,7 +218,7 @@ mv /usr/libexec/felhom-agent/felhom-hook "$HOST/hook"
 broken 'hook that is gone' snippet null error 'does not exist: no guest'
 mv "$HOST/hook" /usr/libexec/felhom-agent/felhom-hook
 kill -STOP "$DAEMON"
-broken 'felhomd that hangs' answer null error 'not in time'
+broken 'felhomd that hangs' answer null error 'timed out'
 kill -KILL "$DAEMON"
 wait "$DAEMON" 2>/dev/null
 mends 'felhomd that is dead' answer null error 'no connection: Connection refused'

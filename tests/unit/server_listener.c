@@ -548,7 +548,7 @@ static void test_no_socket(void **state)
     (void)state;
     struct listener_options settings = local_options();
     settings.socket = -1;
-    assert_cannot_start(&settings, "connections cannot be waited for: Bad file descriptor");
+    assert_cannot_start(&settings, "cannot wait for connections: Bad file descriptor");
 }
 
 static void test_no_certificate(void **state)

@@ -154,7 +154,7 @@ static void test_wrong_certificate(void **state)
     (void)state;
     char right = pins.leaf[0];
     pins.leaf[0] = right == 'A' ? 'B' : 'A';
-    assert_dead_at_once("its certificate is not the one that guests pin");
+    assert_dead_at_once("felhomd's certificate is not the one that guests pin");
     pins.leaf[0] = right;
     assert_answers();
 }
@@ -222,14 +222,14 @@ static void test_an_error_is_no_answer(void **state)
 {
     (void)state;
     start_with(answer_500);
-    assert_dead_at_once("it answered \"HTTP/1.1 500 X\"");
+    assert_dead_at_once("felhomd answered \"HTTP/1.1 500 X\"");
 }
 
 static void test_silence_is_no_answer(void **state)
 {
     (void)state;
     start_with(answer_nothing);
-    assert_dead_at_once("it answered \"\"");
+    assert_dead_at_once("felhomd answered \"\"");
 }
 
 static void test_a_late_answer_is_none(void **state)
@@ -237,7 +237,7 @@ static void test_a_late_answer_is_none(void **state)
     (void)state;
     atomic_store(&answer_is_held, true);
     start_with(answer_never);
-    assert_late("no answer: not in time");
+    assert_late("no answer: timed out");
     atomic_store(&answer_is_held, false);
 }
 
@@ -247,7 +247,7 @@ static void test_an_endless_answer_is_cut(void **state)
     struct error error;
     start_with(answer_endlessly);
     assert_int_equal(ask(PATIENCE_MS, &error), -1);
-    assert_non_null(strstr(error.message, ": it answered \"HTTP/1.1 999 x"));
+    assert_non_null(strstr(error.message, ": felhomd answered \"HTTP/1.1 999 x"));
 }
 
 static void test_nobody_listens(void **state)
@@ -265,7 +265,8 @@ static void test_the_address_is_gone(void **state)
     (void)strcpy(local.endpoint, "203.0.113.1:8443");
     local.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(8443)};
     (void)inet_pton(AF_INET, "203.0.113.1", &local.address.sin_addr);
-    assert_dead_at_once("nothing can be sent from its address: Cannot assign requested address");
+    assert_dead_at_once(
+        "cannot bind a socket to felhomd's address: Cannot assign requested address");
 }
 
 /* What a dead accepting thread leaves: the kernel alone makes the connection. */
@@ -278,7 +279,7 @@ static void test_nobody_accepts(void **state)
     assert_int_equal(bind(fd, (const struct sockaddr *)&local.address, sizeof local.address), 0);
     assert_int_equal(listen(fd, 8), 0);
     clock_hurry_at_read();
-    assert_late("no TLS handshake: not in time");
+    assert_late("no TLS handshake: timed out");
     /* What was given up has no peer any more. */
     struct peer peer;
     cleanup_close int late = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
@@ -317,7 +318,7 @@ static void test_all_workers_are_busy(void **state)
     gate_reconfigure(local.gate, &strict, NULL, 0);
     for (int i = 0; i < 2; i++) {
         clock_hurry_at_read();
-        assert_late("no TLS handshake: not in time");
+        assert_late("no TLS handshake: timed out");
     }
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         (void)close(fds[i]);
