@@ -11,45 +11,21 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 
-/* The state of the scan for nesting depth. */
-struct scan {
-    int depth;
-    bool in_text;
-    bool escaped;
-};
-
-static void scan_text(struct scan *scan, char c)
-{
-    if (scan->escaped)
-        scan->escaped = false;
-    else if (c == '\\')
-        scan->escaped = true;
-    else if (c == '"')
-        scan->in_text = false;
-}
-
-static void scan_structure(struct scan *scan, char c)
-{
-    if (c == '"')
-        scan->in_text = true;
-    else if (c == '[' || c == '{')
-        scan->depth++;
-    else if (c == ']' || c == '}')
-        scan->depth--;
-}
-
 /* Checks the nesting depth only. jansson checks the rest, but would itself recurse up to 2048
  * levels. */
 static bool is_too_deep(const char *text, size_t length)
 {
-    struct scan scan = {0};
-    for (size_t i = 0; i < length && scan.depth <= JSON_DEPTH_MAX; i++) {
-        if (scan.in_text)
-            scan_text(&scan, text[i]);
-        else
-            scan_structure(&scan, text[i]);
+    int depth = 0;
+    bool in_text = false;
+    for (size_t i = 0; i < length && depth <= JSON_DEPTH_MAX; i++) {
+        if (in_text && text[i] == '\\')
+            i++; /* the character after it ends no text */
+        else if (text[i] == '"')
+            in_text = !in_text;
+        else if (!in_text)
+            depth += text_is_one_of(text[i], "[{") - text_is_one_of(text[i], "]}");
     }
-    return scan.depth > JSON_DEPTH_MAX;
+    return depth > JSON_DEPTH_MAX;
 }
 
 int json_read(const char *text, size_t length, json_t **ret, struct error *error)
