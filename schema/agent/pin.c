@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/agent/pin.h"
 
-#include <ctype.h>
 #include <mbedtls/base64.h>
-#include <string.h>
 
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
@@ -35,24 +33,4 @@ void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_
 {
     pin_make_spki(spki_der, spki_length, ret->spki);
     pin_make_leaf(cert_der, cert_length, ret->leaf);
-}
-
-bool pin_leaf_normalize(const char *text, char ret[static PIN_LEAF_SIZE])
-{
-    size_t length = strlen(text);
-    bool colons = length == PIN_LEAF_SIZE - 1;
-    if (!colons && length != (size_t)2 * DIGEST_BYTES)
-        return false;
-    char leaf[PIN_LEAF_SIZE] = "";
-    for (size_t i = 0; i < PIN_LEAF_SIZE - 1; i++) {
-        bool between = i % 3 == 2;
-        char c = ':';
-        if (!between || colons)
-            c = *text++;
-        if (between ? c != ':' : !isxdigit((unsigned char)c))
-            return false;
-        leaf[i] = (char)toupper((unsigned char)c);
-    }
-    memcpy(ret, leaf, sizeof leaf);
-    return true;
 }

@@ -7,7 +7,6 @@
 #ifndef FELHOM_PIN_H
 #define FELHOM_PIN_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,9 +23,5 @@ struct pins {
 /* Computes both pins from the two DER encodings. */
 void pins_make(const uint8_t *spki_der, size_t spki_length, const uint8_t *cert_der,
                size_t cert_length, struct pins *ret);
-
-/* Converts a leaf pin in any case, with or without colons, to the form above. Returns false if the
- * text is not a leaf pin and leaves *ret untouched. */
-bool pin_leaf_normalize(const char *text, char ret[static PIN_LEAF_SIZE]);
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "schema/agent/pin.h"
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -76,16 +75,6 @@ static void check_hwaddr(const char *text)
     demand(strcasecmp(written, text) == 0);
 }
 
-static void check_pin(const char *text)
-{
-    char pin[PIN_LEAF_SIZE];
-    char again[PIN_LEAF_SIZE];
-    if (!pin_leaf_normalize(text, pin))
-        return;
-    demand(strlen(pin) == PIN_LEAF_SIZE - 1 && strspn(pin, "0123456789ABCDEF:") == strlen(pin));
-    demand(pin_leaf_normalize(pin, again) && strcmp(pin, again) == 0);
-}
-
 static void check_vmid(const char *text)
 {
     char written[VMID_TEXT_SIZE];
@@ -103,7 +92,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_network(text);
     check_endpoint(text);
     check_hwaddr(text);
-    check_pin(text);
     check_vmid(text);
     return 0;
 }
