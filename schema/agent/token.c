@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/agent/token.h"
 
+#include <endian.h>
 #include <mbedtls/base64.h>
 #include <string.h>
 
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 
 #define PREFIX        "fh1_"
 #define CHECK_LENGTH  6
@@ -50,18 +52,6 @@ static uint32_t crc32(const char *bytes, size_t length)
     return ~crc;
 }
 
-static char url_safe(char c)
-{
-    switch (c) {
-    case '+':
-        return '-';
-    case '/':
-        return '_';
-    default:
-        return c;
-    }
-}
-
 static void token_write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], char *ret)
 {
     char base64[SECRET_LENGTH + 2]; /* with padding and a NUL */
@@ -70,16 +60,8 @@ static void token_write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], 
                               TOKEN_SECRET_BYTES) != 0)
         mem_exhausted();
     for (size_t i = 0; i < SECRET_LENGTH; i++)
-        ret[i] = url_safe(base64[i]);
+        ret[i] = base64[i] == '+' ? '-' : base64[i] == '/' ? '_' : base64[i];
     explicit_bzero(base64, sizeof base64);
-}
-
-static uint64_t bytes_to_number(const uint8_t bytes[static 8])
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < 8; i++)
-        number = number << 8 | bytes[i];
-    return number;
 }
 
 static void token_copy_id(struct token_text *token)
@@ -92,8 +74,10 @@ void token_text_make(const uint8_t id_random[static 8],
                      const uint8_t secret[static TOKEN_SECRET_BYTES], struct token_text *ret)
 {
     char *text = ret->text;
+    uint64_t number;
+    memcpy(&number, id_random, sizeof number);
     memcpy(text, PREFIX, ID_AT);
-    write_base62(bytes_to_number(id_random), text + ID_AT, TOKEN_ID_LENGTH);
+    write_base62(be64toh(number), text + ID_AT, TOKEN_ID_LENGTH);
     text[SECRET_AT - 1] = '_';
     token_write_secret(secret, text + SECRET_AT);
     text[CHECK_AT - 1] = '_';
@@ -104,10 +88,7 @@ void token_text_make(const uint8_t id_random[static 8],
 
 static bool consists_of(const char *text, size_t length, const char *alphabet)
 {
-    for (size_t i = 0; i < length; i++)
-        if (text[i] == '\0' || !strchr(alphabet, text[i]))
-            return false;
-    return true;
+    return slice_span((struct slice){text, length}, alphabet) == length;
 }
 
 /* 43 base64url characters hold 258 bits. The lowest two bits of the last one are unused and must be
