@@ -97,7 +97,7 @@ static char *option_take_line(const char **rest)
     return line;
 }
 
-struct yaml_tree *run_options_yaml(const char *options)
+static struct yaml_tree *run_options_yaml(const char *options)
 {
     struct yaml_tree *list = yaml_tree_new(YAML_TREE_SEQUENCE);
     for (char *line; (line = option_take_line(&options)); free(line))

@@ -67,8 +67,7 @@ int enrolment_render(const struct enrolment *enrolment, struct buffer *out, stru
  */
 extern const struct yaml_type run_options;
 
-/* Return the options as a YAML or JSON list, which the caller frees. */
-struct yaml_tree *run_options_yaml(const char *options);
+/* Returns the options as a JSON list, which the caller releases with json_decref. */
 json_t *run_options_json(const char *options);
 
 #endif

@@ -277,8 +277,8 @@ static sqlite3_stmt *statement_prepare(struct store *store, const char *sql)
     return statement;
 }
 
-int sql_start(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
-              struct error *error)
+static int sql_start(struct store *store, const char *sql, struct sql_values values,
+                     struct sql_query *ret, struct error *error)
 {
     sqlite3_stmt *statement = statement_find_idle(store, sql);
     if (!statement)

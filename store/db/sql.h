@@ -89,15 +89,11 @@ struct sql_query {
 void sql_query_end(struct sql_query *query);
 #define cleanup_query cleanup(sql_query_end)
 
-/* sql_start begins a statement. sql_step then returns 1 for each row, 0 after the last and -1 on
- * failure. */
-int sql_start(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
-              struct error *error);
-int sql_step(struct sql_query *query, struct error *error);
-
-/* sql_start and the first sql_step in one. */
+/* Begins a statement and takes its first step; sql_step takes the next one. Both return 1 for each
+ * row, 0 after the last and -1 on failure. */
 int sql_first(struct store *store, const char *sql, struct sql_values values, struct sql_query *ret,
               struct error *error);
+int sql_step(struct sql_query *query, struct error *error);
 
 /* Runs a statement to its end and ignores its rows. */
 int sql_run(struct store *store, const char *sql, struct sql_values values, struct error *error);
