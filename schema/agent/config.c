@@ -160,7 +160,7 @@ _Static_assert(BINDING_OFF == ARRAY_SIZE(bindings) - 2, "one word each");
 _Static_assert(ON_ERROR_BLOCK == ARRAY_SIZE(reactions) - 2, "one word each");
 _Static_assert(BOOTSTRAP_V2 == ARRAY_SIZE(bootstrap_schemas) - 2, "one word each");
 _Static_assert(REGISTRY_GITEA == ARRAY_SIZE(registry_modes) - 2, "one word each");
-_Static_assert(sizeof(enum registry_mode) == sizeof(unsigned), "yaml_enum writes an unsigned");
+_Static_assert(sizeof(enum registry_mode) == sizeof(int), "yaml_enum writes an int");
 
 /* TYPE(key, default, allowed values). Each field has its key's name, durations with _ms
  * appended. */

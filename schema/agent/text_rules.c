@@ -69,20 +69,13 @@ static bool is_mount_path(const char *text)
 
 static bool is_textfile(const char *text)
 {
-    static const char end[] = ".prom";
-    size_t length = strlen(text);
-    return is_path(text) && length > sizeof end && strcmp(text + length - strlen(end), end) == 0 &&
-           text[length - sizeof end] != '/';
+    return is_path(text) && text_ends_with(text, ".prom") && !text_ends_with(text, "/.prom");
 }
 
 static bool is_port(const char *text)
 {
-    unsigned port = 0;
-    if (!text_is_all(text, DIGITS) || strlen(text) > 5 || *text == '0')
-        return false;
-    for (; *text; text++)
-        port = port * 10 + (unsigned)(*text - '0');
-    return port <= UINT16_MAX;
+    uint64_t port;
+    return text_number(text, UINT16_MAX, &port) && port > 0;
 }
 
 /* Accepts HOST or HOST:PORT in length bytes. HOST: a name, an IPv4 address, or an IPv6 address in

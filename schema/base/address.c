@@ -4,25 +4,12 @@
 #include <arpa/inet.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/text.h"
 
 #define MAPPED_BITS 96 /* ::ffff:0:0/96: the IPv6 addresses that stand for IPv4 addresses */
-
-/* Reads a decimal number from 0 to most. Refuses a leading zero, which other programs read as
- * octal. */
-static bool number_parse(const char *text, unsigned most, unsigned *ret)
-{
-    size_t length = strspn(text, DIGITS);
-    unsigned value = 0;
-    if (!length || length > 5 || text[length] || (length > 1 && *text == '0'))
-        return false;
-    for (; *text; text++)
-        value = value * 10 + (unsigned)(*text - '0');
-    *ret = value;
-    return value <= most;
-}
 
 /* Splits text at the last mark in it: front gets what is before the mark, *ret_back points to what
  * follows it, NULL if there is no mark. False if front is too small. */
@@ -80,12 +67,12 @@ static bool cidr_parse_unmasked(const char *text, struct cidr *ret)
 {
     char address[INET6_ADDRSTRLEN];
     const char *prefix;
-    unsigned bits;
+    uint64_t bits;
     struct cidr cidr = {.family = AF_UNSPEC};
     if (!text_split(text, '/', address, sizeof address, &prefix) || !address_parse(address, &cidr))
         return false;
     if (prefix) {
-        if (!number_parse(prefix, cidr.prefix, &bits))
+        if (!text_number(prefix, cidr.prefix, &bits))
             return false;
         cidr.prefix = (uint8_t)bits;
     }
@@ -160,10 +147,10 @@ bool endpoint_parse(const char *text, struct sockaddr_in *ret)
 {
     char address[INET_ADDRSTRLEN];
     const char *digits;
-    unsigned port;
+    uint64_t port;
     struct sockaddr_in endpoint = {.sin_family = AF_INET};
     if (!text_split(text, ':', address, sizeof address, &digits) || !digits ||
-        !number_parse(digits, UINT16_MAX, &port) || port == 0 ||
+        !text_number(digits, UINT16_MAX, &port) || port == 0 ||
         inet_pton(AF_INET, address, &endpoint.sin_addr) != 1)
         return false;
     endpoint.sin_port = htons((uint16_t)port);
@@ -171,36 +158,15 @@ bool endpoint_parse(const char *text, struct sockaddr_in *ret)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
-/* Returns the byte that two hexadecimal digits stand for; -1 if they are not digits. */
-static int hex_byte(const char *text)
-{
-    int high = hex_digit(text[0]);
-    int low = high < 0 ? -1 : hex_digit(text[1]);
-    return low < 0 ? -1 : high * 16 + low;
-}
-
 bool hwaddr_parse(const char *text, struct hwaddr *ret)
 {
-    struct hwaddr hwaddr;
-    for (size_t i = 0; i < sizeof hwaddr.bytes; i++, text += 3) {
-        int byte = hex_byte(text);
-        bool last = i == sizeof hwaddr.bytes - 1;
-        if (byte < 0 || text[2] != (last ? '\0' : ':'))
+    for (size_t i = 0; i < HWADDR_TEXT_SIZE - 1; i++)
+        if (i % 3 == 2 ? text[i] != ':' : !text_is_one_of(text[i], HEX_DIGITS))
             return false;
-        hwaddr.bytes[i] = (uint8_t)byte;
-    }
-    *ret = hwaddr;
+    if (text[HWADDR_TEXT_SIZE - 1])
+        return false;
+    for (size_t i = 0; i < sizeof ret->bytes; i++)
+        ret->bytes[i] = (uint8_t)strtoul(text + 3 * i, NULL, 16);
     return true;
 }
 
@@ -209,9 +175,4 @@ void hwaddr_format(const struct hwaddr *hwaddr, char ret[static HWADDR_TEXT_SIZE
     const uint8_t *b = hwaddr->bytes;
     (void)snprintf(ret, HWADDR_TEXT_SIZE, "%02X:%02X:%02X:%02X:%02X:%02X", b[0], b[1], b[2], b[3],
                    b[4], b[5]);
-}
-
-bool hwaddr_equal(const struct hwaddr *a, const struct hwaddr *b)
-{
-    return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }

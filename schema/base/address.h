@@ -55,6 +55,4 @@ bool hwaddr_parse(const char *text, struct hwaddr *ret);
 /* Writes the address in upper case, as Proxmox does. */
 void hwaddr_format(const struct hwaddr *hwaddr, char ret[static HWADDR_TEXT_SIZE]);
 
-bool hwaddr_equal(const struct hwaddr *a, const struct hwaddr *b);
-
 #endif

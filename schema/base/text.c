@@ -2,13 +2,14 @@
 #include "schema/base/text.h"
 
 #include <ctype.h>
-#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-#define ELLIPSIS "..."
+#define ELLIPSIS      "..."
+#define NUMBER_DIGITS 19 /* so many always fit into a uint64_t */
 
 bool text_is_one_of(char c, const char *set)
 {
@@ -18,6 +19,25 @@ bool text_is_one_of(char c, const char *set)
 bool text_is_all(const char *text, const char *set)
 {
     return *text && !text[strspn(text, set)];
+}
+
+int text_index(const char *text, const char *const *words)
+{
+    for (int i = 0; words[i]; i++)
+        if (strcmp(text, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+bool text_number(const char *text, uint64_t most, uint64_t *ret)
+{
+    size_t digits = strspn(text, DIGITS);
+    uint64_t number = strtoull(text, NULL, 10);
+    if (digits == 0 || digits > NUMBER_DIGITS || text[digits] || (digits > 1 && *text == '0') ||
+        number > most)
+        return false;
+    *ret = number;
+    return true;
 }
 
 const char *text_after(const char *text, const char *prefix)

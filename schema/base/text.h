@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Character sets for strspn() and the functions below. */
 #define DIGITS     "0123456789"
@@ -24,6 +25,13 @@ bool text_is_one_of(char c, const char *set);
 
 /* Returns true if the text has at least one character and all of them are in the set. */
 bool text_is_all(const char *text, const char *set);
+
+/* Returns the text's index in a list of words that ends with NULL; -1 if it is none of them. */
+int text_index(const char *text, const char *const *words);
+
+/* Reads a decimal number from 0 to most: digits without a sign, and without a leading zero, which
+ * other programs read as octal. Returns false for anything else and leaves *ret untouched. */
+bool text_number(const char *text, uint64_t most, uint64_t *ret);
 
 /* Returns the rest of the text after the prefix; NULL if the text does not begin with the
  * prefix. */

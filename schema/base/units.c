@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/base/units.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/cleanup.h"
@@ -31,11 +32,9 @@ bool duration_parse(const char *text, uint64_t *ret_ms)
 {
     size_t digits = strspn(text, DIGITS);
     uint64_t unit = strcmp(text, "0") ? unit_ms(text + digits) : (uint64_t)SECOND_MS;
-    uint64_t count = 0;
     if (!digits || digits > DIGITS_MAX || !unit)
         return false;
-    for (size_t i = 0; i < digits; i++)
-        count = count * 10 + (uint64_t)(text[i] - '0');
+    uint64_t count = strtoull(text, NULL, 10);
     if (count > (uint64_t)CENTURY_MS / unit)
         return false;
     *ret_ms = count * unit;

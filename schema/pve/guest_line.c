@@ -138,7 +138,7 @@ struct guest_line guest_line_read(enum guest_kind kind, char *text)
 
 static const char *const outdated_prefixes[] = {"lxc.limit.", "lxc.cgroup."};
 static const char *const good_prefixes[] = {"lxc.cgroup2.", "lxc.prlimit.", "lxc.net."};
-static const char *const forbidden[] = {"lxc.rootfs.path", "lxc.rootfs.options"};
+static const char *const forbidden[] = {"lxc.rootfs.path", "lxc.rootfs.options", NULL};
 
 /* The names that these keys had before LXC 3.0. */
 static const char *const outdated[] = {
@@ -171,6 +171,7 @@ static const char *const outdated[] = {
     "lxc.seccomp",
     "lxc.tty",
     "lxc.utsname",
+    NULL,
 };
 
 static const char *const good[] = {
@@ -234,15 +235,8 @@ static const char *const good[] = {
     "lxc.sysctl.kernel.shmmax",
     "lxc.sysctl.kernel.shmmni",
     "lxc.sysctl.kernel.shm_rmid_forced",
+    NULL,
 };
-
-static bool key_is_among(const char *key, const char *const *keys, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return false;
-}
 
 static bool key_starts_with_any(const char *key, const char *const *prefixes, size_t count)
 {
@@ -256,12 +250,12 @@ enum guest_line_verdict guest_line_judge_raw(const char *key)
 {
     if (strcmp(key, "lxc.environment.runtime") == 0)
         return RAW_KEY_ENVIRONMENT;
-    if (key_is_among(key, forbidden, ARRAY_SIZE(forbidden)))
+    if (text_index(key, forbidden) >= 0)
         return RAW_KEY_FORBIDDEN;
-    if (key_is_among(key, outdated, ARRAY_SIZE(outdated)) ||
+    if (text_index(key, outdated) >= 0 ||
         key_starts_with_any(key, outdated_prefixes, ARRAY_SIZE(outdated_prefixes)))
         return RAW_KEY_OUTDATED;
-    if (key_is_among(key, good, ARRAY_SIZE(good)) ||
+    if (text_index(key, good) >= 0 ||
         key_starts_with_any(key, good_prefixes, ARRAY_SIZE(good_prefixes)))
         return RAW_KEY_GOOD;
     return RAW_KEY_UNKNOWN;

@@ -184,15 +184,34 @@ static int property_take_part(struct property_reading *reading, const struct pro
     return property_take_keyed(reading, key, value, error);
 }
 
+/* 7, +7 or -7. */
+static bool is_integer(const char *text)
+{
+    return text_is_all(text + text_is_one_of(*text, "+-"), DIGITS);
+}
+
+/* An integer, 1.5, .5, 5. or 1e3. */
+static bool is_number(const char *text)
+{
+    text += text_is_one_of(*text, "+-");
+    size_t whole = strspn(text, DIGITS);
+    text += whole;
+    size_t fraction = *text == '.' ? strspn(text + 1, DIGITS) : 0;
+    if (whole + fraction == 0)
+        return false;
+    text += *text == '.' ? 1 + fraction : 0;
+    return !*text || (text_is_one_of(*text, "eE") && is_integer(text + 1));
+}
+
 static bool value_has_type(enum property_type type, const char *value)
 {
     switch (type) {
     case PROPERTY_BOOLEAN:
         return strcmp(value, "0") == 0 || strcmp(value, "1") == 0;
     case PROPERTY_INTEGER:
-        return format_integer(value);
+        return is_integer(value);
     case PROPERTY_NUMBER:
-        return format_number(value);
+        return is_number(value);
     case PROPERTY_TEXT:
         break;
     }
@@ -205,18 +224,10 @@ static bool value_is_in_range(const struct property_range *range, const char *va
     return number >= range->minimum && number <= range->maximum;
 }
 
-static bool value_is_among(const char *const *values, const char *value)
-{
-    for (; *values; values++)
-        if (strcmp(*values, value) == 0)
-            return true;
-    return false;
-}
-
 static bool value_is_good(const struct property_rule *rule, const char *value)
 {
     return value_has_type(rule->type, value) && (!rule->accepts || rule->accepts(value)) &&
-           (!rule->values || value_is_among(rule->values, value)) &&
+           (!rule->values || text_index(value, rule->values) >= 0) &&
            (!rule->range || value_is_in_range(rule->range, value));
 }
 
@@ -295,29 +306,13 @@ bool guest_size_parse(const char *text, long double *ret)
     return true;
 }
 
-bool format_integer(const char *text)
-{
-    return text_is_all(text + text_is_one_of(*text, "+-"), DIGITS);
-}
-
-bool format_number(const char *text)
-{
-    text += text_is_one_of(*text, "+-");
-    size_t whole = strspn(text, DIGITS);
-    text += whole;
-    size_t fraction = *text == '.' ? strspn(text + 1, DIGITS) : 0;
-    if (whole + fraction == 0)
-        return false;
-    text += *text == '.' ? 1 + fraction : 0;
-    return !*text || (text_is_one_of(*text, "eE") && format_integer(text + 1));
-}
-
 bool format_word(const char *text)
 {
     return text_is_all(text, ALNUM "-_.");
 }
 
-bool format_url_encoded(const char *text)
+/* What needs no further encoding in a URL. */
+static bool is_url_encoded(const char *text)
 {
     return !*text || text_is_all(text, ALNUM "-%_.!~*'()");
 }
@@ -414,12 +409,9 @@ static bool is_list_of(const char *text, bool (*is_item)(const char *))
 
 static bool is_mount_option(const char *text)
 {
-    static const char *const options[] = {"discard", "lazytime", "noatime",
-                                          "nodev",   "noexec",   "nosuid"};
-    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-        if (strcmp(text, options[i]) == 0)
-            return true;
-    return false;
+    static const char *const options[] = {"discard", "lazytime", "noatime", "nodev",
+                                          "noexec",  "nosuid",   NULL};
+    return text_index(text, options) >= 0;
 }
 
 bool format_mount_options(const char *text)
@@ -479,7 +471,7 @@ bool format_drive_source(const char *text)
 static bool is_url_encoded_of(const char *text, size_t max)
 {
     const size_t bytes_per_character = 3; /* such as %20 */
-    return format_url_encoded(text) && strlen(text) <= max * bytes_per_character;
+    return is_url_encoded(text) && strlen(text) <= max * bytes_per_character;
 }
 
 bool format_drive_serial(const char *text)

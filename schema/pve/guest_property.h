@@ -94,11 +94,7 @@ const char *property_boolean(const char *text);
 
 /* --- formats of values: each returns true if the text has the format, as strict as Proxmox --- */
 
-bool format_integer(const char *text); /* 7, +7, -7 */
-bool format_number(const char *text);  /* an integer, 1.5, .5, 5., 1e3 */
-
 bool format_word(const char *text);           /* letters, digits and "-_." */
-bool format_url_encoded(const char *text);    /* what needs no further encoding in a URL */
 bool format_dns_name(const char *text);       /* a host's name, with or without a domain */
 bool format_unicast_hwaddr(const char *text); /* XX:XX:XX:XX:XX:XX, not a multicast address */
 bool format_ipv4(const char *text);           /* 192.0.2.1 */

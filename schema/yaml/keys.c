@@ -13,8 +13,6 @@
 #include "schema/base/text.h"
 #include "schema/base/units.h"
 
-#define COUNT_DIGITS 10 /* digits of the largest uint32_t */
-
 void *yaml_field(const struct yaml_key *key, void *document)
 {
     return (char *)document + key->offset;
@@ -66,24 +64,11 @@ static int value_refuse_word(const struct yaml_key *key, const struct yaml_tree 
     return yaml_refuse(&value->place, key->path, error, "must be %s", buffer_text(&list));
 }
 
-static int value_find_word(const struct yaml_key *key, const struct yaml_tree *value, unsigned *ret,
-                           struct error *error)
-{
-    for (unsigned i = 0; key->rule.words[i]; i++) {
-        if (!strcmp(value->text, key->rule.words[i])) {
-            *ret = i;
-            return 0;
-        }
-    }
-    return value_refuse_word(key, value, error);
-}
-
 static int value_read_choice(const struct yaml_key *key, const struct yaml_tree *value,
                              void *document, struct error *error)
 {
-    unsigned index;
-    if (value_find_word(key, value, &index, error))
-        return -1;
+    if (text_index(value->text, key->rule.words) < 0)
+        return value_refuse_word(key, value, error);
     field_put_text(key, value->text, document);
     return 0;
 }
@@ -91,31 +76,22 @@ static int value_read_choice(const struct yaml_key *key, const struct yaml_tree 
 static int value_read_enum(const struct yaml_key *key, const struct yaml_tree *value,
                            void *document, struct error *error)
 {
-    unsigned index = 0;
-    if (value_find_word(key, value, &index, error))
-        return -1;
+    const int index = text_index(value->text, key->rule.words);
+    if (index < 0)
+        return value_refuse_word(key, value, error);
     memcpy(yaml_field(key, document), &index, sizeof index);
     return 0;
 }
 
 /* Decimal digits only: a number in YAML's octal, hexadecimal or signed form is more likely a typing
  * error than meant. */
-static bool count_parse(const char *text, uint64_t *ret)
-{
-    size_t digits = strspn(text, DIGITS);
-    if (!digits || digits > COUNT_DIGITS || text[digits] || (digits > 1 && *text == '0'))
-        return false;
-    *ret = strtoull(text, NULL, 10);
-    return true;
-}
-
 static int value_read_count(const struct yaml_key *key, const struct yaml_tree *value,
                             void *document, struct error *error)
 {
     uint64_t number;
     uint64_t least = key->rule.bounds.least;
     uint64_t most = key->rule.bounds.most;
-    if (!count_parse(value->text, &number) || number < least || number > most)
+    if (!text_number(value->text, most, &number) || number < least)
         return yaml_refuse(&value->place, key->path, error, "must be a number from %ju to %ju",
                            (uintmax_t)least, (uintmax_t)most);
     *(uint32_t *)yaml_field(key, document) = (uint32_t)number;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 
 /* --- nodes --- */
 
@@ -172,13 +173,8 @@ void yaml_tree_add_missing(struct yaml_tree *map, struct yaml_tree *other)
 
 static bool scalar_is_null(const struct yaml_tree *scalar)
 {
-    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
-    if (scalar->style != YAML_PLAIN_SCALAR_STYLE)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-        if (!strcmp(scalar->text, words[i]))
-            return true;
-    return false;
+    static const char *const words[] = {"", "~", "null", "Null", "NULL", NULL};
+    return scalar->style == YAML_PLAIN_SCALAR_STYLE && text_index(scalar->text, words) >= 0;
 }
 
 enum yaml_kind yaml_kind_of(const struct yaml_tree *node)

@@ -13,7 +13,7 @@ static void test_hwaddr_reads_either_case(void **state)
     char text[HWADDR_TEXT_SIZE];
     assert_true(hwaddr_parse("BC:24:11:09:CE:72", &upper));
     assert_true(hwaddr_parse("bc:24:11:09:ce:72", &lower));
-    assert_true(hwaddr_equal(&upper, &lower));
+    assert_memory_equal(&upper, &lower, sizeof upper);
     hwaddr_format(&lower, text);
     assert_string_equal(text, "BC:24:11:09:CE:72");
 }
@@ -25,7 +25,7 @@ static void test_hwaddr_tells_addresses_apart(void **state)
     struct hwaddr b;
     assert_true(hwaddr_parse("00:00:00:00:00:00", &a));
     assert_true(hwaddr_parse("00:00:00:00:00:01", &b));
-    assert_false(hwaddr_equal(&a, &b));
+    assert_memory_not_equal(&a, &b, sizeof a);
     assert_int_equal(b.bytes[5], 1);
 }
 
@@ -54,7 +54,7 @@ static void test_hwaddr_refuses_anything_else(void **state)
         struct hwaddr hwaddr = {{9, 9, 9, 9, 9, 9}};
         const struct hwaddr untouched = hwaddr;
         assert_false(hwaddr_parse(bad[i], &hwaddr));
-        assert_true(hwaddr_equal(&hwaddr, &untouched));
+        assert_memory_equal(&hwaddr, &untouched, sizeof hwaddr);
     }
 }
 
