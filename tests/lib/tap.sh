@@ -70,12 +70,15 @@ unlike() {
 # for no time.
 PATIENCE=600
 
-# eventually COMMAND...: tries until the command succeeds
+# eventually COMMAND...: tries until the command succeeds, ever more seldom: on a busy machine the tries would slow down
+# what is waited for.
 eventually() {
-    local end=$((SECONDS + PATIENCE))
+    local end=$((SECONDS + PATIENCE)) pause_ms=50 pause
     until "$@" >/dev/null 2>&1; do
         [ "$SECONDS" -lt $end ] || return 1
-        sleep 0.05
+        printf -v pause '0.%03d' $pause_ms
+        sleep "$pause"
+        pause_ms=$((pause_ms < 400 ? pause_ms * 5 / 4 : 400))
     done
 }
 
