@@ -90,7 +90,7 @@ faulty "an example that is none" 's/cpu_count: 8/cpu_count: many/' "'many'"
 faulty "a required key that is no property" 's/required: \[vmid, due/required: [vmid, dew/' 'dew is required'
 faulty "a key twice" 's#^  /healthz:#  /healthz: {}\n&#' 'there twice'
 faulty "a component that nobody uses" 's/^    Health:/    Unused: {type: object}\n&/' 'Unused: nobody uses it'
-faulty "a response without words" 's/  description: It does\.//' 'response without description'
+faulty "a response without words" 's/  description: The agent answers\.//' 'response without description'
 faulty "a tag that is not declared" 's/tags: \[server\]/tags: [servers]/' 'servers is not declared'
 faulty "a status that is none" '0,/"200":/s//"20x":/' '20x is no status'
 tap_done
