@@ -272,7 +272,6 @@ int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
     struct buffer before = *text;
     *text = changed;
     changed = before;
-    *ret = changes;
-    changes = (struct line_changes){0};
+    *ret = steal(changes);
     return 0;
 }

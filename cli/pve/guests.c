@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pve/guests.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +13,6 @@
 #include "store/files/config_file.h"
 
 #define SUFFIX ".conf"
-
-static void close_directory(DIR **directory)
-{
-    if (*directory)
-        (void)closedir(*directory);
-}
 
 /* The VMID of a file VMID.conf; false for any other name. */
 static bool vmid_of_file(const char *name, uint32_t *ret)
@@ -38,7 +31,7 @@ static int list_directory(const struct config *config, const char *name, struct 
     const struct dirent *entry;
     uint32_t vmid;
     cleanup_free char *path = mem_format("%s/%s", config->paths.pve, name);
-    cleanup(close_directory) DIR *directory = opendir(path);
+    cleanup_directory DIR *directory = opendir(path);
     if (!directory && errno == ENOENT)
         return fail(error, ERROR_MISSING, "%s: no such directory", path);
     if (!directory)
@@ -65,8 +58,7 @@ static int list_guests(const struct config *config, bool containers_only, struct
         return -1;
     if (guests.count > 0)
         qsort(guests.items, guests.count, sizeof *guests.items, compare_vmids);
-    *ret = guests;
-    guests = (struct vmids){0};
+    *ret = steal(guests);
     return 0;
 }
 

@@ -234,8 +234,7 @@ static int change_by_edit(const struct config *config, enum guest_kind kind,
         return -1;
     if (changes.edited && pve_config_write(&file, error) < 0)
         return -1;
-    *ret = changes;
-    changes = (struct line_changes){0};
+    *ret = steal(changes);
     return 0;
 }
 

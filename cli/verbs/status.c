@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* status: how things stand, on one screen. */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <inttypes.h>
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -105,18 +104,12 @@ static uint64_t listening_socket(const char *endpoint)
     return inode;
 }
 
-static void close_directory(DIR **directory)
-{
-    if (*directory)
-        (void)closedir(*directory);
-}
-
 static bool process_has_socket(const char *process, const char *socket)
 {
     char target[DESCRIPTOR_SIZE];
     const struct dirent *entry;
     cleanup_free char *path = mem_format("/proc/%s/fd", process);
-    cleanup(close_directory) DIR *descriptors = opendir(path);
+    cleanup_directory DIR *descriptors = opendir(path);
     while (descriptors && (entry = readdir(descriptors))) {
         ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof target);
         if (length == (ssize_t)strlen(socket) && memcmp(target, socket, (size_t)length) == 0)
@@ -130,7 +123,7 @@ static pid_t process_with_socket(uint64_t inode)
 {
     const struct dirent *entry;
     cleanup_free char *socket = mem_format("socket:[%" PRIu64 "]", inode);
-    cleanup(close_directory) DIR *processes = opendir("/proc");
+    cleanup_directory DIR *processes = opendir("/proc");
     while (processes && (entry = readdir(processes))) {
         long pid = strtol(entry->d_name, NULL, 10);
         if (pid > 0 && process_has_socket(entry->d_name, socket))

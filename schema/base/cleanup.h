@@ -7,6 +7,7 @@
 #ifndef FELHOM_CLEANUP_H
 #define FELHOM_CLEANUP_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -31,15 +32,23 @@ static inline void cleanup_file_fn(FILE **file)
         (void)fclose(*file);
 }
 
-#define cleanup_free  cleanup(cleanup_free_fn)
-#define cleanup_close cleanup(cleanup_close_fn)
-#define cleanup_file  cleanup(cleanup_file_fn)
+static inline void cleanup_directory_fn(DIR **directory)
+{
+    if (*directory)
+        (void)closedir(*directory);
+}
 
-/* Yields the pointer's value and sets the pointer to NULL, so that its cleanup frees nothing. */
-#define steal(pointer) \
+#define cleanup_free      cleanup(cleanup_free_fn)
+#define cleanup_close     cleanup(cleanup_close_fn)
+#define cleanup_file      cleanup(cleanup_file_fn)
+#define cleanup_directory cleanup(cleanup_directory_fn)
+
+/* Yields the value of a pointer or of a struct that owns something, and zeroes the variable, so
+ * that its cleanup frees nothing. */
+#define steal(variable) \
     __extension__({ \
-        __auto_type steal_value_ = (pointer); \
-        (pointer) = NULL; \
+        __auto_type steal_value_ = (variable); \
+        (variable) = (__typeof__(variable)){0}; \
         steal_value_; \
     })
 

@@ -194,8 +194,7 @@ int pve_reply_snapshots(const struct pve_reply *reply, struct pve_snapshots *ret
         if (add_snapshot(json_array_get(data, i), &snapshots, error) < 0)
             return -1;
     qsort(snapshots.items, snapshots.count, sizeof *snapshots.items, compare_snapshots);
-    *ret = snapshots;
-    snapshots = (struct pve_snapshots){0};
+    *ret = steal(snapshots);
     return 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/base/cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,12 +42,6 @@ bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid)
     return false;
 }
 
-static void close_stream(DIR **stream)
-{
-    if (*stream)
-        (void)closedir(*stream);
-}
-
 static pid_t cgroup_first_pid(int dirfd)
 {
     char first[16] = "";
@@ -62,7 +55,7 @@ static pid_t cgroup_first_pid(int dirfd)
 static pid_t cgroup_pid_below(int dirfd, int depth)
 {
     pid_t pid = cgroup_first_pid(dirfd);
-    cleanup(close_stream) DIR *stream = fdopendir(dirfd);
+    cleanup_directory DIR *stream = fdopendir(dirfd);
     struct dirent *entry;
     if (!stream) {
         (void)close(dirfd);

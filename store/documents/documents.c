@@ -137,8 +137,7 @@ int document_sources_load(const struct config *config, uint32_t vmid, struct sto
         sources_load_host(config, store, &sources, error) < 0 ||
         controller_parts_complete(config, store, &sources.controller, error) < 0)
         return -1;
-    *ret = sources;
-    sources = (struct document_sources){0};
+    *ret = steal(sources);
     return 0;
 }
 
@@ -185,14 +184,6 @@ static void bootstrap_render_sources(const struct config *config,
     bootstrap_render(config->bootstrap.schema, &bootstrap, out);
 }
 
-/* Moves the files out of the variable whose cleanup would free them. */
-static struct guest_files guest_files_move(struct guest_files *files)
-{
-    struct guest_files value = *files;
-    *files = (struct guest_files){0};
-    return value;
-}
-
 int documents_render(const struct config *config, const struct document_sources *sources,
                      const char *token, struct guest_files *ret, struct error *ret_left_out,
                      struct error *error)
@@ -205,7 +196,7 @@ int documents_render(const struct config *config, const struct document_sources 
     buffer_add_text(&files.token, token);
     buffer_add_text(&files.token, "\n");
     buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);
-    *ret = guest_files_move(&files);
+    *ret = steal(files);
     return 0;
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/files/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -203,12 +202,6 @@ static bool is_draft_name(const char *entry)
     return strlen(digits) == DRAFT_DIGITS && strspn(digits, "0123456789abcdef") == DRAFT_DIGITS;
 }
 
-static void directory_stream_close(DIR **directory)
-{
-    if (*directory)
-        (void)closedir(*directory);
-}
-
 /* Opens a new descriptor, because reading a directory moves the descriptor's offset. */
 static DIR *directory_stream_open(int dirfd)
 {
@@ -221,7 +214,7 @@ static DIR *directory_stream_open(int dirfd)
 
 int file_drafts_clear(int dirfd, struct error *error)
 {
-    cleanup(directory_stream_close) DIR *directory = directory_stream_open(dirfd);
+    cleanup_directory DIR *directory = directory_stream_open(dirfd);
     if (!directory)
         return fail_errno(error, errno, "cannot look for drafts");
     errno = 0;

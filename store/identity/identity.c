@@ -330,8 +330,7 @@ int identity_parse(const struct buffer *pem, bool with_key, struct identity *ret
     identity.valid_to_ms = certificate_time_ms(&certificate.valid_to);
     pins_make(certificate.pk_raw.p, certificate.pk_raw.len, certificate.raw.p, certificate.raw.len,
               &identity.pins);
-    *ret = identity;
-    identity.certificate_pem = BUFFER_EMPTY;
+    *ret = steal(identity);
     return 0;
 }
 
@@ -526,8 +525,7 @@ int identity_ensure(const char *state_dir, const char *host_name, struct in_addr
     if (tls_directory_put_certificate(&tls, TLS_CERTIFICATE_FILE, &identity.certificate_pem,
                                       error) < 0)
         return -1;
-    *ret = identity;
-    identity.certificate_pem = BUFFER_EMPTY;
+    *ret = steal(identity);
     *ret_made = made;
     return 0;
 }

@@ -257,8 +257,7 @@ int rollover_load(const char *state_dir, struct rollover *ret, struct error *err
         return -1;
     rollover_forget_same(&rollover.next, &rollover.current);
     rollover_forget_same(&rollover.previous, &rollover.current);
-    *ret = rollover;
-    rollover = (struct rollover){0};
+    *ret = steal(rollover);
     return 0;
 }
 
