@@ -29,7 +29,7 @@
 /* Proxmox reports the guest's kind only if the archive's name contains it. */
 static bool is_backup_of(const json_t *item, enum guest_kind kind, uint32_t vmid)
 {
-    const char *name = guest_kind_name(kind);
+    const char *name = guest_kind_names[kind];
     return strcmp(json_get_text(item, "content", ""), "backup") == 0 &&
            strcmp(json_get_text(item, "subtype", name), name) == 0 &&
            json_get_int(item, "vmid", 0) == (json_int_t)vmid && *json_get_text(item, "volid", "");

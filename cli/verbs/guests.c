@@ -37,8 +37,8 @@ static int guest_row(struct store *store, const struct guest *guest, json_t **re
     cleanup_json json_t *row = json_object();
     output_put_int(row, "vmid", guest->vmid);
     output_put_text(row, "name", guest->name);
-    output_put_text(row, "kind", guest_kind_name(guest->kind));
-    output_put_text(row, "state", guest_state_name(guest->state));
+    output_put_text(row, "kind", guest_kind_names[guest->kind]);
+    output_put_text(row, "state", guest_state_names[guest->state]);
     output_put_text(row, "token", "none");
     json_set(row, "token_generation", json_null());
     json_set(row, "token_age_seconds", json_null());

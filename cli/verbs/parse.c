@@ -38,7 +38,7 @@ static int read_input(const char *file, struct buffer *out, struct error *error)
 static void print_text(FILE *out, const struct guest_config *guest)
 {
     cleanup_json json_t *summary = json_object();
-    output_put_text(summary, "kind", guest_kind_name(guest->kind));
+    output_put_text(summary, "kind", guest_kind_names[guest->kind]);
     output_put_text(summary, "name", guest->name);
     output_put_text(summary, "hookscript", guest->hookscript ? guest->hookscript : "");
     output_put_text(summary, "lock", guest->lock ? guest->lock : "");

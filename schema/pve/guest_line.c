@@ -6,10 +6,7 @@
 
 #include "schema/base/cleanup.h"
 
-const char *guest_kind_name(enum guest_kind kind)
-{
-    return kind == GUEST_LXC ? "lxc" : "qemu";
-}
+const char *const guest_kind_names[] = {[GUEST_LXC] = "lxc", [GUEST_QEMU] = "qemu", NULL};
 
 static bool is_blank(struct slice text)
 {

@@ -15,8 +15,8 @@
 
 enum guest_kind { GUEST_LXC, GUEST_QEMU };
 
-/* Returns "lxc" or "qemu". */
-const char *guest_kind_name(enum guest_kind kind);
+/* "lxc" and "qemu", ended by NULL. */
+extern const char *const guest_kind_names[];
 
 enum guest_line_type {
     LINE_NOTHING, /* blank, a comment, the description or the snapshot state */

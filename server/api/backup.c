@@ -68,7 +68,7 @@ static void enqueue_job(struct context *context, const struct request *request,
         nudge_send(request->config->paths.state);
         reply_data(reply, 202,
                    json_pack("{s:I, s:I, s:s}", "vmid", (json_int_t)added.vmid, "job_id",
-                             (json_int_t)added.job_id, "phase", job_phase_name(JOB_RUNNING)));
+                             (json_int_t)added.job_id, "phase", job_phase_names[JOB_RUNNING]));
         return;
     }
     if (running.job_id)
@@ -404,7 +404,7 @@ static json_t *describe_backup_status(uint32_t vmid, const struct job *job,
     const bool any = job->job_id != 0;
     return json_pack("{s:I, s:s, s:o, s:o, s:o}",                                         /**/
                      "vmid", (json_int_t)vmid,                                            /**/
-                     "phase", any ? job_phase_name(job->phase) : "idle",                  /**/
+                     "phase", any ? job_phase_names[job->phase] : "idle",                 /**/
                      "job_id", any ? json_integer((json_int_t)job->job_id) : json_null(), /**/
                      "error", any && job->phase == JOB_FAILED ? json_text(job->error) : json_null(),
                      "backup", describe_backup(backup));

@@ -78,13 +78,13 @@ static int report_add_guest(const struct guest *guest, void *context)
     json_t *customer;
     if (report_customer(list, guest->vmid, &customer) < 0)
         return -1;
-    return report_append(list, json_pack("{s:I, s:s, s:o, s:{s:s, s:o, s:o}}", /**/
-                                         "vmid", (json_int_t)guest->vmid,      /**/
-                                         "status", status_names[guest->state], /**/
-                                         "customer", customer,                 /**/
-                                         "spec",                               /**/
-                                         "kind", guest_kind_name(guest->kind), /**/
-                                         "name", json_text(guest->name),       /**/
+    return report_append(list, json_pack("{s:I, s:s, s:o, s:{s:s, s:o, s:o}}",  /**/
+                                         "vmid", (json_int_t)guest->vmid,       /**/
+                                         "status", status_names[guest->state],  /**/
+                                         "customer", customer,                  /**/
+                                         "spec",                                /**/
+                                         "kind", guest_kind_names[guest->kind], /**/
+                                         "name", json_text(guest->name),        /**/
                                          "mount_form", text_or_null(guest->mount_form)));
 }
 
@@ -108,7 +108,7 @@ static int report_add_backup(const struct guest *guest, void *context)
     return report_append(
         list, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",                              /**/
                         "vmid", (json_int_t)guest->vmid,                               /**/
-                        "phase", job.job_id ? job_phase_name(job.phase) : "idle",      /**/
+                        "phase", job.job_id ? job_phase_names[job.phase] : "idle",     /**/
                         "at", json_time(backup.at_ms),                                 /**/
                         "archive", text_or_null(backup.archive),                       /**/
                         "age_seconds", report_age_seconds(backup.at_ms, list->now_ms), /**/

@@ -44,9 +44,9 @@ static void job_log(const struct job_world *world, const struct job *job, const 
                     const char *detail)
 {
     if (!atomic_load(world->stopping))
-        log_guest(LOG_NOTICE, job->vmid, job_kind_name(job->kind),
+        log_guest(LOG_NOTICE, job->vmid, job_kind_names[job->kind],
                   "guest %u: job %lld (%s): %s: %s", job->vmid, (long long)job->job_id,
-                  job_kind_name(job->kind), what, detail);
+                  job_kind_names[job->kind], what, detail);
 }
 
 /* Reads the guest's kind, which Proxmox's paths contain. */

@@ -179,7 +179,7 @@ static void pve_request_add_number(struct pve_request *request, const char *name
 
 static void pve_request_add_guest(struct pve_request *request, const struct pve_guest *guest)
 {
-    buffer_add_format(&request->path, "/%s/%" PRIu32, guest_kind_name(guest->kind), guest->vmid);
+    buffer_add_format(&request->path, "/%s/%" PRIu32, guest_kind_names[guest->kind], guest->vmid);
 }
 
 static void pve_request_add_url(const struct pve_call *call, const struct pve_request *request,
@@ -254,8 +254,7 @@ static int pve_request_perform(const struct pve_call *call, const struct pve_req
     client->may_have_begun = !pve_status_is_refusal(reply.status);
     if (pve_reply_check(&answer, error) < 0)
         return -1;
-    *ret = reply;
-    reply = (struct http_reply){0};
+    *ret = steal(reply);
     return 0;
 }
 

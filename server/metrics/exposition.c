@@ -153,7 +153,7 @@ static int exposition_write_jobs(struct store *store, struct buffer *out, struct
         for (enum job_phase phase = JOB_RUNNING; phase <= JOB_FAILED; phase++)
             metrics_text_sample(
                 out, name,
-                metric_labels({"kind", job_kind_name(kind)}, {"phase", job_phase_name(phase)}),
+                metric_labels({"kind", job_kind_names[kind]}, {"phase", job_phase_names[phase]}),
                 jobs.count[kind][phase]);
     return 0;
 }
@@ -222,11 +222,11 @@ static int guest_texts_add_guest(const struct statistics_guest *guest, void *con
 {
     char id[GUEST_ID_SIZE];
     struct guest_texts *texts = context;
-    (void)snprintf(id, sizeof id, "%s/%u", guest_kind_name(guest->kind), guest->vmid);
-    metrics_text_sample(
-        &texts->texts[GUEST_INFO], guest_families[GUEST_INFO].name,
-        metric_labels({"id", id}, {"name", guest->name}, {"state", guest_state_name(guest->state)}),
-        1);
+    (void)snprintf(id, sizeof id, "%s/%u", guest_kind_names[guest->kind], guest->vmid);
+    metrics_text_sample(&texts->texts[GUEST_INFO], guest_families[GUEST_INFO].name,
+                        metric_labels({"id", id}, {"name", guest->name},
+                                      {"state", guest_state_names[guest->state]}),
+                        1);
     guest_texts_add(texts, GUEST_UP, id, guest->state == GUEST_RUNNING);
     guest_texts_add_age(texts, GUEST_TOKEN_AGE, id, guest->token_at_ms);
     guest_texts_add_age(texts, GUEST_BACKUP_AGE, id, guest->backup_at_ms);

@@ -11,6 +11,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "store/base/clock.h"
 
 /* --- what SQLite's errors mean to an operator --- */
@@ -410,12 +411,8 @@ void sql_column_copy(const struct sql_query *query, int column, char *ret, size_
     (void)snprintf(ret, size, "%s", sql_column_text(query, column));
 }
 
-size_t sql_column_choice(const struct sql_query *query, int column, const char *const *names,
-                         size_t count)
+int sql_column_choice(const struct sql_query *query, int column, const char *const *names)
 {
-    const char *text = sql_column_text(query, column);
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(text, names[i]) == 0)
-            return i;
-    return 0;
+    int index = text_index(sql_column_text(query, column), names);
+    return index < 0 ? 0 : index;
 }

@@ -143,8 +143,7 @@ bool sql_column_is_null(const struct sql_query *query, int column);
 /* Copies a text; cuts it if it does not fit. */
 void sql_column_copy(const struct sql_query *query, int column, char *ret, size_t size);
 
-/* Returns the index of the text in names; 0 if it is none of them. */
-size_t sql_column_choice(const struct sql_query *query, int column, const char *const *names,
-                         size_t count);
+/* Returns the index of the text in names, which NULL ends; 0 if it is none of them. */
+int sql_column_choice(const struct sql_query *query, int column, const char *const *names);
 
 #endif

@@ -7,17 +7,13 @@
 #include "schema/base/memory.h"
 #include "store/db/sql.h"
 
-static const char *const state_names[] = {
+const char *const guest_state_names[] = {
     [GUEST_STARTING] = "starting",
     [GUEST_RUNNING] = "running",
     [GUEST_STOPPING] = "stopping",
     [GUEST_STOPPED] = "stopped",
+    NULL,
 };
-
-const char *guest_state_name(enum guest_state state)
-{
-    return state_names[state];
-}
 
 static int guest_fail_unknown(uint32_t vmid, struct error *error)
 {
@@ -45,8 +41,8 @@ static int guest_expect_changed(const struct store *store, uint32_t vmid, struct
 int guest_put(struct store *store, const struct guest *guest, struct error *error)
 {
     const struct sql_values row = sql_values(
-        sql_int(guest->vmid), sql_text(guest_kind_name(guest->kind)), sql_text(guest->name),
-        sql_text(guest_state_name(guest->state)), sql_int(guest->root_uid),
+        sql_int(guest->vmid), sql_text(guest_kind_names[guest->kind]), sql_text(guest->name),
+        sql_text(guest_state_names[guest->state]), sql_int(guest->root_uid),
         sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms));
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
@@ -62,12 +58,10 @@ int guest_put(struct store *store, const struct guest *guest, struct error *erro
 
 static struct guest guest_from_row(const struct sql_query *query)
 {
-    bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
     struct guest guest = {
         .vmid = (uint32_t)sql_column_int(query, 0),
-        .kind = qemu ? GUEST_QEMU : GUEST_LXC,
-        .state =
-            (enum guest_state)sql_column_choice(query, 3, state_names, ARRAY_SIZE(state_names)),
+        .kind = (enum guest_kind)sql_column_choice(query, 1, guest_kind_names),
+        .state = (enum guest_state)sql_column_choice(query, 3, guest_state_names),
         .root_uid = (uint32_t)sql_column_int(query, 4),
         .root_gid = (uint32_t)sql_column_int(query, 5),
         .generation = sql_column_int(query, 7),
@@ -109,7 +103,7 @@ int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, 
                     struct error *error)
 {
     if (sql_run(store, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
-                sql_values(sql_int(vmid), sql_text(guest_state_name(state)), sql_int(now_ms)),
+                sql_values(sql_int(vmid), sql_text(guest_state_names[state]), sql_int(now_ms)),
                 error) < 0)
         return -1;
     return guest_expect_changed(store, vmid, error);
@@ -219,10 +213,11 @@ int nic_each(struct store *store, uint32_t vmid,
                      error);
 }
 
-static const char *const kind_names[] = {
+static const char *const volume_kind_names[] = {
     [VOLUME_STORAGE] = "storage",
     [VOLUME_BIND] = "bind",
     [VOLUME_DEVICE] = "device",
+    NULL,
 };
 
 static int mount_insert(struct store *store, uint32_t vmid, const struct volume *volume,
@@ -233,7 +228,7 @@ static int mount_insert(struct store *store, uint32_t vmid, const struct volume 
                    " (vmid, key, kind, storage, source, mount_point, read_only, backup, size_bytes)"
                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                    sql_values(sql_int(vmid), sql_text(volume->key),
-                              sql_text(kind_names[volume->kind]), sql_text(volume->storage),
+                              sql_text(volume_kind_names[volume->kind]), sql_text(volume->storage),
                               sql_text(volume->source), sql_text(volume->mount_point),
                               sql_int(volume->read_only), sql_int(volume->backup),
                               sql_int(volume->size_bytes)),
@@ -257,7 +252,7 @@ static struct mount mount_from_row(const struct sql_query *query)
 {
     return (struct mount){
         .key = mem_copy_text(sql_column_text(query, 0)),
-        .kind = (enum volume_kind)sql_column_choice(query, 1, kind_names, ARRAY_SIZE(kind_names)),
+        .kind = (enum volume_kind)sql_column_choice(query, 1, volume_kind_names),
         .storage = mem_copy_text(sql_column_text(query, 2)),
         .source = mem_copy_text(sql_column_text(query, 3)),
         .mount_point = mem_copy_text(sql_column_text(query, 4)),
@@ -265,19 +260,6 @@ static struct mount mount_from_row(const struct sql_query *query)
         .backup = sql_column_int(query, 6) != 0,
         .size_bytes = sql_column_int(query, 7),
     };
-}
-
-static void mount_list_add(struct mount_list *list, struct mount mount)
-{
-    list->items = mem_resize(list->items, list->count + 1, sizeof *list->items);
-    list->items[list->count++] = mount;
-}
-
-static struct mount_list mount_list_take(struct mount_list *list)
-{
-    struct mount_list taken = *list;
-    *list = (struct mount_list){0};
-    return taken;
 }
 
 /* Sorts rootfs first, then by number: mp0, mp9, mp10. */
@@ -302,13 +284,15 @@ int mount_list(struct store *store, uint32_t vmid, struct mount_list *ret, struc
                         "SELECT key, kind, storage, source, mount_point, read_only, backup,"
                         " size_bytes FROM mount WHERE vmid = ?1",
                         sql_values(sql_int(vmid)), &query, error);
-    for (; row > 0; row = sql_step(&query, error))
-        mount_list_add(&list, mount_from_row(&query));
+    for (; row > 0; row = sql_step(&query, error)) {
+        list.items = mem_resize(list.items, list.count + 1, sizeof *list.items);
+        list.items[list.count++] = mount_from_row(&query);
+    }
     if (row < 0)
         return -1;
     if (list.count > 1)
         qsort(list.items, list.count, sizeof *list.items, mount_compare);
-    *ret = mount_list_take(&list);
+    *ret = steal(list);
     return 0;
 }
 

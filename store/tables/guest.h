@@ -17,8 +17,8 @@
 
 enum guest_state { GUEST_STARTING, GUEST_RUNNING, GUEST_STOPPING, GUEST_STOPPED };
 
-/* Returns "starting", "running", "stopping" or "stopped". */
-const char *guest_state_name(enum guest_state state);
+/* "starting", "running", "stopping" and "stopped", ended by NULL. */
+extern const char *const guest_state_names[];
 
 struct guest {
     uint32_t vmid;

@@ -9,28 +9,20 @@
 
 #define JOBS_KEPT 100
 
-static const char *const kind_names[] = {
+const char *const job_kind_names[] = {
     [JOB_SNAPSHOT] = "snapshot",
     [JOB_ROLLBACK] = "rollback",
     [JOB_BACKUP] = "backup",
+    NULL,
 };
 
-static const char *const phase_names[] = {
+const char *const job_phase_names[] = {
     [JOB_RUNNING] = "running",
     [JOB_SNAPSHOTTED] = "snapshotted",
     [JOB_DONE] = "done",
     [JOB_FAILED] = "failed",
+    NULL,
 };
-
-const char *job_kind_name(enum job_kind kind)
-{
-    return kind_names[kind];
-}
-
-const char *job_phase_name(enum job_phase phase)
-{
-    return phase_names[phase];
-}
 
 /* --- rows --- */
 
@@ -44,8 +36,8 @@ static struct job job_from_row(const struct sql_query *query)
     struct job job = {
         .job_id = sql_column_int(query, 0),
         .vmid = (uint32_t)sql_column_int(query, 1),
-        .kind = (enum job_kind)sql_column_choice(query, 2, kind_names, ARRAY_SIZE(kind_names)),
-        .phase = (enum job_phase)sql_column_choice(query, 3, phase_names, ARRAY_SIZE(phase_names)),
+        .kind = (enum job_kind)sql_column_choice(query, 2, job_kind_names),
+        .phase = (enum job_phase)sql_column_choice(query, 3, job_phase_names),
         .created_at_ms = sql_column_int(query, 8),
         .called_at_ms = sql_column_int(query, 9),
         .finished_at_ms = sql_column_int(query, 10),
@@ -84,7 +76,7 @@ int job_newest(struct store *store, uint32_t vmid, enum job_kind kind, struct jo
                struct error *error)
 {
     return job_find(store, SELECT_JOB " WHERE vmid = ?1 AND kind = ?2 ORDER BY job_id DESC LIMIT 1",
-                    sql_values(sql_int(vmid), sql_text(kind_names[kind])), ret, error);
+                    sql_values(sql_int(vmid), sql_text(job_kind_names[kind])), ret, error);
 }
 
 int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct error *error)
@@ -124,7 +116,7 @@ static int job_add_event(struct store *store, const struct job *job, const char 
     const struct event event = {
         .at_ms = now_ms,
         .vmid = job->vmid,
-        .kind = kind_names[job->kind],
+        .kind = job_kind_names[job->kind],
         .outcome = outcome,
         .detail = detail,
         .duration_us = job->finished_at_ms ? (now_ms - job->created_at_ms) * 1000 : -1,
@@ -147,7 +139,7 @@ static char *job_describe_begin(const struct job *job)
 
 static char *job_describe_end(const struct job *job)
 {
-    return mem_format("%s%s%s", phase_names[job->phase], job->error[0] ? ": " : "", job->error);
+    return mem_format("%s%s%s", job_phase_names[job->phase], job->error[0] ? ": " : "", job->error);
 }
 
 static const char *job_outcome(const struct job *job)
@@ -169,7 +161,7 @@ static int job_refuse_second(struct store *store, uint32_t vmid, struct job *ret
         return 0;
     *ret_running = running;
     return fail(error, ERROR_CONFLICT, "job %lld (%s) is running", (long long)running.job_id,
-                kind_names[running.kind]);
+                job_kind_names[running.kind]);
 }
 
 static int job_insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
@@ -179,7 +171,7 @@ static int job_insert(struct store *store, const struct job *job, int64_t now_ms
                       "INSERT INTO job"
                       " (vmid, kind, phase, name, description, created_at_ms, changed_at_ms)"
                       " VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5) RETURNING " JOB_COLUMNS,
-                      sql_values(sql_int(job->vmid), sql_text(kind_names[job->kind]),
+                      sql_values(sql_int(job->vmid), sql_text(job_kind_names[job->kind]),
                                  sql_text(job->name), sql_text(job->description), sql_int(now_ms)),
                       ret, error);
     return row < 0 ? -1 : 0;
@@ -192,7 +184,8 @@ static int job_forget_old(struct store *store, const struct job *job, struct err
         "DELETE FROM job WHERE job_id IN (SELECT job_id FROM job"
         " WHERE vmid = ?1 AND kind = ?2 AND finished_at_ms IS NOT NULL"
         " ORDER BY job_id DESC LIMIT -1 OFFSET ?3)",
-        sql_values(sql_int(job->vmid), sql_text(kind_names[job->kind]), sql_int(JOBS_KEPT)), error);
+        sql_values(sql_int(job->vmid), sql_text(job_kind_names[job->kind]), sql_int(JOBS_KEPT)),
+        error);
 }
 
 int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
@@ -283,7 +276,7 @@ int job_finish(struct store *store, int64_t job_id, bool succeeded, const char *
                       "UPDATE job SET phase = ?2, error = ?3, finished_at_ms = ?4,"
                       " changed_at_ms = ?4 WHERE job_id = ?1 AND finished_at_ms IS NULL"
                       " RETURNING " JOB_COLUMNS,
-                      sql_values(sql_int(job_id), sql_text(phase_names[phase]),
+                      sql_values(sql_int(job_id), sql_text(job_phase_names[phase]),
                                  sql_text(problem ? problem : ""), sql_int(now_ms)),
                       &job, error);
     if (row <= 0)

@@ -18,9 +18,10 @@
 enum job_kind { JOB_SNAPSHOT, JOB_ROLLBACK, JOB_BACKUP };
 enum job_phase { JOB_RUNNING, JOB_SNAPSHOTTED, JOB_DONE, JOB_FAILED };
 
-/* Return the name of a kind ("snapshot" and so on) or of a phase ("running" and so on). */
-const char *job_kind_name(enum job_kind kind);
-const char *job_phase_name(enum job_phase phase);
+/* The names of the kinds ("snapshot" and so on) and of the phases ("running" and so on), ended by
+ * NULL. */
+extern const char *const job_kind_names[];
+extern const char *const job_phase_names[];
 
 struct job {
     int64_t job_id;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/tables/statistics.h"
 
-#include <string.h>
 #include <sys/stat.h>
 
 #include "schema/base/memory.h"
@@ -56,22 +55,6 @@ int statistics_get(struct store *store, int64_t now_ms, struct statistics *ret, 
     return 0;
 }
 
-static enum job_kind job_kind_from_name(const char *name)
-{
-    enum job_kind kind = JOB_SNAPSHOT;
-    while (kind < JOB_BACKUP && strcmp(job_kind_name(kind), name) != 0)
-        kind++;
-    return kind;
-}
-
-static enum job_phase job_phase_from_name(const char *name)
-{
-    enum job_phase phase = JOB_RUNNING;
-    while (phase < JOB_FAILED && strcmp(job_phase_name(phase), name) != 0)
-        phase++;
-    return phase;
-}
-
 int statistics_jobs(struct store *store, struct statistics_jobs *ret, struct error *error)
 {
     struct statistics_jobs jobs = {0};
@@ -79,8 +62,8 @@ int statistics_jobs(struct store *store, struct statistics_jobs *ret, struct err
     int row = sql_first(store, "SELECT kind, phase, count(*) FROM job GROUP BY kind, phase",
                         SQL_NO_VALUES, &query, error);
     for (; row > 0; row = sql_step(&query, error))
-        jobs.count[job_kind_from_name(sql_column_text(&query, 0))]
-                  [job_phase_from_name(sql_column_text(&query, 1))] = sql_column_int(&query, 2);
+        jobs.count[sql_column_choice(&query, 0, job_kind_names)]
+                  [sql_column_choice(&query, 1, job_phase_names)] = sql_column_int(&query, 2);
     if (row == 0)
         *ret = jobs;
     return row;
@@ -103,21 +86,12 @@ static int64_t column_time(const struct sql_query *query, int column)
     return sql_column_is_null(query, column) ? STATISTICS_NEVER : sql_column_int(query, column);
 }
 
-static enum guest_state guest_state_from_name(const char *name)
-{
-    enum guest_state state = GUEST_STARTING;
-    while (state < GUEST_STOPPED && strcmp(guest_state_name(state), name) != 0)
-        state++;
-    return state;
-}
-
 static struct statistics_guest statistics_guest_from_row(const struct sql_query *query)
 {
-    bool qemu = strcmp(sql_column_text(query, 1), guest_kind_name(GUEST_QEMU)) == 0;
     return (struct statistics_guest){
         .vmid = (uint32_t)sql_column_int(query, 0),
-        .kind = qemu ? GUEST_QEMU : GUEST_LXC,
-        .state = guest_state_from_name(sql_column_text(query, 2)),
+        .kind = (enum guest_kind)sql_column_choice(query, 1, guest_kind_names),
+        .state = (enum guest_state)sql_column_choice(query, 2, guest_state_names),
         .name = sql_column_text(query, 3),
         .token_at_ms = column_time(query, 4),
         .backup_at_ms = column_time(query, 5),

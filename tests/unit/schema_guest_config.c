@@ -428,8 +428,8 @@ static void test_json_of_what_is_no_utf8(void **state)
 static void test_kind_names(void **state)
 {
     (void)state;
-    assert_string_equal(guest_kind_name(GUEST_LXC), "lxc");
-    assert_string_equal(guest_kind_name(GUEST_QEMU), "qemu");
+    assert_string_equal(guest_kind_names[GUEST_LXC], "lxc");
+    assert_string_equal(guest_kind_names[GUEST_QEMU], "qemu");
 }
 
 int main(void)

@@ -31,10 +31,10 @@ static void test_host(void **state)
 static void test_state_names(void **state)
 {
     (void)state;
-    assert_string_equal(guest_state_name(GUEST_STARTING), "starting");
-    assert_string_equal(guest_state_name(GUEST_RUNNING), "running");
-    assert_string_equal(guest_state_name(GUEST_STOPPING), "stopping");
-    assert_string_equal(guest_state_name(GUEST_STOPPED), "stopped");
+    assert_string_equal(guest_state_names[GUEST_STARTING], "starting");
+    assert_string_equal(guest_state_names[GUEST_RUNNING], "running");
+    assert_string_equal(guest_state_names[GUEST_STOPPING], "stopping");
+    assert_string_equal(guest_state_names[GUEST_STOPPED], "stopped");
 }
 
 static void assert_same(const struct guest *a, const struct guest *b)

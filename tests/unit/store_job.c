@@ -59,13 +59,13 @@ static struct store *store_with_guest(void)
 static void test_names(void **state)
 {
     (void)state;
-    assert_string_equal(job_kind_name(JOB_SNAPSHOT), "snapshot");
-    assert_string_equal(job_kind_name(JOB_ROLLBACK), "rollback");
-    assert_string_equal(job_kind_name(JOB_BACKUP), "backup");
-    assert_string_equal(job_phase_name(JOB_RUNNING), "running");
-    assert_string_equal(job_phase_name(JOB_SNAPSHOTTED), "snapshotted");
-    assert_string_equal(job_phase_name(JOB_DONE), "done");
-    assert_string_equal(job_phase_name(JOB_FAILED), "failed");
+    assert_string_equal(job_kind_names[JOB_SNAPSHOT], "snapshot");
+    assert_string_equal(job_kind_names[JOB_ROLLBACK], "rollback");
+    assert_string_equal(job_kind_names[JOB_BACKUP], "backup");
+    assert_string_equal(job_phase_names[JOB_RUNNING], "running");
+    assert_string_equal(job_phase_names[JOB_SNAPSHOTTED], "snapshotted");
+    assert_string_equal(job_phase_names[JOB_DONE], "done");
+    assert_string_equal(job_phase_names[JOB_FAILED], "failed");
 }
 
 static void test_none(void **state)
