@@ -195,11 +195,13 @@ static int mount_check_source(const struct config *config, uint32_t vmid, const 
 static int mount_check_entry(const struct config *config, uint32_t vmid, const char *value,
                              bool *ret_own, struct error *error)
 {
+    /* Containers are started in /, where a relative source begins, too. Sources such as proc or
+     * tmpfs are no paths; nobody's directory has their names. */
     cleanup_free char *source = guest_mount_entry_source(value);
-    struct line line = {MOUNT_ENTRY_KEY, source, strstr(value, "rbind") != NULL};
+    cleanup_free char *path = mem_format("/%s", source);
+    struct line line = {MOUNT_ENTRY_KEY, path, strstr(value, "rbind") != NULL};
     *ret_own = false;
-    /* Sources such as proc or tmpfs are no paths of the host. */
-    return *source == '/' ? mount_check_source(config, vmid, &line, ret_own, error) : 0;
+    return *source ? mount_check_source(config, vmid, &line, ret_own, error) : 0;
 }
 
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,

@@ -55,8 +55,8 @@ char *guest_mount_entry_source(const char *value);
 
 /*
  * Returns true and the VMID if the path is, or is below, GUESTS/VMID or EXPORT/VMID. Only the text
- * counts: dots are resolved, symbolic links are not. *ret_vmid may change even if the result is
- * false.
+ * counts: dots are resolved, symbolic links are not, and a relative path begins in /. *ret_vmid may
+ * change even if the result is false.
  */
 bool guest_mount_path_owner(const struct config *config, const char *path, uint32_t *ret_vmid);
 

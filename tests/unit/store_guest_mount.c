@@ -48,7 +48,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Judges a configuration of one line, in which @ stands for the scratch root. */
+/* Judges a configuration of one line, in which @ stands for the scratch root, and ~ for the scratch
+ * root without its slash, which is a relative path. */
 static int judge(struct scratch *scratch, const char *line, enum mount_form *ret_form,
                  struct error *error)
 {
@@ -58,6 +59,8 @@ static int judge(struct scratch *scratch, const char *line, enum mount_form *ret
     for (const char *c = line; *c; c++)
         if (*c == '@')
             buffer_add_text(&text, scratch->root);
+        else if (*c == '~')
+            buffer_add_text(&text, scratch->root + 1);
         else
             buffer_add(&text, c, 1);
     assert_int_equal(guest_config_parse(GUEST_LXC, buffer_text(&text), text.length, &guest, error),
@@ -86,6 +89,9 @@ static void test_foreign_lines_are_refused(void **state)
         "lxc.mount.entry: @/run/guests/\\0708300 etc/x none bind 0 0", /* \\070 is 8: guest 88300 */
         "lxc.mount.entry:  \t@/run/guests/8300\tetc/x none bind 0 0",
         "lxc.mount.entry: / mnt none rbind 0 0",
+        "lxc.mount.entry: ~/run/guests/8300 etc/x none bind 0 0",
+        "lxc.mount.entry: ../../~/link/export/8300 etc/x none bind 0 0",
+        "lxc.mount.entry: . mnt none rbind 0 0",
     };
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         struct error error = {0};
@@ -111,7 +117,10 @@ static void test_other_lines_are_fine(void **state)
         {"mp0: @/run/guests/readme,mp=/x", MOUNT_FORM_NONE},
         {"mp0: local-lvm:vm-8300-disk-0,mp=/x", MOUNT_FORM_NONE},
         {"mp0: /dev/sdb1,mp=/x", MOUNT_FORM_NONE},
+        {"lxc.mount.entry: ~/run/export/8200 etc/felhom-bootstrap none bind,ro 0 0",
+         MOUNT_FORM_ENTRY},
         {"lxc.mount.entry: proc proc proc nodev 0 0", MOUNT_FORM_NONE},
+        {"lxc.mount.entry: tmpfs run tmpfs nodev 0 0", MOUNT_FORM_NONE},
         {"lxc.mount.entry:", MOUNT_FORM_NONE},
         {"hostname: plain", MOUNT_FORM_NONE},
     };
@@ -178,7 +187,9 @@ static void test_owners_of_paths(void **state)
         {"/run/guests/8300x", 0},
         {"/run/guests/ 8300", 0},
         {"/run/guestsandmore/8300", 0},
-        {"run/guests/8300 ", 0},
+        {"run/guests/8300", 8300},
+        {"run/export/8300", 8300},
+        {"proc", 0},
         {"", 0},
     };
     static const char text[] = "paths: {guests: /run/guests, export: /run/export}\n";
