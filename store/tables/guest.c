@@ -20,9 +20,12 @@ static int guest_fail_unknown(uint32_t vmid, struct error *error)
     return fail(error, ERROR_MISSING, "the store knows no guest %u", vmid);
 }
 
-/* Fails if the last statement did not change the guest's row. */
-static int guest_expect_changed(const struct store *store, uint32_t vmid, struct error *error)
+/* Runs a statement that must change the guest's row. */
+static int guest_change(struct store *store, uint32_t vmid, const char *sql,
+                        struct sql_values values, struct error *error)
 {
+    if (sql_run(store, sql, values, error) < 0)
+        return -1;
     return sql_changes(store) ? 0 : guest_fail_unknown(vmid, error);
 }
 
@@ -77,10 +80,8 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
     cleanup_query struct sql_query query = {0};
     int row =
         sql_first(store, SELECT_GUEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
-    if (row < 0)
-        return -1;
-    if (row == 0)
-        return guest_fail_unknown(vmid, error);
+    if (row <= 0)
+        return row < 0 ? -1 : guest_fail_unknown(vmid, error);
     *ret = guest_from_row(&query);
     return 0;
 }
@@ -91,10 +92,8 @@ int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
     cleanup_query struct sql_query query = {0};
     int row = sql_first(store, "SELECT generation, changed_at_ms FROM guest WHERE vmid = ?1",
                         sql_values(sql_int(vmid)), &query, error);
-    if (row < 0)
-        return -1;
-    if (row == 0)
-        return guest_fail_unknown(vmid, error);
+    if (row <= 0)
+        return row < 0 ? -1 : guest_fail_unknown(vmid, error);
     *ret = (struct guest_version){sql_column_int(&query, 0), sql_column_int(&query, 1)};
     return 0;
 }
@@ -102,11 +101,9 @@ int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
 int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
                     struct error *error)
 {
-    if (sql_run(store, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
-                sql_values(sql_int(vmid), sql_text(guest_state_names[state]), sql_int(now_ms)),
-                error) < 0)
-        return -1;
-    return guest_expect_changed(store, vmid, error);
+    return guest_change(
+        store, vmid, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
+        sql_values(sql_int(vmid), sql_text(guest_state_names[state]), sql_int(now_ms)), error);
 }
 
 int guest_remove(struct store *store, uint32_t vmid, struct error *error)
@@ -142,10 +139,8 @@ int guest_each(struct store *store, int (*visit)(const struct guest *guest, void
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
                         struct error *error)
 {
-    if (sql_run(store, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
-                sql_values(sql_int(vmid), sql_bytes(text, length)), error) < 0)
-        return -1;
-    return guest_expect_changed(store, vmid, error);
+    return guest_change(store, vmid, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
+                        sql_values(sql_int(vmid), sql_bytes(text, length)), error);
 }
 
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)

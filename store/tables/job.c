@@ -204,10 +204,12 @@ int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t 
     return 0;
 }
 
-/* Fails if the last statement did not change the job's row. */
-static int job_expect_changed(const struct store *store, int64_t job_id, const char *otherwise,
-                              struct error *error)
+/* Runs a statement that must change the job's row. otherwise: why it may not have. */
+static int job_change(struct store *store, int64_t job_id, const char *sql,
+                      struct sql_values values, const char *otherwise, struct error *error)
 {
+    if (sql_run(store, sql, values, error) < 0)
+        return -1;
     if (sql_changes(store))
         return 0;
     return fail(error, ERROR_CONFLICT, "job %lld %s", (long long)job_id, otherwise);
@@ -215,36 +217,29 @@ static int job_expect_changed(const struct store *store, int64_t job_id, const c
 
 int job_call(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
 {
-    if (sql_run(store,
-                "UPDATE job SET called_at_ms = ?2, changed_at_ms = ?2"
-                " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
-                sql_values(sql_int(job_id), sql_int(now_ms)), error) < 0)
-        return -1;
-    return job_expect_changed(store, job_id, "was called before, or is finished", error);
+    return job_change(store, job_id,
+                      "UPDATE job SET called_at_ms = ?2, changed_at_ms = ?2"
+                      " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
+                      sql_values(sql_int(job_id), sql_int(now_ms)),
+                      "was called before, or is finished", error);
 }
 
 int job_uncall(struct store *store, int64_t job_id, struct error *error)
 {
-    if (sql_run(store,
-                "UPDATE job SET called_at_ms = NULL"
-                " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
-                sql_values(sql_int(job_id)), error) < 0)
-        return -1;
-    return job_expect_changed(store, job_id, "was begun, or is finished", error);
+    return job_change(store, job_id,
+                      "UPDATE job SET called_at_ms = NULL"
+                      " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
+                      sql_values(sql_int(job_id)), "was begun, or is finished", error);
 }
 
 int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct error *error)
 {
-    if (sql_run(store,
-                "UPDATE job SET upid = ?2 WHERE job_id = ?1 AND upid = ''"
-                " AND finished_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM job AS other"
-                " WHERE other.vmid = job.vmid AND other.upid = ?2)",
-                sql_values(sql_int(job_id), sql_text(upid)), error) < 0)
-        return -1;
-    return job_expect_changed(store, job_id,
-                              "cannot have this task: it has another one, or another "
-                              "job has it",
-                              error);
+    return job_change(store, job_id,
+                      "UPDATE job SET upid = ?2 WHERE job_id = ?1 AND upid = ''"
+                      " AND finished_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM job AS other"
+                      " WHERE other.vmid = job.vmid AND other.upid = ?2)",
+                      sql_values(sql_int(job_id), sql_text(upid)),
+                      "cannot have this task: it has another one, or another job has it", error);
 }
 
 int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
@@ -337,8 +332,12 @@ int restore_test_begin(struct store *store, const struct restore_test *test, str
                    error);
 }
 
-static int restore_test_expect(const struct store *store, uint32_t vmid, struct error *error)
+/* Runs a statement that must change the guest's test. */
+static int restore_test_change(struct store *store, uint32_t vmid, const char *sql,
+                               struct sql_values values, struct error *error)
 {
+    if (sql_run(store, sql, values, error) < 0)
+        return -1;
     if (sql_changes(store))
         return 0;
     return fail(error, ERROR_MISSING, "the store knows no restore test of guest %u", vmid);
@@ -347,14 +346,12 @@ static int restore_test_expect(const struct store *store, uint32_t vmid, struct 
 static int restore_test_set_result(struct store *store, uint32_t vmid, const char *problem,
                                    int64_t now_ms, struct error *error)
 {
-    if (sql_run(store,
-                "UPDATE restore_test SET passed = ?2, error = ?3, finished_at_ms = ?4"
-                " WHERE vmid = ?1",
-                sql_values(sql_int(vmid), sql_int(!problem), sql_text(problem ? problem : ""),
-                           sql_int(now_ms)),
-                error) < 0)
-        return -1;
-    return restore_test_expect(store, vmid, error);
+    return restore_test_change(store, vmid,
+                               "UPDATE restore_test SET passed = ?2, error = ?3,"
+                               " finished_at_ms = ?4 WHERE vmid = ?1",
+                               sql_values(sql_int(vmid), sql_int(!problem),
+                                          sql_text(problem ? problem : ""), sql_int(now_ms)),
+                               error);
 }
 
 static int restore_test_add_event(struct store *store, uint32_t vmid, const char *problem,
@@ -390,10 +387,9 @@ int restore_test_finish(struct store *store, uint32_t vmid, const char *problem,
 
 int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *error)
 {
-    if (sql_run(store, "UPDATE restore_test SET spare_vmid = 0 WHERE vmid = ?1",
-                sql_values(sql_int(vmid)), error) < 0)
-        return -1;
-    return restore_test_expect(store, vmid, error);
+    return restore_test_change(store, vmid,
+                               "UPDATE restore_test SET spare_vmid = 0 WHERE vmid = ?1",
+                               sql_values(sql_int(vmid)), error);
 }
 
 #define SELECT_TEST \
