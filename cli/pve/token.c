@@ -192,10 +192,8 @@ static int read_token_file(const struct preparation *preparation, enum file_cont
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup_free char *ours = mem_format("%s!%s=", USER, preparation->token_id);
     if (file_read(preparation->config->pve.token_file, FILE_LIMIT, &text, &problem) < 0) {
-        if (problem.kind != ERROR_MISSING) {
-            *error = problem;
+        if (fail_unless_missing(error, &problem) < 0)
             return -1;
-        }
         *ret = FILE_MISSING;
         return 0;
     }

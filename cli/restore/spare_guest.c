@@ -279,12 +279,8 @@ static int look_at_claim(const struct config *config, enum guest_kind kind,
     struct error problem;
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     *ret = CLAIM_NONE;
-    if (pve_config_hold(config, kind, test->spare_vmid, PVE_CONFIG_WAIT_MS, &file, &problem) < 0) {
-        if (problem.kind == ERROR_MISSING)
-            return 0;
-        *error = problem;
-        return -1;
-    }
+    if (pve_config_hold(config, kind, test->spare_vmid, PVE_CONFIG_WAIT_MS, &file, &problem) < 0)
+        return fail_unless_missing(error, &problem);
     if (spare_guest_is_marked(&file.text, test))
         *ret = CLAIM_COPY;
     else if (test->finished_at_ms == 0 && is_shell(&file.text) && is_younger(&file, test))

@@ -263,10 +263,8 @@ static int trial_storages(const struct config *config, uint32_t vmid, struct spa
     struct error problem;
     cleanup(guest_config_free) struct guest_config original = {0};
     if (config_file_load_guest(config, vmid, &original, &problem) < 0 &&
-        problem.kind != ERROR_MISSING) {
-        *error = problem;
+        fail_unless_missing(error, &problem) < 0)
         return -1;
-    }
     spare_storages_find(config, &original, ret);
     return 0;
 }

@@ -30,10 +30,7 @@ static int load_guest(const struct session *session, uint32_t vmid, struct guest
 {
     struct error problem;
     *ret_found = config_file_load_guest(&session->config, vmid, ret, &problem) == 0;
-    if (*ret_found || problem.kind == ERROR_MISSING)
-        return 0;
-    *error = problem;
-    return -1;
+    return *ret_found ? 0 : fail_unless_missing(error, &problem);
 }
 
 /* Whether another hookscript, which ours has called, is to be put back. An enrolment file that

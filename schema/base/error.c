@@ -37,3 +37,11 @@ int fail_context(struct error *error, const char *format, ...)
     va_end(args);
     return fail(error, error->kind, "%.200s: %.300s", context, inner);
 }
+
+int fail_unless_missing(struct error *error, const struct error *problem)
+{
+    if (problem->kind == ERROR_MISSING)
+        return 0;
+    *error = *problem;
+    return -1;
+}

@@ -33,6 +33,10 @@ int fail(struct error *error, enum error_kind kind, const char *format, ...)
 int fail_errno(struct error *error, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* For what may be missing: returns 0 if the problem is ERROR_MISSING; otherwise copies the problem
+ * to *error and returns -1. */
+int fail_unless_missing(struct error *error, const struct error *problem);
+
 /* Puts "CONTEXT: " in front of the message in *error, keeps the kind, and returns -1. */
 int fail_context(struct error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -79,10 +79,9 @@ static int store_adopt_log(const struct owned_directory *directory, const char *
 {
     struct error failure;
     *ret_size = 0;
-    if (store_adopt_file(directory, name, ret_size, &failure) == 0 || failure.kind == ERROR_MISSING)
+    if (store_adopt_file(directory, name, ret_size, &failure) == 0)
         return 0;
-    *error = failure;
-    return -1;
+    return fail_unless_missing(error, &failure);
 }
 
 /* SQLite would take the log for a stale one and discard it. A crash cannot cause this, because

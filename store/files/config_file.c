@@ -22,10 +22,8 @@ static int file_read_if_exists(const char *path, struct buffer *out, bool *ret_f
 {
     struct error problem;
     int result = file_read(path, DOCUMENT_LIMIT, out, &problem);
-    if (result < 0 && problem.kind != ERROR_MISSING) {
-        *error = problem;
+    if (result < 0 && fail_unless_missing(error, &problem) < 0)
         return -1;
-    }
     if (ret_found)
         *ret_found = result == 0;
     return 0;

@@ -88,10 +88,7 @@ static int opening_find(struct opening *opening, const char *guests_dir, struct 
         directory_open_at(opening->parent, opening->name, opening->path, &opening->fd, &problem) ==
             0)
         return 0;
-    if (problem.kind == ERROR_MISSING)
-        return 0;
-    *error = problem;
-    return -1;
+    return fail_unless_missing(error, &problem);
 }
 
 /* The four files, in the order in which they are published. */

@@ -499,11 +499,8 @@ static int identity_get_or_make_pem(const struct owned_directory *tls, const cha
 {
     struct error problem;
     bool found = tls_directory_get(tls, TLS_PEM_FILE, out, &problem) == 0;
-    if (!found && problem.kind != ERROR_MISSING) {
-        *error = problem;
-        return -1;
-    }
-    if (!found && identity_make_pem(tls, host_name, address, out, error) < 0)
+    if (!found && (fail_unless_missing(error, &problem) < 0 ||
+                   identity_make_pem(tls, host_name, address, out, error) < 0))
         return -1;
     *ret_made = !found;
     return 0;

@@ -216,12 +216,8 @@ static int rollover_load_certificate(const struct owned_directory *tls, const ch
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;
     struct error problem;
-    if (tls_directory_get(tls, name, &pem, &problem) < 0) {
-        if (problem.kind == ERROR_MISSING)
-            return 0;
-        *error = problem;
-        return -1;
-    }
+    if (tls_directory_get(tls, name, &pem, &problem) < 0)
+        return fail_unless_missing(error, &problem);
     int result = identity_parse(&pem, false, ret);
     if (result == 0)
         return 0;
