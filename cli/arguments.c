@@ -47,7 +47,7 @@ static unsigned int tolerance(const char *word)
     return third > 2 ? third : 2;
 }
 
-/* The candidate that takes the fewest edits to become text; NULL if none is close. */
+/* Returns the candidate with the smallest edit distance to text; NULL if none is close. */
 static const char *suggest(const char *text, const char *const *candidates, size_t count)
 {
     const char *suggestion = NULL;
@@ -65,7 +65,7 @@ static const char *suggest(const char *text, const char *const *candidates, size
 }
 
 enum {
-    OPTION_FORMAT = 256, /* beyond any character */
+    OPTION_FORMAT = 256, /* greater than any character */
     OPTION_QUIET,
     OPTION_HELP,
     OPTION_VERSION,
@@ -84,9 +84,9 @@ static const struct option global_options[] = {
 #define GLOBAL_COUNT ARRAY_SIZE(global_options)
 
 #define NO_CHOICE     (-1)
-#define NUMBER_DIGITS 18 /* of an int64_t, whatever they are */
+#define NUMBER_DIGITS 18 /* any number of so many digits fits an int64_t */
 
-/* The index of text among the choices "a|b|c"; NO_CHOICE if it is none of them. */
+/* Returns the index of text among the choices "a|b|c"; NO_CHOICE if it is none of them. */
 static int find_choice(const char *choices, const char *text)
 {
     size_t length = strlen(text);
@@ -180,14 +180,14 @@ static int take_global_options(int argc, char **argv, struct arguments *argument
     struct option options[GLOBAL_COUNT + 1] = {0};
     int answer;
     memcpy(options, global_options, sizeof global_options);
-    optind = 0; /* glibc starts afresh */
+    optind = 0; /* makes glibc's getopt_long start again */
     while ((answer = getopt_long(argc, argv, "+:", options, NULL)) != -1)
         if (take_option(answer, argv, arguments, error) < 0)
             return -1;
     return 0;
 }
 
-/* NULL, with *error filled, if there is no verb of that name. */
+/* Returns NULL, with *error filled in, if there is no verb of that name. */
 static const struct verb *find_verb(const struct verb_table *table, const char *name,
                                     struct error *error)
 {
@@ -214,8 +214,8 @@ static int take_request_id(const char *text, struct arguments *arguments, struct
 {
     if (!is_request_id(text))
         return fail(error, ERROR_INVALID,
-                    "%s: '%.50s' is not a request's id (16 hexadecimal digits, in the X-Request-Id "
-                    "of its reply)",
+                    "%s: '%.50s' is not a request ID (16 hexadecimal digits, from the reply's "
+                    "X-Request-Id)",
                     arguments->verb->name, text);
     arguments->invocation.request_id = text;
     return 0;
@@ -237,7 +237,7 @@ static int take_operand(const char *text, struct arguments *arguments, bool *see
     const struct verb *verb = arguments->verb;
     bool several = verb->operand == OPERAND_VMIDS;
     if ((*seen && !several) || verb->operand == OPERAND_NONE)
-        return fail(error, ERROR_INVALID, "%s: one argument too many: '%.50s'", verb->name, text);
+        return fail(error, ERROR_INVALID, "%s: unexpected argument '%.50s'", verb->name, text);
     *seen = true;
     if (verb->operand == OPERAND_REQUEST_ID)
         return take_request_id(text, arguments, error);
@@ -329,7 +329,7 @@ void arguments_free(struct arguments *arguments)
     vmids_free(&arguments->invocation.vmids);
 }
 
-/* "NAME OPERAND", to be freed. */
+/* Returns "NAME OPERAND"; the caller frees it. */
 static char *usage_form(const struct verb *verb)
 {
     static const char *const texts[] = {"",        " VMID",      " FILE",

@@ -17,7 +17,7 @@ struct verb_table {
 };
 
 struct arguments {
-    const struct verb *verb; /* NULL: none, with help or version */
+    const struct verb *verb; /* may be NULL with help or version */
     bool help;
     bool version;
     bool quiet;
@@ -25,8 +25,8 @@ struct arguments {
 };
 
 /*
- * Reads the command line. Global options (--output-format, --quiet, --help, --version) may stand
- * before or after the verb. On failure *ret_verb is the verb whose usage helps, or NULL for the
+ * Parses the command line. Global options (--output-format, --quiet, --help, --version) may come
+ * before or after the verb. On failure *ret_verb is the verb whose usage to print, or NULL for the
  * usage of felhomctl. The caller frees *ret with arguments_free.
  */
 int arguments_parse(const struct verb_table *table, int argc, char **argv, struct arguments *ret,

@@ -2,8 +2,8 @@
 /*
  * felhomctl: the operator's command. cli/arguments.c reads the command line, the table here finds
  * the verb, and the verb's own file (cli/verbs/, cli/doctor/) does the work and prints the result.
- * An error is printed once, here. Exits with 0, 1 (the verb failed), 2 (wrong usage) or what else
- * the verb returned.
+ * An error is printed once, here. Exits with 0, 1 (the verb failed), 2 (wrong usage) or another
+ * status that the verb returned.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static const struct verb *const verbs[] = {
 };
 static const struct verb_table table = {verbs, ARRAY_SIZE(verbs)};
 
-static int complain(const struct error *error, int status)
+static int fail_with(const struct error *error, int status)
 {
     (void)fprintf(stderr, "felhomctl: %s\n", error->message);
     return status;
@@ -67,10 +67,10 @@ int main(int argc, char **argv)
     cleanup(arguments_free) struct arguments arguments = {
         .invocation = {.out = stdout, .warnings = stderr}};
     if (arguments_parse(&table, argc, argv, &arguments, &verb, &error) < 0) {
-        (void)complain(&error, EXIT_USAGE);
+        (void)fail_with(&error, EXIT_USAGE);
         usage_print(stderr, &table, verb);
         return EXIT_USAGE;
     }
     int status = run_arguments(&arguments, &error);
-    return status < 0 ? complain(&error, EXIT_FAILED) : status;
+    return status < 0 ? fail_with(&error, EXIT_FAILED) : status;
 }

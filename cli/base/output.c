@@ -12,7 +12,7 @@
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
 
-/* What YAML takes for a truth or for nothing. */
+/* Returns true if YAML takes the word for a boolean or for null. */
 static bool is_word_of_yaml(const char *key)
 {
     static const char *const words[] = {"y",   "n",    "yes",   "no",  "on",
@@ -23,7 +23,7 @@ static bool is_word_of_yaml(const char *key)
     return false;
 }
 
-/* Ours are plain names; those that come from a guest's configuration may look like anything. */
+/* Our own keys need no quotes; keys from a guest's configuration may contain any character. */
 static struct yaml_tree *key_of(const char *key)
 {
     bool plain = key[0] >= 'a' && key[0] <= 'z' && strspn(key, NAME_LETTERS) == strlen(key) &&
@@ -49,7 +49,7 @@ static struct yaml_tree *sequence_of(const json_t *array)
     return sequence;
 }
 
-/* JSON's numbers, truths and null are YAML's. */
+/* Numbers, booleans and null are written in YAML as in JSON. */
 static struct yaml_tree *plain_of(const json_t *value)
 {
     cleanup_free char *text = json_dumps(value, JSON_ENCODE_ANY);
@@ -70,7 +70,7 @@ struct yaml_tree *output_to_yaml(json_t *value)
 #define NOTHING    "-"
 #define COLUMN_GAP 2
 
-/* Proxmox keeps to ASCII where it matters; a file edited by hand may hold any byte. */
+/* Proxmox writes ASCII, but a file edited by hand may contain any byte. */
 static json_t *latin_text(const char *text)
 {
     cleanup_free char *copy = mem_copy_text(text);
@@ -148,8 +148,8 @@ static char *number_text(int64_t number, enum output_shape shape)
     return mem_format("%" PRId64, number);
 }
 
-/* The control characters of ASCII, and those of Latin-1 as UTF-8 writes them (a terminal heeds
- * both). */
+/* Returns true for ASCII control characters and for the UTF-8 form of Latin-1's: a terminal obeys
+ * both. */
 static bool is_control(const char *at)
 {
     unsigned char first = (unsigned char)at[0];
@@ -173,7 +173,7 @@ char *output_printable(const char *text)
     return copy;
 }
 
-/* To be freed with free(). */
+/* The caller frees the result with free(). */
 static char *value_text(const json_t *value, enum output_shape shape)
 {
     if (json_is_string(value))
@@ -261,7 +261,7 @@ static void print_json(FILE *out, const json_t *value, size_t flags)
         (void)fputc('\n', out);
 }
 
-/* JSON's texts are UTF-8: but for memory nothing keeps them from being written. */
+/* JSON strings are UTF-8, so emitting them can only fail for lack of memory. */
 static void print_yaml(FILE *out, json_t *value)
 {
     struct error error;

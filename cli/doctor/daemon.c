@@ -95,12 +95,11 @@ void doctor_check_answer(struct doctor *doctor)
         return; /* doctor_check_endpoint and doctor_check_identity report it */
     bool shut_out = is_host_shut_out(&doctor->config, &endpoint);
     if (shut_out && is_listening(&endpoint))
-        doctor_ok(doctor, "felhomd accepts connections; local_api forbids the host itself more");
+        doctor_ok(doctor, "felhomd accepts connections; local_api forbids the host any requests");
     else if (shut_out)
         doctor_fail(doctor, remedy, "nothing listens on felhomd's port");
     else if (request_health(&endpoint, &identity.pins, &error) < 0)
-        doctor_fail(doctor, remedy, "felhomd does not answer as guests need it to: %s",
-                    error.message);
+        doctor_fail(doctor, remedy, "felhomd does not answer as guests require: %s", error.message);
     else
         doctor_ok(doctor, "felhomd answers with the certificate that guests pin");
 }
@@ -181,7 +180,7 @@ void doctor_check_pve_token(struct doctor *doctor)
         doctor_warn(doctor, MAKE_TOKEN, "there is no %s: guests have no snapshots and backups",
                     path);
     else if (!is_for_daemon_alone(doctor, &status))
-        doctor_fail(doctor, protect, "felhomd alone must be able to read %s", path);
+        doctor_fail(doctor, protect, "only felhomd may be able to read %s", path);
     else if (!name)
         doctor_fail(doctor, renew, "%s does not hold one line USER@REALM!TOKENID=UUID", path);
     else

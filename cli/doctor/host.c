@@ -65,8 +65,8 @@ void doctor_check_directories(struct doctor *doctor)
         cleanup_free char *remedy =
             mem_format(DOCTOR_INIT " && chmod 0711 %s %s %s", paths[0], paths[1], paths[2]);
         doctor_fail(doctor, remedy,
-                    "%s is not a directory that all users may pass through and none but its owner "
-                    "may write to",
+                    "%s is not a directory that all users can enter and only its owner can write "
+                    "to",
                     paths[i]);
         return;
     }

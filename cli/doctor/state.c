@@ -193,7 +193,7 @@ void doctor_check_host_record(struct doctor *doctor)
     if (host_get(doctor->store, &known, &ignored) < 0)
         doctor_warn(doctor, DOCTOR_INIT, "the store has no record of this host");
     else if (strcmp(known.endpoint, now.endpoint) != 0)
-        doctor_warn(doctor, DOCTOR_INIT, "the store has the endpoint %s, but it is %s",
+        doctor_warn(doctor, DOCTOR_INIT, "the store has the endpoint %s, but the endpoint is %s",
                     known.endpoint, now.endpoint);
     else if (strcmp(known.pins.leaf, now.pins.leaf) != 0)
         doctor_warn(doctor, DOCTOR_INIT, "the store has the pin of another certificate");

@@ -214,8 +214,8 @@ int spare_guest_choose(const struct spare_storages *storages, struct pve_limits 
         }
     }
     return fail(error, ERROR_CONFLICT,
-                "no spare VMID: each of the %d from Proxmox's next free one on has a guest or "
-                "disks that belong to none",
+                "no spare VMID: each of the %d from Proxmox's next free one on has a guest, or "
+                "disks without a guest",
                 CHOICES_MAX);
 }
 

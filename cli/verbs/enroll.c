@@ -46,8 +46,8 @@ enum {
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
-                      "how the guest mounts its directory (default: as now, else entry)"},
-    [OPTION_CUSTOMER] = {"customer", "ID", "the same as --customer-id"},
+                      "how the guest mounts its directory (default: unchanged, else entry)"},
+    [OPTION_CUSTOMER] = {"customer", "ID", "same as --customer-id"},
     [OPTION_CUSTOMER_ID] = {"customer-id", "ID", "the customer's id"},
     [OPTION_CUSTOMER_NAME] = {"customer-name", "NAME", "the customer's name"},
     [OPTION_CUSTOMER_DOMAIN] = {"customer-domain", "DOMAIN", "the customer's domain"},
@@ -57,8 +57,8 @@ static const struct verb_option options[] = {
                               "holds the hub's retrieval password"},
     [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
     [OPTION_HOOK] = {"hook", "PATH", "default: " SNIPPET_HOOK},
-    [OPTION_ALL] = {"all", NULL, "each container of this host that is no template"},
-    [OPTION_CHAIN] = {"chain", NULL, "have our hookscript call the one that is there"},
+    [OPTION_ALL] = {"all", NULL, "all containers of this host except templates"},
+    [OPTION_CHAIN] = {"chain", NULL, "keep the guest's other hookscript: felhom-hook calls it"},
 };
 
 /* One guest that is being enrolled. */
@@ -112,7 +112,7 @@ static enum mount_form choose_mount_form(const struct enrolling *enrolling)
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
-/* Another hookscript than ours is refused, or chained with --chain. */
+/* A hookscript other than ours is refused, or chained with --chain. */
 static int check_hookscript(struct enrolling *enrolling, struct enrolment_values *values,
                             struct error *error)
 {
@@ -125,7 +125,7 @@ static int check_hookscript(struct enrolling *enrolling, struct enrolment_values
     return 0;
 }
 
-/* Makes all checks that need no change. */
+/* Makes all checks that can be made before anything is changed. */
 static int prepare_enroll(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
@@ -210,7 +210,7 @@ static int change_config(struct enrolling *enrolling, struct error *error)
                                 &enrolling->steps, error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)
-        steps_add(&enrolling->steps, STEP_ALREADY, "configuration", "hookscript%s as wished",
+        steps_add(&enrolling->steps, STEP_ALREADY, "configuration", "hookscript%s as requested",
                   enrolling->form == MOUNT_FORM_NONE ? "" : " and mount");
     return 0;
 }
@@ -288,7 +288,7 @@ static const char *next_text(const struct enrolling *enrolling)
         [MOUNT_FORM_MP] = "a running guest sees the directory now; it is filled at its next "
                           "start; a reboot from inside the guest does not count",
     };
-    return enrolling->steps.changed ? texts[enrolling->form] : "nothing, all was as wished";
+    return enrolling->steps.changed ? texts[enrolling->form] : "nothing, all was as requested";
 }
 
 static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)

@@ -25,7 +25,8 @@ static const struct output_column fields[] = {
     {"what to do", "advice", SHAPE_PLAIN},
 };
 
-/* The reasons are those that felhomd gives; the first whose text and status fit is meant. */
+/* The reasons are those that felhomd records. The first entry with a matching reason and status
+ * applies. */
 static const struct {
     const char *reason; /* NULL: any */
     int status;         /* 0: any */
@@ -36,11 +37,11 @@ static const struct {
      "the client sends something other than what the file token holds, or only part of it: have it "
      "read the file again, without its newline"},
     {"unknown token", 0,
-     "the token belongs to another host or to an earlier store: start the guest anew from outside, "
-     "or run felhomctl rotate VMID"},
+     "the token belongs to another host or to an earlier store: stop and start the guest on the "
+     "host, or run felhomctl rotate VMID"},
     {"revoked token", 0,
      "the client keeps an old token: have it read the file again whenever a request fails; if the "
-     "file itself holds that token, start the guest anew from outside"},
+     "file itself holds that token, stop and start the guest on the host"},
     {"expired token", 0,
      "have the client read the file again; if the file itself holds that token, run felhomctl "
      "rotate VMID"},
@@ -48,24 +49,26 @@ static const struct {
      "the client may try again within a minute; look at the refusals before this one, or raise "
      "limits.failures_per_source"},
     {"too many requests", 0,
-     "have the client ask less often, or wait by GET /events; else raise "
+     "have the client send fewer requests, or wait with GET /events; or raise "
      "limits.requests_per_source"},
     {"path of another guest", 0,
-     "have the client leave out /guests/VMID: its token names the guest"},
+     "have the client leave out /guests/VMID: its token identifies the guest"},
     {"token of another guest", 0,
      "a guest uses another guest's token: run felhomctl rotate VMID and find out how it got there; "
-     "if it is the same guest with a new network card, start it anew from outside"},
-    {"malformed request", 0, "the client does not speak HTTP as it should: look at its request"},
-    {"unknown path", 0, "the client asks for what does not exist: GET /openapi.yaml lists it all"},
-    {"unknown method", 0, "the path is right, the method is not: see GET /openapi.yaml"},
-    {NULL, 404, "there is no such thing for this guest, or it is switched off in agent.yaml"},
-    {NULL, 409, "ask again once what stands in the way is over"},
-    {NULL, 500, "mend the document that the detail names, then ask again"},
-    {NULL, 503, "mend what the detail names; journalctl -u felhomd says more"},
+     "if it is the same guest with a new network card, stop and start it on the host"},
+    {"malformed request", 0, "the client's request is not valid HTTP: look at the request"},
+    {"unknown path", 0,
+     "the client requests a path that does not exist: GET /openapi.yaml lists all paths"},
+    {"unknown method", 0,
+     "the path exists, but does not support the method: see GET /openapi.yaml"},
+    {NULL, 404, "the guest has nothing of that kind, or agent.yaml disables it"},
+    {NULL, 409, "repeat the request when the cause that the detail names is over"},
+    {NULL, 500, "correct the document that the detail names, then repeat the request"},
+    {NULL, 503, "fix the problem that the detail names; journalctl -u felhomd says more"},
     {NULL, 0, "the detail says what the request lacks: see GET /openapi.yaml"},
 };
 
-/* What the operator may do about it: one sentence. */
+/* Returns one sentence: what the operator can do about the refusal. */
 static const char *advice_on(const struct explanation *explanation)
 {
     size_t i = 0;
@@ -83,13 +86,13 @@ static int find_refusal(struct store *store, const char *request_id, struct expl
     if (error->kind != ERROR_MISSING)
         return -1;
     return fail(error, ERROR_MISSING,
-                "no refused request %s is remembered: it was not refused, or %d others were after "
-                "it, or its source was refused so often that only some were kept; felhomctl events "
-                "counts them",
+                "no refused request %s is recorded: it was not refused, or %d others were refused "
+                "after it, or its source was refused so often that only some were recorded; "
+                "felhomctl events counts them",
                 request_id, EXPLANATIONS_KEPT);
 }
 
-/* The guest whose network card has the source's hardware address now; null if none is known. */
+/* Puts the guest whose network card has the source's hardware address now; null if none has. */
 static int put_source_guest(struct store *store, const struct explanation *explanation,
                             json_t *report, struct error *error)
 {

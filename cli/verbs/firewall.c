@@ -127,6 +127,6 @@ static int run_firewall(const struct invocation *invocation, struct error *error
 
 const struct verb verb_firewall = {
     .name = "firewall",
-    .help = "Print the rules that Proxmox's firewall needs; write none",
+    .help = "Print the rules that Proxmox's firewall needs, without writing them",
     .run = run_firewall,
 };

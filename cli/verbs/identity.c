@@ -365,7 +365,8 @@ static int take_step(struct rollover_step *step, const char *name, struct error 
     return steps_check_failures(&step->steps, "not all directories could be updated", error);
 }
 
-/* What the operator does next, in words. shown: what felhomd shows, as for rollover_shown. */
+/* Returns a text that tells the operator what to do next. shown: the pins of the certificate that
+ * felhomd shows, as for rollover_shown. */
 static const char *next_step_text(const struct rollover *rollover, const struct pins *shown)
 {
     if (rollover_has(&rollover->next))
@@ -373,7 +374,7 @@ static const char *next_step_text(const struct rollover *rollover, const struct 
     if (rollover_shown(rollover, shown) == &rollover->previous)
         return "felhomctl identity switch again: felhomd does not show the certificate yet";
     if (rollover_has(&rollover->previous))
-        return "felhomctl identity retire, once no guest is left that knows the previous one alone";
+        return "felhomctl identity retire, once no guest knows only the previous certificate";
     return "none; felhomctl identity stage begins a rollover";
 }
 

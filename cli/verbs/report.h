@@ -11,7 +11,7 @@
 #include "store/host/host.h"
 #include "store/tables/event.h"
 
-/* All that is remembered of a refused request; null where something is not known. */
+/* Everything that is recorded about a refused request; null for what is not known. */
 json_t *refusal_report(const struct explanation *explanation);
 
 /* seq, at, vmid, kind, outcome, source, detail, duration_us; null where the event has none. */

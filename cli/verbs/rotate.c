@@ -177,7 +177,7 @@ static int rotation_check_still_good(const struct rotation *rotation, int64_t no
         return 0;
     if (guest_directory_scrub(session->config.paths.guests, rotation->vmid, error) < 0)
         return -1;
-    return fail(error, ERROR_CONFLICT, "guest %u: its new token was %s at once by somebody else",
+    return fail(error, ERROR_CONFLICT, "guest %u: another process had its new token %s at once",
                 rotation->vmid, token_verdict_name(verdict));
 }
 
@@ -241,10 +241,10 @@ static int rotation_run(struct rotation *rotation, struct error *error)
 enum { OPTION_ALL, OPTION_DUE };
 
 static const struct verb_option options[] = {
-    [OPTION_ALL] = {"all", NULL, "each guest that runs"},
+    [OPTION_ALL] = {"all", NULL, "all running guests"},
     [OPTION_DUE] =
         {"due", NULL,
-         "each whose token has less left than a third of token.max_age, or than two hours"},
+         "guests whose token expires within a third of token.max_age, or within two hours"},
 };
 
 struct rotate_run {

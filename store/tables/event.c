@@ -61,7 +61,7 @@ int explanation_find(struct store *store, const char *request_id, struct explana
     if (row < 0)
         return -1;
     if (row == 0)
-        return fail(error, ERROR_MISSING, "no refused request %s is remembered", request_id);
+        return fail(error, ERROR_MISSING, "no refused request %s is recorded", request_id);
     *ret = explanation_from_row(&query);
     return 0;
 }

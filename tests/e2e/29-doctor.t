@@ -178,7 +178,7 @@ is "somebody else at felhomd's address: mended by what it told" "$(part answer r
 mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
 mends 'a guest with an old certificate' guest.pin 8200 error 'not the current one'
 sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
-mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, but it is 192.168.0.162:8443'
+mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, but the endpoint is 192.168.0.162:8443'
 sql 'DELETE FROM host'
 mends 'a host that is not known' host null warning 'no record of this host'
 # at OFFSET: what doctor says of a clock that is off by that much
@@ -251,14 +251,14 @@ is 'rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^I
 cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
 not_ok 'nothing is written' test -e "$HOST/pve/nodes/pve1/host.fw"
 chmod 0644 "$HOST/etc/pve.token"
-mends 'open token' pve-token null error 'felhomd alone must be able to read'
+mends 'open token' pve-token null error 'only felhomd may be able to read'
 if world_is_root; then
     chmod 0640 "$HOST/etc/pve.token"
     is 'token for the group of felhomd' "$(part pve-token result null)" ok
     chown 0:7 "$HOST/etc/pve.token"
-    mends 'token for another group' pve-token null error 'felhomd alone must be able to read'
+    mends 'token for another group' pve-token null error 'only felhomd may be able to read'
     chown 7:0 "$HOST/etc/pve.token"
-    mends "another's token" pve-token null error 'felhomd alone must be able to read'
+    mends "another's token" pve-token null error 'only felhomd may be able to read'
 fi
 echo nonsense >"$HOST/etc/pve.token"
 mends 'no token in its file' pve-token null error 'does not hold one line'

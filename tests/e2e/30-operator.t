@@ -94,7 +94,7 @@ refused 8200 "$(token_of 8200)" /storage -H 'Expect: x' -X POST -d x
 is "or asks for too much of it" "$(explained '[.status, .reason, .path]')" '[417,"malformed request","/storage"]'
 refused 8200 "$(token_of 8200)" /storage
 is "a request that is answered" $STATUS 200
-like "is not to be explained" "$(ctl explain "$ID" 2>&1)" "^felhomctl: no refused request $ID is remembered"
+like "is not to be explained" "$(ctl explain "$ID" 2>&1)" "^felhomctl: no refused request $ID is recorded"
 # Of failures, twenty a minute may be made: a machine that needed seconds for each of so many would not see the limit.
 begun=$SECONDS
 codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 600 "https://$ENDPOINT/storage?[1-100]")

@@ -86,7 +86,7 @@ static void a_guest_is_enrolled_once(void **state)
     cleanup_outcome struct outcome again = enroll("8200");
     assert_int_equal(again.status, 0);
     assert_null(strstr(buffer_text(&again.out), "done"));
-    assert_contains(&again.out, "Next: nothing, all was as wished.");
+    assert_contains(&again.out, "Next: nothing, all was as requested.");
     assert_file(CONFIG, ENTRY);
     cleanup_outcome struct outcome list = felhomctl("guests", NULL);
     assert_contains(&list.out, "8200  web   lxc   stopped  none   -    -    entry");

@@ -48,7 +48,7 @@ static void usage_errors_end_with_2(void **state)
     assert_usage("felhomctl: option '--pem=1' takes no value", "identity", "--pem=1");
     assert_usage("felhomctl: identity: 'swap' is not one of stage|switch|retire", "identity",
                  "swap");
-    assert_usage("felhomctl: identity: one argument too many: 'switch'", "identity", "stage",
+    assert_usage("felhomctl: identity: unexpected argument 'switch'", "identity", "stage",
                  "switch");
     assert_usage("felhomctl: unenroll: give a VMID", "unenroll");
     assert_usage("felhomctl: parse: give a FILE", "parse");
@@ -56,8 +56,8 @@ static void usage_errors_end_with_2(void **state)
                  "99");
     assert_usage("felhomctl: guest: 'x' is not a VMID (a number from 100 to 999999999)", "guest",
                  "x");
-    assert_usage("felhomctl: guest: one argument too many: '8201'", "guest", "8200", "8201");
-    assert_usage("felhomctl: guests: one argument too many: 'x'", "guests", "--", "x");
+    assert_usage("felhomctl: guest: unexpected argument '8201'", "guest", "8200", "8201");
+    assert_usage("felhomctl: guests: unexpected argument 'x'", "guests", "--", "x");
 }
 
 static void help_and_version_are_no_errors(void **state)

@@ -70,7 +70,7 @@ static void revoked_meanwhile(void **state)
     assert_int_equal(outcome.status, 1);
     assert_string_equal(
         buffer_text(&outcome.err),
-        "felhomctl: guest 8200: its new token was revoked at once by somebody else\n");
+        "felhomctl: guest 8200: another process had its new token revoked at once\n");
     assert_false(scratch_exists("run/guests/8200/token"));
     assert_false(scratch_exists("run/guests/8200/bootstrap.json"));
     assert_false(scratch_exists("run/guests/8200/controller.yaml"));

@@ -56,7 +56,7 @@ static void test_unknown_one(void **state)
     cleanup_store struct store *store = store_of_scratch();
     struct explanation found;
     FAILS(explanation_find(store, "0000000000000005", &found, &error), ERROR_MISSING,
-          "no refused request 0000000000000005 is remembered");
+          "no refused request 0000000000000005 is recorded");
 }
 
 /* One that the store does not take leaves the others as they were. */
