@@ -27,18 +27,18 @@ problems() { cat "$HOST"/out.1* | grep -v 'minted\|nothing mounts' | sort | uniq
 agent_yaml <<<'hook: {on_error: block, deadline: 1h}'
 rm -rf "$HOST/state/db"
 crowd pre-start
-is "two hundred starts at once on a new store: all minted" "$(minted)" 200
-is "none failed" "$(ls "$HOST"/failed.* 2>/dev/null)" ""
-is "no other word" "$(problems)" ""
-is "the store is sound" "$(sql 'PRAGMA integrity_check')" ok
-is "each guest has one good token" "$(sql 'SELECT count(DISTINCT vmid) || "/" || count(*) FROM token WHERE revoked_at_ms IS NULL')" 200/200
+is "two hundred starts at once on a new store mint all tokens" "$(minted)" 200
+is "none of two hundred starts at once failed" "$(ls "$HOST"/failed.* 2>/dev/null)" ""
+is "two hundred starts at once print no other message" "$(problems)" ""
+is "two hundred starts at once leave the store intact" "$(sql 'PRAGMA integrity_check')" ok
+is "each guest has one valid token after two hundred starts at once" "$(sql 'SELECT count(DISTINCT vmid) || "/" || count(*) FROM token WHERE revoked_at_ms IS NULL')" 200/200
 
-ok "the daemon starts" daemon_start
+ok "felhomd starts" daemon_start
 crowd pre-start
-is "two hundred restarts at once with the daemon running" "$(minted)" 200
-is "none failed" "$(ls "$HOST"/failed.* 2>/dev/null)" ""
+is "two hundred restarts at once while felhomd runs mint all tokens" "$(minted)" 200
+is "none of two hundred restarts at once failed" "$(ls "$HOST"/failed.* 2>/dev/null)" ""
 crowd post-stop
-is "two hundred stops at once" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 0
-is "no secret is left" "$(find "$HOST/run/guests" -type f ! -name agent.crt)" ""
-ok "the daemon stops" daemon_stop
+is "two hundred stops at once leave no valid token" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 0
+is "two hundred stops at once leave no secret" "$(find "$HOST/run/guests" -type f ! -name agent.crt)" ""
+ok "felhomd stops" daemon_stop
 tap_done

@@ -34,43 +34,43 @@ get_as() {
 get() { get_as "$OWN" "$@"; }
 
 get /storage
-is "200" "$status" 200
-is "class by storage_classes" "$(jq -c '[.data.mounts[].class]' <<<"$body")" '["fast","slow"]'
-like "JSON" "$headers" 'content-type: application/json'
-like "never cached" "$headers" 'cache-control: no-store'
-like "with its length" "$headers" "content-length: ${#body}|content-length: $((${#body} + 1))"
-like "kept alive" "$headers" 'connection: keep-alive'
-like "with an id" "$headers" 'x-request-id: [0-9a-f]+'
+is "GET /storage gives 200" "$status" 200
+is "storage_classes determines the class of a mount" "$(jq -c '[.data.mounts[].class]' <<<"$body")" '["fast","slow"]'
+like "the reply is JSON" "$headers" 'content-type: application/json'
+like "the reply has Cache-Control: no-store" "$headers" 'cache-control: no-store'
+like "the reply has the right Content-Length" "$headers" "content-length: ${#body}|content-length: $((${#body} + 1))"
+like "the connection is kept alive" "$headers" 'connection: keep-alive'
+like "the reply has an X-Request-Id" "$headers" 'x-request-id: [0-9a-f]+'
 
 get /guests/8200/storage
-is "the same under /guests/VMID" "$status" 200
+is "the guest's own VMID in the path gives 200" "$status" 200
 get /guests/8300/storage
-is "another VMID in the path: 403" "$status" 403
-is "403 is enveloped" "$(jq -c '[.ok, (.error | type)]' <<<"$body")" '[false,"string"]'
+is "another guest's VMID in the path gives 403" "$status" 403
+is "403 has a JSON envelope" "$(jq -c '[.ok, (.error | type)]' <<<"$body")" '[false,"string"]'
 get /guests/8299/storage
-is "a VMID that nobody has looks the same" "$status$(jq -r .error <<<"$body")" "403$(get /guests/8300/storage; jq -r .error <<<"$body")"
+is "a VMID without a guest gives the same reply as another guest's" "$status$(jq -r .error <<<"$body")" "403$(get /guests/8300/storage; jq -r .error <<<"$body")"
 get /guests/x/storage
-is "no VMID at all: 404" "$status" 404
+is "/guests/ without a VMID gives 404" "$status" 404
 get /nothing
-is "an unknown path: 404" "$status" 404
-is "404 is enveloped" "$(jq -c .ok <<<"$body")" false
+is "an unknown path gives 404" "$status" 404
+is "404 has a JSON envelope" "$(jq -c .ok <<<"$body")" false
 get /storage -X DELETE
-is "an odd method: 405" "$status" 405
-like "405 says what is allowed" "$headers" 'allow: .*get'
+is "a method that the path does not support gives 405" "$status" 405
+like "405 lists the allowed methods" "$headers" 'allow: .*get'
 get /storage -X BREW
-is "a method that is none" "$(jq -c .ok <<<"$body")" false
+is "an unknown method gives a JSON envelope" "$(jq -c .ok <<<"$body")" false
 get /storage --head
-is "HEAD" "$status" 200
+is "HEAD gives 200" "$status" 200
 get '/storage%00x'
-like "NUL in the path" "$status" '^40[04]$'
+like "NUL in the path is refused" "$status" '^40[04]$'
 get '/%73torage'
-is "escapes are not decoded: no path needs them" "$status" 404
+is "escapes in the path are not decoded" "$status" 404
 get '/%2e%2e/storage'
-like "escaped dots lead nowhere else" "$status" '^(200|404)$'
+like "escaped dots in the path lead to no other file" "$status" '^(200|404)$'
 get /../storage --path-as-is
-like "dots lead nowhere else" "$status" '^(200|40[04])$'
+like "dots in the path lead to no other file" "$status" '^(200|40[04])$'
 
-# 401s: all alike.
+# All 401 replies are the same.
 printf 'fh1_AAAAAAAA_%s_000000' "$(printf 'A%.0s' $(seq 43))" >"$HOST/malformed"
 sed 's/./x/20' "$OWN" >"$HOST/damaged"
 phase 8300 post-stop
@@ -81,55 +81,55 @@ phase 8300 post-stop
 phase 8300 pre-start >/dev/null
 get_as - /storage
 reference=$body
-is "no token: 401" "$status" 401
-like "401 says how" "$headers" 'www-authenticate: bearer'
+is "no token gives 401" "$status" 401
+like "401 has WWW-Authenticate: Bearer" "$headers" 'www-authenticate: bearer'
 for bad in malformed damaged revoked; do
     get_as "$HOST/$bad" /storage
-    is "$bad token: 401" "$status" 401
-    is "$bad token: the same body" "$body" "$reference"
+    is "$bad token gives 401" "$status" 401
+    is "$bad token gives the same body as no token" "$body" "$reference"
 done
 get_as - /nothing
-is "without a token even a path that is not there is 401" "$status" 401
+is "an unknown path without a token gives 401" "$status" 401
 status=$(in_guest 8200 curl -sk -o /dev/null -w '%{http_code}' -H "Authorization: Basic eDp5" "https://$ENDPOINT/storage")
-is "another scheme: 401" "$status" 401
+is "another authentication scheme gives 401" "$status" 401
 get /storage -H 'Authorization: Bearer x'
-is "two Authorization headers: 400" "$status" 400
+is "two Authorization headers give 400" "$status" 400
 cp "$OWN" "$HOST/own"
 sql "UPDATE token SET expires_at_ms = 1 WHERE vmid = 8200 AND revoked_at_ms IS NULL"
 get_as "$HOST/own" /storage
-is "an expired token: 401" "$status$body" "401$reference"
+is "an expired token gives 401" "$status$body" "401$reference"
 sql "UPDATE token SET expires_at_ms = NULL WHERE vmid = 8200 AND revoked_at_ms IS NULL" 2>/dev/null ||
     sql "UPDATE token SET expires_at_ms = 0 WHERE vmid = 8200 AND revoked_at_ms IS NULL"
 get /storage
-is "(good again)" "$status" 200
+is "(the token is valid again)" "$status" 200
 PIN=$(pin_of 8200)
 ctl revoke 8200 >/dev/null
 get_as "$HOST/own" /storage
-is "revoked by the operator: refused at once" "$status" 401
-not_ok "and no longer in the guest's directory" test -e "$OWN"
+is "a token that the operator revoked is refused at once" "$status" 401
+not_ok "revoking deletes the token from the guest's directory" test -e "$OWN"
 phase 8200 pre-start >/dev/null
 
 # Another guest's token.
 get_as "$OTHER" /storage
-is "another guest's token: 403" "$status" 403
-unlike "403 tells nothing of the other guest" "$body" 8300
+is "another guest's token gives 403" "$status" 403
+unlike "403 does not contain the other guest's VMID" "$body" 8300
 get_as "$OTHER" /guests/8300/storage
-is "also under its own path" "$status" 403
+is "another guest's token gives 403 under that guest's path, too" "$status" 403
 
 # controller.yaml
 get /controller.yaml
-is "controller.yaml: 200" "$status" 200
-like "controller.yaml is YAML" "$headers" 'content-type: application/yaml'
+is "GET /controller.yaml gives 200" "$status" 200
+like "controller.yaml is served as YAML" "$headers" 'content-type: application/yaml'
 etag=$(grep -o '^etag: .*' <<<"$headers" | cut -d' ' -f2)
-like "with a strong ETag" "$etag" '^"[^"]+"$'
+like "controller.yaml has a strong ETag" "$etag" '^"[^"]+"$'
 etag=$(tr -d '\r' <"$HOST/headers" | sed -n 's/^[Ee][Tt]ag: //p')
 get /controller.yaml -H "If-None-Match: $etag"
-is "If-None-Match: 304" "$status$body" 304
+is "If-None-Match with the ETag gives 304" "$status$body" 304
 get /controller.yaml -H "If-None-Match: \"x\", W/$etag"
-is "in a list, weakly: 304" "$status" 304
+is "If-None-Match with the ETag in a list and marked as weak gives 304" "$status" 304
 get /controller.yaml -H 'If-None-Match: "x"'
-is "another ETag: 200" "$status" 200
-ok "it parses, and carries the caller's token" python3 -c '
+is "If-None-Match with another ETag gives 200" "$status" 200
+ok "controller.yaml is valid YAML and contains the caller's token" python3 -c '
 import sys, yaml
 document = yaml.safe_load(sys.argv[1])
 assert document["local_api"]["token"] == open(sys.argv[2]).read().strip()
@@ -139,38 +139,38 @@ assert document["customer"]["id"] == "acme"
 
 # Health
 get_as - /healthz
-is "healthz needs no token" "$status" 200
-unlike "healthz tells of no guest" "$body" '8200|8300|guest8'
+is "/healthz needs no token" "$status" 200
+unlike "/healthz contains nothing about a guest" "$body" '8200|8300|guest8'
 
 # Limits
 get /storage -H "X-Long: $(printf 'x%.0s' $(seq 17000))"
-like "headers over 16 KiB: refused" "$status" '^(400|413|431)$'
-is "in JSON" "$(jq -c .ok <<<"$body")" false
+like "headers over 16 KiB are refused" "$status" '^(400|413|431)$'
+is "the refusal of long headers is JSON" "$(jq -c .ok <<<"$body")" false
 head -c 70000 /dev/zero | tr '\0' x >"$HOST/large"
 get /storage -X POST --data-binary "@$HOST/large"
-like "a body over 64 KiB: refused" "$status" '^(405|413)$'
+like "a body over 64 KiB is refused" "$status" '^(405|413)$'
 # raw: sends standard input, and prints what comes until felhomd closes
 raw() {
     in_guest 8200 timeout 600 openssl s_client -quiet -ign_eof -connect "$ENDPOINT" 2>/dev/null
 }
 reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n' | raw | tr -d '\r')
-like "Transfer-Encoding with Content-Length: 400" "$reply" '^HTTP/1.1 400'
-like "and closed" "$reply" 'Connection: close'
+like "Transfer-Encoding with Content-Length gives 400" "$reply" '^HTTP/1.1 400'
+like "Transfer-Encoding with Content-Length closes the connection" "$reply" 'Connection: close'
 reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\n folded\r\nTransfer-Encoding: chunked\r\n\r\n' | raw | tr -d '\r')
-like "headers behind a folded line, which would not be seen: 400" "$reply" '^HTTP/1.1 400'
+like "a folded header line, which would hide the next headers, gives 400" "$reply" '^HTTP/1.1 400'
 reply=$(printf 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n%.0s' 1 2 | raw | tr -d '\r')
-is "two requests at once: the first is answered" "$(grep -c '^HTTP/1.1' <<<"$reply")" 1
-like "and the connection closed" "$reply" 'Connection: close'
+is "of two requests sent at once the first is answered" "$(grep -c '^HTTP/1.1' <<<"$reply")" 1
+like "two requests sent at once close the connection" "$reply" 'Connection: close'
 get /storage -X POST -H 'Expect: 100-continue' --data-binary $'\n\n{}'
 is "a body that waits for 100 Continue may begin with blanks" "$status" 405
 reply=$(printf 'nonsense\r\n\r\n' | raw | tr -d '\r')
-like "nonsense: 400" "$reply" ' 400 '
-like "in JSON" "$reply" '"ok":false'
+like "a request that is not HTTP gives 400" "$reply" ' 400 '
+like "the reply to a request that is not HTTP is JSON" "$reply" '"ok":false'
 reply=$(printf 'GET /healthz HTTP/1.1\r\nHost:' | raw | tr -d '\r')
-like "a request that does not come to its end: 408" "$reply" ' 408 |^$'
+like "an unfinished request gives 408" "$reply" ' 408 |^$'
 curl_connects=$(in_guest 8200 curl -sk -o /dev/null -o /dev/null -o /dev/null -w '%{num_connects}' \
     "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz")
-is "three requests, one connection" "$curl_connects" 100
+is "three requests use one connection" "$curl_connects" 100
 
 # TLS
 for version in tls1 tls1_1; do
@@ -178,25 +178,25 @@ for version in tls1 tls1_1; do
 done
 ok "TLS 1.2 is served" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -tls1_2 >/dev/null 2>&1"
 
-# What is said of the mounts is what the last start found, by the configuration in force, however often it was asked for before.
+# /storage reports what the last start found, classified by the configuration in force, even if it was requested before.
 mounts() {
     get /storage
     jq -c '[.data.mounts[] | .key + " " + .class]' <<<"$body"
 }
-is "the mounts" "$(mounts)$(mounts)" '["rootfs fast","mp0 slow"]["rootfs fast","mp0 slow"]'
+is "GET /storage lists the mounts, and does so again" "$(mounts)$(mounts)" '["rootfs fast","mp0 slow"]["rootfs fast","mp0 slow"]'
 guest_config 8200 <<<'mp1: local-lvm:vm-8200-disk-2,mp=/srv/more,size=1G'
-is "not before the next start" "$(mounts)" '["rootfs fast","mp0 slow"]'
+is "a new mount is not listed before the next start" "$(mounts)" '["rootfs fast","mp0 slow"]'
 phase 8200 pre-start >/dev/null
-is "one more since" "$(mounts)" '["rootfs fast","mp0 slow","mp1 fast"]'
+is "a new mount is listed after the next start" "$(mounts)" '["rootfs fast","mp0 slow","mp1 fast"]'
 sed -i 's/local-lvm: fast/local-lvm: nvme/' "$HOST/agent.yaml"
 reload
-is "with the classes of now" "$(mounts)" '["rootfs nvme","mp0 slow","mp1 nvme"]'
+is "after a reload the mounts have the new classes" "$(mounts)" '["rootfs nvme","mp0 slow","mp1 nvme"]'
 
-# What was refused is on record, without a secret.
-ok "refusals are in the audit trail" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused'")" -gt 0
+# Refused requests are recorded, without a secret.
+ok "refused requests have events" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused'")" -gt 0
 secret=$(cut -c 14-56 "$OWN")
-is "no secret in the log" "$(grep -cF -- "$secret" "$HOST/felhomd.log")" 0
-is "no secret in the audit trail" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%$secret%'")" 0
-unlike "no secret in the arguments" "$(tr '\0' ' ' </proc/"$DAEMON"/cmdline)" "$secret"
+is "the log contains no secret" "$(grep -cF -- "$secret" "$HOST/felhomd.log")" 0
+is "the audit trail contains no secret" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%$secret%'")" 0
+unlike "felhomd's arguments contain no secret" "$(tr '\0' ' ' </proc/"$DAEMON"/cmdline)" "$secret"
 ok "felhomd stops cleanly" daemon_stop
 tap_done
