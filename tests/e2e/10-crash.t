@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# kill -9 at any moment of a reaction: the store opens, every file is whole, and no file holds a token that is refused.
+# kill -9 at any moment of a phase: the store opens, every file is whole, and no file contains a token that is refused.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -14,7 +14,7 @@ phase 8200 pre-start >/dev/null
 is_good() {
     [ "$(sql "SELECT count(*) FROM token WHERE id = '$(cut -c 5-12 <<<"$1")' AND revoked_at_ms IS NULL")" = 1 ]
 }
-# What must hold after every death. Nothing is missing after a start; what a stop has not taken away yet is whole, and good.
+# What must be true after every kill. After a start no file is missing; what a stop has not deleted yet is whole and valid.
 broken() {
     local phase=$1 folder token document
     folder=$(directory_of 8200)
@@ -43,7 +43,7 @@ for phase_name in pre-start post-stop; do
         [ $phase_name = pre-start ] || phase 8200 pre-start >/dev/null
         "$BIN/felhom-hook" 8200 $phase_name >/dev/null 2>&1 &
         pid=$!
-        # Somewhere in it, or behind it.
+        # At a moment during the phase, or after it.
         perl -e 'select undef, undef, undef, $ARGV[0] / 1e6' $((took_us * 2 * round / 150))
         kill -KILL $pid 2>/dev/null
         wait $pid 2>/dev/null
@@ -51,9 +51,9 @@ for phase_name in pre-start post-stop; do
         wrong=$(broken $phase_name)
         [ -z "$wrong" ] || break
     done
-    is "killed again and again in $phase_name" "$wrong" ""
-    ok "then it works as ever" phase 8200 $phase_name
+    is "killed at any moment of $phase_name, the hook leaves everything consistent" "$wrong" ""
+    ok "$phase_name succeeds after all these kills" phase 8200 $phase_name
 done
 phase 8200 pre-start >/dev/null
-is "no drafts pile up" "$(ls -A "$(directory_of 8200)" | wc -l)" 4
+is "the kills leave no temporary files in the directory" "$(ls -A "$(directory_of 8200)" | wc -l)" 4
 tap_done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Two hundred guests that ask for /storage every two seconds, each on a connection of its own.
+# Two hundred guests that poll /storage every two seconds, each on its own connection.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -14,13 +14,13 @@ done
 ENDPOINT=127.0.0.1:8443
 ok "felhomd starts" daemon_start
 
-# Each guest has an address of its own, as on a bridge.
+# Each guest has its own address, as on a bridge.
 guests() {
     local vmid
     for vmid in $(seq 1000 1199); do
         echo "127.0.$((1 + vmid / 250)).$((1 + vmid % 250)) $(token_of "$vmid")"
     done
 }
-is "1200 polls, no error" "$(guests | tests/lib/pollers "$ENDPOINT" /storage 6 2)" "1200 200"
+is "1200 polls are all answered with 200" "$(guests | tests/lib/pollers "$ENDPOINT" /storage 6 2)" "1200 200"
 ok "felhomd stops cleanly" daemon_stop
 tap_done

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# felhomd is killed at every stage of its jobs: Proxmox never begins one twice, and each comes to its end after a restart.
+# felhomd is killed at every stage of its jobs: Proxmox never starts a job twice, and each job ends after a restart.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -33,7 +33,7 @@ ok "felhomd starts" daemon_start
 
 # ask VMID PATH [BODY]
 ask() {
-    ok "guest $1 asks for its ${2#/}" test "$(status_of "$1" "$(token_of "$1")" "$2" -X POST ${3:+-H 'Content-Type: application/json' -d "$3"})" = 202
+    ok "guest $1 requests its ${2#/}" test "$(status_of "$1" "$(token_of "$1")" "$2" -X POST ${3:+-H 'Content-Type: application/json' -d "$3"})" = 202
 }
 crash() {
     kill -KILL "$DAEMON"
@@ -44,12 +44,12 @@ calls() { standin_requests proxmox 'select(.method == "POST")' | wc -l; }
 tasks() { jq length "$PVE/tasks.json" 2>/dev/null || echo 0; }
 at_least() { [ "$("$1")" -ge "$2" ]; }
 all_ended() { [ "$(sql 'SELECT count(*) FROM job WHERE finished_at_ms IS NULL')" = 0 ]; }
-# all_well WHAT JOBS: so many are done, each with a task of its own
+# all_well WHAT JOBS: that many jobs are done, each with its own task
 all_well() {
-    ok "$1: all come to their end" eventually all_ended
-    is "done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" "$2 done"
-    is "each with a task of its own" "$(sql 'SELECT upid FROM job ORDER BY upid')" "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
-    is "and its steps are told once" "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
+    ok "$1: all jobs end" eventually all_ended
+    is "$1: all jobs are done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" "$2 done"
+    is "$1: each job has its own task" "$(sql 'SELECT upid FROM job ORDER BY upid')" "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
+    is "$1: each step of a job has one event" "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
 }
 # three: a job of each kind
 three() {
@@ -58,14 +58,14 @@ three() {
     ask 8202 /rollback '{"name": "before"}'
 }
 
-# crash_at COUNT FIRST CONTROL: as Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, where CONTROL holds it, felhomd is gone.
+# crash_at COUNT FIRST CONTROL: kills felhomd when Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, while CONTROL delays Proxmox there.
 crash_at() {
     local n
     for n in 0 1 2; do
-        ok "$1: $(($2 + n))" eventually at_least "$1" $(($2 + n))
+        ok "Proxmox has $(($2 + n)) $1" eventually at_least "$1" $(($2 + n))
         crash
         standin_control proxmox '{"task_seconds": 0.3}'
-        ok "Proxmox begins it" eventually at_least tasks $(($2 + n))
+        ok "Proxmox starts the task after felhomd was killed" eventually at_least tasks $(($2 + n))
         standin_control proxmox "$3"
         daemon_start || return 1
     done
@@ -74,44 +74,44 @@ crash_at() {
 HELD='{"hold": true, "method": "POST", "task_seconds": 0.3}'
 ANSWER_HELD='{"hold_answer": true, "method": "POST", "task_seconds": 0.3}'
 
-# Proxmox has the request, and felhomd is gone by the time that it does what it was asked. The jobs are called one by one.
+# Proxmox has the request, and felhomd is killed before Proxmox starts the task. The jobs are requested one by one.
 standin_control proxmox "$HELD"
 three first
 crash_at calls 1 "$HELD"
 all_well "killed before Proxmox begins" 3
 
-# Proxmox has begun it, and felhomd is gone before it hears of that.
+# Proxmox has started the task, and felhomd is killed before it gets the reply.
 standin_control proxmox "$ANSWER_HELD"
 three second
 crash_at tasks 4 "$ANSWER_HELD"
 all_well "killed before Proxmox answers" 6
 
-# Later: at moments spread over the tasks' time.
+# felhomd is killed at moments spread over the tasks' duration.
 standin_control proxmox '{"task_seconds": 3}'
 three third
-ok "all are begun" eventually at_least tasks 9
+ok "Proxmox has started all tasks" eventually at_least tasks 9
 for moment in 0 0.05 0.1 0.2 0.3 0.4 0.5 0.8; do
     sleep $moment
     crash
     daemon_start || break
 done
 all_well "killed while Proxmox is at it" 9
-is "no POST was ever sent again" "$(calls)" 9
-is "the backups are known" "$(sql 'SELECT count(*) FROM backup WHERE vmid = 8200')" 1
+is "no POST was sent a second time" "$(calls)" 9
+is "the store has the backup that finished" "$(sql 'SELECT count(*) FROM backup WHERE vmid = 8200')" 1
 
-# Asked for, but felhomd was gone before it could ask Proxmox, which still had the call before that.
+# The job is recorded, but felhomd is killed before it can send the request, as Proxmox still handles the one before.
 standin_control proxmox "$HELD"
 ask 8200 /backup
-ok "calls: 10" eventually at_least calls 10
+ok "Proxmox has 10 calls" eventually at_least calls 10
 ask 8202 /rollback '{"name": "before"}'
 crash
-is "the job was not called yet" "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
+is "the last job was not sent to Proxmox before felhomd was killed" "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
 standin_control proxmox '{"task_seconds": 0.3}'
-ok "Proxmox begins the other" eventually at_least tasks 10
+ok "Proxmox starts the task of the job before" eventually at_least tasks 10
 daemon_start
 all_well "killed before it asks" 11
 
-# Nobody knows whether the request was sent: it is looked for, and not sent again.
+# It is unknown whether the request was sent: felhomd looks for the task and does not send the request again.
 crash
 sql "INSERT INTO job (vmid, kind, phase, name, created_at_ms, changed_at_ms, called_at_ms)
     SELECT 8201, 'snapshot', 'running', 'lost', now, now, now FROM (SELECT unixepoch() * 1000 AS now)"
@@ -119,8 +119,8 @@ before=$(calls)
 daemon_start
 looked() { [ "$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201" and .query.typefilter == "vzsnapshot")' | wc -l)" -gt "$1" ]; }
 looks=$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201")' | wc -l)
-ok "a task that may have been begun is looked for" eventually looked "$looks"
-ok "again and again" eventually looked $((looks + 1))
-is "it is not begun" "$(calls)" "$before"
-is "and the guest is told that its job is running" "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
+ok "felhomd looks for a task that may have been started" eventually looked "$looks"
+ok "felhomd looks for the task again" eventually looked $((looks + 1))
+is "felhomd does not request the job again" "$(calls)" "$before"
+is "the guest's next request is refused, as its job counts as running" "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
 tap_done
