@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# felhomctl restore-test against stand-ins for Proxmox's tools: a backup is proved, and nothing but the copy is ever touched.
+# felhomctl restore-test with stand-ins for Proxmox's tools: a backup is tested, and nothing but the copy is changed.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -23,19 +23,19 @@ for bin in sbin bin; do
     }
 done
 
-# settings HOLD [TEXT]: agent.yaml, with more of restore_test
+# settings HOLD [TEXT]: writes agent.yaml, with further lines of restore_test
 settings() {
     agent_yaml <<<"restore_test: {hold: $1${2:-}}"
 }
 
-# change NAME JQ_ARGUMENT...: one of the stand-in's files
+# change NAME JQ_ARGUMENT...: changes one of the stand-in's files
 change() {
     local name=$1
     shift
     jq "$@" "$TOOLS/$name.json" >"$TOOLS/$name.new" && mv "$TOOLS/$name.new" "$TOOLS/$name.json"
 }
 
-# backup VMID CTIME [SUBTYPE]: Proxmox has one more backup, with the configuration as it is now
+# backup VMID CTIME [SUBTYPE]: adds a backup to Proxmox's, with the guest's present configuration
 backup() {
     local kind=${3:-lxc} directory=lxc
     [ "$kind" = lxc ] || directory=qemu-server
@@ -43,7 +43,7 @@ backup() {
         --rawfile config "$HOST/pve/$directory/$1.conf" '.[$volid] = {vmid: $vmid, ctime: $ctime, subtype: $subtype, config: $config}'
 }
 
-# volume VOLID VMID: a volume that is there already
+# volume VOLID VMID: adds a volume that exists beforehand
 volume() {
     change volumes --arg volid "$1" --arg storage "${1%%:*}" --argjson vmid "$2" \
         '.[$storage] += [{volid: $volid, vmid: $vmid, ctime: 1000, size: 1, content: "images"}]'
@@ -62,22 +62,22 @@ trouble() {
     printf '%s\n' "$1" >"$TOOLS/control.json"
 }
 
-# All but copies: guests' configurations and volumes.
+# Everything but copies: guests' configurations and volumes.
 others() {
     (cd "$HOST/pve" && find . -type f ! -name '9[0-9][0-9][0-9].conf' -exec sha256sum {} + | sort)
     jq -cS '[.[][] | select(.vmid < 9000)] | sort_by(.volid)' "$TOOLS/volumes.json"
 }
 
-# No copy, no disk of one, nothing running.
+# Checks that there is no copy, no disk of a copy, and no running guest.
 nothing_left() {
     ls -d "$HOST"/pve/*/9*.conf "$HOST"/cgroup/lxc/9* "$HOST"/cgroup/qemu.slice/9* 2>/dev/null
     jq -r '.[][] | select(.vmid >= 9000) | .volid' "$TOOLS/volumes.json"
 }
 
-# untouched WHAT: after each case
+# untouched WHAT: to be called after each case
 untouched() {
-    is "$1: the original and all others are as they were" "$(others)" "$before"
-    is "$1: nothing is left" "$(nothing_left)" ""
+    is "$1: the original and all other guests are unchanged" "$(others)" "$before"
+    is "$1: nothing of the copy is left" "$(nothing_left)" ""
 }
 
 restore_test() {
@@ -88,7 +88,7 @@ record() {
     sql "SELECT $2 FROM restore_test WHERE vmid = $1"
 }
 
-# There are some, of which 3000 is the newest of guest 8200.
+# Several backups, of which 3000 is the newest of guest 8200.
 backups() {
     backup 8200 1000
     backup 8200 3000
@@ -97,7 +97,7 @@ backups() {
     change archives '."local:backup/vzdump-qemu-8200-9999.vma.zst" = {vmid: 8200, ctime: 9999, subtype: "qemu", config: ""}'
 }
 
-# begin TROUBLE CONDITION...: a test in the background, until the condition holds; $pid
+# begin TROUBLE CONDITION...: starts a test in the background and waits for the condition; sets $pid
 begin() {
     trouble "$1"
     shift
@@ -128,45 +128,45 @@ copy_runs() {
 }
 
 lane_passes() {
-    not_ok "without a VMID and --due" restore_test
-    like "says what it wants" "$(cat "$HOST/err")" 'give VMID or --due'
-    not_ok "with both" restore_test 8200 --due
-    not_ok "a guest that is not known" restore_test 8299
-    like "is told how to be" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'
-    not_ok "a guest without a backup" restore_test 8200
-    like "is told so" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
-    is "which is no test" "$(sql 'SELECT count(*) FROM restore_test')" 0
+    not_ok "restore-test without a VMID and without --due fails" restore_test
+    like "restore-test without a VMID says what to give" "$(cat "$HOST/err")" 'give VMID or --due'
+    not_ok "restore-test with a VMID and --due fails" restore_test 8200 --due
+    not_ok "restore-test of an unknown guest fails" restore_test 8299
+    like "restore-test of an unknown guest says how to enroll it" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'
+    not_ok "restore-test of a guest without a backup fails" restore_test 8200
+    like "restore-test says that there is no backup" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
+    is "a guest without a backup gets no record of a test" "$(sql 'SELECT count(*) FROM restore_test')" 0
 
     backups
-    ok "a test of a good backup" restore_test 8200
-    like "says so" "$(cat "$HOST/out")" 'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
+    ok "restore-test of a good backup succeeds" restore_test 8200
+    like "restore-test prints the result" "$(cat "$HOST/out")" 'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
     untouched "a test that passes"
-    is "it is on record" "$(record 8200 'spare_vmid, archive, passed, error, finished_at_ms IS NOT NULL')" \
+    is "the store records the test" "$(record 8200 'spare_vmid, archive, passed, error, finished_at_ms IS NOT NULL')" \
         "9000|local:backup/vzdump-lxc-8200-3000.tar.zst|1||1"
-    is "with an event" "$(sql "SELECT outcome FROM event WHERE kind = 'restore-test'")" ok
-    is "no command was for any guest but the copy" "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
-    is "its NICs were unplugged" "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
-    is "its addresses were its own" "$(grep -ciE "$(hwaddr_of 8200)|$(hwaddr_of 9)" "$started")" 0
-    is "no hook, no start at boot, no protection" "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
-    is "nothing of the host's" "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
-    is "no snapshot's section" "$(grep -c '^\[' "$started")" 0
-    is "the id mapping stays" "$(grep -c '^lxc.idmap: ' "$started")" 2
-    is "the disks are where the original's root is" "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
+    is "the test has an event" "$(sql "SELECT outcome FROM event WHERE kind = 'restore-test'")" ok
+    is "commands were given for no guest but the copy" "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
+    is "the copy's NICs were unplugged" "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
+    is "the copy had its own hardware addresses" "$(grep -ciE "$(hwaddr_of 8200)|$(hwaddr_of 9)" "$started")" 0
+    is "the copy had no hook, no start at boot and no protection" "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
+    is "the copy had nothing of the host's directories and devices" "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
+    is "the copy's configuration had no snapshot section" "$(grep -c '^\[' "$started")" 0
+    is "the copy kept the id mapping" "$(grep -c '^lxc.idmap: ' "$started")" 2
+    is "the copy's disks were on the storage of the original's root" "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
         "mp0: local-lvm:vm-9000|rootfs: local-lvm:vm-9000|"
-    like "it bears its mark" "$(head -n 1 "$started")" '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
+    like "the copy's description had the test's mark" "$(head -n 1 "$started")" '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
     settings 1s ", storage: fast"
-    ok "another storage, and JSON" restore_test 8200 --output-format json
-    is "what it says" "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" '[true,8200,9000,true,null]'
-    is "the disks are there" "$(grep -c ': fast:vm-9000' "$started")" 2
+    ok "restore-test with another storage and JSON output succeeds" restore_test 8200 --output-format json
+    is "the JSON output has the result" "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" '[true,8200,9000,true,null]'
+    is "the copy's disks were on restore_test.storage" "$(grep -c ': fast:vm-9000' "$started")" 2
     untouched "another storage"
 }
 
-# fails WHAT TROUBLE REASON: a test with that trouble fails for that reason, and cleans up
+# fails WHAT TROUBLE REASON: a test with that trouble fails for that reason and cleans up
 fails() {
     trouble "$2"
     not_ok "$1: the test fails" restore_test 8200
-    like "$1: it says why" "$(cat "$HOST/err")" "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
-    like "$1: the record too" "$(record 8200 "passed || finished_at_ms || error")" "^0.*$3"
+    like "$1: the message gives the reason" "$(cat "$HOST/err")" "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
+    like "$1: the record has the reason" "$(record 8200 "passed || finished_at_ms || error")" "^0.*$3"
     untouched "$1"
     trouble '{}'
 }
@@ -181,54 +181,54 @@ lane_fails() {
     fails "a copy that stops soon" '{"pct status": {"looks": 1}}' 'ran, but not for 2 seconds: it is stopped'
     calls=$(wc -l <"$TOOLS/calls")
     fails "a copy that shares a volume" '{"pct restore": {"share": "mp0"}}' "the copy's mp0 is the original's own volume: usb-backup:vm-8200-disk-1"
-    is "was never started" "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
-    like "a failed test is an event" "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" '^error.*own volume'
+    is "a copy with the original's volume was never started" "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
+    like "a failed test has an event" "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" '^error.*own volume'
 }
 
-# Somebody else takes the VMID.
+# Another user takes the VMID.
 lane_taken() {
     backups
     trouble "{\"pct restore\": {\"before\": \"cp $HOST/theirs $HOST/pve/lxc/9000.conf\"}}"
-    not_ok "the VMID is taken just before the restore" restore_test 8200
-    like "Proxmox says so" "$(cat "$HOST/err")" 'CT 9000 already exists'
-    ok "their guest is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    not_ok "restore-test fails if the VMID is taken just before the restore" restore_test 8200
+    like "restore-test prints Proxmox's message about the taken VMID" "$(cat "$HOST/err")" 'CT 9000 already exists'
+    ok "the guest that took the VMID is unchanged" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
     trouble '{}'
-    ok "the next test takes another VMID" restore_test 8200
-    is "(9001)" "$(record 8200 spare_vmid)" 9001
-    ok "their guest is still untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    ok "the next test uses another VMID" restore_test 8200
+    is "the next test uses VMID 9001" "$(record 8200 spare_vmid)" 9001
+    ok "the guest that took the VMID is unchanged after the next test" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
     rm "$HOST/pve/lxc/9000.conf"
     volume local-lvm:vm-9000-disk-0 9000
-    ok "a VMID with disks that belong to no guest" restore_test 8200
-    is "is not taken" "$(record 8200 spare_vmid)|$(nothing_left)" "9001|local-lvm:vm-9000-disk-0"
+    ok "restore-test succeeds if the first VMID has disks without a guest" restore_test 8200
+    is "a VMID with disks without a guest is not used" "$(record 8200 spare_vmid)|$(nothing_left)" "9001|local-lvm:vm-9000-disk-0"
     no_spare_volumes
 }
 
-# Killed in the midst of the restore, of which something is left.
+# Killed during the restore, of which something is left.
 lane_left() {
     backups
     begin '{"pct restore": {"hold": true}}' has_disks
-    not_ok "a second run meanwhile" restore_test --due
+    not_ok "a second run during a test fails" restore_test --due
     kill_test
     kill_tool
-    is "killed in the midst of the restore: a shell is left" "$(cat "$HOST/pve/lxc/9000.conf")" 'lock: create'
-    is "with disks" "$(nothing_left | grep -c :vm-9000)" 2
-    is "on record as unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
-    ok "the next run, of another guest" restore_test 8300
-    like "says what it cleaned" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test left'
+    is "killed during the restore: an empty configuration with a lock is left" "$(cat "$HOST/pve/lxc/9000.conf")" 'lock: create'
+    is "killed during the restore: two disks are left" "$(nothing_left | grep -c :vm-9000)" 2
+    is "killed during the restore: the record is unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
+    ok "killed during the restore: the next run, of another guest, succeeds" restore_test 8300
+    like "killed during the restore: the next run says what it destroyed" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test left'
     untouched "killed in the midst of the restore"
-    is "that is done with" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
+    is "killed during the restore: the next run finishes the record" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
 
     begin '{"pct restore": {"hold": true}}' has_disks
     kill_test
     trouble '{}'
     eventually tool_ended
-    like "killed alone: Proxmox went on with the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
-    is "with neither protection nor a start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
-    ok "the next run" restore_test 8300
+    like "only felhomctl killed: Proxmox finished the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
+    is "only felhomctl killed: the copy has no protection and does not start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
+    ok "only felhomctl killed: the next run succeeds" restore_test 8300
     untouched "killed alone"
 }
 
-# The same, while Proxmox goes on with it.
+# The same, while Proxmox continues the restore.
 lane_busy() {
     backups
     begin '{"pct restore": {"hang": 3600}}' has_disks
@@ -236,13 +236,13 @@ lane_busy() {
     tool=$(cat "$TOOLS/pid")
     trouble '{}'
     printf 'arch: amd64\nhostname: unrelated\n' >"$HOST/pve/lxc/9002.conf"
-    not_ok "while Proxmox is still at work" restore_test 8300
-    like "it is left alone" "$(cat "$HOST/out")" 'warning +8200 +guest 9000, .*in use by another task'
-    ok "and stays" has_disks
+    not_ok "while Proxmox continues the restore the next run fails" restore_test 8300
+    like "while Proxmox continues the restore the copy is left alone" "$(cat "$HOST/out")" 'warning +8200 +guest 9000, .*in use by another task'
+    ok "while Proxmox continues the restore the copy's disks stay" has_disks
     echo "$tool" >"$TOOLS/pid"
     kill_tool
-    ok "afterwards" restore_test 8300
-    is "it goes, and an unrelated guest stays" "$(nothing_left)" "$HOST/pve/lxc/9002.conf"
+    ok "after Proxmox has finished the next run succeeds" restore_test 8300
+    is "after Proxmox has finished the copy is destroyed, and an unrelated guest stays" "$(nothing_left)" "$HOST/pve/lxc/9002.conf"
     rm "$HOST/pve/lxc/9002.conf"
 }
 
@@ -252,7 +252,7 @@ lane_killed() {
     begin '{}' copy_runs
     kill_test
     settings 1s
-    ok "killed while the copy ran: the next run" restore_test 8300
+    ok "killed while the copy ran: the next run succeeds" restore_test 8300
     untouched "killed while the copy ran"
 
     begin '{"pct restore": {"hold": true}}' has_disks
@@ -261,9 +261,9 @@ lane_killed() {
     no_spare_volumes
     cp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
     volume local-lvm:vm-9000-disk-0 9000
-    ok "killed, and the VMID is another's now" restore_test 8300
-    ok "who is untouched" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
-    is "disk and all" "$(nothing_left | grep -c :vm-9000-disk-0)" 1
+    ok "killed, and another guest has the VMID now: the next run succeeds" restore_test 8300
+    ok "the guest that has the VMID now is unchanged" cmp "$HOST/theirs" "$HOST/pve/lxc/9000.conf"
+    is "the guest that has the VMID now keeps its disk" "$(nothing_left | grep -c :vm-9000-disk-0)" 1
     rm "$HOST/pve/lxc/9000.conf"
     no_spare_volumes
 
@@ -271,9 +271,9 @@ lane_killed() {
         begin '{"pct restore": {"hold": true}}' has_disks
         kill -$signal "$pid"
         ends
-        is "SIG$signal in the midst of the restore: exit status" $? 1
-        like "SIG$signal: it says so" "$(cat "$HOST/err")" 'it was interrupted'
-        is "SIG$signal: on record" "$(record 8200 error)" "it was interrupted"
+        is "SIG$signal during the restore: exit status 1" $? 1
+        like "SIG$signal: the message says that the test was interrupted" "$(cat "$HOST/err")" 'it was interrupted'
+        is "SIG$signal: the record says that the test was interrupted" "$(record 8200 error)" "it was interrupted"
         untouched "SIG$signal"
         trouble '{}'
     done
@@ -285,12 +285,12 @@ lane_killed() {
     untouched "SIGTERM while the copy ran"
 
     trouble '{"pct destroy": {"fail": "dataset is busy"}}'
-    not_ok "a copy that cannot be destroyed" restore_test 8200
-    like "is told of" "$(cat "$HOST/err")" 'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
-    not_ok "and keeps the guest from being tested" restore_test 8200
-    like "until it is gone" "$(cat "$HOST/err")" 'not tested while the copy of its last test is still there'
+    not_ok "restore-test fails if the copy cannot be destroyed" restore_test 8200
+    like "restore-test names the copy that is still there" "$(cat "$HOST/err")" 'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
+    not_ok "a guest whose copy is still there is not tested" restore_test 8200
+    like "restore-test says that the last test's copy is still there" "$(cat "$HOST/err")" 'not tested while the copy of its last test is still there'
     trouble '{}'
-    ok "which the next run sees to" restore_test 8200
+    ok "the next run destroys the copy that was still there" restore_test 8200
     untouched "a copy that could not be destroyed"
 }
 
@@ -301,22 +301,22 @@ lane_due() {
     known_guest 8500
     before=$(others)
     restore_test 8200
-    ok "--due" restore_test --due --output-format json
-    is "tests what was not tested" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
-    is "tells of each" "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
+    ok "restore-test --due succeeds" restore_test --due --output-format json
+    is "--due tests the guests that were not tested" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
+    is "--due reports on each guest" "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
         '8200 already was tested, and is not due yet|8300 done|8400 already there is no backup of guest 8400 on local|'
-    ok "--due again" restore_test --due --output-format json
-    is "has nothing to do" "$(jq -c .tests "$HOST/out")" '[]'
+    ok "a second restore-test --due succeeds" restore_test --due --output-format json
+    is "a second restore-test --due tests no guest" "$(jq -c .tests "$HOST/out")" '[]'
     sql "UPDATE restore_test SET finished_at_ms = finished_at_ms - 604801000"
     backup 8400 5000
     trouble '{"pct start": {"fail": "no"}}'
-    not_ok "--due goes on after a failed one, and fails" restore_test --due
-    like "with a list" "$(cat "$HOST/err")" 'not all went well: guests 8200, 8300, 8400$'
-    is "and tells of each" "$(grep -c '^warning .* the restore test of guest' "$HOST/out")" 3
+    not_ok "--due continues after a failed test and fails at the end" restore_test --due
+    like "--due lists the guests whose test failed" "$(cat "$HOST/err")" 'not all went well: guests 8200, 8300, 8400$'
+    is "--due reports each failed test" "$(grep -c '^warning .* the restore test of guest' "$HOST/out")" 3
     trouble '{}'
     sql "UPDATE restore_test SET error = 'it was interrupted' WHERE vmid = 8300"
-    ok "one that was interrupted" restore_test --due --output-format json
-    is "is due at once" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
+    ok "restore-test --due after an interrupted test succeeds" restore_test --due --output-format json
+    is "an interrupted test is due at once" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
     untouched "--due"
 }
 
@@ -364,18 +364,18 @@ EOF
     volume local-lvm:vm-8600-disk-0 8600
     before=$(others)
     backup 8600 7000 qemu
-    ok "a virtual machine" restore_test 8600
+    ok "restore-test of a virtual machine succeeds" restore_test 8600
     untouched "a virtual machine"
-    is "was started like this" "$(grep -v '^net0\|^#' "$started")" "$MACHINE_STARTED"
-    like "unplugged" "$(grep ^net0 "$started")" '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
+    is "the virtual machine's copy had the expected configuration" "$(grep -v '^net0\|^#' "$started")" "$MACHINE_STARTED"
+    like "the virtual machine's copy was unplugged" "$(grep ^net0 "$started")" '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
     trouble '{"qm create": {"fail": "vma: premature end of archive"}}'
-    not_ok "a bad backup of one" restore_test 8600
-    like "says so" "$(cat "$HOST/err")" 'premature end of archive'
+    not_ok "restore-test of a virtual machine's bad backup fails" restore_test 8600
+    like "restore-test gives the reason why the virtual machine's backup is bad" "$(cat "$HOST/err")" 'premature end of archive'
     untouched "a failed restore of a virtual machine, after which Proxmox leaves a shell"
     trouble '{}'
 }
 
-# What the guest is told.
+# What the guest's API reports.
 lane_told() {
     backups
     guest_config 8200 </dev/null
@@ -386,18 +386,18 @@ lane_told() {
     told() {
         request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -c '.data | [.vmid, .phase, .archive, .passed, (.at | type), .error]'
     }
-    is "before any test" "$(told)" '[8200,"idle",null,null,"null",null]'
+    is "the API reports idle before any test" "$(told)" '[8200,"idle",null,null,"null",null]'
     begin '{"pct stop": {"hold": true}}' copy_runs
-    is "while one runs" "$(told)" '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
+    is "the API reports a running test" "$(told)" '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
     trouble '{}'
     ends
-    is "when it passed" "$(told)" '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
-    like "at what time" "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
+    is "the API reports a test that passed" "$(told)" '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
+    like "the API reports when the test ended" "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
     trouble '{"pct start": {"fail": "no such luck"}}'
     restore_test 8200
-    like "when it failed" "$(told)" '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
+    like "the API reports a test that failed" "$(told)" '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
     sql "UPDATE restore_test SET finished_at_ms = NULL, started_at_ms = started_at_ms - 7200000 WHERE vmid = 8200"
-    is "when it was killed" "$(told)" '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
+    is "the API reports an interrupted test" "$(told)" '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
     ok "felhomd stops" daemon_stop
 }
 

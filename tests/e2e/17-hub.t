@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The hub: configurations pulled for each guest's customer, the host's report, and a hub that is away, slow, wrong or in trouble.
+# The hub: configurations pulled for each guest's customer, the host's report, and a hub that is down, slow, wrong or failing.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -13,7 +13,7 @@ HUB_PORT=9444
 KEY=hostkey-canary-7f3a
 mkdir -p "$HUB"
 
-# settings [CA_FILE [POLL]]. With so short a poll every backoff is that short too.
+# settings [CA_FILE [POLL]]. With so short a poll interval each backoff is that short, too.
 settings() {
     agent_yaml <<EOF
 host_id: demo
@@ -23,7 +23,7 @@ hub: {url: "https://127.0.0.1:$HUB_PORT/", ca_file: "${1:-$HUB/ca.pem}", api_key
 EOF
 }
 
-# customers PASSWORD YAML: acme's, as the hub has it; other is another customer.
+# customers PASSWORD YAML: the configuration of acme in the hub; other is another customer.
 customers() {
     jq -n --arg password "$1" --arg config "$2" \
         '{acme: {password: $password, config: $config}, other: {password: "other-secret", config: "whose: other\n"}}' >"$HUB/customers.new"
@@ -36,7 +36,7 @@ hosts() {
     mv "$HUB/hosts.new" "$HUB/hosts.json"
 }
 
-# enroll_with PASSWORD [OPTION...]: from the guest's next start on
+# enroll_with PASSWORD [OPTION...]: takes effect at the guest's next start
 enroll_with() {
     printf '%s\n' "$1" >"$HOST/password"
     shift
@@ -45,7 +45,7 @@ enroll_with() {
 }
 
 yaml() { request 8200 "$(token_of 8200)" /controller.yaml; }
-# has KEY VALUE: what the guest gets says so; VALUE "null": it does not say.
+# has KEY VALUE: the guest's controller.yaml has that value; VALUE "null": it lacks the key.
 has() {
     yaml | sed '$d' | python3 -c '
 import sys, yaml
@@ -65,74 +65,74 @@ quiet() {
     sleep "$1"
     [ "$(pulls)" -eq "$before" ]
 }
-# all_is_up: the daemon and the hub, which has told of generation 1
+# all_is_up: starts the daemon and the hub, and waits until generation 1 is pulled
 all_is_up() {
     standin_start hub $HUB_PORT
     ok "$LANE: felhomd starts" daemon_start
-    ok "$LANE: and pulls" eventually has generation 1
+    ok "$LANE: felhomd pulls the configuration" eventually has generation 1
 }
 
 lane_pulls() {
-    # Down at the start.
+    # The hub is down at the start.
     ok "felhomd starts while the hub is down" daemon_start
-    ok "and says that it cannot pull" eventually logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
-    ok "nor report" eventually logged 'cannot send the host report: .*127.0.0.1:9444'
-    ok "the guest gets its controller.yaml without it" has from template
-    is "the first failure is one event" "$(events warning)" 1
+    ok "felhomd logs that it cannot pull the configuration" eventually logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
+    ok "felhomd logs that it cannot send the report" eventually logged 'cannot send the host report: .*127.0.0.1:9444'
+    ok "the guest gets its controller.yaml from the template alone" has from template
+    is "the first failure to pull has one event" "$(events warning)" 1
     etag=$(request 8200 "$(token_of 8200)" /controller.yaml -D - -o /dev/null | tr -d '\r' | sed -n 's/^[Ee][Tt]ag: //p')
 
-    # Up.
+    # The hub is up.
     standin_start hub $HUB_PORT
-    ok "once it is up it is asked" eventually has from hub
-    is "a new ETag" "$(status_of 8200 "$(token_of 8200)" /controller.yaml -H "If-None-Match: $etag")" 200
-    ok "the hub outweighs the template" has deep.both hub
-    ok "which stays where the hub says nothing" has deep.template 1
-    ok "unknown keys of the template survive" has unknown_of_template '[1, 2]'
-    ok "those of the hub too, texts as texts" has unknown_of_hub.x 007
-    ok "the enrolment outweighs the hub" has wins guest
-    ok "the customer is the enrolment's" has customer.id acme
-    ok "the hub is the one of agent.yaml" has hub.url "https://127.0.0.1:$HUB_PORT/"
+    ok "felhomd pulls the configuration once the hub is up" eventually has from hub
+    is "the pulled configuration changes the ETag" "$(status_of 8200 "$(token_of 8200)" /controller.yaml -H "If-None-Match: $etag")" 200
+    ok "the hub's value takes precedence over the template's" has deep.both hub
+    ok "the template's value stays if the hub has none" has deep.template 1
+    ok "unknown keys of the template are kept" has unknown_of_template '[1, 2]'
+    ok "unknown keys of the hub are kept, and texts stay texts" has unknown_of_hub.x 007
+    ok "the enrolment's value takes precedence over the hub's" has wins guest
+    ok "the customer is that of the enrolment" has customer.id acme
+    ok "hub.url is that of agent.yaml" has hub.url "https://127.0.0.1:$HUB_PORT/"
     ok "the token is the caller's" has local_api.token "$(cat "$(token_of 8200)")"
-    ok "the endpoint is ours" has local_api.endpoint "$ENDPOINT"
-    ok "beside what the hub adds there" has local_api.extra kept
-    is "it was asked with the guest's password alone" \
+    ok "the endpoint is the agent's" has local_api.endpoint "$ENDPOINT"
+    ok "further keys of the hub in local_api are kept" has local_api.extra kept
+    is "felhomd authenticated to the hub with the guest's password alone" \
         "$(standin_requests hub 'select(.method == "GET") | [.path, .headers["X-Retrieval-Password"], .headers["Authorization"]]' | sort -u)" \
         '["/api/v1/config/acme","secret-1",null]'
-    is "for the guest with a customer alone" "$(sql 'SELECT group_concat(vmid) FROM hub_config')" 8200
-    like "with an event" "$(sql "SELECT detail FROM event WHERE kind = 'hub' AND outcome = 'ok'")" '^configuration of customer acme pulled, [0-9]+ bytes$'
+    is "only the guest with a customer has a configuration" "$(sql 'SELECT group_concat(vmid) FROM hub_config')" 8200
+    like "a successful pull has an event" "$(sql "SELECT detail FROM event WHERE kind = 'hub' AND outcome = 'ok'")" '^configuration of customer acme pulled, [0-9]+ bytes$'
     phase 8200 pre-start >/dev/null
     request 8200 "$(token_of 8200)" /controller.yaml -o "$HOST/served" >/dev/null
-    ok "from the next start on the mounted file is the same, byte for byte" cmp "$HOST/served" "$(directory_of 8200)/controller.yaml"
+    ok "after the next start the mounted file is the same, byte for byte" cmp "$HOST/served" "$(directory_of 8200)/controller.yaml"
 
-    # It changes.
+    # The configuration changes.
     customers secret-1 "${HUB_YAML/generation: 1/generation: 2}"
-    ok "what has changed is there after hub.poll" eventually has generation 2
-    is "with an event" "$(events ok)" 2
+    ok "a changed configuration is pulled within hub.poll" eventually has generation 2
+    is "the changed configuration has an event" "$(events ok)" 2
     before=$(pulls)
-    ok "what has not is pulled again" eventually asked_again "$before"
-    is "without one" "$(events ok)" 2
+    ok "an unchanged configuration is pulled again" eventually asked_again "$before"
+    is "an unchanged configuration has no event" "$(events ok)" 2
 }
 
 lane_trouble() {
     all_is_up
     warnings=$(events warning)
     standin_control hub '{"garbage": true, "only": "/config/"}'
-    ok "garbage is refused" eventually logged "could not be pulled: the hub's configuration"
-    ok "the last good one is served" has generation 1
+    ok "an invalid configuration is refused" eventually logged "could not be pulled: the hub's configuration"
+    ok "the last valid configuration is served after an invalid one" has generation 1
     before=$(pulls)
-    ok "it is tried again" eventually asked_again "$before"
-    is "one event for all failures in a row" "$(events warning)" $((warnings + 1))
+    ok "felhomd tries again after an invalid configuration" eventually asked_again "$before"
+    is "several failures in a row have one event" "$(events warning)" $((warnings + 1))
     standin_control hub '{"status": 500, "reason": "oops", "only": "/config/"}'
-    ok "500 is a failure" eventually logged 'could not be pulled: the hub answered 500'
+    ok "500 from the hub counts as a failure" eventually logged 'could not be pulled: the hub answered 500'
     standin_control hub '{"status": 403, "only": "/config/"}'
-    ok "403 is one too" eventually logged 'could not be pulled: the hub answered 403'
+    ok "403 from the hub counts as a failure" eventually logged 'could not be pulled: the hub answered 403'
     standin_control hub '{"half": true, "only": "/config/"}'
-    ok "half an answer is none" eventually logged 'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
-    ok "the last good one is served" has generation 1
-    ok "the next start has it too" phase 8200 pre-start
-    ok "in its file" grep -q 'generation: 1' "$(directory_of 8200)/controller.yaml"
+    ok "an incomplete reply from the hub counts as a failure" eventually logged 'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
+    ok "the last valid configuration is served after an incomplete reply" has generation 1
+    ok "the guest can start while the hub fails" phase 8200 pre-start
+    ok "the last valid configuration is in the started guest's file" grep -q 'generation: 1' "$(directory_of 8200)/controller.yaml"
 
-    # The wrong certificate.
+    # The hub has a wrong certificate.
     standin_control hub '{}'
     standin_stop hub
     mkdir "$HOST/stranger"
@@ -141,32 +141,32 @@ lane_trouble() {
     cp "$HOST/stranger/server.pem" "$HUB/server.pem"
     requests=$(standin_requests hub .method | wc -l)
     standin_start hub $HUB_PORT
-    ok "a certificate of another CA: the log says what it was verified with" eventually logged "could not be pulled: .*$HUB/ca.pem"
-    is "and nothing was asked" "$(standin_requests hub .method | wc -l)" "$requests"
+    ok "a certificate of another CA: the log names the CA file" eventually logged "could not be pulled: .*$HUB/ca.pem"
+    is "a certificate of another CA: the hub got no request" "$(standin_requests hub .method | wc -l)" "$requests"
     settings "$HOST/stranger/ca.pem"
     kill -HUP $DAEMON
     customers secret-1 "${HUB_YAML/generation: 1/generation: 3}"
-    ok "with hub.ca_file mended and a reload it goes on" eventually has generation 3
+    ok "felhomd pulls again after hub.ca_file is corrected and a reload" eventually has generation 3
     standin_stop hub
     mv "$HUB/server.own" "$HUB/server.pem"
     standin_start hub $HUB_PORT
     settings
     kill -HUP $DAEMON
 
-    # Slow.
+    # The hub is slow.
     requests=$(standin_requests hub .method | wc -l)
     standin_control hub '{"delay": 600}'
     waits() { [ "$(standin_requests hub .method | wc -l)" -gt "$requests" ]; }
-    ok "(it is waited for)" eventually waits
-    ok "a slow hub delays no answer" has generation 3
-    ok "nor felhomd's end" daemon_stop
-    not_ok "which does not wait until the hub is late" logged 'no answer within'
-    ok "felhomd starts with a slow hub" daemon_start
-    ok "and has it from the cache" has generation 3
+    ok "(felhomd waits for the hub)" eventually waits
+    ok "a slow hub does not delay the guest's reply" has generation 3
+    ok "a slow hub does not delay felhomd's stop" daemon_stop
+    not_ok "felhomd stops before the hub's reply times out" logged 'no answer within'
+    ok "felhomd starts while the hub is slow" daemon_start
+    ok "felhomd serves the configuration from the cache after a stop" has generation 3
     kill -9 $DAEMON
     wait $DAEMON 2>/dev/null
-    ok "after a kill -9 it starts again" daemon_start
-    ok "and has it from the cache" has generation 3
+    ok "felhomd starts again after a kill -9" daemon_start
+    ok "felhomd serves the configuration from the cache after a kill -9" has generation 3
     kill -9 $DAEMON
     wait $DAEMON 2>/dev/null
     standin_control hub '{}'
@@ -177,92 +177,92 @@ lane_refusals() {
     all_is_up
     sed -i '/^controller:/d' "$HOST/pve/priv/felhom/8200.yaml" # felhomctl would not dare to
     customers secret-2 "${HUB_YAML/generation: 1/generation: 4}"
-    ok "401: the log says so once and for all" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 401\)'
-    ok "the configuration is ours no more" eventually has generation null
-    is "with an event" "$(events error)" 1
-    ok "it is not asked again" quiet 4
+    ok "401: the log says that the hub refuses the configuration" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 401\)'
+    ok "401: the configuration is no longer served" eventually has generation null
+    is "401: there is one event" "$(events error)" 1
+    ok "401: felhomd does not pull again" quiet 4
     daemon_stop
     daemon_start
-    ok "not even after a restart" quiet 3
+    ok "401: felhomd does not pull again even after a restart" quiet 3
     enroll_with secret-2
-    ok "with another password it is, from the next start on" eventually has generation 4
+    ok "felhomd pulls again after the guest's next start with another password" eventually has generation 4
     jq 'del(.acme)' "$HUB/customers.json" >"$HUB/customers.new"
     mv "$HUB/customers.new" "$HUB/customers.json"
-    ok "404 is final too" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 404\)'
-    ok "and empties the cache" eventually has generation null
-    ok "it is not asked again" quiet 3
+    ok "404: the log says that the hub refuses the configuration" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 404\)'
+    ok "404: the configuration is no longer served" eventually has generation null
+    ok "404: felhomd does not pull again" quiet 3
 
-    # Another customer.
+    # The guest gets another customer.
     customers secret-3 "${HUB_YAML/generation: 1/generation: 5}"
     enroll_with secret-3
-    ok "(acme again)" eventually has generation 5
+    ok "(acme's configuration is served again)" eventually has generation 5
     standin_stop hub
     enroll_with other-secret --customer other
-    not_ok "a guest that changes hands gets nothing of its former customer's, in its file" grep -q 'generation: 5' "$(directory_of 8200)/controller.yaml"
-    ok "nor from the API" has generation null
+    not_ok "a guest with a new customer has nothing of the former customer in its file" grep -q 'generation: 5' "$(directory_of 8200)/controller.yaml"
+    ok "a guest with a new customer gets nothing of the former customer from the API" has generation null
     standin_start hub $HUB_PORT
-    ok "but its own" eventually has whose other
+    ok "a guest with a new customer gets the new customer's configuration" eventually has whose other
     printf 'customer: {id: other}\n' >"$HOST/pve/priv/felhom/8200.yaml"
     phase 8200 pre-start >/dev/null
-    ok "without a password there is none" has whose null
+    ok "a guest without a password gets no configuration from the hub" has whose null
     forgotten() { [ "$(sql 'SELECT count(*) FROM hub_config')" -eq 0 ]; }
-    ok "and nothing is remembered" eventually forgotten
+    ok "the store deletes the configuration of a guest without a password" eventually forgotten
 }
 
 lane_reports() {
     all_is_up
     last_report() { tail -n 1 "$HUB/reports.jsonl"; }
-    ok "the host is reported" eventually test -s "$HUB/reports.jsonl"
-    is "by its key alone" \
+    ok "the hub gets the host's report" eventually test -s "$HUB/reports.jsonl"
+    is "the report is authenticated with the host's key alone" \
         "$(standin_requests hub 'select(.method == "POST") | [.path, .headers["Authorization"], .headers["X-Retrieval-Password"]]' | sort -u)" \
         "[\"/api/v1/host-report\",\"Bearer $KEY\",null]"
-    is "as what it is" "$(last_report | jq -c '[.host_id, .report.schema, .report.host_id, .report.node, .report.poll_seconds]')" \
+    is "the report identifies the host" "$(last_report | jq -c '[.host_id, .report.schema, .report.host_id, .report.node, .report.poll_seconds]')" \
         '["demo","felhom.host-report/v1","demo","pve1",1]'
-    is "in its groups" "$(last_report | jq -c '.report | keys')" \
+    is "the report has its groups" "$(last_report | jq -c '.report | keys')" \
         '["agent_version","at","backups","guests","host_id","metrics","node","poll_seconds","restore_tests","schema","storages"]'
-    is "with its guests" "$(last_report | jq -c '[.report.guests[] | [.vmid, .spec.name, .status]]')" \
+    is "the report has the host's guests" "$(last_report | jq -c '[.report.guests[] | [.vmid, .spec.name, .status]]')" \
         '[[8200,"guest8200","unknown"],[8300,"guest8300","unknown"]]'
-    is "their backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" '[[8200,"idle"],[8300,"idle"]]'
-    ok "and its own figures" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' <<<"$(last_report)"
-    ok "an interval below a minute is one" eventually logged 'host report sent; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
+    is "the report has the guests' backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" '[[8200,"idle"],[8300,"idle"]]'
+    ok "the report has the host's metrics" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' <<<"$(last_report)"
+    ok "a report interval below a minute becomes a minute" eventually logged 'host report sent; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
     hosts '{"poll_interval_seconds": 86400, "blocked": true}'
     phase 8200 post-start >/dev/null 2>&1
     settings "$HUB/ca.pem" 2s
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
-    ok "one above an hour is one; under other settings the host is reported at once" \
+    ok "an interval above an hour becomes an hour; other settings cause a report at once" \
         eventually logged 'host report sent; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
-    is "a running guest is told as such" "$(last_report | jq -c '.report.guests[0].status')" '"running"'
+    is "the report shows a running guest as running" "$(last_report | jq -c '.report.guests[0].status')" '"running"'
     printf 'wrong-key\n' >"$HOST/hub.key"
     settings
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
-    ok "a key that the hub does not know is a failure like others" eventually logged 'cannot send the host report: the hub answered 401'
+    ok "a key that the hub does not accept counts as a failure" eventually logged 'cannot send the host report: the hub answered 401'
 
-    # Without a hub.
+    # There is no hub.
     agent_yaml <<<"controller: {template: $HOST/template.yaml}"
     kill -HUP $DAEMON
     gone() { has generation null; }
     ok "without hub.url nothing of the hub is served" eventually gone
     sleep 1
-    ok "and it is left alone" quiet 3
+    ok "without hub.url felhomd sends the hub no request" quiet 3
 }
 
-# The host's key stays on the host, and so do the guests' passwords.
+# The host's key and the guests' passwords stay on the host.
 secrets_stay() {
     not_ok "$LANE: no guest's directory has the host's key" grep -rqF $KEY "$HOST/run"
-    is "no event, nor anything else in the store" "$(cat "$HOST"/state/db/* | grep -caF $KEY)" 0
-    is "no log" "$(grep -cF $KEY "$HOST/felhomd.log")" 0
+    is "the store does not contain the host's key" "$(cat "$HOST"/state/db/* | grep -caF $KEY)" 0
+    is "the log does not contain the host's key" "$(grep -cF $KEY "$HOST/felhomd.log")" 0
     replies() {
         local path
         for path in /controller.yaml /storage /host/metrics '/events?since=0&timeout=0' /openapi.yaml; do
             request 8200 "$(token_of 8200)" "$path"
         done
     }
-    is "no reply" "$(replies | grep -cF $KEY)" 0
-    is "no report" "$(grep -cF $KEY "$HUB/reports.jsonl")" 0
-    is "a guest's password is in no log" "$(grep -cE 'secret-[0-9]|other-secret' "$HOST/felhomd.log")" 0
-    is "nor in an event or a report" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%secret%'")$(grep -c 'secret' "$HUB/reports.jsonl")" 00
+    is "no reply contains the host's key" "$(replies | grep -cF $KEY)" 0
+    is "no report contains the host's key" "$(grep -cF $KEY "$HUB/reports.jsonl")" 0
+    is "the log does not contain a guest's password" "$(grep -cE 'secret-[0-9]|other-secret' "$HOST/felhomd.log")" 0
+    is "no event and no report contain a guest's password" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%secret%'")$(grep -c 'secret' "$HUB/reports.jsonl")" 00
 }
 
 cat >"$HOST/template.yaml" <<'EOF'
@@ -297,5 +297,5 @@ phase 8300 pre-start >/dev/null
 "lane_$LANE"
 secrets_stay
 ok "$LANE: felhomd stops cleanly" daemon_stop
-is "$LANE: nothing went wrong unsaid" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
+is "$LANE: felhomd's log has no sanitizer report" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
 tap_done
