@@ -17,6 +17,94 @@
 
 #define DIGITS_MAX 18 /* 18 digits always fit into an int64_t */
 
+/* --- UPIDs --- */
+
+/* One piece of a UPID between two colons: where to copy it, and which texts are valid. */
+struct upid_piece {
+    char *copy;
+    size_t size;
+    bool (*is_valid)(const char *text);
+};
+
+static bool is_upid_keyword(const char *text)
+{
+    return strcmp(text, "UPID") == 0;
+}
+
+static bool is_upid_node(const char *text)
+{
+    size_t length = strlen(text);
+    return text_is_all(text, ALNUM "-") && text[0] != '-' && text[length - 1] != '-';
+}
+
+static bool is_upid_number(const char *text)
+{
+    return strlen(text) == 8 && text_is_all(text, HEX_DIGITS);
+}
+
+/* The start time of a process needs a ninth digit once the host has been up for more than 497
+ * days. */
+static bool is_process_start(const char *text)
+{
+    return is_upid_number(text + (strlen(text) == 9));
+}
+
+/* A UPID is the name of the task's log file, so it must not contain a slash. */
+static bool is_upid_plain(const char *text)
+{
+    const char *c = text;
+    while ((unsigned char)*c > ' ' && *c != 0x7F && *c != '/')
+        c++;
+    return !*c;
+}
+
+static bool is_upid_word(const char *text)
+{
+    return *text && is_upid_plain(text);
+}
+
+/* Copies the piece at the start of text and returns what follows its colon; NULL if the text does
+ * not begin with a valid piece. */
+static const char *upid_take_piece(const char *text, const struct upid_piece *piece)
+{
+    size_t length = strcspn(text, ":");
+    if (text[length] != ':' || length >= piece->size)
+        return NULL;
+    memcpy(piece->copy, text, length);
+    piece->copy[length] = '\0';
+    return piece->is_valid(piece->copy) ? text + length + 1 : NULL;
+}
+
+bool upid_parse(const char *text, struct upid *ret)
+{
+    struct upid upid = {0};
+    char keyword[5];
+    char process[9];
+    char process_start[10];
+    char started_at[9];
+    const struct upid_piece pieces[] = {
+        {keyword, sizeof keyword, is_upid_keyword},
+        {upid.node, sizeof upid.node, is_upid_node},
+        {process, sizeof process, is_upid_number},
+        {process_start, sizeof process_start, is_process_start},
+        {started_at, sizeof started_at, is_upid_number},
+        {upid.type, sizeof upid.type, is_upid_word},
+        {upid.id, sizeof upid.id, is_upid_plain},
+        {upid.user, sizeof upid.user, is_upid_word},
+    };
+    if (strnlen(text, UPID_SIZE) == UPID_SIZE)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+        text = upid_take_piece(text, &pieces[i]);
+        if (!text)
+            return false;
+    }
+    upid.started_at = (int64_t)strtoul(started_at, NULL, 16);
+    if (!*text)
+        *ret = upid;
+    return !*text;
+}
+
 /* --- the data of a reply --- */
 
 /* Fails with ERROR_CORRUPT; what: how the reply differs from Proxmox's documentation. */
@@ -285,8 +373,6 @@ int snapshot_name_check(const char *name, struct error *error)
     return 0;
 }
 
-#define WARNINGS "WARNINGS: "
-
 /* --- refusals --- */
 
 /* 595, 596 and 599: Proxmox's proxy could not reach the daemon behind it. */
@@ -374,10 +460,8 @@ int pve_reply_upid(const struct pve_reply *reply, char ret[static UPID_SIZE], st
 
 static bool task_succeeded(const char *exitstatus)
 {
-    if (strncmp(exitstatus, WARNINGS, strlen(WARNINGS)) != 0)
-        return strcmp(exitstatus, "OK") == 0;
-    const char *count = exitstatus + strlen(WARNINGS);
-    return *count && !count[strspn(count, DIGITS)];
+    const char *count = text_after(exitstatus, "WARNINGS: ");
+    return count ? text_is_all(count, DIGITS) : strcmp(exitstatus, "OK") == 0;
 }
 
 int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status *ret,
@@ -443,4 +527,81 @@ int pve_reply_task_log(const struct pve_reply *reply,
         if (read_log_line(json_array_get(data, i), &line))
             visit(line.number, line.text, context);
     return 0;
+}
+
+/* --- the log of a backup task --- */
+
+/* Returns what follows start in the line, ignoring case; NULL if the line begins otherwise. */
+static const char *line_after(const char *line, const char *start)
+{
+    size_t length = strlen(start);
+    return strncasecmp(line, start, length) == 0 ? line + length : NULL;
+}
+
+/* Returns the line without leading blanks and the level (INFO:, WARN:, ERROR:). */
+static const char *skip_level(const char *line)
+{
+    static const char *const levels[] = {"INFO:", "WARN:", "ERROR:"};
+    line += strspn(line, BLANKS);
+    for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+        const char *rest = line_after(line, levels[i]);
+        if (rest)
+            return rest + strspn(rest, BLANKS);
+    }
+    return line;
+}
+
+static void log_take_mode(struct vzdump_log *log, const char *mode)
+{
+    log->is_snapshot_mode = strncasecmp(mode, "snapshot", 8) == 0 && strchr(" \t\r", mode[8]);
+}
+
+static void log_take_storage_snapshot(struct vzdump_log *log, const char *rest)
+{
+    (void)rest;
+    log->began_snapshot = true;
+}
+
+/* Matches "creating vzdump archive 'FILE'" and "creating Proxmox Backup Server archive
+ * 'ct/8200/TIME'". */
+static void log_take_archive(struct vzdump_log *log, const char *rest)
+{
+    if (strstr(rest, " archive '"))
+        log->snapshotted |= log->is_snapshot_mode && log->began_snapshot;
+}
+
+static void log_take_qemu_job(struct vzdump_log *log, const char *rest)
+{
+    (void)rest;
+    log->snapshotted |= log->is_snapshot_mode;
+}
+
+/* Matches "VMID failed - WHY". The first such line counts. */
+static void log_take_problem(struct vzdump_log *log, const char *rest)
+{
+    const char *why = line_after(rest + strspn(rest, DIGITS), " failed - ");
+    if (why && !log->problem[0])
+        text_show(log->problem, sizeof log->problem, why);
+}
+
+static const struct {
+    const char *start;
+    void (*take)(struct vzdump_log *log, const char *rest);
+} lines[] = {
+    {"backup mode: ", log_take_mode},
+    {"create storage snapshot 'vzdump'", log_take_storage_snapshot},
+    {"creating ", log_take_archive},
+    {"started backup task '", log_take_qemu_job},
+    {"starting NBD server", log_take_qemu_job},
+    {"Backup of VM ", log_take_problem},
+};
+
+void vzdump_log_take(struct vzdump_log *log, const char *line)
+{
+    const char *text = skip_level(line);
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        const char *rest = line_after(text, lines[i].start);
+        if (rest)
+            lines[i].take(log, rest);
+    }
 }

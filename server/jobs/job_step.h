@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "schema/base/units.h"
-#include "schema/pve/task.h"
+#include "schema/pve/reply.h"
 #include "server/base/store_pool.h"
 #include "server/jobs/pve_client.h"
 #include "store/tables/job.h"

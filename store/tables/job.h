@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "schema/pve/reply.h"
-#include "schema/pve/task.h"
 #include "store/db/store.h"
 
 enum job_kind { JOB_SNAPSHOT, JOB_ROLLBACK, JOB_BACKUP };

@@ -6,7 +6,6 @@
 
 #include "schema/base/memory.h"
 #include "schema/pve/reply.h"
-#include "schema/pve/task.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "schema/pve/task.h"
+#include "schema/pve/reply.h"
 
 #include <stdlib.h>
 #include <string.h>

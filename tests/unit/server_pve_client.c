@@ -5,7 +5,6 @@
 #include <inttypes.h>
 
 #include "schema/base/units.h"
-#include "schema/pve/task.h"
 #include "store/base/clock.h"
 #include "tests/unit/standin.h"
 
