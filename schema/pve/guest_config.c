@@ -335,7 +335,7 @@ static void guest_add_raw(struct guest_config *config, const struct guest_line *
 
 static void reading_take_raw(struct reading *reading, const struct guest_line *line)
 {
-    switch (guest_line_judge_raw(line->key)) {
+    switch (guest_line_classify_raw(line->key)) {
     case RAW_KEY_UNKNOWN:
         reading_warn(reading, "unknown key '%s'", line->key);
         return;

@@ -243,7 +243,7 @@ static bool key_starts_with_any(const char *key, const char *const *prefixes, si
     return false;
 }
 
-enum guest_line_verdict guest_line_judge_raw(const char *key)
+enum raw_key_class guest_line_classify_raw(const char *key)
 {
     if (strcmp(key, "lxc.environment.runtime") == 0)
         return RAW_KEY_ENVIRONMENT;

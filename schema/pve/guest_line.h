@@ -44,7 +44,7 @@ bool guest_line_is_section(enum guest_kind kind, struct slice line);
 size_t guest_line_key(enum guest_kind kind, struct slice line, size_t *ret_separator);
 
 /* What Proxmox thinks of the key of a raw line (lxc.*) in a container's configuration. */
-enum guest_line_verdict {
+enum raw_key_class {
     RAW_KEY_GOOD,
     RAW_KEY_OUTDATED,    /* accepted, with a warning */
     RAW_KEY_ENVIRONMENT, /* accepted, but not kept among the raw lines */
@@ -53,6 +53,6 @@ enum guest_line_verdict {
 };
 
 /* Returns what Proxmox thinks of a key that begins with "lxc.". */
-enum guest_line_verdict guest_line_judge_raw(const char *key);
+enum raw_key_class guest_line_classify_raw(const char *key);
 
 #endif
