@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "hooks/chain.h"
-#include "hooks/phase.h"
 #include "hooks/supervisor.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/tables/event.h"
 
@@ -95,4 +96,23 @@ int reaction_phase_event(struct reaction *reaction, struct error *error)
 double reaction_elapsed_ms(const struct reaction *reaction)
 {
     return (double)(clock_steady_us() - reaction->started_us) / 1000.0;
+}
+
+/* --- the phases --- */
+
+/* Nothing is printed in post-stop: Proxmox loses it, and a full pipe would hang the stop. */
+static const struct phase phases[] = {
+    /* name          reaction          can block  line   problems */
+    {"pre-start", react_pre_start, true, true, true},
+    {"post-start", react_post_start, false, false, true},
+    {"pre-stop", react_pre_stop, false, false, true},
+    {"post-stop", react_post_stop, false, false, false},
+};
+
+const struct phase *phase_find(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
+        if (strcmp(phases[i].name, name) == 0)
+            return &phases[i];
+    return NULL;
 }

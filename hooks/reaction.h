@@ -84,4 +84,17 @@ int react_post_start(struct reaction *reaction, struct error *error);
 int react_pre_stop(struct reaction *reaction, struct error *error);
 int react_post_stop(struct reaction *reaction, struct error *error);
 
+/* A phase of a guest's life that Proxmox tells a hookscript of. Contract:
+ * PVE::GuestHelpers::exec_hookscript. */
+struct phase {
+    const char *name;
+    int (*react)(struct reaction *reaction, struct error *error);
+    bool can_block;      /* a non-zero exit keeps the guest from starting */
+    bool says_what_done; /* one line on standard output, for the task log */
+    bool says_problems;  /* problems on standard error */
+};
+
+/* Returns NULL for a phase that we do not react to: Proxmox adds phases. */
+const struct phase *phase_find(const char *name);
+
 #endif

@@ -8,7 +8,6 @@
 #ifndef FELHOM_SUPERVISOR_H
 #define FELHOM_SUPERVISOR_H
 
-#include "hooks/phase.h"
 #include "hooks/reaction.h"
 
 /*
