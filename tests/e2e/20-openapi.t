@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What /openapi.yaml says and what felhomd does are the same: every path and method, good and refused (tests/lib/openapi-walk).
+# /openapi.yaml and felhomd agree: every path and method, accepted and refused (tests/lib/openapi-walk).
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
 world_enter "$0" "$@"
 world_host
-# Sanitizers make a handshake ten times as long.
+# With sanitizers a handshake takes ten times as long.
 case $BIN in *asan*) handshake=20s ;; *) handshake=2s ;; esac
 # settings REGISTRY_MODE FAILURES
 settings() {
@@ -41,7 +41,7 @@ done
 ok "felhomd starts" daemon_start
 
 curl -sk "https://$ENDPOINT/openapi.yaml" >"$HOST/served.yaml"
-ok "what is served is schema/openapi.yaml" cmp "$HOST/served.yaml" schema/openapi.yaml
+ok "felhomd serves schema/openapi.yaml" cmp "$HOST/served.yaml" schema/openapi.yaml
 
 jq -n --arg endpoint "$ENDPOINT" --arg pin "$(pin_of 8200)" --arg token "$HOST/token.8200" --arg other "$HOST/token.8300" \
     --arg namespace "$(cat "$HOST/netns/8200")" --arg scratch "$HOST/walk" --arg proxmox "$HOST/proxmox" \
@@ -53,7 +53,7 @@ walk() {
         count=$((count + 1))
         tap_result "$verdict" "$what"
     done < <(tests/lib/openapi-walk "$HOST/served.yaml" "$HOST/world.json" "$@" || echo "1 the walk through $* came to its end")
-    ok "the walk through $* was one" test $count -gt 0
+    ok "the walk through $* made requests" test $count -gt 0
 }
 walk reads jobs
 sql "INSERT INTO restore_test VALUES (8200, 9200, 'local:backup/x.tar.zst', 0, 'it does not start', 1795428000000, 1795428060000)"
@@ -67,30 +67,30 @@ reload
 walk missing limits report
 ok "felhomd stops cleanly" daemon_stop
 
-# Whatever is put out of order in the document, the linter tells.
+# The linter finds each fault that is put into the document.
 ok "the document passes the linter" tools/lint-openapi
 faulty() {
     local what=$1
     sed "$2" schema/openapi.yaml >"$HOST/faulty.yaml"
-    not_ok "(the fault is there)" cmp -s "$HOST/faulty.yaml" schema/openapi.yaml
+    not_ok "(the fault is in the document)" cmp -s "$HOST/faulty.yaml" schema/openapi.yaml
     tools/lint-openapi "$HOST/faulty.yaml" >"$HOST/out" 2>&1
     is "the linter fails: $what" $? 1
-    like "and says where: $what" "$(cat "$HOST/out")" "faulty.yaml: .*$3"
+    like "the linter says where the fault is: $what" "$(cat "$HOST/out")" "faulty.yaml: .*$3"
 }
-faulty "a field that is none" "s/summary: The guest's mounts/sumary: x/" 'storage/get: .*summary'
-faulty "an older OpenAPI" 's/^openapi: 3.1.0/openapi: 3.0.0/' '#/openapi'
-faulty "another version" 's/^  version: .*/  version: 9.9.9/' '#/info/version'
-faulty "a reference to nothing" 's#schemas/Mount"#schemas/Mounts"#' 'schemas/Mounts names nothing'
-faulty "an operationId twice" 's/operationId: getEvents/operationId: getStorage/' 'getStorage is another'
-faulty "a path that is not served" 's#^  /backup/due:#  /backup/duo:#' 'GET /backup/duo'
-faulty "a path under another method" '/^  .storage:/,/responses/s/    get:/    put:/' 'GET /storage'
-faulty "an open path behind a token" '0,/security: \[\]/s///' 'GET /healthz'
-faulty "a type that is none" 's/type: boolean/type: bool/' "'bool'"
-faulty "an example that is none" 's/cpu_count: 8/cpu_count: many/' "'many'"
-faulty "a required key that is no property" 's/required: \[vmid, due/required: [vmid, dew/' 'dew is required'
-faulty "a key twice" 's#^  /healthz:#  /healthz: {}\n&#' 'there twice'
-faulty "a component that nobody uses" 's/^    Health:/    Unused: {type: object}\n&/' 'Unused: nobody uses it'
-faulty "a response without words" 's/  description: The agent answers\.//' 'response without description'
-faulty "a tag that is not declared" 's/tags: \[server\]/tags: [servers]/' 'servers is not declared'
-faulty "a status that is none" '0,/"200":/s//"20x":/' '20x is no status'
+faulty "an unknown field" "s/summary: The guest's mounts/sumary: x/" 'storage/get: .*summary'
+faulty "an older version of OpenAPI" 's/^openapi: 3.1.0/openapi: 3.0.0/' '#/openapi'
+faulty "another version of the API" 's/^  version: .*/  version: 9.9.9/' '#/info/version'
+faulty "a reference to a component that does not exist" 's#schemas/Mount"#schemas/Mounts"#' 'schemas/Mounts names nothing'
+faulty "a duplicate operationId" 's/operationId: getEvents/operationId: getStorage/' 'getStorage is another'
+faulty "a path that felhomd does not serve" 's#^  /backup/due:#  /backup/duo:#' 'GET /backup/duo'
+faulty "a path with another method" '/^  .storage:/,/responses/s/    get:/    put:/' 'GET /storage'
+faulty "a path without a token that is documented with one" '0,/security: \[\]/s///' 'GET /healthz'
+faulty "an unknown type" 's/type: boolean/type: bool/' "'bool'"
+faulty "an example that does not match its schema" 's/cpu_count: 8/cpu_count: many/' "'many'"
+faulty "a required key that is not a property" 's/required: \[vmid, due/required: [vmid, dew/' 'dew is required'
+faulty "a duplicate key" 's#^  /healthz:#  /healthz: {}\n&#' 'there twice'
+faulty "an unused component" 's/^    Health:/    Unused: {type: object}\n&/' 'Unused: nobody uses it'
+faulty "a response without a description" 's/  description: The agent answers\.//' 'response without description'
+faulty "an undeclared tag" 's/tags: \[server\]/tags: [servers]/' 'servers is not declared'
+faulty "an invalid status" '0,/"200":/s//"20x":/' '20x is no status'
 tap_done

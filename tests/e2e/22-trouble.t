@@ -28,7 +28,7 @@ standin_start proxmox 8006
 standin_start hub 8007
 standin_start gitea 8008
 ctl init >/dev/null
-# One guest for each trouble: five seconds have to lie between two credentials of one.
+# One guest for each kind of failure: a guest must wait five seconds between two credentials.
 for vmid in {8200..8207} 8300; do
     guest_config $vmid </dev/null
     enroll $vmid --customer acme --retrieval-password-file "$HOST/password" >/dev/null
@@ -39,11 +39,11 @@ daemon_start
 PIN=$(pin_of 8200)
 guest=8200
 answer() { request $guest "$(token_of $guest)" "$@" | tr '\n' ' '; }
-like "in good times: snapshots" "$(answer /snapshots)" '"ok":true'
-ok "and what the hub says, for all" eventually bash -c "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
-like "and a credential" "$(answer /registry-credential)" '"ok":true'
+like "without failures the snapshots are listed" "$(answer /snapshots)" '"ok":true'
+ok "without failures all configurations are pulled from the hub" eventually bash -c "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
+like "without failures there is a registry credential" "$(answer /registry-credential)" '"ok":true'
 
-# troubled WHAT CONTROL REGEX: each of the three in this trouble; 503 and the reason, within the limit.
+# troubled WHAT CONTROL REGEX: with Proxmox, hub and registry failing in this way, each path gives 503 and the reason within its limit.
 troubled() {
     local what=$1 control=$2 pattern=$3 path start took reply name
     guest=$((guest + 1))
@@ -52,17 +52,17 @@ troubled() {
         start=$(date +%s%N)
         reply=$(answer "$path")
         took=$((($(date +%s%N) - start) / 1000000))
-        like "$what: $path says why" "$reply" "\"ok\":false,\"error\":\"[^\"]*($pattern).* 503"
-        ok "$what: $path within its limit" test $took -lt 500000
+        like "$what: $path gives the reason" "$reply" "\"ok\":false,\"error\":\"[^\"]*($pattern).* 503"
+        ok "$what: $path is answered within its limit" test $took -lt 500000
     done
-    like "$what: a path that needs none of them" "$(answer /storage)" '"ok":true'
-    like "$what: what the hub said before" "$(answer /controller.yaml)" 'from_hub: 1'
+    like "$what: a path that needs none of them gives its data" "$(answer /storage)" '"ok":true'
+    like "$what: the configuration from the hub stays the last pulled one" "$(answer /controller.yaml)" 'from_hub: 1'
 }
 troubled "slow" '{"delay": 600}' 'no answer within'
-troubled "refusing" '{"status": 500, "reason": "out of sorts"}' '500'
+troubled "status 500" '{"status": 500, "reason": "out of sorts"}' '500'
 troubled "garbage" '{"garbage": true}' 'not JSON|not as documented|something other than'
-troubled "half an answer" '{"half": true}' 'hung up|cut|middle'
-troubled "no answer" '{"drop": true}' 'hung up|no answer|middle|without'
+troubled "incomplete reply" '{"half": true}' 'hung up|cut|middle'
+troubled "no reply" '{"drop": true}' 'hung up|no answer|middle|without'
 
 for name in proxmox gitea hub; do
     standin_stop $name
@@ -74,11 +74,11 @@ done
 standin_start proxmox 8006
 standin_start hub 8007
 standin_start gitea 8008
-troubled "somebody else's certificate" '{}' 'certificate'
+troubled "wrong certificate" '{}' 'certificate'
 for name in proxmox gitea hub; do standin_stop $name; done
-troubled "nobody there" '{}' 'no connection|refused'
+troubled "not running" '{}' 'no connection|refused'
 
-# As many requests at once as a guest may make, all for what is slow, while another guest polls.
+# As many requests at once as a guest may send, all to a slow Proxmox, while another guest polls.
 OWN=$(token_of 8200)
 for name in proxmox gitea hub; do
     cp "$HOST/$name/good.pem" "$HOST/$name/server.pem"
@@ -97,21 +97,21 @@ bad=0
 for _ in $(seq 20); do
     [ "$(PIN=$PIN status_of 8300 "$(token_of 8300)" /storage)" = 200 ] || bad=$((bad + 1))
 done
-is "another guest polls on while sixty requests wait for Proxmox" $bad 0
+is "another guest's polls succeed while sixty requests wait for Proxmox" $bad 0
 wait $flood
-is "all sixty were answered with 503" "$(cat "$HOST/flood")" "60 503"
+is "all sixty requests are answered with 503" "$(cat "$HOST/flood")" "60 503"
 for name in proxmox gitea hub; do standin_control $name '{}'; done
-ok "and when the trouble is over all is well" eventually bash -c "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
+ok "once Proxmox is no longer slow, requests succeed" eventually bash -c "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
 
-# Bodies.
+# Bodies of requests.
 post() { request 8200 "$OWN" "$1" -X POST -H "Content-Type: ${3:-application/json}" --data-binary "$2" | tr '\n' ' '; }
-like "a body nested too deep" "$(post /snapshot "$(printf '[%.0s' $(seq 60000))")" 'nested deeper.* 400'
-like "an unknown key by its name" "$(post /snapshot '{"name": "a1", "vmid": 8300}')" 'vmid: unknown key.* 400'
-like "a key twice" "$(post /snapshot '{"name": "a1", "name": "b1"}')" 'duplicate.* 400'
-like "no object" "$(post /snapshot '["a1"]')" 'JSON object.* 400'
-like "another type" "$(post /snapshot '{"name": 1}')" 'name: must be a text.* 400'
-like "another Content-Type" "$(post /snapshot '{}' text/plain)" 'application/json.* 415'
-like "more than 64 KiB" "$(head -c 70000 /dev/zero | tr '\0' ' ' >"$HOST/big"; post /snapshot "@$HOST/big")" ' 413'
+like "a body nested too deeply gives 400" "$(post /snapshot "$(printf '[%.0s' $(seq 60000))")" 'nested deeper.* 400'
+like "an unknown key gives 400 with its name" "$(post /snapshot '{"name": "a1", "vmid": 8300}')" 'vmid: unknown key.* 400'
+like "a duplicate key gives 400" "$(post /snapshot '{"name": "a1", "name": "b1"}')" 'duplicate.* 400'
+like "a body that is not an object gives 400" "$(post /snapshot '["a1"]')" 'JSON object.* 400'
+like "a value of another type gives 400" "$(post /snapshot '{"name": 1}')" 'name: must be a text.* 400'
+like "another Content-Type gives 415" "$(post /snapshot '{}' text/plain)" 'application/json.* 415'
+like "a body of more than 64 KiB gives 413" "$(head -c 70000 /dev/zero | tr '\0' ' ' >"$HOST/big"; post /snapshot "@$HOST/big")" ' 413'
 daemon_stop
-is "felhomd ends well after all that" $? 0
+is "felhomd exits with 0 after all these failures" $? 0
 tap_done

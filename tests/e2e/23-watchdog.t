@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What felhomd tells the service manager and the journal: that it answers, that it waits, and about whom.
+# What felhomd reports to the service manager and the journal: that it answers, that it waits, and which guest a message is about.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -13,7 +13,7 @@ phase 8300 pre-start >/dev/null 2>&1
 world_guest 8200 200
 mkfifo "$HOST/release"
 
-# datagrams SOCKET FILE: what is sent to the socket goes to the file, each datagram followed by an empty line.
+# datagrams SOCKET FILE: writes each datagram that the socket gets to the file, followed by an empty line.
 datagrams() {
     rm -f "$1"
     python3 -c '
@@ -28,7 +28,7 @@ with open(sys.argv[2], "ab", 0) as out:
     eventually test -S "$1"
 }
 
-# managed: felhomd as the service manager starts it, with a watchdog of two seconds.
+# managed: starts felhomd as the service manager does, with a watchdog of two seconds.
 managed() {
     : >"$HOST/told"
     NOTIFY_SOCKET=$HOST/notify WATCHDOG_USEC=2000000 "$BIN/felhomd" 2>>"$HOST/felhomd.log" &
@@ -38,9 +38,9 @@ datagrams "$HOST/notify" "$HOST/told"
 
 told() { grep -c "$1" "$HOST/told"; }
 told_more() { [ "$(told "$1")" -gt "$2" ]; }
-# beats COUNT: the watchdog is fed that often from now on, sooner or later.
+# beats COUNT: waits until the watchdog has been fed that many more times.
 beats() { eventually told_more '^WATCHDOG=1' $(($(told '^WATCHDOG=1') + $1 - 1)); }
-# no_beats: after the next failure nothing comes any more for longer than the watchdog would wait.
+# no_beats: after a failure the watchdog is not fed for longer than its interval.
 no_beats() {
     local before
     before=$(told '^WATCHDOG=1')
@@ -51,13 +51,13 @@ logged() { grep -c "$1" "$HOST/felhomd.log"; }
 logged_more() { [ "$(logged "$1")" -gt "$2" ]; }
 DEAD="felhomd's self-test failed"
 ALIVE="felhomd's self-test succeeds again"
-# A slow machine may now and then be too slow for the question: each failure that is told is followed by its end.
+# On a slow machine the self-test may fail now and then: each logged failure is followed by a logged success.
 is_well() { [ "$(logged "$DEAD")" -eq "$(logged "$ALIVE")" ]; }
 is_failing() { [ "$(logged "$DEAD")" -eq $(($(logged "$ALIVE") + 1)) ]; }
 from_host() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' "https://$ENDPOINT/healthz"; }
 refused() { sql "SELECT count(*) FROM event WHERE kind = 'refused'"; }
 
-# hold COUNT: that many connections of guest 8200 on which nothing is said, until `release`
+# hold COUNT: opens that many silent connections of guest 8200, until `release`
 hold() {
     rm -f "$HOST/held"
     in_guest 8200 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" <"$HOST/release" >"$HOST/held" &
@@ -70,73 +70,73 @@ release() {
     wait $HOLDER
 }
 
-# --- it answers ---
+# --- felhomd answers ---
 agent_yaml <<<'limits: {threads: 4, connections_per_source: 4, handshake: 10m}'
 managed
-ok "the service manager hears that it serves" eventually told_more '^STATUS=serving' 0
-ok "and then that it answers, again and again" beats 3
+ok "the service manager is told that felhomd serves" eventually told_more '^STATUS=serving' 0
+ok "felhomd feeds the watchdog again and again" beats 3
 
 hold 4
-ok "all workers taken: it notices" eventually is_failing
-ok "the watchdog is fed no more" no_beats
-ok "the log says so once" is_failing
-like "and why" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: timed out"
+ok "the self-test fails when all workers are busy" eventually is_failing
+ok "the watchdog is not fed while the self-test fails" no_beats
+ok "the log has one message about the failing self-test" is_failing
+like "the log gives the reason of the failing self-test" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: timed out"
 release
-ok "with workers again, it is fed again" beats 2
-ok "the log says so once, too" is_well
+ok "the watchdog is fed again once workers are free" beats 2
+ok "the log has one message that the self-test succeeds again" is_well
 
-# What was given up is refused to nobody's account.
+# Failed self-tests count as nobody's refused connections.
 agent_yaml <<'END'
 local_api: {source_binding: require, allow: [10.0.0.0/8]}
 limits: {threads: 4, connections_per_source: 1, requests_per_source: 1}
 END
 reload
-ok "whoever may come, its own question does" beats 4
-is "which is nobody refused" "$(refused)" 0
+ok "the self-test succeeds although no other client is admitted" beats 4
+is "the self-test is not recorded as refused" "$(refused)" 0
 is "another connection of the host is refused" "$(from_host)" 000
 is_refused() { [ "$(refused)" -gt 0 ]; }
 eventually is_refused
-like "with an event" "$(sql "SELECT detail || ' ' || source FROM event WHERE kind = 'refused'")" "^not allowed.* $ADDRESS\$"
-ok "the watchdog does not mind" beats 2
-is "and there is no event but that" "$(refused)" 1
+like "the refused connection has an event" "$(sql "SELECT detail || ' ' || source FROM event WHERE kind = 'refused'")" "^not allowed.* $ADDRESS\$"
+ok "the watchdog is fed although a connection was refused" beats 2
+is "there is one event of a refused connection only" "$(refused)" 1
 
 agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
 reload
-ok "the question follows the listener" beats 2
+ok "the self-test uses the listener's new address" beats 2
 agent_yaml </dev/null
 reload
-ok "and back" beats 2
-ok "without a failure that lasts" is_well
-is "and without one to reload" "$(logged "reload failed")" 0
+ok "the self-test uses the old address again after another reload" beats 2
+ok "no self-test fails for good across reloads" is_well
+is "no reload failed" "$(logged "reload failed")" 0
 
 ip addr del $ADDRESS/24 dev vmbr0
-ok "an address that is gone: it notices" eventually is_failing
-ok "the watchdog is fed no more" no_beats
+ok "the self-test fails when the host has lost the address" eventually is_failing
+ok "the watchdog is not fed while the address is missing" no_beats
 ip addr add $ADDRESS/24 dev vmbr0
-ok "once it is back, it is fed again" beats 2
+ok "the watchdog is fed again once the address is back" beats 2
 before=$(told '^STOPPING=1')
 ok "felhomd stops cleanly" daemon_stop
-is "and says that first" "$(($(told '^STOPPING=1') - before))" 1
-# A question that a slow machine was too slow for may have been given up in the midst of a handshake.
-ok "clients' handshakes aside, the log has no more of it" test "$(grep -c "^<.>$ADDRESS: " "$HOST/felhomd.log")" -le $(($(logged "$DEAD") - 2))
+is "felhomd announces its stop" "$(($(told '^STOPPING=1') - before))" 1
+# A self-test may have timed out on a slow machine during a handshake.
+ok "except for handshakes, the log has no message about the self-test's connections" test "$(grep -c "^<.>$ADDRESS: " "$HOST/felhomd.log")" -le $(($(logged "$DEAD") - 2))
 
-# --- it waits ---
+# --- felhomd waits ---
 ip addr del $ADDRESS/24 dev vmbr0
 started=$SECONDS
 managed
-ok "without the bridge's address it waits" eventually told_more '^STATUS=waiting: .*vmbr0' 0
-ok "which is all that the watchdog wants" beats 3
-is "the boot waits for it" "$(told '^READY=1')" 0
-ok "but not for long" eventually told_more '^READY=1' 0
-ok "fifteen seconds" test $((SECONDS - started)) -ge 14
-is "as it still waits" "$(grep -A 1 '^READY=1' "$HOST/told" | grep -c '^STATUS=serving')" 0
-ok "it goes on waiting" beats 3
-is "nothing is listened on yet" "$(ss -Hltn "sport = :$PORT")" ""
-is "the log says once what for" "$(logged '<4>waiting: .*vmbr0')" 1
+ok "without the bridge's address felhomd reports that it waits" eventually told_more '^STATUS=waiting: .*vmbr0' 0
+ok "felhomd feeds the watchdog while it waits" beats 3
+is "felhomd does not report itself as ready at first" "$(told '^READY=1')" 0
+ok "felhomd reports itself as ready although it still waits" eventually told_more '^READY=1' 0
+ok "felhomd reports itself as ready after about fifteen seconds" test $((SECONDS - started)) -ge 14
+is "READY=1 of a waiting felhomd does not come with STATUS=serving" "$(grep -A 1 '^READY=1' "$HOST/told" | grep -c '^STATUS=serving')" 0
+ok "felhomd feeds the watchdog after READY=1, too" beats 3
+is "felhomd does not listen while it waits" "$(ss -Hltn "sport = :$PORT")" ""
+is "the log says once what felhomd waits for" "$(logged '<4>waiting: .*vmbr0')" 1
 ip addr add $ADDRESS/24 dev vmbr0
-ok "then it serves" eventually told_more '^STATUS=serving' 0
-is "requests, too" "$(from_host)" 200
-ok "and answers itself" beats 2
+ok "felhomd reports that it serves once the address is there" eventually told_more '^STATUS=serving' 0
+is "felhomd answers requests once the address is there" "$(from_host)" 200
+ok "felhomd feeds the watchdog after its wait" beats 2
 ok "felhomd stops cleanly" daemon_stop
 
 # --- the journal ---
@@ -149,23 +149,23 @@ entered() { grep -q "^MESSAGE=.*$1" "$HOST/entries"; }
 phase 8200 pre-stop >/dev/null 2>&1
 phase 8200 pre-start >/dev/null 2>&1
 eventually entered 'pre-start'
-like "the hook's entries have fields" "$(entry_of 'pre-start')" \
+like "the hook's journal entries have fields" "$(entry_of 'pre-start')" \
     '^MESSAGE=[^=]* PRIORITY=6 SYSLOG_IDENTIFIER=felhom-hook VMID=8200 PHASE=pre-start EVENT=phase'
 : >"$HOST/felhomd.log"
 JOURNAL_STREAM=$(stat -c %d:%i "$HOST/felhomd.log")
 export JOURNAL_STREAM
 daemon_start
-is "a guest with another's token" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
-ok "is in the journal" eventually entered 'refused '
-like "with fields" "$(entry_of 'refused ')" '^MESSAGE=refused [^=]* PRIORITY=5 SYSLOG_IDENTIFIER=felhomd VMID=8300 EVENT=refused'
+is "another guest's token gives 403" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
+ok "the refused request has a journal entry" eventually entered 'refused '
+like "the journal entry of the refused request has fields" "$(entry_of 'refused ')" '^MESSAGE=refused [^=]* PRIORITY=5 SYSLOG_IDENTIFIER=felhomd VMID=8300 EVENT=refused'
 kill -HUP $DAEMON
-ok "what is about no guest" eventually entered 'configuration reloaded'
-like "has no such field" "$(entry_of 'configuration reloaded')" '^MESSAGE=configuration reloaded PRIORITY=5 SYSLOG_IDENTIFIER=felhomd *$'
-is "and nothing is said twice" "$(cat "$HOST/felhomd.log")" ""
-unlike "no token is" "$(cat "$HOST/entries")" "$(cut -c 1-24 "$(token_of 8300)")"
+ok "a reload has a journal entry" eventually entered 'configuration reloaded'
+like "a message that is about no guest has no field VMID" "$(entry_of 'configuration reloaded')" '^MESSAGE=configuration reloaded PRIORITY=5 SYSLOG_IDENTIFIER=felhomd *$'
+is "what goes to the journal does not go to standard error" "$(cat "$HOST/felhomd.log")" ""
+unlike "no journal entry contains a token" "$(cat "$HOST/entries")" "$(cut -c 1-24 "$(token_of 8300)")"
 kill "$JOURNAL"
 rm /run/systemd/journal/socket
 kill -HUP $DAEMON
-ok "without a journal it goes to standard error" eventually logged_more '<5>configuration reloaded' 0
+ok "without a journal messages go to standard error" eventually logged_more '<5>configuration reloaded' 0
 ok "felhomd stops cleanly" daemon_stop
 tap_done

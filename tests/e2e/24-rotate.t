@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Token rotation: who reads its file again never sees a 401; who keeps the old token does once the overlap has passed; kill -9 harms nobody.
+# Token rotation: a guest that rereads its file never gets a 401; one that keeps the old token does after the overlap; kill -9 does no harm.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -30,9 +30,9 @@ id_in() { cut -c 5-12 "$1"; }
 id_of() { id_in "$(token_of "$1")"; }
 steps() { jq -c '[.steps[] | [.about, .outcome]]'; }
 json() { ctl "$@" --output-format json; }
-# How the directory and its files look: inode of the first, owners and modes.
+# Prints the directory's inode, and the owners and modes of its files.
 look() { stat -c '%i %u:%g %a' "$DIRECTORY"; stat -c '%n %u:%g %a' "$DIRECTORY"/*; }
-# Whether the guest's newest token lies in all its documents, alone good for longer than the overlap.
+# Checks that all the guest's documents have its newest token, and that no older token is valid for longer than the overlap.
 whole() {
     local token
     token=$(cat "$DIRECTORY/token")
@@ -51,23 +51,23 @@ report=$(json rotate 8200)
 is "rotate succeeds" $? 0
 is "the report names both tokens" "$(jq -r '.rotated[0] | "\(.vmid) \(.token_id) \(.token_generation) \(.replaced_id)"' <<<"$report")" \
     "8200 $(id_of 8200) 2 $(id_in "$HOST/old")"
-is "directory, owners and modes stay" "$(look)" "$before"
-is "all documents hold the new token" "$(whole)" ""
-is "the new token is good" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
-is "so is the old one during the overlap" "$(status_of 8200 "$HOST/old" /storage)" 200
-like "the old one has an end" "$(jq -r '.rotated[0].replaced_expires_at' <<<"$report")" '^20..-'
+is "a rotation keeps directory, owners and modes" "$(look)" "$before"
+is "all documents have the new token" "$(whole)" ""
+is "the new token is valid" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
+is "the old token is valid during the overlap" "$(status_of 8200 "$HOST/old" /storage)" 200
+like "the old token has an expiry time" "$(jq -r '.rotated[0].replaced_expires_at' <<<"$report")" '^20..-'
 settings 1s
 ctl rotate 8200 >/dev/null
-is "a shorter overlap takes the oldest along" \
+is "a shorter overlap also shortens the life of the oldest token" \
     "$(sql "SELECT max(expires_at_ms) < (strftime('%s', 'now') + 3) * 1000 FROM token WHERE vmid = 8200 AND generation < 3")" 1
 not_old() { [ "$(status_of 8200 "$HOST/old" /storage)" = 401 ]; }
-ok "after the overlap it is refused" eventually not_old
-is "and said to be expired" "$(json guest 8200 | jq -r '[.tokens[] | .token] | join(" ")')" "good expired expired"
-like "the trail names the tokens" "$(ctl guest 8200)" "rotate +ok +felhomctl +token $(id_of 8200) gen 3 in place of"
-like "and the guest sees it" "$(request 8200 "$(token_of 8200)" /events)" '"kind": ?"rotate"'
-unlike "no secret anywhere" "$report$(ctl guest 8200)$(sql 'SELECT detail FROM event')" "$(cut -c 14-56 "$(token_of 8200)")"
+ok "the old token is refused after the overlap" eventually not_old
+is "felhomctl guest shows old tokens as expired" "$(json guest 8200 | jq -r '[.tokens[] | .token] | join(" ")')" "good expired expired"
+like "the audit trail names both tokens" "$(ctl guest 8200)" "rotate +ok +felhomctl +token $(id_of 8200) gen 3 in place of"
+like "the guest sees the event of its rotation" "$(request 8200 "$(token_of 8200)" /events)" '"kind": ?"rotate"'
+unlike "no output and no event contains the secret" "$report$(ctl guest 8200)$(sql 'SELECT detail FROM event')" "$(cut -c 14-56 "$(token_of 8200)")"
 
-# One connection, twice the old token: before its end and after.
+# The old token twice on one connection: before and after its expiry.
 cp "$(token_of 8200)" "$HOST/old"
 settings 1h
 ctl rotate 8200 >/dev/null
@@ -85,7 +85,7 @@ ask
 eventually heard_more 2
 exec 8>&-
 wait $talker
-is "a connection that was kept gets no more than another" "$(heard)" "200 401"
+is "an expired token is refused on a connection that stayed open" "$(heard)" "200 401"
 
 # --- a guest that polls ---
 settings 5m # by default: a guest that is slow to ask with what it has read is none that keeps an old token
@@ -106,60 +106,60 @@ done
 eventually polled_more "$(polls)"
 touch "$HOST/stop"
 wait $poller
-is "a guest that reads its file again never sees a 401" "$(sort -u "$HOST/statuses")" 200
+is "a guest that rereads its file never gets a 401" "$(sort -u "$HOST/statuses")" 200
 settings 1s
 
-# --- who can be rotated ---
-is "a stopped guest has none" "$(ctl rotate 8400 2>&1)" "felhomctl: guest 8400 has no token: it gets one when it starts"
+# --- which guests can be rotated ---
+is "a stopped guest cannot be rotated" "$(ctl rotate 8400 2>&1)" "felhomctl: guest 8400 has no token: it gets one when it starts"
 ctl rotate 8400 >/dev/null 2>&1
-is "which is a failure" $? 1
-not_ok "and it got nothing" test -e "$(token_of 8400)"
-is "an unknown guest" "$(ctl rotate 8999 2>&1)" "felhomctl: guest 8999 is not known here: felhomctl enroll 8999"
+is "rotating a stopped guest fails" $? 1
+not_ok "a stopped guest gets no token" test -e "$(token_of 8400)"
+is "an unknown guest cannot be rotated" "$(ctl rotate 8999 2>&1)" "felhomctl: guest 8999 is not known here: felhomctl enroll 8999"
 all=$(json rotate --all)
 is "--all succeeds" $? 0
-is "--all passes the stopped ones by" "$(steps <<<"$all")" '[["8200","done"],["8300","done"],["8400","already"]]'
+is "--all skips stopped guests" "$(steps <<<"$all")" '[["8200","done"],["8300","done"],["8400","already"]]'
 some=$(json rotate 8200 8400 8300 2>"$HOST/stderr")
-is "one that fails is a failure" $? 1
-is "that does not keep the others from it" "$(steps <<<"$some")" '[["8200","done"],["8400","warning"],["8300","done"]]'
-is "and is named" "$(cat "$HOST/stderr")" "felhomctl: not all went well: guest 8400"
-is "nothing asked for" "$(ctl rotate 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
-is "too much" "$(ctl rotate 8200 --due 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
-like "text" "$(ctl rotate 8300)" '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
+is "rotating several guests fails if one of them fails" $? 1
+is "one guest's failure does not keep the others from being rotated" "$(steps <<<"$some")" '[["8200","done"],["8400","warning"],["8300","done"]]'
+is "the failed guest is named" "$(cat "$HOST/stderr")" "felhomctl: not all went well: guest 8400"
+is "rotate without guests prints what to give" "$(ctl rotate 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
+is "rotate with a guest and --due prints what to give" "$(ctl rotate 8200 --due 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
+like "the text output names both tokens" "$(ctl rotate 8300)" '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
 ctl revoke 8300 >/dev/null
-is "the operator's revocation stands" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
+is "a guest whose tokens the operator revoked is not rotated" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
 phase 8300 pre-start >/dev/null
 rm "$(directory_of 8300)/bootstrap.json"
-is "so does a stop that has begun" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
+is "a guest that is being stopped is not rotated" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
 phase 8300 pre-start >/dev/null
 
-# --- those that are due ---
-like "without max_age none is due" "$(ctl rotate --due)" '^already  token.max_age '
+# --- guests that are due ---
+like "without max_age no guest is due" "$(ctl rotate --due)" '^already  token.max_age '
 settings 1s 9h
 due() { json rotate --due | jq -r '.steps[] | select(.about == "8200") | .outcome'; }
 newest='vmid = 8200 AND generation = (SELECT max(generation) FROM token WHERE vmid = 8200)'
 hours_ago() { sql "UPDATE token SET created_at_ms = created_at_ms - $1 * 3600000, expires_at_ms = max(0, expires_at_ms - $1 * 3600000) WHERE $newest"; }
-is "a young token is not" "$(due)" already
+is "a guest with a young token is not due" "$(due)" already
 hours_ago 7
-is "an old one is, whatever it was made with" "$(due)" "done"
-is "the new one has an end" "$(sql "SELECT expires_at_ms - created_at_ms FROM token WHERE $newest")" $((9 * 3600000))
-is "once" "$(due)" already
+is "a guest with an old token is due, even if the token was minted without max_age" "$(due)" "done"
+is "the new token has an expiry time" "$(sql "SELECT expires_at_ms - created_at_ms FROM token WHERE $newest")" $((9 * 3600000))
+is "after its rotation the guest is not due" "$(due)" already
 hours_ago 5
-is "with four of nine hours left it is not" "$(due)" already
+is "a guest with four of nine hours left is not due" "$(due)" already
 hours_ago 2
-is "with two it is" "$(due)" "done"
+is "a guest with two of nine hours left is due" "$(due)" "done"
 hours_ago 10
-is "one that ran out gets its guest a new one" "$(due)" "done"
+is "a guest with an expired token is due" "$(due)" "done"
 settings 1s 4h
 hours_ago 1
-is "of four hours two are kept" "$(due)" already
+is "a guest with two of four hours left is not due" "$(due)" already
 hours_ago 2
-is "less is too little" "$(due)" "done"
-# A rotation that died before its files were published has left a young token that the guest has not.
+is "a guest with less than two hours left is due" "$(due)" "done"
+# A rotation that was killed before its files were published leaves a young token that is in no file.
 cp -a "$DIRECTORY" "$HOST/kept"
 ctl rotate 8200 >/dev/null
 cp -a "$HOST"/kept/* "$DIRECTORY"
-is "a rotation cut short is made good" "$(due)" "done"
-is "at once" "$(due)" already
+is "a guest whose rotation was cut short is due" "$(due)" "done"
+is "after that rotation the guest is not due" "$(due)" already
 settings 1s
 ctl rotate 8200 >/dev/null
 
@@ -172,7 +172,7 @@ broken() {
     jq -e .local_api_token "$DIRECTORY/bootstrap.json" >/dev/null || echo "bootstrap.json"
     grep -q '^local_api:' "$DIRECTORY/controller.yaml" || echo "controller.yaml"
 }
-# Without an overlap the old token ends at once: too soon where the files do not hold the new one yet. Deaths are spread over however long one takes.
+# Without an overlap the old token ends at once: too soon if the files lack the new one. The kills are spread over a rotation's duration.
 settings 0s
 start=$(date +%s%N)
 ctl rotate 8200 >/dev/null
@@ -187,14 +187,14 @@ for round in $(rounds 100); do
     wrong=$(broken)
     [ -z "$wrong" ] || break
 done
-is "killed again and again" "$wrong" ""
-is "and no 401 for it" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
-ok "then it works as ever" ctl rotate 8200
-is "and mends what was left" "$(whole)" ""
-is "the directory is the same" "$(look)" "$before"
+is "killed at any moment, a rotation leaves everything consistent" "$wrong" ""
+is "the guest's token is valid after the kills" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
+ok "a rotation after the kills succeeds" ctl rotate 8200
+is "a rotation after the kills repairs what they left" "$(whole)" ""
+is "directory, owners and modes are unchanged after the kills" "$(look)" "$before"
 settings 1s
 
-# --- two at a time ---
+# --- two rotations at once ---
 for round in $(seq 10); do
     ctl rotate 8200 >/dev/null &
     first=$!
@@ -202,9 +202,9 @@ for round in $(seq 10); do
     wait $first || diag "first of two"
     wait $! || diag "second of two"
 done
-is "two rotations at a time" "$(whole)" ""
+is "two rotations at once leave everything consistent" "$(whole)" ""
 
-# --- beside a stop and a start ---
+# --- a rotation during a stop or a start ---
 wrong=
 for round in $(rounds 40); do
     phase 8200 pre-start >/dev/null 2>&1
@@ -217,7 +217,7 @@ for round in $(rounds 40); do
     [ "$(sql 'SELECT count(*) FROM token WHERE vmid = 8200 AND revoked_at_ms IS NULL')" = 0 ] || wrong="a token is good"
     [ -z "$wrong" ] || break
 done
-is "a stop meanwhile leaves nothing" "$wrong" ""
+is "a stop during a rotation leaves no token" "$wrong" ""
 (
     flock 9
     ctl rotate 8200 >/dev/null 2>&1 9>&- &
@@ -232,7 +232,7 @@ for _ in $(rounds 20); do
     wait $!
 done
 wrong=$(whole)
-is "a start meanwhile leaves one token" "$wrong" ""
-is "that is good" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
+is "a start during a rotation leaves one token" "$wrong" ""
+is "the token of that start is valid" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 daemon_stop
 tap_done
