@@ -173,8 +173,7 @@ static int agent_write_host(struct agent *agent, const struct server_config *con
         return -1;
     if (host_put(loan.store, &host, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 /* Does the same as agent_write_host. If the store fails, host_unsaved makes

@@ -87,8 +87,7 @@ static int read_guest_and_host(struct context *context, uint32_t vmid, struct gu
         guest_find(loan.store, vmid, ret_guest, error) == 0 &&
         host_get(loan.store, ret_host, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 static int list_snapshots(struct context *context, const struct request *request,

@@ -19,24 +19,15 @@ void healthz_get(struct context *context, const struct request *request, struct 
     reply_data(reply, 200, json_pack("{s:s, s:s}", "status", "ok", "version", FELHOM_VERSION));
 }
 
-/* Reads the host and returns the store at once, because reading the figures may take long. */
-static int read_host(struct context *context, struct host *ret, struct error *error)
-{
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(context->stores, &loan, error) == 0 && host_get(loan.store, ret, error) == 0)
-        return 0;
-    store_loan_failed(&loan, error);
-    return -1;
-}
-
 void host_metrics_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
     struct host host;
-    if (read_host(context, &host, &error) < 0) {
+    if (store_pool_read_host(context->stores, &host, &error) < 0) {
         reply_internal_failure(reply, context, NULL, &error);
         return;
     }
+    /* No store is borrowed while the figures are read, because that may take long. */
     json_t *figures = host_figures_describe(context->figures, request->config, host.node);
     json_t *data = json_pack("{s:I}", "vmid", (json_int_t)request->vmid);
     if (json_object_update(data, figures) < 0)

@@ -191,10 +191,17 @@ void store_return(struct store_loan *loan)
     *loan = (struct store_loan){0};
 }
 
-void store_loan_failed(struct store_loan *loan, const struct error *error)
+int store_loan_failed(struct store_loan *loan, const struct error *error)
 {
-    if (error->kind == ERROR_BUSY)
-        return;
-    store_close(loan->store);
-    loan->store = NULL;
+    if (error->kind != ERROR_BUSY)
+        store_close(steal(loan->store));
+    return -1;
+}
+
+int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error)
+{
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(pool, &loan, error) == 0 && host_get(loan.store, ret, error) == 0)
+        return 0;
+    return store_loan_failed(&loan, error);
 }

@@ -12,6 +12,7 @@
 
 #include "schema/base/cleanup.h"
 #include "store/db/store.h"
+#include "store/host/host.h"
 
 #define STORE_POOL_LOOK_US 20000
 
@@ -50,7 +51,10 @@ void store_return(struct store_loan *loan);
 
 /* To be called after a failed use of the store. Closes the store, so that the next borrower
  * opens it anew. With ERROR_BUSY the store stays open, because another thread or process merely
- * held a lock. */
-void store_loan_failed(struct store_loan *loan, const struct error *error);
+ * held a lock. Returns -1, so that callers can write `return store_loan_failed(...)`. */
+int store_loan_failed(struct store_loan *loan, const struct error *error);
+
+/* Reads the host (host_get) with a store that is borrowed for that alone. */
+int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error);
 
 #endif

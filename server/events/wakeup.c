@@ -19,12 +19,9 @@
 
 void wakeup_workers(const struct context *context)
 {
-    if (context->jobs)
-        jobs_wake(context->jobs);
-    if (context->hub)
-        hub_wake(context->hub);
-    if (context->registry)
-        registry_wake(context->registry);
+    jobs_wake(context->jobs);
+    hub_wake(context->hub);
+    registry_wake(context->registry);
 }
 
 bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)

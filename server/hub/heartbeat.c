@@ -219,20 +219,11 @@ static int heartbeat_read_key(const char *path, struct buffer *out, struct error
     return 0;
 }
 
-static int heartbeat_read_host(struct store_pool *stores, struct host *ret, struct error *error)
-{
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(stores, &loan, error) == 0 && host_get(loan.store, ret, error) == 0)
-        return 0;
-    store_loan_failed(&loan, error);
-    return -1;
-}
-
 static int heartbeat_render(struct hub_heartbeat *heartbeat, const struct config *config,
                             struct buffer *out, struct error *error)
 {
     struct host host;
-    if (heartbeat_read_host(heartbeat->stores, &host, error) < 0)
+    if (store_pool_read_host(heartbeat->stores, &host, error) < 0)
         return -1;
     /* No store is borrowed while the figures are read, because that may have to wait for a file
      * system. */
@@ -248,8 +239,7 @@ static int heartbeat_render(struct hub_heartbeat *heartbeat, const struct config
     if (store_borrow(heartbeat->stores, &loan, error) == 0 &&
         hub_report_render(loan.store, &frame, out, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 static int heartbeat_send(struct hub_heartbeat *heartbeat, const struct config *config,

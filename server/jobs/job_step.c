@@ -56,10 +56,8 @@ static int job_read_guest(const struct job_world *world, const struct job *job,
     struct guest guest;
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(world->stores, &loan, error) < 0 ||
-        guest_find(loan.store, job->vmid, &guest, error) < 0) {
-        store_loan_failed(&loan, error);
-        return -1;
-    }
+        guest_find(loan.store, job->vmid, &guest, error) < 0)
+        return store_loan_failed(&loan, error);
     *ret = (struct pve_guest){guest.kind, guest.vmid};
     return 0;
 }
@@ -98,10 +96,8 @@ static int job_record(const struct job_world *world, const struct job *job, enum
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(world->stores, &loan, error) < 0 ||
-        job_write_change(loan.store, job->job_id, change, text, error) < 0) {
-        store_loan_failed(&loan, error);
-        return -1;
-    }
+        job_write_change(loan.store, job->job_id, change, text, error) < 0)
+        return store_loan_failed(&loan, error);
     store_return(&loan);
     nudge_send(world->config->paths.state);
     return 0;
@@ -170,8 +166,7 @@ int job_read_newest_backup(struct store_pool *stores, const struct pve_call *cal
     if (store_borrow(stores, &loan, error) == 0 &&
         backup_put(loan.store, vmid, &backup, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 /* --- asking Proxmox to begin the task --- */
@@ -290,8 +285,7 @@ static int job_read_previous_upid(const struct job_world *world, const struct jo
     if (store_borrow(world->stores, &loan, error) == 0 &&
         job_previous_upid(loan.store, job, ret_upid, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 /* Finds the earliest time, in seconds since 1970, at which the task may have begun. The guest's

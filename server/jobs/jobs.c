@@ -70,8 +70,7 @@ static int jobs_read_store(struct jobs *jobs, struct unfinished_jobs *ret, struc
         host_get(loan.store, ret_host, error) == 0 &&
         job_each_unfinished(loan.store, jobs_keep, ret, error) == 0)
         return 0;
-    store_loan_failed(&loan, error);
-    return -1;
+    return store_loan_failed(&loan, error);
 }
 
 /* Copies memory and due_us to the jobs that were just read. Both lists are sorted by job_id. */
@@ -148,10 +147,8 @@ static int newest_backups_find_next(struct store_pool *stores, uint32_t after, u
     struct guest_search search = {.after = after};
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(stores, &loan, error) < 0 ||
-        guest_each(loan.store, guest_is_after, &search, error) < 0) {
-        store_loan_failed(&loan, error);
-        return -1;
-    }
+        guest_each(loan.store, guest_is_after, &search, error) < 0)
+        return store_loan_failed(&loan, error);
     *ret = search.found;
     return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every call builds a struct pve_request step by step; pve_request_perform reads the token from its
- * file and sends the request with it. After that client->status and client->may_have_begun tell how
- * far the request got.
+ * Every call builds a struct pve_request; pve_request_perform reads the token from its file, sends
+ * the request with it, and keeps the reply in the request. After that client->status and
+ * client->may_have_begun tell how far the request got.
  */
 #include "server/jobs/pve_client.h"
 
@@ -19,6 +19,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/base/units.h"
+#include "schema/base/vmid.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
@@ -126,12 +127,15 @@ struct pve_request {
     const char *method;
     struct buffer path;
     struct buffer parameters; /* form-encoded: in the URL of a GET, in the body of a POST */
+    struct http_reply received;
+    struct pve_reply reply; /* a view of what was received */
 };
 
 static void pve_request_free(struct pve_request *request)
 {
     buffer_free(&request->path);
     buffer_free(&request->parameters);
+    http_reply_free(&request->received);
 }
 #define cleanup_pve_request cleanup(pve_request_free)
 
@@ -155,10 +159,27 @@ void pve_client_free(struct pve_client *client)
     free(client);
 }
 
-static void pve_request_add_step(struct pve_request *request, const char *step)
+/* steps ends with NULL. */
+static struct pve_request pve_request_new(const char *method, const char *const *steps)
 {
-    buffer_add_text(&request->path, "/");
-    http_escape(step, &request->path);
+    struct pve_request request = {.method = method};
+    for (; *steps; steps++) {
+        buffer_add_text(&request.path, "/");
+        http_escape(*steps, &request.path);
+    }
+    return request;
+}
+
+#define pve_request_to(method, ...) \
+    pve_request_new(method, (const char *const[]){__VA_ARGS__, NULL})
+
+/* Of the guest's snapshots, or, unless NULL, of one of them and of an action on that. */
+static struct pve_request pve_snapshot_request(const char *method, const struct pve_guest *guest,
+                                               const char *snapshot, const char *action)
+{
+    char vmid[VMID_TEXT_SIZE];
+    (void)snprintf(vmid, sizeof vmid, "%" PRIu32, guest->vmid);
+    return pve_request_to(method, guest_kind_names[guest->kind], vmid, "snapshot", snapshot, action);
 }
 
 static void pve_request_add_parameter(struct pve_request *request, const char *name,
@@ -175,11 +196,6 @@ static void pve_request_add_number(struct pve_request *request, const char *name
     char text[24];
     (void)snprintf(text, sizeof text, "%" PRId64, value);
     pve_request_add_parameter(request, name, text);
-}
-
-static void pve_request_add_guest(struct pve_request *request, const struct pve_guest *guest)
-{
-    buffer_add_format(&request->path, "/%s/%" PRIu32, guest_kind_names[guest->kind], guest->vmid);
 }
 
 static void pve_request_add_url(const struct pve_call *call, const struct pve_request *request,
@@ -226,36 +242,29 @@ static bool pve_status_is_refusal(int status)
     return (status >= 400 && status < 500) || status == 501 || status == 595;
 }
 
-static struct pve_reply pve_reply_view(const struct http_reply *reply)
-{
-    return (struct pve_reply){
-        .status = reply->status,
-        .reason = reply->reason,
-        .body = buffer_text(&reply->body),
-        .length = reply->body.length,
-    };
-}
-
-/* Sends the request with the token. Succeeds only if Proxmox answers 2xx. */
-static int pve_request_perform(const struct pve_call *call, const struct pve_request *request,
-                               struct http_reply *ret, struct error *error)
+/* Sends the request with the token and sets request->reply. Succeeds only if Proxmox answers 2xx.
+ */
+static int pve_request_perform(const struct pve_call *call, struct pve_request *request,
+                               struct error *error)
 {
     cleanup_buffer struct buffer authorization = BUFFER_EMPTY;
-    cleanup_http_reply struct http_reply reply = {0};
     struct pve_client *client = call->client;
+    struct http_reply *received = &request->received;
     client->status = 0;
     client->may_have_begun = false;
     buffer_add_text(&authorization, "Authorization: PVEAPIToken=");
     if (pve_token_read(call->config, &authorization, error) < 0 ||
-        pve_request_send(call, request, buffer_text(&authorization), &reply, error) < 0)
+        pve_request_send(call, request, buffer_text(&authorization), received, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    client->status = reply.status;
-    client->may_have_begun = !pve_status_is_refusal(reply.status);
-    if (pve_reply_check(&answer, error) < 0)
-        return -1;
-    *ret = steal(reply);
-    return 0;
+    request->reply = (struct pve_reply){
+        .status = received->status,
+        .reason = received->reason,
+        .body = buffer_text(&received->body),
+        .length = received->body.length,
+    };
+    client->status = received->status;
+    client->may_have_begun = !pve_status_is_refusal(received->status);
+    return pve_reply_check(&request->reply, error);
 }
 
 /* --- calls that begin a task --- */
@@ -270,14 +279,12 @@ bool pve_has_answered(const struct pve_client *client)
     return client->status != 0;
 }
 
-static int pve_begin_task(const struct pve_call *call, const struct pve_request *request,
+static int pve_begin_task(const struct pve_call *call, struct pve_request *request,
                           char ret_upid[static UPID_SIZE], struct error *error)
 {
-    cleanup_http_reply struct http_reply reply = {0};
-    if (pve_request_perform(call, request, &reply, error) < 0)
+    if (pve_request_perform(call, request, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    if (pve_reply_upid(&answer, ret_upid, error) == 0)
+    if (pve_reply_upid(&request->reply, ret_upid, error) == 0)
         return 0;
     if (error->kind == ERROR_MISSING)
         call->client->may_have_begun = false;
@@ -288,9 +295,8 @@ int pve_snapshot_create(const struct pve_call *call, const struct pve_guest *gue
                         const char *name, const char *description, char ret_upid[static UPID_SIZE],
                         struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "POST"};
-    pve_request_add_guest(&request, guest);
-    pve_request_add_step(&request, "snapshot");
+    cleanup_pve_request struct pve_request request =
+        pve_snapshot_request("POST", guest, NULL, NULL);
     pve_request_add_parameter(&request, "snapname", name);
     if (description && *description)
         pve_request_add_parameter(&request, "description", description);
@@ -301,11 +307,8 @@ int pve_snapshot_rollback(const struct pve_call *call, const struct pve_guest *g
                           const char *name, bool start, char ret_upid[static UPID_SIZE],
                           struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "POST"};
-    pve_request_add_guest(&request, guest);
-    pve_request_add_step(&request, "snapshot");
-    pve_request_add_step(&request, name);
-    pve_request_add_step(&request, "rollback");
+    cleanup_pve_request struct pve_request request =
+        pve_snapshot_request("POST", guest, name, "rollback");
     if (start)
         pve_request_add_parameter(&request, "start", "1");
     return pve_begin_task(call, &request, ret_upid, error);
@@ -318,8 +321,7 @@ int pve_snapshot_rollback(const struct pve_call *call, const struct pve_guest *g
 int pve_backup_begin(const struct pve_call *call, uint32_t vmid, char ret_upid[static UPID_SIZE],
                      struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "POST"};
-    pve_request_add_step(&request, "vzdump");
+    cleanup_pve_request struct pve_request request = pve_request_to("POST", "vzdump");
     pve_request_add_number(&request, "vmid", vmid);
     pve_request_add_parameter(&request, "storage", call->config->backup.storage);
     pve_request_add_parameter(&request, "mode", call->config->backup.mode);
@@ -332,37 +334,27 @@ int pve_backup_begin(const struct pve_call *call, uint32_t vmid, char ret_upid[s
 int pve_task_status(const struct pve_call *call, const char *upid, struct pve_task_status *ret,
                     struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "GET"};
-    cleanup_http_reply struct http_reply reply = {0};
-    pve_request_add_step(&request, "tasks");
-    pve_request_add_step(&request, upid);
-    pve_request_add_step(&request, "status");
-    if (pve_request_perform(call, &request, &reply, error) < 0) {
+    cleanup_pve_request struct pve_request request = pve_request_to("GET", "tasks", upid, "status");
+    if (pve_request_perform(call, &request, error) < 0) {
         /* 400: Proxmox reports "no such task" as an invalid parameter, and no other parameter
          * here can be invalid. */
         if (call->client->status == 400)
             error->kind = ERROR_MISSING;
         return -1;
     }
-    const struct pve_reply answer = pve_reply_view(&reply);
-    return pve_reply_task_status(&answer, ret, error);
+    return pve_reply_task_status(&request.reply, ret, error);
 }
 
 int pve_task_log(const struct pve_call *call, const char *upid, int64_t start, int limit,
                  void (*visit)(int64_t number, const char *line, void *context), void *context,
                  struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "GET"};
-    cleanup_http_reply struct http_reply reply = {0};
-    pve_request_add_step(&request, "tasks");
-    pve_request_add_step(&request, upid);
-    pve_request_add_step(&request, "log");
+    cleanup_pve_request struct pve_request request = pve_request_to("GET", "tasks", upid, "log");
     pve_request_add_number(&request, "start", start);
     pve_request_add_number(&request, "limit", limit);
-    if (pve_request_perform(call, &request, &reply, error) < 0)
+    if (pve_request_perform(call, &request, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    return pve_reply_task_log(&answer, visit, context, error);
+    return pve_reply_task_log(&request.reply, visit, context, error);
 }
 
 /* Proxmox is not asked to filter by user, because for a task that has ended it would compare the
@@ -371,47 +363,36 @@ int pve_task_find(const struct pve_call *call, const char *type, uint32_t vmid, 
                   char ret_upid[static UPID_SIZE], struct error *error)
 {
     char user[PVE_USER_SIZE];
-    cleanup_pve_request struct pve_request request = {.method = "GET"};
-    cleanup_http_reply struct http_reply reply = {0};
+    cleanup_pve_request struct pve_request request = pve_request_to("GET", "tasks");
     if (pve_token_check(call->config, user, error) < 0)
         return -1;
-    pve_request_add_step(&request, "tasks");
     pve_request_add_parameter(&request, "source", "all");
     pve_request_add_parameter(&request, "typefilter", type);
     pve_request_add_number(&request, "vmid", vmid);
     pve_request_add_number(&request, "since", since);
     pve_request_add_parameter(&request, "limit", TASKS_MAX);
-    if (pve_request_perform(call, &request, &reply, error) < 0)
+    if (pve_request_perform(call, &request, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    return pve_reply_find_task(&answer, type, vmid, user, since, ret_upid, error);
+    return pve_reply_find_task(&request.reply, type, vmid, user, since, ret_upid, error);
 }
 
 int pve_snapshots(const struct pve_call *call, const struct pve_guest *guest,
                   struct pve_snapshots *ret, struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "GET"};
-    cleanup_http_reply struct http_reply reply = {0};
-    pve_request_add_guest(&request, guest);
-    pve_request_add_step(&request, "snapshot");
-    if (pve_request_perform(call, &request, &reply, error) < 0)
+    cleanup_pve_request struct pve_request request = pve_snapshot_request("GET", guest, NULL, NULL);
+    if (pve_request_perform(call, &request, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    return pve_reply_snapshots(&answer, ret, error);
+    return pve_reply_snapshots(&request.reply, ret, error);
 }
 
 int pve_newest_backup(const struct pve_call *call, uint32_t vmid, struct pve_backup *ret,
                       struct error *error)
 {
-    cleanup_pve_request struct pve_request request = {.method = "GET"};
-    cleanup_http_reply struct http_reply reply = {0};
-    pve_request_add_step(&request, "storage");
-    pve_request_add_step(&request, call->config->backup.storage);
-    pve_request_add_step(&request, "content");
+    cleanup_pve_request struct pve_request request =
+        pve_request_to("GET", "storage", call->config->backup.storage, "content");
     pve_request_add_parameter(&request, "content", "backup");
     pve_request_add_number(&request, "vmid", vmid);
-    if (pve_request_perform(call, &request, &reply, error) < 0)
+    if (pve_request_perform(call, &request, error) < 0)
         return -1;
-    const struct pve_reply answer = pve_reply_view(&reply);
-    return pve_reply_newest_backup(&answer, vmid, ret, error);
+    return pve_reply_newest_backup(&request.reply, vmid, ret, error);
 }

@@ -53,14 +53,11 @@ static int deletion_look(const struct deletion_turn *turn, struct credential_doo
 {
     struct registry_deletion *deletion = turn->deletion;
     cleanup_store_loan struct store_loan loan = {0};
-    int result = store_borrow(deletion->stores, &loan, error);
-    if (result == 0) {
-        result = deletion_find(turn, loan.store, registry_mint_hold(deletion->mint), ret, error);
-        registry_mint_resume(deletion->mint);
-    }
-    if (result < 0)
-        store_loan_failed(&loan, error);
-    return result;
+    if (store_borrow(deletion->stores, &loan, error) < 0)
+        return store_loan_failed(&loan, error);
+    int result = deletion_find(turn, loan.store, registry_mint_hold(deletion->mint), ret, error);
+    registry_mint_resume(deletion->mint);
+    return result < 0 ? store_loan_failed(&loan, error) : 0;
 }
 
 /* Logs how many doomed tokens belong to another account, because only that account can delete
@@ -133,10 +130,8 @@ static int deletion_record(const struct deletion_turn *turn, const struct creden
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(turn->deletion->stores, &loan, error) < 0 ||
-        deletion_write(turn, loan.store, doomed, outcome, error) < 0) {
-        store_loan_failed(&loan, error);
-        return -1;
-    }
+        deletion_write(turn, loan.store, doomed, outcome, error) < 0)
+        return store_loan_failed(&loan, error);
     if (outcome->detail)
         nudge_send(turn->config->paths.state);
     return 0;
