@@ -167,139 +167,88 @@ static int transfer_add_headers(struct http_transfer *transfer, struct error *er
 
 /* --- options --- */
 
-struct number_option {
+/* A long or a pointer, as the option takes. */
+struct curl_setting {
     CURLoption option;
-    long value;
+    long number;
+    const void *pointer;
 };
 
-struct pointer_option {
-    CURLoption option;
-    const void *value;
-};
-
-static CURLcode transfer_set_numbers(const struct http_transfer *transfer,
-                                     const struct number_option *options, size_t count)
+static CURLcode transfer_set(const struct http_transfer *transfer,
+                             const struct curl_setting *settings, size_t count)
 {
     CURLcode code = CURLE_OK;
-    for (size_t i = 0; i < count && code == CURLE_OK; i++)
-        code = transfer->curl->easy_setopt(transfer->handle, options[i].option, options[i].value);
+    for (const struct curl_setting *at = settings; at < settings + count && code == CURLE_OK; at++)
+        code = at->option < CURLOPTTYPE_OBJECTPOINT
+                   ? transfer->curl->easy_setopt(transfer->handle, at->option, at->number)
+                   : transfer->curl->easy_setopt(transfer->handle, at->option, at->pointer);
     return code;
 }
 
-static CURLcode transfer_set_pointers(const struct http_transfer *transfer,
-                                      const struct pointer_option *options, size_t count)
-{
-    CURLcode code = CURLE_OK;
-    for (size_t i = 0; i < count && code == CURLE_OK; i++)
-        code = transfer->curl->easy_setopt(transfer->handle, options[i].option, options[i].value);
-    return code;
-}
-
-/* Sets the options that are the same for every request. */
-static CURLcode transfer_set_rules(const struct http_transfer *transfer)
-{
-    static const struct number_option rules[] = {
-        {CURLOPT_NOSIGNAL, 1},
-        {CURLOPT_FOLLOWLOCATION, 0},
-        {CURLOPT_NETRC, CURL_NETRC_IGNORED},
-        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* HTTP/2 has no reason in its status */
-        {CURLOPT_HTTP09_ALLOWED, 0},
-        {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},
-        {CURLOPT_SSL_VERIFYPEER, 1},
-        {CURLOPT_SSL_VERIFYHOST, 2},
-        {CURLOPT_CA_CACHE_TIMEOUT, 0}, /* a CA file's new content is used at once */
-        {CURLOPT_NOPROGRESS, 0},       /* on_progress is called */
-        {CURLOPT_QUICK_EXIT, 1},       /* does not wait for a name server when the time is up */
-    };
-    return transfer_set_numbers(transfer, rules, ARRAY_SIZE(rules));
-}
-
-static CURLcode transfer_set_callbacks(struct http_transfer *transfer)
-{
-    const struct curl *curl = transfer->curl;
-    CURL *handle = transfer->handle;
-    CURLcode code = curl->easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
-    if (code == CURLE_OK)
-        code = curl->easy_setopt(handle, CURLOPT_HEADERFUNCTION, on_header);
-    if (code == CURLE_OK)
-        code = curl->easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
-    return code;
-}
-
-/* libcurl takes the time as an int. */
-static long curl_milliseconds(uint64_t timeout_ms)
-{
-    return timeout_ms > INT_MAX ? INT_MAX : (long)timeout_ms;
-}
-
+/* The options that every request has. */
 static CURLcode transfer_set_request(struct http_transfer *transfer)
 {
     const struct http_request *request = transfer->request;
-    const long timeout_ms = curl_milliseconds(request->timeout_ms);
-    const struct number_option numbers[] = {
-        {CURLOPT_TIMEOUT_MS, timeout_ms},
-        {CURLOPT_CONNECTTIMEOUT_MS, timeout_ms},
+    /* libcurl takes the time as an int. */
+    const long timeout_ms = request->timeout_ms > INT_MAX ? INT_MAX : (long)request->timeout_ms;
+    const struct curl_setting settings[] = {
+        {CURLOPT_NOSIGNAL, .number = 1},
+        {CURLOPT_FOLLOWLOCATION, .number = 0},
+        {CURLOPT_NETRC, .number = CURL_NETRC_IGNORED},
+        /* HTTP/2 has no reason in its status */
+        {CURLOPT_HTTP_VERSION, .number = CURL_HTTP_VERSION_1_1},
+        {CURLOPT_HTTP09_ALLOWED, .number = 0},
+        {CURLOPT_SSLVERSION, .number = CURL_SSLVERSION_TLSv1_2},
+        {CURLOPT_SSL_VERIFYPEER, .number = 1},
+        {CURLOPT_SSL_VERIFYHOST, .number = 2},
+        {CURLOPT_CA_CACHE_TIMEOUT, .number = 0}, /* a CA file's new content is used at once */
+        {CURLOPT_NOPROGRESS, .number = 0},       /* on_progress is called */
+        {CURLOPT_QUICK_EXIT, .number = 1}, /* does not wait for a name server when the time is up */
+        {CURLOPT_TIMEOUT_MS, .number = timeout_ms},
+        {CURLOPT_CONNECTTIMEOUT_MS, .number = timeout_ms},
         /* On a reused connection that has died, libcurl sends the request again. A request that
          * changes something must not be sent twice, so it gets a new connection. */
-        {CURLOPT_FRESH_CONNECT, strcmp(request->method, "GET") != 0},
-        {CURLOPT_FORBID_REUSE, request->confidential},
+        {CURLOPT_FRESH_CONNECT, .number = strcmp(request->method, "GET") != 0},
+        {CURLOPT_FORBID_REUSE, .number = request->confidential},
+        {CURLOPT_SHARE, .pointer = transfer->share},
+        {CURLOPT_URL, .pointer = request->url},
+        {CURLOPT_PROTOCOLS_STR, .pointer = "http,https"},
+        {CURLOPT_PROXY, .pointer = ""}, /* no proxy, whatever the environment says */
+        {CURLOPT_USERAGENT, .pointer = "felhom-agent/" FELHOM_VERSION},
+        {CURLOPT_CUSTOMREQUEST, .pointer = request->method},
+        {CURLOPT_HTTPHEADER, .pointer = transfer->headers},
+        {CURLOPT_ERRORBUFFER, .pointer = transfer->problem},
+        {CURLOPT_XFERINFOFUNCTION, .pointer = (const void *)on_progress},
+        {CURLOPT_XFERINFODATA, .pointer = transfer},
+        {CURLOPT_HEADERFUNCTION, .pointer = (const void *)on_header},
+        {CURLOPT_HEADERDATA, .pointer = transfer},
+        {CURLOPT_WRITEFUNCTION, .pointer = (const void *)on_body},
+        {CURLOPT_WRITEDATA, .pointer = transfer},
     };
-    const struct pointer_option pointers[] = {
-        {CURLOPT_SHARE, transfer->share},
-        {CURLOPT_URL, request->url},
-        {CURLOPT_PROTOCOLS_STR, "http,https"},
-        {CURLOPT_PROXY, ""}, /* no proxy, whatever the environment says */
-        {CURLOPT_USERAGENT, "felhom-agent/" FELHOM_VERSION},
-        {CURLOPT_CUSTOMREQUEST, request->method},
-        {CURLOPT_HTTPHEADER, transfer->headers},
-        {CURLOPT_ERRORBUFFER, transfer->problem},
-        {CURLOPT_XFERINFODATA, transfer},
-        {CURLOPT_HEADERDATA, transfer},
-        {CURLOPT_WRITEDATA, transfer},
-    };
-    CURLcode code = transfer_set_numbers(transfer, numbers, ARRAY_SIZE(numbers));
-    return code != CURLE_OK ? code
-                            : transfer_set_pointers(transfer, pointers, ARRAY_SIZE(pointers));
-}
-
-/* With a CA file, the peer's certificate is verified with that file alone. */
-static CURLcode transfer_set_ca_file(const struct http_transfer *transfer)
-{
-    const struct pointer_option options[] = {
-        {CURLOPT_CAINFO, transfer->request->ca_file},
-        {CURLOPT_CAPATH, NULL},
-    };
-    return *transfer->request->ca_file
-               ? transfer_set_pointers(transfer, options, ARRAY_SIZE(options))
-               : CURLE_OK;
-}
-
-/* Sets the body, of which libcurl makes no copy. A POST always has a body, if only an empty one. */
-static CURLcode transfer_set_body(const struct http_transfer *transfer)
-{
-    const struct http_request *request = transfer->request;
-    const curl_off_t length = request->body_type ? (curl_off_t)request->body_length : 0;
-    if (!request->body_type && strcmp(request->method, "POST") != 0)
-        return CURLE_OK;
-    CURLcode code =
-        transfer->curl->easy_setopt(transfer->handle, CURLOPT_POSTFIELDSIZE_LARGE, length);
-    if (code != CURLE_OK)
-        return code;
-    return transfer->curl->easy_setopt(transfer->handle, CURLOPT_POSTFIELDS,
-                                       length > 0 ? request->body : "");
+    return transfer_set(transfer, settings, ARRAY_SIZE(settings));
 }
 
 static int transfer_set_options(struct http_transfer *transfer, struct error *error)
 {
-    CURLcode code = transfer_set_rules(transfer);
-    if (code == CURLE_OK)
-        code = transfer_set_callbacks(transfer);
-    if (code == CURLE_OK)
-        code = transfer_set_request(transfer);
-    if (code == CURLE_OK)
-        code = transfer_set_ca_file(transfer);
-    if (code == CURLE_OK)
-        code = transfer_set_body(transfer);
+    const struct http_request *request = transfer->request;
+    const size_t length = request->body_type ? request->body_length : 0;
+    /* With a CA file, the peer's certificate is verified with that file alone. */
+    const struct curl_setting ca_file[] = {
+        {CURLOPT_CAINFO, .pointer = request->ca_file},
+        {CURLOPT_CAPATH, .pointer = NULL},
+    };
+    /* libcurl makes no copy of the body. */
+    const struct curl_setting body[] = {
+        {CURLOPT_POSTFIELDSIZE, .number = (long)length},
+        {CURLOPT_POSTFIELDS, .pointer = length > 0 ? request->body : ""},
+    };
+    /* A POST always has a body, if only an empty one. */
+    bool has_body = request->body_type || strcmp(request->method, "POST") == 0;
+    CURLcode code = transfer_set_request(transfer);
+    if (code == CURLE_OK && *request->ca_file)
+        code = transfer_set(transfer, ca_file, ARRAY_SIZE(ca_file));
+    if (code == CURLE_OK && has_body)
+        code = transfer_set(transfer, body, ARRAY_SIZE(body));
     if (code == CURLE_OUT_OF_MEMORY)
         mem_exhausted();
     return code == CURLE_OK ? 0
