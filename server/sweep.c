@@ -166,16 +166,8 @@ static int sweep_record_revocation(const struct sweep_look *look, uint32_t vmid,
 {
     cleanup_free char *detail =
         mem_format("%d token%s revoked: %s", count, count == 1 ? "" : "s", reason);
-    const struct event event = {
-        .at_ms = look->now_ms,
-        .vmid = vmid,
-        .kind = "revoke",
-        .outcome = "ok",
-        .detail = detail,
-        .duration_us = -1,
-    };
-    log_guest(LOG_NOTICE, vmid, event.kind, "guest %u: %s", vmid, detail);
-    return event_add(look->store, &event, error);
+    log_guest(LOG_NOTICE, vmid, "revoke", "guest %u: %s", vmid, detail);
+    return event_note(look->store, look->now_ms, vmid, "revoke", "ok", detail, error);
 }
 
 /* Looks again inside the transaction, so that a start that has just minted a token does not lose

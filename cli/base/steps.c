@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cli/base/output.h"
+#include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
@@ -68,9 +69,20 @@ void steps_add_failure(struct steps *steps, uint32_t vmid, const char *why)
     vmids_add(&steps->failed, vmid);
 }
 
+int steps_fail_guests(const struct vmids *failed, const char *what, struct error *error)
+{
+    cleanup_buffer struct buffer list = BUFFER_EMPTY;
+    if (failed->count == 0)
+        return 0;
+    for (size_t i = 0; i < failed->count; i++)
+        buffer_add_format(&list, "%s%u", i ? ", " : "", failed->items[i]);
+    return fail(error, ERROR_CONFLICT, "%s: guest%s %s", what, failed->count == 1 ? "" : "s",
+                buffer_text(&list));
+}
+
 int steps_check_failures(const struct steps *steps, const char *what, struct error *error)
 {
-    return vmids_fail(&steps->failed, what, error);
+    return steps_fail_guests(&steps->failed, what, error);
 }
 
 static void print_text(const struct steps *steps, FILE *out)

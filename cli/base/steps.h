@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include "cli/base/verb.h"
-#include "cli/base/vmids.h"
 
 enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING };
 
@@ -34,7 +33,10 @@ void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vm
  * steps_check_failures; the verb goes on with the others. */
 void steps_add_failure(struct steps *steps, uint32_t vmid, const char *why);
 
-/* Returns 0 if no guest failed, else -1 and the error "WHAT: guests VMID, VMID". */
+/* Returns 0 if the list is empty, else -1 with ERROR_CONFLICT "WHAT: guests 100, 101". */
+int steps_fail_guests(const struct vmids *failed, const char *what, struct error *error);
+
+/* The same for the guests of steps_add_failure. */
 int steps_check_failures(const struct steps *steps, const char *what, struct error *error);
 
 /* Puts "changed" and "steps" into the object. */

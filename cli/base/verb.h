@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "cli/base/vmids.h"
 #include "schema/base/error.h"
+#include "schema/base/vmid.h"
 
 #define VERB_OPTIONS_MAX 12
 

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "cli/base/vmids.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
+#include "schema/base/vmid.h"
 
 /*
  * Lists the containers of this node, or its containers and virtual machines, in ascending order.

@@ -14,7 +14,6 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/base/vmids.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guest_lines.h"
 #include "cli/pve/guests.h"
@@ -376,7 +375,7 @@ static int enroll_several(const struct invocation *invocation, struct session *s
         enroll_listed(&run, guests->items[i]);
     if (invocation->format != OUTPUT_TEXT)
         output_value(invocation, run.guests);
-    return vmids_fail(&run.failed, "not all could be enrolled", error);
+    return steps_fail_guests(&run.failed, "not all could be enrolled", error);
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,

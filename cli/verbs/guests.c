@@ -93,8 +93,7 @@ static int add_mounts(struct store *store, uint32_t vmid, json_t *list, struct e
         output_put_text(row, "mount_point", mount->mount_point);
         output_put_bool(row, "read_only", mount->read_only);
         output_put_bool(row, "backup", mount->backup);
-        json_set(row, "size_bytes",
-                 mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes));
+        json_set(row, "size_bytes", json_integer_or_null(mount->size_bytes));
         json_append(list, row);
     }
     return 0;

@@ -21,7 +21,6 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/base/vmids.h"
 #include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -356,7 +355,7 @@ static int take_step(struct rollover_step *step, const char *name, struct error 
     } takes[] = {
         {"stage", stage_identity}, {"switch", switch_identity}, {"retire", retire_identity}};
     if (session_open(&step->session, error) < 0 ||
-        guest_each(step->session.store, vmids_keep, &step->guests, error) < 0)
+        guest_list(step->session.store, &step->guests, error) < 0)
         return -1;
     for (size_t i = 0; i < ARRAY_SIZE(takes); i++) {
         if (strcmp(takes[i].name, name) == 0 && takes[i].take(step, error) < 0)

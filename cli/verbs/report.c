@@ -92,7 +92,6 @@ json_t *event_report(const struct event *event)
     output_put_text(row, "outcome", event->outcome);
     output_put_text(row, "source", event->source);
     output_put_text(row, "detail", event->detail);
-    json_set(row, "duration_us",
-             event->duration_us < 0 ? json_null() : json_integer(event->duration_us));
+    json_set(row, "duration_us", json_integer_or_null(event->duration_us));
     return row;
 }

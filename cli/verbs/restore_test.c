@@ -16,7 +16,6 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/base/vmids.h"
 #include "cli/pve/config.h"
 #include "cli/restore/spare_guest.h"
 #include "schema/base/cleanup.h"
@@ -453,7 +452,7 @@ static int test_if_due(struct test_run *run, uint32_t vmid, struct error *error)
 static int test_due(struct test_run *run, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {NULL, 0};
-    if (guest_each(run->session.store, vmids_keep, &guests, error) < 0)
+    if (guest_list(run->session.store, &guests, error) < 0)
         return -1;
     for (size_t i = 0; i < guests.count; i++) {
         if (interrupt_wait(run->interrupt_fd, 0))

@@ -21,7 +21,6 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/base/vmids.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
@@ -319,7 +318,7 @@ static int rotate_all(struct rotate_run *run, bool only_due, struct error *error
                   "is 0: tokens do not age, so none is due");
         return 0;
     }
-    if (guest_each(run->session.store, vmids_keep, &vmids, error) < 0)
+    if (guest_list(run->session.store, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
         rotate_listed(run, vmids.items[i], only_due);

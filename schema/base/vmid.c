@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/base/vmid.h"
 
+#include <stdlib.h>
+
+#include "schema/base/memory.h"
 #include "schema/base/text.h"
 
 bool vmid_parse(const char *text, uint32_t *ret)
@@ -10,4 +13,24 @@ bool vmid_parse(const char *text, uint32_t *ret)
         return false;
     *ret = (uint32_t)number;
     return true;
+}
+
+void vmids_free(struct vmids *vmids)
+{
+    free(vmids->items);
+    *vmids = (struct vmids){0};
+}
+
+void vmids_add(struct vmids *vmids, uint32_t vmid)
+{
+    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
+    vmids->items[vmids->count++] = vmid;
+}
+
+bool vmids_has(const struct vmids *vmids, uint32_t vmid)
+{
+    for (size_t i = 0; i < vmids->count; i++)
+        if (vmids->items[i] == vmid)
+            return true;
+    return false;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The VMID: the number by which Proxmox knows a guest, from 100 to 999999999. */
+/* The VMID: the number by which Proxmox knows a guest, from 100 to 999999999; and lists of them. */
 #ifndef FELHOM_VMID_H
 #define FELHOM_VMID_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define VMID_MIN 100u
@@ -14,5 +15,15 @@
 /* Reads a VMID: decimal digits only, without a sign, blanks or leading zeros. Returns false for
  * anything else and leaves *ret untouched. */
 bool vmid_parse(const char *text, uint32_t *ret);
+
+/* Zero-initialise; freed by vmids_free. */
+struct vmids {
+    uint32_t *items;
+    size_t count;
+};
+void vmids_free(struct vmids *vmids);
+
+void vmids_add(struct vmids *vmids, uint32_t vmid);
+bool vmids_has(const struct vmids *vmids, uint32_t vmid);
 
 #endif

@@ -165,6 +165,16 @@ json_t *json_text(const char *text)
     return value;
 }
 
+json_t *json_text_or_null(const char *text)
+{
+    return *text ? json_text(text) : json_null();
+}
+
+json_t *json_integer_or_null(int64_t number)
+{
+    return number < 0 ? json_null() : json_integer(number);
+}
+
 #define LAST_SECOND INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
 /* Formats the second of ms as RFC 3339 without a time zone, followed by rest. */

@@ -23,6 +23,10 @@
  */
 json_t *json_text(const char *text);
 
+/* Return a new reference: null for "" and for a negative number (not known). */
+json_t *json_text_or_null(const char *text);
+json_t *json_integer_or_null(int64_t number);
+
 /*
  * Returns a new reference to a time as RFC 3339 text in UTC with whole seconds,
  * "2026-11-23T10:00:00Z". ms: milliseconds since 1970. Returns JSON null for 0 and less (time not

@@ -130,7 +130,7 @@ static json_t *describe_snapshot(const struct pve_snapshot *snapshot)
                      "name", json_text(snapshot->name), /**/
                      "description", json_text(snapshot->description ? snapshot->description : ""),
                      "at", json_time(snapshot->at * 1000), /**/
-                     "parent", snapshot->parent[0] ? json_text(snapshot->parent) : json_null());
+                     "parent", json_text_or_null(snapshot->parent));
 }
 
 void snapshots_get(struct context *context, const struct request *request, struct reply *reply)
@@ -302,8 +302,7 @@ static json_t *describe_backup_due(uint32_t vmid, const struct backup_due *due)
                      "vmid", (json_int_t)vmid, /**/
                      "due", due->due,          /**/
                      "reason", due->reason,    /**/
-                     "age_seconds",            /**/
-                     due->age_seconds < 0 ? json_null() : json_integer(due->age_seconds));
+                     "age_seconds", json_integer_or_null(due->age_seconds));
 }
 
 void backup_due_get(struct context *context, const struct request *request, struct reply *reply)
@@ -391,9 +390,7 @@ static json_t *describe_backup(const struct backup *backup)
     if (backup->archive[0] == '\0')
         return json_null();
     return json_pack("{s:o, s:o, s:o}", "archive", json_text(backup->archive), "size_bytes",
-                     backup->size_bytes < 0 ? json_null()
-                                            : json_integer((json_int_t)backup->size_bytes),
-                     "at", json_time(backup->at_ms));
+                     json_integer_or_null(backup->size_bytes), "at", json_time(backup->at_ms));
 }
 
 /* A guest that never asked for a backup has the phase idle. */

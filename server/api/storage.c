@@ -12,11 +12,6 @@
 #include "server/http/request.h"
 #include "store/tables/guest.h"
 
-static json_t *mount_size_json(const struct mount *mount)
-{
-    return mount->size_bytes < 0 ? json_null() : json_integer(mount->size_bytes);
-}
-
 static json_t *mount_describe(const struct mount *mount, const struct config *config)
 {
     return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}",                            /**/
@@ -26,7 +21,7 @@ static json_t *mount_describe(const struct mount *mount, const struct config *co
                      "class", json_text(config_storage_class(config, mount->storage)), /**/
                      "backup", mount->backup,                                          /**/
                      "read_only", mount->read_only,                                    /**/
-                     "size_bytes", mount_size_json(mount));
+                     "size_bytes", json_integer_or_null(mount->size_bytes));
 }
 
 static json_t *mounts_describe(uint32_t vmid, const struct mount_list *mounts,

@@ -206,11 +206,6 @@ void host_figures_sample(struct host_figures *figures)
         (void)cpu_sample_record(figures, &sample);
 }
 
-static json_t *number_or_null(int64_t number)
-{
-    return number < 0 ? json_null() : json_integer(number);
-}
-
 /* Returns total - rest; -1 (not known) if either is not known or rest is the larger. */
 static int64_t figures_difference(int64_t total, int64_t rest)
 {
@@ -235,21 +230,21 @@ static void figures_describe_memory(const struct host_figures *figures, json_t *
     const int64_t used = figures_difference(memory.total, memory.available);
     const int64_t swap_used = figures_difference(memory.swap_total, memory.swap_free);
     json_set(object, "memory",
-             json_pack("{s:o, s:o, s:o}",                           /**/
-                       "total_bytes", number_or_null(memory.total), /**/
-                       "used_bytes", number_or_null(used),          /**/
-                       "available_bytes", number_or_null(memory.available)));
+             json_pack("{s:o, s:o, s:o}",                                 /**/
+                       "total_bytes", json_integer_or_null(memory.total), /**/
+                       "used_bytes", json_integer_or_null(used),          /**/
+                       "available_bytes", json_integer_or_null(memory.available)));
     json_set(object, "swap",
-             json_pack("{s:o, s:o}",                                     /**/
-                       "total_bytes", number_or_null(memory.swap_total), /**/
-                       "used_bytes", number_or_null(swap_used)));
+             json_pack("{s:o, s:o}",                                           /**/
+                       "total_bytes", json_integer_or_null(memory.swap_total), /**/
+                       "used_bytes", json_integer_or_null(swap_used)));
 }
 
 static json_t *figures_describe_uptime(const struct host_figures *figures)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     figures_read_proc(figures, "uptime", &text);
-    return number_or_null(uptime_parse(buffer_text(&text)));
+    return json_integer_or_null(uptime_parse(buffer_text(&text)));
 }
 
 static json_t *figures_describe_temperature(const struct host_figures *figures)
@@ -266,7 +261,8 @@ static void figures_describe_processors(struct host_figures *figures, json_t *ob
     struct cpu_sample sample = {0};
     int busy = cpu_sample_take(figures, &sample) ? cpu_sample_record(figures, &sample) : -1;
     json_set(object, "cpu_percent", busy < 0 ? json_null() : json_real(busy / 10.0));
-    json_set(object, "cpu_count", number_or_null(sample.times.count > 0 ? sample.times.count : -1));
+    json_set(object, "cpu_count",
+             json_integer_or_null(sample.times.count > 0 ? sample.times.count : -1));
 }
 
 /* If the file does not exist, there are no storages; if it cannot be read, the storages known so
@@ -304,10 +300,10 @@ static json_t *figures_describe_storages(struct host_figures *figures)
     (void)pthread_mutex_lock(&figures->lock);
     for (size_t i = 0; i < figures->storages.count; i++) {
         const struct rrd_storage *storage = &figures->storages.items[i];
-        json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                              /**/
-                                    "storage", storage->storage,                         /**/
-                                    "total_bytes", number_or_null(storage->total_bytes), /**/
-                                    "used_bytes", number_or_null(storage->used_bytes),   /**/
+        json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                                    /**/
+                                    "storage", storage->storage,                               /**/
+                                    "total_bytes", json_integer_or_null(storage->total_bytes), /**/
+                                    "used_bytes", json_integer_or_null(storage->used_bytes),   /**/
                                     "at", json_time(storage->at * 1000)));
     }
     (void)pthread_mutex_unlock(&figures->lock);

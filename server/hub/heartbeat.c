@@ -37,11 +37,6 @@ struct report_list {
     struct error *error;
 };
 
-static json_t *text_or_null(const char *text)
-{
-    return *text ? json_text(text) : json_null();
-}
-
 static int report_append(struct report_list *list, json_t *item)
 {
     json_append(list->items, item);
@@ -68,7 +63,7 @@ static int report_customer(struct report_list *list, uint32_t vmid, json_t **ret
         return -1;
     bool is_read =
         enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, &ignored) == 0;
-    *ret = is_read ? text_or_null(enrolment.customer_id) : json_null();
+    *ret = is_read ? json_text_or_null(enrolment.customer_id) : json_null();
     return 0;
 }
 
@@ -85,7 +80,7 @@ static int report_add_guest(const struct guest *guest, void *context)
                                          "spec",                                /**/
                                          "kind", guest_kind_names[guest->kind], /**/
                                          "name", json_text(guest->name),        /**/
-                                         "mount_form", text_or_null(guest->mount_form)));
+                                         "mount_form", json_text_or_null(guest->mount_form)));
 }
 
 /* --- backups and restore tests --- */
@@ -110,7 +105,7 @@ static int report_add_backup(const struct guest *guest, void *context)
                         "vmid", (json_int_t)guest->vmid,                               /**/
                         "phase", job.job_id ? job_phase_names[job.phase] : "idle",     /**/
                         "at", json_time(backup.at_ms),                                 /**/
-                        "archive", text_or_null(backup.archive),                       /**/
+                        "archive", json_text_or_null(backup.archive),                  /**/
                         "age_seconds", report_age_seconds(backup.at_ms, list->now_ms), /**/
                         "error", job.phase == JOB_FAILED ? json_text(job.error) : json_null()));
 }
@@ -125,8 +120,8 @@ static int report_add_restore_test(const struct restore_test *test, void *contex
                                    "passed",                                               /**/
                                    is_finished ? json_boolean(test->passed) : json_null(), /**/
                                    "at", json_time(test->finished_at_ms),                  /**/
-                                   "archive", text_or_null(test->archive),                 /**/
-                                   "error", text_or_null(test->error)));
+                                   "archive", json_text_or_null(test->archive),            /**/
+                                   "error", json_text_or_null(test->error)));
 }
 
 /* --- storages --- */

@@ -48,24 +48,6 @@ struct due_query {
     bool fresh;       /* what failed is due, even if its next try is set later */
 };
 
-struct vmids {
-    uint32_t *items;
-    size_t count;
-};
-
-static void vmids_free(struct vmids *vmids)
-{
-    free(vmids->items);
-}
-
-static int vmids_keep(const struct guest *guest, void *context)
-{
-    struct vmids *vmids = context;
-    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
-    vmids->items[vmids->count++] = guest->vmid;
-    return 0;
-}
-
 static void due_pulls_free(struct due_pulls *due)
 {
     for (size_t i = 0; i < due->count; i++) {
@@ -151,7 +133,7 @@ static int due_pulls_read(struct store *store, const struct due_query *query, st
                           struct error *error)
 {
     cleanup(vmids_free) struct vmids vmids = {0};
-    if (guest_each(store, vmids_keep, &vmids, error) < 0)
+    if (guest_list(store, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
         if (due_pulls_look_at(store, query, vmids.items[i], due, error) < 0)
@@ -187,15 +169,8 @@ struct pull_record {
 static int pull_add_event(const struct pull_record *record, const struct due_pull *due,
                           const char *outcome, const char *detail, struct error *error)
 {
-    const struct event event = {
-        .at_ms = record->now_ms,
-        .vmid = due->pull.vmid,
-        .kind = EVENT_KIND,
-        .outcome = outcome,
-        .detail = detail,
-        .duration_us = -1,
-    };
-    return event_add(record->store, &event, error);
+    return event_note(record->store, record->now_ms, due->pull.vmid, EVENT_KIND, outcome, detail,
+                      error);
 }
 
 static void pull_log(const struct pull_record *record, int priority, const struct due_pull *due,

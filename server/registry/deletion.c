@@ -107,20 +107,13 @@ static int deletion_write(const struct deletion_turn *turn, struct store *store,
                           const struct credential_doomed *doomed,
                           const struct deletion_outcome *outcome, struct error *error)
 {
-    const struct event event = {
-        .at_ms = turn->now_ms,
-        .vmid = doomed->vmid,
-        .kind = EVENT_KIND,
-        .outcome = outcome->kind,
-        .detail = outcome->detail,
-        .duration_us = -1,
-    };
     if (store_begin(store, error) < 0)
         return -1;
     int result = outcome->next_try_at_ms == 0
                      ? credential_forget(store, doomed->name, error)
                      : credential_postpone(store, doomed->name, outcome->next_try_at_ms, error);
-    if (result < 0 || (outcome->detail && event_add(store, &event, error) < 0))
+    if (result < 0 || (outcome->detail && event_note(store, turn->now_ms, doomed->vmid, EVENT_KIND,
+                                                     outcome->kind, outcome->detail, error) < 0))
         return -1;
     return store_commit(store, error);
 }

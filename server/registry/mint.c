@@ -117,32 +117,18 @@ static void mint_forget(struct registry_mint *mint, const struct mint_attempt *a
         store_loan_failed(&loan, &error);
 }
 
-static int mint_add_event(struct store *store, const struct mint_attempt *attempt, int64_t now_ms,
-                          struct error *error)
-{
-    cleanup_free char *detail = mem_format("registry token %s minted", attempt->name);
-    const struct event event = {
-        .at_ms = now_ms,
-        .vmid = attempt->vmid,
-        .kind = "credential",
-        .outcome = "ok",
-        .detail = detail,
-        .duration_us = -1,
-    };
-    return event_add(store, &event, error);
-}
-
 /* Records that the token exists. Returning the loan rolls back what was begun and not committed. */
 static int mint_record(struct store *store, const struct mint_attempt *attempt, bool *ret_wanted,
                        struct error *error)
 {
     const int64_t now_ms = clock_wall_ms();
+    cleanup_free char *detail = mem_format("registry token %s minted", attempt->name);
     if (store_begin(store, error) < 0 ||
         credential_live(store, attempt->name, now_ms + GRACE_MS, ret_wanted, error) < 0)
         return -1;
     /* The registry answers, so deletions that failed can be tried again. */
     if (credential_hurry(store, now_ms, error) < 0 ||
-        mint_add_event(store, attempt, now_ms, error) < 0)
+        event_note(store, now_ms, attempt->vmid, "credential", "ok", detail, error) < 0)
         return -1;
     return store_commit(store, error);
 }

@@ -106,6 +106,20 @@ int event_add(struct store *store, const struct event *event, struct error *erro
     return event_prune(store, error);
 }
 
+int event_note(struct store *store, int64_t at_ms, uint32_t vmid, const char *kind,
+               const char *outcome, const char *detail, struct error *error)
+{
+    const struct event event = {
+        .at_ms = at_ms,
+        .vmid = vmid,
+        .kind = kind,
+        .outcome = outcome,
+        .detail = detail,
+        .duration_us = -1,
+    };
+    return event_add(store, &event, error);
+}
+
 #define SELECT_EVENT \
     "SELECT seq, at_ms, vmid, kind, outcome, detail, source, duration_us FROM event"
 

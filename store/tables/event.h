@@ -29,6 +29,10 @@ struct event {
  * kept. */
 int event_add(struct store *store, const struct event *event, struct error *error);
 
+/* Adds an event without source and duration. */
+int event_note(struct store *store, int64_t at_ms, uint32_t vmid, const char *kind,
+               const char *outcome, const char *detail, struct error *error);
+
 /* Visits events with seq > since in ascending order, at most limit, until visit returns non-zero;
  * returns that value, or -1 on failure. vmid 0: events of all guests. */
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,

@@ -136,6 +136,17 @@ int guest_each(struct store *store, int (*visit)(const struct guest *guest, void
                      guest_from_row, visit, context, error);
 }
 
+static int guest_add_vmid(const struct guest *guest, void *vmids)
+{
+    vmids_add(vmids, guest->vmid);
+    return 0;
+}
+
+int guest_list(struct store *store, struct vmids *vmids, struct error *error)
+{
+    return guest_each(store, guest_add_vmid, vmids, error);
+}
+
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
                         struct error *error)
 {

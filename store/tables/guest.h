@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "schema/base/buffer.h"
+#include "schema/base/vmid.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
 
@@ -69,6 +70,9 @@ int guest_forget_past(struct store *store, uint32_t vmid, struct error *error);
  * failure. */
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),
                void *context, struct error *error);
+
+/* Adds the VMIDs of all guests to *vmids, in ascending order. */
+int guest_list(struct store *store, struct vmids *vmids, struct error *error);
 
 /* Records the operator's enrolment of a guest (YAML) for felhomd, which may not read the enrolment
  * directory. text NULL: there is none. ERROR_MISSING if the store does not know the guest. */

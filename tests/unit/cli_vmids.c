@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is said of the guests for whom a verb failed. */
-#include "cli/base/vmids.h"
+#include "cli/base/steps.h"
 
 #include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
@@ -9,7 +9,7 @@ static void test_none(void **state)
 {
     struct error error;
     (void)state;
-    assert_int_equal(vmids_fail(&(struct vmids){0}, "not all went well", &error), 0);
+    assert_int_equal(steps_fail_guests(&(struct vmids){0}, "not all went well", &error), 0);
 }
 
 static void test_some(void **state)
@@ -18,11 +18,12 @@ static void test_some(void **state)
     cleanup(vmids_free) struct vmids failed = {0};
     (void)state;
     vmids_add(&failed, 8200);
-    assert_int_equal(vmids_fail(&failed, "not all went well", &error), -1);
+    assert_int_equal(steps_fail_guests(&failed, "not all went well", &error), -1);
     assert_int_equal(error.kind, ERROR_CONFLICT);
     assert_string_equal(error.message, "not all went well: guest 8200");
-    assert_int_equal(vmids_keep(&(struct guest){.vmid = 100}, &failed), 0);
-    assert_int_equal(vmids_fail(&failed, "not all directories could be updated", &error), -1);
+    vmids_add(&failed, 100);
+    assert_int_equal(steps_fail_guests(&failed, "not all directories could be updated", &error),
+                     -1);
     assert_string_equal(error.message, "not all directories could be updated: guests 8200, 100");
 }
 

@@ -180,6 +180,10 @@ static void test_each(void **state)
     assert_int_equal(all.vmids[2], 999999999);
     assert_int_equal(guest_each(store, note, &some, &error), -3);
     assert_int_equal(some.count, 2);
+    cleanup(vmids_free) struct vmids listed = {0};
+    OK(guest_list(store, &listed, &error));
+    assert_int_equal(listed.count, 3);
+    assert_memory_equal(listed.items, all.vmids, 3 * sizeof *all.vmids);
 }
 
 static int stop_guest(const struct guest *guest, void *context)
