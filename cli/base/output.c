@@ -86,6 +86,12 @@ void output_put_text(json_t *object, const char *key, const char *text)
     json_set(object, key, value ? value : latin_text(text));
 }
 
+void output_put_pairs(json_t *object, const char *const *pairs)
+{
+    for (; *pairs; pairs += 2)
+        output_put_text(object, pairs[0], pairs[1]);
+}
+
 void output_put_int(json_t *object, const char *key, int64_t number)
 {
     json_set(object, key, json_integer(number));
@@ -272,12 +278,20 @@ static void print_yaml(FILE *out, json_t *value)
     (void)fputs(buffer_text(&text), out);
 }
 
-void output_value(const struct invocation *invocation, json_t *value)
+bool output_value(const struct invocation *invocation, json_t *value)
 {
-    if (invocation->format == OUTPUT_YAML)
+    switch (invocation->format) {
+    case OUTPUT_TEXT:
+        return false;
+    case OUTPUT_YAML:
         print_yaml(invocation->out, value);
-    else if (invocation->format == OUTPUT_JSON_PRETTY)
-        print_json(invocation->out, value, JSON_INDENT(2));
-    else
+        break;
+    case OUTPUT_JSON:
         print_json(invocation->out, value, JSON_COMPACT);
+        break;
+    case OUTPUT_JSON_PRETTY:
+        print_json(invocation->out, value, JSON_INDENT(2));
+        break;
+    }
+    return true;
 }

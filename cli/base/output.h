@@ -20,6 +20,10 @@
 
 /* These set a key of an object. In text that is not UTF-8, bytes that are not ASCII become '?'. */
 void output_put_text(json_t *object, const char *key, const char *text);
+/* The same for several: KEY, TEXT, KEY, TEXT and so on. */
+#define output_put_texts(object, ...) \
+    output_put_pairs(object, (const char *const[]){__VA_ARGS__, NULL})
+void output_put_pairs(json_t *object, const char *const *pairs);
 void output_put_int(json_t *object, const char *key, int64_t number);
 void output_put_bool(json_t *object, const char *key, bool flag);
 /* null for 0, which stands for no guest. */
@@ -54,9 +58,10 @@ void output_fields(FILE *out, const struct output_column *columns, size_t count,
 /* The text with '?' for each control character; "-" for "". The caller frees it. */
 char *output_printable(const char *text);
 
-/* Prints the value as JSON (one line, or pretty) or YAML, as the invocation asks: not for
- * OUTPUT_TEXT. Keys keep the order in which they were set. */
-void output_value(const struct invocation *invocation, json_t *value);
+/* Prints the value as JSON (one line, or pretty) or YAML, as the invocation asks. Keys keep the
+ * order in which they were set. False, and nothing is printed, for OUTPUT_TEXT: that is the
+ * caller's. */
+bool output_value(const struct invocation *invocation, json_t *value);
 
 /* The value as YAML. Texts are double-quoted, so that none is read as a number, date or boolean.
  * The caller frees it with yaml_tree_free. */

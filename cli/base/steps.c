@@ -37,9 +37,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct steps *steps,
     json_t *step = json_object();
     if (length < 0 || !step)
         mem_exhausted();
-    output_put_text(step, "about", about);
-    output_put_text(step, "outcome", outcome_names[outcome]);
-    output_put_text(step, "detail", detail);
+    output_put_texts(step, "about", about, "outcome", outcome_names[outcome], "detail", detail);
     json_append(steps->list, step);
     steps->changed = steps->changed || outcome == STEP_DONE;
 }
@@ -109,14 +107,12 @@ void steps_report(const struct steps *steps, json_t *object)
 
 void steps_print(const struct steps *steps, const struct invocation *invocation, json_t *rest)
 {
-    if (invocation->format == OUTPUT_TEXT) {
-        print_text(steps, invocation->out);
-        print_next(json_object_get(rest, "next"), invocation->out);
-        return;
-    }
     cleanup_json json_t *whole = json_object();
     if (!whole || (rest && json_object_update(whole, rest) < 0))
         mem_exhausted();
     steps_report(steps, whole);
-    output_value(invocation, whole);
+    if (output_value(invocation, whole))
+        return;
+    print_text(steps, invocation->out);
+    print_next(json_object_get(rest, "next"), invocation->out);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/vmid.h"
 
@@ -56,10 +57,12 @@ struct verb {
     const char *help;
     /* Returns 0, -1 with an error, or another exit status if the result itself is bad news. */
     int (*run)(const struct invocation *invocation, struct error *error);
-    const struct verb_option *options;
+    const struct verb_option *options; /* set by VERB_OPTIONS, with the next */
     size_t option_count;
     const char *words; /* with OPERAND_WORD_OR_NONE: "a|b" */
 };
+
+#define VERB_OPTIONS(array) .options = (array), .option_count = ARRAY_SIZE(array)
 
 extern const struct verb verb_init;
 extern const struct verb verb_enroll;

@@ -85,8 +85,7 @@ void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, co
     va_end(arguments);
     output_put_text(finding, "id", doctor->check);
     output_put_vmid(finding, "vmid", doctor->guest ? doctor->guest->vmid : 0);
-    output_put_text(finding, "result", grade_names[grade]);
-    output_put_text(finding, "reason", reason);
+    output_put_texts(finding, "result", grade_names[grade], "reason", reason);
     if (remedy)
         output_put_text(finding, "remedy", remedy);
     else
@@ -147,7 +146,8 @@ static void output_findings(const struct invocation *invocation, const struct do
     output_put_int(report, "warnings", (int64_t)doctor->counts[GRADE_WARNING]);
     output_put_int(report, "errors", (int64_t)doctor->counts[GRADE_ERROR]);
     json_set(report, "checks", json_incref(doctor->findings));
-    output_value(invocation, report);
+    if (!output_value(invocation, report))
+        print_findings(invocation->out, doctor);
 }
 
 /* --- running the checks --- */
@@ -268,10 +268,7 @@ static int doctor_run(const struct invocation *invocation, struct error *error)
     };
     if (check_host_and_guests(&doctor, invocation->vmid, error) < 0)
         return -1;
-    if (invocation->format == OUTPUT_TEXT)
-        print_findings(invocation->out, &doctor);
-    else
-        output_findings(invocation, &doctor);
+    output_findings(invocation, &doctor);
     return statuses[worst_grade(&doctor)];
 }
 
@@ -284,6 +281,5 @@ const struct verb verb_doctor = {
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Check everything that host and guests need, and print how to fix it",
     .run = doctor_run,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

@@ -44,6 +44,11 @@ struct process {
 
 enum { POLL_PROCESS, POLL_OUTPUT, POLL_MESSAGES, POLL_INTERRUPT, POLL_COUNT };
 
+const char *pve_command_of(enum guest_kind kind)
+{
+    return kind == GUEST_LXC ? "/usr/sbin/pct" : "/usr/sbin/qm";
+}
+
 /* --- start --- */
 
 static void set_attributes(posix_spawnattr_t *attributes)

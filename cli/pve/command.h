@@ -7,11 +7,13 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
+#include "schema/pve/guest_config.h"
 
-#define PVE_COMMAND_LXC     "/usr/sbin/pct"
-#define PVE_COMMAND_QEMU    "/usr/sbin/qm"
 #define PVE_COMMAND_API     "/usr/bin/pvesh"
 #define PVE_COMMAND_STORAGE "/usr/sbin/pvesm"
+
+/* The path of pct or qm. */
+const char *pve_command_of(enum guest_kind kind);
 
 /* What stops a command before it ends by itself. */
 struct pve_limits {

@@ -303,16 +303,11 @@ static int find_claim(const struct config *config, enum guest_kind kind,
 
 /* --- removal --- */
 
-static const char *tool_of(enum guest_kind kind)
-{
-    return kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU;
-}
-
 static int run_removal(enum guest_kind kind, const char *verb, uint32_t vmid,
                        const char *const options[2], struct error *error)
 {
     cleanup_free char *number = mem_format("%u", vmid);
-    const char *const argv[] = {tool_of(kind), verb, number, options[0], options[1], NULL};
+    const char *const argv[] = {pve_command_of(kind), verb, number, options[0], options[1], NULL};
     const struct pve_limits limits = {clock_steady_us() + STEP_US, -1};
     const struct pve_command command = {argv, NULL, limits};
     return pve_command_run_as(&command, error);
@@ -335,7 +330,7 @@ int spare_guest_running(enum guest_kind kind, uint32_t vmid, struct pve_limits l
 {
     cleanup_buffer struct buffer output = BUFFER_EMPTY;
     cleanup_free char *number = mem_format("%u", vmid);
-    const char *const argv[] = {tool_of(kind), "status", number, NULL};
+    const char *const argv[] = {pve_command_of(kind), "status", number, NULL};
     const struct pve_command command = {argv, &output, limits};
     if (pve_command_run_as(&command, error) < 0)
         return -1;

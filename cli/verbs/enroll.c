@@ -222,10 +222,8 @@ static int find_or_make_guest(const struct enrolling *enrolling, struct guest *r
     uint32_t vmid = enrolling->vmid;
     struct error unknown;
     if (guest_find(enrolling->session->store, vmid, ret, &unknown) < 0) {
-        if (unknown.kind != ERROR_MISSING) {
-            *error = unknown;
+        if (fail_unless_missing(error, &unknown) < 0)
             return -1;
-        }
         bool runs = cgroup_has_guest(enrolling->session->config.paths.cgroup, config->kind, vmid);
         *ret = (struct guest){
             .vmid = vmid,
@@ -373,8 +371,7 @@ static int enroll_several(const struct invocation *invocation, struct session *s
     cleanup(enroll_run_free) struct enroll_run run = {invocation, session, json_array(), {0}};
     for (size_t i = 0; i < guests->count; i++)
         enroll_listed(&run, guests->items[i]);
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, run.guests);
+    (void)output_value(invocation, run.guests);
     return steps_fail_guests(&run.failed, "not all could be enrolled", error);
 }
 
@@ -407,6 +404,5 @@ const struct verb verb_enroll = {
     .operand = OPERAND_VMIDS,
     .help = "Have the agent serve guests: hook, mount, enrolment file",
     .run = run_enroll,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

@@ -208,7 +208,7 @@ static int change_by_command(enum guest_kind kind, uint32_t vmid,
 {
     cleanup(command_free) struct command command = {0};
     cleanup_buffer struct buffer removed = BUFFER_EMPTY;
-    command_add(&command, mem_copy_text(kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU));
+    command_add(&command, mem_copy_text(pve_command_of(kind)));
     command_add(&command, mem_copy_text("set"));
     command_add(&command, mem_format("%u", vmid));
     size_t fixed = command.count;

@@ -49,10 +49,8 @@ static void show_event(const struct trail *trail, json_t *row)
     if (trail->list) {
         if (json_array_append(trail->list, row) < 0)
             mem_exhausted();
-    } else if (invocation->format == OUTPUT_TEXT) {
+    } else if (!output_value(invocation, row)) {
         output_row(invocation->out, columns, widths, ARRAY_SIZE(columns), row);
-    } else {
-        output_value(invocation, row);
     }
 }
 
@@ -132,7 +130,7 @@ static int run_events(const struct invocation *invocation, struct error *error)
     if (show_past(&trail, error) < 0)
         return -1;
     if (trail.list)
-        output_value(invocation, trail.list);
+        (void)output_value(invocation, trail.list);
     return follows ? follow_events(&trail, error) : 0;
 }
 
@@ -141,6 +139,5 @@ const struct verb verb_events = {
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Show the audit trail, the newest last",
     .run = run_events,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

@@ -119,9 +119,7 @@ static int run_explain(const struct invocation *invocation, struct error *error)
     if (put_source_guest(session.store, &explanation, report, error) < 0)
         return -1;
     output_put_text(report, "advice", advice_on(&explanation));
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, report);
-    else
+    if (!output_value(invocation, report))
         output_fields(invocation->out, fields, ARRAY_SIZE(fields), report);
     return 0;
 }

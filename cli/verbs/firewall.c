@@ -114,13 +114,9 @@ static int run_firewall(const struct invocation *invocation, struct error *error
     cleanup_free char *cluster_file = mem_format("%s/firewall/cluster.fw", pve);
     write_host_rules(&rules, &of_host);
     write_cluster_rules(&rules, &of_cluster);
-    output_put_text(report, "host_file", host_file);
-    output_put_text(report, "host_rules", buffer_text(&of_host));
-    output_put_text(report, "cluster_file", cluster_file);
-    output_put_text(report, "cluster_rules", buffer_text(&of_cluster));
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, report);
-    else
+    output_put_texts(report, "host_file", host_file, "host_rules", buffer_text(&of_host),
+                     "cluster_file", cluster_file, "cluster_rules", buffer_text(&of_cluster));
+    if (!output_value(invocation, report))
         print_rules(invocation->out, report);
     return 0;
 }

@@ -36,10 +36,8 @@ static int guest_row(struct store *store, const struct guest *guest, json_t **re
 {
     cleanup_json json_t *row = json_object();
     output_put_int(row, "vmid", guest->vmid);
-    output_put_text(row, "name", guest->name);
-    output_put_text(row, "kind", guest_kind_names[guest->kind]);
-    output_put_text(row, "state", guest_state_names[guest->state]);
-    output_put_text(row, "token", "none");
+    output_put_texts(row, "name", guest->name, "kind", guest_kind_names[guest->kind], "state",
+                     guest_state_names[guest->state], "token", "none");
     json_set(row, "token_generation", json_null());
     json_set(row, "token_age_seconds", json_null());
     output_put_text(row, "mount", guest->mount_form);
@@ -65,10 +63,8 @@ static int visit_token(const struct token_life *token, void *context)
 static int visit_nic(const struct nic_row *nic, void *context)
 {
     json_t *row = json_object();
-    output_put_text(row, "key", nic->key);
-    output_put_text(row, "hwaddr", nic->hwaddr);
-    output_put_text(row, "bridge", nic->bridge);
-    output_put_text(row, "ip", nic->ip);
+    output_put_texts(row, "key", nic->key, "hwaddr", nic->hwaddr, "bridge", nic->bridge, "ip",
+                     nic->ip);
     json_append(context, row);
     return 0;
 }
@@ -87,10 +83,8 @@ static int add_mounts(struct store *store, uint32_t vmid, json_t *list, struct e
     for (size_t i = 0; i < mounts.count; i++) {
         const struct mount *mount = &mounts.items[i];
         json_t *row = json_object();
-        output_put_text(row, "key", mount->key);
-        output_put_text(row, "source", mount->source);
-        output_put_text(row, "storage", mount->storage);
-        output_put_text(row, "mount_point", mount->mount_point);
+        output_put_texts(row, "key", mount->key, "source", mount->source, "storage", mount->storage,
+                         "mount_point", mount->mount_point);
         output_put_bool(row, "read_only", mount->read_only);
         output_put_bool(row, "backup", mount->backup);
         json_set(row, "size_bytes", json_integer_or_null(mount->size_bytes));
@@ -107,11 +101,9 @@ static int put_enrolment(struct store *store, uint32_t vmid, json_t *object, str
     if (guest_get_enrolment(store, vmid, &text, error) < 0 ||
         enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
         return -1;
-    output_put_text(object, "customer_id", enrolment.customer_id);
-    output_put_text(object, "customer_name", enrolment.customer_name);
-    output_put_text(object, "customer_domain", enrolment.customer_domain);
-    output_put_text(object, "customer_email", enrolment.customer_email);
-    output_put_text(object, "image", enrolment.image);
+    output_put_texts(object, "customer_id", enrolment.customer_id, "customer_name",
+                     enrolment.customer_name, "customer_domain", enrolment.customer_domain,
+                     "customer_email", enrolment.customer_email, "image", enrolment.image);
     return 0;
 }
 
@@ -209,9 +201,7 @@ static int run_guest(const struct invocation *invocation, struct error *error)
         session_find_guest(&session, invocation->vmid, &guest, error) < 0 ||
         guest_report(session.store, &guest, &whole, error) < 0)
         return -1;
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, whole);
-    else
+    if (!output_value(invocation, whole))
         print_text(invocation->out, whole);
     return 0;
 }
@@ -255,9 +245,7 @@ static int run_guests(const struct invocation *invocation, struct error *error)
     struct listing listing = {session.store, rows, error};
     if (guest_each(session.store, visit_guest, &listing, error) < 0)
         return -1;
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, rows);
-    else
+    if (!output_value(invocation, rows))
         output_table(invocation->out, columns, ARRAY_SIZE(columns), rows);
     return 0;
 }

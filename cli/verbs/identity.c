@@ -412,8 +412,7 @@ static void put_pins(json_t *report, const char *which, const struct identity *i
     cleanup_free char *leaf = mem_format("%s_pin_leaf_sha256", which);
     if (!rollover_has(identity))
         return;
-    output_put_text(report, spki, identity->pins.spki);
-    output_put_text(report, leaf, identity->pins.leaf);
+    output_put_texts(report, spki, identity->pins.spki, leaf, identity->pins.leaf);
 }
 
 static void put_rollover(json_t *report, const struct rollover *rollover, const struct pins *shown)
@@ -436,9 +435,7 @@ static int show_report(const struct invocation *invocation, const struct session
     output_put_time(report, "valid_from", rollover->current.valid_from_ms);
     output_put_time(report, "valid_to", rollover->current.valid_to_ms);
     put_rollover(report, rollover, &shown);
-    if (invocation->format != OUTPUT_TEXT)
-        output_value(invocation, report);
-    else
+    if (!output_value(invocation, report))
         host_report_print(invocation->out, report);
     return 0;
 }
@@ -471,6 +468,5 @@ const struct verb verb_identity = {
     .words = IDENTITY_STEPS,
     .help = "Show the host's endpoint, pins and certificate, or take a step to another certificate",
     .run = run_identity,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

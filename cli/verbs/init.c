@@ -200,6 +200,5 @@ const struct verb verb_init = {
     .name = "init",
     .help = "Make missing directories, store, TLS identity and hook link; show the pins",
     .run = run_init,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

@@ -38,10 +38,9 @@ static int read_input(const char *file, struct buffer *out, struct error *error)
 static void print_text(FILE *out, const struct guest_config *guest)
 {
     cleanup_json json_t *summary = json_object();
-    output_put_text(summary, "kind", guest_kind_names[guest->kind]);
-    output_put_text(summary, "name", guest->name);
-    output_put_text(summary, "hookscript", guest->hookscript ? guest->hookscript : "");
-    output_put_text(summary, "lock", guest->lock ? guest->lock : "");
+    output_put_texts(summary, "kind", guest_kind_names[guest->kind], "name", guest->name,
+                     "hookscript", guest->hookscript ? guest->hookscript : "", "lock",
+                     guest->lock ? guest->lock : "");
     output_put_bool(summary, "template", guest->template);
     json_set(summary, "unprivileged",
              guest->unprivileged < 0 ? json_null() : json_boolean(guest->unprivileged));
@@ -71,9 +70,8 @@ static void print_volumes(FILE *out, const struct guest_config *guest)
     for (size_t i = 0; i < guest->volume_count; i++) {
         const struct volume *volume = &guest->volumes[i];
         json_t *row = json_object();
-        output_put_text(row, "key", volume->key);
-        output_put_text(row, "source", volume->source);
-        output_put_text(row, "at", volume->mount_point);
+        output_put_texts(row, "key", volume->key, "source", volume->source, "at",
+                         volume->mount_point);
         output_put_bool(row, "read_only", volume->read_only);
         output_put_bool(row, "backup", volume->backup);
         output_put_int(row, "size", volume->size_bytes);
@@ -97,10 +95,8 @@ static void print_nics(FILE *out, const struct guest_config *guest)
         json_t *row = json_object();
         if (nic->has_hwaddr)
             hwaddr_format(&nic->hwaddr, hwaddr);
-        output_put_text(row, "key", nic->key);
-        output_put_text(row, "hwaddr", hwaddr);
-        output_put_text(row, "bridge", nic->bridge);
-        output_put_text(row, "ip", nic->ip);
+        output_put_texts(row, "key", nic->key, "hwaddr", hwaddr, "bridge", nic->bridge, "ip",
+                         nic->ip);
         json_append(rows, row);
     }
     output_section(out, columns, ARRAY_SIZE(columns), rows);
@@ -108,11 +104,9 @@ static void print_nics(FILE *out, const struct guest_config *guest)
 
 static void print_guest(const struct invocation *invocation, const struct guest_config *guest)
 {
-    if (invocation->format != OUTPUT_TEXT) {
-        cleanup_json json_t *json = guest_config_to_json(guest);
-        output_value(invocation, json);
+    cleanup_json json_t *json = guest_config_to_json(guest);
+    if (output_value(invocation, json))
         return;
-    }
     print_text(invocation->out, guest);
     print_volumes(invocation->out, guest);
     print_nics(invocation->out, guest);
@@ -139,6 +133,5 @@ const struct verb verb_parse = {
     .operand = OPERAND_FILE,
     .help = "Show what a guest's configuration file says ('-': standard input)",
     .run = run_parse,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

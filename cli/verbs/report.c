@@ -88,10 +88,8 @@ json_t *event_report(const struct event *event)
     output_put_int(row, "seq", event->seq);
     output_put_time(row, "at", event->at_ms);
     output_put_vmid(row, "vmid", event->vmid);
-    output_put_text(row, "kind", event->kind);
-    output_put_text(row, "outcome", event->outcome);
-    output_put_text(row, "source", event->source);
-    output_put_text(row, "detail", event->detail);
+    output_put_texts(row, "kind", event->kind, "outcome", event->outcome, "source", event->source,
+                     "detail", event->detail);
     json_set(row, "duration_us", json_integer_or_null(event->duration_us));
     return row;
 }

@@ -97,11 +97,6 @@ static int trial_command(const struct trial *trial, const char *const *argv, str
     return pve_command_run_as(&command, error);
 }
 
-static const char *trial_tool(const struct trial *trial)
-{
-    return trial->original.kind == GUEST_LXC ? PVE_COMMAND_LXC : PVE_COMMAND_QEMU;
-}
-
 /* onboot 0: nothing else may start the copy, even if the host dies before it is made harmless.
  * protection 0: it must be possible to destroy it. qm create rather than qmrestore, which takes no
  * description. */
@@ -122,8 +117,8 @@ static int trial_restore(const struct trial *trial, struct error *error)
         trial->storages.wanted ? "--storage" : NULL,
         trial->storages.wanted,
     };
-    const char *argv[5 + ARRAY_SIZE(options) + 1] = {trial_tool(trial), lxc ? "restore" : "create",
-                                                     spare};
+    const char *argv[5 + ARRAY_SIZE(options) + 1] = {pve_command_of(trial->original.kind),
+                                                     lxc ? "restore" : "create", spare};
     size_t count = 3;
     if (!lxc)
         argv[count++] = "--archive";
@@ -158,7 +153,7 @@ static int trial_make_harmless(const struct trial *trial, struct error *error)
 static int trial_start(const struct trial *trial, struct error *error)
 {
     cleanup_free char *spare = mem_format("%u", trial->test.spare_vmid);
-    const char *const argv[] = {trial_tool(trial), "start", spare, NULL};
+    const char *const argv[] = {pve_command_of(trial->original.kind), "start", spare, NULL};
     if (trial_command(trial, argv, error) < 0)
         return fail_context(error, "the copy does not start");
     return 0;
@@ -497,6 +492,5 @@ const struct verb verb_restore_test = {
     .operand = OPERAND_VMID_OR_NONE,
     .help = "Restore a guest's newest backup to a spare VMID, start it unplugged, destroy it",
     .run = run_restore_test,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

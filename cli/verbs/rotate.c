@@ -390,6 +390,5 @@ const struct verb verb_rotate = {
     .operand = OPERAND_VMIDS,
     .help = "Give running guests new tokens; the old ones stay good for token.overlap",
     .run = run_rotate,
-    .options = options,
-    .option_count = ARRAY_SIZE(options),
+    VERB_OPTIONS(options),
 };

@@ -18,6 +18,7 @@
 #include "cli/pve/config.h"
 #include "cli/verbs/report.h"
 #include "schema/agent/config.h"
+#include "schema/base/address.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -63,17 +64,6 @@ static const char *daemon_state_text(enum daemon_state state)
     return texts[state];
 }
 
-static bool parse_endpoint(const char *endpoint, struct sockaddr_in *ret)
-{
-    char host[INET_ADDRSTRLEN] = "";
-    const char *colon = strchr(endpoint, ':');
-    if (!colon || (size_t)(colon - endpoint) >= sizeof host)
-        return false;
-    memcpy(host, endpoint, (size_t)(colon - endpoint));
-    ret->sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
-    return inet_pton(AF_INET, host, &ret->sin_addr) == 1;
-}
-
 /* The inode in a line of /proc/net/tcp if that socket listens at the wanted address. */
 static uint64_t listening_inode(const char *line, const struct sockaddr_in *wanted)
 {
@@ -97,7 +87,7 @@ static uint64_t listening_socket(const char *endpoint)
     struct sockaddr_in wanted = {0};
     uint64_t inode = NO_INODE;
     cleanup_file FILE *table = fopen("/proc/net/tcp", "re");
-    if (!table || !parse_endpoint(endpoint, &wanted))
+    if (!table || !endpoint_parse(endpoint, &wanted))
         return NO_INODE;
     while (inode == NO_INODE && fgets(line, sizeof line, table))
         inode = listening_inode(line, &wanted);
@@ -269,8 +259,7 @@ static void put_versions(json_t *report, const struct config *config)
     output_put_int(report, "store_bytes",
                    store_file_size(config, "") + store_file_size(config, "-wal"));
     output_put_int(report, "schema", store_schema_version());
-    output_put_text(report, "version", FELHOM_VERSION);
-    output_put_text(report, "sqlite", sqlite3_libversion());
+    output_put_texts(report, "version", FELHOM_VERSION, "sqlite", sqlite3_libversion());
 }
 
 static int visit_refusal(const struct explanation *explanation, void *context)
@@ -292,9 +281,7 @@ static int make_status_report(const struct session *session, bool words, json_t 
         explanation_each(session->store, REFUSALS_SHOWN, visit_refusal, list, error) < 0)
         return -1;
     struct daemon_status daemon = daemon_status_get(&session->config, host.endpoint);
-    output_put_text(report, "host_id", host.host_id);
-    output_put_text(report, "node", host.node);
-    output_put_text(report, "endpoint", host.endpoint);
+    output_put_texts(report, "host_id", host.host_id, "node", host.node, "endpoint", host.endpoint);
     json_set(report, "daemon", words ? daemon_status_text(&daemon) : daemon_status_json(&daemon));
     put_statistics(report, &statistics, words);
     put_versions(report, &session->config);
@@ -308,10 +295,8 @@ static int run_status(const struct invocation *invocation, struct error *error)
     cleanup_json json_t *report = json_object();
     if (session_open(&session, error) < 0 || make_status_report(&session, words, report, error) < 0)
         return -1;
-    if (!words) {
-        output_value(invocation, report);
+    if (output_value(invocation, report))
         return 0;
-    }
     output_fields(invocation->out, fields, ARRAY_SIZE(fields), report);
     output_section(invocation->out, refusals, ARRAY_SIZE(refusals),
                    json_object_get(report, "refusals"));

@@ -116,11 +116,8 @@ static int remove_from_store(const struct session *session, uint32_t vmid, struc
     struct guest guest;
     struct error unknown;
     bool known = guest_find(session->store, vmid, &guest, &unknown) == 0;
-    if (!known && unknown.kind != ERROR_MISSING) {
-        *error = unknown;
-        return -1;
-    }
-    if (guest_remove(session->store, vmid, error) < 0)
+    if ((!known && fail_unless_missing(error, &unknown) < 0) ||
+        guest_remove(session->store, vmid, error) < 0)
         return -1;
     steps_add(steps, known ? STEP_DONE : STEP_ALREADY, "store", "%s guest %u", removal_word(known),
               vmid);
