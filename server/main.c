@@ -23,7 +23,6 @@
 #include "schema/base/version.h"
 #include "server/agent.h"
 #include "server/base/host_figures.h"
-#include "server/base/server_config.h"
 #include "server/events/wakeup.h"
 #include "server/privileges.h"
 #include "server/sweep.h"

@@ -127,29 +127,18 @@ void newest_backups_clear(struct newest_backups *backups)
     (void)pthread_mutex_destroy(&backups->log.lock);
 }
 
-struct guest_search {
-    uint32_t after;
-    uint32_t found;
-};
-
-static int guest_is_after(const struct guest *guest, void *context)
-{
-    struct guest_search *search = context;
-    if (guest->vmid > search->after)
-        search->found = guest->vmid;
-    return search->found != 0;
-}
-
 /* Finds the guest with the next higher VMID; *ret becomes 0 if there is none. */
 static int newest_backups_find_next(struct store_pool *stores, uint32_t after, uint32_t *ret,
                                     struct error *error)
 {
-    struct guest_search search = {.after = after};
+    size_t i = 0;
+    cleanup(vmids_free) struct vmids guests = {0};
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(stores, &loan, error) < 0 ||
-        guest_each(loan.store, guest_is_after, &search, error) < 0)
+    if (store_borrow(stores, &loan, error) < 0 || guest_list(loan.store, &guests, error) < 0)
         return store_loan_failed(&loan, error);
-    *ret = search.found;
+    while (i < guests.count && guests.items[i] <= after)
+        i++;
+    *ret = i < guests.count ? guests.items[i] : 0;
     return 0;
 }
 

@@ -23,6 +23,14 @@
 #include "store/tables/event.h"
 #include "store/tables/statistics.h"
 
+/* A gauge of one sample, in seconds. */
+static void exposition_write_seconds(struct buffer *out, const char *name, const char *help,
+                                     int64_t ms)
+{
+    metrics_text_family(out, name, METRIC_GAUGE, help);
+    metrics_text_seconds(out, name, METRIC_NO_LABELS, ms * 1000);
+}
+
 /* --- the hooks' phases --- */
 
 #define EVENTS_AT_ONCE 1000
@@ -273,25 +281,22 @@ static void exposition_write_self(const struct exposition *exposition, struct bu
 {
     metrics_text_family(out, "felhom_build_info", METRIC_GAUGE, "Which felhomd this is; always 1.");
     metrics_text_sample(out, "felhom_build_info", metric_labels({"version", FELHOM_VERSION}), 1);
-    metrics_text_family(out, "felhom_start_time_seconds", METRIC_GAUGE,
-                        "When felhomd was started, in seconds since 1970.");
-    metrics_text_seconds(out, "felhom_start_time_seconds", METRIC_NO_LABELS,
-                         exposition->started_ms * 1000);
-    metrics_text_family(out, "felhom_time_seconds", METRIC_GAUGE,
-                        "When these figures were taken, in seconds since 1970.");
-    metrics_text_seconds(out, "felhom_time_seconds", METRIC_NO_LABELS, clock_wall_ms() * 1000);
+    exposition_write_seconds(out, "felhom_start_time_seconds",
+                             "When felhomd was started, in seconds since 1970.",
+                             exposition->started_ms);
+    exposition_write_seconds(out, "felhom_time_seconds",
+                             "When these figures were taken, in seconds since 1970.",
+                             clock_wall_ms());
 }
 
 static void exposition_write_config(const struct config *config, struct buffer *out)
 {
-    metrics_text_family(out, "felhom_token_max_age_seconds", METRIC_GAUGE,
-                        "How old a token may get by the settings; 0: as old as it likes.");
-    metrics_text_seconds(out, "felhom_token_max_age_seconds", METRIC_NO_LABELS,
-                         (int64_t)config->token.max_age_ms * 1000);
-    metrics_text_family(out, "felhom_backup_max_age_seconds", METRIC_GAUGE,
-                        "How old the last backup may get by the settings before one is due.");
-    metrics_text_seconds(out, "felhom_backup_max_age_seconds", METRIC_NO_LABELS,
-                         (int64_t)config->backup.max_age_ms * 1000);
+    exposition_write_seconds(out, "felhom_token_max_age_seconds",
+                             "How old a token may get by the settings; 0: as old as it likes.",
+                             (int64_t)config->token.max_age_ms);
+    exposition_write_seconds(out, "felhom_backup_max_age_seconds",
+                             "How old the last backup may get by the settings before one is due.",
+                             (int64_t)config->backup.max_age_ms);
 }
 
 /* Writes only the combinations that have occurred, because there are many. */
