@@ -86,12 +86,10 @@ int query_parse(const char *query, struct query_number *numbers, size_t count, s
  * behind the piece. */
 static bool header_take_piece(const char **text, const char *word)
 {
-    const char *start = *text + strspn(*text, BLANKS);
-    size_t length = strcspn(start, ";");
-    *text = start + length + (start[length] == ';');
-    while (length > 0 && strchr(BLANKS, start[length - 1]))
-        length--;
-    return length == strlen(word) && strncasecmp(start, word, length) == 0;
+    struct slice rest = slice_of(*text);
+    struct slice piece = slice_trim(slice_take(&rest, ';'), BLANKS);
+    *text = rest.text;
+    return piece.length == strlen(word) && strncasecmp(piece.text, word, piece.length) == 0;
 }
 
 static bool header_is_json_type(const char *type)
@@ -164,10 +162,7 @@ static bool has_doubled_header(const struct mg_request_info *info)
 /* Returns the length of the text without the blanks at its end. */
 static size_t trimmed_length(const char *text)
 {
-    size_t length = strlen(text);
-    while (length > 0 && strchr(BLANKS, text[length - 1]))
-        length--;
-    return length;
+    return slice_trim_end(slice_of(text), BLANKS).length;
 }
 
 static bool header_is_word(const char *value, const char *word)

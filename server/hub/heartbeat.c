@@ -13,6 +13,7 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/version.h"
 #include "schema/json/json.h"
 #include "server/base/host_figures.h"
@@ -200,17 +201,14 @@ static int heartbeat_read_key(const char *path, struct buffer *out, struct error
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (file_read(path, KEY_LIMIT, &text, error) < 0)
         return fail_context(error, "hub.api_key_file");
-    const char *start = buffer_text(&text) + strspn(buffer_text(&text), LINE_BLANKS);
-    size_t length = strlen(start);
-    while (length > 0 && strchr(LINE_BLANKS, start[length - 1]))
-        length--;
-    bool is_key = length > 0;
-    for (size_t i = 0; i < length; i++)
-        is_key = is_key && start[i] > ' ' && start[i] <= '~';
+    const struct slice key = slice_trim(slice_of(buffer_text(&text)), LINE_BLANKS);
+    bool is_key = key.length > 0;
+    for (size_t i = 0; i < key.length; i++)
+        is_key = is_key && key.text[i] > ' ' && key.text[i] <= '~';
     if (!is_key)
         return fail(error, ERROR_INVALID, "hub.api_key_file: %s does not hold one line with a key",
                     path);
-    buffer_add(out, start, length);
+    buffer_add(out, key.text, key.length);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "server/base/context.h"
 #include "server/base/worker.h"
 #include "store/base/clock.h"
@@ -13,19 +14,12 @@
 #define TIMEOUT_MS  20000
 #define REPLY_LIMIT ((size_t)1 << 20)
 
-static char *hub_url(const char *base, const char *path)
-{
-    size_t length = strlen(base);
-    while (length > 0 && base[length - 1] == '/')
-        length--;
-    return mem_format("%.*s/%s", (int)length, base, path);
-}
-
 int hub_request_perform(struct http_client *client, const struct config *config,
                         const struct hub_request *request, struct http_reply *ret,
                         struct error *error)
 {
-    cleanup_free char *url = hub_url(config->hub.url, request->path);
+    const struct slice base = slice_trim_end(slice_of(config->hub.url), "/");
+    cleanup_free char *url = mem_format("%.*s/%s", (int)base.length, base.text, request->path);
     cleanup_buffer struct buffer header = BUFFER_EMPTY;
     const struct buffer *body = request->body;
     buffer_add_text(&header, request->credential);
