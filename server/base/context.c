@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "schema/base/memory.h"
+#include "server/base/lock.h"
 #include "store/files/config_file.h"
 #include "store/host/host.h"
 
@@ -85,17 +86,14 @@ void context_destroy(struct context *context)
 
 struct server_config *context_config(struct context *context)
 {
-    (void)pthread_mutex_lock(&context->lock);
-    struct server_config *config = server_config_ref(context->config);
-    (void)pthread_mutex_unlock(&context->lock);
-    return config;
+    lock_scope(&context->lock);
+    return server_config_ref(context->config);
 }
 
 void context_set_config(struct context *context, struct server_config *config)
 {
-    (void)pthread_mutex_lock(&context->lock);
-    struct server_config *old = context->config;
+    cleanup_server_config struct server_config *old = NULL;
+    lock_scope(&context->lock);
+    old = context->config;
     context->config = config;
-    (void)pthread_mutex_unlock(&context->lock);
-    server_config_unref(old);
 }

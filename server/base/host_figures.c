@@ -23,6 +23,7 @@
 #include "schema/host/figures.h"
 #include "schema/json/json.h"
 #include "server/base/limiter.h"
+#include "server/base/lock.h"
 #include "store/base/clock.h"
 #include "store/files/file.h"
 
@@ -186,7 +187,7 @@ static bool cpu_sample_is_old(const struct cpu_sample *sample, const struct cpu_
 static int cpu_sample_record(struct host_figures *figures, const struct cpu_sample *sample)
 {
     int busy = -1;
-    (void)pthread_mutex_lock(&figures->lock);
+    lock_scope(&figures->lock);
     for (size_t i = 0; busy < 0 && i < ARRAY_SIZE(figures->samples); i++) {
         if (cpu_sample_is_old(&figures->samples[i], sample))
             busy = cpu_times_busy(&figures->samples[i].times, &sample->times);
@@ -195,7 +196,6 @@ static int cpu_sample_record(struct host_figures *figures, const struct cpu_samp
         figures->samples[1] = figures->samples[0];
         figures->samples[0] = *sample;
     }
-    (void)pthread_mutex_unlock(&figures->lock);
     return busy;
 }
 
@@ -297,7 +297,7 @@ static void figures_refresh_storages(struct host_figures *figures, const struct 
 static json_t *figures_describe_storages(struct host_figures *figures)
 {
     json_t *list = json_array();
-    (void)pthread_mutex_lock(&figures->lock);
+    lock_scope(&figures->lock);
     for (size_t i = 0; i < figures->storages.count; i++) {
         const struct rrd_storage *storage = &figures->storages.items[i];
         json_append(list, json_pack("{s:s, s:o, s:o, s:o}",                                    /**/
@@ -306,7 +306,6 @@ static json_t *figures_describe_storages(struct host_figures *figures)
                                     "used_bytes", json_integer_or_null(storage->used_bytes),   /**/
                                     "at", json_time(storage->at * 1000)));
     }
-    (void)pthread_mutex_unlock(&figures->lock);
     return list;
 }
 

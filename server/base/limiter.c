@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "schema/base/units.h"
+#include "server/base/lock.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 
@@ -42,10 +43,7 @@ int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64
 
 void bounded_lock_init(struct bounded_lock *lock)
 {
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&lock->left, &attributes);
+    lock_condition_init(&lock->left);
     (void)pthread_mutex_init(&lock->lock, NULL);
     lock->taken = false;
     lock->waiting = 0;
@@ -60,7 +58,7 @@ void bounded_lock_destroy(struct bounded_lock *lock)
 /* The caller holds lock->lock. True if nobody holds the bounded lock any more. */
 static bool bounded_lock_wait(struct bounded_lock *lock, int64_t deadline_us)
 {
-    const struct timespec end = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+    const struct timespec end = lock_time(deadline_us);
     lock->waiting++;
     while (lock->taken && pthread_cond_timedwait(&lock->left, &lock->lock, &end) == 0)
         ;
@@ -70,21 +68,18 @@ static bool bounded_lock_wait(struct bounded_lock *lock, int64_t deadline_us)
 
 int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct error *error)
 {
-    (void)pthread_mutex_lock(&lock->lock);
-    bool entered =
-        !lock->taken || (lock->waiting < WAITING_MAX && bounded_lock_wait(lock, deadline_us));
-    if (entered)
-        lock->taken = true;
-    (void)pthread_mutex_unlock(&lock->lock);
-    return entered ? 0 : fail(error, ERROR_BUSY, "too many requests wait for the same answer");
+    lock_scope(&lock->lock);
+    if (lock->taken && (lock->waiting >= WAITING_MAX || !bounded_lock_wait(lock, deadline_us)))
+        return fail(error, ERROR_BUSY, "too many requests wait for the same answer");
+    lock->taken = true;
+    return 0;
 }
 
 void bounded_lock_release(struct bounded_lock *lock)
 {
-    (void)pthread_mutex_lock(&lock->lock);
+    lock_scope(&lock->lock);
     lock->taken = false;
     (void)pthread_cond_signal(&lock->left);
-    (void)pthread_mutex_unlock(&lock->lock);
 }
 
 /* --- the rate-limited log --- */
@@ -96,11 +91,10 @@ void bounded_lock_release(struct bounded_lock *lock)
 static bool throttled_log_take_line(struct throttled_log *log, uint32_t *ret_left_out)
 {
     const struct bucket_rate rate = bucket_rate(1, SECOND_US, BURST);
-    (void)pthread_mutex_lock(&log->lock);
+    lock_scope(&log->lock);
     bool taken = bucket_take(&log->lines, &rate, clock_steady_us()) == 0;
     *ret_left_out = log->left_out;
     log->left_out = taken ? 0 : log->left_out + 1;
-    (void)pthread_mutex_unlock(&log->lock);
     return taken;
 }
 

@@ -9,12 +9,14 @@
 #include <time.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
+#include "server/base/lock.h"
 #include "store/base/clock.h"
 
 /* More than the threads that run at the same time on most hosts: a worker that is suspended
  * while it holds a store does not keep the others from working. */
 #define STORES        16
-#define WAIT_SECONDS  1
+#define WAIT_US       SECOND_US
 #define STORE_BUSY_MS 1000
 
 /* The device and inode of each file of the database: the database, its write-ahead log and the
@@ -58,10 +60,7 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     if (store_open(state_dir, STORE_OPEN_CREATE, STORE_BUSY_MS, &first, error) < 0)
         return -1;
     struct store_pool *pool = mem_new(struct store_pool);
-    pthread_condattr_t attributes;
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&pool->returned, &attributes);
+    lock_condition_init(&pool->returned);
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_mutex_init(&pool->writer_lock, NULL);
     pool->state_dir = mem_copy_text(state_dir);
@@ -90,18 +89,10 @@ void store_pool_free(struct store_pool *pool)
     free(pool);
 }
 
-static struct timespec pool_wait_end(void)
-{
-    struct timespec end;
-    (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += WAIT_SECONDS;
-    return end;
-}
-
 /* The caller holds the lock. Waits until a place is free; false if none became free in time. */
 static bool pool_wait_for_place(struct store_pool *pool)
 {
-    const struct timespec end = pool_wait_end();
+    const struct timespec end = lock_time_in(WAIT_US);
     int result = 0;
     while (pool->free_places == 0 && result == 0)
         result = pthread_cond_timedwait(&pool->returned, &pool->lock, &end);
@@ -131,16 +122,14 @@ static void pool_check_files(struct store_pool *pool)
 /* Takes a place and, if there is one, an open store. False if no place became free in time. */
 static bool pool_take_place(struct store_pool *pool, struct store_loan *ret)
 {
-    (void)pthread_mutex_lock(&pool->lock);
-    bool taken = pool->free_places > 0 || pool_wait_for_place(pool);
-    if (taken) {
-        pool->free_places--;
-        pool_check_files(pool);
-        struct store *store = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
-        *ret = (struct store_loan){.pool = pool, .store = store, .generation = pool->generation};
-    }
-    (void)pthread_mutex_unlock(&pool->lock);
-    return taken;
+    lock_scope(&pool->lock);
+    if (pool->free_places == 0 && !pool_wait_for_place(pool))
+        return false;
+    pool->free_places--;
+    pool_check_files(pool);
+    struct store *store = pool->open_count > 0 ? pool->open[--pool->open_count] : NULL;
+    *ret = (struct store_loan){.pool = pool, .store = store, .generation = pool->generation};
+    return true;
 }
 
 int store_borrow(struct store_pool *pool, struct store_loan *ret, struct error *error)
@@ -159,7 +148,7 @@ int store_borrow_view(struct store_pool *pool, struct store_loan *ret, struct er
 
 int store_borrow_writer(struct store_pool *pool, struct store_loan *ret, struct error *error)
 {
-    const struct timespec end = pool_wait_end();
+    const struct timespec end = lock_time_in(WAIT_US);
     if (pthread_mutex_clocklock(&pool->writer_lock, CLOCK_MONOTONIC, &end) != 0)
         return fail(error, ERROR_BUSY,
                     "the disk is slow: others have waited to write for too long");

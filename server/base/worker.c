@@ -9,6 +9,7 @@
 
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
+#include "server/base/lock.h"
 
 #define BACKOFF_FIRST_MS (30 * SECOND_MS)
 #define DOUBLINGS_MAX    20
@@ -45,29 +46,19 @@ struct worker {
     bool woken;
 };
 
-static struct timespec worker_time_in(int64_t wait_us)
-{
-    struct timespec time;
-    (void)clock_gettime(CLOCK_MONOTONIC, &time);
-    int64_t nanoseconds = time.tv_nsec + wait_us % 1000000 * 1000;
-    time.tv_sec += wait_us / 1000000 + nanoseconds / 1000000000;
-    time.tv_nsec = nanoseconds % 1000000000;
-    return time;
-}
-
 static void worker_sleep(struct worker *worker, int64_t wait_us)
 {
     int late = 0;
-    const struct timespec end = worker_time_in(wait_us == WORKER_IDLE || wait_us < 0 ? 0 : wait_us);
-    (void)pthread_mutex_lock(&worker->lock);
+    const bool is_idle = wait_us > INT64_MAX / 2; /* WORKER_IDLE, or as good as that */
+    const struct timespec end = lock_time_in(is_idle || wait_us < 0 ? 0 : wait_us);
+    lock_scope(&worker->lock);
     while (!worker->woken && !late) {
-        if (wait_us == WORKER_IDLE)
+        if (is_idle)
             (void)pthread_cond_wait(&worker->changed, &worker->lock);
         else
             late = pthread_cond_timedwait(&worker->changed, &worker->lock, &end);
     }
     worker->woken = false;
-    (void)pthread_mutex_unlock(&worker->lock);
 }
 
 static void *worker_run(void *context)
@@ -81,13 +72,10 @@ static void *worker_run(void *context)
 struct worker *worker_start(const char *name, worker_step *step, void *context)
 {
     struct worker *worker = mem_new(struct worker);
-    pthread_condattr_t attributes;
     worker->step = step;
     worker->context = context;
     atomic_init(&worker->stopping, false);
-    (void)pthread_condattr_init(&attributes);
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&worker->changed, &attributes);
+    lock_condition_init(&worker->changed);
     (void)pthread_mutex_init(&worker->lock, NULL);
     if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
         mem_exhausted();
@@ -97,10 +85,9 @@ struct worker *worker_start(const char *name, worker_step *step, void *context)
 
 void worker_wake(struct worker *worker)
 {
-    (void)pthread_mutex_lock(&worker->lock);
+    lock_scope(&worker->lock);
     worker->woken = true;
     (void)pthread_cond_signal(&worker->changed);
-    (void)pthread_mutex_unlock(&worker->lock);
 }
 
 void worker_stop(struct worker *worker)

@@ -17,6 +17,7 @@
 #include "server/api/handlers.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
+#include "server/base/lock.h"
 #include "server/events/wakeup.h"
 #include "server/http/auth.h"
 #include "server/http/refusal.h"
@@ -146,28 +147,24 @@ static void admission_destroy(struct admission *admission)
  * it took, once. */
 static bool admission_take_place(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&admission->lock);
+    lock_scope(&admission->lock);
     bool taken = admission->mode == WAITERS_OPEN && admission->taken < admission->capacity;
     admission->taken += taken;
-    (void)pthread_mutex_unlock(&admission->lock);
     return taken;
 }
 
 static void admission_leave_place(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&admission->lock);
+    lock_scope(&admission->lock);
     admission->taken--;
     (void)pthread_cond_signal(&admission->left);
-    (void)pthread_mutex_unlock(&admission->lock);
 }
 
 /* Returns how many places are taken. */
 static uint32_t admission_taken(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&admission->lock);
-    uint32_t taken = admission->taken;
-    (void)pthread_mutex_unlock(&admission->lock);
-    return taken;
+    lock_scope(&admission->lock);
+    return admission->taken;
 }
 
 static void admission_wake(const struct admission *admission)
@@ -190,11 +187,9 @@ static struct waiter *admission_collect(struct admission *admission, bool *ret_o
 {
     eventfd_t scrap;
     (void)eventfd_read(admission->wake_fd, &scrap);
-    (void)pthread_mutex_lock(&admission->lock);
-    struct waiter *arrivals = steal(admission->arrivals);
+    lock_scope(&admission->lock);
     *ret_open = admission->mode == WAITERS_OPEN;
-    (void)pthread_mutex_unlock(&admission->lock);
-    return arrivals;
+    return steal(admission->arrivals);
 }
 
 static void admission_set_mode(struct admission *admission, enum waiters_mode mode)
@@ -208,19 +203,16 @@ static void admission_set_mode(struct admission *admission, enum waiters_mode mo
 /* Waits until every place is free. */
 static void admission_wait_empty(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&admission->lock);
+    lock_scope(&admission->lock);
     while (admission->taken > 0)
         (void)pthread_cond_wait(&admission->left, &admission->lock);
-    (void)pthread_mutex_unlock(&admission->lock);
 }
 
 /* True if the mode is WAITERS_STOPPING and no place is taken. */
 static bool admission_is_over(struct admission *admission)
 {
-    (void)pthread_mutex_lock(&admission->lock);
-    bool over = admission->mode == WAITERS_STOPPING && admission->taken == 0;
-    (void)pthread_mutex_unlock(&admission->lock);
-    return over;
+    lock_scope(&admission->lock);
+    return admission->mode == WAITERS_STOPPING && admission->taken == 0;
 }
 
 #define WAITERS_MAX 1024

@@ -10,6 +10,7 @@
 #include "schema/base/units.h"
 #include "server/base/context.h"
 #include "server/base/limiter.h"
+#include "server/base/lock.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/source_table.h"
@@ -91,7 +92,7 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
                         enum refusal_reason reason, int64_t now_us)
 {
     uint32_t count = 0;
-    (void)pthread_mutex_lock(&refusals->lock);
+    lock_scope(&refusals->lock);
     struct refusal_row *row = refusals_find_row(refusals, source_key(peer), reason, now_us);
     row->unlogged++;
     if (row_is_old(row, now_us)) {
@@ -99,7 +100,6 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
         row->unlogged = 0;
         row->logged_us = now_us;
     }
-    (void)pthread_mutex_unlock(&refusals->lock);
     return count;
 }
 
@@ -124,12 +124,10 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
     const struct bucket_rate own =
         bucket_rate(EXPLAINED_PER_SOURCE, MINUTE_US, EXPLAINED_PER_SOURCE);
     const struct bucket_rate all = bucket_rate(EXPLAINED_IN_ALL, MINUTE_US, EXPLAINED_IN_ALL);
-    (void)pthread_mutex_lock(&refusals->lock);
+    lock_scope(&refusals->lock);
     struct pace *pace = refusals_find_pace(refusals, source_key(peer), now_us);
-    bool taken = bucket_take(&pace->explained, &own, now_us) == 0 &&
-                 bucket_take(&refusals->explained, &all, now_us) == 0;
-    (void)pthread_mutex_unlock(&refusals->lock);
-    return taken;
+    return bucket_take(&pace->explained, &own, now_us) == 0 &&
+           bucket_take(&refusals->explained, &all, now_us) == 0;
 }
 
 /* --- the event and the line in the log --- */

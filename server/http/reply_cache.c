@@ -5,6 +5,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "server/base/lock.h"
 
 #define PLACES 1024 /* guests whose VMIDs differ by a multiple of it share one place */
 
@@ -47,12 +48,11 @@ bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *k
                       struct buffer *out)
 {
     const struct cached_reply *place = &cache->places[key->vmid % PLACES];
-    (void)pthread_mutex_lock(&cache->lock);
-    bool found = reply_cache_key_equals(&place->key, key);
-    if (found)
-        buffer_add(out, place->answer.data, place->answer.length);
-    (void)pthread_mutex_unlock(&cache->lock);
-    return found;
+    lock_scope(&cache->lock);
+    if (!reply_cache_key_equals(&place->key, key))
+        return false;
+    buffer_add(out, place->answer.data, place->answer.length);
+    return true;
 }
 
 void reply_cache_put(struct reply_cache *cache, const struct reply_cache_key *key,
@@ -61,9 +61,8 @@ void reply_cache_put(struct reply_cache *cache, const struct reply_cache_key *ke
     struct cached_reply *place = &cache->places[key->vmid % PLACES];
     if (body->length > REPLY_CACHE_LIMIT)
         return;
-    (void)pthread_mutex_lock(&cache->lock);
+    lock_scope(&cache->lock);
     place->key = *key;
     buffer_free(&place->answer);
     buffer_add(&place->answer, body->data, body->length);
-    (void)pthread_mutex_unlock(&cache->lock);
 }

@@ -14,6 +14,7 @@
 #include "schema/base/version.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
+#include "server/base/lock.h"
 #include "server/events/waiters.h"
 #include "server/metrics/metrics.h"
 #include "server/net/gate.h"
@@ -92,10 +93,8 @@ static int hook_count_new(struct hook_counters *counters, struct store *store, s
 
 int hook_counters_catch_up(struct hook_counters *counters, struct store *store, struct error *error)
 {
-    (void)pthread_mutex_lock(&counters->lock);
-    int result = hook_count_new(counters, store, error);
-    (void)pthread_mutex_unlock(&counters->lock);
-    return result;
+    lock_scope(&counters->lock);
+    return hook_count_new(counters, store, error);
 }
 
 static void hook_write_counts(const struct hook_counters *counters, struct buffer *out)
@@ -127,10 +126,9 @@ static void hook_write_durations(const struct hook_counters *counters, struct bu
 
 void hook_counters_write(struct hook_counters *counters, struct buffer *out)
 {
-    (void)pthread_mutex_lock(&counters->lock);
+    lock_scope(&counters->lock);
     hook_write_counts(counters, out);
     hook_write_durations(counters, out);
-    (void)pthread_mutex_unlock(&counters->lock);
 }
 
 /* --- what the store holds: tokens, jobs, its size --- */

@@ -16,6 +16,7 @@
 
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
+#include "server/base/lock.h"
 #include "server/outbound/http_client.h"
 #include "server/registry/gitea.h"
 #include "store/base/clock.h"
@@ -61,9 +62,8 @@ void registry_mint_resume(struct registry_mint *mint)
 
 static void mint_set_name(struct registry_mint *mint, const char *name)
 {
-    (void)pthread_mutex_lock(&mint->lock);
+    lock_scope(&mint->lock);
     (void)snprintf(mint->name, sizeof mint->name, "%s", name);
-    (void)pthread_mutex_unlock(&mint->lock);
 }
 
 /* Turns every failure of the store but ERROR_CONFLICT into ERROR_SYSTEM, so that the guest is

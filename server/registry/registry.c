@@ -9,6 +9,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "server/base/context.h"
+#include "server/base/lock.h"
 #include "server/base/worker.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
@@ -70,7 +71,7 @@ uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us)
 {
     size_t kept = 0;
     int64_t left_us = 0;
-    (void)pthread_mutex_lock(&pace->lock);
+    lock_scope(&pace->lock);
     for (size_t i = 0; i < pace->count; i++) {
         const struct mint_pause pause = pace->pauses[i];
         if (pause.end_us <= now_us)
@@ -84,7 +85,6 @@ uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us)
         pace->pauses = mem_resize(pace->pauses, pace->count + 1, sizeof *pace->pauses);
         pace->pauses[pace->count++] = (struct mint_pause){vmid, now_us + PAUSE_US};
     }
-    (void)pthread_mutex_unlock(&pace->lock);
     return (uint32_t)((left_us + SECOND_US - 1) / SECOND_US);
 }
 
