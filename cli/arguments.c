@@ -204,15 +204,9 @@ static const struct verb *find_verb(const struct verb_table *table, const char *
     return NULL;
 }
 
-static bool is_request_id(const char *text)
-{
-    return strlen(text) == REQUEST_ID_LENGTH &&
-           strspn(text, "0123456789abcdef") == REQUEST_ID_LENGTH;
-}
-
 static int take_request_id(const char *text, struct arguments *arguments, struct error *error)
 {
-    if (!is_request_id(text))
+    if (strlen(text) != REQUEST_ID_LENGTH || strspn(text, "0123456789abcdef") != REQUEST_ID_LENGTH)
         return fail(error, ERROR_INVALID,
                     "%s: '%.50s' is not a request ID (16 hexadecimal digits, from the reply's "
                     "X-Request-Id)",

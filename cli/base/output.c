@@ -143,15 +143,9 @@ static char *size_text(int64_t bytes)
 
 static char *number_text(int64_t number, enum output_shape shape)
 {
-    switch (shape) {
-    case SHAPE_AGE:
+    if (shape == SHAPE_AGE)
         return age_text(number);
-    case SHAPE_SIZE:
-        return size_text(number);
-    case SHAPE_PLAIN:
-        break;
-    }
-    return mem_format("%" PRId64, number);
+    return shape == SHAPE_SIZE ? size_text(number) : mem_format("%" PRId64, number);
 }
 
 /* Returns true for ASCII control characters and for the UTF-8 form of Latin-1's: a terminal obeys

@@ -93,12 +93,6 @@ static void print_text(const struct steps *steps, FILE *out)
     }
 }
 
-static void print_next(const json_t *next, FILE *out)
-{
-    if (next)
-        (void)fprintf(out, "\nNext: %s.\n", json_string_value(next));
-}
-
 void steps_report(const struct steps *steps, json_t *object)
 {
     output_put_bool(object, "changed", steps->changed);
@@ -114,5 +108,7 @@ void steps_print(const struct steps *steps, const struct invocation *invocation,
     if (output_value(invocation, whole))
         return;
     print_text(steps, invocation->out);
-    print_next(json_object_get(rest, "next"), invocation->out);
+    const char *next = json_get_text(rest, "next", NULL);
+    if (next)
+        (void)fprintf(invocation->out, "\nNext: %s.\n", next);
 }

@@ -326,13 +326,6 @@ static void enroll_run_free(struct enroll_run *run)
     vmids_free(&run->failed);
 }
 
-static void note_enroll_failure(struct enroll_run *run, struct enrolling *enrolling,
-                                const struct error *problem)
-{
-    steps_add(&enrolling->steps, STEP_WARNING, "failed", "%s", problem->message);
-    vmids_add(&run->failed, enrolling->vmid);
-}
-
 /* Text is printed guest by guest, other formats at the end. */
 static void show_guest(const struct enroll_run *run, const struct enrolling *enrolling,
                        bool enrolled)
@@ -359,8 +352,10 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
         .steps = steps_new(),
     };
     bool enrolled = enroll(&enrolling, &problem) == 0;
-    if (!enrolled)
-        note_enroll_failure(run, &enrolling, &problem);
+    if (!enrolled) {
+        steps_add(&enrolling.steps, STEP_WARNING, "failed", "%s", problem.message);
+        vmids_add(&run->failed, vmid);
+    }
     show_guest(run, &enrolling, enrolled);
 }
 

@@ -127,8 +127,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
         if (enrolment_render(&enrolment, &plan.text, error) < 0)
             return -1;
     }
-    *ret = plan;
-    plan.text = BUFFER_EMPTY;
+    *ret = steal(plan);
     return 0;
 }
 

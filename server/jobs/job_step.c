@@ -278,16 +278,6 @@ static const char *job_task_type(enum job_kind kind, enum guest_kind guest_kind)
     return types[kind][guest_kind];
 }
 
-static int job_read_previous_upid(const struct job_world *world, const struct job *job,
-                                  char ret_upid[static UPID_SIZE], struct error *error)
-{
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(world->stores, &loan, error) == 0 &&
-        job_previous_upid(loan.store, job, ret_upid, error) == 0)
-        return 0;
-    return store_loan_failed(&loan, error);
-}
-
 /* Finds the earliest time, in seconds since 1970, at which the task may have begun. The guest's
  * previous task has ended by then; its status was first asked for a second after it began. */
 static int job_begun_since(const struct job_world *world, const struct job *job, int64_t *ret,
@@ -295,8 +285,10 @@ static int job_begun_since(const struct job_world *world, const struct job *job,
 {
     struct upid previous;
     char upid[UPID_SIZE];
-    if (job_read_previous_upid(world, job, upid, error) < 0)
-        return -1;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(world->stores, &loan, error) < 0 ||
+        job_previous_upid(loan.store, job, upid, error) < 0)
+        return store_loan_failed(&loan, error);
     *ret = job->called_at_ms / 1000 - EARLIER_SECONDS;
     if (upid_parse(upid, &previous) && previous.started_at >= *ret)
         *ret = previous.started_at + 1;

@@ -194,8 +194,7 @@ int registry_credential_get(struct registry *registry, const struct config *conf
     *ret = (struct registry_credential){
         .host = mem_copy_text(config->registry.host),
         .username = mem_copy_text(config->registry.username),
-        .token = token,
+        .token = steal(token),
     };
-    token = BUFFER_EMPTY;
     return 0;
 }
