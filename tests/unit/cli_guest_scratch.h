@@ -22,6 +22,13 @@ static inline void run_sql(const char *sql)
     assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 }
 
+/* What makes a guest one that has no token to replace, each after the other. */
+static const char *const not_live[] = {
+    "UPDATE guest SET state = 'stopped'",
+    "UPDATE guest SET state = 'running'; UPDATE token SET revoked_at_ms = 1",
+    "DELETE FROM token",
+};
+
 /* A directory as pre-start leaves it, as far as verbs look at it. */
 static inline void fill_directory(uint32_t vmid, const char *token)
 {

@@ -63,13 +63,8 @@ static void a_token_that_ended_by_its_age_stays(void **state)
 static void only_what_is_live_is_told(void **state)
 {
     (void)state;
-    static const char *const reasons[] = {
-        "UPDATE guest SET state = 'stopped'",
-        "UPDATE guest SET state = 'running'; UPDATE token SET revoked_at_ms = 1",
-        "DELETE FROM token",
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {
-        run_sql(reasons[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(not_live); i++) {
+        run_sql(not_live[i]);
         cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
         assert_int_equal(stage.status, 0);
         assert_lacks(&stage.out, "8200");

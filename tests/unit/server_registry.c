@@ -42,10 +42,7 @@ static void configure(const char *mode, const char *ca_file)
         mode, standin.port, scratch, scratch, ca_file, scratch);
     standin_write("agent.yaml", text);
     OK(server_config_load(&setup, &error));
-    (void)pthread_mutex_lock(&world.context.lock);
-    server_config_unref(world.context.config);
-    world.context.config = setup;
-    (void)pthread_mutex_unlock(&world.context.lock);
+    context_set_config(&world.context, setup);
 }
 
 static const struct config *config(void)
