@@ -97,8 +97,7 @@ int agent_open(struct agent *agent, struct error *error)
     context_init(context);
     handover_begin(&agent->handover);
     context->refusals = refusals_new();
-    context->pve_client = pve_client_new(NULL);
-    pve_client_count(context->pve_client, &context->counters.proxmox);
+    context->pve_client = pve_client_new(NULL, &context->counters.proxmox);
     context->figures = host_figures_new("");
     context->storage_cache = reply_cache_new();
     if (server_config_load(&config, error) < 0)

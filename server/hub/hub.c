@@ -81,9 +81,7 @@ struct hub *hub_start(struct context *context)
 {
     struct hub *hub = mem_new(struct hub);
     hub->context = context;
-    atomic_init(&hub->stopping, false);
-    hub->client = http_client_new(&hub->stopping);
-    http_client_count(hub->client, &context->counters.hub);
+    hub->client = http_client_new(&hub->stopping, &context->counters.hub);
     hub->puller = (struct hub_puller){
         .stores = context->stores,
         .client = hub->client,

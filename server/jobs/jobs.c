@@ -252,9 +252,7 @@ struct jobs *jobs_start(struct context *context)
 {
     struct jobs *jobs = mem_new(struct jobs);
     jobs->context = context;
-    atomic_init(&jobs->stopping, false);
-    jobs->client = pve_client_new(&jobs->stopping);
-    pve_client_count(jobs->client, &context->counters.proxmox);
+    jobs->client = pve_client_new(&jobs->stopping, &context->counters.proxmox);
     jobs->log = THROTTLED_LOG_NEW;
     jobs->backups = (struct newest_backups){.log = THROTTLED_LOG_NEW, .stopping = &jobs->stopping};
     jobs->worker = worker_start("jobs", jobs_turn, jobs);

@@ -139,16 +139,11 @@ static void pve_request_free(struct pve_request *request)
 }
 #define cleanup_pve_request cleanup(pve_request_free)
 
-struct pve_client *pve_client_new(const atomic_bool *abort)
+struct pve_client *pve_client_new(const atomic_bool *abort, struct call_counters *calls)
 {
     struct pve_client *client = mem_new(struct pve_client);
-    client->http = http_client_new(abort);
+    client->http = http_client_new(abort, calls);
     return client;
-}
-
-void pve_client_count(struct pve_client *client, struct call_counters *calls)
-{
-    http_client_count(client->http, calls);
 }
 
 void pve_client_free(struct pve_client *client)
@@ -179,7 +174,8 @@ static struct pve_request pve_snapshot_request(const char *method, const struct 
 {
     char vmid[VMID_TEXT_SIZE];
     (void)snprintf(vmid, sizeof vmid, "%" PRIu32, guest->vmid);
-    return pve_request_to(method, guest_kind_names[guest->kind], vmid, "snapshot", snapshot, action);
+    return pve_request_to(method, guest_kind_names[guest->kind], vmid, "snapshot", snapshot,
+                          action);
 }
 
 static void pve_request_add_parameter(struct pve_request *request, const char *name,

@@ -22,12 +22,9 @@
 struct call_counters;
 struct pve_client; /* belongs to one thread at a time */
 
-/* abort: as for http_client_new. Ends with pve_client_free, which accepts NULL. */
-struct pve_client *pve_client_new(const atomic_bool *abort);
+/* abort, calls: as for http_client_new. Ends with pve_client_free, which accepts NULL. */
+struct pve_client *pve_client_new(const atomic_bool *abort, struct call_counters *calls);
 void pve_client_free(struct pve_client *client);
-
-/* From now on counts the outcome of each call in *calls, which is borrowed. */
-void pve_client_count(struct pve_client *client, struct call_counters *calls);
 
 /* What a call needs. All members are borrowed. */
 struct pve_call {

@@ -372,16 +372,12 @@ struct http_client {
     bool may_have_sent;
 };
 
-struct http_client *http_client_new(const atomic_bool *abort)
+struct http_client *http_client_new(const atomic_bool *abort, struct call_counters *calls)
 {
     struct http_client *client = mem_new(struct http_client);
     client->abort = abort;
-    return client;
-}
-
-void http_client_count(struct http_client *client, struct call_counters *calls)
-{
     client->calls = calls;
+    return client;
 }
 
 void http_client_free(struct http_client *client)

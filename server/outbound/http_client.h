@@ -21,13 +21,10 @@ struct call_counters;
 struct http_client; /* belongs to one thread at a time */
 
 /* Makes a client; libcurl is not loaded before the first request. abort (borrowed, may be NULL):
- * once it is true, a request under way ends within a second with ERROR_BUSY. Ends with
- * http_client_free, which accepts NULL. */
-struct http_client *http_client_new(const atomic_bool *abort);
+ * once it is true, a request under way ends within a second with ERROR_BUSY. calls (borrowed, may
+ * be NULL): counts the outcome of each request. Ends with http_client_free, which accepts NULL. */
+struct http_client *http_client_new(const atomic_bool *abort, struct call_counters *calls);
 void http_client_free(struct http_client *client);
-
-/* From now on counts the outcome of each request in *calls, which is borrowed. */
-void http_client_count(struct http_client *client, struct call_counters *calls);
 
 struct http_request {
     const char *method; /* GET, POST, DELETE */

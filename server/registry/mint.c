@@ -35,9 +35,10 @@ struct mint_attempt {
     char name[CREDENTIAL_NAME_SIZE];
 };
 
-void registry_mint_init(struct registry_mint *mint, struct store_pool *stores)
+void registry_mint_init(struct registry_mint *mint, struct store_pool *stores,
+                        struct call_counters *calls)
 {
-    *mint = (struct registry_mint){.stores = stores, .client = http_client_new(NULL)};
+    *mint = (struct registry_mint){.stores = stores, .client = http_client_new(NULL, calls)};
     bounded_lock_init(&mint->client_lock);
     (void)pthread_mutex_init(&mint->lock, NULL);
 }

@@ -118,17 +118,14 @@ struct registry *registry_start(struct context *context)
     struct registry *registry = mem_new(struct registry);
     registry->context = context;
     mint_pace_init(&registry->pace);
-    registry_mint_init(&registry->mint, context->stores);
-    atomic_init(&registry->stopping, false);
+    registry_mint_init(&registry->mint, context->stores, &context->counters.registry);
     registry->deletion = (struct registry_deletion){
         .stores = context->stores,
-        .client = http_client_new(&registry->stopping),
+        .client = http_client_new(&registry->stopping, &context->counters.registry),
         .mint = &registry->mint,
         .stopping = &registry->stopping,
         .log = THROTTLED_LOG_NEW,
     };
-    http_client_count(registry->deletion.client, &context->counters.registry);
-    http_client_count(registry->mint.client, &context->counters.registry);
     registry->worker = worker_start("registry", registry_step, registry);
     return registry;
 }

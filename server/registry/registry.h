@@ -27,6 +27,7 @@
 #include "server/base/store_pool.h"
 #include "store/tables/credential.h"
 
+struct call_counters;
 struct context;
 struct http_client;
 struct registry;
@@ -101,7 +102,9 @@ struct registry_mint {
     char name[CREDENTIAL_NAME_SIZE]; /* of the token that is being minted; "": none */
 };
 
-void registry_mint_init(struct registry_mint *mint, struct store_pool *stores);
+/* calls counts the requests to the registry; NULL is allowed. */
+void registry_mint_init(struct registry_mint *mint, struct store_pool *stores,
+                        struct call_counters *calls);
 void registry_mint_destroy(struct registry_mint *mint);
 
 /* Mints a token for the guest and adds it to out. Fails as registry_credential_get does. Any

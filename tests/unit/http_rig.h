@@ -23,7 +23,7 @@ static inline int set_up(void **state)
 {
     (void)state;
     atomic_store(&aborted, false);
-    client = http_client_new(&aborted);
+    client = http_client_new(&aborted, NULL);
     error = (struct error){0};
     return 0;
 }

@@ -89,7 +89,7 @@ static inline int set_up(void **state)
     put_guest_of(8203, GUEST_QEMU);
     put_guest_of(8204, GUEST_LXC);
     atomic_store(&stopping, false);
-    client = pve_client_new(&stopping);
+    client = pve_client_new(&stopping, NULL);
     world = (struct job_world){stores, client, &config, "pve", &stopping};
     memory = (struct job_memory){0};
     return 0;

@@ -58,7 +58,7 @@ static int set_up(void **state)
     standin_write("control.json", "{}");
     standin_write("requests.jsonl", "");
     read_config("felhom", "ca.pem");
-    client = http_client_new(NULL);
+    client = http_client_new(NULL, NULL);
     call = (struct gitea_call){client, &config, PASSWORD, clock_steady_us() + 600 * SECOND_US};
     error = (struct error){.kind = ERROR_NONE};
     return 0;

@@ -139,7 +139,7 @@ static void test_without_abort_flag(void **state)
     (void)state;
     const struct peer_answer answer = {.text = OK_TEXT};
     http_client_free(client);
-    client = http_client_new(NULL);
+    client = http_client_new(NULL, NULL);
     start(&answer, 1);
     assert_int_equal(perform("GET"), 0);
     peer_end(peer);

@@ -79,7 +79,7 @@ static int set_up(void **state)
     error = (struct error){.kind = ERROR_NONE};
     (void)strcpy(upid, "untouched");
     atomic_store(&aborted, false);
-    client = pve_client_new(&aborted);
+    client = pve_client_new(&aborted, NULL);
     call = (struct pve_call){client, &config, "pve", clock_steady_us() + 600 * SECOND_US};
     return 0;
 }

@@ -101,10 +101,10 @@ static int set_up(void **state)
     describe_host("demo");
     start_guest(VMID);
     start_guest(8300);
-    registry_mint_init(&world.mint, world.context.stores);
+    registry_mint_init(&world.mint, world.context.stores, NULL);
     world.deletion = (struct registry_deletion){
         .stores = world.context.stores,
-        .client = http_client_new(&world.stopping),
+        .client = http_client_new(&world.stopping, NULL),
         .mint = &world.mint,
         .stopping = &world.stopping,
         .log = THROTTLED_LOG_NEW,
