@@ -2,42 +2,32 @@
 #include "server/base/store_pool.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <unistd.h>
 
-#include "schema/base/memory.h"
 #include "store/host/host.h"
-#include "tests/unit/test.h"
+#include "tests/unit/scratch.h"
 
 #define MORE_THAN_ALL 17
 
-static char root[64];
 static struct store_pool *pool;
 
 /* A shell command in the state directory, whose effect the pool will see. */
 static void run(const char *command)
 {
-    cleanup_free char *line = mem_format("cd %s && %s", root, command);
-    assert_int_equal(system(line), 0);
+    shell("%s", command);
     (void)usleep(STORE_POOL_LOOK_US);
 }
 
 static int set_up(void **state)
 {
-    (void)state;
     struct error error;
-    (void)snprintf(root, sizeof root, "/tmp/felhom-pool.XXXXXX");
-    assert_non_null(mkdtemp(root));
-    assert_int_equal(store_pool_new(root, &pool, &error), 0);
-    return 0;
+    return scratch_make(state) || store_pool_new(scratch, &pool, &error);
 }
 
 static int tear_down(void **state)
 {
-    (void)state;
     store_pool_free(pool);
-    run("rm -rf \"$PWD\"");
-    return 0;
+    return scratch_remove(state);
 }
 
 /* Borrows until there are no more; how many there were. */

@@ -1,36 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/sweep.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "schema/base/cleanup.h"
-#include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
-#include "tests/unit/test.h"
+#include "tests/unit/scratch.h"
 
 #define NOW_MS ((int64_t)1700000000000)
 
-/* A host of files below a temporary directory, with one running container. */
+/* A host of files in the scratch directory, with one running container. */
 struct world {
-    char root[64];
     struct config config;
     struct store *store;
     struct sweep sweep;
     struct error error;
 };
-
-/* A shell command in the world's directory. */
-static void run(const struct world *world, const char *command)
-{
-    cleanup_free char *line = mem_format("cd %s && %s", world->root, command);
-    assert_int_equal(system(line), 0);
-}
 
 static void add_guest(struct world *world, enum guest_kind kind, uint32_t vmid)
 {
@@ -44,17 +29,16 @@ static void add_guest(struct world *world, enum guest_kind kind, uint32_t vmid)
 static int set_up(void **state)
 {
     struct world *world = mem_new(struct world);
-    (void)snprintf(world->root, sizeof world->root, "/tmp/felhom-sweep.XXXXXX");
-    assert_non_null(mkdtemp(world->root));
-    run(world, "mkdir -m 700 state && mkdir -p pve/lxc pve/qemu-server cgroup/lxc/8200 && "
-               "touch pve/lxc/8200.conf");
+    assert_int_equal(scratch_make(state), 0);
+    shell("mkdir -m 700 state && mkdir -p pve/lxc pve/qemu-server cgroup/lxc/8200 && "
+          "touch pve/lxc/8200.conf");
     assert_int_equal(config_parse("agent.yaml", "", 0, &world->config, &world->error), 0);
     free(world->config.paths.pve);
     free(world->config.paths.cgroup);
-    world->config.paths.pve = mem_format("%s/pve", world->root);
-    world->config.paths.cgroup = mem_format("%s/cgroup", world->root);
-    cleanup_free char *path = mem_format("%s/state", world->root);
-    assert_int_equal(store_open(path, STORE_OPEN_CREATE, 1000, &world->store, &world->error), 0);
+    world->config.paths.pve = mem_copy_text(in_scratch("pve"));
+    world->config.paths.cgroup = mem_copy_text(in_scratch("cgroup"));
+    assert_int_equal(
+        store_open(in_scratch("state"), STORE_OPEN_CREATE, 1000, &world->store, &world->error), 0);
     add_guest(world, GUEST_LXC, 8200);
     *state = world;
     return 0;
@@ -66,9 +50,8 @@ static int tear_down(void **state)
     sweep_clear(&world->sweep);
     store_close(world->store);
     config_free(&world->config);
-    run(world, "rm -rf \"$PWD\"");
     free(world);
-    return 0;
+    return scratch_remove(state);
 }
 
 static void look(struct world *world, int64_t second)
@@ -111,7 +94,7 @@ static void test_a_running_guest_is_left_alone(void **state)
 static void test_configuration_gone(void **state)
 {
     struct world *world = *state;
-    run(world, "rm pve/lxc/8200.conf");
+    shell("rm pve/lxc/8200.conf");
     look(world, 1);
     assert_int_equal(good_tokens(world, 8200), 0);
     assert_event(world, "8200: 1 token revoked: its configuration is gone from this node");
@@ -145,10 +128,10 @@ static void test_who_is_gone_has_no_past(void **state)
     record(world, 8200);
     look(world, 1);
     assert_int_equal(own_events(world, 8200), 1);
-    run(world, "mv pve/lxc/8200.conf . && touch pve/lxc/100.conf");
+    shell("mv pve/lxc/8200.conf . && touch pve/lxc/100.conf");
     look(world, 2);
     assert_int_equal(own_events(world, 8200), 0);
-    run(world, "mv 8200.conf pve/lxc/");
+    shell("mv 8200.conf pve/lxc/");
     record(world, 8200);
     look(world, 3);
     assert_int_equal(own_events(world, 8200), 1);
@@ -161,7 +144,7 @@ static void test_who_is_gone_after_its_stop_has_none_either(void **state)
     assert_int_equal(
         token_revoke_before(world->store, 8200, INT64_MAX, NOW_MS, "x", NULL, &world->error), 0);
     record(world, 8200);
-    run(world, "mv pve/lxc/8200.conf pve/lxc/100.conf");
+    shell("mv pve/lxc/8200.conf pve/lxc/100.conf");
     look(world, 1);
     assert_int_equal(own_events(world, 8200), 0);
     bool past = true;
@@ -172,9 +155,9 @@ static void test_who_is_gone_after_its_stop_has_none_either(void **state)
 static void test_an_unmounted_pve_revokes_nothing(void **state)
 {
     struct world *world = *state;
-    run(world, "rm -r pve/*");
+    shell("rm -r pve/*");
     look(world, 1);
-    run(world, "rmdir pve");
+    shell("rmdir pve");
     look(world, 2);
     assert_int_equal(good_tokens(world, 8200), 1);
 }
@@ -183,7 +166,7 @@ static void test_not_running_for_a_minute(void **state)
 {
     struct world *world = *state;
     struct guest guest;
-    run(world, "rmdir cgroup/lxc/8200");
+    shell("rmdir cgroup/lxc/8200");
     look(world, 100);
     look(world, 159);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -197,11 +180,11 @@ static void test_not_running_for_a_minute(void **state)
 static void test_a_short_absence_is_forgotten(void **state)
 {
     struct world *world = *state;
-    run(world, "rmdir cgroup/lxc/8200");
+    shell("rmdir cgroup/lxc/8200");
     look(world, 100);
-    run(world, "mkdir cgroup/lxc/8200");
+    shell("mkdir cgroup/lxc/8200");
     look(world, 130);
-    run(world, "rmdir cgroup/lxc/8200");
+    shell("rmdir cgroup/lxc/8200");
     look(world, 140);
     look(world, 170);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -210,7 +193,7 @@ static void test_a_short_absence_is_forgotten(void **state)
 static void test_a_starting_guest_has_its_minute(void **state)
 {
     struct world *world = *state;
-    run(world, "rmdir cgroup/lxc/8200");
+    shell("rmdir cgroup/lxc/8200");
     look(world, 1);
     assert_int_equal(
         guest_set_state(world->store, 8200, GUEST_STARTING, NOW_MS + 30000, &world->error), 0);
@@ -227,7 +210,7 @@ static void test_a_starting_guest_has_its_minute(void **state)
 static void test_without_control_groups_nothing_is_known(void **state)
 {
     struct world *world = *state;
-    run(world, "rm -r cgroup/lxc");
+    shell("rm -r cgroup/lxc");
     look(world, 1);
     look(world, 100);
     assert_int_equal(good_tokens(world, 8200), 1);
@@ -240,12 +223,12 @@ static void test_presence_in_each_hierarchy(void **state)
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 8200), PRESENCE_YES);
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 820), PRESENCE_NO);
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_UNKNOWN);
-    run(world, "mkdir -p cgroup/qemu.slice/9000.scope");
+    shell("mkdir -p cgroup/qemu.slice/9000.scope");
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 9000), PRESENCE_YES);
     assert_int_equal(presence_running(cgroup, GUEST_QEMU, 8200), PRESENCE_NO);
-    run(world, "mkdir -p cgroup/unified/lxc/300");
+    shell("mkdir -p cgroup/unified/lxc/300");
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 300), PRESENCE_YES);
-    run(world, "mkdir -p cgroup/systemd/lxc/400");
+    shell("mkdir -p cgroup/systemd/lxc/400");
     assert_int_equal(presence_running(cgroup, GUEST_LXC, 400), PRESENCE_YES);
 }
 
@@ -253,13 +236,13 @@ static void test_presence_of_configurations(void **state)
 {
     const struct world *world = *state;
     const char *pve = world->config.paths.pve;
-    run(world, "touch pve/qemu-server/9000.conf");
+    shell("touch pve/qemu-server/9000.conf");
     assert_int_equal(presence_configured(pve, 8200), PRESENCE_YES);
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
     assert_int_equal(presence_configured(pve, 100), PRESENCE_NO);
-    run(world, "rm -r pve/lxc");
+    shell("rm -r pve/lxc");
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_YES);
-    run(world, "rm -r pve/qemu-server");
+    shell("rm -r pve/qemu-server");
     assert_int_equal(presence_configured(pve, 9000), PRESENCE_UNKNOWN);
     assert_int_equal(presence_configured("/nowhere", 9000), PRESENCE_UNKNOWN);
 }

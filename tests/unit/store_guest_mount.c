@@ -1,71 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which mounts would hand a guest somebody else's secret. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "schema/base/buffer.h"
-#include "schema/base/cleanup.h"
-#include "schema/base/memory.h"
 #include "store/files/guest_mount.h"
-#include "tests/unit/test.h"
+#include "tests/unit/scratch.h"
 
 #define OWN 8200
 
-struct scratch {
-    char *root;
-    struct config config;
-};
+static struct config config;
 
 static int set_up(void **state)
 {
-    static char template[sizeof "/tmp/felhom-foreign.XXXXXX"];
-    struct scratch *scratch = mem_new(struct scratch);
     struct error error;
-    strcpy(template, "/tmp/felhom-foreign.XXXXXX");
-    scratch->root = mkdtemp(template);
-    cleanup_free char *text = mem_format("paths: {guests: %s/run/guests, export: %s/run/export}\n",
-                                         scratch->root, scratch->root);
-    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &scratch->config, &error), 0);
-    cleanup_free char *make =
-        mem_format("mkdir -p %s/run/guests/8300 %s/run/export/8300 %s/else && "
-                   "ln -s run %s/link",
-                   scratch->root, scratch->root, scratch->root, scratch->root);
-    assert_int_equal(system(make), 0);
-    *state = scratch;
-    return 0;
+    if (scratch_make(state) < 0)
+        return -1;
+    cleanup_free char *text =
+        mem_format("paths: {guests: %s/run/guests, export: %s/run/export}\n", scratch, scratch);
+    shell("mkdir -p run/guests/8300 run/export/8300 else && ln -s run link");
+    return config_parse("agent.yaml", text, strlen(text), &config, &error);
 }
 
 static int tear_down(void **state)
 {
-    struct scratch *scratch = *state;
-    cleanup_free char *remove = mem_format("rm -rf %s", scratch->root);
-    assert_int_equal(system(remove), 0);
-    config_free(&scratch->config);
-    free(scratch);
-    return 0;
+    config_free(&config);
+    return scratch_remove(state);
 }
 
 /* Judges a configuration of one line, in which @ stands for the scratch root, and ~ for the scratch
  * root without its slash, which is a relative path. */
-static int judge(struct scratch *scratch, const char *line, enum mount_form *ret_form,
-                 struct error *error)
+static int judge(const char *line, enum mount_form *ret_form, struct error *error)
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
     struct guest_mount own;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     for (const char *c = line; *c; c++)
         if (*c == '@')
-            buffer_add_text(&text, scratch->root);
+            buffer_add_text(&text, scratch);
         else if (*c == '~')
-            buffer_add_text(&text, scratch->root + 1);
+            buffer_add_text(&text, scratch + 1);
         else
             buffer_add(&text, c, 1);
     assert_int_equal(guest_config_parse(GUEST_LXC, buffer_text(&text), text.length, &guest, error),
                      0);
-    int result = guest_mount_check(&scratch->config, OWN, &guest, &own, error);
+    int result = guest_mount_check(&config, OWN, &guest, &own, error);
     if (result == 0)
         *ret_form = own.form;
     return result;
@@ -73,6 +49,7 @@ static int judge(struct scratch *scratch, const char *line, enum mount_form *ret
 
 static void test_foreign_lines_are_refused(void **state)
 {
+    (void)state;
     static const char *const lines[] = {
         "mp0: @/run/guests/8300,mp=/etc/felhom-bootstrap",
         "mp0: @/run/export/8300,mp=/etc/felhom-bootstrap",
@@ -96,7 +73,7 @@ static void test_foreign_lines_are_refused(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
         struct error error = {0};
         enum mount_form form;
-        if (judge(*state, lines[i], &form, &error) == 0)
+        if (judge(lines[i], &form, &error) == 0)
             fail_test("not refused: %s", lines[i]);
         assert_int_equal(error.kind, ERROR_FOREIGN);
         assert_non_null(strstr(error.message, "felhomctl enroll 8200"));
@@ -105,6 +82,7 @@ static void test_foreign_lines_are_refused(void **state)
 
 static void test_other_lines_are_fine(void **state)
 {
+    (void)state;
     static const struct {
         const char *line;
         enum mount_form form;
@@ -127,7 +105,7 @@ static void test_other_lines_are_fine(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct error error = {0};
         enum mount_form form;
-        if (judge(*state, cases[i].line, &form, &error) < 0)
+        if (judge(cases[i].line, &form, &error) < 0)
             fail_test("refused: %s: %s", cases[i].line, error.message);
         assert_int_equal(form, cases[i].form);
     }
@@ -135,9 +113,10 @@ static void test_other_lines_are_fine(void **state)
 
 static void test_message_names_mount_and_cure(void **state)
 {
+    (void)state;
     struct error error = {0};
     enum mount_form form;
-    assert_int_equal(judge(*state, "mp3: @/run/guests/8300,mp=/x", &form, &error), -1);
+    assert_int_equal(judge("mp3: @/run/guests/8300,mp=/x", &form, &error), -1);
     assert_non_null(strstr(error.message, "mp3 mounts the directory of guest 8300"));
     assert_non_null(strstr(error.message, "pct set 8200 --delete mp3"));
 }
@@ -194,12 +173,12 @@ static void test_owners_of_paths(void **state)
     };
     static const char text[] = "paths: {guests: /run/guests, export: /run/export}\n";
     struct error error;
-    cleanup(config_free) struct config config = {0};
+    cleanup(config_free) struct config fixed = {0};
     (void)state;
-    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &config, &error), 0);
+    assert_int_equal(config_parse("agent.yaml", text, strlen(text), &fixed, &error), 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         uint32_t vmid = 0;
-        bool is_owned = guest_mount_path_owner(&config, cases[i].path, &vmid);
+        bool is_owned = guest_mount_path_owner(&fixed, cases[i].path, &vmid);
         if (is_owned != (cases[i].vmid != 0) || (is_owned && vmid != cases[i].vmid))
             fail_test("%s: %d, guest %u", cases[i].path, is_owned, vmid);
     }

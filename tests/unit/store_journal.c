@@ -2,30 +2,21 @@
 /* What the journal and syslog are sent, with sockets of the test's own in their places. */
 #include "store/base/log.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
-#include "tests/unit/test.h"
+#include "tests/unit/scratch.h"
 
 static struct world {
-    char directory[64];
     char path[96];
     int socket;
 } world;
 
 static int set_up(void **state)
 {
-    (void)state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    (void)strcpy(world.directory, "/tmp/felhom-journal-XXXXXX");
-    assert_non_null(mkdtemp(world.directory));
-    (void)snprintf(world.path, sizeof world.path, "%s/socket", world.directory);
+    assert_int_equal(scratch_make(state), 0);
+    (void)snprintf(world.path, sizeof world.path, "%s", in_scratch("socket"));
     (void)strcpy(address.sun_path, world.path);
     world.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     return bind(world.socket, (const struct sockaddr *)&address, sizeof address);
@@ -33,10 +24,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
     (void)close(world.socket);
-    (void)unlink(world.path);
-    return rmdir(world.directory);
+    return scratch_remove(state);
 }
 
 /* The next datagram; "" if there is none. */

@@ -2,53 +2,23 @@
 #include "store/db/store.h"
 
 #include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-#include "schema/base/cleanup.h"
-#include "schema/base/memory.h"
-#include "tests/unit/test.h"
-
-static char root[64];
-
-/* A shell command in the state directory. */
-static int run(const char *command)
-{
-    cleanup_free char *line = mem_format("cd %s && %s", root, command);
-    return system(line);
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    (void)snprintf(root, sizeof root, "/tmp/felhom-peek.XXXXXX");
-    assert_non_null(mkdtemp(root));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    return run("rm -rf \"$PWD\"");
-}
+#include "tests/unit/scratch.h"
 
 static struct store *open_store(void)
 {
     struct store *store;
     struct error error;
-    assert_int_equal(store_open(root, STORE_OPEN_CREATE, 1000, &store, &error), 0);
+    assert_int_equal(store_open(scratch, STORE_OPEN_CREATE, 1000, &store, &error), 0);
     return store;
 }
 
 static void set_version(int version)
 {
-    char path[128];
     char sql[64];
     sqlite3 *connection;
-    (void)snprintf(path, sizeof path, "%s/db/agent.db", root);
     (void)snprintf(sql, sizeof sql, "PRAGMA user_version = %d", version);
-    assert_int_equal(sqlite3_open(path, &connection), SQLITE_OK);
+    assert_int_equal(sqlite3_open(in_scratch("db/agent.db"), &connection), SQLITE_OK);
     assert_int_equal(sqlite3_exec(connection, sql, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 }
@@ -57,7 +27,7 @@ static void assert_version(int expected)
 {
     struct error error;
     int version = -1;
-    assert_int_equal(store_peek_version(root, &version, &error), 0);
+    assert_int_equal(store_peek_version(scratch, &version, &error), 0);
     assert_int_equal(version, expected);
 }
 
@@ -66,18 +36,18 @@ static void test_nothing_is_made_where_there_is_none(void **state)
     (void)state;
     struct error error;
     int version;
-    assert_int_equal(store_peek_version(root, &version, &error), -1);
+    assert_int_equal(store_peek_version(scratch, &version, &error), -1);
     assert_int_equal(error.kind, ERROR_MISSING);
-    assert_int_equal(run("test -z \"$(ls -A)\""), 0);
+    shell("test -z \"$(ls -A)\"");
 }
 
 static void test_a_closed_store_is_not_touched(void **state)
 {
     (void)state;
     store_close(open_store());
-    assert_int_equal(run("(ls db; cksum db/agent.db) >before"), 0);
+    shell("(ls db; cksum db/agent.db) >before");
     assert_version(store_schema_version());
-    assert_int_equal(run("(ls db; cksum db/agent.db) | cmp - before"), 0);
+    shell("(ls db; cksum db/agent.db) | cmp - before");
 }
 
 static void test_a_store_without_a_log_gets_none(void **state)
@@ -85,9 +55,9 @@ static void test_a_store_without_a_log_gets_none(void **state)
     (void)state;
     store_close(open_store());
     set_version(7);
-    assert_int_equal(run("test \"$(ls db)\" = agent.db"), 0);
+    shell("test \"$(ls db)\" = agent.db");
     assert_version(7);
-    assert_int_equal(run("test \"$(ls db)\" = agent.db"), 0);
+    shell("test \"$(ls db)\" = agent.db");
 }
 
 static void test_an_open_store_is_read_with_its_log(void **state)
@@ -112,12 +82,12 @@ static void test_no_database(void **state)
     (void)state;
     struct error error;
     int version;
-    assert_int_equal(run("mkdir db && yes | head -c 8192 >db/agent.db"), 0);
-    assert_int_equal(store_peek_version(root, &version, &error), -1);
+    shell("mkdir db && yes | head -c 8192 >db/agent.db");
+    assert_int_equal(store_peek_version(scratch, &version, &error), -1);
     assert_int_equal(error.kind, ERROR_CORRUPT);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) scratch_test(function, scratch_make)
 
 int main(void)
 {
