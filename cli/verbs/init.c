@@ -109,13 +109,13 @@ static int advise_on_endpoint(struct error *error)
  * this is not the current certificate's file. */
 static int find_shown_pins(const struct session *session, struct pins *ret, struct error *error)
 {
-    struct host told;
+    struct host recorded;
     struct error ignored;
     cleanup(rollover_free) struct rollover rollover = {0};
-    bool has_told = host_get(session->store, &told, &ignored) == 0;
+    bool is_recorded = host_get(session->store, &recorded, &ignored) == 0;
     if (rollover_load(session->config.paths.state, &rollover, error) < 0)
         return -1;
-    *ret = rollover_shown(&rollover, has_told ? &told.pins : NULL)->pins;
+    *ret = rollover_shown(&rollover, is_recorded ? &recorded.pins : NULL)->pins;
     return 0;
 }
 

@@ -94,12 +94,12 @@ static void sources_take_identity(const struct rollover *rollover, struct store 
     struct host host;
     struct error ignored;
     bool asked = rollover_has(&rollover->previous) && host_get(store, &host, &ignored) == 0;
-    const struct pins *told = asked ? &host.pins : NULL;
-    const struct identity *coming = rollover_coming(rollover, told);
-    *shown = rollover_shown(rollover, told)->pins;
+    const struct pins *recorded = asked ? &host.pins : NULL;
+    const struct identity *coming = rollover_coming(rollover, recorded);
+    *shown = rollover_shown(rollover, recorded)->pins;
     if (coming)
         sources->controller.coming = coming->pins;
-    rollover_certificates(rollover, told, &sources->certificates);
+    rollover_certificates(rollover, recorded, &sources->certificates);
 }
 
 static int sources_load_identity(const struct config *config, struct store *store,

@@ -257,27 +257,27 @@ int rollover_load(const char *state_dir, struct rollover *ret, struct error *err
     return 0;
 }
 
-const struct identity *rollover_shown(const struct rollover *rollover, const struct pins *told)
+const struct identity *rollover_shown(const struct rollover *rollover, const struct pins *recorded)
 {
-    bool behind = told && rollover_has(&rollover->previous) &&
-                  strcmp(told->leaf, rollover->previous.pins.leaf) == 0;
+    bool behind = recorded && rollover_has(&rollover->previous) &&
+                  strcmp(recorded->leaf, rollover->previous.pins.leaf) == 0;
     return behind ? &rollover->previous : &rollover->current;
 }
 
-const struct identity *rollover_coming(const struct rollover *rollover, const struct pins *told)
+const struct identity *rollover_coming(const struct rollover *rollover, const struct pins *recorded)
 {
-    if (rollover_shown(rollover, told) == &rollover->previous)
+    if (rollover_shown(rollover, recorded) == &rollover->previous)
         return &rollover->current;
     return rollover_has(&rollover->next) ? &rollover->next : NULL;
 }
 
-static int rollover_find_coming(const char *state_dir, const struct pins *told, struct pins *ret,
-                                struct error *error)
+static int rollover_find_coming(const char *state_dir, const struct pins *recorded,
+                                struct pins *ret, struct error *error)
 {
     cleanup(rollover_free) struct rollover rollover = {0};
     if (rollover_load(state_dir, &rollover, error) < 0)
         return -1;
-    const struct identity *coming = rollover_coming(&rollover, told);
+    const struct identity *coming = rollover_coming(&rollover, recorded);
     if (coming)
         *ret = coming->pins;
     return 0;
@@ -291,11 +291,12 @@ static bool rollover_is_under_way(const char *state_dir)
     return lstat(next, &status) == 0 || lstat(previous, &status) == 0;
 }
 
-int rollover_coming_pins(const char *state_dir, const struct pins *told, struct pins *ret,
+int rollover_coming_pins(const char *state_dir, const struct pins *recorded, struct pins *ret,
                          struct error *error)
 {
     *ret = (struct pins){.spki = ""};
-    return rollover_is_under_way(state_dir) ? rollover_find_coming(state_dir, told, ret, error) : 0;
+    return rollover_is_under_way(state_dir) ? rollover_find_coming(state_dir, recorded, ret, error)
+                                            : 0;
 }
 
 static void rollover_add_certificate(const struct identity *identity, struct buffer *out)
@@ -303,11 +304,11 @@ static void rollover_add_certificate(const struct identity *identity, struct buf
     buffer_add(out, identity->certificate_pem.data, identity->certificate_pem.length);
 }
 
-void rollover_certificates(const struct rollover *rollover, const struct pins *told,
+void rollover_certificates(const struct rollover *rollover, const struct pins *recorded,
                            struct buffer *out)
 {
     const struct identity *all[] = {&rollover->current, &rollover->next, &rollover->previous};
-    const struct identity *shown = rollover_shown(rollover, told);
+    const struct identity *shown = rollover_shown(rollover, recorded);
     rollover_add_certificate(shown, out);
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         if (all[i] != shown)

@@ -33,23 +33,24 @@ void rollover_free(struct rollover *rollover);
 bool rollover_has(const struct identity *identity);
 
 /*
- * Returns the identity that felhomd shows. told: the pins that felhomd last recorded in the store;
- * NULL if it has recorded none. After a switch this is the previous identity until felhomd has
- * loaded the new one.
+ * Returns the identity that felhomd shows. recorded: the pins that felhomd last recorded in the
+ * store; NULL if it has recorded none. After a switch this is the previous identity until felhomd
+ * has loaded the new one.
  */
-const struct identity *rollover_shown(const struct rollover *rollover, const struct pins *told);
+const struct identity *rollover_shown(const struct rollover *rollover, const struct pins *recorded);
 
 /* Returns the identity that felhomd will show after the present one; NULL if there is none. */
-const struct identity *rollover_coming(const struct rollover *rollover, const struct pins *told);
+const struct identity *rollover_coming(const struct rollover *rollover,
+                                       const struct pins *recorded);
 
 /* Returns the pins of the identity that felhomd will show next, or empty texts if there is none.
  * Cheap while no rollover is under way. */
-int rollover_coming_pins(const char *state_dir, const struct pins *told, struct pins *ret,
+int rollover_coming_pins(const char *state_dir, const struct pins *recorded, struct pins *ret,
                          struct error *error);
 
 /* Appends all certificates in PEM, the one that felhomd shows first. A client that trusts them all
  * accepts a server before and after a switch. */
-void rollover_certificates(const struct rollover *rollover, const struct pins *told,
+void rollover_certificates(const struct rollover *rollover, const struct pins *recorded,
                            struct buffer *out);
 
 /*
