@@ -180,13 +180,6 @@ void store_return(struct store_loan *loan)
     *loan = (struct store_loan){0};
 }
 
-int store_loan_failed(struct store_loan *loan, const struct error *error)
-{
-    if (error->kind != ERROR_BUSY)
-        store_close(steal(loan->store));
-    return -1;
-}
-
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};

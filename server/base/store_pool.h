@@ -52,7 +52,12 @@ void store_return(struct store_loan *loan);
 /* To be called after a failed use of the store. Closes the store, so that the next borrower
  * opens it anew. With ERROR_BUSY the store stays open, because another thread or process merely
  * held a lock. Returns -1, so that callers can write `return store_loan_failed(...)`. */
-int store_loan_failed(struct store_loan *loan, const struct error *error);
+static inline int store_loan_failed(struct store_loan *loan, const struct error *error)
+{
+    if (error->kind != ERROR_BUSY)
+        store_close(steal(loan->store));
+    return -1;
+}
 
 /* Reads the host (host_get) with a store that is borrowed for that alone. */
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error);
