@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Man pages and completion, held to what the programs say of themselves.
+# Man pages and completion agree with what the programs print.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -14,9 +14,9 @@ mentions() {
     grep -qF -- "$2" "$1"
 }
 verbs=$(ctl --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p')
-is 'verbs that felhomctl(8) has' "$(sed -n 's/^\.Ss \([a-z-]*\).*/\1/p' cli/felhomctl.8 | sort)" "$(sort <<<"$verbs")"
+is 'felhomctl(8) documents every verb' "$(sed -n 's/^\.Ss \([a-z-]*\).*/\1/p' cli/felhomctl.8 | sort)" "$(sort <<<"$verbs")"
 for verb in $verbs; do
-    is "options of $verb" \
+    is "felhomctl(8) documents the options of $verb" \
         "$(sed -n "/^\.Ss $verb\$/,/^\.S[sh]/p; /^\.Ss $verb /,/^\.S[sh]/p" cli/felhomctl.8 | grep '^\.It Fl' | grep -o 'Fl -[a-z-]*' | sed 's/Fl /-/' | sort -u)" \
         "$(ctl "$verb" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | sort)"
 done
@@ -32,7 +32,7 @@ for line in open('debian/agent.yaml'):
         print((section if match[1] else '') + match[2] + ' : No ' + match[3].replace('""', r'\&""'))
 END
 }
-is 'keys and defaults that agent.yaml(5) has' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" "$(keys | sort)"
+is 'agent.yaml(5) documents every key with its default' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" "$(keys | sort)"
 for program in felhomd felhom-hook; do
     for option in $("$BIN/$program" --help 2>&1 | sed -n 's/^  \(--[a-z]*\).*/\1/p'); do
         ok "$program(8) has $option" mentions "$(ls */$program.8)" "Fl ${option#-}"
@@ -51,28 +51,28 @@ done
 export PATH=$BIN:$PATH FELHOMCTL_PVE=$HOST/pve
 mkdir -p "$HOST/pve/local"
 ln -s ../../lxc "$HOST/pve/nodes/pve1/lxc"
-# completes WORD...: what is offered for the last of them, a line each
+# completes WORD...: prints the completions of the last word, one a line
 completes() {
     bash -uc '. cli/felhomctl.bash
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
         _felhomctl
         printf "%s\n" "${COMPREPLY[@]}"' bash "$@" 2>&1
 }
-is 'every verb' "$(completes felhomctl '' | sort)" "$(sort <<<"$verbs")"
-is 'a verb that is begun' "$(completes felhomctl une)" unenroll
-is 'an option' "$(completes felhomctl enroll 8200 --customer-n)" --customer-name
-is 'a choice' "$(completes felhomctl enroll 8200 --mount '')" $'entry\nmp'
-is 'the form of the output' "$(completes felhomctl --output-format j)" $'json\njson-pretty'
-is 'verbs after an option' "$(completes felhomctl --output-format json rev)" revoke
-is 'guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'
-is 'of one guest the VMID alone' "$(completes felhomctl revoke 8201)" 8201
-is 'a step of the identity' "$(completes felhomctl identity s)" $'stage\nswitch'
-is 'a guest that is not there' "$(completes felhomctl guest 7)" ''
-is 'all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
-is 'one that is not enrolled' "$(completes felhomctl enroll 9)" 9000
-is 'whom doctor may look at' "$(completes felhomctl doctor 9)" 9000
-is 'without a store: nothing, and no complaint' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
-# pressed KEYS: what stands in a real terminal's command line after them
+is 'completion offers every verb' "$(completes felhomctl '' | sort)" "$(sort <<<"$verbs")"
+is 'completion completes a verb' "$(completes felhomctl une)" unenroll
+is 'completion completes an option' "$(completes felhomctl enroll 8200 --customer-n)" --customer-name
+is 'completion offers the choices of an option' "$(completes felhomctl enroll 8200 --mount '')" $'entry\nmp'
+is 'completion offers output formats' "$(completes felhomctl --output-format j)" $'json\njson-pretty'
+is 'completion offers verbs after a global option' "$(completes felhomctl --output-format json rev)" revoke
+is 'completion offers guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'
+is 'completion of a single guest is its VMID only' "$(completes felhomctl revoke 8201)" 8201
+is 'completion offers the steps of identity' "$(completes felhomctl identity s)" $'stage\nswitch'
+is 'completion offers nothing for an unknown guest' "$(completes felhomctl guest 7)" ''
+is 'completion of enroll offers all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
+is 'completion of enroll offers a guest that is not enrolled' "$(completes felhomctl enroll 9)" 9000
+is 'completion of doctor offers a guest that is not enrolled' "$(completes felhomctl doctor 9)" 9000
+is 'completion without a store offers nothing and prints nothing' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
+# pressed KEYS: prints a real terminal's command line after these keys
 pressed() {
     python3 - "$1" <<'END'
 import os, pty, re, select, sys, time
@@ -92,12 +92,12 @@ def seen(until, seconds=600):
 seen(r'\$ $')
 os.write(fd, b"set -u; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; . cli/felhomctl.bash; echo rea''dy\n")
 seen(r'ready\r?\n\$ $')
-# The line that is made is shown, not run.
+# The resulting line is shown and not run.
 os.write(fd, sys.argv[1].encode() + b'\t')
 os.write(fd, b"\x01echo '\x05' en''d\n")
 print(re.search(r"\n(.*?) end\r?\n", seen(r' end\r?\n')).group(1))
 END
 }
-is 'Tab puts in one VMID' "$(pressed 'felhomctl enroll 9')" 'felhomctl enroll 9000 '
-is 'Tab puts in what several have in common, never a name' "$(pressed 'felhomctl guest 8')" 'felhomctl guest 820'
+is 'Tab inserts the VMID' "$(pressed 'felhomctl enroll 9')" 'felhomctl enroll 9000 '
+is 'Tab inserts the common part of several VMIDs and never a name' "$(pressed 'felhomctl guest 8')" 'felhomctl guest 820'
 tap_done

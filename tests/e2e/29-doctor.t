@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# felhomctl doctor: each thing that it looks at is broken for real, named, and mended by the very command that it tells.
+# felhomctl doctor: each thing that it checks is really broken, reported, and fixed by the command that doctor prints.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -8,7 +8,7 @@ world_host
 CONFIG=$HOST/pve/lxc/8200.conf
 STATE=$HOST/state
 
-# --- a host as Proxmox's, as far as doctor looks at it ---
+# --- a host like Proxmox's, as far as doctor checks it ---
 mount -t tmpfs run /run
 mount -t tmpfs libexec /usr/libexec
 mkdir -p /run/systemd/system /usr/libexec/felhom-agent "$HOST/bin" "$HOST/work" "$HOST/sbin" "$HOST/sbin-work"
@@ -28,7 +28,7 @@ cat >/usr/bin/systemctl <<'END'
 END
 chmod +x /usr/bin/systemctl
 
-# --- what the commands that doctor tells are here ---
+# --- stand-ins for the commands that doctor prints ---
 felhomctl() { ctl "$@"; }
 systemctl() {
     case $1 in
@@ -51,42 +51,42 @@ pct() {
 editor() { cp "$1.good" "$1"; }
 
 doctor() { ctl doctor --snippets "$HOST/snippets" --output-format json "$@"; }
-# part CHECK PART VMID [OPTION...]: of what doctor says of it; VMID may be null
+# part CHECK PART VMID [OPTION...]: prints that part of doctor's finding; VMID may be null
 part() {
     local check=$1 part=$2 vmid=$3
     shift 3
     doctor "$@" | pick "$check" "$vmid" ".$part"
 }
-# pick CHECK VMID FILTER: of doctor's report on standard input
+# pick CHECK VMID FILTER: the same of the report on standard input
 pick() {
     jq -r --arg id "$1" --argjson vmid "$2" "[.checks[] | select(.id == \$id and .vmid == \$vmid)][0] | $3"
 }
-# broken WHAT CHECK VMID RESULT REASON: what has just been broken is seen, and told how to mend
+# broken WHAT CHECK VMID RESULT REASON: checks that doctor reports what was just broken, with a remedy
 broken() {
     local report
     report=$(doctor)
-    is "$1: seen" "$(pick "$2" "$3" .result <<<"$report")" "$4"
-    like "$1: and why" "$(pick "$2" "$3" .reason <<<"$report")" "$5"
+    is "$1: doctor reports it" "$(pick "$2" "$3" .result <<<"$report")" "$4"
+    like "$1: doctor gives the reason" "$(pick "$2" "$3" .reason <<<"$report")" "$5"
     REMEDY=$(pick "$2" "$3" .remedy <<<"$report")
 }
-# mends WHAT CHECK VMID RESULT REASON: the same, and the command is run
+# mends WHAT CHECK VMID RESULT REASON: the same; then runs the command that doctor printed
 mends() {
     broken "$@"
     eval "$REMEDY" >/dev/null 2>&1
-    is "$1: mended by what it told" "$(part "$2" result "$3")" ok
+    is "$1: fixed by the printed command" "$(part "$2" result "$3")" ok
 }
 everything() { find "$HOST/state" "$HOST/run" "$HOST/pve" -printf '%p %m %U:%G %T@ %s\n' | sort; }
 
-# --- nothing installed ---
+# --- nothing is installed ---
 doctor >"$HOST/report"
-is 'where nothing is installed: errors' $? 4
-is 'the store is missing' "$(jq -r '.checks[] | select(.id == "store") | .result' "$HOST/report")" error
-not_ok 'nothing was made' test -e "$STATE"
-mends 'no state' state null error 'there is no directory'
-is 'with the store' "$(part store result null)" ok
-is 'and the directories' "$(part directories result null)" ok
+is 'doctor exits with 4 if nothing is installed' $? 4
+is 'doctor reports the missing store' "$(jq -r '.checks[] | select(.id == "store") | .result' "$HOST/report")" error
+not_ok 'doctor creates nothing' test -e "$STATE"
+mends 'no state directory' state null error 'there is no directory'
+is 'init also made the store' "$(part store result null)" ok
+is 'init also made the directories' "$(part directories result null)" ok
 
-# --- all well ---
+# --- everything is in order ---
 agent_yaml <<EOF
 pve: {token_file: $HOST/etc/pve.token}
 EOF
@@ -99,21 +99,21 @@ phase 8200 pre-start >/dev/null
 phase 8200 post-start
 mends 'no felhomd' unit null error 'felhomd.service is not active'
 doctor >"$HOST/report"
-is 'all well: exit status' $? 0
-is 'all well: as JSON' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
-is 'all well: each check has its say' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
+is 'everything in order: exit status 0' $? 0
+is 'everything in order: the JSON result is ok' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
+is 'everything in order: each check has a finding' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
     'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.pin guest.token host identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
-like 'all well: as text' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 warnings, 0 errors$'
-unlike 'no secret is shown' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
+like 'everything in order: the text output' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 warnings, 0 errors$'
+unlike 'the output contains no secret' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
 doctor >/dev/null
-is 'nothing is changed' "$(everything)" "$before"
-is 'the one that is not enrolled is left out' "$(jq '[.checks[] | select(.vmid == 8300)] | length' "$HOST/report")" 0
-like 'unless it is named' "$(doctor 8300 | jq -c '[.checks[] | select(.id == "guest.hook") | .vmid, .result]')" '8300,"error"'
-is 'a guest that is not here' "$(part guest result 8400 8400)" error
+is 'doctor changes nothing' "$(everything)" "$before"
+is 'doctor leaves out a guest that is not enrolled' "$(jq '[.checks[] | select(.vmid == 8300)] | length' "$HOST/report")" 0
+like 'doctor checks a guest that is not enrolled if it is named' "$(doctor 8300 | jq -c '[.checks[] | select(.id == "guest.hook") | .vmid, .result]')" '8300,"error"'
+is 'doctor reports a guest that is not on this node' "$(part guest result 8400 8400)" error
 ctl doctor x >/dev/null 2>&1
-is 'a wrong VMID is a usage error' $? 2
+is 'an invalid VMID is a usage error' $? 2
 
 # --- settings ---
 cp "$HOST/agent.yaml" "$HOST/agent.yaml.good"
@@ -138,18 +138,18 @@ fi
 version=$(sql 'PRAGMA user_version')
 sql 'PRAGMA user_version = 99'
 broken 'newer store' store null error 'written by a newer felhom-agent'
-is 'newer store: upgrade' "$REMEDY" 'apt install --only-upgrade felhom-agent'
+is 'newer store: the remedy is an upgrade' "$REMEDY" 'apt install --only-upgrade felhom-agent'
 sql "PRAGMA user_version = $version"
 daemon_stop
 sql 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
-is 'a store that nobody has open' "$(part store result null)" ok
+is 'doctor can check a store that no process has open' "$(part store result null)" ok
 size=$(stat -c %s "$STATE/db/agent.db")
 dd if=/dev/urandom of="$STATE/db/agent.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
 daemon_start 2>/dev/null || :
 broken 'damaged store' store null error 'malformed|damaged|not a database'
-like 'damaged store: what happens to tokens' "$(part store reason null)" 'no guest has a token until its next start'
+like 'damaged store: the reason says what happens to tokens' "$(part store reason null)" 'no guest has a token until its next start'
 eval "$REMEDY" >/dev/null 2>&1
-is 'damaged store: mended by what it told' "$(part store result null)" ok
+is 'damaged store: fixed by the printed command' "$(part store result null)" ok
 mends 'a guest that the new store lacks' guest 8200 warning 'not known to the store'
 phase 8200 pre-start >/dev/null
 phase 8200 post-start
@@ -158,73 +158,73 @@ phase 8200 post-start
 cp "$STATE/tls/agent.crt" "$HOST/crt"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout /dev/null -out "$STATE/tls/agent.crt" 2>/dev/null
 mends 'certificate of another key' identity null error 'is not the certificate in agent.pem'
-is 'it is the one that guests pin' "$(cmp "$HOST/crt" "$STATE/tls/agent.crt" 2>&1)" ''
+is 'the restored certificate is the one that guests pin' "$(cmp "$HOST/crt" "$STATE/tls/agent.crt" 2>&1)" ''
 rm "$STATE/tls/agent.crt"
 mends 'no certificate' identity null error 'agent.crt is missing'
 echo nonsense >"$STATE/tls/agent.pem"
 mends 'damaged key' identity null error 'agent.pem is damaged'
-is 'damaged key: felhomd shows the new one' "$(part answer result null)" ok
+is 'damaged key: felhomd shows the new certificate' "$(part answer result null)" ok
 systemctl stop felhomd
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout "$HOST/other.key" -out "$HOST/other.crt" 2>/dev/null
 openssl s_server -quiet -accept $ENDPOINT -cert "$HOST/other.crt" -key "$HOST/other.key" >/dev/null 2>&1 &
 OTHER=$!
 listens() { [ -n "$(ss -Hltn "src $ENDPOINT")" ]; }
 eventually listens
-broken "somebody else at felhomd's address" answer null error 'not the one that guests pin'
+broken "another program at felhomd's address" answer null error 'not the one that guests pin'
 kill $OTHER
 wait $OTHER 2>/dev/null
 eval "$REMEDY" >/dev/null 2>&1
-is "somebody else at felhomd's address: mended by what it told" "$(part answer result null)" ok
+is "another program at felhomd's address: fixed by the printed command" "$(part answer result null)" ok
 mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
 mends 'a guest with an old certificate' guest.pin 8200 error 'not the current one'
 sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
-mends 'a host that is known otherwise' host null warning 'endpoint 192.168.0.1:8443, but the endpoint is 192.168.0.162:8443'
+mends 'a host whose recorded endpoint is wrong' host null warning 'endpoint 192.168.0.1:8443, but the endpoint is 192.168.0.162:8443'
 sql 'DELETE FROM host'
-mends 'a host that is not known' host null warning 'no record of this host'
-# at OFFSET: what doctor says of a clock that is off by that much
+mends 'a host without a record' host null warning 'no record of this host'
+# at OFFSET: prints doctor's finding with the clock off by that much
 at() {
     ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format json |
         pick clock null '"\(.result): \(.reason)"'
 }
-like 'a clock that is behind' "$(at -1d)" '^error: the clock is behind the newest event'
-like 'a clock that is far ahead' "$(at +30y)" '^error: .* no longer valid'
+like 'doctor reports a clock that is behind the newest event' "$(at -1d)" '^error: the clock is behind the newest event'
+like 'doctor reports a clock that is far ahead' "$(at +30y)" '^error: .* no longer valid'
 sql 'DELETE FROM event'
-like 'a clock that is behind an empty store' "$(at -1y)" '^error: .* not yet valid'
+like "doctor reports a clock that is behind the certificate's start" "$(at -1y)" '^error: .* not yet valid'
 
 # --- the host ---
 chmod 0700 "$HOST/run/export"
-mends 'directory that guests cannot pass' directories null error 'export is not a directory that all users may pass'
+mends 'a directory that guests cannot enter' directories null error 'export is not a directory that all users can enter'
 rm "$HOST/pve/local"
 broken 'no cluster file system' cluster null error 'not mounted'
-is 'no cluster file system: the command' "$REMEDY" 'systemctl start pve-cluster'
+is 'no cluster file system: the remedy' "$REMEDY" 'systemctl start pve-cluster'
 ln -s nodes/pve1 "$HOST/pve/local"
 # Without quorum Proxmox's file system lets nobody write, and takes the w bits away even of its links: no other file system would, but by its debugger.
 if truncate -s 8M "$HOST/pve.img" && mkfs.ext4 -q -d "$HOST/pve" "$HOST/pve.img" 2>/dev/null &&
     debugfs -w -R 'set_inode_field local mode 0120555' "$HOST/pve.img" 2>/dev/null && mount -o loop,ro "$HOST/pve.img" "$HOST/pve" 2>/dev/null; then
     broken 'no quorum' cluster null error 'the cluster has no quorum'
-    is 'no quorum: the command' "$REMEDY" 'pvecm status'
-    is 'no quorum: the guests are looked at all the same' "$(part guest.hook result 8200)" ok
-    like 'no quorum: nobody is enrolled, and it is told why' "$(ctl enroll 8300 2>&1)" 'Read-only file system'
+    is 'no quorum: the remedy' "$REMEDY" 'pvecm status'
+    is 'no quorum: guests are still checked' "$(part guest.hook result 8200)" ok
+    like 'no quorum: enroll fails and gives the reason' "$(ctl enroll 8300 2>&1)" 'Read-only file system'
     umount "$HOST/pve"
-    is 'quorum again' "$(part cluster result null)" ok
+    is 'the check succeeds once there is a quorum' "$(part cluster result null)" ok
 else
     skip 'no quorum' 'no loop device here'
 fi
 chmod 0644 /usr/libexec/felhom-agent/felhom-hook
-mends 'hook that cannot be run' snippet null error 'cannot be run'
+mends 'a hook that cannot be run' snippet null error 'cannot be run'
 rm "$HOST/snippets/felhom-hook" && echo '#!/bin/sh' >"$HOST/snippets/felhom-hook"
-mends "another's hook" snippet null error 'is a file, not a link'
+mends "another hook in place of ours" snippet null error 'is a file, not a link'
 mv /usr/libexec/felhom-agent/felhom-hook "$HOST/hook"
-broken 'hook that is gone' snippet null error 'does not exist: no guest'
+broken 'a missing hook' snippet null error 'does not exist: no guest'
 mv "$HOST/hook" /usr/libexec/felhom-agent/felhom-hook
 kill -STOP "$DAEMON"
-broken 'felhomd that hangs' answer null error 'timed out'
+broken 'a felhomd that hangs' answer null error 'timed out'
 kill -KILL "$DAEMON"
 wait "$DAEMON" 2>/dev/null
-mends 'felhomd that is dead' answer null error 'no connection: Connection refused'
+mends 'a felhomd that is not running' answer null error 'no connection: Connection refused'
 sed -i '$a local_api: {source_binding: require}' "$HOST/agent.yaml"
 reload
-is 'felhomd that lets the host in no more' "$(part answer result null)" ok
+is 'doctor accepts a felhomd that admits no requests from the host' "$(part answer result null)" ok
 cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
 reload
 
@@ -233,47 +233,47 @@ mkdir -p "$HOST/pve/firewall"
 printf '[OPTIONS]\nenable: 1\n' >"$HOST/pve/firewall/cluster.fw"
 broken 'firewall' firewall null warning 'no rule was found'
 doctor >/dev/null
-is 'a warning: exit status' $? 3
-is 'firewall: the command' "$REMEDY" 'felhomctl firewall'
+is 'doctor exits with 3 if there are warnings' $? 3
+is 'firewall: the remedy' "$REMEDY" 'felhomctl firewall'
 rules=$(ctl firewall --output-format json)
-is 'it names the files' "$(jq -c '[.host_file, .cluster_file]' <<<"$rules")" "[\"$HOST/pve/nodes/pve1/host.fw\",\"$HOST/pve/firewall/cluster.fw\"]"
-is 'the rules of the host' "$(jq -r .host_rules <<<"$rules")" \
+is 'firewall prints the names of the files' "$(jq -c '[.host_file, .cluster_file]' <<<"$rules")" "[\"$HOST/pve/nodes/pve1/host.fw\",\"$HOST/pve/firewall/cluster.fw\"]"
+is "firewall prints the host's rules" "$(jq -r .host_rules <<<"$rules")" \
     $'[RULES]\nIN ACCEPT -i vmbr0 -source 192.168.0.0/24 -dest 192.168.0.162 -p tcp -dport 8443\nIN DROP -p tcp -dport 8443'
 jq -r .host_rules <<<"$rules" >"$HOST/pve/nodes/pve1/host.fw"
-is 'with them all is well' "$(part firewall result null)" ok
+is "with the host's rules the check succeeds" "$(part firewall result null)" ok
 rm "$HOST/pve/nodes/pve1/host.fw"
 jq -r .cluster_rules <<<"$rules" >>"$HOST/pve/firewall/cluster.fw"
-is 'so it is with those of the cluster' "$(part firewall result null)" ok
+is "with the cluster's rules the check succeeds" "$(part firewall result null)" ok
 rm "$HOST/pve/firewall/cluster.fw"
 sed -i '$a local_api: {listen: "192.168.0.162:9443", allow: [10.0.0.0/8, "fd00::/8", 192.168.0.7]}' "$HOST/agent.yaml"
-is 'rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^IN ACCEPT //p' | tr '\n' '|')" \
+is 'firewall prints rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^IN ACCEPT //p' | tr '\n' '|')" \
     '-source 10.0.0.0/8 -dest 192.168.0.162 -p tcp -dport 9443|-source 192.168.0.7/32 -dest 192.168.0.162 -p tcp -dport 9443|-source +dc/felhom-guests -p tcp -dport 9443|'
 cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
-not_ok 'nothing is written' test -e "$HOST/pve/nodes/pve1/host.fw"
+not_ok 'firewall writes no file' test -e "$HOST/pve/nodes/pve1/host.fw"
 chmod 0644 "$HOST/etc/pve.token"
-mends 'open token' pve-token null error 'only felhomd may be able to read'
+mends 'a token file with too wide a mode' pve-token null error 'only felhomd may be able to read'
 if world_is_root; then
     chmod 0640 "$HOST/etc/pve.token"
-    is 'token for the group of felhomd' "$(part pve-token result null)" ok
+    is "a token file that felhomd's group can read is accepted" "$(part pve-token result null)" ok
     chown 0:7 "$HOST/etc/pve.token"
     mends 'token for another group' pve-token null error 'only felhomd may be able to read'
     chown 7:0 "$HOST/etc/pve.token"
     mends "another's token" pve-token null error 'only felhomd may be able to read'
 fi
 echo nonsense >"$HOST/etc/pve.token"
-mends 'no token in its file' pve-token null error 'does not hold one line'
+mends 'a token file without a token' pve-token null error 'does not hold one line'
 rm "$HOST/etc/pve.token"
-mends 'no token' pve-token null warning 'no snapshots and backups'
+mends 'no token file' pve-token null warning 'no snapshots and backups'
 jq '.acl = []' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
-mends 'token without rights' pve-token.privileges null error 'does not grant it VM.Audit on /vms'
+mends 'a token without privileges' pve-token.privileges null error 'does not grant it VM.Audit on /vms'
 jq '.users["felhom-agent@pve"].tokens = {}' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
-mends 'token that Proxmox does not know' pve-token.privileges null error 'does not know the token felhom-agent@pve!agent-pve1'
+mends 'a token that Proxmox does not have' pve-token.privileges null error 'does not know the token felhom-agent@pve!agent-pve1'
 sed -i 's/=.*/=11111111-2222-3333-4444-555555555555/' "$HOST/etc/pve.token"
-mends 'token with another secret' pve-token.secret null error 'another secret for the token felhom-agent@pve!agent-pve1$'
+mends 'a token with another secret' pve-token.secret null error 'another secret for the token felhom-agent@pve!agent-pve1$'
 
 # --- the guest ---
 sed -i 's/^hookscript:.*/hookscript: local:snippets\/theirs/' "$CONFIG"
-mends 'hookscript of another' guest.hook 8200 error 'is local:snippets/theirs, not local:snippets/felhom-hook'
+mends 'another hookscript' guest.hook 8200 error 'is local:snippets/theirs, not local:snippets/felhom-hook'
 sed -i '/^hookscript:/d' "$CONFIG"
 mends 'no hookscript' guest.hook 8200 error 'no hookscript'
 sed -i '/^lxc.mount.entry/d' "$CONFIG"
@@ -281,7 +281,7 @@ mends 'no mount line' guest.mount 8200 error 'no line mounts'
 sed -i '/^lxc.mount.entry/s/bind,ro/bind/' "$CONFIG"
 mends 'mount line without ro' guest.mount 8200 warning 'not as enroll would do it'
 sed -i '/^lxc.mount.entry/d' "$CONFIG" && echo "mp3: $HOST/run/guests/8200,mp=/etc/felhom-bootstrap,ro=1" >>"$CONFIG"
-is 'the other form is as good' "$(part guest.mount result 8200)" ok
+is 'the other mount form is accepted' "$(part guest.mount result 8200)" ok
 ctl enroll 8200 --mount entry >/dev/null
 echo "lxc.mount.entry: $HOST/run/export/8200 etc/x none bind,ro 0 0" >>"$HOST/pve/lxc/8300.conf"
 mends 'foreign mount' foreign null error 'mounts the directory of guest 8200 .*: guest 8300 must not start with it$'
@@ -309,13 +309,13 @@ mends 'no token in the directory' guest.token 8200 error 'no token in the guest.
 ctl revoke 8200 >/dev/null
 mends 'revoked token' guest.token 8200 error 'is revoked|no token'
 sed -i '$a token: {max_age: 2h}' "$HOST/agent.yaml"
-is 'fresh token' "$(part guest.token result 8200)" ok
+is 'doctor accepts a fresh token' "$(part guest.token result 8200)" ok
 sql "UPDATE token SET created_at_ms = created_at_ms - 6600000 WHERE revoked_at_ms IS NULL"
 mends 'old token' guest.token 8200 warning 'about to reach token.max_age'
 sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
 mends 'expired token' guest.token 8200 error 'has expired'
 
-# --- what it sees: a container is a process with another root ---
+# --- the guest's view: a container is a process with another root ---
 mkdir -p "$HOST/rootfs/etc/felhom-bootstrap" "$HOST/rootfs/bin" "$HOST/cgroup/lxc/8200"
 cp "$(command -v busybox)" "$HOST/rootfs/bin/busybox"
 chroot "$HOST/rootfs" /bin/busybox sleep 86400 &
@@ -326,16 +326,16 @@ echo $GUEST >"$HOST/cgroup/lxc/8200/cgroup.procs"
 see() { mount --bind "$(directory_of 8200)" "$HOST/rootfs/etc/felhom-bootstrap"; }
 broken 'a guest that does not see its directory' guest.sight 8200 error 'does not see its directory'
 see
-is 'and one that does' "$(part guest.sight result 8200)" ok
+is 'doctor accepts a guest that sees its directory' "$(part guest.sight result 8200)" ok
 
-# --- a virtual machine has a hook, and nothing else ---
+# --- a virtual machine has a hook only ---
 printf 'name: machine\nhookscript: local:snippets/felhom-hook\n' >"$HOST/pve/qemu-server/8500.conf"
-is 'a virtual machine' "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
+is "doctor checks a virtual machine's hook" "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
     '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"]]'
 mv /usr/bin/pvesh "$HOST/pvesh"
 printf '#!/bin/sh\necho "ipcc_send_rec failed: Connection refused" >&2\nexit 255\n' >/usr/bin/pvesh
 chmod +x /usr/bin/pvesh
-broken "Proxmox that can't be asked" pve-token.privileges null warning 'ipcc_send_rec failed'
+broken "a Proxmox that does not answer" pve-token.privileges null warning 'ipcc_send_rec failed'
 rm -r "$HOST/pve/lxc"
-is 'without Proxmox the host can be looked at' "$(part store result null)" ok
+is 'without Proxmox the store is checked' "$(part store result null)" ok
 tap_done
