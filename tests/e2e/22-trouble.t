@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Proxmox, hub and registry in trouble, all at once: guests are answered within their limit, with the reason, and whoever does not need those three does
+# Proxmox, hub and registry all fail at once: guests are answered within their limit, with the reason, and a guest that needs none of the three does
 # not notice.
 . tests/lib/world.sh
 . tests/lib/tap.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# SIGKILL in place of each system call of a reaction, each such call failing in turn, and each allocation (tests/faults/walk): the store opens, every file is
-# whole, no file holds a token that is refused, what failed is named, and the next run is as good as any.
+# SIGKILL at each system call of a phase, each such call failing in turn, and each allocation (tests/faults/walk): the store opens, every file is
+# whole, no file has a token that is refused, the message names what failed, and the next run succeeds.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
@@ -16,17 +16,17 @@ agent_yaml <<<'hook: {on_error: block, deadline: 1h}'
 guest_config 8200 </dev/null
 ctl init >/dev/null
 enroll 8200 >/dev/null
-# The guest as each reaction meets it.
+# The guest in the state in which each phase finds it.
 starting() { phase 8200 pre-start >/dev/null; }
 running() { starting && phase 8200 post-start; }
 new() { rm -rf "$HOST/state/db" "$HOST/run/guests"; }
-# The sanitizers have allocations of their own.
+# The sanitizers make allocations of their own.
 kinds=(kill fail)
 case $BIN in
 *asan*) ;;
 *) kinds+=(starve) ;;
 esac
-# walked BEFORE REACTION [KIND...]
+# walked BEFORE PHASE [KIND...]
 walked() {
     local before=$1 reaction=$2 kind
     shift 2

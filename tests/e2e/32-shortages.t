@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Disks that are full or read-only, no descriptors, a store that is locked or damaged, a clock that jumps, five hundred hooks: guests keep what they have,
-# what is short is named, and when it is over all is well.
+# Disks that are full or read-only, no descriptors, a store that is locked or damaged, a clock that jumps, five hundred hooks: guests keep what they
+# have, messages name what is short, and everything works again afterwards.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
@@ -9,7 +9,7 @@ lanes "$0" crowd full damaged descriptors readonly locked clock
 world_enter "$0" "$@"
 world_host
 DB=$HOST/state/db/agent.db
-# settings: agent.yaml with a hook that blocks, so that its status tells; more lines on standard input
+# settings: writes agent.yaml with on_error: block, so that the hook's status shows a failure; further lines come from standard input
 settings() {
     { echo 'hook: {on_error: block, deadline: 1h}' && cat; } | agent_yaml
 }
@@ -18,13 +18,13 @@ guest_config 8200 </dev/null
 ctl init >/dev/null
 enroll 8200 >/dev/null
 
-# try COMMAND...: its exit status in $status, all it says in $said
+# try COMMAND...: sets $status to its exit status and $said to all its output
 try() {
     said=$("$@" 2>&1)
     status=$?
 }
 hook() { try phase 8200 "$1"; }
-# Whether all files of the guest hold one token, which the store calls good.
+# Checks that all files of the guest have one token, and that it is valid in the store.
 has_good_token() {
     local token
     token=$(cat "$(token_of 8200)") && [ "$(jq -r .local_api_token "$(directory_of 8200)/bootstrap.json")" = "$token" ] &&
@@ -33,14 +33,14 @@ has_good_token() {
 }
 starts_again() {
     hook pre-start
-    like "$1: then the guest starts" "$status $said" '^0 .*minted'
-    ok "$1: with a good token" has_good_token
+    like "$1: afterwards the guest starts" "$status $said" '^0 .*minted'
+    ok "$1: afterwards the guest has a valid token" has_good_token
 }
 status_now() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "${1:-$(token_of 8200)}")" "https://$ENDPOINT/${2:-storage}"; }
 answers() { [ "$(status_now "${@:2}")" = "$1" ]; }
 logged() { grep -qE "$1" "$HOST/felhomd.log"; }
 
-# room FILE KIB: a file system filled by FILE has that much left
+# room FILE KIB: leaves that much space on a file system, by filling FILE
 room() {
     local free
     rm -f "$1"
@@ -48,7 +48,7 @@ room() {
     head -c $(((free - $2) * 1024)) /dev/zero >"$1"
 }
 
-# each_room WHAT REASON FILE: pre-start with ever more room, until there is enough; it does its work or says why not, and the guest has a good token
+# each_room WHAT REASON FILE: runs pre-start with more and more space, until there is enough; it succeeds or gives the reason, and the token is always valid
 each_room() {
     local kib wrong='' refused=0
     for kib in $(seq 0 4 400); do
@@ -64,10 +64,10 @@ each_room() {
         has_good_token || wrong+="$kib KiB: no good token; "
         [ $status -ne 0 ] || break
     done
-    is "$1: told of, and harmless" "$wrong" ""
-    ok "$1: at one size too little" test $refused -gt 0
-    is "$1: at another enough" $status 0
-    is "$1: the store is sound" "$(sql 'PRAGMA integrity_check')" ok
+    is "$1: the message gives the reason, and no harm is done" "$wrong" ""
+    ok "$1: some sizes are too small" test $refused -gt 0
+    is "$1: the largest size is enough" $status 0
+    is "$1: the store is intact" "$(sql 'PRAGMA integrity_check')" ok
     starts_again "$1"
 }
 
@@ -87,15 +87,15 @@ full() {
     phase 8200 post-start
     ok "state's disk full: felhomd starts" daemon_start
     room "$HOST/state/filler" 0
-    is "state's disk full: guests are answered" "$(status_now)" 200
-    is "state's disk full: who is refused as well" "$(status_now /dev/null)" 401
+    is "state's disk full: a guest's request gives 200" "$(status_now)" 200
+    is "state's disk full: a request without a token gives 401" "$(status_now /dev/null)" 401
     hook post-stop
-    is "state's disk full: a guest stops" $status 0
-    not_ok "state's disk full: its secrets are gone" test -e "$(token_of 8200)"
+    is "state's disk full: a guest can stop" $status 0
+    not_ok "state's disk full: the stopped guest's secrets are deleted" test -e "$(token_of 8200)"
     rm "$HOST/state/filler"
     starts_again "state's disk full"
-    is "state's disk full: and is answered" "$(status_now)" 200
-    is "state's disk full: one token is good" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 1
+    is "state's disk full: a restarted guest's request gives 200" "$(status_now)" 200
+    is "state's disk full: one token is valid" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 1
     ok "state's disk full: felhomd stops" daemon_stop
 }
 
@@ -107,27 +107,27 @@ readonly_disks() {
     phase 8200 pre-start >/dev/null
     mount -o remount,ro "$HOST/state"
     hook pre-start
-    is "state read-only: the guest does not start, as it shall" $status 1
-    like "state read-only: named" "$said" "$HOST/state.*[Rr]ead-only file system"
+    is "state read-only: on_error: block keeps the guest from starting" $status 1
+    like "state read-only: the message names the cause" "$said" "$HOST/state.*[Rr]ead-only file system"
     try "$BIN/felhomd"
     is "state read-only: felhomd does not start" $status 1
-    like "state read-only: and says why" "$said" "$HOST/state.*[Rr]ead-only file system"
+    like "state read-only: felhomd gives the reason" "$said" "$HOST/state.*[Rr]ead-only file system"
     try ctl rotate 8200
-    like "state read-only: no rotation" "$status $said" "^1 .*$HOST/state.*[Rr]ead-only file system"
+    like "state read-only: rotate fails" "$status $said" "^1 .*$HOST/state.*[Rr]ead-only file system"
     mount -o remount,rw "$HOST/state"
-    ok "state read-only: the guest kept its token" has_good_token
+    ok "state read-only: the guest keeps its token" has_good_token
     starts_again "state read-only"
 
     mount -t tmpfs -o mode=711 guests "$HOST/run/guests"
     phase 8200 pre-start >/dev/null
     mount -o remount,ro "$HOST/run/guests"
     hook pre-start
-    like "guests read-only: named" "$status $said" "^1 .*$HOST/run/guests.*Read-only file system"
+    like "guests read-only: pre-start fails and names the cause" "$status $said" "^1 .*$HOST/run/guests.*Read-only file system"
     phase 8200 post-start
     hook post-stop
-    is "guests read-only: a guest stops" $status 0
+    is "guests read-only: a guest can stop" $status 0
     mount -o remount,rw "$HOST/run/guests"
-    ok "guests read-only: no file holds a token that is refused" has_good_token
+    ok "guests read-only: no file has a token that is refused" has_good_token
     starts_again "guests read-only"
 }
 
@@ -144,8 +144,8 @@ descriptors() {
         [[ ! $said =~ minted ]] || enough=1
         has_good_token || wrong+="$count: no good token; "
     done
-    is "few descriptors: the hook names it" "$wrong" ""
-    is "few descriptors: some are enough" $enough 1
+    is "few descriptors: the hook names the cause" "$wrong" ""
+    is "few descriptors: the largest number is enough" $enough 1
     starts_again "few descriptors"
 
     settings <<<'limits: {threads: 8}'
@@ -162,17 +162,17 @@ descriptors() {
         [ $status -eq 0 ] || [ $status -eq 127 ] || logged 'Too many open files|could not be opened' || wrong+="$count: status $status, $(cat "$HOST/felhomd.log"); "
         [ $count -ge 72 ] || [ $status -ne 0 ] || logged 'no more than [0-9]+ files .*LimitNOFILE' || wrong+="$count: no warning; "
     done
-    is "few descriptors: felhomd names it" "$wrong" ""
+    is "few descriptors: felhomd names the cause" "$wrong" ""
     ok "few descriptors: felhomd starts" daemon_start
-    is "few descriptors: and answers" "$(status_now)" 200
-    ok "few descriptors: and stops" daemon_stop
+    is "few descriptors: felhomd answers" "$(status_now)" 200
+    ok "few descriptors: felhomd stops" daemon_stop
     no_descriptors_left
 }
 
-# Processor time of felhomd, in hundredths of a second.
+# felhomd's processor time, in hundredths of a second.
 used() { awk '{ print $14 + $15 }' /proc/$DAEMON/stat; }
 
-# Connections that say nothing take the last ones.
+# Silent connections take the last descriptors.
 no_descriptors_left() {
     local before begun holder
     settings <<<'limits: {threads: 8, handshake: 10m}'
@@ -183,16 +183,16 @@ no_descriptors_left() {
     bash -c "for _ in \$(seq 8); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; read -r" <"$HOST/holder" &
     holder=$!
     exec 8>"$HOST/holder"
-    ok "no descriptors left: felhomd names it" eventually logged 'connections have to wait: Too many open files'
+    ok "no descriptors left: felhomd logs the cause" eventually logged 'connections have to wait: Too many open files'
     before=$(used)
     begun=$(date +%s%N)
     sleep 2
-    ok "no descriptors left: and is not busy with it" test $((($(used) - before) * 10 * 10000000)) -lt $(($(date +%s%N) - begun))
-    is "no descriptors left: who comes waits" "$(ss -Htn state established "dport = :$PORT" | wc -l)" 8
+    ok "no descriptors left: felhomd uses little processor time" test $((($(used) - before) * 10 * 10000000)) -lt $(($(date +%s%N) - begun))
+    is "no descriptors left: new connections wait" "$(ss -Htn state established "dport = :$PORT" | wc -l)" 8
     exec 8>&-
     wait $holder
-    ok "no descriptors left: with some again, felhomd answers" eventually answers 200
-    ok "no descriptors left: and stops" daemon_stop
+    ok "no descriptors left: felhomd answers once there are descriptors again" eventually answers 200
+    ok "no descriptors left: felhomd stops" daemon_stop
 }
 
 locked() {
@@ -203,54 +203,54 @@ locked() {
     exec 8>"$HOST/holder"
     echo 'BEGIN IMMEDIATE;' >&8
     is_locked() { ! sqlite3 "$DB" 'BEGIN IMMEDIATE' 2>/dev/null; }
-    ok "(somebody holds the store)" eventually is_locked
-    is "store locked: guests are answered" "$(status_now)" 200
-    is "store locked: strangers refused" "$(status_now /dev/null)" 401
-    ok "store locked: felhomd ends" daemon_stop
+    ok "(another process holds the store's lock)" eventually is_locked
+    is "store locked: a guest's request gives 200" "$(status_now)" 200
+    is "store locked: a request without a token gives 401" "$(status_now /dev/null)" 401
+    ok "store locked: felhomd stops" daemon_stop
     : >"$HOST/felhomd.log"
     try "$BIN/felhomd"
-    like "store locked: felhomd does not start, and says why" "$status $said" '^1 .*the store is locked'
+    like "store locked: felhomd does not start and gives the reason" "$status $said" '^1 .*the store is locked'
     settings <<<'' && sed -i 's/deadline: 1h/deadline: 1s/' "$HOST/agent.yaml"
     hook post-stop
-    is "store locked: a guest stops" $status 0
-    not_ok "store locked: its secrets are gone" test -e "$(token_of 8200)"
+    is "store locked: a guest can stop" $status 0
+    not_ok "store locked: the stopped guest's secrets are deleted" test -e "$(token_of 8200)"
     exec 8>&-
     settings </dev/null
     starts_again "store locked"
-    is "store locked: one token is good" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 1
+    is "store locked: one token is valid" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')" 1
 }
 
-# damaged_pages WHAT FIRST [COUNT]: so many pages of the database, or all from there on, hold something else
+# damaged_pages WHAT FIRST [COUNT]: overwrites that many pages of the database, or all from FIRST on
 damaged_pages() {
     local what=$1 pages
     sql 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
     pages=$(($(stat -c %s "$DB") / 4096))
     dd if=/dev/urandom of="$DB" bs=4096 seek="$2" count="${3:-$((pages - $2))}" conv=notrunc status=none
     : >"$HOST/felhomd.log"
-    is "$what: felhomd answers 503" "$(status_now)" 503
-    ok "$what: and tells the log" eventually logged "the store $DB is damaged"
+    is "$what: felhomd answers with 503" "$(status_now)" 503
+    ok "$what: felhomd logs the damage" eventually logged "the store $DB is damaged"
     hook pre-start
-    is "$what: the guest does not start, as it shall" $status 1
-    like "$what: the message tells the way out" "$said" "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
+    is "$what: on_error: block keeps the guest from starting" $status 1
+    like "$what: the message says how to recover" "$said" "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
     try ctl rotate 8200
-    like "$what: felhomctl tells it as well" "$status $said" "^1 .*the store $DB is damaged"
+    like "$what: felhomctl names the damage" "$status $said" "^1 .*the store $DB is damaged"
     mv "$HOST/state/db" "$HOST/away.$2"
-    ok "$what: (the way out)" ctl init
-    is "$what: old tokens are not known" "$(status_now)" 401
+    ok "$what: (recovered)" ctl init
+    is "$what: old tokens are unknown after recovery" "$(status_now)" 401
     starts_again "$what"
-    ok "$what: felhomd comes back by itself" eventually answers 200
+    ok "$what: felhomd answers after recovery without a restart" eventually answers 200
 }
 
 damaged() {
     phase 8200 pre-start >/dev/null && phase 8200 post-start
     daemon_start
-    is "(before)" "$(status_now)" 200
+    is "(the token is valid before)" "$(status_now)" 200
     damaged_pages "first page damaged" 0 1
     damaged_pages "all but the first page damaged" 1
-    ok "felhomd ends well" daemon_stop
+    ok "felhomd exits with 0" daemon_stop
 }
 
-# The clock of what is started by it: what $HOST/clock says, as an offset; steady clocks go on.
+# The wall clock of programs started by it, offset by what $HOST/clock has; steady clocks are unchanged.
 JUMPING=(env LD_PRELOAD="$(echo /usr/lib/*/faketime/libfaketime.so.1)" FAKETIME_TIMESTAMP_FILE="$HOST/clock" FAKETIME_NO_CACHE=1
     FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_FORCE_MONOTONIC_FIX=0)
 
@@ -266,25 +266,25 @@ limits: {requests_per_source: 10000}'
     cp "$(token_of 8200)" "$HOST/old"
     "${JUMPING[@]}" "$BIN/felhomctl" rotate 8200 >/dev/null
     cp "$(token_of 8200)" "$HOST/new"
-    is "in the overlap both tokens are good" "$(status_now "$HOST/old") $(status_now "$HOST/new")" "200 200"
+    is "during the overlap both tokens are valid" "$(status_now "$HOST/old") $(status_now "$HOST/new")" "200 200"
     echo '+2h' >"$HOST/clock"
-    ok "two hours on, the old one is not" answers 401 "$HOST/old"
-    ok "the new one is" answers 200 "$HOST/new"
+    ok "two hours later the old token is refused" answers 401 "$HOST/old"
+    ok "two hours later the new token is valid" answers 200 "$HOST/new"
     echo '-30d' >"$HOST/clock"
-    ok "a month back, the new one is good" answers 200 "$HOST/new"
+    ok "with the clock a month back the new token is valid" answers 200 "$HOST/new"
     seq=$(curl -sk -H "@$(header_file "$HOST/new")" "https://$ENDPOINT/events?since=0" | jq '[.data.events[].seq] | max')
     "${JUMPING[@]}" "$BIN/felhomctl" rotate 8200 >/dev/null
-    is "it is replaced there" "$(sql 'SELECT max(generation) FROM token')" 3
-    like "and both are good again" "$(status_now "$HOST/new") $(status_now)" '200 200'
-    like "what happens then comes after what happened" \
+    is "with the clock a month back a rotation makes generation 3" "$(sql 'SELECT max(generation) FROM token')" 3
+    like "with the clock a month back the last two tokens are valid" "$(status_now "$HOST/new") $(status_now)" '200 200'
+    like "with the clock a month back later events come after earlier ones" \
         "$(curl -sk -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/events?since=$seq&timeout=5" | jq -c '[.data.events[].kind]')" 'rotate'
     echo '+0' >"$HOST/clock"
-    ok "back in time, the newest is good" answers 200
-    is "and the one before has come to its end" "$(status_now "$HOST/new")" 401
+    ok "with the clock right again the newest token is valid" answers 200
+    is "with the clock right again the token before is refused" "$(status_now "$HOST/new")" 401
     hook pre-start
-    like "the guest starts" "$status $said" '^0 .*gen 4 minted'
-    is "with the only good token" "$(sql 'SELECT group_concat(generation) FROM token WHERE revoked_at_ms IS NULL')" 4
-    ok "felhomd ends well" daemon_stop
+    like "with the clock right again the guest starts" "$status $said" '^0 .*gen 4 minted'
+    is "after that start only its token is valid" "$(sql 'SELECT group_concat(generation) FROM token WHERE revoked_at_ms IS NULL')" 4
+    ok "felhomd exits with 0" daemon_stop
 }
 
 crowd() {
@@ -298,9 +298,9 @@ crowd() {
         wait "${pids[vmid]}" || failed=$((failed + 1))
     done
     is "five hundred starts at once: none fails" $failed 0
-    is "each has minted" "$(cat "$HOST"/out.1* | grep -c minted)" 500
-    is "each has a good token" "$(sql 'SELECT count(DISTINCT vmid) FROM token WHERE revoked_at_ms IS NULL')" 500
-    is "the store is sound" "$(sql 'PRAGMA integrity_check')" ok
+    is "five hundred starts at once: each mints a token" "$(cat "$HOST"/out.1* | grep -c minted)" 500
+    is "five hundred starts at once: each guest has a valid token" "$(sql 'SELECT count(DISTINCT vmid) FROM token WHERE revoked_at_ms IS NULL')" 500
+    is "five hundred starts at once: the store is intact" "$(sql 'PRAGMA integrity_check')" ok
 }
 
 case $LANE in

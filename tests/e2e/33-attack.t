@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A hostile guest and a stranger on the network do their worst, while a hundred good guests do their work.
+# A hostile guest and an unknown client attack felhomd, while a hundred other guests work.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
 world_host
-# The good guests are local addresses, each a source of its own. Sanitizers make handshakes ten times as long.
+# The other guests are local addresses, each a source of its own. With sanitizers handshakes take ten times as long.
 case $BIN in *asan*) handshake=20s ;; *) handshake=2s ;; esac
 agent_yaml <<EOF
 local_api: {allow: [127.0.0.0/8, 192.168.0.0/24]}
@@ -32,7 +32,7 @@ attack() {
     shift
     tokens | in_guest "$vmid" python3 tests/lib/attacker $ADDRESS $PORT "$@" >>"$HOST/attacks.$vmid" 2>&1
 }
-# work: all of them, each as a guest that asks twice a second
+# work: runs all other guests, each of which sends two requests a second
 work() {
     for vmid in $GOOD; do echo "127.0.1.$((vmid - 900)) $(token_of "$vmid")"; done | tests/lib/pollers "$ENDPOINT" /storage 20 0.5 >"$HOST/worked" 2>&1
 }
@@ -53,7 +53,7 @@ work &
 pids+=($!)
 wait "${pids[@]}"
 
-is 'two thousand requests of good guests, each answered' "$(cat "$HOST/worked")" '2000 200'
+is 'two thousand requests of the other guests are all answered with 200' "$(cat "$HOST/worked")" '2000 200'
 found=$(sed -n 's/^crafted //p' "$HOST/attacks.8300")
 while IFS='|' read -r what wanted; do
     like "$what" "$(jq -r --arg what "$what" '.[$what]' <<<"$found")" "^($wanted)\$"
@@ -77,30 +77,30 @@ nonsense|0|400
 a spoofed Host|200
 END
 logins=$(sed -n 's/^logins //p' "$HOST/attacks.8300")
-ok 'failed logins are limited' test "$(jq '.["401"] // 0' <<<"$logins")" -le 60
-is 'and none succeeds' "$(jq 'with_entries(select(.key == "200"))' -c <<<"$logins")" '{}'
+ok 'failed authentications are limited' test "$(jq '.["401"] // 0' <<<"$logins")" -le 60
+is 'no authentication with a wrong token succeeds' "$(jq 'with_entries(select(.key == "200"))' -c <<<"$logins")" '{}'
 diag "$(cat "$HOST/attacks.8300" "$HOST/attacks.8999")"
 
 # --- afterwards ---
 ok 'felhomd still runs' kill -0 "$DAEMON"
-is 'no worker is lost' "$(threads)" "$before"
+is 'felhomd has as many threads as before' "$(threads)" "$before"
 is_quiet() { [ -z "$(ss -Htn state established "sport = :$PORT")" ]; }
-ok 'every connection is closed' eventually is_quiet
+ok 'all connections of the attack are closed' eventually is_quiet
 case $BIN in
 *asan*) skip 'memory is bounded' 'sanitizers take more' ;;
 *) ok 'memory is bounded' test "$(rss_kb)" -lt 40000 || diag "$(rss_kb) KB" ;;
 esac
 is_served() { [ "$(status_of "$1" "$(token_of "$1")" /storage)" = 200 ]; }
-ok 'the guest that attacked is served again, once it behaves' eventually is_served 8300
+ok 'the guest that attacked is served again once it has stopped attacking' eventually is_served 8300
 told() {
     sql "SELECT count(*) FROM event WHERE kind = 'refused' AND source LIKE '%$1%'"
 }
 for address in 192.168.0.201 192.168.0.202; do
-    ok "what $address did is on record" test "$(told $address)" -gt 0
-    ok 'in a few lines' test "$(told $address)" -lt 40 || diag "$(told $address)"
+    ok "the attack of $address has events" test "$(told $address)" -gt 0
+    ok 'the attack of $address has fewer than 40 events' test "$(told $address)" -lt 40 || diag "$(told $address)"
 done
-is 'of those that did nothing there is none' "$(told 127.0.1)" 0
-is 'the log is short as well' "$(($(wc -l <"$HOST/felhomd.log") < 500))" 1 || diag "$(wc -l <"$HOST/felhomd.log")"
+is 'sources that did not attack have no events of refusals' "$(told 127.0.1)" 0
+is 'the log has fewer than 500 lines' "$(($(wc -l <"$HOST/felhomd.log") < 500))" 1 || diag "$(wc -l <"$HOST/felhomd.log")"
 ok 'felhomd stops cleanly' daemon_stop
-is 'nothing went wrong unsaid' "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
+is "felhomd's log has no sanitizer report" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
 tap_done

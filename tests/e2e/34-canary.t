@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Secrets stay where they belong: each that the host has is followed through a guest's life, and then looked for everywhere.
+# Secrets stay where they belong: each secret of the host is used during a guest's life, and then searched for everywhere.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -40,13 +40,13 @@ world_guest 8200 200
 world_guest 8300 201
 ctl init >/dev/null
 
-# secrets: those that are known by now. Of a token it is its secret part, of the host's key its last line but one.
+# secrets: prints those that are known so far. Of a token it is the secret part, of the host's key the last line but one.
 secrets() {
     printf '%s\n' "hub-key $HUB_KEY" "hub-password $HUB_PASSWORD" "gitea-password $GITEA_PASSWORD" "pve-secret $PVE_SECRET"
     sed -n '/PRIVATE KEY/,/PRIVATE KEY/p' "$HOST/state/tls/agent.pem" | sed -n '2s/^/host-key /p'
     cat "$HOST/tokens" 2>/dev/null
 }
-# Those that felhomd shows to others, and the token that it has from the registry, as they are and as HTTP carries them.
+# The secrets that felhomd sends to others, and the token that it got from the registry, as they are and as HTTP carries them.
 credentials() {
     secrets | grep -E '^(hub-key|gitea-password|pve-secret|minted) '
     printf 'gitea-basic %s\n' "$(printf 'felhom:%s' $GITEA_PASSWORD | base64)"
@@ -55,7 +55,7 @@ note_token() {
     sed 's/^fh1_[^_]*_\(.\{43\}\)_.*/'"$1"' \1/' "$2" >>"$HOST/tokens"
 }
 
-# --- a life, in which every secret is used ---
+# --- a guest's life, in which every secret is used ---
 ctl enroll 8200 --customer acme --retrieval-password-file "$HOST/password" >/dev/null
 ctl enroll 8300 >/dev/null
 phase 8200 pre-start >/dev/null
@@ -70,24 +70,24 @@ ask() {
     status_of 8200 "$(token_of 8200)" "$@"
 }
 phase 8200 post-start >/dev/null
-is 'the guest asks' "$(ask /storage) $(ask /controller.yaml) $(ask /host/metrics)" '200 200 200'
-is 'has a snapshot taken' "$(ask /snapshot -X POST)" 202
+is "the guest's requests are answered with 200" "$(ask /storage) $(ask /controller.yaml) $(ask /host/metrics)" '200 200 200'
+is 'the guest requests a snapshot' "$(ask /snapshot -X POST)" 202
 pulled() { grep -q hello "$(directory_of 8200)/controller.yaml" || { ctl rotate 8200 >/dev/null && grep -q hello "$(directory_of 8200)/controller.yaml"; }; }
-ok 'gets what the hub has for it' eventually pulled
+ok "the guest's configuration is pulled from the hub" eventually pulled
 request 8200 "$(token_of 8200)" /registry-credential | head -n 1 | jq -r '"minted " + .data.token' >>"$HOST/tokens"
-like 'and a token for the registry' "$(tail -n 1 "$HOST/tokens")" '^minted .{20}'
-is 'tries the token of another' "$(status_of 8200 "$(token_of 8300)" /storage)" 403
+like 'the guest gets a registry token' "$(tail -n 1 "$HOST/tokens")" '^minted .{20}'
+is "another guest's token gives 403" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
 sed 's/.\{8\}$/AAAAAAAA/' "$(token_of 8200)" >"$HOST/wrong-token"
-is 'and a wrong one' "$(status_of 8200 "$HOST/wrong-token" /storage)" 401
-ok 'its token is rotated' ctl rotate 8200
+is 'a wrong token gives 401' "$(status_of 8200 "$HOST/wrong-token" /storage)" 401
+ok "the guest's token is rotated" ctl rotate 8200
 note_token rotated "$(token_of 8200)"
-is 'the new one is good' "$(ask /storage)" 200
+is 'the rotated token is valid' "$(ask /storage)" 200
 reload
-is 'after a reload, too' "$(ask /storage)" 200
+is 'the rotated token is valid after a reload' "$(ask /storage)" 200
 rm -f "$HOST"/header.* "$HOST/wrong-token"
 
-# --- where they are while everything runs ---
-# Beside the files that the operator made and this test's own notes: the directory of the guest (of which the export is another view), the key's
+# --- where the secrets are while everything runs ---
+# Except for the operator's files and this test's own notes: the directory of the guest (the export shows the same), the key's
 # file, and for the hub's password the enrolment and the store, as felhomd may not read enrolments.
 elsewhere() {
     secrets | tests/lib/holders files "$HOST" | sort -u | grep -vxE '(first|other|rotated|minted) tokens' |
@@ -97,33 +97,33 @@ elsewhere() {
         grep -vxE 'host-key state/tls/agent\.pem|hub-key hub\.key|gitea-password registry\.secret|pve-secret pve\.token' |
         grep -vxE 'hub-password (password|pve/priv/felhom/8200\.yaml|state/db/agent\.db(-wal)?)'
 }
-ok 'the secrets are found where they belong' grep -qx 'rotated run/guests/8200/token' <(secrets | tests/lib/holders files "$HOST")
-is 'and in no other file: no log, no event, nothing temporary' "$(elsewhere)" ''
-is 'nor in the temporary folders' "$(secrets | tests/lib/holders files /var/tmp)$(secrets | grep -v '^hub-password' | tests/lib/holders files "$HOST/state/db")" ''
+ok 'the search finds secrets where they belong' grep -qx 'rotated run/guests/8200/token' <(secrets | tests/lib/holders files "$HOST")
+is 'no other file contains a secret: no log, no event, no temporary file' "$(elsewhere)" ''
+is 'the folders for temporary files contain no secret' "$(secrets | tests/lib/holders files /var/tmp)$(secrets | grep -v '^hub-password' | tests/lib/holders files "$HOST/state/db")" ''
 python3 -c 'import sys, time; held = sys.stdin.read(); print(flush=True); time.sleep(600)' <<<'canary-of-memory-5d2e' >"$HOST/control" &
 CONTROL=$!
 eventually test -s "$HOST/control"
-is 'memory is looked through' "$(tests/lib/holders memory $CONTROL <<<'control canary-of-memory-5d2e' | sed 's/ .*//' | sort -u)" control
+is "the search finds a secret in a process's memory" "$(tests/lib/holders memory $CONTROL <<<'control canary-of-memory-5d2e' | sed 's/ .*//' | sort -u)" control
 kill $CONTROL
 case $BIN in
 *asan*) skip 'what was shown to felhomd is not in its memory' 'sanitizers have terabytes of it' ;;
 *)
-    is 'a token that was shown to felhomd is not in its memory' \
+    is "felhomd's memory has no token that a guest sent" \
         "$(secrets | grep -E '^(first|other|rotated|host-key) ' | tests/lib/holders memory $DAEMON)" ''
-    # The hub's password is in the store, and so in what SQLite remembers of it.
-    is 'nor is what it shows to hub, registry and Proxmox, nor the token that it had made' \
+    # The hub's password is in the store, and so in SQLite's cache.
+    is "felhomd's memory has no secret of hub, registry or Proxmox, and no registry token" \
         "$(credentials | tests/lib/holders memory $DAEMON)" ''
     ;;
 esac
 
-# --- and when it ends badly ---
+# --- when felhomd crashes ---
 mkdir "$HOST/core"
-is 'felhomd leaves no core' "$(awk '/^Max core/ { print $5 $6 }' /proc/$DAEMON/limits)" 00
+is "felhomd's limit for core dumps is 0" "$(awk '/^Max core/ { print $5 $6 }' /proc/$DAEMON/limits)" 00
 kill -ABRT $DAEMON
 wait $DAEMON 2>/dev/null
-is 'not even when it is told to' "$(find "$HOST" / -xdev -maxdepth 1 -name 'core*' -type f 2>/dev/null)" ''
+is 'a signal that dumps core leaves no core file' "$(find "$HOST" / -xdev -maxdepth 1 -name 'core*' -type f 2>/dev/null)" ''
 phase 8200 post-stop >/dev/null
-is 'once the guest has stopped, its token is nowhere' "$(grep '^rotated ' "$HOST/tokens" | tests/lib/holders files "$HOST" | grep -vx 'rotated tokens')" ''
+is "after the guest's stop no file contains its token" "$(grep '^rotated ' "$HOST/tokens" | tests/lib/holders files "$HOST" | grep -vx 'rotated tokens')" ''
 kill $WATCHER
 exec 8>&-
 CANARY=$HUB_KEY sleep 600 &
@@ -131,7 +131,7 @@ CONTROL=$!
 tests/lib/holders processes <<<"hub-key $HUB_KEY" >"$HOST/looked" 2>/dev/null &
 WATCHER=$!
 eventually test -s "$HOST/looked"
-is 'environments are looked through' "$(head -n 1 "$HOST/looked")" 'hub-key environ of sleep'
+is 'the search finds a secret in an environment' "$(head -n 1 "$HOST/looked")" 'hub-key environ of sleep'
 kill $CONTROL $WATCHER
-is 'no argument and no environment ever held any' "$(cat "$HOST/processes")" ''
+is 'no argument and no environment ever contained a secret' "$(cat "$HOST/processes")" ''
 tap_done

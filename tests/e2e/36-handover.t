@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# felhomd is restarted, reloaded and killed, again and again, under clients that ask without a pause: none is refused or reset, no answer is cut, no
-# connection ends without a goodbye. The service manager keeps the socket meanwhile.
+# felhomd is restarted, reloaded and killed again and again, while clients send requests without a pause: none is refused or reset, no answer is
+# cut short, no connection ends without close_notify. The service manager keeps the socket meanwhile.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
 world_host
-# settings [YAML]: agent.yaml under which nobody is refused for asking much
+# settings [YAML]: writes agent.yaml with limits that refuse no client
 settings() {
     agent_yaml <<<"limits: {requests_per_source: 100000, connections_per_source: 100, handshake: 20s, request: 20s${1:-}}"
 }
@@ -17,8 +17,8 @@ phase 8200 pre-start >/dev/null
 phase 8200 post-start >/dev/null
 world_guest 8200 20
 
-# managed STORE_MAX: a service manager for felhomd, which keeps so many descriptors; it is told by `manager WORD...`, which prints its answer. Its own 9 is
-# agent.yaml.
+# managed STORE_MAX: a service manager for felhomd that keeps that many descriptors. `manager WORD...` sends it a command and prints the
+# answer. Its own descriptor 9 is agent.yaml.
 managed() {
     coproc MANAGER { exec tests/lib/manager "$HOST/notify" "$1" "$BIN/felhomd" 9<"$HOST/agent.yaml" 2>>"$HOST/felhomd.log"; }
 }
@@ -34,14 +34,14 @@ unmanaged() {
     wait "$pid"
     rm "$HOST/notify"
 }
-# asking COUNT / asked: so many clients begin; they come to their end, and what they met is in $HOST/met
+# asking COUNT / asked: starts that many clients; ends them, and $HOST/met has what they met
 asking() {
     rm -f "$HOST/enough"
     : >"$HOST/enough.answers"
     in_guest 8200 tests/lib/askers "$ENDPOINT" "$(token_of 8200)" "$1" "$HOST/enough" >"$HOST/met" 2>&1 &
     ASKERS=$!
 }
-# work: until they had some more answers
+# work: waits until the clients got some more answers
 work() {
     local before
     before=$(answered)
@@ -64,8 +64,8 @@ logged() { grep -c "$1" "$HOST/felhomd.log"; }
 
 # --- restarts ---
 managed 4
-is "it starts" "$(manager start)" start
-is "and leaves what it listens on with the manager" "$(manager kept)" 'kept local_api'
+is "felhomd starts under the manager" "$(manager start)" start
+is "felhomd leaves its listening socket with the manager" "$(manager kept)" 'kept local_api'
 before=$(inode $PORT)
 asking 40
 wrong=''
@@ -74,16 +74,16 @@ for _ in $(seq 20); do
     [ "$answer" = 'restart 0' ] || wrong+="$answer; "
     work
 done
-is "twenty restarts, each a clean end" "$wrong" ""
+is "twenty restarts all exit with 0" "$wrong" ""
 enough
 diag "$(cat "$HOST/met")"
-is "no client met a failure" "$(met .failed)" '{}'
-is "all kinds had answers" "$(met '[.answers[] | . > 0] | all, length')" $'true\n5'
-ok "connections were closed after an answer that said so" test "$(met .last)" -gt 0
-is "it was one socket all the time" "$(inode $PORT)" "$before"
-is "kept once" "$(manager kept)" 'kept local_api'
+is "no client met a failure during the restarts" "$(met .failed)" '{}'
+is "all kinds of clients got answers" "$(met '[.answers[] | . > 0] | all, length')" $'true\n5'
+ok "connections were closed after an answer with Connection: close" test "$(met .last)" -gt 0
+is "all restarts kept the same socket" "$(inode $PORT)" "$before"
+is "the manager has one socket" "$(manager kept)" 'kept local_api'
 
-# --- reloads that start the listener anew ---
+# --- reloads that restart the listener ---
 asking 40
 wrong=''
 for threads in 250 251 252 253 254 255; do
@@ -92,55 +92,55 @@ for threads in 250 251 252 253 254 255; do
     [ "$answer" = reload ] || wrong+="$answer; "
     work
 done
-is "six reloads with other threads" "$wrong" ""
+is "six reloads with another number of threads succeed" "$wrong" ""
 enough
-is "no client met a failure" "$(met .failed)" '{}'
-is "reloaded each time" "$(logged 'configuration reloaded')" 6
+is "no client met a failure during the reloads" "$(met .failed)" '{}'
+is "each reload is logged" "$(logged 'configuration reloaded')" 6
 
 # --- another address ---
 agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
-is "a reload with another address" "$(manager reload)" reload
-is "is listened on there" "$(listening 9443)" 127.0.0.1:9443
-is "and no more where it was" "$(listening $PORT)" ''
-is "the manager keeps the new one alone" "$(manager kept)" 'kept local_api'
+is "a reload with another address succeeds" "$(manager reload)" reload
+is "felhomd listens on the new address" "$(listening 9443)" 127.0.0.1:9443
+is "felhomd no longer listens on the old address" "$(listening $PORT)" ''
+is "the manager has the new socket only" "$(manager kept)" 'kept local_api'
 agent_yaml <<'END_OF_YAML'
 local_api: {listen: "0.0.0.0:9443", allow: [127.0.0.0/8]}
 END_OF_YAML
-is "an address that includes the old one" "$(manager reload)" reload
-is "is listened on" "$(listening 9443)" 0.0.0.0:9443
+is "a reload with 0.0.0.0, which includes the old address, succeeds" "$(manager reload)" reload
+is "felhomd listens on 0.0.0.0" "$(listening 9443)" 0.0.0.0:9443
 settings
-is "an address that changed before the restart" "$(manager restart)" 'restart 0'
-is "is listened on" "$(listening $PORT)" $ENDPOINT
-is "the old one is not" "$(listening 9443)" ''
-is "the manager keeps the new one alone" "$(manager kept)" 'kept local_api'
-ok "guests are answered" answers
+is "a restart with a changed address succeeds" "$(manager restart)" 'restart 0'
+is "felhomd listens on the changed address" "$(listening $PORT)" $ENDPOINT
+is "felhomd no longer listens on 0.0.0.0" "$(listening 9443)" ''
+is "the manager has the socket of the changed address only" "$(manager kept)" 'kept local_api'
+ok "guests are answered after the address has changed" answers
 
 # --- killed ---
 before=$(inode $PORT)
-is "killed, it starts again" "$(manager crash)" 'crash -9'
-is "on the same socket" "$(inode $PORT)" "$before"
-ok "guests are answered" answers
-is "stopped, it ends" "$(manager stop)" 'stop 0'
-is "and nothing is listened on" "$(listening $PORT)" ''
+is "felhomd starts again after a kill" "$(manager crash)" 'crash -9'
+is "felhomd uses the same socket after a kill" "$(inode $PORT)" "$before"
+ok "guests are answered after a kill" answers
+is "felhomd stops under the manager" "$(manager stop)" 'stop 0'
+is "nothing listens after the stop" "$(listening $PORT)" ''
 unmanaged
 
-# --- what is none of ours ---
+# --- an unknown descriptor ---
 managed 4
 manager keep of_a_later_version 9 >/dev/null
-is "a descriptor that it does not know" "$(manager start)" start
-is "is dropped" "$(manager kept)" 'kept local_api'
-is "and closed" "$(find "/proc/$(pgrep -P "$MANAGER_PID" felhomd)/fd" -lname "$HOST/agent.yaml")" ''
-ok "guests are answered" answers
-is "stopped, it ends" "$(manager stop)" 'stop 0'
+is "felhomd starts with an unknown descriptor" "$(manager start)" start
+is "felhomd has the manager drop the unknown descriptor" "$(manager kept)" 'kept local_api'
+is "felhomd closes the unknown descriptor" "$(find "/proc/$(pgrep -P "$MANAGER_PID" felhomd)/fd" -lname "$HOST/agent.yaml")" ''
+ok "guests are answered after the unknown descriptor was dropped" answers
+is "felhomd stops after the unknown descriptor was dropped" "$(manager stop)" 'stop 0'
 unmanaged
 
 # --- a manager that keeps nothing ---
 managed 0
-is "it starts" "$(manager start)" start
-is "nothing is kept" "$(manager kept)" kept
-is "it starts again all the same" "$(manager restart)" 'restart 0'
-ok "guests are answered" answers
-is "stopped, it ends" "$(manager stop)" 'stop 0'
+is "felhomd starts under a manager that keeps no descriptors" "$(manager start)" start
+is "a manager without a descriptor store keeps nothing" "$(manager kept)" kept
+is "felhomd restarts under a manager that keeps no descriptors" "$(manager restart)" 'restart 0'
+ok "guests are answered under a manager that keeps no descriptors" answers
+is "felhomd stops under a manager that keeps no descriptors" "$(manager stop)" 'stop 0'
 unmanaged
-is "nothing went wrong unsaid" "$(grep -i 'sanitizer\|CivetWeb' "$HOST/felhomd.log")" ''
+is "felhomd's log has no sanitizer report and no message of CivetWeb" "$(grep -i 'sanitizer\|CivetWeb' "$HOST/felhomd.log")" ''
 tap_done

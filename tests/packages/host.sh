@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A Debian that boots systemd as a Proxmox host, with nothing but its files, and its guests as network namespaces. To be sourced; it is for nothing
-# else, and vanishes.
+# A Debian that boots systemd as a Proxmox host with nothing but Proxmox's files, and with network namespaces as guests. To be sourced; the host
+# is used for nothing else and is deleted afterwards.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
 
-# Where everything is on a host, by the names of a scratch host.
+# Where everything is on a real host, by the names of a scratch host.
 export FELHOM_WORLD=1 # no other user's files: the container's own ids are all there are
 HOST=/host
 BIN=$HOST/bin
@@ -29,7 +29,7 @@ host_modes() {
     chmod 700 /etc/pve/priv
 }
 
-# host_unit NAME: a unit, on standard input, that the host's boot starts
+# host_unit NAME: adds a unit, from standard input, that the host's boot starts
 host_unit() {
     cat >"/etc/systemd/system/$1"
     systemctl --quiet enable "$1" 2>/dev/null
@@ -47,7 +47,7 @@ does() {
     "$@" >"$HOST/out" 2>&1 || { diag "$(tail -n 20 "$HOST/out")"; return 1; }
 }
 
-# entries FIELD=VALUE...: the journal's entries with these fields, a line each: message, priority, identifier, phase, event
+# entries FIELD=VALUE...: prints the journal's entries with these fields, one a line: message, priority, identifier, phase, event
 entries() {
     journalctl --no-pager -o json "$@" | jq -r '[.MESSAGE, .PRIORITY, .SYSLOG_IDENTIFIER, .PHASE, .EVENT] | map(. // "-") | join("|")'
 }

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The packages in the folder $PACKAGES on a host whose systemd is a real one: an unprivileged container made of $ROOT, the root file system of a
-# Debian of their release, with what they depend on.
+# The packages of the folder $PACKAGES on a host with a real systemd: an unprivileged container made from $ROOT, the root file system of a
+# Debian of their release with their dependencies.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lxc.sh
@@ -15,7 +15,7 @@ fi
 world_host
 lxc_host
 cp -a --reflink=auto "$ROOT" "$ROOTFS/$NAME"
-# What no container may do.
+# What a container may not do.
 for unit in sys-kernel-debug.mount systemd-modules-load.service; do
     ln -sf /dev/null "$ROOTFS/$NAME/etc/systemd/system/$unit"
 done
@@ -38,7 +38,7 @@ if ! lxc_settled $NAME; then
     diag "$(tail -n 20 "$HOST/lxc/$NAME.log")"
     tap_done
 fi
-subtest 'the package at its work' in_host tests/packages/at-work
+subtest 'the package at work' in_host tests/packages/at-work
 lxc-stop -P "$HOST/lxc" -n $NAME -t 20
 lxc_ended $NAME
 is 'the host boots again' "$(host_boots)" running
