@@ -95,6 +95,7 @@ poll() {
         echo "$(status_of 8200 "$HOST/polled" /storage)"
     done >"$HOST/statuses" 2>/dev/null
 }
+: >"$HOST/statuses"
 poll &
 poller=$!
 polls() { wc -l <"$HOST/statuses"; }
