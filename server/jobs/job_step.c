@@ -309,7 +309,7 @@ static int64_t job_look_step(const struct job_world *world, const struct job *jo
 {
     struct error error;
     struct pve_guest guest;
-    int64_t since;
+    int64_t since = 0;
     char upid[UPID_SIZE];
     const struct pve_call call = job_pve_call(world, READ_TIME_US);
     if (job_read_guest(world, job, &guest, &error) < 0 ||
