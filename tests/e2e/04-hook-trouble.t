@@ -77,15 +77,15 @@ foreign() {
     is "foreign mount, $what: nothing was written" "$(snapshot_of_all)" "$before"
 }
 foreign "entry" "lxc.mount.entry: $HOST/run/export/8300 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0" 'felhomctl enroll 8200'
-foreign "entry of the writable side" "lxc.mount.entry: $HOST/run/guests/8300 etc/x none bind 0 0" 'felhomctl enroll 8200'
+foreign "entry of the writable directory" "lxc.mount.entry: $HOST/run/guests/8300 etc/x none bind 0 0" 'felhomctl enroll 8200'
 foreign "mp" "mp1: $HOST/run/guests/8300,mp=/etc/felhom-bootstrap,ro=1" 'pct set 8200 --delete mp1'
 foreign "mp with slashes" "mp1: $HOST/run//guests//8300/,mp=/mnt" 'pct set 8200 --delete mp1'
 foreign "entry with escapes" "lxc.mount.entry: $HOST/run/export/\\0708300 etc/x none bind 0 0" 'felhomctl enroll 8200'
-foreign "all guests at once" "mp1: $HOST/run/guests,mp=/mnt" 'pct set 8200 --delete mp1'
+foreign "directories of all guests" "mp1: $HOST/run/guests,mp=/mnt" 'pct set 8200 --delete mp1'
 foreign "a parent" "mp1: $HOST/run,mp=/mnt" 'pct set 8200 --delete mp1'
-foreign "a guest that is not there yet" "mp1: $HOST/run/guests/8301,mp=/mnt" 'pct set 8200 --delete mp1'
+foreign "a guest that does not exist yet" "mp1: $HOST/run/guests/8301,mp=/mnt" 'pct set 8200 --delete mp1'
 ln -s "$HOST/run/guests" "$HOST/link"
-foreign "through a link" "mp1: $HOST/link/8300,mp=/mnt" 'pct set 8200 --delete mp1'
+foreign "through a symbolic link" "mp1: $HOST/link/8300,mp=/mnt" 'pct set 8200 --delete mp1'
 agent_yaml <<<'hook: {on_error: continue}'
 foreign "even with on_error: continue" "mp1: $HOST/run/guests/8300,mp=/mnt" 'pct set'
 guest_config 8200 <<<"mp1: /,mp=/mnt"

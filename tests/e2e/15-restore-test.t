@@ -215,7 +215,7 @@ lane_left() {
     is "killed during the restore: the record is unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
     ok "killed during the restore: the next run, of another guest, succeeds" restore_test 8300
     like "killed during the restore: the next run says what it destroyed" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test left'
-    untouched "killed in the midst of the restore"
+    untouched "killed during the restore"
     is "killed during the restore: the next run finishes the record" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
 
     begin '{"pct restore": {"hold": true}}' has_disks
@@ -225,7 +225,7 @@ lane_left() {
     like "only felhomctl killed: Proxmox finished the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
     is "only felhomctl killed: the copy has no protection and does not start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
     ok "only felhomctl killed: the next run succeeds" restore_test 8300
-    untouched "killed alone"
+    untouched "only felhomctl killed"
 }
 
 # The same, while Proxmox continues the restore.
@@ -371,7 +371,7 @@ EOF
     trouble '{"qm create": {"fail": "vma: premature end of archive"}}'
     not_ok "restore-test of a virtual machine's bad backup fails" restore_test 8600
     like "restore-test gives the reason why the virtual machine's backup is bad" "$(cat "$HOST/err")" 'premature end of archive'
-    untouched "a failed restore of a virtual machine, after which Proxmox leaves a shell"
+    untouched "a failed restore of a virtual machine, after which an empty configuration is left"
     trouble '{}'
 }
 

@@ -89,7 +89,7 @@ waiters() {
     ! grep -q ^again: "$HOST/$1.said" || diag "$(grep ^again: "$HOST/$1.said")" "$(grep handshake "$HOST/felhomd.log")"
 }
 said() { grep -vE '^(waiting$|again:)' "$HOST/$1.said"; }
-# nothing_came WHAT CURSOR
+# nothing_came WHAT CURSOR: checks that the reply has no events and the same cursor
 # explains WHAT NAME EXPLANATION: checks that the reply's X-Request-Id has that explanation
 explains() {
     local id
@@ -111,14 +111,14 @@ lane_told() {
     like "the connection is kept alive" "$(tr -d '\r' <"$HOST/headers")" 'Connection: keep-alive'
     first=$cursor
     events "?since=$first"
-    nothing_came "nothing after that" "$first"
+    nothing_came "a request after the last event returns no events" "$first"
     is "HEAD /events gives 200" "$(status_of 8200 "$HOST/token.8200" /events --head)" 200
     is "the path with the guest's VMID gives 200" "$(status_of 8200 "$HOST/token.8200" /guests/8200/events)" 200
     is "another guest's path gives 403" "$(status_of 8200 "$HOST/token.8200" /guests/8300/events)" 403
     is "another guest's token gives 403 without a wait" "$(status_of 8200 "$HOST/token.8300" '/events?timeout=30')" 403
     is "a request without a token gives 401 without a wait" "$(status_of 8200 - '/events?timeout=30')" 401
     events "?since=$first"
-    nothing_came "refusals are not told" "$first"
+    nothing_came "refused requests are not among the guest's events" "$first"
     ok "the refused requests have events" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused' AND vmid = 8200")" -gt 0
     for query in since=x since= since timeout=61 timeout=-1 since=1\&since=2 limit=5 since=99999999999999999999 since=1%30; do
         events "?$query"
@@ -139,7 +139,7 @@ lane_woken() {
     began=$(now_ms)
     events "?since=$cursor&timeout=1"
     took=$(($(now_ms) - began))
-    nothing_came "a wait in vain: an empty list, the same cursor" "$cursor"
+    nothing_came "after a wait without events the reply is empty and has the same cursor" "$cursor"
     ok "the reply without events is sent after the timeout" test $took -ge 1000
     like "a reply that had to wait closes the connection" "$(tr -d '\r' <"$HOST/headers")" 'Connection: close'
     is "HEAD waits until the timeout, too" "$(status_of 8200 "$HOST/token.8200" "/events?since=$cursor&timeout=1" --head)" 200
@@ -152,31 +152,31 @@ lane_woken() {
         wait_for woken "?since=$cursor&timeout=30" $tls
         happens
         wait $waiter
-        has_kinds "woken over $tls" woken post-start
+        has_kinds "over $tls a waiting client gets the event" woken post-start
         cursor=$(jq .data.next "$HOST/woken.body")
     done
     wait_for body "?since=$cursor&timeout=30" -X GET --data-binary '{"what": "is read before the wait"}'
     happens
     wait $waiter
-    has_kinds "with a body, too" body post-start
+    has_kinds "a request with a body waits, too" body post-start
     cursor=$(jq .data.next "$HOST/body.body")
     wait_for other "?since=$cursor&timeout=2"
     phase 8300 post-start >/dev/null 2>&1
     wait $waiter
-    has_kinds "another's event wakes nobody" other ""
+    has_kinds "another guest's event is not sent to a waiting client" other ""
     is "only felhomd's user can use the nudge socket" "$(stat -c '%a %F' "$HOST/state/nudge")" '600 socket'
     mv "$HOST/state/nudge" "$HOST/state/away"
     wait_for unnudged "?since=$cursor&timeout=30"
     happens pre-stop
     wait $waiter
-    has_kinds "without a nudge" unnudged pre-stop
+    has_kinds "without a nudge a waiting client still gets the event" unnudged pre-stop
     mv "$HOST/state/away" "$HOST/state/nudge"
-    heeds_nudges "with one, at once"
+    heeds_nudges "with a nudge a waiting client gets the event at once"
     for phase_name in post-stop pre-start post-start pre-stop; do
         nudges "$phase_name nudges" phase 8200 $phase_name
     done
-    nudges "so does a rotation" ctl rotate 8200
-    nudges "and a revocation" ctl revoke 8200
+    nudges "rotate nudges felhomd" ctl rotate 8200
+    nudges "revoke nudges felhomd" ctl revoke 8200
 }
 
 # A cursor is valid across restarts of felhomd; a cursor ahead of the store comes from another store.
@@ -190,8 +190,8 @@ lane_cursors() {
     wait_for nudged "?since=$cursor&timeout=30"
     happens
     wait $waiter
-    has_kinds "it is told again" nudged post-start
-    heeds_nudges "the nudges are heard again"
+    has_kinds "after a restart a waiting client gets events" nudged post-start
+    heeds_nudges "after a restart felhomd receives nudges"
     events
     wait_for orphan "?since=$cursor&timeout=30"
     kill -KILL "$DAEMON"
@@ -205,8 +205,8 @@ lane_cursors() {
     wait_for nudged "?since=$cursor&timeout=30"
     happens
     wait $waiter
-    has_kinds "it is told after a death, too" nudged post-start
-    heeds_nudges "nudges are heard then, too: a death leaves the socket"
+    has_kinds "after a kill a waiting client gets events" nudged post-start
+    heeds_nudges "after a kill felhomd receives nudges, although the socket was left"
     events "?since=1000000&timeout=30"
     is "a cursor ahead of the store returns events from the beginning, with reset" "$(jq -c '[.reset, .events[0].kind]' <<<"$data")" '[true,"mint"]'
     cursor=$(sql "SELECT max(seq) FROM event")
@@ -223,7 +223,7 @@ lane_tokens() {
     happens post-stop
     wait $waiter
     is "a waiting client gets 401 when the guest stops" "$(cat "$HOST/stopped.status") $(jq -c .ok "$HOST/stopped.body")" "401 false"
-    explains "by its name that is explained" stopped '[401,"revoked token","GET","/events"]'
+    explains "explain has the request that waited when the guest stopped" stopped '[401,"revoked token","GET","/events"]'
     happens pre-start
     take_token 8200
     events
@@ -231,7 +231,7 @@ lane_tokens() {
     ctl revoke 8200 >/dev/null
     wait $waiter
     is "a waiting client gets 401 when the operator revokes the token" "$(cat "$HOST/revoked.status")" 401
-    explains "and explained" revoked '[401,"revoked token","GET","/events"]'
+    explains "explain has the request that waited when the token was revoked" revoked '[401,"revoked token","GET","/events"]'
     phase 8200 pre-start >/dev/null 2>&1
     take_token 8200
     events
@@ -239,7 +239,7 @@ lane_tokens() {
     sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
     happens post-start
     wait $waiter
-    explains "so is one that ended meanwhile" expired '[401,"expired token","GET","/events"]'
+    explains "explain has the request that waited when the token expired" expired '[401,"expired token","GET","/events"]'
     happens post-stop
     ctl unenroll 8200 >/dev/null 2>&1
     guest_config 8200 </dev/null
@@ -283,7 +283,7 @@ lane_crowd() {
     waiters rest 50
     began=$(now_ms)
     events "?since=$cursor&timeout=60"
-    nothing_came "one for whom there is no room is answered" "$cursor"
+    nothing_came "a request beyond the number of possible waiting clients is answered at once" "$cursor"
     ok "all waiting clients are answered at once" test $(($(now_ms) - began)) -lt 55000
     happens
     wait $all $waiter
@@ -293,7 +293,7 @@ lane_crowd() {
     wait_for later "?since=$cursor&timeout=30"
     happens
     wait $waiter
-    has_kinds "there is room again" later post-start
+    has_kinds "after the crowd is answered, a client can wait again" later post-start
 }
 
 lane_hanging_up() {
@@ -316,7 +316,7 @@ lane_hanging_up() {
     wait $waiter
     happens
     wait $staying
-    has_kinds "who stays is told" staying post-start
+    has_kinds "a client that keeps its connection open gets the event" staying post-start
 }
 
 lane_reload() {
@@ -336,7 +336,7 @@ lane_reload() {
     wait_for reloaded "?since=$cursor&timeout=30"
     happens
     wait $waiter
-    has_kinds "after it, there is waiting again" reloaded post-start
+    has_kinds "after the reload a client can wait again" reloaded post-start
     events
     waiters stopped 30
     began=$(now_ms)

@@ -274,10 +274,10 @@ ok "tokens that were made late are deleted" eventually settle
 is "only the operator's own token remains" "$(jq -r '.[].name' "$GITEA/tokens.json")" "the operator's own"
 sort -u "$GITEA/minted" >"$HOST/canaries"
 ok "(at least ten tokens were made)" test "$(wc -l <"$HOST/canaries")" -ge 10
-not_ok "no token's text is in the store, nor anywhere below the state directory" grep -raqFf "$HOST/canaries" "$HOST/state"
-not_ok "nor in a guest's directory" grep -raqFf "$HOST/canaries" "$HOST/run"
-not_ok "nor in the log" grep -aqFf "$HOST/canaries" "$HOST/felhomd.log"
-not_ok "nor is the password" grep -raqF "$PASSWORD" "$HOST/state" "$HOST/run" "$HOST/felhomd.log"
+not_ok "no file below the state directory contains a token" grep -raqFf "$HOST/canaries" "$HOST/state"
+not_ok "no guest's directory contains a token" grep -raqFf "$HOST/canaries" "$HOST/run"
+not_ok "the log does not contain a token" grep -aqFf "$HOST/canaries" "$HOST/felhomd.log"
+not_ok "state, guests' directories and log do not contain the password" grep -raqF "$PASSWORD" "$HOST/state" "$HOST/run" "$HOST/felhomd.log"
 ok "felhomd stops cleanly" daemon_stop
 is "felhomd's log has no sanitizer report" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
 tap_done

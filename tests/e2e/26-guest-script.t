@@ -197,7 +197,7 @@ daemon_start
 for then in '1980-01-01 00:00:00' '2099-01-01 00:00:00'; do
     rm -f "$YAML"
     FAKETIME="@$then" bootstrap_in_guest
-    ends "at $then" 0 'as the host serves it'
+    ends "the certificate is accepted at $then" 0 'as the host serves it'
 done
 
 # --- controller.yaml cannot be written ---

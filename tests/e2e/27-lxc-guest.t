@@ -99,7 +99,7 @@ ok 'controller.yaml is what the host serves' lxc_in 8200 cmp $YAML /etc/felhom-b
 is 'the controller runs' "$(lxc_in 8200 docker inspect -f '{{.State.Running}} {{.Config.Image}}' felhom-controller)" "true $IMAGE"
 is "the controller runs with the options of the enrolment" "$(lxc_in 8200 docker inspect -f '{{.HostConfig.NetworkMode}} {{.HostConfig.RestartPolicy.Name}} {{json .Config.Env}}' felhom-controller |
     grep -o 'none unless-stopped \["MOTTO=a b, c"')" 'none unless-stopped ["MOTTO=a b, c"'
-is 'it sees its configuration and the host'"'"'s directory' \
+is "the controller sees its configuration and the bootstrap directory" \
     "$(lxc_in 8200 docker exec felhom-controller /bin/busybox cat /etc/felhom-bootstrap/token $YAML | sha256sum)" \
     "$(cat "$(token_of 8200)" "$(directory_of 8200)/controller.yaml" | sha256sum)"
 not_ok 'the controller cannot write to the bootstrap directory' lxc_in 8200 docker exec felhom-controller /bin/busybox touch /etc/felhom-bootstrap/x 2>/dev/null
