@@ -15,7 +15,8 @@ world_guest 8200 200
 world_guest 8300 201
 line=$(phase 8200 pre-start)
 is "pre-start exits 0" $? 0
-like "pre-start prints one line" "$line" '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
+like "pre-start prints one line" "$line" \
+    '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
 ok "pre-start of guest 8300 succeeds" phase 8300 pre-start
 ok "felhomd starts" daemon_start
 ok "post-start of guest 8200 succeeds" phase 8200 post-start
@@ -36,7 +37,8 @@ is "/storage lists the guest's mounts" "$(jq -cS . <<<"$body")" "$(jq -cS . <<'E
 EOF
 )"
 served=$(request 8200 "$(token_of 8200)" /controller.yaml | head -n -1)
-is "controller.yaml is the same from the API and in the directory" "$served" "$(cat "$(directory_of 8200)/controller.yaml")"
+is "controller.yaml is the same from the API and in the directory" "$served" \
+    "$(cat "$(directory_of 8200)/controller.yaml")"
 like "controller.yaml names the customer" "$served" 'id: "acme"'
 
 is "agent.crt is enough to verify the server" "$(in_guest 8200 curl -s --cacert "$(directory_of 8200)/agent.crt" \

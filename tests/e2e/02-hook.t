@@ -35,15 +35,18 @@ for file in token bootstrap.json controller.yaml; do
     is "$file has mode 0600" "$(stat -c %a "$(directory_of 8200)/$file")" 600
 done
 is "agent.crt has mode 0644" "$(stat -c %a "$(directory_of 8200)/agent.crt")" 644
-like "the token has its documented form" "$(cat "$(token_of 8200)")" '^fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}$'
+like "the token has its documented form" "$(cat "$(token_of 8200)")" \
+    '^fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}$'
 is "the directory of all guests has mode 0711" "$(stat -c %a "$HOST/run/guests")" 711
 is "only its owner can read the store" "$(stat -c %a "$HOST/state/db" "$HOST/state/db/agent.db" | xargs)" "700 600"
-is "only its owner can read the TLS identity" "$(stat -c %a "$HOST/state/tls" "$HOST/state/tls/agent.pem" | xargs)" "700 600"
+is "only its owner can read the TLS identity" "$(stat -c %a "$HOST/state/tls" "$HOST/state/tls/agent.pem" | xargs)" \
+    "700 600"
 
 is "bootstrap.json has exactly the spike's keys and ours" \
     "$(jq -c 'keys' "$(directory_of 8200)/bootstrap.json")" \
     '["controller_image","host_id","hub_url","local_api_endpoint","local_api_pin_leaf_sha256","local_api_pin_spki_sha256","local_api_token","registry","schema","vmid"]'
-is "bootstrap.json contains the token of the file token" "$(jq -r .local_api_token "$(directory_of 8200)/bootstrap.json")" "$(cat "$(token_of 8200)")"
+is "bootstrap.json contains the token of the file token" \
+    "$(jq -r .local_api_token "$(directory_of 8200)/bootstrap.json")" "$(cat "$(token_of 8200)")"
 is "the SPKI pin is what openssl computes" "$(pin_of 8200)" \
     "$(openssl x509 -in "$(directory_of 8200)/agent.crt" -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64)"
 is "the leaf pin is what openssl computes" "$(jq -r .local_api_pin_leaf_sha256 "$(directory_of 8200)/bootstrap.json")" \
@@ -54,9 +57,11 @@ ok "a second pre-start without a stop in between succeeds" $HOOK 8200 pre-start
 is "a second pre-start keeps the directory's inode" "$(stat -c %i "$(directory_of 8200)")" "$inode"
 isnt_same() { [ "$first" != "$(cat "$(token_of 8200)")" ]; }
 ok "a second pre-start mints a new token" isnt_same
-is "after a second pre-start one token is valid and the older one is revoked" "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')|$(sql 'SELECT count(*) FROM token')" "1|2"
+is "after a second pre-start one token is valid and the older one is revoked" \
+    "$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')|$(sql 'SELECT count(*) FROM token')" "1|2"
 if world_is_root; then
-    is "a second pre-start does not mount the export a second time" "$(grep -c " $HOST/run/export/8200 " /proc/self/mountinfo)" 1
+    is "a second pre-start does not mount the export a second time" \
+        "$(grep -c " $HOST/run/export/8200 " /proc/self/mountinfo)" 1
     like "the export is mounted read-only" "$(findmnt -no OPTIONS "$HOST/run/export/8200")" '^ro,nosuid,nodev,noexec'
 fi
 
@@ -76,12 +81,14 @@ ok "pre-start succeeds when the directory was lost" $HOOK 8200 pre-start
 is "every phase has an event" \
     "$(sql "SELECT group_concat(DISTINCT kind) FROM (SELECT kind FROM event WHERE kind GLOB '*-st*' ORDER BY kind)")" \
     "post-start,post-stop,pre-start,pre-stop"
-is "every pre-start's event has a duration" "$(sql "SELECT count(*) FROM event WHERE kind = 'pre-start' AND duration_us <= 0")" 0
+is "every pre-start's event has a duration" \
+    "$(sql "SELECT count(*) FROM event WHERE kind = 'pre-start' AND duration_us <= 0")" 0
 is "the store contains no secret" "$(cat "$HOST"/state/db/* | grep -caF -- "$(cut -c 14-56 "$(token_of 8200)")")" 0
 
 # What the hook inherits.
 exec 9<"$HOST/agent.yaml"
-LD_LIBRARY_PATH=/nonexistent TZ=:/nonexistent HOME=/nonexistent ok "a strange environment is no matter" $HOOK 8200 pre-start
+LD_LIBRARY_PATH=/nonexistent TZ=:/nonexistent HOME=/nonexistent ok "a strange environment is no matter" $HOOK 8200 \
+    pre-start
 ok "pre-start succeeds with closed standard descriptors" bash -c "$HOOK 8200 pre-start <&- >&- 2>&-"
 ok "the store is intact after a pre-start with closed standard descriptors" sql 'PRAGMA integrity_check'
 exec 9<&-

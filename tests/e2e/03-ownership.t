@@ -51,5 +51,6 @@ is "the directories above belong to root" "$(stat -c %u:%a "$HOST/run/guests" "$
 chown 12345:12345 "$HOST/state" "$HOST/state/db" "$HOST/state/db"/* "$HOST/state/tls" "$HOST/state/tls"/*
 rm -rf "$HOST/state/db"
 ok "pre-start as root makes a new store" phase 200 pre-start
-is "a new store belongs to the owner of the state directory" "$(stat -c %u "$HOST/state/db" "$HOST/state/db"/* | sort -u)" 12345
+is "a new store belongs to the owner of the state directory" \
+    "$(stat -c %u "$HOST/state/db" "$HOST/state/db"/* | sort -u)" 12345
 tap_done

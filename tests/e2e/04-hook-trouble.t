@@ -33,7 +33,8 @@ try 999 pre-start
 is "absent config: the guest starts" $status 0
 like "absent config: the message names the file" "$err" "$HOST/pve/lxc/999.conf"
 is "absent config: nothing has changed" "$(snapshot_of_all)" "$before"
-is "absent config: an event records the error" "$(newest_event 999)" "pre-start error: $HOST/pve/lxc/999.conf: no such guest configuration on this node"
+is "absent config: an event records the error" "$(newest_event 999)" \
+    "pre-start error: $HOST/pve/lxc/999.conf: no such guest configuration on this node"
 mkdir "$HOST/pve/lxc/998.conf"
 try 998 pre-start
 like "unreadable config: the message names the file" "$err" "$HOST/pve/lxc/998.conf"
@@ -76,8 +77,10 @@ foreign() {
     like "foreign mount, $what: the message has the command that fixes it" "$err" "$mend"
     is "foreign mount, $what: nothing was written" "$(snapshot_of_all)" "$before"
 }
-foreign "entry" "lxc.mount.entry: $HOST/run/export/8300 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0" 'felhomctl enroll 8200'
-foreign "entry of the writable directory" "lxc.mount.entry: $HOST/run/guests/8300 etc/x none bind 0 0" 'felhomctl enroll 8200'
+foreign "entry" "lxc.mount.entry: $HOST/run/export/8300 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0" \
+    'felhomctl enroll 8200'
+foreign "entry of the writable directory" "lxc.mount.entry: $HOST/run/guests/8300 etc/x none bind 0 0" \
+    'felhomctl enroll 8200'
 foreign "mp" "mp1: $HOST/run/guests/8300,mp=/etc/felhom-bootstrap,ro=1" 'pct set 8200 --delete mp1'
 foreign "mp with slashes" "mp1: $HOST/run//guests//8300/,mp=/mnt" 'pct set 8200 --delete mp1'
 foreign "entry with escapes" "lxc.mount.entry: $HOST/run/export/\\0708300 etc/x none bind 0 0" 'felhomctl enroll 8200'
@@ -170,7 +173,8 @@ mv "$HOST/run/guests/8200" "$HOST/elsewhere"
 ln -s "$HOST/elsewhere" "$HOST/run/guests/8200"
 try 8200 pre-start
 like "a symbolic link in place of the directory is refused" "$err" "$HOST/run/guests/8200"
-is "nothing is written through a symbolic link in place of the directory" "$(find "$HOST/elsewhere" -type f ! -name agent.crt)" ""
+is "nothing is written through a symbolic link in place of the directory" \
+    "$(find "$HOST/elsewhere" -type f ! -name agent.crt)" ""
 rm "$HOST/run/guests/8200"
 mv "$HOST/elsewhere" "$HOST/run/guests/8200"
 if world_is_root; then
@@ -182,7 +186,8 @@ if world_is_root; then
     sum=$(sha256sum </etc/passwd)
     try 8200 pre-start
     is "a symbolic link in place of a file is replaced and not followed" "$status$(sha256sum </etc/passwd)" "0$sum"
-    ok "a symbolic link in place of a file is replaced by a regular file" test -f "$(token_of 8200)" -a ! -L "$(token_of 8200)"
+    ok "a symbolic link in place of a file is replaced by a regular file" test -f "$(token_of 8200)" -a ! -L \
+        "$(token_of 8200)"
 fi
 
 # There is no space for the guest's files.

@@ -31,7 +31,8 @@ is "two hundred starts at once on a new store mint all tokens" "$(minted)" 200
 is "none of two hundred starts at once failed" "$(ls "$HOST"/failed.* 2>/dev/null)" ""
 is "two hundred starts at once print no other message" "$(problems)" ""
 is "two hundred starts at once leave the store intact" "$(sql 'PRAGMA integrity_check')" ok
-is "each guest has one valid token after two hundred starts at once" "$(sql 'SELECT count(DISTINCT vmid) || "/" || count(*) FROM token WHERE revoked_at_ms IS NULL')" 200/200
+is "each guest has one valid token after two hundred starts at once" \
+    "$(sql 'SELECT count(DISTINCT vmid) || "/" || count(*) FROM token WHERE revoked_at_ms IS NULL')" 200/200
 
 ok "felhomd starts" daemon_start
 crowd pre-start

@@ -48,7 +48,8 @@ get /guests/8300/storage
 is "another guest's VMID in the path gives 403" "$status" 403
 is "403 has a JSON envelope" "$(jq -c '[.ok, (.error | type)]' <<<"$body")" '[false,"string"]'
 get /guests/8299/storage
-is "a VMID without a guest gives the same reply as another guest's" "$status$(jq -r .error <<<"$body")" "403$(get /guests/8300/storage; jq -r .error <<<"$body")"
+is "a VMID without a guest gives the same reply as another guest's" "$status$(jq -r .error <<<"$body")" \
+    "403$(get /guests/8300/storage; jq -r .error <<<"$body")"
 get /guests/x/storage
 is "/guests/ without a VMID gives 404" "$status" 404
 get /nothing
@@ -174,7 +175,8 @@ is "three requests use one connection" "$curl_connects" 100
 
 # TLS
 for version in tls1 tls1_1; do
-    not_ok "$version is refused" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -$version -cipher ALL:@SECLEVEL=0 >/dev/null 2>&1"
+    not_ok "$version is refused" in_guest 8200 sh -c \
+        "echo | openssl s_client -connect $ENDPOINT -$version -cipher ALL:@SECLEVEL=0 >/dev/null 2>&1"
 done
 ok "TLS 1.2 is served" in_guest 8200 sh -c "echo | openssl s_client -connect $ENDPOINT -tls1_2 >/dev/null 2>&1"
 
@@ -183,7 +185,8 @@ mounts() {
     get /storage
     jq -c '[.data.mounts[] | .key + " " + .class]' <<<"$body"
 }
-is "GET /storage lists the mounts, and does so again" "$(mounts)$(mounts)" '["rootfs fast","mp0 slow"]["rootfs fast","mp0 slow"]'
+is "GET /storage lists the mounts, and does so again" "$(mounts)$(mounts)" \
+    '["rootfs fast","mp0 slow"]["rootfs fast","mp0 slow"]'
 guest_config 8200 <<<'mp1: local-lvm:vm-8200-disk-2,mp=/srv/more,size=1G'
 is "a new mount is not listed before the next start" "$(mounts)" '["rootfs fast","mp0 slow"]'
 phase 8200 pre-start >/dev/null

@@ -33,7 +33,8 @@ in_guest 8200 ip addr add 10.9.9.9/24 dev eth0
 in_guest 8200 ip route add default via $ADDRESS
 ip route add 10.9.9.0/24 dev vmbr0
 is "a connection from outside the bridge's subnet is closed" "$(reach 8200 --interface 10.9.9.9)" 000
-like "an event records the address outside the subnet" "$(sql "SELECT detail || source FROM event WHERE kind = 'refused'")" 'not allowed'
+like "an event records the address outside the subnet" \
+    "$(sql "SELECT detail || source FROM event WHERE kind = 'refused'")" 'not allowed'
 
 agent_yaml <<'EOF'
 local_api: {source_binding: off, allow: [192.168.0.0/24, 10.9.9.0/24]}
@@ -47,7 +48,8 @@ is "SIGHUP: the wider allow list is applied" "$(reach 8200 --interface 10.9.9.9)
 # hold COUNT: opens that many silent connections of guest 8300, until `release`
 hold() {
     rm -f "$HOST/held"
-    in_guest 8300 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" <"$HOST/release" >"$HOST/held" &
+    in_guest 8300 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" \
+        <"$HOST/release" >"$HOST/held" &
     exec 7>"$HOST/release"
     eventually grep -q held "$HOST/held"
 }
@@ -73,7 +75,8 @@ rules 'requests_per_source: 1'
 codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 600 "https://$ENDPOINT/healthz?[1-100]")
 like "a burst of requests within the limit is answered" "$codes" '^(200 ){2}'
 like "too many requests give 429" "$codes" '429'
-like "429 has Retry-After" "$(in_guest 8300 curl -ski "https://$ENDPOINT/healthz?[1-100]" | tr -d '\r')" 'Retry-After: [0-9]+'
+like "429 has Retry-After" "$(in_guest 8300 curl -ski "https://$ENDPOINT/healthz?[1-100]" | tr -d '\r')" \
+    'Retry-After: [0-9]+'
 is "another guest is not affected by the request limit" "$(reach 8200)" 200
 ok "the limited guest is admitted again after a while" eventually reaches 8300 200
 
@@ -87,7 +90,8 @@ is "another guest is not affected by the failure limit" "$(status_of 8200 "$(tok
 agent_yaml <<<'local_api: {source_binding: require}
 limits: {handshake: 1h}'
 reload
-is "require: the host itself is refused, as it has no MAC in the neighbour table" "$(curl -sk -o /dev/null -w '%{http_code}' "https://$ENDPOINT/healthz")" 000
+is "require: the host itself is refused, as it has no MAC in the neighbour table" \
+    "$(curl -sk -o /dev/null -w '%{http_code}' "https://$ENDPOINT/healthz")" 000
 is "require: an enrolled guest on the bridge is admitted" "$(reach 8200)" 200
 is "require: an unknown MAC is refused" "$(reach 8999)" 000
 

@@ -23,7 +23,8 @@ is "--check changes nothing" "$(find "$HOST/state" -printf '%p %T@\n' | grep -v 
 mv "$HOST/state/tls/agent.pem" "$HOST/agent.pem"
 timeout 20 "$BIN/felhomd" >"$HOST/out" 2>&1
 is "felhomd without its key fails" $? 1
-like "felhomd without its key names the file and the remedy" "$(cat "$HOST/out")" 'tls/agent\.pem is missing, .*restore it from a backup'
+like "felhomd without its key names the file and the remedy" "$(cat "$HOST/out")" \
+    'tls/agent\.pem is missing, .*restore it from a backup'
 is "felhomd without its key prints one line" "$(wc -l <"$HOST/out")" 1
 "$BIN/felhomd" --check >"$HOST/out" 2>&1
 is "--check without the key fails" $? 1
@@ -33,12 +34,15 @@ mv "$HOST/agent.pem" "$HOST/state/tls/agent.pem"
 agent_yaml <<<'limits: {threads: many}'
 "$BIN/felhomd" --check >"$HOST/out" 2>&1
 is "--check of a wrong agent.yaml fails" $? 1
-like "felhomd --check of a wrong agent.yaml gives the line and column" "$(cat "$HOST/out")" 'agent.yaml:[0-9]+:[0-9]+: limits.threads: '
+like "felhomd --check of a wrong agent.yaml gives the line and column" "$(cat "$HOST/out")" \
+    'agent.yaml:[0-9]+:[0-9]+: limits.threads: '
 agent_yaml </dev/null
 phase 8200 pre-start >/dev/null 2>&1
 TOKEN=$HOST/kept
 cp "$(token_of 8200)" "$TOKEN"
-api() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$TOKEN")" "https://$ENDPOINT/storage"; }
+api() {
+    curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$TOKEN")" "https://$ENDPOINT/storage"
+}
 
 answers() { [ "$(api)" = "$1" ]; }
 
@@ -99,7 +103,8 @@ sleep 12
 is "a running guest keeps its token" "$(api)" 200
 rmdir "$HOST/cgroup/lxc/8200"
 ok "a guest that has not been running for a minute loses its token" eventually answers 401
-like "the sweep's revocation has an event" "$(sql "SELECT detail FROM event WHERE kind = 'revoke' ORDER BY seq DESC LIMIT 1")" 'running'
+like "the sweep's revocation has an event" \
+    "$(sql "SELECT detail FROM event WHERE kind = 'revoke' ORDER BY seq DESC LIMIT 1")" 'running'
 mkdir "$HOST/cgroup/lxc/8200"
 phase 8200 pre-start >/dev/null 2>&1
 cp "$(token_of 8200)" "$TOKEN"

@@ -14,7 +14,8 @@ phase 8200 pre-start >/dev/null
 is_good() {
     [ "$(sql "SELECT count(*) FROM token WHERE id = '$(cut -c 5-12 <<<"$1")' AND revoked_at_ms IS NULL")" = 1 ]
 }
-# What must be true after every kill. After a start no file is missing; what a stop has not deleted yet is whole and valid.
+# What must be true after every kill. After a start no file is missing; what a stop has not deleted yet is whole and
+# valid.
 broken() {
     local phase=$1 folder token document
     folder=$(directory_of 8200)
@@ -29,7 +30,8 @@ broken() {
         bootstrap.json) token=$(jq -re .local_api_token "$folder/bootstrap.json") ;;
         controller.yaml) token=$(sed -n 's/^  token: *"\(.*\)"$/\1/p' "$folder/controller.yaml") ;;
         esac
-        grep -qxE 'fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}' <<<"$token" || echo "$document: $(cat "$folder/$document")"
+        grep -qxE 'fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}' <<<"$token" ||
+            echo "$document: $(cat "$folder/$document")"
         is_good "$token" || echo "$document holds a token that is refused"
     done
 }

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Snapshots, rollbacks and backups: what guests can request, what felhomd then requests from Proxmox, and how failures are reported.
+# Snapshots, rollbacks and backups: what guests can request, what felhomd then requests from Proxmox, and how failures
+# are reported.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -37,7 +38,8 @@ ask() {
     [ $# -eq 0 ] || shift
     local options=(-X "$method")
     [ -z "$body" ] || options+=(-H 'Content-Type: application/json' --data-binary "$body")
-    request "$vmid" "$(token_of "$vmid")" "$path" "${options[@]}" "$@" | awk '{line = line previous; previous = $0} END {print previous, line}'
+    request "$vmid" "$(token_of "$vmid")" "$path" "${options[@]}" "$@" |
+        awk '{line = line previous; previous = $0} END {print previous, line}'
 }
 data() { jq -c "$2" <<<"${1#* }"; }
 backup_status() { ask "$1" GET /backup/status | cut -d ' ' -f 2- | jq -c ".data${2-}"; }
@@ -45,7 +47,9 @@ knows_no_backup() { [ "$(backup_status "$1" .backup)" = null ]; }
 backup_is() { [ "$(backup_status "$1" .phase)" = "\"$2\"" ]; }
 snapshot_names() { ask "$1" GET /snapshots | cut -d ' ' -f 2- | jq -c '[.data.snapshots[].name]'; }
 # events VMID KIND: outcome and detail of each, without the job's number
-events() { sql "SELECT group_concat(outcome || ' ' || substr(detail, instr(detail, ': ') + 2), '; ') FROM (SELECT * FROM event WHERE vmid = $1 AND kind = '$2' ORDER BY seq)"; }
+events() { sql \
+    "SELECT group_concat(outcome || ' ' || substr(detail, instr(detail, ': ') + 2), '; ') FROM (SELECT * FROM event WHERE vmid = $1 AND kind = '$2' ORDER BY seq)"; \
+    }
 ended() { [ "$(sql "SELECT count(*) FROM job WHERE vmid = $1 AND finished_at_ms IS NULL")" = 0 ]; }
 tasks() { jq length "$PVE/tasks.json"; }
 asked() { standin_requests proxmox "select(.method == \"POST\") | $1"; }
@@ -56,7 +60,8 @@ ctl init >/dev/null
 last=200
 for vmid in $GUESTS; do
     if [ "$vmid" = 8203 ]; then
-        printf 'net0: virtio=%s,bridge=vmbr0\nscsi0: local-lvm:vm-8203-disk-0,size=8G\n' "$(hwaddr_of 8203)" >"$HOST/pve/qemu-server/8203.conf"
+        printf 'net0: virtio=%s,bridge=vmbr0\nscsi0: local-lvm:vm-8203-disk-0,size=8G\n' "$(hwaddr_of 8203)" \
+            >"$HOST/pve/qemu-server/8203.conf"
     else
         guest_config "$vmid" </dev/null
         enroll "$vmid" >/dev/null
@@ -81,10 +86,14 @@ printf '%s=%s\n' "$USER_NAME" $SECRET >"$HOST/pve.token"
 
 # --- a backup ---
 standin_control proxmox '{"task_seconds": 1, "task_hold": 0.01}'
-is "POST /backup is accepted" "$(ask 8200 POST /backup)" '202 {"ok":true,"data":{"vmid":8200,"job_id":1,"phase":"running"}}'
-is "a second job of a guest with a running backup is refused" "$(ask 8200 POST /backup)" '409 {"ok":false,"error":"job 1 (backup) is running"}'
-is "a snapshot of a guest with a running backup is refused" "$(ask 8200 POST /snapshot '{"name": "another"}')" '409 {"ok":false,"error":"job 1 (backup) is running"}'
-is "the backup status is running" "$(backup_status 8200)" '{"vmid":8200,"phase":"running","job_id":1,"error":null,"backup":null}'
+is "POST /backup is accepted" "$(ask 8200 POST /backup)" \
+    '202 {"ok":true,"data":{"vmid":8200,"job_id":1,"phase":"running"}}'
+is "a second job of a guest with a running backup is refused" "$(ask 8200 POST /backup)" \
+    '409 {"ok":false,"error":"job 1 (backup) is running"}'
+is "a snapshot of a guest with a running backup is refused" "$(ask 8200 POST /snapshot '{"name": "another"}')" \
+    '409 {"ok":false,"error":"job 1 (backup) is running"}'
+is "the backup status is running" "$(backup_status 8200)" \
+    '{"vmid":8200,"phase":"running","job_id":1,"error":null,"backup":null}'
 standin_control proxmox '{"task_seconds": 1, "task_hold": 0.7}'
 ok "the backup status is snapshotted before it is done" eventually backup_is 8200 snapshotted
 standin_control proxmox '{}'
@@ -106,30 +115,41 @@ refused() {
 long=$(printf 'x%.0s' {1..256})
 refused "an unknown key is refused" 400 'nmae: unknown key' /snapshot '{"nmae": "a"}'
 refused "a number as the name is refused" 400 'name: must be a text' /snapshot '{"name": 1}'
-refused "an invalid name is refused" 400 "a snapshot's name begins with a letter and goes on with letters, digits, _ and -" /snapshot '{"name": "a b"}'
-refused "a name that Proxmox reserves is refused" 400 'a snapshot cannot be named current: Proxmox uses that' /snapshot '{"name": "current"}'
+refused "an invalid name is refused" 400 \
+    "a snapshot's name begins with a letter and goes on with letters, digits, _ and -" /snapshot '{"name": "a b"}'
+refused "a name that Proxmox reserves is refused" 400 'a snapshot cannot be named current: Proxmox uses that' \
+    /snapshot '{"name": "current"}'
 refused "a name that is too long is refused" 400 'name: longer than 40 bytes' /snapshot "{\"name\": \"$long\"}"
-refused "a description that is too long is refused" 400 'description: longer than 255 bytes' /snapshot "{\"description\": \"$long\"}"
+refused "a description that is too long is refused" 400 'description: longer than 255 bytes' /snapshot \
+    "{\"description\": \"$long\"}"
 refused "a body that is not an object is refused" 400 'the body must be a JSON object' /snapshot '["name"]'
-refused "a body that is not JSON is refused" 400 'not JSON: line 1 column 9: unexpected token near end of file' /snapshot '{"name": '
+refused "a body that is not JSON is refused" 400 'not JSON: line 1 column 9: unexpected token near end of file' \
+    /snapshot '{"name": '
 refused "a rollback without a name is refused" 400 'name: is missing' /rollback
-refused "a rollback with a description is refused" 400 'description: unknown key' /rollback '{"name": "a", "description": "b"}'
+refused "a rollback with a description is refused" 400 'description: unknown key' /rollback \
+    '{"name": "a", "description": "b"}'
 refused "a backup with a key is refused" 400 'storage: unknown key' /backup '{"storage": "usb"}'
-is "a body of another media type gives 415" "$(status_of 8200 "$(token_of 8200)" /snapshot -X POST -H 'Content-Type: text/plain' -d '{"name": "a"}')" 415
+is "a body of another media type gives 415" \
+    "$(status_of 8200 "$(token_of 8200)" /snapshot -X POST -H 'Content-Type: text/plain' -d '{"name": "a"}')" 415
 is "another guest's path gives 403" "$(ask 8200 POST /guests/8201/backup | cut -d ' ' -f 1)" 403
 is "none of the refused requests made a job" "$(sql 'SELECT count(*) FROM job')" 1
 
 # --- snapshots ---
 standin_control proxmox '{"task_seconds": 0.3}'
-is "a snapshot with a name is accepted" "$(ask 8200 POST /snapshot '{"name": "before", "description": "ä & b=c"}' | cut -d ' ' -f 1)" 202
-is "a snapshot without a body, by the path with the VMID, is accepted" "$(ask 8201 POST /guests/8201/snapshot | cut -d ' ' -f 1)" 202
+is "a snapshot with a name is accepted" \
+    "$(ask 8200 POST /snapshot '{"name": "before", "description": "ä & b=c"}' | cut -d ' ' -f 1)" 202
+is "a snapshot without a body, by the path with the VMID, is accepted" \
+    "$(ask 8201 POST /guests/8201/snapshot | cut -d ' ' -f 1)" 202
 is "a snapshot of a QEMU guest is accepted" "$(ask 8203 POST /snapshot '{}' | cut -d ' ' -f 1)" 202
 for vmid in 8200 8201 8203; do
     ok "the snapshot of $vmid ends" eventually ended $vmid
 done
 snapshots=$(ask 8200 GET /snapshots)
-is "the snapshot is listed with its description" "$(data "$snapshots" '.data | [.vmid, (.snapshots[] | .name, .description, .parent)]')" '[8200,"before","ä & b=c",null]'
-like "the snapshot is listed with its time" "$(data "$snapshots" '.data.snapshots[0].at')" '^"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"$'
+is "the snapshot is listed with its description" \
+    "$(data "$snapshots" '.data | [.vmid, (.snapshots[] | .name, .description, .parent)]')" \
+    '[8200,"before","ä & b=c",null]'
+like "the snapshot is listed with its time" "$(data "$snapshots" '.data.snapshots[0].at')" \
+    '^"20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"$'
 like "a snapshot without a name is named after the time" "$(snapshot_names 8201)" '^\["felhom-20[0-9]{6}-[0-9]{6}"\]$'
 is "each step of the snapshot has an event" "$(events 8200 snapshot)" "ok begun: before; ok done"
 is "the snapshot of a QEMU guest is requested by the path /qemu" "$(asked '.path' | grep -c '/qemu/8203/snapshot"')" 1
@@ -137,19 +157,24 @@ is "the snapshot of a QEMU guest is requested by the path /qemu" "$(asked '.path
 # --- rollback ---
 is "a rollback to a snapshot that does not exist is refused" "$(ask 8200 POST /rollback '{"name": "felhom-1"}')" \
     '404 {"ok":false,"error":"there is no snapshot felhom-1"}'
-is "a rollback to another guest's snapshot is refused" "$(ask 8201 POST /rollback '{"name": "before"}' | cut -d ' ' -f 1)" 404
+is "a rollback to another guest's snapshot is refused" \
+    "$(ask 8201 POST /rollback '{"name": "before"}' | cut -d ' ' -f 1)" 404
 job=$(sql 'SELECT max(job_id) + 1 FROM job')
 standin_control proxmox '{"task_seconds": 0.3, "task_hold": 0.01}'
-is "a rollback to the guest's own snapshot is accepted" "$(ask 8200 POST /rollback '{"name": "before"}')" "202 {\"ok\":true,\"data\":{\"vmid\":8200,\"job_id\":$job,\"phase\":\"running\"}}"
+is "a rollback to the guest's own snapshot is accepted" "$(ask 8200 POST /rollback '{"name": "before"}')" \
+    "202 {\"ok\":true,\"data\":{\"vmid\":8200,\"job_id\":$job,\"phase\":\"running\"}}"
 is "an event announces the rollback before it begins" "$(events 8200 rollback)" \
     "ok begun: back to before; Proxmox stops the guest for it and starts it again"
 standin_control proxmox '{"task_seconds": 0.3}'
 ok "the rollback ends" eventually ended 8200
 like "another event reports that the rollback is done" "$(events 8200 rollback)" '; ok done$'
-is "felhomd requests that Proxmox starts the guest after the rollback" "$(asked 'select(.path | endswith("/rollback")) | [.path, .body]')" \
+is "felhomd requests that Proxmox starts the guest after the rollback" \
+    "$(asked 'select(.path | endswith("/rollback")) | [.path, .body]')" \
     '["/api2/json/nodes/pve1/lxc/8200/snapshot/before/rollback","start=1"]'
 ok "felhomd requests the rollback a second later, so that the guest gets its reply first" \
-    test "$(asked "select(.path | endswith(\"/rollback\")) | .at * 1000 >= $(sql "SELECT created_at_ms FROM job WHERE job_id = $job") + 1000")" = true
+    test \
+    "$(asked "select(.path | endswith(\"/rollback\")) | .at * 1000 >= $(sql "SELECT created_at_ms FROM job WHERE job_id = $job") + 1000")" \
+    = true
 
 # --- the mount point that forbids snapshots ---
 sql "UPDATE guest SET mount_form = 'mp' WHERE vmid = 8201"
@@ -179,9 +204,11 @@ begin '{"task_seconds": 1}' 8203 backup
 begin '{"task_seconds": 1}' 8204 backup
 begin '{"task_seconds": 0.3}' 8205 backup
 ok "the jobs of all guests have ended" eventually all_ended
-is "a job's event contains the task's warnings" "$(events 8200 snapshot | sed 's/felhom-[0-9-]*/NAME/')" "ok begun: NAME; warning done: WARNINGS: 2"
+is "a job's event contains the task's warnings" "$(events 8200 snapshot | sed 's/felhom-[0-9-]*/NAME/')" \
+    "ok begun: NAME; warning done: WARNINGS: 2"
 is "a backup fails with the reason from vzdump's log" "$(how 8201)" '["failed","no space left on device"]'
-is "the events show how far the failed backup got" "$(events 8201 backup)" "ok begun; ok snapshotted; error failed: no space left on device"
+is "the events show how far the failed backup got" "$(events 8201 backup)" \
+    "ok begun; ok snapshotted; error failed: no space left on device"
 is "a failure inside the task gives the task's error" "$(how 8202)" '["failed","403 Permission check failed"]'
 is "the backup of a QEMU guest is done" "$(how 8203)" '["done",null]'
 is "the backup of a QEMU guest was snapshotted before" "$(events 8203 backup)" "ok begun; ok snapshotted; ok done"
@@ -194,8 +221,10 @@ begin '{"task_seconds": 0.3, "task_fail": "snapshot feature is not available"}' 
 begin '{"task_seconds": 0.3, "lose_answer": true, "only": "/vzdump"}' 8202 backup
 begin '{"task_seconds": 0.3, "task_warnings": 1}' 8203 backup
 standin_control proxmox '{"status": 500, "reason": "got no worker", "only": "/8204/snapshot"}'
-is "a job is accepted although Proxmox will fail to start it" "$(ask 8204 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
-is "a job is accepted although Proxmox will refuse it" "$(ask 8205 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
+is "a job is accepted although Proxmox will fail to start it" \
+    "$(ask 8204 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
+is "a job is accepted although Proxmox will refuse it" \
+    "$(ask 8205 POST /snapshot '{"name": "before"}' | cut -d ' ' -f 1)" 202
 ok "the jobs have ended, whatever Proxmox answered" eventually all_ended
 is "a backup that fell back to another mode is never snapshotted" "$(events 8200 backup)" "ok begun; ok done"
 is "a failed snapshot has the error of its task" "$(events 8201 snapshot | sed 's/felhom-[0-9-]*/NAME/')" \
@@ -203,29 +232,36 @@ is "a failed snapshot has the error of its task" "$(events 8201 snapshot | sed '
 is "a task is found although Proxmox's reply to its start was lost" "$(how 8202)" '["done",null]'
 is "the task whose reply was lost is started once" "$(jq '[.[] | select(.id == "8202")] | length' "$PVE/tasks.json")" 2
 is "a backup with warnings is done without an error" "$(how 8203)" '["done",null]'
-is "the warnings of a backup are in its event" "$(events 8203 backup)" "ok begun; ok snapshotted; warning done: WARNINGS: 1"
-is "a job that Proxmox cannot start fails with Proxmox's message" "$(events 8204 snapshot)" "ok begun: before; error failed: Proxmox: 500 got no worker"
+is "the warnings of a backup are in its event" "$(events 8203 backup)" \
+    "ok begun; ok snapshotted; warning done: WARNINGS: 1"
+is "a job that Proxmox cannot start fails with Proxmox's message" "$(events 8204 snapshot)" \
+    "ok begun: before; error failed: Proxmox: 500 got no worker"
 is "a job that Proxmox refuses fails with Proxmox's message" "$(events 8205 snapshot)" \
     "ok begun: before; error failed: Proxmox: 403 Permission check failed (/vms/8205, VM.Snapshot)"
 is "the job that Proxmox refuses is requested once" "$(asked .path | grep -c /8205/snapshot)" 1
 
 # --- Proxmox does not answer ---
 standin_control proxmox '{"delay": 600, "only": "/snapshot"}'
-like "a request that needs a slow Proxmox is answered with 503 in time" "$(ask 8200 GET /snapshots)" '^503 .*"error":"https://127\.0\.0\.1:8006: no answer within [0-9]+ ms"'
+like "a request that needs a slow Proxmox is answered with 503 in time" "$(ask 8200 GET /snapshots)" \
+    '^503 .*"error":"https://127\.0\.0\.1:8006: no answer within [0-9]+ ms"'
 standin_control proxmox '{"task_seconds": 0.3}'
 standin_stop proxmox
 sql 'DELETE FROM event'
-like "without Proxmox the list of snapshots gives 503" "$(ask 8200 GET /snapshots)" '^503 .*"error":"https://127\.0\.0\.1:8006: .*"'
+like "without Proxmox the list of snapshots gives 503" "$(ask 8200 GET /snapshots)" \
+    '^503 .*"error":"https://127\.0\.0\.1:8006: .*"'
 is "without Proxmox a rollback gives 503" "$(ask 8200 POST /rollback '{"name": "before"}' | cut -d ' ' -f 1)" 503
-is "without Proxmox a snapshot is accepted and waits" "$(ask 8200 POST /snapshot '{"name": "later"}' | cut -d ' ' -f 1)" 202
-ok "the log says that the job waits for Proxmox" eventually grep -q 'guest 8200: job [0-9]* (snapshot): Proxmox cannot be asked yet: https://127.0.0.1:8006: ' "$HOST/felhomd.log"
+is "without Proxmox a snapshot is accepted and waits" \
+    "$(ask 8200 POST /snapshot '{"name": "later"}' | cut -d ' ' -f 1)" 202
+ok "the log says that the job waits for Proxmox" eventually grep -q \
+    'guest 8200: job [0-9]* (snapshot): Proxmox cannot be asked yet: https://127.0.0.1:8006: ' "$HOST/felhomd.log"
 standin_start proxmox $PVE_PORT
 settings usb
 reload
 begin '{"task_seconds": 1, "task_hold": 0.01}' 8201 backup
 standin_stop proxmox
 standin_control proxmox '{}'
-ok "the log says that Proxmox does not report on a task" eventually grep -q '(backup): Proxmox does not say how it is going: ' "$HOST/felhomd.log"
+ok "the log says that Proxmox does not report on a task" eventually grep -q \
+    '(backup): Proxmox does not say how it is going: ' "$HOST/felhomd.log"
 standin_start proxmox $PVE_PORT
 ok "once Proxmox answers again, all jobs end" eventually all_ended
 is "the snapshot that waited for Proxmox is done" "$(events 8200 snapshot)" "ok begun: later; ok done"

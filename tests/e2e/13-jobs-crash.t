@@ -19,7 +19,9 @@ cat >"$PVE/tokens.json" <<EOF
 {"$USER_NAME": {"secret": "$SECRET", "privileges": {
     "/vms": ["VM.Audit", "VM.Snapshot", "VM.Backup"], "/storage/local": ["Datastore.AllocateSpace"]}}}
 EOF
-jq -n '[8200, 8201, 8202] | map({(tostring): {type: "lxc", running: true, snapshots: {before: {snaptime: 1795428000, description: ""}}}}) | add' >"$PVE/guests.json"
+jq -n \
+    '[8200, 8201, 8202] | map({(tostring): {type: "lxc", running: true, snapshots: {before: {snaptime: 1795428000, description: ""}}}}) | add' \
+    >"$PVE/guests.json"
 standin_certificate "$PVE"
 ctl init >/dev/null
 for vmid in 8200 8201 8202; do
@@ -33,7 +35,8 @@ ok "felhomd starts" daemon_start
 
 # ask VMID PATH [BODY]
 ask() {
-    ok "guest $1 requests its ${2#/}" test "$(status_of "$1" "$(token_of "$1")" "$2" -X POST ${3:+-H 'Content-Type: application/json' -d "$3"})" = 202
+    ok "guest $1 requests its ${2#/}" test \
+        "$(status_of "$1" "$(token_of "$1")" "$2" -X POST ${3:+-H 'Content-Type: application/json' -d "$3"})" = 202
 }
 crash() {
     kill -KILL "$DAEMON"
@@ -47,9 +50,12 @@ all_ended() { [ "$(sql 'SELECT count(*) FROM job WHERE finished_at_ms IS NULL')"
 # all_well WHAT JOBS: that many jobs are done, each with its own task
 all_well() {
     ok "$1: all jobs end" eventually all_ended
-    is "$1: all jobs are done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" "$2 done"
-    is "$1: each job has its own task" "$(sql 'SELECT upid FROM job ORDER BY upid')" "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
-    is "$1: each step of a job has one event" "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
+    is "$1: all jobs are done" "$(sql "SELECT count(*) || ' ' || group_concat(DISTINCT phase || error) FROM job")" \
+        "$2 done"
+    is "$1: each job has its own task" "$(sql 'SELECT upid FROM job ORDER BY upid')" \
+        "$(jq -r '.[].upid' "$PVE/tasks.json" | sort)"
+    is "$1: each step of a job has one event" \
+        "$(sql "SELECT DISTINCT count(*) FROM event WHERE detail LIKE 'job %' GROUP BY vmid, kind, detail")" 1
 }
 # three: a job of each kind
 three() {
@@ -58,7 +64,8 @@ three() {
     ask 8202 /rollback '{"name": "before"}'
 }
 
-# crash_at COUNT FIRST CONTROL: kills felhomd when Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST + 2, while CONTROL delays Proxmox there.
+# crash_at COUNT FIRST CONTROL: kills felhomd when Proxmox's COUNT (calls or tasks) reaches FIRST, FIRST + 1 and FIRST +
+# 2, while CONTROL delays Proxmox there.
 crash_at() {
     local n
     for n in 0 1 2; do
@@ -105,7 +112,8 @@ ask 8200 /backup
 ok "Proxmox has 10 calls" eventually at_least calls 10
 ask 8202 /rollback '{"name": "before"}'
 crash
-is "the last job was not sent to Proxmox before felhomd was killed" "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
+is "the last job was not sent to Proxmox before felhomd was killed" \
+    "$(sql "SELECT count(*) FROM job WHERE called_at_ms IS NULL AND finished_at_ms IS NULL")" 1
 standin_control proxmox '{"task_seconds": 0.3}'
 ok "Proxmox starts the task of the job before" eventually at_least tasks 10
 daemon_start
@@ -117,10 +125,13 @@ sql "INSERT INTO job (vmid, kind, phase, name, created_at_ms, changed_at_ms, cal
     SELECT 8201, 'snapshot', 'running', 'lost', now, now, now FROM (SELECT unixepoch() * 1000 AS now)"
 before=$(calls)
 daemon_start
-looked() { [ "$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201" and .query.typefilter == "vzsnapshot")' | wc -l)" -gt "$1" ]; }
+looked() { [ \
+    "$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201" and .query.typefilter == "vzsnapshot")' | wc -l)" \
+    -gt "$1" ]; }
 looks=$(standin_requests proxmox 'select(.path | endswith("/tasks")) | select(.query.vmid == "8201")' | wc -l)
 ok "felhomd looks for a task that may have been started" eventually looked "$looks"
 ok "felhomd looks for the task again" eventually looked $((looks + 1))
 is "felhomd does not request the job again" "$(calls)" "$before"
-is "the guest's next request is refused, as its job counts as running" "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
+is "the guest's next request is refused, as its job counts as running" \
+    "$(status_of 8201 "$(token_of 8201)" /snapshot -X POST)" 409
 tap_done

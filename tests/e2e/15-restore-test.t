@@ -13,7 +13,8 @@ started=$TOOLS/started-9000
 
 mkdir -p "$TOOLS/sbin" "$TOOLS/bin"
 for tool in sbin/pct sbin/qm sbin/pvesm bin/pvesh; do
-    printf '#!/bin/sh\nexec python3 -IS %q %q %q "$@"\n' "$PWD/tests/standins/pve_tools" "$HOST" "${tool#*/}" >"$TOOLS/$tool"
+    printf '#!/bin/sh\nexec python3 -IS %q %q %q "$@"\n' "$PWD/tests/standins/pve_tools" "$HOST" "${tool#*/}" \
+        >"$TOOLS/$tool"
     chmod +x "$TOOLS/$tool"
 done
 for bin in sbin bin; do
@@ -39,8 +40,10 @@ change() {
 backup() {
     local kind=${3:-lxc} directory=lxc
     [ "$kind" = lxc ] || directory=qemu-server
-    change archives --arg volid "local:backup/vzdump-$kind-$1-$2.tar.zst" --argjson vmid "$1" --argjson ctime "$2" --arg subtype "$kind" \
-        --rawfile config "$HOST/pve/$directory/$1.conf" '.[$volid] = {vmid: $vmid, ctime: $ctime, subtype: $subtype, config: $config}'
+    change archives --arg volid "local:backup/vzdump-$kind-$1-$2.tar.zst" --argjson vmid "$1" --argjson ctime "$2" \
+        --arg subtype "$kind" \
+        --rawfile config "$HOST/pve/$directory/$1.conf" \
+        '.[$volid] = {vmid: $vmid, ctime: $ctime, subtype: $subtype, config: $config}'
 }
 
 # volume VOLID VMID: adds a volume that exists beforehand
@@ -94,7 +97,8 @@ backups() {
     backup 8200 3000
     backup 8200 2000
     backup 8300 9000
-    change archives '."local:backup/vzdump-qemu-8200-9999.vma.zst" = {vmid: 8200, ctime: 9999, subtype: "qemu", config: ""}'
+    change archives \
+        '."local:backup/vzdump-qemu-8200-9999.vma.zst" = {vmid: 8200, ctime: 9999, subtype: "qemu", config: ""}'
 }
 
 # begin TROUBLE CONDITION...: starts a test in the background and waits for the condition; sets $pid
@@ -132,31 +136,41 @@ lane_passes() {
     like "restore-test without a VMID says what to give" "$(cat "$HOST/err")" 'give VMID or --due'
     not_ok "restore-test with a VMID and --due fails" restore_test 8200 --due
     not_ok "restore-test of an unknown guest fails" restore_test 8299
-    like "restore-test of an unknown guest says how to enroll it" "$(cat "$HOST/err")" 'guest 8299 is not known here: felhomctl enroll 8299'
+    like "restore-test of an unknown guest says how to enroll it" "$(cat "$HOST/err")" \
+        'guest 8299 is not known here: felhomctl enroll 8299'
     not_ok "restore-test of a guest without a backup fails" restore_test 8200
     like "restore-test says that there is no backup" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
     is "a guest without a backup gets no record of a test" "$(sql 'SELECT count(*) FROM restore_test')" 0
 
     backups
     ok "restore-test of a good backup succeeds" restore_test 8200
-    like "restore-test prints the result" "$(cat "$HOST/out")" 'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
+    like "restore-test prints the result" "$(cat "$HOST/out")" \
+        'done +8200 +local:backup/vzdump-lxc-8200-3000.tar.zst was restored as guest 9000, ran, and is gone again'
     untouched "a test that passes"
     is "the store records the test" "$(record 8200 'spare_vmid, archive, passed, error, finished_at_ms IS NOT NULL')" \
         "9000|local:backup/vzdump-lxc-8200-3000.tar.zst|1||1"
     is "the test has an event" "$(sql "SELECT outcome FROM event WHERE kind = 'restore-test'")" ok
-    is "commands were given for no guest but the copy" "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
-    is "the copy's NICs were unplugged" "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
+    is "commands were given for no guest but the copy" \
+        "$(grep -E '^(pct|qm) ' "$TOOLS/calls" | cut -d' ' -f3 | sort -u)" 9000
+    is "the copy's NICs were unplugged" \
+        "$(grep -c '^net[01]: .*,link_down=1$' "$started")|$(grep -c link_down=0 "$started")" "2|0"
     is "the copy had its own hardware addresses" "$(grep -ciE "$(hwaddr_of 8200)|$(hwaddr_of 9)" "$started")" 0
-    is "the copy had no hook, no start at boot and no protection" "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
-    is "the copy had nothing of the host's directories and devices" "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
+    is "the copy had no hook, no start at boot and no protection" \
+        "$(grep -cE '^(hookscript|onboot|startup|protection|lxc.hook.*):' "$started")" 0
+    is "the copy had nothing of the host's directories and devices" \
+        "$(grep -cE 'felhom-bootstrap|/srv/shared|/dev/|^dev0|lxc.mount|lxc.cgroup|lxc.net' "$started")" 0
     is "the copy's configuration had no snapshot section" "$(grep -c '^\[' "$started")" 0
     is "the copy kept the id mapping" "$(grep -c '^lxc.idmap: ' "$started")" 2
-    is "the copy's disks were on the storage of the original's root" "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
+    is "the copy's disks were on the storage of the original's root" \
+        "$(grep -oE '^(rootfs|mp[0-9]+): [^:]*:vm-9000' "$started" | tr '\n' '|')" \
         "mp0: local-lvm:vm-9000|rootfs: local-lvm:vm-9000|"
-    like "the copy's description had the test's mark" "$(head -n 1 "$started")" '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
+    like "the copy's description had the test's mark" "$(head -n 1 "$started")" \
+        '^#felhom-agent restore test of guest 8200 begun [0-9]+$'
     settings 1s ", storage: fast"
     ok "restore-test with another storage and JSON output succeeds" restore_test 8200 --output-format json
-    is "the JSON output has the result" "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" '[true,8200,9000,true,null]'
+    is "the JSON output has the result" \
+        "$(jq -c '[.changed, (.tests[0] | .vmid, .spare_vmid, .passed, .error)]' "$HOST/out")" \
+        '[true,8200,9000,true,null]'
     is "the copy's disks were on restore_test.storage" "$(grep -c ': fast:vm-9000' "$started")" 2
     untouched "another storage"
 }
@@ -165,7 +179,8 @@ lane_passes() {
 fails() {
     trouble "$2"
     not_ok "$1: the test fails" restore_test 8200
-    like "$1: the message gives the reason" "$(cat "$HOST/err")" "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
+    like "$1: the message gives the reason" "$(cat "$HOST/err")" \
+        "the restore test of guest 8200 failed: local:backup/vzdump-lxc-8200-3000.tar.zst: .*$3"
     like "$1: the record has the reason" "$(record 8200 "passed || finished_at_ms || error")" "^0.*$3"
     untouched "$1"
     trouble '{}'
@@ -180,9 +195,13 @@ lane_fails() {
     settings 2s
     fails "a copy that stops soon" '{"pct status": {"looks": 1}}' 'ran, but not for 2 seconds: it is stopped'
     calls=$(wc -l <"$TOOLS/calls")
-    fails "a copy that shares a volume" '{"pct restore": {"share": "mp0"}}' "the copy's mp0 is the original's own volume: usb-backup:vm-8200-disk-1"
-    is "a copy with the original's volume was never started" "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
-    like "a failed test has an event" "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" '^error.*own volume'
+    fails "a copy that shares a volume" '{"pct restore": {"share": "mp0"}}' \
+        "the copy's mp0 is the original's own volume: usb-backup:vm-8200-disk-1"
+    is "a copy with the original's volume was never started" \
+        "$(tail -n "+$((calls + 1))" "$TOOLS/calls" | grep -c '^pct start')" 0
+    like "a failed test has an event" \
+        "$(sql "SELECT outcome || detail FROM event WHERE kind = 'restore-test' ORDER BY seq DESC LIMIT 1")" \
+        '^error.*own volume'
 }
 
 # Another user takes the VMID.
@@ -199,7 +218,8 @@ lane_taken() {
     rm "$HOST/pve/lxc/9000.conf"
     volume local-lvm:vm-9000-disk-0 9000
     ok "restore-test succeeds if the first VMID has disks without a guest" restore_test 8200
-    is "a VMID with disks without a guest is not used" "$(record 8200 spare_vmid)|$(nothing_left)" "9001|local-lvm:vm-9000-disk-0"
+    is "a VMID with disks without a guest is not used" "$(record 8200 spare_vmid)|$(nothing_left)" \
+        "9001|local-lvm:vm-9000-disk-0"
     no_spare_volumes
 }
 
@@ -210,20 +230,26 @@ lane_left() {
     not_ok "a second run during a test fails" restore_test --due
     kill_test
     kill_tool
-    is "killed during the restore: an empty configuration with a lock is left" "$(cat "$HOST/pve/lxc/9000.conf")" 'lock: create'
+    is "killed during the restore: an empty configuration with a lock is left" "$(cat "$HOST/pve/lxc/9000.conf")" \
+        'lock: create'
     is "killed during the restore: two disks are left" "$(nothing_left | grep -c :vm-9000)" 2
-    is "killed during the restore: the record is unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "9000|1"
+    is "killed during the restore: the record is unfinished" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" \
+        "9000|1"
     ok "killed during the restore: the next run, of another guest, succeeds" restore_test 8300
-    like "killed during the restore: the next run says what it destroyed" "$(cat "$HOST/out")" '8200 +destroyed guest 9000, which an earlier test left'
+    like "killed during the restore: the next run says what it destroyed" "$(cat "$HOST/out")" \
+        '8200 +destroyed guest 9000, which an earlier test left'
     untouched "killed during the restore"
-    is "killed during the restore: the next run finishes the record" "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
+    is "killed during the restore: the next run finishes the record" \
+        "$(record 8200 'spare_vmid, finished_at_ms IS NULL')" "0|1"
 
     begin '{"pct restore": {"hold": true}}' has_disks
     kill_test
     trouble '{}'
     eventually tool_ended
-    like "only felhomctl killed: Proxmox finished the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" '^#felhom-agent restore test of guest 8200'
-    is "only felhomctl killed: the copy has no protection and does not start at boot" "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
+    like "only felhomctl killed: Proxmox finished the restore" "$(head -n 1 "$HOST/pve/lxc/9000.conf")" \
+        '^#felhom-agent restore test of guest 8200'
+    is "only felhomctl killed: the copy has no protection and does not start at boot" \
+        "$(grep -cE '^(onboot|protection): 0$' "$HOST/pve/lxc/9000.conf")" 2
     ok "only felhomctl killed: the next run succeeds" restore_test 8300
     untouched "only felhomctl killed"
 }
@@ -237,12 +263,14 @@ lane_busy() {
     trouble '{}'
     printf 'arch: amd64\nhostname: unrelated\n' >"$HOST/pve/lxc/9002.conf"
     not_ok "while Proxmox continues the restore the next run fails" restore_test 8300
-    like "while Proxmox continues the restore the copy is left alone" "$(cat "$HOST/out")" 'warning +8200 +guest 9000, .*in use by another task'
+    like "while Proxmox continues the restore the copy is left alone" "$(cat "$HOST/out")" \
+        'warning +8200 +guest 9000, .*in use by another task'
     ok "while Proxmox continues the restore the copy's disks stay" has_disks
     echo "$tool" >"$TOOLS/pid"
     kill_tool
     ok "after Proxmox has finished the next run succeeds" restore_test 8300
-    is "after Proxmox has finished the copy is destroyed, and an unrelated guest stays" "$(nothing_left)" "$HOST/pve/lxc/9002.conf"
+    is "after Proxmox has finished the copy is destroyed, and an unrelated guest stays" "$(nothing_left)" \
+        "$HOST/pve/lxc/9002.conf"
     rm "$HOST/pve/lxc/9002.conf"
 }
 
@@ -286,9 +314,11 @@ lane_killed() {
 
     trouble '{"pct destroy": {"fail": "dataset is busy"}}'
     not_ok "restore-test fails if the copy cannot be destroyed" restore_test 8200
-    like "restore-test names the copy that is still there" "$(cat "$HOST/err")" 'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
+    like "restore-test names the copy that is still there" "$(cat "$HOST/err")" \
+        'guest 9000, the copy of a restore test, is still there: .*dataset is busy'
     not_ok "a guest whose copy is still there is not tested" restore_test 8200
-    like "restore-test says that the last test's copy is still there" "$(cat "$HOST/err")" 'not tested while the copy of its last test is still there'
+    like "restore-test says that the last test's copy is still there" "$(cat "$HOST/err")" \
+        'not tested while the copy of its last test is still there'
     trouble '{}'
     ok "the next run destroys the copy that was still there" restore_test 8200
     untouched "a copy that could not be destroyed"
@@ -303,7 +333,8 @@ lane_due() {
     restore_test 8200
     ok "restore-test --due succeeds" restore_test --due --output-format json
     is "--due tests the guests that were not tested" "$(jq -c '[.tests[].vmid]' "$HOST/out")" '[8300]'
-    is "--due reports on each guest" "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
+    is "--due reports on each guest" \
+        "$(jq -r '.steps[] | [.about, .outcome, .detail] | join(" ")' "$HOST/out" | sed 's/ local:.*//' | tr '\n' '|')" \
         '8200 already was tested, and is not due yet|8300 done|8400 already there is no backup of guest 8400 on local|'
     ok "a second restore-test --due succeeds" restore_test --due --output-format json
     is "a second restore-test --due tests no guest" "$(jq -c .tests "$HOST/out")" '[]'
@@ -366,11 +397,14 @@ EOF
     backup 8600 7000 qemu
     ok "restore-test of a virtual machine succeeds" restore_test 8600
     untouched "a virtual machine"
-    is "the virtual machine's copy had the expected configuration" "$(grep -v '^net0\|^#' "$started")" "$MACHINE_STARTED"
-    like "the virtual machine's copy was unplugged" "$(grep ^net0 "$started")" '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
+    is "the virtual machine's copy had the expected configuration" "$(grep -v '^net0\|^#' "$started")" \
+        "$MACHINE_STARTED"
+    like "the virtual machine's copy was unplugged" "$(grep ^net0 "$started")" \
+        '^net0: virtio=BC:24:11:[0-9A-F:]*,bridge=vmbr0,firewall=1,link_down=1$'
     trouble '{"qm create": {"fail": "vma: premature end of archive"}}'
     not_ok "restore-test of a virtual machine's bad backup fails" restore_test 8600
-    like "restore-test gives the reason why the virtual machine's backup is bad" "$(cat "$HOST/err")" 'premature end of archive'
+    like "restore-test gives the reason why the virtual machine's backup is bad" "$(cat "$HOST/err")" \
+        'premature end of archive'
     untouched "a failed restore of a virtual machine, after which an empty configuration is left"
     trouble '{}'
 }
@@ -384,20 +418,26 @@ lane_told() {
     phase 8200 pre-start >/dev/null 2>&1
     ok "felhomd starts" daemon_start
     told() {
-        request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -c '.data | [.vmid, .phase, .archive, .passed, (.at | type), .error]'
+        request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 |
+            jq -c '.data | [.vmid, .phase, .archive, .passed, (.at | type), .error]'
     }
     is "the API reports idle before any test" "$(told)" '[8200,"idle",null,null,"null",null]'
     begin '{"pct stop": {"hold": true}}' copy_runs
-    is "the API reports a running test" "$(told)" '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
+    is "the API reports a running test" "$(told)" \
+        '[8200,"running","local:backup/vzdump-lxc-8200-3000.tar.zst",null,"null",null]'
     trouble '{}'
     ends
-    is "the API reports a test that passed" "$(told)" '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
-    like "the API reports when the test ended" "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
+    is "the API reports a test that passed" "$(told)" \
+        '[8200,"done","local:backup/vzdump-lxc-8200-3000.tar.zst",true,"string",null]'
+    like "the API reports when the test ended" \
+        "$(request 8200 "$(token_of 8200)" /restore-test/status | head -n 1 | jq -r .data.at)" '^20[0-9-]*T[0-9:]*Z$'
     trouble '{"pct start": {"fail": "no such luck"}}'
     restore_test 8200
-    like "the API reports a test that failed" "$(told)" '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
+    like "the API reports a test that failed" "$(told)" \
+        '^\[8200,"failed","local:[^"]*",false,"string","the copy does not start: .*no such luck"\]$'
     sql "UPDATE restore_test SET finished_at_ms = NULL, started_at_ms = started_at_ms - 7200000 WHERE vmid = 8200"
-    is "the API reports an interrupted test" "$(told)" '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
+    is "the API reports an interrupted test" "$(told)" \
+        '[8200,"failed","local:backup/vzdump-lxc-8200-3000.tar.zst",false,"null","it was interrupted"]'
     ok "felhomd stops" daemon_stop
 }
 

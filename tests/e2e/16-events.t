@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# GET /events: whose events, in which order, after which cursor; a client that waits uses no thread and is answered at once.
+# GET /events: whose events, in which order, after which cursor; a client that waits uses no thread and is answered at
+# once.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -36,21 +37,25 @@ now_ms() { date +%s%3N; }
 waiting() { cat /proc/"$DAEMON"/fdinfo/* 2>/dev/null | grep -c ^tfd:; }
 wait_more_than() { [ "$(waiting)" -gt "$1" ]; }
 waits_or_ended() { [ -e "$HOST/$1.ended" ] || wait_more_than "$2"; }
-# wait_for NAME QUERY [CURL_OPTION...]: requests in the background and returns once it waits; writes $HOST/NAME.{status,body,ended}; sets $waiter
+# wait_for NAME QUERY [CURL_OPTION...]: requests in the background and returns once it waits; writes
+# $HOST/NAME.{status,body,ended}; sets $waiter
 wait_for() {
     local name=$1 query=$2 before
     shift 2
     rm -f "$HOST/$name.ended"
     before=$(waiting)
     {
-        request 8200 "$HOST/token.8200" "/events$query" -D "$HOST/$name.headers" -o "$HOST/$name.body" --max-time 600 "$@" | tail -n 1 >"$HOST/$name.status"
+        request 8200 "$HOST/token.8200" "/events$query" -D "$HOST/$name.headers" -o "$HOST/$name.body" --max-time 600 \
+            "$@" | tail -n 1 >"$HOST/$name.status"
         : >"$HOST/$name.ended"
     } &
     waiter=$!
     eventually waits_or_ended "$name" "$before" || diag "$name does not wait"
 }
 # heeds_nudges WHAT: checks that waiting clients are answered at once
-heeds_nudges() { is "$1" "$(in_guest 8200 tests/lib/nudged "$ENDPOINT" "$HOST/token.8200" 8200 "$HOST/state" "$DAEMON")" heard; }
+heeds_nudges() {
+    is "$1" "$(in_guest 8200 tests/lib/nudged "$ENDPOINT" "$HOST/token.8200" 8200 "$HOST/state" "$DAEMON")" heard
+}
 # nudges WHAT COMMAND...: checks that the command nudges felhomd, in whose place a helper listens
 nudges() {
     local what=$1
@@ -80,10 +85,12 @@ happens() {
 sockets() { find /proc/"$DAEMON"/fd -mindepth 1 -lname 'socket:*' | wc -l; }
 has_sockets() { [ "$(sockets)" -le "$1" ]; }
 memory_kb() { awk '/^VmRSS/ {print $2}' /proc/"$DAEMON"/status; }
-# waiters NAME COUNT [END]: runs in the background; returns once all wait; their output is in $HOST/NAME.said; sets $waiter
+# waiters NAME COUNT [END]: runs in the background; returns once all wait; their output is in $HOST/NAME.said; sets
+# $waiter
 waiters() {
     rm -f "$HOST/$1.said"
-    tests/lib/waiters "$ENDPOINT" "$HOST/token.8200" "$2" "/events?since=$cursor&timeout=60" "${3:-answer}" >"$HOST/$1.said" 2>&1 &
+    tests/lib/waiters "$ENDPOINT" "$HOST/token.8200" "$2" "/events?since=$cursor&timeout=60" "${3:-answer}" \
+        >"$HOST/$1.said" 2>&1 &
     waiter=$!
     eventually grep -q '^waiting$' "$HOST/$1.said" || diag "$(tail -n 3 "$HOST/felhomd.log")"
     ! grep -q ^again: "$HOST/$1.said" || diag "$(grep ^again: "$HOST/$1.said")" "$(grep handshake "$HOST/felhomd.log")"
@@ -95,7 +102,9 @@ explains() {
     local id
     id=$(tr -d '\r' <"$HOST/$2.headers" | sed -n 's/^X-Request-Id: //p')
     eventually ctl explain "$id"
-    is "$1" "$(ctl explain "$id" --output-format json | jq -c "[.status, .reason, .method, .path] + if .token_id == \"$(cut -d_ -f2 "$HOST/token.8200")\" then [] else [.token_id] end")" "$3"
+    is "$1" \
+        "$(ctl explain "$id" --output-format json | jq -c "[.status, .reason, .method, .path] + if .token_id == \"$(cut -d_ -f2 "$HOST/token.8200")\" then [] else [.token_id] end")" \
+        "$3"
 }
 nothing_came() { is "$1" "$status $data" "200 {\"vmid\":8200,\"events\":[],\"next\":$2}"; }
 
@@ -103,11 +112,14 @@ lane_told() {
     events
     is "GET /events gives 200" "$status" 200
     is "the reply has the guest's events" "$(kinds "$HOST/body")" "mint pre-start"
-    is "an event has the documented members" "$(jq -c '.events[0] | keys' <<<"$data")" '["at","detail","duration_ms","kind","outcome","seq"]'
+    is "an event has the documented members" "$(jq -c '.events[0] | keys' <<<"$data")" \
+        '["at","detail","duration_ms","kind","outcome","seq"]'
     is "the reply has the documented members" "$(jq -c keys <<<"$data")" '["events","next","vmid"]'
-    like "an event has a time with milliseconds" "$(jq -r '.events[0].at' <<<"$data")" '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$'
+    like "an event has a time with milliseconds" "$(jq -r '.events[0].at' <<<"$data")" \
+        '^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$'
     like "an event has its duration" "$(jq '.events[1].duration_ms' <<<"$data")" '^[0-9]+(\.[0-9]{1,3})?$'
-    is "events are in order, and next is the last one's seq" "$(jq -c '[.events[].seq] == ([.events[].seq] | sort) and .next == .events[-1].seq' <<<"$data")" true
+    is "events are in order, and next is the last one's seq" \
+        "$(jq -c '[.events[].seq] == ([.events[].seq] | sort) and .next == .events[-1].seq' <<<"$data")" true
     like "the connection is kept alive" "$(tr -d '\r' <"$HOST/headers")" 'Connection: keep-alive'
     first=$cursor
     events "?since=$first"
@@ -119,18 +131,22 @@ lane_told() {
     is "a request without a token gives 401 without a wait" "$(status_of 8200 - '/events?timeout=30')" 401
     events "?since=$first"
     nothing_came "refused requests are not among the guest's events" "$first"
-    ok "the refused requests have events" test "$(sql "SELECT count(*) FROM event WHERE kind = 'refused' AND vmid = 8200")" -gt 0
-    for query in since=x since= since timeout=61 timeout=-1 since=1\&since=2 limit=5 since=99999999999999999999 since=1%30; do
+    ok "the refused requests have events" test \
+        "$(sql "SELECT count(*) FROM event WHERE kind = 'refused' AND vmid = 8200")" -gt 0
+    for query in since=x since= since timeout=61 timeout=-1 since=1\&since=2 limit=5 since=99999999999999999999 \
+        since=1%30; do
         events "?$query"
         like "?$query: 400 names the parameter" "$status $(jq -r .error <<<"$body")" "^400 ${query%%=*}: "
     done
     sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250)
          INSERT INTO event (at_ms, vmid, kind, outcome, detail, source, duration_us) SELECT 1700000000000 + i, 8200 + 100 * (i % 2), 'test', 'ok', i, '', -1 FROM n"
     events "?since=$first"
-    is "a reply has at most a hundred events, and the guest's own only" "$(jq -c '[(.events | length), .events[0].detail, .events[99].detail]' <<<"$data")" '[100,"2","200"]'
+    is "a reply has at most a hundred events, and the guest's own only" \
+        "$(jq -c '[(.events | length), .events[0].detail, .events[99].detail]' <<<"$data")" '[100,"2","200"]'
     is "duration_ms is null for an event without a duration" "$(jq -c '.events[0].duration_ms' <<<"$data")" null
     events "?since=$cursor&timeout=20"
-    is "the next request returns the remaining events at once" "$(jq -c '[(.events | length), .events[-1].detail]' <<<"$data")" '[25,"250"]'
+    is "the next request returns the remaining events at once" \
+        "$(jq -c '[(.events | length), .events[-1].detail]' <<<"$data")" '[25,"250"]'
 }
 
 lane_woken() {
@@ -142,7 +158,8 @@ lane_woken() {
     nothing_came "after a wait without events the reply is empty and has the same cursor" "$cursor"
     ok "the reply without events is sent after the timeout" test $took -ge 1000
     like "a reply that had to wait closes the connection" "$(tr -d '\r' <"$HOST/headers")" 'Connection: close'
-    is "HEAD waits until the timeout, too" "$(status_of 8200 "$HOST/token.8200" "/events?since=$cursor&timeout=1" --head)" 200
+    is "HEAD waits until the timeout, too" \
+        "$(status_of 8200 "$HOST/token.8200" "/events?since=$cursor&timeout=1" --head)" 200
     for tls in --tlsv1.2\ --tls-max\ 1.2 --tlsv1.3; do
         # shellcheck disable=SC2086
         if ! in_guest 8200 curl -sk -o /dev/null $tls "https://$ENDPOINT/healthz"; then
@@ -208,7 +225,8 @@ lane_cursors() {
     has_kinds "after a kill a waiting client gets events" nudged post-start
     heeds_nudges "after a kill felhomd receives nudges, although the socket was left"
     events "?since=1000000&timeout=30"
-    is "a cursor ahead of the store returns events from the beginning, with reset" "$(jq -c '[.reset, .events[0].kind]' <<<"$data")" '[true,"mint"]'
+    is "a cursor ahead of the store returns events from the beginning, with reset" \
+        "$(jq -c '[.reset, .events[0].kind]' <<<"$data")" '[true,"mint"]'
     cursor=$(sql "SELECT max(seq) FROM event")
     wait_for reset "?since=$cursor&timeout=30"
     sql "DELETE FROM event WHERE seq > 3; UPDATE sqlite_sequence SET seq = 3 WHERE name = 'event'"
@@ -222,8 +240,10 @@ lane_tokens() {
     wait_for stopped "?since=$cursor&timeout=30"
     happens post-stop
     wait $waiter
-    is "a waiting client gets 401 when the guest stops" "$(cat "$HOST/stopped.status") $(jq -c .ok "$HOST/stopped.body")" "401 false"
-    explains "explain has the request that waited when the guest stopped" stopped '[401,"revoked token","GET","/events"]'
+    is "a waiting client gets 401 when the guest stops" \
+        "$(cat "$HOST/stopped.status") $(jq -c .ok "$HOST/stopped.body")" "401 false"
+    explains "explain has the request that waited when the guest stopped" stopped \
+        '[401,"revoked token","GET","/events"]'
     happens pre-start
     take_token 8200
     events
@@ -231,7 +251,8 @@ lane_tokens() {
     ctl revoke 8200 >/dev/null
     wait $waiter
     is "a waiting client gets 401 when the operator revokes the token" "$(cat "$HOST/revoked.status")" 401
-    explains "explain has the request that waited when the token was revoked" revoked '[401,"revoked token","GET","/events"]'
+    explains "explain has the request that waited when the token was revoked" revoked \
+        '[401,"revoked token","GET","/events"]'
     phase 8200 pre-start >/dev/null 2>&1
     take_token 8200
     events
@@ -239,7 +260,8 @@ lane_tokens() {
     sql "UPDATE token SET expires_at_ms = 1 WHERE revoked_at_ms IS NULL"
     happens post-start
     wait $waiter
-    explains "explain has the request that waited when the token expired" expired '[401,"expired token","GET","/events"]'
+    explains "explain has the request that waited when the token expired" expired \
+        '[401,"expired token","GET","/events"]'
     happens post-stop
     ctl unenroll 8200 >/dev/null 2>&1
     guest_config 8200 </dev/null
@@ -257,7 +279,9 @@ lane_tokens() {
     events
     is "a new guest with the VMID sees no earlier events" "$(kinds "$HOST/body")" "mint pre-start"
 }
-is_forgotten() { [ "$(sql "SELECT first_seq >= (SELECT max(seq) FROM event WHERE vmid = 8200) FROM guest WHERE vmid = 8200")" = 1 ]; }
+is_forgotten() {
+    [ "$(sql "SELECT first_seq >= (SELECT max(seq) FROM event WHERE vmid = 8200) FROM guest WHERE vmid = 8200")" = 1 ]
+}
 
 # Half of the possible descriptors are for waiting clients.
 lane_crowd() {
@@ -277,9 +301,11 @@ lane_crowd() {
     *) ok "and take little memory: $each_kb KB each" test $each_kb -lt 100 ;;
     esac
     is "another guest is answered while many clients wait" \
-        "$(in_guest 8300 curl -sk -H "@$(header_file "$HOST/token.8300")" -o /dev/null -w '%{http_code}\n' "https://$ENDPOINT/storage?[1-100]" | sort | uniq -c | xargs)" "100 200"
+        "$(in_guest 8300 curl -sk -H "@$(header_file "$HOST/token.8300")" -o /dev/null -w '%{http_code}\n' "https://$ENDPOINT/storage?[1-100]" | sort | uniq -c | xargs)" \
+        "100 200"
     is "another guest's connection is kept alive while many clients wait" \
-        "$(in_guest 8300 curl -sk -o /dev/null -o /dev/null -w '%{num_connects}' "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz")" 10
+        "$(in_guest 8300 curl -sk -o /dev/null -o /dev/null -w '%{num_connects}' "https://$ENDPOINT/healthz" "https://$ENDPOINT/healthz")" \
+        10
     waiters rest 50
     began=$(now_ms)
     events "?since=$cursor&timeout=60"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The hub: configurations pulled for each guest's customer, the host's report, and a hub that is down, slow, wrong or failing.
+# The hub: configurations pulled for each guest's customer, the host's report, and a hub that is down, slow, wrong or
+# failing.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -26,7 +27,8 @@ EOF
 # customers PASSWORD YAML: the configuration of acme in the hub; other is another customer.
 customers() {
     jq -n --arg password "$1" --arg config "$2" \
-        '{acme: {password: $password, config: $config}, other: {password: "other-secret", config: "whose: other\n"}}' >"$HUB/customers.new"
+        '{acme: {password: $password, config: $config}, other: {password: "other-secret", config: "whose: other\n"}}' \
+        >"$HUB/customers.new"
     mv "$HUB/customers.new" "$HUB/customers.json"
 }
 
@@ -75,7 +77,8 @@ all_is_up() {
 lane_pulls() {
     # The hub is down at the start.
     ok "felhomd starts while the hub is down" daemon_start
-    ok "felhomd logs that it cannot pull the configuration" eventually logged 'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
+    ok "felhomd logs that it cannot pull the configuration" eventually logged \
+        'guest 8200: the configuration of customer acme could not be pulled: .*127.0.0.1:9444'
     ok "felhomd logs that it cannot send the report" eventually logged 'cannot send the host report: .*127.0.0.1:9444'
     ok "the guest gets its controller.yaml from the template alone" has from template
     is "the first failure to pull has one event" "$(events warning)" 1
@@ -84,7 +87,8 @@ lane_pulls() {
     # The hub is up.
     standin_start hub $HUB_PORT
     ok "felhomd pulls the configuration once the hub is up" eventually has from hub
-    is "the pulled configuration changes the ETag" "$(status_of 8200 "$(token_of 8200)" /controller.yaml -H "If-None-Match: $etag")" 200
+    is "the pulled configuration changes the ETag" \
+        "$(status_of 8200 "$(token_of 8200)" /controller.yaml -H "If-None-Match: $etag")" 200
     ok "the hub's value takes precedence over the template's" has deep.both hub
     ok "the template's value stays if the hub has none" has deep.template 1
     ok "unknown keys of the template are kept" has unknown_of_template '[1, 2]'
@@ -99,10 +103,12 @@ lane_pulls() {
         "$(standin_requests hub 'select(.method == "GET") | [.path, .headers["X-Retrieval-Password"], .headers["Authorization"]]' | sort -u)" \
         '["/api/v1/config/acme","secret-1",null]'
     is "only the guest with a customer has a configuration" "$(sql 'SELECT group_concat(vmid) FROM hub_config')" 8200
-    like "a successful pull has an event" "$(sql "SELECT detail FROM event WHERE kind = 'hub' AND outcome = 'ok'")" '^configuration of customer acme pulled, [0-9]+ bytes$'
+    like "a successful pull has an event" "$(sql "SELECT detail FROM event WHERE kind = 'hub' AND outcome = 'ok'")" \
+        '^configuration of customer acme pulled, [0-9]+ bytes$'
     phase 8200 pre-start >/dev/null
     request 8200 "$(token_of 8200)" /controller.yaml -o "$HOST/served" >/dev/null
-    ok "after the next start the mounted file is the same, byte for byte" cmp "$HOST/served" "$(directory_of 8200)/controller.yaml"
+    ok "after the next start the mounted file is the same, byte for byte" cmp "$HOST/served" \
+        "$(directory_of 8200)/controller.yaml"
 
     # The configuration changes.
     customers secret-1 "${HUB_YAML/generation: 1/generation: 2}"
@@ -127,10 +133,12 @@ lane_trouble() {
     standin_control hub '{"status": 403, "only": "/config/"}'
     ok "403 from the hub counts as a failure" eventually logged 'could not be pulled: the hub answered 403'
     standin_control hub '{"half": true, "only": "/config/"}'
-    ok "an incomplete reply from the hub counts as a failure" eventually logged 'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
+    ok "an incomplete reply from the hub counts as a failure" eventually logged \
+        'could not be pulled: https://127.0.0.1:9444: hung up in the middle'
     ok "the last valid configuration is served after an incomplete reply" has generation 1
     ok "the guest can start while the hub fails" phase 8200 pre-start
-    ok "the last valid configuration is in the started guest's file" grep -q 'generation: 1' "$(directory_of 8200)/controller.yaml"
+    ok "the last valid configuration is in the started guest's file" grep -q 'generation: 1' \
+        "$(directory_of 8200)/controller.yaml"
 
     # The hub has a wrong certificate.
     standin_control hub '{}'
@@ -177,7 +185,8 @@ lane_refusals() {
     all_is_up
     sed -i '/^controller:/d' "$HOST/pve/priv/felhom/8200.yaml" # felhomctl would not dare to
     customers secret-2 "${HUB_YAML/generation: 1/generation: 4}"
-    ok "401: the log says that the hub refuses the configuration" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 401\)'
+    ok "401: the log says that the hub refuses the configuration" eventually logged \
+        'the hub refuses the configuration of customer acme \(the hub answered 401\)'
     ok "401: the configuration is no longer served" eventually has generation null
     is "401: there is one event" "$(events error)" 1
     ok "401: felhomd does not pull again" quiet 4
@@ -188,7 +197,8 @@ lane_refusals() {
     ok "felhomd pulls again after the guest's next start with another password" eventually has generation 4
     jq 'del(.acme)' "$HUB/customers.json" >"$HUB/customers.new"
     mv "$HUB/customers.new" "$HUB/customers.json"
-    ok "404: the log says that the hub refuses the configuration" eventually logged 'the hub refuses the configuration of customer acme \(the hub answered 404\)'
+    ok "404: the log says that the hub refuses the configuration" eventually logged \
+        'the hub refuses the configuration of customer acme \(the hub answered 404\)'
     ok "404: the configuration is no longer served" eventually has generation null
     ok "404: felhomd does not pull again" quiet 3
 
@@ -198,7 +208,8 @@ lane_refusals() {
     ok "(acme's configuration is served again)" eventually has generation 5
     standin_stop hub
     enroll_with other-secret --customer other
-    not_ok "a guest with a new customer has nothing of the former customer in its file" grep -q 'generation: 5' "$(directory_of 8200)/controller.yaml"
+    not_ok "a guest with a new customer has nothing of the former customer in its file" grep -q 'generation: 5' \
+        "$(directory_of 8200)/controller.yaml"
     ok "a guest with a new customer gets nothing of the former customer from the API" has generation null
     standin_start hub $HUB_PORT
     ok "a guest with a new customer gets the new customer's configuration" eventually has whose other
@@ -216,28 +227,34 @@ lane_reports() {
     is "the report is authenticated with the host's key alone" \
         "$(standin_requests hub 'select(.method == "POST") | [.path, .headers["Authorization"], .headers["X-Retrieval-Password"]]' | sort -u)" \
         "[\"/api/v1/host-report\",\"Bearer $KEY\",null]"
-    is "the report identifies the host" "$(last_report | jq -c '[.host_id, .report.schema, .report.host_id, .report.node, .report.poll_seconds]')" \
+    is "the report identifies the host" \
+        "$(last_report | jq -c '[.host_id, .report.schema, .report.host_id, .report.node, .report.poll_seconds]')" \
         '["demo","felhom.host-report/v1","demo","pve1",1]'
     is "the report has its groups" "$(last_report | jq -c '.report | keys')" \
         '["agent_version","at","backups","guests","host_id","metrics","node","poll_seconds","restore_tests","schema","storages"]'
     is "the report has the host's guests" "$(last_report | jq -c '[.report.guests[] | [.vmid, .spec.name, .status]]')" \
         '[[8200,"guest8200","unknown"],[8300,"guest8300","unknown"]]'
-    is "the report has the guests' backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" '[[8200,"idle"],[8300,"idle"]]'
-    ok "the report has the host's metrics" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' <<<"$(last_report)"
-    ok "a report interval below a minute becomes a minute" eventually logged 'host report sent; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
+    is "the report has the guests' backups" "$(last_report | jq -c '[.report.backups[] | [.vmid, .phase]]')" \
+        '[[8200,"idle"],[8300,"idle"]]'
+    ok "the report has the host's metrics" jq -e '.report.metrics | .cpu_count >= 1 and .memory.total_bytes > 0' \
+        <<<"$(last_report)"
+    ok "a report interval below a minute becomes a minute" eventually logged \
+        'host report sent; next report in 60 s \(blocked: no, desired generation: 7, signed operations: yes\)'
     hosts '{"poll_interval_seconds": 86400, "blocked": true}'
     phase 8200 post-start >/dev/null 2>&1
     settings "$HUB/ca.pem" 2s
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
     ok "an interval above an hour becomes an hour; other settings cause a report at once" \
-        eventually logged 'host report sent; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
+        eventually logged \
+        'host report sent; next report in 3600 s \(blocked: yes, desired generation: none, signed operations: no\)'
     is "the report shows a running guest as running" "$(last_report | jq -c '.report.guests[0].status')" '"running"'
     printf 'wrong-key\n' >"$HOST/hub.key"
     settings
     kill -HUP $DAEMON
     phase 8300 post-start >/dev/null 2>&1
-    ok "a key that the hub does not accept counts as a failure" eventually logged 'cannot send the host report: the hub answered 401'
+    ok "a key that the hub does not accept counts as a failure" eventually logged \
+        'cannot send the host report: the hub answered 401'
 
     # There is no hub.
     agent_yaml <<<"controller: {template: $HOST/template.yaml}"
@@ -262,7 +279,8 @@ secrets_stay() {
     is "no reply contains the host's key" "$(replies | grep -cF $KEY)" 0
     is "no report contains the host's key" "$(grep -cF $KEY "$HUB/reports.jsonl")" 0
     is "the log does not contain a guest's password" "$(grep -cE 'secret-[0-9]|other-secret' "$HOST/felhomd.log")" 0
-    is "no event and no report contain a guest's password" "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%secret%'")$(grep -c 'secret' "$HUB/reports.jsonl")" 00
+    is "no event and no report contain a guest's password" \
+        "$(sql "SELECT count(*) FROM event WHERE detail LIKE '%secret%'")$(grep -c 'secret' "$HUB/reports.jsonl")" 00
 }
 
 cat >"$HOST/template.yaml" <<'EOF'

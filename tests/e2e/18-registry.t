@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Registry credentials: none, one for all, or one for each guest, which is revoked with the guest's stop, whatever happens to the registry or felhomd.
+# Registry credentials: none, one for all, or one for each guest, which is revoked with the guest's stop, whatever
+# happens to the registry or felhomd.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -37,8 +38,12 @@ has_none() { [ "$(of_guest "$1")" -eq 0 ]; }
 has_one() { [ "$(of_guest "$1")" -eq 1 ]; }
 # gone VMID: checks that its tokens and their names are deleted
 gone() { has_none "$1" && [ "$(sql "SELECT count(*) FROM credential WHERE vmid = $1")" -eq 0 ]; }
-state_of() { sql "SELECT group_concat(state) FROM (SELECT state FROM credential WHERE vmid = $1 ORDER BY created_at_ms)"; }
-told() { [ "$(sql "SELECT count(*) FROM event WHERE kind = 'credential' AND vmid = $1 AND outcome = '$2' AND detail LIKE '$3'")" -ge 1 ]; }
+state_of() {
+    sql "SELECT group_concat(state) FROM (SELECT state FROM credential WHERE vmid = $1 ORDER BY created_at_ms)"
+}
+told() { [ \
+    "$(sql "SELECT count(*) FROM event WHERE kind = 'credential' AND vmid = $1 AND outcome = '$2' AND detail LIKE '$3'")" \
+    -ge 1 ]; }
 # made NUMBER: checks that more than that many tokens were ever made. felhomd may have deleted the newest since.
 made() { [ "$(wc -l <"$GITEA/minted")" -gt "$1" ]; }
 calls() { standin_requests gitea "select(.method == \"${1:-POST}\")" | wc -l; }
@@ -49,7 +54,8 @@ start_guest() { phase "$1" pre-start >/dev/null 2>&1; }
 # printf adds no newline, but many editors do.
 printf '%s\n' "$PASSWORD" >"$HOST/registry.secret"
 jq -n --arg password "$PASSWORD" '{felhom: $password, stranger: "other"}' >"$GITEA/users.json"
-echo '[{"id": 1, "user": "felhom", "name": "the operator'"'"'s own", "sha1": "f00", "scopes": ["all"]}]' >"$GITEA/tokens.json"
+echo '[{"id": 1, "user": "felhom", "name": "the operator'"'"'s own", "sha1": "f00", "scopes": ["all"]}]' \
+    >"$GITEA/tokens.json"
 settings none
 ctl init >/dev/null
 last=100
@@ -64,10 +70,12 @@ standin_start gitea $GITEA_PORT
 daemon_start
 
 # No credential, and one for all.
-is "without a registry there is no credential" "$(ask 8200 | tr '\n' ' ')" '{"ok":false,"error":"there is no registry credential"}  404'
+is "without a registry there is no credential" "$(ask 8200 | tr '\n' ' ')" \
+    '{"ok":false,"error":"there is no registry credential"}  404'
 settings static
 reload
-is "static: each guest gets the same credential" "$(for vmid in 8200 8201; do ask $vmid | jq -c .data 2>/dev/null; done | sed '/^[0-9]*$/d' | sort -u)" \
+is "static: each guest gets the same credential" \
+    "$(for vmid in 8200 8201; do ask $vmid | jq -c .data 2>/dev/null; done | sed '/^[0-9]*$/d' | sort -u)" \
     "{\"host\":\"127.0.0.1:$GITEA_PORT\",\"username\":\"felhom\",\"token\":\"$PASSWORD\",\"expires_at\":null}"
 mv "$HOST/registry.secret" "$HOST/secret.away"
 is "a missing registry secret gives 500" "$(ask 8200 | tail -n 1)" 500
@@ -85,9 +93,11 @@ first=1 second=2
 [ "$(tail -n 1 "$HOST/reply.1")" = 200 ] || { first=2 && second=1; }
 reply=$(cat "$HOST/reply.$first")
 token=$(sed '$d' <<<"$reply" | jq -r .data.token)
-is "gitea: a guest gets a credential of its own" "$(sed '$d' <<<"$reply" | jq -c '[.ok, .data.host, .data.username, .data.expires_at]')" \
+is "gitea: a guest gets a credential of its own" \
+    "$(sed '$d' <<<"$reply" | jq -c '[.ok, .data.host, .data.username, .data.expires_at]')" \
     "[true,\"127.0.0.1:$GITEA_PORT\",\"felhom\",null]"
-is "the token permits reading packages and nothing else" "$(jq -c --arg token "$token" '[.[] | select(.sha1 == $token) | .user, .scopes]' "$GITEA/tokens.json")" \
+is "the token permits reading packages and nothing else" \
+    "$(jq -c --arg token "$token" '[.[] | select(.sha1 == $token) | .user, .scopes]' "$GITEA/tokens.json")" \
     '["felhom",["read:package"]]'
 like "the token's name contains the guest's VMID" "$(at_gitea .name)" '^\["felhom-demo-8200-[0-9a-f]{16}"\]$'
 ok "the credential is sent with Cache-Control: no-store" grep -qi '^cache-control: no-store' "$HOST/headers.$first"
@@ -137,8 +147,10 @@ ok "a guest can stop while felhomd and the registry are down" stop_guest 8204
 ok "a guest's tokens can be revoked while felhomd and the registry are down" ctl revoke 8206
 is "both guests' registry tokens are marked for deletion" "$(state_of 8204) $(state_of 8206)" "doomed doomed"
 daemon_start
-ok "an event records that a token cannot be deleted yet" eventually told 8204 warning "registry token % could not be deleted yet: https://127.0.0.1:$GITEA_PORT: no connection: Connection refused"
-like "a guest's request gives the reason why the registry cannot answer" "$(ask 8205 | tr '\n' ' ')" "\"error\":\"https://127.0.0.1:$GITEA_PORT: no connection: Connection refused\"} * 503"
+ok "an event records that a token cannot be deleted yet" eventually told 8204 warning \
+    "registry token % could not be deleted yet: https://127.0.0.1:$GITEA_PORT: no connection: Connection refused"
+like "a guest's request gives the reason why the registry cannot answer" "$(ask 8205 | tr '\n' ' ')" \
+    "\"error\":\"https://127.0.0.1:$GITEA_PORT: no connection: Connection refused\"} * 503"
 is "a failed request leaves no token" "$(state_of 8205)" ""
 die
 daemon_start
@@ -149,8 +161,10 @@ standin_certificate "$HOST/stranger"
 cp "$HOST/stranger/server.pem" "$GITEA/server.pem"
 before=$(standin_requests gitea .path | wc -l)
 standin_start gitea $GITEA_PORT
-like "another server in the registry's place is refused by its certificate" "$(ask 8205 | tr '\n' ' ')" "its certificate is not signed by $GITEA/ca.pem\"} * 503"
-is "another server in the registry's place gets no request" "$(standin_requests gitea .path | wc -l) $(state_of 8205)" "$before "
+like "another server in the registry's place is refused by its certificate" "$(ask 8205 | tr '\n' ' ')" \
+    "its certificate is not signed by $GITEA/ca.pem\"} * 503"
+is "another server in the registry's place gets no request" "$(standin_requests gitea .path | wc -l) $(state_of 8205)" \
+    "$before "
 standin_stop gitea
 cp "$GITEA/server.own" "$GITEA/server.pem"
 standin_control gitea '{"status": 404, "reason": "page not found"}'
@@ -169,7 +183,8 @@ settings none
 reload
 stop_guest 8203
 ok "without the registry in agent.yaml the log says that tokens cannot be deleted" eventually grep -q \
-    "1 token of felhom@127.0.0.1:$GITEA_PORT cannot be deleted as long as agent.yaml has another registry" "$HOST/felhomd.log"
+    "1 token of felhom@127.0.0.1:$GITEA_PORT cannot be deleted as long as agent.yaml has another registry" \
+    "$HOST/felhomd.log"
 settings gitea
 reload
 ok "once the registry is in agent.yaml again, the token is deleted" eventually gone 8203
@@ -214,7 +229,8 @@ reload
 is "(the token whose reply was lost was made)" "$(wc -l <"$GITEA/minted")" $((before + 1))
 ok "the token whose reply was lost is deleted" eventually has_none 8204
 standin_control gitea '{"version": "1.18"}'
-like "a Gitea that is too old is refused" "$(ask 8205 | tr '\n' ' ')" 'not limited to read:package, and it is deleted: Gitea or Forgejo 1.19 or newer is needed"} * 503'
+like "a Gitea that is too old is refused" "$(ask 8205 | tr '\n' ' ')" \
+    'not limited to read:package, and it is deleted: Gitea or Forgejo 1.19 or newer is needed"} * 503'
 ok "the token that an old Gitea made is deleted" eventually gone 8205
 standin_control gitea '{"version": "1.20"}'
 ok "a Gitea that returns the scopes in its list only is accepted" test -n "$(minted 8206)"
@@ -228,7 +244,8 @@ mv "$GITEA/users.json" "$GITEA/users.away"
 standin_control gitea '{}'
 die
 daemon_start
-like "a wrong password gives 503 with Gitea's message" "$(ask 8200 | tr '\n' ' ')" 'answered 401 Unauthorized: invalid username, password or token"} * 503'
+like "a wrong password gives 503 with Gitea's message" "$(ask 8200 | tr '\n' ' ')" \
+    'answered 401 Unauthorized: invalid username, password or token"} * 503'
 is "a wrong password leaves no token in the store" "$(state_of 8200)" ""
 mv "$GITEA/users.away" "$GITEA/users.json"
 
@@ -245,7 +262,8 @@ settings gitea "$GITEA/ca.pem" 10m
 reload
 standin_control gitea '{"hold": true}'
 slow_asks
-answers() { for _ in 1 2 3 4 5; do echo "$(status_of 8200 "$(token_of 8200)" /storage)"; done | sort | uniq -c | tr -s ' '; }
+answers() { for _ in 1 2 3 4 5; do echo "$(status_of 8200 "$(token_of 8200)" /storage)"; done | sort | uniq -c |
+    tr -s ' '; }
 is "other requests are answered while felhomd waits for a slow Gitea" "$(answers)" " 5 200"
 ok "the requests for credentials wait meanwhile" kill -0 "${waiting[@]}"
 standin_control gitea '{}'
@@ -258,7 +276,8 @@ standin_control gitea '{"delay": 600}'
 slow_asks
 wait "${waiting[@]}"
 is "waiting requests get 503 within their limit" "$(statuses)" "3 503"
-like "the waiting requests' replies give the reason" "$(cat "$HOST"/slow.*)" "https://127.0.0.1:$GITEA_PORT: no answer within"
+like "the waiting requests' replies give the reason" "$(cat "$HOST"/slow.*)" \
+    "https://127.0.0.1:$GITEA_PORT: no answer within"
 standin_control gitea '{}'
 for vmid in 8204 8205 8206; do stop_guest $vmid; done
 
@@ -277,7 +296,8 @@ ok "(at least ten tokens were made)" test "$(wc -l <"$HOST/canaries")" -ge 10
 not_ok "no file below the state directory contains a token" grep -raqFf "$HOST/canaries" "$HOST/state"
 not_ok "no guest's directory contains a token" grep -raqFf "$HOST/canaries" "$HOST/run"
 not_ok "the log does not contain a token" grep -aqFf "$HOST/canaries" "$HOST/felhomd.log"
-not_ok "state, guests' directories and log do not contain the password" grep -raqF "$PASSWORD" "$HOST/state" "$HOST/run" "$HOST/felhomd.log"
+not_ok "state, guests' directories and log do not contain the password" grep -raqF "$PASSWORD" "$HOST/state" \
+    "$HOST/run" "$HOST/felhomd.log"
 ok "felhomd stops cleanly" daemon_stop
 is "felhomd's log has no sanitizer report" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
 tap_done

@@ -23,7 +23,8 @@ metrics() {
 value() { jq -c "$1" <<<"$data"; }
 # about WHAT GOT A B: GOT is between A and B, or a tenth beyond them, as the machine goes on meanwhile.
 about() {
-    ok "$1: $2, about $3 or $4" awk -v got="$2" -v a="$3" -v b="$4" 'BEGIN {exit !(got >= (a < b ? a : b) * 0.9 && got <= (a > b ? a : b) * 1.1)}'
+    ok "$1: $2, about $3 or $4" awk -v got="$2" -v a="$3" -v b="$4" \
+        'BEGIN {exit !(got >= (a < b ? a : b) * 0.9 && got <= (a > b ? a : b) * 1.1)}'
 }
 meminfo() { awk -v key="$1:" '$1 == key {printf "%.0f", $2 * 1024}' /proc/meminfo; }
 
@@ -32,11 +33,13 @@ metrics
 after=$(meminfo MemAvailable) up_after=$(cut -d. -f1 /proc/uptime)
 is "GET /host/metrics gives 200" "$status" 200
 is "vmid is the guest's own" "$(value .vmid)" 8200
-like "cpu_percent has one decimal" "$(grep -o '"cpu_percent":[^,]*' "$HOST/body")" '^"cpu_percent":(100|[0-9]{1,2})\.[0-9]$'
+like "cpu_percent has one decimal" "$(grep -o '"cpu_percent":[^,]*' "$HOST/body")" \
+    '^"cpu_percent":(100|[0-9]{1,2})\.[0-9]$'
 is "cpu_count is the number of processors" "$(value .cpu_count)" "$(grep -c '^cpu[0-9]' /proc/stat)"
 is "load has three numbers" "$(value '[.load[] | type]')" '["number","number","number"]'
 is "memory.total_bytes is the host's memory" "$(value .memory.total_bytes)" "$(meminfo MemTotal)"
-is "used and available memory add up to the total" "$(value '.memory.used_bytes + .memory.available_bytes == .memory.total_bytes')" true
+is "used and available memory add up to the total" \
+    "$(value '.memory.used_bytes + .memory.available_bytes == .memory.total_bytes')" true
 about "available memory" "$(value .memory.available_bytes)" "$before" "$after"
 is "swap.total_bytes is the host's swap space" "$(value .swap.total_bytes)" "$(meminfo SwapTotal)"
 uptime=$(value .uptime_seconds)
@@ -50,7 +53,8 @@ if [ "$(grep -c '^cpu[0-9]' /proc/stat)" -le 64 ]; then
     sleep 2.2
     metrics
     kill $!
-    ok "cpu_percent shows a busy processor" awk -v got="$(value .cpu_percent)" -v count="$(value .cpu_count)" 'BEGIN {exit !(got > 20 / count)}'
+    ok "cpu_percent shows a busy processor" awk -v got="$(value .cpu_percent)" -v count="$(value .cpu_count)" \
+        'BEGIN {exit !(got > 20 / count)}'
 fi
 
 # Storages.
@@ -64,7 +68,8 @@ is "storages are those of this node, sorted by name, the newest row of each, eve
     "[{\"storage\":\"local\",\"total_bytes\":100,\"used_bytes\":40,\"at\":\"$(at "$fresh")\"},{\"storage\":\"usb\",\"total_bytes\":2000,\"used_bytes\":null,\"at\":\"$(at $((fresh - 3600)))\"}]"
 dump "pve2-storage/pve1/local:$fresh:100:50\n"
 metrics
-is "storages are read as Proxmox VE 8 writes them, and updated at once" "$(value '[.storages[] | .storage, .used_bytes]')" '["local",50]'
+is "storages are read as Proxmox VE 8 writes them, and updated at once" \
+    "$(value '[.storages[] | .storage, .used_bytes]')" '["local",50]'
 head -c 100000 /dev/urandom >"$HOST/pve/.rrd"
 metrics
 is "lines that are not storages are ignored" "$status$(value .storages)" '200[]'
@@ -73,7 +78,8 @@ metrics
 rm "$HOST/pve/.rrd"
 mkfifo "$HOST/pve/.rrd"
 metrics
-is "a FIFO in place of the file blocks no request, and the last known storages stay" "$status$(value '.storages[0].used_bytes')" 20060
+is "a FIFO in place of the file blocks no request, and the last known storages stay" \
+    "$status$(value '.storages[0].used_bytes')" 20060
 rm "$HOST/pve/.rrd"
 metrics
 is "storages is empty again" "$status$(value .storages)" '200[]'
@@ -91,7 +97,9 @@ for number in $(seq 20); do
     asked[number]=$!
 done
 wait "${asked[@]}"
-is "twenty requests at once are all answered" "$(cat "$HOST"/many.*.status | tr -d '\n')" "$(printf '200%.0s' $(seq 20))"
-is "twenty requests at once get the same figures" "$(jq -s -c '[.[].data.storages[0].used_bytes] | unique' "$HOST"/many.{1..20})" '[70]'
+is "twenty requests at once are all answered" "$(cat "$HOST"/many.*.status | tr -d '\n')" \
+    "$(printf '200%.0s' $(seq 20))"
+is "twenty requests at once get the same figures" \
+    "$(jq -s -c '[.[].data.storages[0].used_bytes] | unique' "$HOST"/many.{1..20})" '[70]'
 ok "felhomd stops cleanly" daemon_stop
 tap_done

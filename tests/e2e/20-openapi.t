@@ -26,7 +26,8 @@ echo '{"felhom-agent@pve!agent-pve1": {"secret": "00000000-1111-2222-3333-444444
      "/storage/local": ["Datastore.AllocateSpace", "Datastore.Audit"]}}}' >"$HOST/proxmox/tokens.json"
 echo '{"8200": {"type": "lxc", "running": true}}' >"$HOST/proxmox/guests.json"
 echo '{"felhom": "registry-secret"}' >"$HOST/gitea/users.json"
-printf 'pve-storage-9.0/pve1/local:1795428000:100861726720:25769803776\npve-storage-9.0/pve1/usb:1795428000:U:U\n' >"$HOST/pve/.rrd"
+printf 'pve-storage-9.0/pve1/local:1795428000:100861726720:25769803776\npve-storage-9.0/pve1/usb:1795428000:U:U\n' \
+    >"$HOST/pve/.rrd"
 standin_start proxmox 8006
 standin_start gitea 8008
 ctl init >/dev/null
@@ -43,16 +44,19 @@ ok "felhomd starts" daemon_start
 curl -sk "https://$ENDPOINT/openapi.yaml" >"$HOST/served.yaml"
 ok "felhomd serves schema/openapi.yaml" cmp "$HOST/served.yaml" schema/openapi.yaml
 
-jq -n --arg endpoint "$ENDPOINT" --arg pin "$(pin_of 8200)" --arg token "$HOST/token.8200" --arg other "$HOST/token.8300" \
+jq -n --arg endpoint "$ENDPOINT" --arg pin "$(pin_of 8200)" --arg token "$HOST/token.8200" --arg other \
+    "$HOST/token.8300" \
     --arg namespace "$(cat "$HOST/netns/8200")" --arg scratch "$HOST/walk" --arg proxmox "$HOST/proxmox" \
-    '{$endpoint, $pin, $token, $namespace, $scratch, $proxmox, vmid: 8200, other_vmid: 8300, other_token: $other}' >"$HOST/world.json"
+    '{$endpoint, $pin, $token, $namespace, $scratch, $proxmox, vmid: 8200, other_vmid: 8300, other_token: $other}' \
+    >"$HOST/world.json"
 # walk STAGE...
 walk() {
     local verdict what count=0
     while read -r verdict what; do
         count=$((count + 1))
         tap_result "$verdict" "$what"
-    done < <(tests/lib/openapi-walk "$HOST/served.yaml" "$HOST/world.json" "$@" || echo "1 the walk through $* came to its end")
+    done < \
+        <(tests/lib/openapi-walk "$HOST/served.yaml" "$HOST/world.json" "$@" || echo "1 the walk through $* came to its end")
     ok "the walk through $* made requests" test $count -gt 0
 }
 walk reads jobs
@@ -80,7 +84,8 @@ faulty() {
 faulty "an unknown field" "s/summary: The guest's mounts/sumary: x/" 'storage/get: .*summary'
 faulty "an older version of OpenAPI" 's/^openapi: 3.1.0/openapi: 3.0.0/' '#/openapi'
 faulty "another version of the API" 's/^  version: .*/  version: 9.9.9/' '#/info/version'
-faulty "a reference to a component that does not exist" 's#schemas/Mount"#schemas/Mounts"#' 'schemas/Mounts names nothing'
+faulty "a reference to a component that does not exist" 's#schemas/Mount"#schemas/Mounts"#' \
+    'schemas/Mounts names nothing'
 faulty "a duplicate operationId" 's/operationId: getEvents/operationId: getStorage/' 'getStorage is another'
 faulty "a path that felhomd does not serve" 's#^  /backup/due:#  /backup/duo:#' 'GET /backup/duo'
 faulty "a path with another method" '/^  .storage:/,/responses/s/    get:/    put:/' 'GET /storage'

@@ -45,7 +45,8 @@ unlike "the secret was not an argument of a command" "$(state .calls)" "$secret"
 before=$(cat "$HOST/etc/pve.token")
 calls=$(state '[.calls[] | select(.[1] != "list" and .[2] != "list")] | length')
 ok "a second init --pve-token succeeds" ctl init --pve-token
-is "a second init --pve-token changes nothing in Proxmox" "$(state '[.calls[] | select(.[1] != "list" and .[2] != "list")] | length')" "$calls"
+is "a second init --pve-token changes nothing in Proxmox" \
+    "$(state '[.calls[] | select(.[1] != "list" and .[2] != "list")] | length')" "$calls"
 is "a second init --pve-token does not change the token file" "$(cat "$HOST/etc/pve.token")" "$before"
 
 rm "$HOST/etc/pve.token"
@@ -57,11 +58,13 @@ ok "the replacement is another token" isnt_same
 jq '.roles.FelhomAgent = "VM.Audit,Sys.Modify" | .acl = []' "$HOST/pveum.json" >"$HOST/pveum.new"
 mv "$HOST/pveum.new" "$HOST/pveum.json"
 ok "init --pve-token succeeds after the operator has changed role and rights" ctl init --pve-token
-is "init --pve-token restores the role" "$(state '.roles.FelhomAgent')" '"Datastore.AllocateSpace,VM.Audit,VM.Backup,VM.PowerMgmt,VM.Snapshot"'
+is "init --pve-token restores the role" "$(state '.roles.FelhomAgent')" \
+    '"Datastore.AllocateSpace,VM.Audit,VM.Backup,VM.PowerMgmt,VM.Snapshot"'
 is "init --pve-token restores the rights" "$(state '.acl | length')" 2
 
 echo 'ops@pve!mine=11111111-2222-3333-4444-555555555555' >"$HOST/etc/pve.token"
 out=$(ctl init --pve-token 2>&1)
 like "init --pve-token reports another user's token" "$out" 'of another user: it stays'
-is "another user's token file is not changed" "$(cat "$HOST/etc/pve.token")" 'ops@pve!mine=11111111-2222-3333-4444-555555555555'
+is "another user's token file is not changed" "$(cat "$HOST/etc/pve.token")" \
+    'ops@pve!mine=11111111-2222-3333-4444-555555555555'
 tap_done

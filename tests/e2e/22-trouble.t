@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Proxmox, hub and registry all fail at once: guests are answered within their limit, with the reason, and a guest that needs none of the three does
-# not notice.
+# Proxmox, hub and registry all fail at once: guests are answered within their limit, with the reason, and a guest that
+# needs none of the three does not notice.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -40,10 +40,12 @@ PIN=$(pin_of 8200)
 guest=8200
 answer() { request $guest "$(token_of $guest)" "$@" | tr '\n' ' '; }
 like "without failures the snapshots are listed" "$(answer /snapshots)" '"ok":true'
-ok "without failures all configurations are pulled from the hub" eventually bash -c "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
+ok "without failures all configurations are pulled from the hub" eventually bash -c \
+    "[ \"\$(sqlite3 '$HOST/state/db/agent.db' 'SELECT count(*) FROM hub_config')\" = 9 ]"
 like "without failures there is a registry credential" "$(answer /registry-credential)" '"ok":true'
 
-# troubled WHAT CONTROL REGEX: with Proxmox, hub and registry failing in this way, each path gives 503 and the reason within its limit.
+# troubled WHAT CONTROL REGEX: with Proxmox, hub and registry failing in this way, each path gives 503 and the reason
+# within its limit.
 troubled() {
     local what=$1 control=$2 pattern=$3 path start took reply name
     guest=$((guest + 1))
@@ -101,17 +103,20 @@ is "another guest's polls succeed while sixty requests wait for Proxmox" $bad 0
 wait $flood
 is "all sixty requests are answered with 503" "$(cat "$HOST/flood")" "60 503"
 for name in proxmox gitea hub; do standin_control $name '{}'; done
-ok "once Proxmox is no longer slow, requests succeed" eventually bash -c "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
+ok "once Proxmox is no longer slow, requests succeed" eventually bash -c \
+    "[ \"\$(curl -sk -o /dev/null -w '%{http_code}' -H @$bearer https://$ENDPOINT/snapshots)\" = 200 ]"
 
 # Bodies of requests.
 post() { request 8200 "$OWN" "$1" -X POST -H "Content-Type: ${3:-application/json}" --data-binary "$2" | tr '\n' ' '; }
 like "a body nested too deeply gives 400" "$(post /snapshot "$(printf '[%.0s' $(seq 60000))")" 'nested deeper.* 400'
-like "an unknown key gives 400 with its name" "$(post /snapshot '{"name": "a1", "vmid": 8300}')" 'vmid: unknown key.* 400'
+like "an unknown key gives 400 with its name" "$(post /snapshot '{"name": "a1", "vmid": 8300}')" \
+    'vmid: unknown key.* 400'
 like "a duplicate key gives 400" "$(post /snapshot '{"name": "a1", "name": "b1"}')" 'duplicate.* 400'
 like "a body that is not an object gives 400" "$(post /snapshot '["a1"]')" 'JSON object.* 400'
 like "a value of another type gives 400" "$(post /snapshot '{"name": 1}')" 'name: must be a text.* 400'
 like "another Content-Type gives 415" "$(post /snapshot '{}' text/plain)" 'application/json.* 415'
-like "a body of more than 64 KiB gives 413" "$(head -c 70000 /dev/zero | tr '\0' ' ' >"$HOST/big"; post /snapshot "@$HOST/big")" ' 413'
+like "a body of more than 64 KiB gives 413" \
+    "$(head -c 70000 /dev/zero | tr '\0' ' ' >"$HOST/big"; post /snapshot "@$HOST/big")" ' 413'
 daemon_stop
 is "felhomd exits with 0 after all these failures" $? 0
 tap_done

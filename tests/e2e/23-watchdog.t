@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What felhomd reports to the service manager and the journal: that it answers, that it waits, and which guest a message is about.
+# What felhomd reports to the service manager and the journal: that it answers, that it waits, and which guest a message
+# is about.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -60,7 +61,8 @@ refused() { sql "SELECT count(*) FROM event WHERE kind = 'refused'"; }
 # hold COUNT: opens that many silent connections of guest 8200, until `release`
 hold() {
     rm -f "$HOST/held"
-    in_guest 8200 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" <"$HOST/release" >"$HOST/held" &
+    in_guest 8200 bash -c "for _ in \$(seq $1); do exec {fd}<>/dev/tcp/$ADDRESS/$PORT; done; echo held; read -r" \
+        <"$HOST/release" >"$HOST/held" &
     HOLDER=$!
     exec 7>"$HOST/release"
     eventually grep -q held "$HOST/held"
@@ -80,7 +82,8 @@ hold 4
 ok "the self-test fails when all workers are busy" eventually is_failing
 ok "the watchdog is not fed while the self-test fails" no_beats
 ok "the log has one message about the failing self-test" is_failing
-like "the log gives the reason of the failing self-test" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: timed out"
+like "the log gives the reason of the failing self-test" "$(grep "$DEAD" "$HOST/felhomd.log" | tail -n 1)" \
+    "<3>$DEAD: $ADDRESS:$PORT: no TLS handshake: timed out"
 release
 ok "the watchdog is fed again once workers are free" beats 2
 ok "the log has one message that the self-test succeeds again" is_well
@@ -96,7 +99,8 @@ is "the self-test is not recorded as refused" "$(refused)" 0
 is "another connection of the host is refused" "$(from_host)" 000
 is_refused() { [ "$(refused)" -gt 0 ]; }
 eventually is_refused
-like "the refused connection has an event" "$(sql "SELECT detail || ' ' || source FROM event WHERE kind = 'refused'")" "^not allowed.* $ADDRESS\$"
+like "the refused connection has an event" "$(sql "SELECT detail || ' ' || source FROM event WHERE kind = 'refused'")" \
+    "^not allowed.* $ADDRESS\$"
 ok "the watchdog is fed although a connection was refused" beats 2
 is "there is one event of a refused connection only" "$(refused)" 1
 
@@ -118,7 +122,8 @@ before=$(told '^STOPPING=1')
 ok "felhomd stops cleanly" daemon_stop
 is "felhomd announces its stop" "$(($(told '^STOPPING=1') - before))" 1
 # A self-test may have timed out on a slow machine during a handshake.
-ok "except for handshakes, the log has no message about the self-test's connections" test "$(grep -c "^<.>$ADDRESS: " "$HOST/felhomd.log")" -le $(($(logged "$DEAD") - 2))
+ok "except for handshakes, the log has no message about the self-test's connections" test \
+    "$(grep -c "^<.>$ADDRESS: " "$HOST/felhomd.log")" -le $(($(logged "$DEAD") - 2))
 
 # --- felhomd waits ---
 ip addr del $ADDRESS/24 dev vmbr0
@@ -129,7 +134,8 @@ ok "felhomd feeds the watchdog while it waits" beats 3
 is "felhomd does not report itself as ready at first" "$(told '^READY=1')" 0
 ok "felhomd reports itself as ready although it still waits" eventually told_more '^READY=1' 0
 ok "felhomd reports itself as ready after about fifteen seconds" test $((SECONDS - started)) -ge 14
-is "READY=1 of a waiting felhomd does not come with STATUS=serving" "$(grep -A 1 '^READY=1' "$HOST/told" | grep -c '^STATUS=serving')" 0
+is "READY=1 of a waiting felhomd does not come with STATUS=serving" \
+    "$(grep -A 1 '^READY=1' "$HOST/told" | grep -c '^STATUS=serving')" 0
 ok "felhomd feeds the watchdog after READY=1, too" beats 3
 is "felhomd does not listen while it waits" "$(ss -Hltn "sport = :$PORT")" ""
 is "the log says once what felhomd waits for" "$(logged '<4>waiting: .*vmbr0')" 1
@@ -157,10 +163,12 @@ export JOURNAL_STREAM
 daemon_start
 is "another guest's token gives 403" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
 ok "the refused request has a journal entry" eventually entered 'refused '
-like "the journal entry of the refused request has fields" "$(entry_of 'refused ')" '^MESSAGE=refused [^=]* PRIORITY=5 SYSLOG_IDENTIFIER=felhomd VMID=8300 EVENT=refused'
+like "the journal entry of the refused request has fields" "$(entry_of 'refused ')" \
+    '^MESSAGE=refused [^=]* PRIORITY=5 SYSLOG_IDENTIFIER=felhomd VMID=8300 EVENT=refused'
 kill -HUP $DAEMON
 ok "a reload has a journal entry" eventually entered 'configuration reloaded'
-like "a message that is about no guest has no field VMID" "$(entry_of 'configuration reloaded')" '^MESSAGE=configuration reloaded PRIORITY=5 SYSLOG_IDENTIFIER=felhomd *$'
+like "a message that is about no guest has no field VMID" "$(entry_of 'configuration reloaded')" \
+    '^MESSAGE=configuration reloaded PRIORITY=5 SYSLOG_IDENTIFIER=felhomd *$'
 is "what goes to the journal does not go to standard error" "$(cat "$HOST/felhomd.log")" ""
 unlike "no journal entry contains a token" "$(cat "$HOST/entries")" "$(cut -c 1-24 "$(token_of 8300)")"
 kill "$JOURNAL"

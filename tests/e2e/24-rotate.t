@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Token rotation: a guest that rereads its file never gets a 401; one that keeps the old token does after the overlap; kill -9 does no harm.
+# Token rotation: a guest that rereads its file never gets a 401; one that keeps the old token does after the overlap;
+# kill -9 does no harm.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -32,14 +33,17 @@ steps() { jq -c '[.steps[] | [.about, .outcome]]'; }
 json() { ctl "$@" --output-format json; }
 # Prints the directory's inode, and the owners and modes of its files.
 look() { stat -c '%i %u:%g %a' "$DIRECTORY"; stat -c '%n %u:%g %a' "$DIRECTORY"/*; }
-# Checks that all the guest's documents have its newest token, and that no older token is valid for longer than the overlap.
+# Checks that all the guest's documents have its newest token, and that no older token is valid for longer than the
+# overlap.
 whole() {
     local token
     token=$(cat "$DIRECTORY/token")
-    [ "$(sql 'SELECT id FROM token WHERE vmid = 8200 ORDER BY generation DESC LIMIT 1')" = "$(id_of 8200)" ] || echo "not the newest"
+    [ "$(sql 'SELECT id FROM token WHERE vmid = 8200 ORDER BY generation DESC LIMIT 1')" = "$(id_of 8200)" ] ||
+        echo "not the newest"
     [ "$(jq -r .local_api_token "$DIRECTORY/bootstrap.json")" = "$token" ] || echo "bootstrap.json"
     grep -qF "$token" "$DIRECTORY/controller.yaml" || echo "controller.yaml"
-    [ "$(sql 'SELECT count(*) FROM token WHERE vmid = 8200 AND revoked_at_ms IS NULL AND expires_at_ms = 0')" = 1 ] || echo "an old token has no end"
+    [ "$(sql 'SELECT count(*) FROM token WHERE vmid = 8200 AND revoked_at_ms IS NULL AND expires_at_ms = 0')" = 1 ] ||
+        echo "an old token has no end"
     [ "$(ls -A "$DIRECTORY" | wc -l)" = 4 ] || echo "drafts: $(ls -A "$DIRECTORY")"
 }
 
@@ -49,7 +53,8 @@ cp "$(token_of 8200)" "$HOST/old"
 settings 1h
 report=$(json rotate 8200)
 is "rotate succeeds" $? 0
-is "the report names both tokens" "$(jq -r '.rotated[0] | "\(.vmid) \(.token_id) \(.token_generation) \(.replaced_id)"' <<<"$report")" \
+is "the report names both tokens" \
+    "$(jq -r '.rotated[0] | "\(.vmid) \(.token_id) \(.token_generation) \(.replaced_id)"' <<<"$report")" \
     "8200 $(id_of 8200) 2 $(id_in "$HOST/old")"
 is "a rotation keeps directory, owners and modes" "$(look)" "$before"
 is "all documents have the new token" "$(whole)" ""
@@ -59,13 +64,17 @@ like "the old token has an expiry time" "$(jq -r '.rotated[0].replaced_expires_a
 settings 1s
 ctl rotate 8200 >/dev/null
 is "a shorter overlap also shortens the life of the oldest token" \
-    "$(sql "SELECT max(expires_at_ms) < (strftime('%s', 'now') + 3) * 1000 FROM token WHERE vmid = 8200 AND generation < 3")" 1
+    "$(sql "SELECT max(expires_at_ms) < (strftime('%s', 'now') + 3) * 1000 FROM token WHERE vmid = 8200 AND generation < 3")" \
+    1
 not_old() { [ "$(status_of 8200 "$HOST/old" /storage)" = 401 ]; }
 ok "the old token is refused after the overlap" eventually not_old
-is "felhomctl guest shows old tokens as expired" "$(json guest 8200 | jq -r '[.tokens[] | .token] | join(" ")')" "good expired expired"
-like "the audit trail names both tokens" "$(ctl guest 8200)" "rotate +ok +felhomctl +token $(id_of 8200) gen 3 in place of"
+is "felhomctl guest shows old tokens as expired" "$(json guest 8200 | jq -r '[.tokens[] | .token] | join(" ")')" \
+    "good expired expired"
+like "the audit trail names both tokens" "$(ctl guest 8200)" \
+    "rotate +ok +felhomctl +token $(id_of 8200) gen 3 in place of"
 like "the guest sees the event of its rotation" "$(request 8200 "$(token_of 8200)" /events)" '"kind": ?"rotate"'
-unlike "no output and no event contains the secret" "$report$(ctl guest 8200)$(sql 'SELECT detail FROM event')" "$(cut -c 14-56 "$(token_of 8200)")"
+unlike "no output and no event contains the secret" "$report$(ctl guest 8200)$(sql 'SELECT detail FROM event')" \
+    "$(cut -c 14-56 "$(token_of 8200)")"
 
 # The old token twice on one connection: before and after its expiry.
 cp "$(token_of 8200)" "$HOST/old"
@@ -111,26 +120,33 @@ is "a guest that rereads its file never gets a 401" "$(sort -u "$HOST/statuses")
 settings 1s
 
 # --- which guests can be rotated ---
-is "a stopped guest cannot be rotated" "$(ctl rotate 8400 2>&1)" "felhomctl: guest 8400 has no token: it gets one when it starts"
+is "a stopped guest cannot be rotated" "$(ctl rotate 8400 2>&1)" \
+    "felhomctl: guest 8400 has no token: it gets one when it starts"
 ctl rotate 8400 >/dev/null 2>&1
 is "rotating a stopped guest fails" $? 1
 not_ok "a stopped guest gets no token" test -e "$(token_of 8400)"
-is "an unknown guest cannot be rotated" "$(ctl rotate 8999 2>&1)" "felhomctl: guest 8999 is not known here: felhomctl enroll 8999"
+is "an unknown guest cannot be rotated" "$(ctl rotate 8999 2>&1)" \
+    "felhomctl: guest 8999 is not known here: felhomctl enroll 8999"
 all=$(json rotate --all)
 is "--all succeeds" $? 0
 is "--all skips stopped guests" "$(steps <<<"$all")" '[["8200","done"],["8300","done"],["8400","already"]]'
 some=$(json rotate 8200 8400 8300 2>"$HOST/stderr")
 is "rotating several guests fails if one of them fails" $? 1
-is "one guest's failure does not keep the others from being rotated" "$(steps <<<"$some")" '[["8200","done"],["8400","warning"],["8300","done"]]'
+is "one guest's failure does not keep the others from being rotated" "$(steps <<<"$some")" \
+    '[["8200","done"],["8400","warning"],["8300","done"]]'
 is "the failed guest is named" "$(cat "$HOST/stderr")" "felhomctl: not all went well: guest 8400"
 is "rotate without guests prints what to give" "$(ctl rotate 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
-is "rotate with a guest and --due prints what to give" "$(ctl rotate 8200 --due 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
-like "the text output names both tokens" "$(ctl rotate 8300)" '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
+is "rotate with a guest and --due prints what to give" "$(ctl rotate 8200 --due 2>&1)" \
+    "felhomctl: rotate: give VMID..., --all or --due"
+like "the text output names both tokens" "$(ctl rotate 8300)" \
+    '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
 ctl revoke 8300 >/dev/null
-is "a guest whose tokens the operator revoked is not rotated" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
+is "a guest whose tokens the operator revoked is not rotated" "$(ctl rotate 8300 2>&1)" \
+    "felhomctl: guest 8300 has no token: it gets one when it starts"
 phase 8300 pre-start >/dev/null
 rm "$(directory_of 8300)/bootstrap.json"
-is "a guest that is being stopped is not rotated" "$(ctl rotate 8300 2>&1)" "felhomctl: guest 8300 has no token: it gets one when it starts"
+is "a guest that is being stopped is not rotated" "$(ctl rotate 8300 2>&1)" \
+    "felhomctl: guest 8300 has no token: it gets one when it starts"
 phase 8300 pre-start >/dev/null
 
 # --- guests that are due ---
@@ -138,11 +154,14 @@ like "without max_age no guest is due" "$(ctl rotate --due)" '^already  token.ma
 settings 1s 9h
 due() { json rotate --due | jq -r '.steps[] | select(.about == "8200") | .outcome'; }
 newest='vmid = 8200 AND generation = (SELECT max(generation) FROM token WHERE vmid = 8200)'
-hours_ago() { sql "UPDATE token SET created_at_ms = created_at_ms - $1 * 3600000, expires_at_ms = max(0, expires_at_ms - $1 * 3600000) WHERE $newest"; }
+hours_ago() { sql \
+    "UPDATE token SET created_at_ms = created_at_ms - $1 * 3600000, expires_at_ms = max(0, expires_at_ms - $1 * 3600000) WHERE $newest"; \
+    }
 is "a guest with a young token is not due" "$(due)" already
 hours_ago 7
 is "a guest with an old token is due, even if the token was minted without max_age" "$(due)" "done"
-is "the new token has an expiry time" "$(sql "SELECT expires_at_ms - created_at_ms FROM token WHERE $newest")" $((9 * 3600000))
+is "the new token has an expiry time" "$(sql "SELECT expires_at_ms - created_at_ms FROM token WHERE $newest")" \
+    $((9 * 3600000))
 is "after its rotation the guest is not due" "$(due)" already
 hours_ago 5
 is "a guest with four of nine hours left is not due" "$(due)" already
@@ -168,12 +187,14 @@ ctl rotate 8200 >/dev/null
 broken() {
     [ "$(sql 'PRAGMA integrity_check')" = ok ] || echo "store"
     grep -qE '^fh1_[0-9A-Za-z]{8}_[0-9A-Za-z_-]{43}_[0-9A-Za-z]{6}$' "$DIRECTORY/token" || echo "token file"
-    [ "$(sql "SELECT count(*) FROM token WHERE id = '$(id_of 8200)' AND revoked_at_ms IS NULL AND expires_at_ms = 0")" = 1 ] ||
+    [ "$(sql "SELECT count(*) FROM token WHERE id = '$(id_of 8200)' AND revoked_at_ms IS NULL AND expires_at_ms = 0")" \
+        = 1 ] ||
         echo "the file holds a token that is refused"
     jq -e .local_api_token "$DIRECTORY/bootstrap.json" >/dev/null || echo "bootstrap.json"
     grep -q '^local_api:' "$DIRECTORY/controller.yaml" || echo "controller.yaml"
 }
-# Without an overlap the old token ends at once: too soon if the files lack the new one. The kills are spread over a rotation's duration.
+# Without an overlap the old token ends at once: too soon if the files lack the new one. The kills are spread over a
+# rotation's duration.
 settings 0s
 start=$(date +%s%N)
 ctl rotate 8200 >/dev/null

@@ -14,7 +14,8 @@ mentions() {
     grep -qF -- "$2" "$1"
 }
 verbs=$(ctl --help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p')
-is 'felhomctl(8) documents every verb' "$(sed -n 's/^\.Ss \([a-z-]*\).*/\1/p' cli/felhomctl.8 | sort)" "$(sort <<<"$verbs")"
+is 'felhomctl(8) documents every verb' "$(sed -n 's/^\.Ss \([a-z-]*\).*/\1/p' cli/felhomctl.8 | sort)" \
+    "$(sort <<<"$verbs")"
 for verb in $verbs; do
     is "felhomctl(8) documents the options of $verb" \
         "$(sed -n "/^\.Ss $verb\$/,/^\.S[sh]/p; /^\.Ss $verb /,/^\.S[sh]/p" cli/felhomctl.8 | grep '^\.It Fl' | grep -o 'Fl -[a-z-]*' | sed 's/Fl /-/' | sort -u)" \
@@ -32,7 +33,8 @@ for line in open('debian/agent.yaml'):
         print((section if match[1] else '') + match[2] + ' : No ' + match[3].replace('""', r'\&""'))
 END
 }
-is 'agent.yaml(5) documents every key with its default' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" "$(keys | sort)"
+is 'agent.yaml(5) documents every key with its default' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" \
+    "$(keys | sort)"
 for program in felhomd felhom-hook; do
     for option in $("$BIN/$program" --help 2>&1 | sed -n 's/^  \(--[a-z]*\).*/\1/p'); do
         ok "$program(8) has $option" mentions "$(ls */$program.8)" "Fl ${option#-}"
@@ -68,10 +70,12 @@ is 'completion offers guests with their names' "$(completes felhomctl guest '')"
 is 'completion of a single guest is its VMID only' "$(completes felhomctl revoke 8201)" 8201
 is 'completion offers the steps of identity' "$(completes felhomctl identity s)" $'stage\nswitch'
 is 'completion offers nothing for an unknown guest' "$(completes felhomctl guest 7)" ''
-is 'completion of enroll offers all guests of the host' "$(completes felhomctl enroll '')" $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
+is 'completion of enroll offers all guests of the host' "$(completes felhomctl enroll '')" \
+    $'8200 (guest8200)\n8201 (guest8201)\n9000 (guest9000)'
 is 'completion of enroll offers a guest that is not enrolled' "$(completes felhomctl enroll 9)" 9000
 is 'completion of doctor offers a guest that is not enrolled' "$(completes felhomctl doctor 9)" 9000
-is 'completion without a store offers nothing and prints nothing' "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
+is 'completion without a store offers nothing and prints nothing' \
+    "$(FELHOM_AGENT_CONFIG=/nonexistent completes felhomctl guest '')" ''
 # pressed KEYS: prints a real terminal's command line after these keys
 pressed() {
     python3 - "$1" <<'END'
@@ -99,5 +103,6 @@ print(re.search(r"\n(.*?) end\r?\n", seen(r' end\r?\n')).group(1))
 END
 }
 is 'Tab inserts the VMID' "$(pressed 'felhomctl enroll 9')" 'felhomctl enroll 9000 '
-is 'Tab inserts the common part of several VMIDs and never a name' "$(pressed 'felhomctl guest 8')" 'felhomctl guest 820'
+is 'Tab inserts the common part of several VMIDs and never a name' "$(pressed 'felhomctl guest 8')" \
+    'felhomctl guest 820'
 tap_done

@@ -19,14 +19,17 @@ LIBFAKETIME=$(echo /usr/lib/*/faketime/libfaketime.so.1)
 # The script's files in /run are in this test's mount namespace only; it must not find the machine's own engines.
 mount -t tmpfs -o mode=755 felhom-run /run
 mkdir "$HOST/bin" "$MOUNT"
-for program in sh bash cat chmod curl cut date dash flock getopt grep head id jq ln mkdir mktemp openssl rm sed sleep stat sync timeout tr; do
+for program in sh bash cat chmod curl cut date dash flock getopt grep head id jq ln mkdir mktemp openssl rm sed sleep \
+    stat sync timeout tr; do
     ln -s "$(command -v $program)" "$HOST/bin/$program"
 done
 
 # bootstrap_in_guest ARGUMENT...: runs the script as the guest's unit does; sets $code; its output is in $OUT
 bootstrap_in_guest() {
-    in_guest 8200 env -i PATH="$HOST/bin" FELHOM_BOOTSTRAP_PATH="$MOUNT" FELHOM_CONTROLLER_PATH="$YAML" FELHOM_CONTROLLER_IMAGE="${IMAGE:-}" \
-        ${FAKETIME:+FAKETIME="$FAKETIME" FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$LIBFAKETIME"} dash "$SCRIPT" "$@" >"$OUT" 2>&1
+    in_guest 8200 env -i PATH="$HOST/bin" FELHOM_BOOTSTRAP_PATH="$MOUNT" FELHOM_CONTROLLER_PATH="$YAML" \
+        FELHOM_CONTROLLER_IMAGE="${IMAGE:-}" \
+        ${FAKETIME:+FAKETIME="$FAKETIME" FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$LIBFAKETIME"} dash "$SCRIPT" "$@" \
+        >"$OUT" 2>&1
     code=$?
 }
 
@@ -121,7 +124,8 @@ done
 
 # --- twenty runs at once ---
 for i in {1..20}; do
-    in_guest 8200 env -i PATH="$HOST/bin" FELHOM_BOOTSTRAP_PATH="$MOUNT" FELHOM_CONTROLLER_PATH="$YAML" dash "$SCRIPT" >"$OUT.$i" 2>&1 &
+    in_guest 8200 env -i PATH="$HOST/bin" FELHOM_BOOTSTRAP_PATH="$MOUNT" FELHOM_CONTROLLER_PATH="$YAML" dash "$SCRIPT" \
+        >"$OUT.$i" 2>&1 &
     runs+=($!)
 done
 wait "${runs[@]}"
@@ -144,7 +148,8 @@ ends 'a pin without colons is accepted' 0 'mounts of this guest'
 v2 '| .local_api.fingerprint |= sub("^.."; "00")'
 bootstrap_in_guest
 ends 'a certificate that does not match the pin leads to setup mode' 10 'is not the certificate that'
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$HOST/other.key" -out "$MOUNT/agent.crt" -subj /CN=x 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$HOST/other.key" -out "$MOUNT/agent.crt" \
+    -subj /CN=x 2>/dev/null
 v2 "| .local_api.fingerprint = \"$(openssl x509 -in "$MOUNT/agent.crt" -noout -fingerprint -sha256 | cut -d = -f 2)\""
 bootstrap_in_guest
 ends 'the key of another host is refused' 14 'is not the one that is pinned'
@@ -189,8 +194,10 @@ fill
 bootstrap_in_guest
 ends 'a host that is down is reported' 14 'the host does not answer GET /storage'
 ok "with the host down the copy in the mount is installed" said "installed $YAML, the copy in $MOUNT"
-is 'the script tries four times to get controller.yaml' "$(grep -c 'trying to get /controller.yaml from the host again' "$OUT")" 3
-is 'after controller.yaml the script tries nothing else again' "$(grep -c 'trying to get /storage from the host again' "$OUT")" 0
+is 'the script tries four times to get controller.yaml' \
+    "$(grep -c 'trying to get /controller.yaml from the host again' "$OUT")" 3
+is 'after controller.yaml the script tries nothing else again' \
+    "$(grep -c 'trying to get /storage from the host again' "$OUT")" 0
 daemon_start
 
 # --- a wrong clock: the host's certificate is not yet valid, or no longer valid ---

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A guest as it really is: an unprivileged container that boots systemd, is set up by the package felhom-guest, and runs its controller in a
-# real container engine, pulled from a real registry.
+# A guest as it really is: an unprivileged container that boots systemd, is set up by the package felhom-guest, and runs
+# its controller in a real container engine, pulled from a real registry.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lxc.sh
@@ -25,7 +25,8 @@ setup() {
     echo "guest$1" >"$ROOTFS/$1/etc/hostname"
     make -s install-guest DESTDIR="$ROOTFS/$1" >/dev/null
     cp guest/*.service guest/*.path "$ROOTFS/$1/etc/systemd/system"
-    SYSTEMD_LOG_LEVEL=err chroot "$ROOTFS/$1" systemctl --quiet enable felhom-controller-bootstrap.service felhom-controller-bootstrap.path
+    SYSTEMD_LOG_LEVEL=err chroot "$ROOTFS/$1" systemctl --quiet enable felhom-controller-bootstrap.service \
+        felhom-controller-bootstrap.path
     mkdir -p "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY"
     cp "$HOST/registry/ca.crt" "$ROOTFS/$1/etc/docker/certs.d/$REGISTRY/ca.crt"
     lxc_shift "$1" $LXC_USUAL_ID
@@ -70,7 +71,8 @@ registry: {mode: static, host: "$REGISTRY", username: reader, secret_file: $HOST
 END
 ctl init >/dev/null
 enroll 8200 --image "$IMAGE" >/dev/null
-echo 'run: [--restart=unless-stopped, --network=none, --stop-timeout=1, "--env=MOTTO=a b, c"]' >>"$HOST/pve/priv/felhom/8200.yaml"
+echo 'run: [--restart=unless-stopped, --network=none, --stop-timeout=1, "--env=MOTTO=a b, c"]' \
+    >>"$HOST/pve/priv/felhom/8200.yaml"
 enroll 8300 >/dev/null
 setup 8200
 lxc_config 8200 82
@@ -78,41 +80,53 @@ daemon_start
 
 # --- the first boot ---
 said=$(lxc_start 8200 2>&1)
-like 'pre-start mints a token' "$said" '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
+like 'pre-start mints a token' "$said" \
+    '^felhom: 8200 pre-start: token gen 1 minted, mount populated \(4 files\), [0-9.]+ ms$'
 is 'the guest boots' "$(boots 8200)" running
 if ! lxc_settled 8200; then
     diag "$(tail -n 20 "$HOST/lxc/8200.log")"
     exit 1
 fi
-ok 'the bootstrap unit has finished' is_active 8200 felhom-controller-bootstrap.service || diag "$(journal 8200 felhom-controller-bootstrap)"
-for said in "installed $YAML, as the host serves it" "logged in to $REGISTRY" "pulled $IMAGE" "$IMAGE runs as felhom-controller" 'the host lists 2 mounts'; do
+ok 'the bootstrap unit has finished' is_active 8200 felhom-controller-bootstrap.service ||
+    diag "$(journal 8200 felhom-controller-bootstrap)"
+for said in "installed $YAML, as the host serves it" "logged in to $REGISTRY" "pulled $IMAGE" \
+    "$IMAGE runs as felhom-controller" 'the host lists 2 mounts'; do
     ok "the bootstrap unit logs: $said" journal_has 8200 felhom-controller-bootstrap "$said"
 done
-is "on the host the files belong to the guest's mapped root" "$(stat -c '%u:%g %a' "$(directory_of 8200)"/{token,bootstrap.json,controller.yaml,agent.crt} | sort -u | tr '\n' ' ')" \
+is "on the host the files belong to the guest's mapped root" \
+    "$(stat -c '%u:%g %a' "$(directory_of 8200)"/{token,bootstrap.json,controller.yaml,agent.crt} | sort -u | tr '\n' ' ')" \
     "$LXC_USUAL_ID:$LXC_USUAL_ID 600 $LXC_USUAL_ID:$LXC_USUAL_ID 644 "
 is 'inside the guest the files belong to root, and only root can read them' \
     "$(lxc_in 8200 stat -c '%U:%G %a %n' /etc/felhom-bootstrap/{.,token,bootstrap.json,controller.yaml} | sed 's|/.*||' | sort -u | tr '\n' ' ')" \
     'root:root 600  root:root 700  '
-not_ok 'other users of the guest cannot read the files' lxc_in 8200 setpriv --reuid 65534 --clear-groups cat /etc/felhom-bootstrap/token 2>/dev/null
-is 'controller.yaml is installed so that only root can read it' "$(lxc_in 8200 stat -c '%U:%G %a' $YAML)" 'root:root 600'
+not_ok 'other users of the guest cannot read the files' lxc_in 8200 setpriv --reuid 65534 --clear-groups cat \
+    /etc/felhom-bootstrap/token 2>/dev/null
+is 'controller.yaml is installed so that only root can read it' "$(lxc_in 8200 stat -c '%U:%G %a' $YAML)" \
+    'root:root 600'
 ok 'controller.yaml is what the host serves' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
-is 'the controller runs' "$(lxc_in 8200 docker inspect -f '{{.State.Running}} {{.Config.Image}}' felhom-controller)" "true $IMAGE"
+is 'the controller runs' "$(lxc_in 8200 docker inspect -f '{{.State.Running}} {{.Config.Image}}' felhom-controller)" \
+    "true $IMAGE"
 is "the controller runs with the options of the enrolment" "$(lxc_in 8200 docker inspect -f '{{.HostConfig.NetworkMode}} {{.HostConfig.RestartPolicy.Name}} {{json .Config.Env}}' felhom-controller |
     grep -o 'none unless-stopped \["MOTTO=a b, c"')" 'none unless-stopped ["MOTTO=a b, c"'
 is "the controller sees its configuration and the bootstrap directory" \
     "$(lxc_in 8200 docker exec felhom-controller /bin/busybox cat /etc/felhom-bootstrap/token $YAML | sha256sum)" \
     "$(cat "$(token_of 8200)" "$(directory_of 8200)/controller.yaml" | sha256sum)"
-not_ok 'the controller cannot write to the bootstrap directory' lxc_in 8200 docker exec felhom-controller /bin/busybox touch /etc/felhom-bootstrap/x 2>/dev/null
+not_ok 'the controller cannot write to the bootstrap directory' lxc_in 8200 docker exec felhom-controller /bin/busybox \
+    touch /etc/felhom-bootstrap/x 2>/dev/null
 
 # --- there is no secret in any other place ---
 # holders SECRET_FILE: lists the files of the guest that contain the secret
 holders() {
-    lxc_in 8200 grep -rlsF --exclude-dir=proc --exclude-dir=sys -f - / <"$1" | grep -v '^/var/lib/docker/overlay2/.*/merged/' | sort | tr '\n' ' '
+    lxc_in 8200 grep -rlsF --exclude-dir=proc --exclude-dir=sys -f - / <"$1" |
+        grep -v '^/var/lib/docker/overlay2/.*/merged/' | sort | tr '\n' ' '
 }
-is "no file of the guest contains the registry's password""'"'s password is nowhere in the guest' "$(holders "$HOST/password")" ''
+is "no file of the guest contains the registry's password""'"'s password is nowhere in the guest' \
+    "$(holders "$HOST/password")" ''
 is 'the token is only in the expected files' "$(holders "$(token_of 8200)")" \
     "/etc/felhom-bootstrap/bootstrap.json /etc/felhom-bootstrap/controller.yaml /etc/felhom-bootstrap/token $YAML "
-lxc_in 8200 sh -c 'docker inspect felhom-controller; journalctl --no-pager -o export; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ' 2>/dev/null >"$HOST/seen"
+lxc_in 8200 sh -c \
+    'docker inspect felhom-controller; journalctl --no-pager -o export; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ' \
+    2>/dev/null >"$HOST/seen"
 for secret in "$HOST/password" "$(token_of 8200)"; do
     is 'journal, docker inspect, arguments and environments contain no secret' "$(grep -acFf "$secret" "$HOST/seen")" 0
 done
@@ -127,13 +141,17 @@ pin=$(pin_of 8200)
 is "T1: the right pin and the guest's own token give 200" "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 is 'T2: the right pin and no token give 401' "$(inside 8200 "$pin" -)" '401 0'
 is "T3: the right pin and another guest's token give 403" "$(inside 8200 "$pin" /run/other-token)" '403 0'
-is 'T4: a wrong pin makes curl exit with 90' "$(inside 8200 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= /etc/felhom-bootstrap/token)" '000 90'
+is 'T4: a wrong pin makes curl exit with 90' \
+    "$(inside 8200 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= /etc/felhom-bootstrap/token)" '000 90'
 
 # --- root cannot write to the bootstrap directory ---
 not_ok 'root cannot create a file in the bootstrap directory' lxc_in 8200 touch /etc/felhom-bootstrap/x 2>/dev/null
-not_ok 'root cannot remount the bootstrap directory' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap 2>/dev/null
-not_ok 'root cannot write to the bootstrap directory through another bind mount' lxc_in 8200 sh -c 'mkdir -p /run/b && mount --bind /etc/felhom-bootstrap /run/b && mount -o remount,rw,bind /run/b' 2>/dev/null
-not_ok 'root cannot write to a file of the bootstrap directory' lxc_in 8200 sh -c 'echo x >/etc/felhom-bootstrap/token' 2>/dev/null
+not_ok 'root cannot remount the bootstrap directory' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap \
+    2>/dev/null
+not_ok 'root cannot write to the bootstrap directory through another bind mount' lxc_in 8200 sh -c \
+    'mkdir -p /run/b && mount --bind /etc/felhom-bootstrap /run/b && mount -o remount,rw,bind /run/b' 2>/dev/null
+not_ok 'root cannot write to a file of the bootstrap directory' lxc_in 8200 sh -c \
+    'echo x >/etc/felhom-bootstrap/token' 2>/dev/null
 not_ok 'root cannot remove a file of the bootstrap directory' lxc_in 8200 rm -f /etc/felhom-bootstrap/token 2>/dev/null
 
 # --- a reboot inside the guest ---
@@ -149,17 +167,21 @@ lxc_in 8200 reboot 2>/dev/null
 ok 'the guest reboots from inside' eventually rebooted "$before"
 is 'the guest boots after a reboot from inside' "$(boots 8200)" running
 is 'the token is valid after a reboot from inside' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
-ok 'controller.yaml stays after a reboot from inside' journal_has 8200 felhom-controller-bootstrap "$YAML is there already"
-ok 'the controller runs after a reboot from inside' journal_has 8200 felhom-controller-bootstrap 'the container felhom-controller runs' ||
+ok 'controller.yaml stays after a reboot from inside' journal_has 8200 felhom-controller-bootstrap \
+    "$YAML is there already"
+ok 'the controller runs after a reboot from inside' journal_has 8200 felhom-controller-bootstrap \
+    'the container felhom-controller runs' ||
     diag "$(journal 8200 felhom-controller-bootstrap)"
 not_ok 'no image is pulled after a reboot from inside' journal_has 8200 felhom-controller-bootstrap 'logged in'
 
 # --- the host replaces a file ---
 lxc_in 8200 sh -c 'cat /etc/felhom-bootstrap/token' >"$HOST/old-token"
 ok "the guest's token is rotated" ctl rotate 8200
-is 'the guest sees the new token at once' "$(lxc_in 8200 cat /etc/felhom-bootstrap/token | sha256sum)" "$(sha256sum <"$(token_of 8200)")"
+is 'the guest sees the new token at once' "$(lxc_in 8200 cat /etc/felhom-bootstrap/token | sha256sum)" \
+    "$(sha256sum <"$(token_of 8200)")"
 not_ok 'the rotated token is another one' cmp -s "$HOST/old-token" "$(token_of 8200)"
-ok "the guest's path unit starts felhom-controller-refresh" eventually journal_has 8200 felhom-controller-refresh 'the host lists 2 mounts'
+ok "the guest's path unit starts felhom-controller-refresh" eventually journal_has 8200 felhom-controller-refresh \
+    'the host lists 2 mounts'
 is 'the new token is valid' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 
 # --- a container that cannot run, and an engine that fails ---
@@ -192,7 +214,8 @@ is 'a controller that cannot run is removed' "$(controllers)" ''
 lxc_in 8200 cat /etc/felhom-bootstrap/token >"$HOST/last-token"
 lxc_stop 8200
 is "only the certificate remains in the stopped guest's directory" "$(ls "$(directory_of 8200)")" agent.crt
-is "the stopped guest's tokens are revoked" "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
+is "the stopped guest's tokens are revoked" \
+    "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
 is "the stopped guest's token is refused" "$(PIN=$pin; printf 'header = "Authorization: Bearer %s"\n' "$(cat "$HOST/last-token")" |
     curl -K - -sk -o /dev/null -w '%{http_code}' --pinnedpubkey "sha256//$PIN" "https://$ENDPOINT/storage")" 401
 
@@ -200,7 +223,11 @@ is "the stopped guest's token is refused" "$(PIN=$pin; printf 'header = "Authori
 rm "$ROOTFS/8200$YAML"
 malformed() { echo '{"schema": "spike"' >"$(directory_of 8200)/bootstrap.json"; }
 empty() { rm -f "$(directory_of 8200)"/*; }
-absent() { rmdir "$(directory_of 8200)" 2>/dev/null || mv "$(directory_of 8200)" "$HOST/moved"; umount "$HOST/run/export/8200"; rmdir "$HOST/run/export/8200"; }
+absent() {
+    rmdir "$(directory_of 8200)" 2>/dev/null || mv "$(directory_of 8200)" "$HOST/moved"
+    umount "$HOST/run/export/8200"
+    rmdir "$HOST/run/export/8200"
+}
 for what in malformed empty absent; do
     phase 8200 pre-start >/dev/null
     $what
@@ -208,7 +235,8 @@ for what in malformed empty absent; do
     is "the guest boots with a directory that is $what" "$(boots 8200)" running
     not_ok "$what: there is no controller.yaml" test -e "$ROOTFS/8200$YAML"
     if [ $what = malformed ]; then
-        ok "$what: the unit logs setup mode" journal_has 8200 felhom-controller-bootstrap 'setup mode: /etc/felhom-bootstrap/bootstrap.json is malformed'
+        ok "$what: the unit logs setup mode" journal_has 8200 felhom-controller-bootstrap \
+            'setup mode: /etc/felhom-bootstrap/bootstrap.json is malformed'
     else
         is "$what: the unit has nothing to do" "$(lxc_in 8200 systemctl is-active felhom-controller-bootstrap)" inactive
     fi
@@ -222,7 +250,8 @@ eventually lxc_settled 8200
 lxc_in 8200 poweroff 2>/dev/null
 ok 'the guest powers off from inside' lxc_ended 8200
 is 'only the certificate remains after a power-off from inside' "$(ls "$(directory_of 8200)")" agent.crt
-is 'the tokens are revoked after a power-off from inside' "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
+is 'the tokens are revoked after a power-off from inside' \
+    "$(sql "select count(*) from token where vmid = 8200 and revoked_at_ms is null")" 0
 
 # --- the host is down ---
 rm "$ROOTFS/8200$YAML"
@@ -230,9 +259,11 @@ daemon_stop
 phase 8200 pre-start >/dev/null
 lxc_run 8200
 eventually lxc_settled 8200
-ok "with the host down the guest installs the copy in the mount" journal_has 8200 felhom-controller-bootstrap "installed $YAML, the copy in /etc/felhom-bootstrap"
+ok "with the host down the guest installs the copy in the mount" journal_has 8200 felhom-controller-bootstrap \
+    "installed $YAML, the copy in /etc/felhom-bootstrap"
 ok 'the installed copy is whole' lxc_in 8200 cmp $YAML /etc/felhom-bootstrap/controller.yaml
-ok 'the guest logs that the host does not answer' journal_has 8200 felhom-controller-bootstrap 'the host does not answer GET /storage'
+ok 'the guest logs that the host does not answer' journal_has 8200 felhom-controller-bootstrap \
+    'the host does not answer GET /storage'
 lxc_stop 8200
 daemon_start
 
@@ -245,10 +276,14 @@ said=$(lxc_start 8200 2>&1)
 like 'mount form mp: pre-start mints a token' "$said" 'mount populated'
 unlike 'mount form mp: pre-start finds the mount' "$said" 'not mounted'
 is 'mount form mp: the guest boots' "$(boots 8200)" running
-ok 'mount form mp: the bootstrap unit has finished' journal_has 8200 felhom-controller-bootstrap 'the host lists 3 mounts'
-is 'mount form mp: inside the guest the files belong to root' "$(lxc_in 8200 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
-not_ok 'mount form mp: root cannot remount the bootstrap directory' lxc_in 8200 mount -o remount,rw,bind /etc/felhom-bootstrap 2>/dev/null
-not_ok 'mount form mp: root cannot write to the bootstrap directory' lxc_in 8200 touch /etc/felhom-bootstrap/x 2>/dev/null
+ok 'mount form mp: the bootstrap unit has finished' journal_has 8200 felhom-controller-bootstrap \
+    'the host lists 3 mounts'
+is 'mount form mp: inside the guest the files belong to root' \
+    "$(lxc_in 8200 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
+not_ok 'mount form mp: root cannot remount the bootstrap directory' lxc_in 8200 mount -o remount,rw,bind \
+    /etc/felhom-bootstrap 2>/dev/null
+not_ok 'mount form mp: root cannot write to the bootstrap directory' lxc_in 8200 touch /etc/felhom-bootstrap/x \
+    2>/dev/null
 lxc_stop 8200
 
 # --- the guest has its own id mapping ---
@@ -258,8 +293,10 @@ lxc_config 8300 83
 said=$(lxc_start 8300 2>&1)
 like 'own id mapping: pre-start mints a token' "$said" 'mount populated'
 is 'own id mapping: the guest boots' "$(boots 8300)" running
-is "own id mapping: on the host the files belong to the guest's mapped root" "$(stat -c '%u:%g %a' "$(token_of 8300)")" "$LXC_OTHER_ID:$LXC_OTHER_ID 600"
-is 'own id mapping: inside the guest the files belong to root' "$(lxc_in 8300 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
+is "own id mapping: on the host the files belong to the guest's mapped root" \
+    "$(stat -c '%u:%g %a' "$(token_of 8300)")" "$LXC_OTHER_ID:$LXC_OTHER_ID 600"
+is 'own id mapping: inside the guest the files belong to root' \
+    "$(lxc_in 8300 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
 is 'own id mapping: the token is valid' "$(inside 8300 "$(pin_of 8300)" /etc/felhom-bootstrap/token)" '200 0'
 lxc_stop 8300
 tap_done

@@ -104,13 +104,17 @@ is 'everything in order: the JSON result is ok' "$(jq -c '[.result, .warnings, .
 is 'everything in order: each check has a finding' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
     'answer clock cluster directories endpoint firewall foreign guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.pin guest.token host identity identity.privacy pve-token pve-token.privileges pve-token.secret settings snippet state store store.privacy unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
-like 'everything in order: the text output' "$text" $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 warnings, 0 errors$'
-unlike 'the output contains no secret' "$text$(cat "$HOST/report")" "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
+like 'everything in order: the text output' "$text" \
+    $'^host\n  ok       settings .*\nguest 8200\n.*\n27 ok, 0 warnings, 0 errors$'
+unlike 'the output contains no secret' "$text$(cat "$HOST/report")" \
+    "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
 doctor >/dev/null
 is 'doctor changes nothing' "$(everything)" "$before"
-is 'doctor leaves out a guest that is not enrolled' "$(jq '[.checks[] | select(.vmid == 8300)] | length' "$HOST/report")" 0
-like 'doctor checks a guest that is not enrolled if it is named' "$(doctor 8300 | jq -c '[.checks[] | select(.id == "guest.hook") | .vmid, .result]')" '8300,"error"'
+is 'doctor leaves out a guest that is not enrolled' \
+    "$(jq '[.checks[] | select(.vmid == 8300)] | length' "$HOST/report")" 0
+like 'doctor checks a guest that is not enrolled if it is named' \
+    "$(doctor 8300 | jq -c '[.checks[] | select(.id == "guest.hook") | .vmid, .result]')" '8300,"error"'
 is 'doctor reports a guest that is not on this node' "$(part guest result 8400 8400)" error
 ctl doctor x >/dev/null 2>&1
 is 'an invalid VMID is a usage error' $? 2
@@ -147,7 +151,8 @@ size=$(stat -c %s "$STATE/db/agent.db")
 dd if=/dev/urandom of="$STATE/db/agent.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
 daemon_start 2>/dev/null || :
 broken 'damaged store' store null error 'malformed|damaged|not a database'
-like 'damaged store: the reason says what happens to tokens' "$(part store reason null)" 'no guest has a token until its next start'
+like 'damaged store: the reason says what happens to tokens' "$(part store reason null)" \
+    'no guest has a token until its next start'
 eval "$REMEDY" >/dev/null 2>&1
 is 'damaged store: fixed by the printed command' "$(part store result null)" ok
 mends 'a guest that the new store lacks' guest 8200 warning 'not known to the store'
@@ -156,7 +161,8 @@ phase 8200 post-start
 
 # --- identity and clock ---
 cp "$STATE/tls/agent.crt" "$HOST/crt"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout /dev/null -out "$STATE/tls/agent.crt" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout /dev/null -out \
+    "$STATE/tls/agent.crt" 2>/dev/null
 mends 'certificate of another key' identity null error 'is not the certificate in agent.pem'
 is 'the restored certificate is the one that guests pin' "$(cmp "$HOST/crt" "$STATE/tls/agent.crt" 2>&1)" ''
 rm "$STATE/tls/agent.crt"
@@ -165,7 +171,8 @@ echo nonsense >"$STATE/tls/agent.pem"
 mends 'damaged key' identity null error 'agent.pem is damaged'
 is 'damaged key: felhomd shows the new certificate' "$(part answer result null)" ok
 systemctl stop felhomd
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout "$HOST/other.key" -out "$HOST/other.crt" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=other -keyout "$HOST/other.key" \
+    -out "$HOST/other.crt" 2>/dev/null
 openssl s_server -quiet -accept $ENDPOINT -cert "$HOST/other.crt" -key "$HOST/other.key" >/dev/null 2>&1 &
 OTHER=$!
 listens() { [ -n "$(ss -Hltn "src $ENDPOINT")" ]; }
@@ -178,12 +185,14 @@ is "another program at felhomd's address: fixed by the printed command" "$(part 
 mv "$STATE/tls" "$HOST/tls" && ctl init >/dev/null
 mends 'a guest with an old certificate' guest.pin 8200 error 'not the current one'
 sql "UPDATE host SET endpoint = '192.168.0.1:8443'"
-mends 'a host whose recorded endpoint is wrong' host null warning 'endpoint 192.168.0.1:8443, but the endpoint is 192.168.0.162:8443'
+mends 'a host whose recorded endpoint is wrong' host null warning \
+    'endpoint 192.168.0.1:8443, but the endpoint is 192.168.0.162:8443'
 sql 'DELETE FROM host'
 mends 'a host without a record' host null warning 'no record of this host'
 # at OFFSET: prints doctor's finding with the clock off by that much
 at() {
-    ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format json |
+    ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0 faketime -f "$1" "$BIN/felhomctl" doctor --output-format \
+        json |
         pick clock null '"\(.result): \(.reason)"'
 }
 like 'doctor reports a clock that is behind the newest event' "$(at -1d)" '^error: the clock is behind the newest event'
@@ -198,9 +207,11 @@ rm "$HOST/pve/local"
 broken 'no cluster file system' cluster null error 'not mounted'
 is 'no cluster file system: the remedy' "$REMEDY" 'systemctl start pve-cluster'
 ln -s nodes/pve1 "$HOST/pve/local"
-# Without quorum Proxmox's file system lets nobody write, and takes the w bits away even of its links: no other file system would, but by its debugger.
+# Without quorum Proxmox's file system lets nobody write, and takes the w bits away even of its links: no other file
+# system would, but by its debugger.
 if truncate -s 8M "$HOST/pve.img" && mkfs.ext4 -q -d "$HOST/pve" "$HOST/pve.img" 2>/dev/null &&
-    debugfs -w -R 'set_inode_field local mode 0120555' "$HOST/pve.img" 2>/dev/null && mount -o loop,ro "$HOST/pve.img" "$HOST/pve" 2>/dev/null; then
+    debugfs -w -R 'set_inode_field local mode 0120555' "$HOST/pve.img" 2>/dev/null &&
+        mount -o loop,ro "$HOST/pve.img" "$HOST/pve" 2>/dev/null; then
     broken 'no quorum' cluster null error 'the cluster has no quorum'
     is 'no quorum: the remedy' "$REMEDY" 'pvecm status'
     is 'no quorum: guests are still checked' "$(part guest.hook result 8200)" ok
@@ -236,7 +247,8 @@ doctor >/dev/null
 is 'doctor exits with 3 if there are warnings' $? 3
 is 'firewall: the remedy' "$REMEDY" 'felhomctl firewall'
 rules=$(ctl firewall --output-format json)
-is 'firewall prints the names of the files' "$(jq -c '[.host_file, .cluster_file]' <<<"$rules")" "[\"$HOST/pve/nodes/pve1/host.fw\",\"$HOST/pve/firewall/cluster.fw\"]"
+is 'firewall prints the names of the files' "$(jq -c '[.host_file, .cluster_file]' <<<"$rules")" \
+    "[\"$HOST/pve/nodes/pve1/host.fw\",\"$HOST/pve/firewall/cluster.fw\"]"
 is "firewall prints the host's rules" "$(jq -r .host_rules <<<"$rules")" \
     $'[RULES]\nIN ACCEPT -i vmbr0 -source 192.168.0.0/24 -dest 192.168.0.162 -p tcp -dport 8443\nIN DROP -p tcp -dport 8443'
 jq -r .host_rules <<<"$rules" >"$HOST/pve/nodes/pve1/host.fw"
@@ -246,7 +258,8 @@ jq -r .cluster_rules <<<"$rules" >>"$HOST/pve/firewall/cluster.fw"
 is "with the cluster's rules the check succeeds" "$(part firewall result null)" ok
 rm "$HOST/pve/firewall/cluster.fw"
 sed -i '$a local_api: {listen: "192.168.0.162:9443", allow: [10.0.0.0/8, "fd00::/8", 192.168.0.7]}' "$HOST/agent.yaml"
-is 'firewall prints rules for the endpoint and networks in force' "$(ctl firewall | sed -n 's/^IN ACCEPT //p' | tr '\n' '|')" \
+is 'firewall prints rules for the endpoint and networks in force' \
+    "$(ctl firewall | sed -n 's/^IN ACCEPT //p' | tr '\n' '|')" \
     '-source 10.0.0.0/8 -dest 192.168.0.162 -p tcp -dport 9443|-source 192.168.0.7/32 -dest 192.168.0.162 -p tcp -dport 9443|-source +dc/felhom-guests -p tcp -dport 9443|'
 cp "$HOST/agent.yaml.good" "$HOST/agent.yaml"
 not_ok 'firewall writes no file' test -e "$HOST/pve/nodes/pve1/host.fw"
@@ -266,10 +279,13 @@ rm "$HOST/etc/pve.token"
 mends 'no token file' pve-token null warning 'no snapshots and backups'
 jq '.acl = []' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
 mends 'a token without privileges' pve-token.privileges null error 'does not grant it VM.Audit on /vms'
-jq '.users["felhom-agent@pve"].tokens = {}' "$HOST/pveum.json" >"$HOST/pveum.new" && mv "$HOST/pveum.new" "$HOST/pveum.json"
-mends 'a token that Proxmox does not have' pve-token.privileges null error 'does not know the token felhom-agent@pve!agent-pve1'
+jq '.users["felhom-agent@pve"].tokens = {}' "$HOST/pveum.json" >"$HOST/pveum.new" &&
+    mv "$HOST/pveum.new" "$HOST/pveum.json"
+mends 'a token that Proxmox does not have' pve-token.privileges null error \
+    'does not know the token felhom-agent@pve!agent-pve1'
 sed -i 's/=.*/=11111111-2222-3333-4444-555555555555/' "$HOST/etc/pve.token"
-mends 'a token with another secret' pve-token.secret null error 'another secret for the token felhom-agent@pve!agent-pve1$'
+mends 'a token with another secret' pve-token.secret null error \
+    'another secret for the token felhom-agent@pve!agent-pve1$'
 
 # --- the guest ---
 sed -i 's/^hookscript:.*/hookscript: local:snippets\/theirs/' "$CONFIG"
@@ -285,8 +301,10 @@ is 'the other mount form is accepted' "$(part guest.mount result 8200)" ok
 ctl enroll 8200 --mount entry >/dev/null
 echo "lxc.mount.entry: $HOST/run/export/8200 etc/x none bind,ro 0 0" >>"$HOST/pve/lxc/8300.conf"
 mends 'foreign mount' foreign null error 'mounts the directory of guest 8200 .*: guest 8300 must not start with it$'
-sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" && echo "mp2: $HOST/run/guests,mp=/mnt" >>"$HOST/pve/lxc/8300.conf"
-mends 'mount of all directories' foreign null error 'mp2 mounts the directories of all guests .*: guest 8300 must not start with it$'
+sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" &&
+    echo "mp2: $HOST/run/guests,mp=/mnt" >>"$HOST/pve/lxc/8300.conf"
+mends 'mount of all directories' foreign null error \
+    'mp2 mounts the directories of all guests .*: guest 8300 must not start with it$'
 ctl unenroll 8300 >/dev/null
 printf '#\n' >>"$HOST/pve/priv/felhom/8200.yaml"
 cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
@@ -330,7 +348,8 @@ is 'doctor accepts a guest that sees its directory' "$(part guest.sight result 8
 
 # --- a virtual machine has a hook only ---
 printf 'name: machine\nhookscript: local:snippets/felhom-hook\n' >"$HOST/pve/qemu-server/8500.conf"
-is "doctor checks a virtual machine's hook" "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
+is "doctor checks a virtual machine's hook" \
+    "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
     '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"]]'
 mv /usr/bin/pvesh "$HOST/pvesh"
 printf '#!/bin/sh\necho "ipcc_send_rec failed: Connection refused" >&2\nexit 255\n' >/usr/bin/pvesh

@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# SIGKILL at each system call of a phase, each such call failing in turn, and each allocation (tests/faults/walk): the store opens, every file is
-# whole, no file has a token that is refused, the message names what failed, and the next run succeeds.
+# SIGKILL at each system call of a phase, each such call failing in turn, and each allocation (tests/faults/walk): the
+# store opens, every file is whole, no file has a token that is refused, the message names what failed, and the next run
+# succeeds.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
-lanes "$0" daemon-starve daemon-fail daemon-kill pre-start pre-start-again pre-start-anyway rotate post-stop post-start pre-stop
+lanes "$0" daemon-starve daemon-fail daemon-kill pre-start pre-start-again pre-start-anyway rotate post-stop \
+    post-start pre-stop
 world_enter "$0" "$@"
 export BIN PYTHONDONTWRITEBYTECODE=1 ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 # the leak sanitizer would trace what is traced
 world_host

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Disks that are full or read-only, no descriptors, a store that is locked or damaged, a clock that jumps, five hundred hooks: guests keep what they
-# have, messages name what is short, and everything works again afterwards.
+# Disks that are full or read-only, no descriptors, a store that is locked or damaged, a clock that jumps, five hundred
+# hooks: guests keep what they have, messages name what is short, and everything works again afterwards.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
@@ -9,7 +9,8 @@ lanes "$0" crowd full damaged descriptors readonly locked clock
 world_enter "$0" "$@"
 world_host
 DB=$HOST/state/db/agent.db
-# settings: writes agent.yaml with on_error: block, so that the hook's status shows a failure; further lines come from standard input
+# settings: writes agent.yaml with on_error: block, so that the hook's status shows a failure; further lines come from
+# standard input
 settings() {
     { echo 'hook: {on_error: block, deadline: 1h}' && cat; } | agent_yaml
 }
@@ -27,7 +28,8 @@ hook() { try phase 8200 "$1"; }
 # Checks that all files of the guest have one token, and that it is valid in the store.
 has_good_token() {
     local token
-    token=$(cat "$(token_of 8200)") && [ "$(jq -r .local_api_token "$(directory_of 8200)/bootstrap.json")" = "$token" ] &&
+    token=$(cat "$(token_of 8200)") &&
+        [ "$(jq -r .local_api_token "$(directory_of 8200)/bootstrap.json")" = "$token" ] &&
         grep -qF "$token" "$(directory_of 8200)/controller.yaml" &&
         [ "$(sql "SELECT count(*) FROM token WHERE id = '${token:4:8}' AND revoked_at_ms IS NULL")" = 1 ]
 }
@@ -36,7 +38,10 @@ starts_again() {
     like "$1: afterwards the guest starts" "$status $said" '^0 .*minted'
     ok "$1: afterwards the guest has a valid token" has_good_token
 }
-status_now() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "${1:-$(token_of 8200)}")" "https://$ENDPOINT/${2:-storage}"; }
+status_now() {
+    curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "${1:-$(token_of 8200)}")" \
+        "https://$ENDPOINT/${2:-storage}"
+}
 answers() { [ "$(status_now "${@:2}")" = "$1" ]; }
 logged() { grep -qE "$1" "$HOST/felhomd.log"; }
 
@@ -48,7 +53,8 @@ room() {
     head -c $(((free - $2) * 1024)) /dev/zero >"$1"
 }
 
-# each_room WHAT REASON FILE: runs pre-start with more and more space, until there is enough; it succeeds or gives the reason, and the token is always valid
+# each_room WHAT REASON FILE: runs pre-start with more and more space, until there is enough; it succeeds or gives the
+# reason, and the token is always valid
 each_room() {
     local kib wrong='' refused=0
     for kib in $(seq 0 4 400); do
@@ -122,7 +128,8 @@ readonly_disks() {
     phase 8200 pre-start >/dev/null
     mount -o remount,ro "$HOST/run/guests"
     hook pre-start
-    like "guests read-only: pre-start fails and names the cause" "$status $said" "^1 .*$HOST/run/guests.*Read-only file system"
+    like "guests read-only: pre-start fails and names the cause" "$status $said" \
+        "^1 .*$HOST/run/guests.*Read-only file system"
     phase 8200 post-start
     hook post-stop
     is "guests read-only: a guest can stop" $status 0
@@ -159,8 +166,10 @@ descriptors() {
         kill $DAEMON 2>/dev/null
         wait $DAEMON
         status=$?
-        [ $status -eq 0 ] || [ $status -eq 127 ] || logged 'Too many open files|could not be opened' || wrong+="$count: status $status, $(cat "$HOST/felhomd.log"); "
-        [ $count -ge 72 ] || [ $status -ne 0 ] || logged 'no more than [0-9]+ files .*LimitNOFILE' || wrong+="$count: no warning; "
+        [ $status -eq 0 ] || [ $status -eq 127 ] || logged 'Too many open files|could not be opened' ||
+            wrong+="$count: status $status, $(cat "$HOST/felhomd.log"); "
+        [ $count -ge 72 ] || [ $status -ne 0 ] || logged 'no more than [0-9]+ files .*LimitNOFILE' ||
+            wrong+="$count: no warning; "
     done
     is "few descriptors: felhomd names the cause" "$wrong" ""
     ok "few descriptors: felhomd starts" daemon_start
@@ -187,7 +196,8 @@ no_descriptors_left() {
     before=$(used)
     begun=$(date +%s%N)
     sleep 2
-    ok "no descriptors left: felhomd uses little processor time" test $((($(used) - before) * 10 * 10000000)) -lt $(($(date +%s%N) - begun))
+    ok "no descriptors left: felhomd uses little processor time" test $((($(used) - before) * 10 * 10000000)) -lt \
+        $(($(date +%s%N) - begun))
     is "no descriptors left: new connections wait" "$(ss -Htn state established "dport = :$PORT" | wc -l)" 8
     exec 8>&-
     wait $holder
@@ -231,7 +241,8 @@ damaged_pages() {
     ok "$what: felhomd logs the damage" eventually logged "the store $DB is damaged"
     hook pre-start
     is "$what: on_error: block keeps the guest from starting" $status 1
-    like "$what: the message says how to recover" "$said" "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
+    like "$what: the message says how to recover" "$said" \
+        "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
     try ctl rotate 8200
     like "$what: felhomctl names the damage" "$status $said" "^1 .*the store $DB is damaged"
     mv "$HOST/state/db" "$HOST/away.$2"
@@ -277,13 +288,15 @@ limits: {requests_per_source: 10000}'
     is "with the clock a month back a rotation makes generation 3" "$(sql 'SELECT max(generation) FROM token')" 3
     like "with the clock a month back the last two tokens are valid" "$(status_now "$HOST/new") $(status_now)" '200 200'
     like "with the clock a month back later events come after earlier ones" \
-        "$(curl -sk -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/events?since=$seq&timeout=5" | jq -c '[.data.events[].kind]')" 'rotate'
+        "$(curl -sk -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/events?since=$seq&timeout=5" | jq -c '[.data.events[].kind]')" \
+        'rotate'
     echo '+0' >"$HOST/clock"
     ok "with the clock right again the newest token is valid" answers 200
     is "with the clock right again the token before is refused" "$(status_now "$HOST/new")" 401
     hook pre-start
     like "with the clock right again the guest starts" "$status $said" '^0 .*gen 4 minted'
-    is "after that start only its token is valid" "$(sql 'SELECT group_concat(generation) FROM token WHERE revoked_at_ms IS NULL')" 4
+    is "after that start only its token is valid" \
+        "$(sql 'SELECT group_concat(generation) FROM token WHERE revoked_at_ms IS NULL')" 4
     ok "felhomd exits with 0" daemon_stop
 }
 
@@ -299,7 +312,8 @@ crowd() {
     done
     is "five hundred starts at once: none fails" $failed 0
     is "five hundred starts at once: each mints a token" "$(cat "$HOST"/out.1* | grep -c minted)" 500
-    is "five hundred starts at once: each guest has a valid token" "$(sql 'SELECT count(DISTINCT vmid) FROM token WHERE revoked_at_ms IS NULL')" 500
+    is "five hundred starts at once: each guest has a valid token" \
+        "$(sql 'SELECT count(DISTINCT vmid) FROM token WHERE revoked_at_ms IS NULL')" 500
     is "five hundred starts at once: the store is intact" "$(sql 'PRAGMA integrity_check')" ok
 }
 

@@ -34,7 +34,8 @@ attack() {
 }
 # work: runs all other guests, each of which sends two requests a second
 work() {
-    for vmid in $GOOD; do echo "127.0.1.$((vmid - 900)) $(token_of "$vmid")"; done | tests/lib/pollers "$ENDPOINT" /storage 20 0.5 >"$HOST/worked" 2>&1
+    for vmid in $GOOD; do echo "127.0.1.$((vmid - 900)) $(token_of "$vmid")"; done |
+        tests/lib/pollers "$ENDPOINT" /storage 20 0.5 >"$HOST/worked" 2>&1
 }
 threads() {
     find "/proc/$DAEMON/task" -maxdepth 1 -mindepth 1 | wc -l
@@ -100,7 +101,8 @@ for address in 192.168.0.201 192.168.0.202; do
     ok 'the attack of $address has fewer than 40 events' test "$(told $address)" -lt 40 || diag "$(told $address)"
 done
 is 'sources that did not attack have no events of refusals' "$(told 127.0.1)" 0
-is 'the log has fewer than 500 lines' "$(($(wc -l <"$HOST/felhomd.log") < 500))" 1 || diag "$(wc -l <"$HOST/felhomd.log")"
+is 'the log has fewer than 500 lines' "$(($(wc -l <"$HOST/felhomd.log") < 500))" 1 ||
+    diag "$(wc -l <"$HOST/felhomd.log")"
 ok 'felhomd stops cleanly' daemon_stop
 is "felhomd's log has no sanitizer report" "$(grep -ci 'sanitizer' "$HOST/felhomd.log")" 0
 tap_done

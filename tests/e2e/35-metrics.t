@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Metrics for Prometheus: what is exported, to whom, and that it harms nobody; the example rules and dashboard use nothing else.
+# Metrics for Prometheus: what is exported, to whom, and that it harms nobody; the example rules and dashboard use
+# nothing else.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -38,7 +39,8 @@ value() {
 reaches() { [ "$(value "$1")" = "$2" ]; }
 
 # --- what is exported ---
-is "a scrape gives 200 and Prometheus's content type" "$(scrape -w '%{http_code} %{content_type}')" '200 text/plain; version=0.0.4; charset=utf-8'
+is "a scrape gives 200 and Prometheus's content type" "$(scrape -w '%{http_code} %{content_type}')" \
+    '200 text/plain; version=0.0.4; charset=utf-8'
 is "the metrics are well-formed" "$(tests/lib/metrics check "$HOST/metrics")" ''
 if command -v promtool >/dev/null; then
     is "promtool accepts the metrics" "$(promtool check metrics <"$HOST/metrics" 2>&1)" ''
@@ -46,19 +48,23 @@ if command -v promtool >/dev/null; then
 else
     skip "promtool accepts the metrics" "there is no promtool"
 fi
-is "the metrics have the build info" "$(value "felhom_build_info{version=\"$("$BIN/felhomd" --version | cut -d' ' -f2)\"}")" 1
+is "the metrics have the build info" \
+    "$(value "felhom_build_info{version=\"$("$BIN/felhomd" --version | cut -d' ' -f2)\"}")" 1
 is "the metrics have the setting token.max_age" "$(value felhom_token_max_age_seconds)" 604800
 is "the metrics have the setting backup.max_age" "$(value felhom_backup_max_age_seconds)" 43200
 now=$(value felhom_time_seconds)
 ok "the metrics have the time at which they were made" test $(($(date +%s) - ${now%.*})) -le 600
-is "the metrics have a guest with its name" "$(value 'felhom_guest_info{id="lxc/8200",name="web\"1\\",state="starting"}')" 1
+is "the metrics have a guest with its name" \
+    "$(value 'felhom_guest_info{id="lxc/8200",name="web\"1\\",state="starting"}')" 1
 is "a guest that is starting is not up" "$(value 'felhom_guest_up{id="lxc/8200"}')" 0
 phase 8200 post-start >/dev/null 2>&1
 is "a running guest is up" "$(value 'felhom_guest_up{id="lxc/8200"}')" 1
-like "the metrics have the age of a guest's token" "$(value 'felhom_guest_token_age_seconds{id="lxc/8200"}')" '^[0-9]+(\.[0-9]+)?$'
+like "the metrics have the age of a guest's token" "$(value 'felhom_guest_token_age_seconds{id="lxc/8200"}')" \
+    '^[0-9]+(\.[0-9]+)?$'
 is "without a backup there is no backup age" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" ''
 sql "INSERT INTO backup VALUES (8200, 'a', 1, (unixepoch() - 3600) * 1000)"
-like "the metrics have the age of a guest's backup" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" '^3[6-9][0-9][0-9]'
+like "the metrics have the age of a guest's backup" "$(value 'felhom_guest_backup_age_seconds{id="lxc/8200"}')" \
+    '^3[6-9][0-9][0-9]'
 is "without a restore test there is no result" "$(value 'felhom_guest_restore_test_passed{id="lxc/8200"}')" ''
 sql "INSERT INTO restore_test VALUES (8200, 0, 'a', 0, 'broken', 1, (unixepoch() - 60) * 1000)"
 is "the metrics have a failed restore test" "$(value 'felhom_guest_restore_test_passed{id="lxc/8200"}')" 0
@@ -77,25 +83,36 @@ counts() { # counts WHAT SERIES COMMAND...: the command raises it by one
     ok "$what" eventually reaches "$series" $((${before:-0} + 1))
 }
 counts "a request is counted" 'felhom_requests_total{endpoint="/storage",code="200"}' request 8200 "$OWN" /storage
-counts "a request by the path with the VMID is counted" 'felhom_requests_total{endpoint="/storage",code="200"}' request 8200 "$OWN" /guests/8200/storage
-counts "a request for another guest's path is counted" 'felhom_requests_total{endpoint="/storage",code="403"}' request 8200 "$OWN" /guests/8300/storage
-counts "a request for an unknown path is counted" 'felhom_requests_total{endpoint="other",code="404"}' request 8200 "$OWN" '/%22%0a/x?y'
-counts "a contradictory request is counted" 'felhom_requests_total{endpoint="/storage",code="400"}' request 8200 "$OWN" /storage -X POST -H 'Transfer-Encoding: chunked' -H 'Content-Length: 3' -d abc
-counts "an invalid request is counted" 'felhom_requests_total{endpoint="other",code="400"}' request 8200 "$OWN" /storage -X 'A B'
+counts "a request by the path with the VMID is counted" 'felhom_requests_total{endpoint="/storage",code="200"}' \
+    request 8200 "$OWN" /guests/8200/storage
+counts "a request for another guest's path is counted" 'felhom_requests_total{endpoint="/storage",code="403"}' request \
+    8200 "$OWN" /guests/8300/storage
+counts "a request for an unknown path is counted" 'felhom_requests_total{endpoint="other",code="404"}' request 8200 \
+    "$OWN" '/%22%0a/x?y'
+counts "a contradictory request is counted" 'felhom_requests_total{endpoint="/storage",code="400"}' request 8200 \
+    "$OWN" /storage -X POST -H 'Transfer-Encoding: chunked' -H 'Content-Length: 3' -d abc
+counts "an invalid request is counted" 'felhom_requests_total{endpoint="other",code="400"}' request 8200 "$OWN" \
+    /storage -X 'A B'
 counts "a refusal is counted" 'felhom_refusals_total{reason="no token"}' request 8200 - /storage
-counts "a malformed token is counted" 'felhom_refusals_total{reason="malformed token"}' request 8200 /etc/hostname /storage
-counts "each refusal is counted, though the audit trail has one a minute" 'felhom_refusals_total{reason="no token"}' request 8200 - /storage
-counts "a failed handshake is counted" 'felhom_tls_handshake_failures_total{reason="failed"}' in_guest 8200 curl -s "http://$ENDPOINT/"
+counts "a malformed token is counted" 'felhom_refusals_total{reason="malformed token"}' request 8200 /etc/hostname \
+    /storage
+counts "each refusal is counted, though the audit trail has one a minute" 'felhom_refusals_total{reason="no token"}' \
+    request 8200 - /storage
+counts "a failed handshake is counted" 'felhom_tls_handshake_failures_total{reason="failed"}' in_guest 8200 curl -s \
+    "http://$ENDPOINT/"
 counts "a handshake that takes too long is counted" 'felhom_tls_handshake_failures_total{reason="late"}' \
     in_guest 8200 bash -c "exec 3<>/dev/tcp/$ADDRESS/$PORT; cat <&3"
 request 8200 "$OWN" /snapshots >/dev/null
-ok "a failed call of Proxmox is counted" test "$(value 'felhom_outside_calls_total{peer="proxmox",outcome="failed"}')" -gt 0
+ok "a failed call of Proxmox is counted" test "$(value 'felhom_outside_calls_total{peer="proxmox",outcome="failed"}')" \
+    -gt 0
 is "no refusal has an unknown reason" "$(value 'felhom_refusals_total{reason="other"}')" 0
 
 # --- the examples ---
 is "every metric that rules and dashboard use is exported" \
-    "$(comm -23 <(tests/lib/metrics used monitoring/*.json monitoring/*.yml) <(tests/lib/metrics names "$HOST/metrics"))" ''
-ok "rules and dashboard use more than 15 metrics" test "$(tests/lib/metrics used monitoring/*.json monitoring/*.yml | wc -l)" -gt 15
+    "$(comm -23 <(tests/lib/metrics used monitoring/*.json monitoring/*.yml) <(tests/lib/metrics names "$HOST/metrics"))" \
+    ''
+ok "rules and dashboard use more than 15 metrics" test \
+    "$(tests/lib/metrics used monitoring/*.json monitoring/*.yml | wc -l)" -gt 15
 
 # --- waiting requests ---
 newest=$(request 8200 "$OWN" /events | head -n 1 | jq '.data.events[-1].seq // 0')
@@ -106,15 +123,18 @@ before=$(value 'felhom_requests_total{endpoint="/events",code="200"}')
 phase 8200 pre-stop >/dev/null 2>&1
 wait $waiter
 is "the waiting request is answered" "$(tail -n 1 "$HOST/waited")" 200
-ok "a waiting request is counted when it is answered" eventually reaches 'felhom_requests_total{endpoint="/events",code="200"}' $((before + 1))
+ok "a waiting request is counted when it is answered" eventually reaches \
+    'felhom_requests_total{endpoint="/events",code="200"}' $((before + 1))
 ok "an answered request is no longer counted as waiting" eventually reaches 'felhom_connections{state="waiting"}' 0
 
 # --- the hooks ---
 phases() { value 'felhom_hook_phase_duration_seconds_count{phase="pre-start"}'; }
 is "phases before felhomd's start are not counted" "$(phases)" 0
-is "phases after felhomd's start are counted by outcome" "$(value 'felhom_hook_phases_total{phase="pre-stop",outcome="ok"}')" 1
+is "phases after felhomd's start are counted by outcome" \
+    "$(value 'felhom_hook_phases_total{phase="pre-stop",outcome="ok"}')" 1
 is "durations of phases are counted" "$(value 'felhom_hook_phase_duration_seconds_count{phase="pre-stop"}')" 1
-is "all durations are in the bucket +Inf" "$(value 'felhom_hook_phase_duration_seconds_bucket{phase="pre-stop",le="+Inf"}')" 1
+is "all durations are in the bucket +Inf" \
+    "$(value 'felhom_hook_phase_duration_seconds_bucket{phase="pre-stop",le="+Inf"}')" 1
 phase 8300 pre-start >/dev/null 2>&1
 phase 8200 pre-start >/dev/null 2>&1
 is "two more phases are counted" "$(phases)" 2
@@ -124,7 +144,8 @@ phase 8200 pre-start >/dev/null 2>&1
 is "phases are counted after events were deleted" "$(phases)" 3
 mv "$HOST/run/guests/8300" "$HOST/elsewhere" && ln -s "$HOST/elsewhere" "$HOST/run/guests/8300"
 phase 8300 post-stop
-is "a phase that fails before it opens the store is counted" "$(value 'felhom_hook_phases_total{phase="post-stop",outcome="error"}')" 1
+is "a phase that fails before it opens the store is counted" \
+    "$(value 'felhom_hook_phases_total{phase="post-stop",outcome="error"}')" 1
 rm "$HOST/run/guests/8300" && mv "$HOST/elsewhere" "$HOST/run/guests/8300"
 is "the metrics have the number of revoked tokens" "$(value 'felhom_tokens{state="revoked"}')" 2
 is "each guest has its own series" "$(scrape && grep -c '^felhom_guest_up{' "$HOST/metrics")" 2
@@ -138,7 +159,8 @@ before=$(inode)
 replaced() { [ "$(inode)" != "$1" ]; }
 ok "the textfile is replaced" eventually replaced "$before"
 is "there is no other .prom file beside the textfile" "$(cd "$HOST/collector" && ls -A ./*.prom)" ./felhom.prom
-ok "the replaced textfile is whole and has the present values" grep -q '^felhom_hook_phase_duration_seconds_count{phase="pre-start"} 3$' "$FILE"
+ok "the replaced textfile is whole and has the present values" grep -q \
+    '^felhom_hook_phase_duration_seconds_count{phase="pre-start"} 3$' "$FILE"
 
 # --- which requests are answered ---
 OWN=$(token_of 8200)
@@ -150,8 +172,11 @@ is "HEAD gives 405" "$(code -I http://$METRICS/metrics)" 405
 is "the metrics port does not use TLS" "$(code -k https://$METRICS/metrics)" 000
 is "the guests' API does not use plain HTTP" "$(code http://$ENDPOINT/metrics)" 000
 is "the guests' API has no path /metrics" "$(status_of 8200 "$OWN" /metrics)" 404
-is "guests cannot reach the metrics port" "$(in_guest 8200 curl -s -o /dev/null -w '%{http_code}' --max-time 120 "http://$ADDRESS:${METRICS#*:}/metrics")" 000
-is "a header that is too long gives 400" "$(code -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" http://$METRICS/metrics)" 400
+is "guests cannot reach the metrics port" \
+    "$(in_guest 8200 curl -s -o /dev/null -w '%{http_code}' --max-time 120 "http://$ADDRESS:${METRICS#*:}/metrics")" \
+    000
+is "a header that is too long gives 400" \
+    "$(code -H "X: $(head -c 9000 /dev/zero | tr '\0' x)" http://$METRICS/metrics)" 400
 for _ in 1 2 3 4 5; do
     bash -c "exec 3<>/dev/tcp/${METRICS/:/\/} && printf 'GET /met' >&3 && cat <&3" >/dev/null 2>&1 &
 done
@@ -185,11 +210,13 @@ sys.stdin.read()' < <(sleep 600) >"$HOST/taken" &
 ok "(another program has the port)" eventually test -s "$HOST/taken"
 settings 'metrics: {listen: "127.0.0.1:9221"}'
 reload
-ok "the log says that the metrics port is taken" grep -q 'metrics are not served: cannot listen on 127.0.0.1:9221' "$HOST/felhomd.log"
+ok "the log says that the metrics port is taken" grep -q 'metrics are not served: cannot listen on 127.0.0.1:9221' \
+    "$HOST/felhomd.log"
 is "guests are served although the metrics port is taken" "$(status_of 8200 "$OWN" /storage)" 200
 settings "metrics: {textfile: $HOST/nowhere/felhom.prom}"
 reload
-ok "the log says that the textfile cannot be written" eventually grep -q "cannot write the metrics file: $HOST/nowhere/" "$HOST/felhomd.log"
+ok "the log says that the textfile cannot be written" eventually grep -q \
+    "cannot write the metrics file: $HOST/nowhere/" "$HOST/felhomd.log"
 is "a textfile that is no longer configured is left alone" "$(inode)" "$before"
 ok "felhomd stops cleanly" daemon_stop
 tap_done

@@ -1,14 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# felhomd is restarted, reloaded and killed again and again, while clients send requests without a pause: none is refused or reset, no answer is
-# cut short, no connection ends without close_notify. The service manager keeps the socket meanwhile.
+# felhomd is restarted, reloaded and killed again and again, while clients send requests without a pause: none is
+# refused or reset, no answer is cut short, no connection ends without close_notify. The service manager keeps the
+# socket meanwhile.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
 world_host
 # settings [YAML]: writes agent.yaml with limits that refuse no client
 settings() {
-    agent_yaml <<<"limits: {requests_per_source: 100000, connections_per_source: 100, handshake: 20s, request: 20s${1:-}}"
+    agent_yaml \
+        <<<"limits: {requests_per_source: 100000, connections_per_source: 100, handshake: 20s, request: 20s${1:-}}"
 }
 settings
 guest_config 8200 </dev/null
@@ -17,10 +19,11 @@ phase 8200 pre-start >/dev/null
 phase 8200 post-start >/dev/null
 world_guest 8200 20
 
-# managed STORE_MAX: a service manager for felhomd that keeps that many descriptors. `manager WORD...` sends it a command and prints the
-# answer. Its own descriptor 9 is agent.yaml.
+# managed STORE_MAX: a service manager for felhomd that keeps that many descriptors. `manager WORD...` sends it a
+# command and prints the answer. Its own descriptor 9 is agent.yaml.
 managed() {
-    coproc MANAGER { exec tests/lib/manager "$HOST/notify" "$1" "$BIN/felhomd" 9<"$HOST/agent.yaml" 2>>"$HOST/felhomd.log"; }
+    coproc MANAGER { exec tests/lib/manager "$HOST/notify" "$1" "$BIN/felhomd" 9<"$HOST/agent.yaml" \
+        2>>"$HOST/felhomd.log"; }
 }
 manager() {
     local answer
@@ -57,7 +60,9 @@ enough() {
     wait $ASKERS
 }
 met() { jq -c "$1" "$HOST/met"; }
-answers() { [ "$(sql 'SELECT count(*) FROM token')" -gt 0 ] && [ "$(status_of 8200 "$(token_of 8200)" /storage)" = 200 ]; }
+answers() {
+    [ "$(sql 'SELECT count(*) FROM token')" -gt 0 ] && [ "$(status_of 8200 "$(token_of 8200)" /storage)" = 200 ]
+}
 listening() { ss -Hltn "sport = :$1" | awk '{ print $4 }'; }
 inode() { ss -Hltne "sport = :$1" 2>/dev/null | grep -o 'ino:[0-9]*'; }
 logged() { grep -c "$1" "$HOST/felhomd.log"; }
@@ -129,7 +134,8 @@ managed 4
 manager keep of_a_later_version 9 >/dev/null
 is "felhomd starts with an unknown descriptor" "$(manager start)" start
 is "felhomd has the manager drop the unknown descriptor" "$(manager kept)" 'kept local_api'
-is "felhomd closes the unknown descriptor" "$(find "/proc/$(pgrep -P "$MANAGER_PID" felhomd)/fd" -lname "$HOST/agent.yaml")" ''
+is "felhomd closes the unknown descriptor" \
+    "$(find "/proc/$(pgrep -P "$MANAGER_PID" felhomd)/fd" -lname "$HOST/agent.yaml")" ''
 ok "guests are answered after the unknown descriptor was dropped" answers
 is "felhomd stops after the unknown descriptor was dropped" "$(manager stop)" 'stop 0'
 unmanaged
@@ -142,5 +148,6 @@ is "felhomd restarts under a manager that keeps no descriptors" "$(manager resta
 ok "guests are answered under a manager that keeps no descriptors" answers
 is "felhomd stops under a manager that keeps no descriptors" "$(manager stop)" 'stop 0'
 unmanaged
-is "felhomd's log has no sanitizer report and no message of CivetWeb" "$(grep -i 'sanitizer\|CivetWeb' "$HOST/felhomd.log")" ''
+is "felhomd's log has no sanitizer report and no message of CivetWeb" \
+    "$(grep -i 'sanitizer\|CivetWeb' "$HOST/felhomd.log")" ''
 tap_done

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Programs wipe secrets from their memory: the memory of each program that handles one is searched when it is about to exit.
+# Programs wipe secrets from their memory: the memory of each program that handles one is searched when it is about to
+# exit.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -26,19 +27,25 @@ left() {
     [ "${PIPESTATUS[1]}" -eq 0 ] || cat "$HOST/said"
 }
 
-like 'the search finds what a program keeps' "$(left "$(command -v python3)" -c "import os; held = open('$HOST/password').read(); os._exit(0)")" '^[0-9]+ password python3 '
+like 'the search finds what a program keeps' \
+    "$(left "$(command -v python3)" -c "import os; held = open('$HOST/password').read(); os._exit(0)")" \
+    '^[0-9]+ password python3 '
 ok "the search reports a failed program's output" test "$(left /bin/sh -c 'echo so; exit 3')" = so
 is 'felhomctl init leaves no key in memory' "$(left "$BIN/felhomctl" init)" ''
 guest_config 8200 </dev/null
 is 'felhomctl enroll leaves no password' \
-    "$(left "$BIN/felhomctl" enroll 8200 --customer acme --retrieval-password-file "$HOST/password" --snippets "$HOST/snippets" --hook "$BIN/felhom-hook")" ''
+    "$(left "$BIN/felhomctl" enroll 8200 --customer acme --retrieval-password-file "$HOST/password" --snippets "$HOST/snippets" --hook "$BIN/felhom-hook")" \
+    ''
 is 'pre-start leaves no token and no password in memory' "$(left "$BIN/felhom-hook" 8200 pre-start)" ''
 ok 'pre-start has made a token' grep -q '^fh1_' "$(token_of 8200)"
 is 'post-start leaves no secret in memory' "$(left "$BIN/felhom-hook" 8200 post-start)" ''
 is 'felhomctl rotate leaves no secret in memory' "$(left "$BIN/felhomctl" rotate 8200)" ''
-is 'felhomctl doctor leaves no secret in memory' "$(left "$BIN/felhomctl" doctor 8200 | grep -E '^[0-9]+ (token|password|key) ')" ''
+is 'felhomctl doctor leaves no secret in memory' \
+    "$(left "$BIN/felhomctl" doctor 8200 | grep -E '^[0-9]+ (token|password|key) ')" ''
 is 'felhomctl identity stage leaves no key in memory' "$(left "$BIN/felhomctl" identity stage)" ''
-is 'felhomctl identity switch leaves no key in memory' "$(left "$BIN/felhomctl" identity switch --force | grep -E '^[0-9]+ (token|password|key) ')" ''
-is 'felhomctl enrolment leaves no password' "$(left "$BIN/felhomctl" show 8200 | grep -E '^[0-9]+ (token|password|key) ')" ''
+is 'felhomctl identity switch leaves no key in memory' \
+    "$(left "$BIN/felhomctl" identity switch --force | grep -E '^[0-9]+ (token|password|key) ')" ''
+is 'felhomctl enrolment leaves no password' \
+    "$(left "$BIN/felhomctl" show 8200 | grep -E '^[0-9]+ (token|password|key) ')" ''
 is 'post-stop leaves no secret in memory' "$(left "$BIN/felhom-hook" 8200 post-stop)" ''
 tap_done

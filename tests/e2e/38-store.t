@@ -1,7 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Files of the store are cut, overwritten, removed or replaced, before felhomd starts or while it runs: felhomd goes on from the last checkpoint, as
-# SQLite promises, or every program refuses and gives the reason; guests start all the same; and the command that doctor prints fixes it.
+# Files of the store are cut, overwritten, removed or replaced, before felhomd starts or while it runs: felhomd goes on
+# from the last checkpoint, as
+# SQLite promises, or every program refuses and gives the reason; guests start all the same; and the command that doctor
+# prints fixes it.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/lanes.sh
@@ -25,9 +27,15 @@ systemctl() {
 pct() {
     for name in pre-stop post-stop pre-start post-start; do phase "$2" $name; done
 }
-doctor() { ctl doctor --output-format json | jq -r --arg id "$1" '.checks[] | select(.id == $id) | "\(.result): \(.reason)\n\(.remedy)"'; }
+doctor() {
+    ctl doctor --output-format json |
+        jq -r --arg id "$1" '.checks[] | select(.id == $id) | "\(.result): \(.reason)\n\(.remedy)"'
+}
 is_running() { [ "$LANE" = running ]; }
-status_now() { curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/storage"; }
+status_now() {
+    curl -sk -o /dev/null --max-time 120 -w '%{http_code}' -H "@$(header_file "$(token_of 8200)")" \
+        "https://$ENDPOINT/storage"
+}
 # try COMMAND...: sets $said to its exit status and output
 try() {
     said=$("$@" 2>&1)
@@ -141,7 +149,8 @@ done
 rm -r "$HOST/state/db" && cp -a "$HOST/db" "$HOST/state/db"
 sql 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
 truncate -s 0 "$DB"
-like "doctor reports an empty database with an empty log" "$(doctor store)" $'^error: the store .*/agent.db is empty\nfelhomctl init$'
+like "doctor reports an empty database with an empty log" "$(doctor store)" \
+    $'^error: the store .*/agent.db is empty\nfelhomctl init$'
 try phase 8200 pre-start
 like "pre-start makes a new store in place of an empty one" "$said" '^0 .*token gen 1 minted'
 tap_done
