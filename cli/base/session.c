@@ -12,7 +12,7 @@
 #include "store/files/config_file.h"
 #include "store/tables/event.h"
 
-int interrupt_open(int *ret_fd, struct error *error)
+int session_interrupt_open(int *ret_fd, struct error *error)
 {
     sigset_t signals;
     (void)sigemptyset(&signals);
@@ -27,14 +27,14 @@ int interrupt_open(int *ret_fd, struct error *error)
     return 0;
 }
 
-bool interrupt_wait(int fd, int timeout_ms)
+bool session_interrupt_wait(int fd, int timeout_ms)
 {
     struct pollfd polled = {.fd = fd, .events = POLLIN};
     return poll(&polled, 1, timeout_ms) > 0;
 }
 
 /* A pipe without a reader is an error to poll, whatever is asked for. */
-bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
+bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
 {
     struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = fileno(out)}};
     return poll(polled, 2, timeout_ms) > 0;

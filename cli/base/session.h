@@ -38,12 +38,12 @@ int session_find_guest(const struct session *session, uint32_t vmid, struct gues
 
 /* Blocks SIGINT, SIGTERM and SIGHUP from here on; the descriptor, which the caller closes, becomes
  * readable when one of them arrives. */
-int interrupt_open(int *ret_fd, struct error *error);
+int session_interrupt_open(int *ret_fd, struct error *error);
 
 /* Waits at most timeout_ms for such a signal; true if one arrived. */
-bool interrupt_wait(int fd, int timeout_ms);
+bool session_interrupt_wait(int fd, int timeout_ms);
 
-/* As interrupt_wait, but true also once nobody reads from out any more. */
-bool interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
+/* As session_interrupt_wait, but true also once nobody reads from out any more. */
+bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
 
 #endif

@@ -83,8 +83,8 @@ static bool is_mp_right(const struct config *config, const struct volume *volume
 static bool is_entry_right(const struct config *config, const struct doctor_guest *guest)
 {
     for (size_t i = 0; i < guest->config.raw_count; i++)
-        if (directory_line_is_right(config, MOUNT_FORM_ENTRY, guest->vmid, guest->config.raw[i].key,
-                                    guest->config.raw[i].value))
+        if (guest_lines_mount_is_right(config, MOUNT_FORM_ENTRY, guest->vmid,
+                                       guest->config.raw[i].key, guest->config.raw[i].value))
             return true;
     return false;
 }

@@ -23,20 +23,16 @@ static enum mount_form form_of_key(const char *key)
     return number && text_is_all(number, DIGITS) ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
 }
 
-/* Whether the line names a guest's directory below GUESTS or EXPORT; *ret is set only then. */
-static bool directory_line_read(const struct config *config, const char *key, const char *value,
-                                struct directory_line *ret)
+/* Whether the line names a guest's directory below GUESTS or EXPORT; *ret_vmid is set only then. */
+static bool mount_line_owner(const struct config *config, const char *key, const char *value,
+                             uint32_t *ret_vmid)
 {
-    uint32_t vmid = 0;
     enum mount_form form = form_of_key(key);
     if (form == MOUNT_FORM_NONE)
         return false;
     cleanup_free char *source =
         form == MOUNT_FORM_MP ? property_source(value, false) : guest_mount_entry_source(value);
-    if (!guest_mount_path_owner(config, source, &vmid))
-        return false;
-    *ret = (struct directory_line){form, vmid};
-    return true;
+    return guest_mount_path_owner(config, source, ret_vmid);
 }
 
 static bool has_part(const char *list, struct slice wanted)
@@ -60,24 +56,35 @@ static bool has_all_parts(const char *list, const char *parts)
     return true;
 }
 
-bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
-                             const char *key, const char *value)
+/* The value of the guest's line, to be freed with free(). */
+static char *mount_line_value(const struct config *config, enum mount_form form, uint32_t vmid)
+{
+    const char *target = config->bootstrap.guest_path;
+    if (form == MOUNT_FORM_MP)
+        return mem_format("%s/%u,mp=%s,ro=1,backup=0,replicate=0,shared=1", config->paths.guests,
+                          vmid, target);
+    return mem_format("%s/%u %s none bind,ro,create=dir,optional 0 0", config->paths.export, vmid,
+                      target + strspn(target, "/"));
+}
+
+bool guest_lines_mount_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
+                                const char *key, const char *value)
 {
     if (form == MOUNT_FORM_NONE || form_of_key(key) != form)
         return false;
-    cleanup_free char *right = directory_line_value(config, form, vmid);
+    cleanup_free char *right = mount_line_value(config, form, vmid);
     return form == MOUNT_FORM_MP ? has_all_parts(value, right) : strcmp(value, right) == 0;
 }
 
 static bool names_own(const struct config *config, uint32_t vmid, const char *key,
                       const char *value)
 {
-    struct directory_line line;
-    return directory_line_read(config, key, value, &line) && line.vmid == vmid;
+    uint32_t owner;
+    return mount_line_owner(config, key, value, &owner) && owner == vmid;
 }
 
-enum mount_form directory_line_find(const struct config *config, uint32_t vmid,
-                                    const struct guest_config *guest)
+enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmid,
+                                       const struct guest_config *guest)
 {
     for (size_t i = 0; i < guest->volume_count; i++)
         if (names_own(config, vmid, guest->volumes[i].key, guest->volumes[i].source))
@@ -86,16 +93,6 @@ enum mount_form directory_line_find(const struct config *config, uint32_t vmid,
         if (names_own(config, vmid, guest->raw[i].key, guest->raw[i].value))
             return MOUNT_FORM_ENTRY;
     return MOUNT_FORM_NONE;
-}
-
-char *directory_line_value(const struct config *config, enum mount_form form, uint32_t vmid)
-{
-    const char *target = config->bootstrap.guest_path;
-    if (form == MOUNT_FORM_MP)
-        return mem_format("%s/%u,mp=%s,ro=1,backup=0,replicate=0,shared=1", config->paths.guests,
-                          vmid, target);
-    return mem_format("%s/%u %s none bind,ro,create=dir,optional 0 0", config->paths.export, vmid,
-                      target + strspn(target, "/"));
 }
 
 /* --- what enroll and unenroll change --- */
@@ -111,17 +108,17 @@ void line_changes_free(struct line_changes *changes)
 }
 
 /* Takes the change over; true if it is to be made in the text, not by a command. */
-static bool changes_add(const struct guest_lines_wish *wish, struct line_changes *changes,
+static bool changes_add(const struct guest_lines_desired *desired, struct line_changes *changes,
                         struct line_change change)
 {
-    change.by_command = wish->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
+    change.by_command = desired->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
     changes->items = mem_resize(changes->items, changes->count + 1, sizeof *changes->items);
     changes->items[changes->count++] = change;
     changes->edited = changes->edited || !change.by_command;
     return !change.by_command;
 }
 
-static void remove_line(const struct guest_lines_wish *wish, struct buffer *text,
+static void remove_line(const struct guest_lines_desired *desired, struct buffer *text,
                         struct config_line *line, struct line_changes *changes)
 {
     struct line_change change = {
@@ -129,15 +126,15 @@ static void remove_line(const struct guest_lines_wish *wish, struct buffer *text
         .value = config_line_value(text, line),
         .removed = true,
     };
-    if (changes_add(wish, changes, change))
+    if (changes_add(desired, changes, change))
         config_text_remove(text, line);
 }
 
-static void add_line(const struct guest_lines_wish *wish, struct buffer *text, char *key,
+static void add_line(const struct guest_lines_desired *desired, struct buffer *text, char *key,
                      char *value, struct line_changes *changes)
 {
     struct line_change change = {.key = key, .value = value};
-    if (changes_add(wish, changes, change))
+    if (changes_add(desired, changes, change))
         config_text_insert(text, key, value);
 }
 
@@ -160,24 +157,24 @@ static char *find_hookscript(const struct buffer *text)
     return found;
 }
 
-static void remove_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+static void remove_hookscript(const struct guest_lines_desired *desired, struct buffer *text,
                               struct line_changes *changes)
 {
     for (struct config_line line = {0}; config_line_next(text, &line);) {
         cleanup_free char *value = config_line_value(text, &line);
         if (is_key(text, &line, "hookscript") && strcmp(value, HOOKSCRIPT_VALUE) == 0)
-            remove_line(wish, text, &line, changes);
+            remove_line(desired, text, &line, changes);
     }
 }
 
 /* A command of Proxmox replaces the old value by itself; in the text its lines go first. */
-static void replace_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+static void replace_hookscript(const struct guest_lines_desired *desired, struct buffer *text,
                                const char *value, struct line_changes *changes)
 {
-    for (struct config_line line = {0}; !wish->by_command && config_line_next(text, &line);)
+    for (struct config_line line = {0}; !desired->by_command && config_line_next(text, &line);)
         if (is_key(text, &line, "hookscript"))
             config_text_remove(text, &line);
-    add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(value), changes);
+    add_line(desired, text, mem_copy_text("hookscript"), mem_copy_text(value), changes);
 }
 
 int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct error *error)
@@ -191,44 +188,47 @@ int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct e
                 vmid, hookscript);
 }
 
-static int apply_hookscript(const struct guest_lines_wish *wish, struct buffer *text,
+static int apply_hookscript(const struct guest_lines_desired *desired, struct buffer *text,
                             struct line_changes *changes, struct error *error)
 {
     cleanup_free char *found = find_hookscript(text);
     bool ours = found && strcmp(found, HOOKSCRIPT_VALUE) == 0;
-    const char *gone = wish->hookscript ? wish->other : HOOKSCRIPT_VALUE;
-    if (wish->other && found && strcmp(found, gone) == 0) {
-        replace_hookscript(wish, text, wish->hookscript ? HOOKSCRIPT_VALUE : wish->other, changes);
+    const char *gone = desired->hookscript ? desired->other : HOOKSCRIPT_VALUE;
+    if (desired->other && found && strcmp(found, gone) == 0) {
+        replace_hookscript(desired, text, desired->hookscript ? HOOKSCRIPT_VALUE : desired->other,
+                           changes);
         return 0;
     }
-    if (!wish->hookscript) {
-        remove_hookscript(wish, text, changes);
+    if (!desired->hookscript) {
+        remove_hookscript(desired, text, changes);
         return 0;
     }
     if (found && !ours)
-        return guest_lines_check_hookscript(wish->vmid, found, error);
+        return guest_lines_check_hookscript(desired->vmid, found, error);
     if (!ours)
-        add_line(wish, text, mem_copy_text("hookscript"), mem_copy_text(HOOKSCRIPT_VALUE), changes);
+        add_line(desired, text, mem_copy_text("hookscript"), mem_copy_text(HOOKSCRIPT_VALUE),
+                 changes);
     return 0;
 }
 
 /* Removes every line that names a guest's directory, but for one that is right; true if there is
  * one.
  */
-static bool remove_wrong_mounts(const struct guest_lines_wish *wish, struct buffer *text,
+static bool remove_wrong_mounts(const struct guest_lines_desired *desired, struct buffer *text,
                                 struct line_changes *changes)
 {
     bool found = false;
-    struct directory_line directory;
+    uint32_t owner;
     for (struct config_line line = {0}; config_line_next(text, &line);) {
         cleanup_free char *key = config_line_key(text, &line);
         cleanup_free char *value = config_line_value(text, &line);
-        if (!directory_line_read(wish->config, key, value, &directory))
+        if (!mount_line_owner(desired->config, key, value, &owner))
             continue;
-        if (!found && directory_line_is_right(wish->config, wish->form, wish->vmid, key, value))
+        if (!found &&
+            guest_lines_mount_is_right(desired->config, desired->form, desired->vmid, key, value))
             found = true;
         else
-            remove_line(wish, text, &line, changes);
+            remove_line(desired, text, &line, changes);
     }
     return found;
 }
@@ -245,29 +245,30 @@ static char *free_mp_key(const struct buffer *text)
     return NULL;
 }
 
-static int apply_mount(const struct guest_lines_wish *wish, struct buffer *text,
+static int apply_mount(const struct guest_lines_desired *desired, struct buffer *text,
                        struct line_changes *changes, struct error *error)
 {
-    bool found = remove_wrong_mounts(wish, text, changes);
-    if (found || wish->form == MOUNT_FORM_NONE)
+    bool found = remove_wrong_mounts(desired, text, changes);
+    if (found || desired->form == MOUNT_FORM_NONE)
         return 0;
-    char *key = wish->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(MOUNT_ENTRY_KEY);
+    char *key = desired->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(MOUNT_ENTRY_KEY);
     if (!key)
         return fail(error, ERROR_CONFLICT,
-                    "guest %u has all of mp0 to mp%d in use: use --mount entry", wish->vmid,
+                    "guest %u has all of mp0 to mp%d in use: use --mount entry", desired->vmid,
                     MP_COUNT - 1);
-    add_line(wish, text, key, directory_line_value(wish->config, wish->form, wish->vmid), changes);
+    add_line(desired, text, key, mount_line_value(desired->config, desired->form, desired->vmid),
+             changes);
     return 0;
 }
 
-int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
+int guest_lines_apply(const struct guest_lines_desired *desired, struct buffer *text,
                       struct line_changes *ret, struct error *error)
 {
     cleanup(line_changes_free) struct line_changes changes = {0};
     cleanup_buffer struct buffer changed = BUFFER_EMPTY;
     buffer_add(&changed, buffer_text(text), text->length);
-    if (apply_hookscript(wish, &changed, &changes, error) < 0 ||
-        apply_mount(wish, &changed, &changes, error) < 0)
+    if (apply_hookscript(desired, &changed, &changes, error) < 0 ||
+        apply_mount(desired, &changed, &changes, error) < 0)
         return -1;
     struct buffer before = *text;
     *text = changed;

@@ -17,28 +17,20 @@
 #include "schema/pve/guest_config.h"
 #include "store/files/guest_mount.h"
 
-/* A line that mounts a guest's directory, in either form. */
-struct directory_line {
-    enum mount_form form;
-    uint32_t vmid; /* whose directory it names */
-};
-
 /* Whether the line mounts the guest's directory as enroll would write it; an mp may have more
  * options. */
-bool directory_line_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
-                             const char *key, const char *value);
+bool guest_lines_mount_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
+                                const char *key, const char *value);
 
 /* The form in which the guest's configuration mounts the guest's own directory. */
-enum mount_form directory_line_find(const struct config *config, uint32_t vmid,
-                                    const struct guest_config *guest);
-
-/* The value of the guest's line, to be freed with free(). */
-char *directory_line_value(const struct config *config, enum mount_form form, uint32_t vmid);
+enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmid,
+                                       const struct guest_config *guest);
 
 #define HOOKSCRIPT_NAME  "felhom-hook"
 #define HOOKSCRIPT_VALUE "local:snippets/" HOOKSCRIPT_NAME
 
-struct guest_lines_wish {
+/* What enroll or unenroll wants the configuration to have. */
+struct guest_lines_desired {
     const struct config *config;
     uint32_t vmid;
     bool hookscript;      /* ours is to be there; else ours is to go, and any other stays */
@@ -62,11 +54,11 @@ struct line_changes {
 };
 
 /*
- * Changes the text as wished, but for what a command is to change. *ret lists all changes, the
+ * Changes the text as desired, but for what a command is to change. *ret lists all changes, the
  * caller's to free with line_changes_free. ERROR_CONFLICT, and nothing has changed, where the guest
  * has another hookscript, or no mpN is free.
  */
-int guest_lines_apply(const struct guest_lines_wish *wish, struct buffer *text,
+int guest_lines_apply(const struct guest_lines_desired *desired, struct buffer *text,
                       struct line_changes *ret, struct error *error);
 
 /* ERROR_CONFLICT unless the hookscript is ours: Proxmox runs only one. */

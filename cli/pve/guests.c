@@ -87,5 +87,5 @@ bool node_guest_is_enrolled(const struct config *config, uint32_t vmid)
     if (config_file_load_guest(config, vmid, &guest, &ignored) < 0)
         return false;
     return (guest.hookscript && strcmp(guest.hookscript, HOOKSCRIPT_VALUE) == 0) ||
-           directory_line_find(config, vmid, &guest) != MOUNT_FORM_NONE;
+           guest_lines_mount_form(config, vmid, &guest) != MOUNT_FORM_NONE;
 }

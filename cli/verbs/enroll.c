@@ -107,7 +107,7 @@ static enum mount_form choose_mount_form(const struct enrolling *enrolling)
     if (wished)
         return strcmp(wished, "mp") == 0 ? MOUNT_FORM_MP : MOUNT_FORM_ENTRY;
     enum mount_form found =
-        directory_line_find(&enrolling->session->config, enrolling->vmid, &enrolling->guest);
+        guest_lines_mount_form(&enrolling->session->config, enrolling->vmid, &enrolling->guest);
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
@@ -198,14 +198,14 @@ static int make_directory(struct enrolling *enrolling, struct error *error)
 
 static int change_config(struct enrolling *enrolling, struct error *error)
 {
-    struct guest_lines_wish wish = {
+    struct guest_lines_desired desired = {
         .vmid = enrolling->vmid,
         .hookscript = true,
         .other = enrolling->other,
         .form = enrolling->form,
     };
     size_t before = json_array_size(enrolling->steps.list);
-    if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind, wish,
+    if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind, desired,
                                 &enrolling->steps, error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)

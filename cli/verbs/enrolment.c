@@ -223,13 +223,13 @@ static int change_by_command(enum guest_kind kind, uint32_t vmid,
 
 /* Releases Proxmox's lock at its end, as the command that follows takes it itself. */
 static int change_by_edit(const struct config *config, enum guest_kind kind,
-                          const struct guest_lines_wish *wish, struct line_changes *ret,
+                          const struct guest_lines_desired *desired, struct line_changes *ret,
                           struct error *error)
 {
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     cleanup(line_changes_free) struct line_changes changes = {0};
-    if (pve_config_open(config, kind, wish->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0 ||
-        guest_lines_apply(wish, &file.text, &changes, error) < 0)
+    if (pve_config_open(config, kind, desired->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0 ||
+        guest_lines_apply(desired, &file.text, &changes, error) < 0)
         return -1;
     if (changes.edited && pve_config_write(&file, error) < 0)
         return -1;
@@ -248,15 +248,16 @@ static void add_changes(const struct line_changes *changes, bool by_command, str
 }
 
 int enrolment_change_config(const struct config *config, enum guest_kind kind,
-                            struct guest_lines_wish wish, struct steps *steps, struct error *error)
+                            struct guest_lines_desired desired, struct steps *steps,
+                            struct error *error)
 {
     cleanup(line_changes_free) struct line_changes changes = {0};
-    wish.config = config;
-    wish.by_command = pve_is_real(config);
-    if (change_by_edit(config, kind, &wish, &changes, error) < 0)
+    desired.config = config;
+    desired.by_command = pve_is_real(config);
+    if (change_by_edit(config, kind, &desired, &changes, error) < 0)
         return -1;
     add_changes(&changes, false, steps);
-    if (change_by_command(kind, wish.vmid, &changes, error) < 0)
+    if (change_by_command(kind, desired.vmid, &changes, error) < 0)
         return -1;
     add_changes(&changes, true, steps);
     return 0;

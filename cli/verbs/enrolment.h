@@ -55,11 +55,12 @@ int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_
                           struct error *error);
 
 /*
- * Changes the guest's configuration as wished and adds a step for each changed line. lxc.* lines
+ * Changes the guest's configuration as desired and adds a step for each changed line. lxc.* lines
  * are edited in the file under Proxmox's lock, as no command sets them; all others are set by one
  * call of pct or qm on a Proxmox host, and edited on a scratch host.
  */
 int enrolment_change_config(const struct config *config, enum guest_kind kind,
-                            struct guest_lines_wish wish, struct steps *steps, struct error *error);
+                            struct guest_lines_desired desired, struct steps *steps,
+                            struct error *error);
 
 #endif

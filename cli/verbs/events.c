@@ -108,14 +108,14 @@ static int follow_events(struct trail *trail, struct error *error)
 {
     FILE *out = trail->invocation->out;
     cleanup_close int interrupt = -1;
-    if (interrupt_open(&interrupt, error) < 0)
+    if (session_interrupt_open(&interrupt, error) < 0)
         return -1;
     do {
         if (show_new(trail, error) < 0)
             return -1;
         if (fflush(out) == EOF)
             return fail(error, ERROR_SYSTEM, "cannot write the output");
-    } while (!interrupt_wait_or_closed(interrupt, out, LOOK_MS));
+    } while (!session_interrupt_wait_or_closed(interrupt, out, LOOK_MS));
     return 0;
 }
 

@@ -173,7 +173,7 @@ static int trial_wait(const struct trial *trial, bool running, int64_t for_ms, b
             *ret_word = steal(word);
             return 0;
         }
-    } while (!interrupt_wait(trial->limits.interrupt_fd, LOOK_EVERY_MS));
+    } while (!session_interrupt_wait(trial->limits.interrupt_fd, LOOK_EVERY_MS));
     return fail(error, ERROR_BUSY, RESTORE_TEST_INTERRUPTED);
 }
 
@@ -219,7 +219,7 @@ static int trial_conclude(struct trial *trial, int result, struct error *problem
 {
     bool found;
     struct error left;
-    bool interrupted = interrupt_wait(trial->limits.interrupt_fd, 0);
+    bool interrupted = session_interrupt_wait(trial->limits.interrupt_fd, 0);
     if (spare_guest_clear(&trial->session->config, &trial->storages, &trial->test, &found, &left) <
         0) {
         if (result == 0)
@@ -450,7 +450,7 @@ static int test_due(struct test_run *run, struct error *error)
     if (guest_list(run->session.store, &guests, error) < 0)
         return -1;
     for (size_t i = 0; i < guests.count; i++) {
-        if (interrupt_wait(run->interrupt_fd, 0))
+        if (session_interrupt_wait(run->interrupt_fd, 0))
             return fail(error, ERROR_BUSY, RESTORE_TEST_INTERRUPTED);
         if (test_if_due(run, guests.items[i], error) < 0)
             return -1;
@@ -465,7 +465,7 @@ static int restore_test(struct test_run *run, const struct invocation *invocatio
     if (due == (invocation->vmid != 0))
         return fail(error, ERROR_INVALID, "restore-test: give VMID or --due");
     if (session_open(&run->session, error) < 0 || take_lock(run, error) < 0 ||
-        interrupt_open(&run->interrupt_fd, error) < 0 || clear_leftovers(run, error) < 0)
+        session_interrupt_open(&run->interrupt_fd, error) < 0 || clear_leftovers(run, error) < 0)
         return -1;
     if ((due ? test_due(run, error) : test_named(run, invocation->vmid, error)) < 0)
         return -1;

@@ -51,13 +51,13 @@ static int restore_config(const struct session *session, uint32_t vmid, struct s
 {
     cleanup(guest_config_free) struct guest_config guest = {0};
     cleanup_free char *chain = NULL;
-    struct guest_lines_wish wish = {.vmid = vmid};
+    struct guest_lines_desired desired = {.vmid = vmid};
     bool found;
     size_t before = json_array_size(steps->list);
     if (find_chain(session, vmid, &chain, steps))
-        wish.other = chain;
+        desired.other = chain;
     if (load_guest(session, vmid, &guest, &found, error) < 0 ||
-        (found && enrolment_change_config(&session->config, guest.kind, wish, steps, error) < 0))
+        (found && enrolment_change_config(&session->config, guest.kind, desired, steps, error) < 0))
         return -1;
     if (json_array_size(steps->list) == before)
         steps_add(steps, STEP_ALREADY, "configuration", "%s",
@@ -74,7 +74,7 @@ static int mounts_directory(const struct session *session, uint32_t vmid, bool *
     bool found;
     if (load_guest(session, vmid, &guest, &found, error) < 0)
         return -1;
-    *ret = directory_line_find(&session->config, vmid, &guest) == MOUNT_FORM_MP;
+    *ret = guest_lines_mount_form(&session->config, vmid, &guest) == MOUNT_FORM_MP;
     return 0;
 }
 

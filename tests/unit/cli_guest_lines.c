@@ -32,13 +32,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct guest_lines_wish wish_of(enum mount_form form)
+static struct guest_lines_desired desired_of(enum mount_form form)
 {
-    return (struct guest_lines_wish){
+    return (struct guest_lines_desired){
         .config = &config, .vmid = 8200, .hookscript = true, .form = form};
 }
 
-static void assert_applied(const struct guest_lines_wish *wish, const char *before,
+static void assert_applied(const struct guest_lines_desired *desired, const char *before,
                            const char *after)
 {
     struct error error = {0};
@@ -46,12 +46,12 @@ static void assert_applied(const struct guest_lines_wish *wish, const char *befo
     cleanup(line_changes_free) struct line_changes changes = {0};
     cleanup(line_changes_free) struct line_changes again = {0};
     buffer_add_text(&text, before);
-    assert_int_equal(guest_lines_apply(wish, &text, &changes, &error), 0);
+    assert_int_equal(guest_lines_apply(desired, &text, &changes, &error), 0);
     assert_string_equal(buffer_text(&text), after);
     assert_int_equal(changes.edited, strcmp(before, after) != 0);
-    if (wish->by_command)
+    if (desired->by_command)
         return;
-    assert_int_equal(guest_lines_apply(wish, &text, &again, &error), 0);
+    assert_int_equal(guest_lines_apply(desired, &text, &again, &error), 0);
     assert_int_equal(again.count, 0);
     assert_false(again.edited);
 }
@@ -59,9 +59,9 @@ static void assert_applied(const struct guest_lines_wish *wish, const char *befo
 static void lines_are_added_once(void **state)
 {
     (void)state;
-    struct guest_lines_wish entry = wish_of(MOUNT_FORM_ENTRY);
-    struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
-    struct guest_lines_wish none = wish_of(MOUNT_FORM_NONE);
+    struct guest_lines_desired entry = desired_of(MOUNT_FORM_ENTRY);
+    struct guest_lines_desired mp = desired_of(MOUNT_FORM_MP);
+    struct guest_lines_desired none = desired_of(MOUNT_FORM_NONE);
     assert_applied(&entry, "a: b\n", "a: b\n" HOOK ENTRY);
     assert_applied(&mp, "a: b\n", "a: b\n" HOOK "mp0: " MP);
     assert_applied(&none, "a: b\n", "a: b\n" HOOK);
@@ -73,8 +73,8 @@ static void lines_are_added_once(void **state)
 static void the_form_is_switched(void **state)
 {
     (void)state;
-    struct guest_lines_wish entry = wish_of(MOUNT_FORM_ENTRY);
-    struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
+    struct guest_lines_desired entry = desired_of(MOUNT_FORM_ENTRY);
+    struct guest_lines_desired mp = desired_of(MOUNT_FORM_MP);
     assert_applied(&mp, HOOK ENTRY, HOOK "mp0: " MP);
     assert_applied(&entry, HOOK "mp0: " MP, HOOK ENTRY);
     assert_applied(&entry, HOOK ENTRY "mp0: " MP, HOOK ENTRY);
@@ -84,8 +84,8 @@ static void the_form_is_switched(void **state)
 static void lines_of_a_clone_are_mended(void **state)
 {
     (void)state;
-    struct guest_lines_wish entry = wish_of(MOUNT_FORM_ENTRY);
-    struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
+    struct guest_lines_desired entry = desired_of(MOUNT_FORM_ENTRY);
+    struct guest_lines_desired mp = desired_of(MOUNT_FORM_MP);
     assert_applied(&entry,
                    HOOK "lxc.mount.entry: /run/felhom-agent/export/8300 etc/x none bind 0 0\n",
                    HOOK ENTRY);
@@ -99,7 +99,7 @@ static void lines_of_a_clone_are_mended(void **state)
 static void what_an_operator_or_proxmox_wrote_is_right(void **state)
 {
     (void)state;
-    struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
+    struct guest_lines_desired mp = desired_of(MOUNT_FORM_MP);
     const char *sorted =
         HOOK "mp7: /run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,backup=0,"
              "mountoptions=noexec,replicate=0,ro=1,shared=1\n";
@@ -109,7 +109,7 @@ static void what_an_operator_or_proxmox_wrote_is_right(void **state)
 static void lines_of_others_stay(void **state)
 {
     (void)state;
-    struct guest_lines_wish none = {.config = &config, .vmid = 8200};
+    struct guest_lines_desired none = {.config = &config, .vmid = 8200};
     const char *others = "hookscript: local:snippets/other.pl\n"
                          "lxc.mount.entry: /run/felhom-agent/exports/8200 x none bind 0 0\n"
                          "lxc.mount.entry: /run/felhom-agent/export x none bind 0 0\n"
@@ -128,14 +128,14 @@ static void unenrolling_undoes_enrolling(void **state)
     (void)state;
     static const enum mount_form forms[] = {MOUNT_FORM_ENTRY, MOUNT_FORM_MP, MOUNT_FORM_NONE};
     const char *before = "a: b\r\nmp0: l:x,mp=/a\r\n\r\n[snap]\r\nc: d";
-    struct guest_lines_wish away = {.config = &config, .vmid = 8200};
+    struct guest_lines_desired away = {.config = &config, .vmid = 8200};
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-        struct guest_lines_wish wish = wish_of(forms[i]);
+        struct guest_lines_desired desired = desired_of(forms[i]);
         struct error error = {0};
         cleanup_buffer struct buffer text = BUFFER_EMPTY;
         cleanup(line_changes_free) struct line_changes changes = {0};
         buffer_add_text(&text, before);
-        assert_int_equal(guest_lines_apply(&wish, &text, &changes, &error), 0);
+        assert_int_equal(guest_lines_apply(&desired, &text, &changes, &error), 0);
         assert_applied(&away, buffer_text(&text), before);
     }
 }
@@ -144,7 +144,7 @@ static void a_foreign_hookscript_is_refused(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct guest_lines_wish entry = wish_of(MOUNT_FORM_ENTRY);
+    struct guest_lines_desired entry = desired_of(MOUNT_FORM_ENTRY);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(line_changes_free) struct line_changes changes = {0};
     buffer_add_text(&text, HOOK "hookscript: local:snippets/other.pl\n");
@@ -162,8 +162,8 @@ static void a_foreign_hookscript_is_refused(void **state)
 static void a_chained_hookscript_goes_and_comes_back(void **state)
 {
     (void)state;
-    struct guest_lines_wish chain = wish_of(MOUNT_FORM_NONE);
-    struct guest_lines_wish back = {
+    struct guest_lines_desired chain = desired_of(MOUNT_FORM_NONE);
+    struct guest_lines_desired back = {
         .config = &config, .vmid = 8200, .other = "own:snippets/other.pl"};
     chain.other = back.other;
     assert_applied(&chain, "a: b\n" OTHER "[snap]\n" OTHER, "a: b\n" HOOK "[snap]\n" OTHER);
@@ -179,12 +179,12 @@ static void a_command_sets_the_chained_hookscript_alone(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct guest_lines_wish wish = {
+    struct guest_lines_desired desired = {
         .config = &config, .vmid = 8200, .other = "own:snippets/other.pl", .by_command = true};
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(line_changes_free) struct line_changes changes = {0};
     buffer_add_text(&text, HOOK);
-    assert_int_equal(guest_lines_apply(&wish, &text, &changes, &error), 0);
+    assert_int_equal(guest_lines_apply(&desired, &text, &changes, &error), 0);
     assert_string_equal(buffer_text(&text), HOOK);
     assert_int_equal(changes.count, 1);
     assert_false(changes.items[0].removed);
@@ -195,12 +195,12 @@ static void commands_get_all_but_raw_lines(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct guest_lines_wish wish = wish_of(MOUNT_FORM_ENTRY);
+    struct guest_lines_desired desired = desired_of(MOUNT_FORM_ENTRY);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(line_changes_free) struct line_changes changes = {0};
-    wish.by_command = true;
+    desired.by_command = true;
     buffer_add_text(&text, "mp0: " MP);
-    assert_int_equal(guest_lines_apply(&wish, &text, &changes, &error), 0);
+    assert_int_equal(guest_lines_apply(&desired, &text, &changes, &error), 0);
     assert_string_equal(buffer_text(&text), "mp0: " MP ENTRY);
     assert_int_equal(changes.count, 3);
     assert_string_equal(changes.items[0].key, "hookscript");
@@ -214,13 +214,13 @@ static void commands_get_all_but_raw_lines(void **state)
 static void a_command_never_sets_and_deletes_one_key(void **state)
 {
     (void)state;
-    struct guest_lines_wish wish = wish_of(MOUNT_FORM_MP);
+    struct guest_lines_desired desired = desired_of(MOUNT_FORM_MP);
     struct error error = {0};
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(line_changes_free) struct line_changes changes = {0};
-    wish.by_command = true;
+    desired.by_command = true;
     buffer_add_text(&text, HOOK "mp0: /run/felhom-agent/guests/8300,mp=/x\n");
-    assert_int_equal(guest_lines_apply(&wish, &text, &changes, &error), 0);
+    assert_int_equal(guest_lines_apply(&desired, &text, &changes, &error), 0);
     assert_false(changes.edited);
     assert_int_equal(changes.count, 2);
     assert_string_equal(changes.items[0].key, "mp0");
@@ -231,7 +231,7 @@ static void no_free_mount_point_is_said(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct guest_lines_wish mp = wish_of(MOUNT_FORM_MP);
+    struct guest_lines_desired mp = desired_of(MOUNT_FORM_MP);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(line_changes_free) struct line_changes changes = {0};
     for (int i = 0; i < 256; i++)
@@ -250,11 +250,11 @@ static void lines_are_found_however_they_are_written(void **state)
         "/run/felhom\\055agent/guests/8300", "/run/felhom-agent/guests/83\\060\\060",
     };
     (void)state;
-    const struct guest_lines_wish wish = wish_of(MOUNT_FORM_ENTRY);
+    const struct guest_lines_desired desired = desired_of(MOUNT_FORM_ENTRY);
     for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
         cleanup_free char *before =
             mem_format(HOOK "lxc.mount.entry: %s etc/felhom-bootstrap none bind 0 0\n", sources[i]);
-        assert_applied(&wish, before, HOOK ENTRY);
+        assert_applied(&desired, before, HOOK ENTRY);
     }
 }
 

@@ -99,15 +99,15 @@ static void an_interrupt_stops_it(void **state)
 {
     (void)state;
     cleanup_close int fd = -1;
-    assert_int_equal(interrupt_open(&fd, &error), 0);
+    assert_int_equal(session_interrupt_open(&fd, &error), 0);
     const struct pve_limits limits = {0, fd};
-    assert_false(interrupt_wait(fd, 0));
+    assert_false(session_interrupt_wait(fd, 0));
     assert_int_equal(run("true", NULL, limits), 0);
     assert_int_equal(run("kill -INT $PPID; exec sleep 3600", NULL, limits), -1);
     assert_int_equal(error.kind, ERROR_BUSY);
     assert_string_equal(error.message, "/bin/sh was interrupted");
-    assert_true(interrupt_wait(fd, 0));
-    assert_true(interrupt_wait(fd, 60000));
+    assert_true(session_interrupt_wait(fd, 0));
+    assert_true(session_interrupt_wait(fd, 60000));
     assert_int_equal(run("exec sleep 3600", NULL, limits), -1);
     assert_int_equal(run("true", NULL, PVE_NO_LIMITS), 0);
 }
@@ -118,7 +118,7 @@ static void the_command_starts_afresh(void **state)
     (void)state;
     cleanup_close int fd = -1;
     cleanup_buffer struct buffer output = BUFFER_EMPTY;
-    assert_int_equal(interrupt_open(&fd, &error), 0);
+    assert_int_equal(session_interrupt_open(&fd, &error), 0);
     assert_int_equal(run("grep -c 'SigBlk:.*[1-9a-f]' /proc/self/status; env | sort | cut -d= -f1 |"
                          " grep -v '^_$\\|PWD\\|SHLVL\\|OLDPWD' | tr '\\n' ' '",
                          &output, PVE_NO_LIMITS),
