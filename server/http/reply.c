@@ -155,6 +155,11 @@ struct buffer *reply_body(struct reply *reply, int status)
     return &reply->body;
 }
 
+static void reply_set_why(struct reply *reply, const char *why)
+{
+    (void)snprintf(reply->why, sizeof reply->why, "%.*s", (int)sizeof reply->why - 1, why);
+}
+
 void reply_error(struct reply *reply, int status, const char *text)
 {
     const char *said = text ? text : status_text(status);
@@ -231,11 +236,6 @@ static void request_id_make(char ret[static REQUEST_ID_LENGTH + 1])
 void reply_assign_id(struct reply *reply)
 {
     request_id_make(reply->request_id);
-}
-
-void reply_set_why(struct reply *reply, const char *why)
-{
-    (void)snprintf(reply->why, sizeof reply->why, "%.*s", (int)sizeof reply->why - 1, why);
 }
 
 void reply_compose(const struct reply *reply, bool head, bool keep_alive, struct buffer *out)

@@ -75,9 +75,6 @@ void reply_upstream_failure(struct reply *reply, struct context *context,
 /* Gives the reply its request id, by which the operator can look up a refusal. */
 void reply_assign_id(struct reply *reply);
 
-/* Sets reply->why, the reason of a refusal for the operator. */
-void reply_set_why(struct reply *reply, const char *why);
-
 /* Begins a reply of type application/json and returns its body, to which the caller adds the
  * whole document. */
 struct buffer *reply_body(struct reply *reply, int status);
