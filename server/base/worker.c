@@ -2,6 +2,7 @@
 #include "server/base/worker.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -100,9 +101,4 @@ void worker_stop(struct worker *worker)
     (void)pthread_cond_destroy(&worker->changed);
     (void)pthread_mutex_destroy(&worker->lock);
     free(worker);
-}
-
-const atomic_bool *worker_stopping(const struct worker *worker)
-{
-    return &worker->stopping;
 }

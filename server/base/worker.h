@@ -8,7 +8,6 @@
 #ifndef FELHOM_WORKER_H
 #define FELHOM_WORKER_H
 
-#include <stdatomic.h>
 #include <stdint.h>
 
 #define WORKER_IDLE INT64_MAX
@@ -30,10 +29,6 @@ void worker_stop(struct worker *worker);
 /* Has step called at once; if it is being called now, once more right after that call. Any
  * thread may call this function. */
 void worker_wake(struct worker *worker);
-
-/* Returns a flag that becomes true when worker_stop is called; it fits http_client_new. It lives
- * as long as the worker. */
-const atomic_bool *worker_stopping(const struct worker *worker);
 
 /* Returns how long to wait after this many failures in a row (1, 2, ...): first, doubled with
  * each further failure, up to last. The result has the unit of first and last. */

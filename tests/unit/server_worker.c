@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
@@ -186,31 +187,6 @@ static void test_wakes_from_many_threads(void **state)
     assert_in_range(atomic_load(&rig.steps), 2, 4001);
 }
 
-static int64_t step_until_stopped(void *context)
-{
-    struct worker *const *worker = context;
-    (void)sem_post(&rig.began);
-    (void)sem_wait(&rig.go); /* until the test has *worker */
-    const struct timespec moment = {0, 1000000};
-    while (!atomic_load(worker_stopping(*worker)))
-        (void)nanosleep(&moment, NULL);
-    atomic_store(&rig.saw_stopping, true);
-    return 0;
-}
-
-static void test_step_under_way_learns_of_the_stop(void **state)
-{
-    (void)state;
-    rig.worker = worker_start("test", step_until_stopped, &rig.worker);
-    await(&rig.began);
-    assert_false(atomic_load(worker_stopping(rig.worker)));
-    (void)sem_post(&rig.go);
-    struct worker *worker = rig.worker;
-    worker_stop(worker);
-    rig.worker = NULL;
-    assert_true(atomic_load(&rig.saw_stopping));
-}
-
 static void *let_go_soon(void *context)
 {
     (void)context;
@@ -277,7 +253,6 @@ int main(void)
         WORKER_TEST(test_wake_before_the_time),
         WORKER_TEST(test_wakes_during_a_step),
         WORKER_TEST(test_wakes_from_many_threads),
-        WORKER_TEST(test_step_under_way_learns_of_the_stop),
         WORKER_TEST(test_stop_waits_for_the_step),
         WORKER_TEST(test_stop_at_once),
         WORKER_TEST(test_thread_has_its_name),
