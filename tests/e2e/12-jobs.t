@@ -172,9 +172,8 @@ is "felhomd requests that Proxmox starts the guest after the rollback" \
     "$(asked 'select(.path | endswith("/rollback")) | [.path, .body]')" \
     '["/api2/json/nodes/pve1/lxc/8200/snapshot/before/rollback","start=1"]'
 ok "felhomd requests the rollback a second later, so that the guest gets its reply first" \
-    test \
-    "$(asked "select(.path | endswith(\"/rollback\")) | .at * 1000 >= $(sql "SELECT created_at_ms FROM job WHERE job_id = $job") + 1000")" \
-    = true
+    test "$(asked "select(.path | endswith(\"/rollback\")) | .at * 1000 >=
+        $(sql "SELECT created_at_ms FROM job WHERE job_id = $job") + 1000")" = true
 
 # --- the mount point that forbids snapshots ---
 sql "UPDATE guest SET mount_form = 'mp' WHERE vmid = 8201"

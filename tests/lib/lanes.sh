@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A test that waits for long, in parts that have nothing to do with each other: side by side, each in a world of its own. To be sourced.
+# A test that waits for long, in parts that have nothing to do with each other: side by side, each in a world of its
+# own. To be sourced.
 #
-#   lanes "$0" NAME...   before world_enter: runs the script once for each NAME, with LANE=NAME, tells all their results as one test's, and ends.
-#                        Within a lane it does nothing. `LANE=NAME tests/e2e/...` runs that one alone. The longest is best named first
+#   lanes "$0" NAME...   before world_enter: runs the script once for each NAME, with LANE=NAME, tells all their results
+# as one test's, and ends.
+#                        Within a lane it does nothing. `LANE=NAME tests/e2e/...` runs that one alone. The longest is
+# best named first
 
 lanes() {
     local script=$1 name

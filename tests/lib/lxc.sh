@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Real containers on the scratch host of world.sh: unprivileged, on its bridge, booting systemd. To be sourced after world.sh.
+# Real containers on the scratch host of world.sh: unprivileged, on its bridge, booting systemd. To be sourced after
+# world.sh.
 #
 #   lxc_possible                  whether this machine can; if not, $LXC_WHY says why not
-#   lxc_host                      after world_host: ids and /sys for containers, whose control groups are below $LXC_SCOPE
-#   lxc_shift VMID OFFSET         gives every file of the guest's root file system, $ROOTFS/VMID, to an owner that is that much further up
+#   lxc_host                      after world_host: ids and /sys for containers, whose control groups are below
+# $LXC_SCOPE
+#   lxc_shift VMID OFFSET         gives every file of the guest's root file system, $ROOTFS/VMID, to an owner that is
+# that much further up
 #   lxc_plain NAME                a container of no guest: without a network
 #   lxc_config VMID LAST_BYTE     the container that Proxmox would make of the guest's configuration
 #   lxc_start VMID, lxc_stop VMID as Proxmox does, with felhom-hook at each phase
@@ -31,7 +34,8 @@ lxc_possible() {
     [ -z "$LXC_WHY" ]
 }
 
-# The kernel shows the devices of a network namespace in a /sys that was mounted in it; containers need the machine's control groups below.
+# The kernel shows the devices of a network namespace in a /sys that was mounted in it; containers need the machine's
+# control groups below.
 lxc_host() {
     local file
     mkdir "$HOST/cgroups" "$HOST/lxc"
@@ -80,8 +84,8 @@ for folder, folders, files in os.walk(root):
 END
 }
 
-# What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME. Newer systemds know control groups of the second
-# version alone, whatever the machine has.
+# What any unprivileged container has that boots systemd; its root file system is $ROOTFS/NAME. Newer systemds know
+# control groups of the second version alone, whatever the machine has.
 lxc_common() {
     cat <<END
 lxc.uts.name = guest$1
@@ -104,8 +108,8 @@ lxc_usual_ids() {
     printf 'lxc.idmap = %s\n' "u 0 $LXC_USUAL_ID 65536" "g 0 $LXC_USUAL_ID 65536"
 }
 
-# lxc_config VMID LAST_BYTE: its lxc.* lines are handed on; bind mounts are made from the host's side, and post-stop is called by the container's
-# monitor, as Proxmox does both.
+# lxc_config VMID LAST_BYTE: its lxc.* lines are handed on; bind mounts are made from the host's side, and post-stop is
+# called by the container's monitor, as Proxmox does both.
 lxc_config() {
     local vmid=$1 address=192.168.0.$2 config=$HOST/pve/lxc/$1.conf
     mkdir -p "$HOST/lxc/$vmid"

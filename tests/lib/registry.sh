@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A real registry (Debian's docker-registry) on the scratch host, with TLS and bcrypt passwords, and a tiny image in it. To be sourced.
+# A real registry (Debian's docker-registry) on the scratch host, with TLS and bcrypt passwords, and a tiny image in it.
+# To be sourced.
 #
 #   registry_start USER PASSWORD_FILE   on $REGISTRY; its certificate is $HOST/registry/ca.crt
 #   registry_push NAME TAG              puts an image there that sleeps
@@ -10,7 +11,8 @@ REGISTRY=192.168.0.162:5000
 registry_start() {
     local folder=$HOST/registry
     mkdir "$folder"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=registry -addext "subjectAltName=IP:${REGISTRY%:*}" \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=registry -addext \
+        "subjectAltName=IP:${REGISTRY%:*}" \
         -keyout "$folder/key" -out "$folder/ca.crt" 2>/dev/null
     htpasswd -iBn "$1" <"$2" >"$folder/htpasswd"
     cat >"$folder/config.yml" <<END
@@ -36,7 +38,8 @@ registry_blob() {
     local place digest
     digest=sha256:$(sha256sum <"$2" | cut -d ' ' -f 1)
     place=$(registry_curl -D - -o /dev/null -X POST "https://$REGISTRY/v2/$1/blobs/uploads/" | tr -d '\r' | sed -n 's/^location: //Ip')
-    registry_curl -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' --data-binary "@$2" "$place&digest=$digest"
+    registry_curl -o /dev/null -X PUT -H 'Content-Type: application/octet-stream' --data-binary "@$2" \
+        "$place&digest=$digest"
     echo "$digest"
 }
 

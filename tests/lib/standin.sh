@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # Stand-ins for the services beyond the host, on the scratch host's loopback. To be sourced after world.sh.
 #
-#   standin_start NAME PORT [--plain]   tests/standins/NAME, with a certificate for 127.0.0.1 by the CA $HOST/NAME/ca.pem
+#   standin_start NAME PORT [--plain]   tests/standins/NAME, with a certificate for 127.0.0.1 by the CA
+# $HOST/NAME/ca.pem
 #   standin_stop NAME                   as a service that is down
 #   standin_control NAME JSON           makes trouble (tests/standins/standin.py); '{}' ends it
 #   standin_requests NAME JQ_FILTER     what it was asked so far, one JSON object a line, through jq -c
@@ -13,7 +14,8 @@ standin_certificate() {
         -keyout "$directory/ca.key" -out "$directory/ca.pem" 2>/dev/null
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=127.0.0.1 \
         -keyout "$directory/key.pem" -out "$directory/request.pem" 2>/dev/null
-    openssl x509 -req -in "$directory/request.pem" -CA "$directory/ca.pem" -CAkey "$directory/ca.key" -CAcreateserial -days 2 \
+    openssl x509 -req -in "$directory/request.pem" -CA "$directory/ca.pem" -CAkey "$directory/ca.key" -CAcreateserial \
+        -days 2 \
         -extfile <(printf '%s\n' "$extra") -out "$directory/cert.pem" 2>/dev/null
     cat "$directory/key.pem" "$directory/cert.pem" >"$directory/server.pem"
 }

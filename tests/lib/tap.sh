@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Test Anything Protocol for prove. To be sourced; a test file ends with `tap_done`. Each test returns whether it passed.
+# Test Anything Protocol for prove. To be sourced; a test file ends with `tap_done`. Each test returns whether it
+# passed.
 
 tap_count=0
 tap_failures=0
@@ -66,8 +67,8 @@ unlike() {
     return 1
 }
 
-# Seconds after which a wait is given up. What works never takes so long, however slow and busy the machine is: a test waits for what it asserts, and
-# for no time.
+# Seconds after which a wait is given up. What works never takes so long, however slow and busy the machine is: a test
+# waits for what it asserts, and for no time.
 PATIENCE=600
 
 # eventually COMMAND...: tries until the command succeeds, ever more seldom: on a busy machine the tries would slow down

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A small world for tests and the demo: a scratch Proxmox host with a bridge, and guests on it, in namespaces of its own. Nothing of it is seen from
-# outside, and all of it vanishes with the script. To be sourced.
+# A small world for tests and the demo: a scratch Proxmox host with a bridge, and guests on it, in namespaces of its
+# own. Nothing of it is seen from outside, and all of it vanishes with the script. To be sourced.
 #
 #   world_enter "$0" "$@"         re-runs the script inside; what follows runs there
 #   world_host                    $HOST: the scratch host's files; the bridge vmbr0 with 192.168.0.162/24
@@ -194,7 +194,8 @@ pin_of() {
     jq -r .local_api_pin_spki_sha256 "$(directory_of "$1")/bootstrap.json"
 }
 
-# request VMID TOKEN_FILE PATH [CURL_OPTION...]: what the guest gets, pinned; prints BODY and, on a line of its own, the HTTP status.
+# request VMID TOKEN_FILE PATH [CURL_OPTION...]: what the guest gets, pinned; prints BODY and, on a line of its own, the
+# HTTP status.
 request() {
     local vmid=$1 token_file=$2 path=$3
     shift 3
@@ -223,7 +224,8 @@ sql() {
     sqlite3 -cmd '.timeout 300000' "$HOST/state/db/agent.db" "$1"
 }
 
-# rounds N: the numbers to N, of what is done so often at moments that differ; with sanitizers, which take their time, every fourth
+# rounds N: the numbers to N, of what is done so often at moments that differ; with sanitizers, which take their time,
+# every fourth
 rounds() {
     case $BIN in
     *asan*) seq 4 4 "$1" ;;

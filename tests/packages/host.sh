@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A Debian that boots systemd as a Proxmox host with nothing but Proxmox's files, and with network namespaces as guests. To be sourced; the host
-# is used for nothing else and is deleted afterwards.
+# A Debian that boots systemd as a Proxmox host with nothing but Proxmox's files, and with network namespaces as guests.
+# To be sourced; the host is used for nothing else and is deleted afterwards.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
@@ -47,7 +47,9 @@ does() {
     "$@" >"$HOST/out" 2>&1 || { diag "$(tail -n 20 "$HOST/out")"; return 1; }
 }
 
-# entries FIELD=VALUE...: prints the journal's entries with these fields, one a line: message, priority, identifier, phase, event
+# entries FIELD=VALUE...: prints the journal's entries with these fields, one a line: message, priority, identifier,
+# phase, event
 entries() {
-    journalctl --no-pager -o json "$@" | jq -r '[.MESSAGE, .PRIORITY, .SYSLOG_IDENTIFIER, .PHASE, .EVENT] | map(. // "-") | join("|")'
+    journalctl --no-pager -o json "$@" |
+        jq -r '[.MESSAGE, .PRIORITY, .SYSLOG_IDENTIFIER, .PHASE, .EVENT] | map(. // "-") | join("|")'
 }

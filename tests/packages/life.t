@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A package's life, by real dpkg in a chroot that is used for nothing else: /packages has the packages, and the version before as older.deb; the
-# dependencies are installed.
+# A package's life, by real dpkg in a chroot that is used for nothing else: /packages has the packages, and the version
+# before as older.deb; the dependencies are installed.
 . tests/lib/tap.sh
 [ -n "${OFFLINE:-}" ] || OFFLINE=yes exec unshare --net bash "$0"
 [ -e /packages/older.deb ] || { skip 'packages' 'no packages to be installed here'; tap_done; }
@@ -22,7 +22,9 @@ none() {
 }
 some() {
     none
-    printf 'mp1: /run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,ro=1\nhookscript: local:snippets/felhom-hook\n' >>$pve/nodes/one/lxc/8200.conf
+    printf \
+        'mp1: /run/felhom-agent/guests/8200,mp=/etc/felhom-bootstrap,ro=1\nhookscript: local:snippets/felhom-hook\n' \
+        >>$pve/nodes/one/lxc/8200.conf
     printf '\n[snap]\nhookscript: local:snippets/felhom-hook\n' >>$pve/nodes/two/qemu-server/8300.conf
 }
 pve_sum() {
@@ -52,13 +54,18 @@ sums=$(pve_sum)
 ok 'the package installs' does dpkg -i "$agent"
 ok 'the installation makes the store' test -s /var/lib/felhom-agent/db/agent.db
 ok 'the installation prints the pins' says 'SPKI pin: '
-is 'the state belongs to felhom-agent, and only that user can read it'"'"'s alone' "$(stat -c '%U:%G %a' /var/lib/felhom-agent/{db,tls} | sort -u)" 'felhom-agent:felhom-agent 700'
+is 'the state belongs to felhom-agent, and only that user can read it'"'"'s alone' \
+    "$(stat -c '%U:%G %a' /var/lib/felhom-agent/{db,tls} | sort -u)" 'felhom-agent:felhom-agent 700'
 is "the hook is linked in Proxmox's snippets" "$(readlink $SNIPPET)" $HOOK
 is 'the user felhom-agent is in the groups felhom-agent and www-data' "$(id -nG felhom-agent)" 'felhom-agent www-data'
-ok 'felhomd --check succeeds as the user felhom-agent' does setpriv --reuid felhom-agent --regid felhom-agent --init-groups felhomd --check
-is 'the units are enabled' "$(systemctl is-enabled felhomd felhom-restore-test.timer felhom-token-age.timer | sort -u)" enabled
-is "felhomd has the package's version" "$(felhomd --version)" "felhomd $(dpkg-query -W -f '${Version}' felhom-agent | sed 's/-.*//')"
-ok 'every key in the installed agent.yaml is a comment' test -z "$(grep -vE '^ *#|^[a-z_]*:$|^$' /etc/felhom-agent/agent.yaml)"
+ok 'felhomd --check succeeds as the user felhom-agent' does setpriv --reuid felhom-agent --regid felhom-agent \
+    --init-groups felhomd --check
+is 'the units are enabled' \
+    "$(systemctl is-enabled felhomd felhom-restore-test.timer felhom-token-age.timer | sort -u)" enabled
+is "felhomd has the package's version" "$(felhomd --version)" \
+    "felhomd $(dpkg-query -W -f '${Version}' felhom-agent | sed 's/-.*//')"
+ok 'every key in the installed agent.yaml is a comment' test -z \
+    "$(grep -vE '^ *#|^[a-z_]*:$|^$' /etc/felhom-agent/agent.yaml)"
 for page in felhom-hook.8 felhomd.8 felhomctl.8; do
     ok "there is $page" test -e "/usr/share/man/man8/$page.gz"
 done
@@ -80,7 +87,7 @@ is 'the upgrade keeps the identity' "$(identity)" "$first"
 some
 sums=$(pve_sum)
 ok 'the package can be removed while guests have its hookscript' does dpkg --remove felhom-agent
-ok 'the removal lists the guests that have its hookscript' says 'these guests still name its hookscript: 8200 8300'
+ok 'the removal lists the guests that have its hookscript' says 'these guests still have its hookscript: 8200 8300'
 ok 'a replacement hook stays for these guests' test -x $HOOK
 for phase in pre-start post-start pre-stop post-stop odd; do
     ok "the replacement hook succeeds in $phase" $SNIPPET 8200 $phase
@@ -92,7 +99,8 @@ printf '#!/bin/sh\n[ "$*" = "path own:snippets/their own.sh" ] || exit 1\necho "
 printf '#!/bin/sh\necho "theirs: $*"\nexit 7\n' >'/tmp/their own.sh'
 chmod 755 /usr/sbin/pvesm '/tmp/their own.sh'
 for phase in pre-start post-stop; do
-    is "the replacement hook calls the chained hookscript in $phase" "$($SNIPPET 8200 $phase; echo $?)" "theirs: 8200 $phase"$'\n7'
+    is "the replacement hook calls the chained hookscript in $phase" "$($SNIPPET 8200 $phase; echo $?)" \
+        "theirs: 8200 $phase"$'\n7'
 done
 ok 'the replacement hook calls the chained hookscript only for guests that have one' $SNIPPET 8201 pre-start
 rm '/tmp/their own.sh'
@@ -124,7 +132,7 @@ is 'the purge writes nothing to /etc/pve' "$(pve_sum)" "$sums"
 none
 ok 'the package installs after a purge' does dpkg -i "$agent"
 ok 'the package can be removed when no guest has its hookscript' does dpkg --remove felhom-agent
-not_ok 'the removal lists no guest' says 'still name'
+not_ok 'the removal lists no guest' says 'still have its hookscript'
 not_ok 'the removal leaves no hook' test -e $HOOK
 not_ok 'the removal leaves no link to the hook' test -L $SNIPPET
 ok 'the package can be purged' does dpkg --purge felhom-agent
@@ -151,8 +159,10 @@ fresh
 
 # --- felhom-guest ---
 ok 'felhom-guest installs' does dpkg -i "$guest"
-is 'the units of felhom-guest are enabled' "$(systemctl is-enabled felhom-controller-bootstrap.service felhom-controller-bootstrap.path | sort -u)" enabled
-is "felhom-controller-bootstrap has the package's version" "$(felhom-controller-bootstrap --version)" "felhom-controller-bootstrap $(dpkg-query -W -f '${Version}' felhom-guest | sed 's/-.*//')"
+is 'the units of felhom-guest are enabled' \
+    "$(systemctl is-enabled felhom-controller-bootstrap.service felhom-controller-bootstrap.path | sort -u)" enabled
+is "felhom-controller-bootstrap has the package's version" "$(felhom-controller-bootstrap --version)" \
+    "felhom-controller-bootstrap $(dpkg-query -W -f '${Version}' felhom-guest | sed 's/-.*//')"
 felhom-controller-bootstrap >/dev/null 2>&1
 is 'felhom-controller-bootstrap is in setup mode' $? 10
 ok 'felhom-guest can be purged' does dpkg --purge felhom-guest

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The packages of the folder $PACKAGES on a host with a real systemd: an unprivileged container made from $ROOT, the root file system of a
+# The packages of the folder $PACKAGES on a host with a real systemd: an unprivileged container made from $ROOT, the
+# root file system of a
 # Debian of their release with their dependencies.
 . tests/lib/world.sh
 . tests/lib/tap.sh
@@ -22,7 +23,8 @@ done
 echo host1 >"$ROOTFS/$NAME/etc/hostname"
 cp -r "$PACKAGES" "$ROOTFS/$NAME/packages"
 rm -rf "$ROOTFS/$NAME/src"
-git ls-files -z --cached --others --exclude-standard | tar -c --null --files-from=- --ignore-failed-read --transform 's|^|src/|' | tar -x -C "$ROOTFS/$NAME"
+git ls-files -z --cached --others --exclude-standard |
+    tar -c --null --files-from=- --ignore-failed-read --transform 's|^|src/|' | tar -x -C "$ROOTFS/$NAME"
 lxc_shift $NAME $LXC_USUAL_ID
 lxc_plain $NAME
 
