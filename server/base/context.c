@@ -92,8 +92,7 @@ struct server_config *context_config(struct context *context)
 
 void context_set_config(struct context *context, struct server_config *config)
 {
-    cleanup_server_config struct server_config *old = NULL;
     lock_scope(&context->lock);
-    old = context->config;
+    server_config_unref(context->config);
     context->config = config;
 }
