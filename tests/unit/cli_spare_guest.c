@@ -218,7 +218,7 @@ static void there_may_be_no_free_vmid(void **state)
     ANSWERS({"pvesh get /cluster/nextid", "9000"}, {CONTENT("a", ""), "[]"}, {"pvesh", NULL});
     assert_not_chosen("cannot ask Proxmox for /nodes/localhost/storage/b/content: refused");
     ANSWERS({"pvesh get /cluster/nextid", "9000"}, {"pvesh", DISK});
-    assert_not_chosen("no spare VMID: each of the 50 from Proxmox's next free one on has a guest "
+    assert_not_chosen("no spare VMID: each of the 50 from Proxmox's next free one on has a guest, "
                       "or disks without a guest");
 }
 
