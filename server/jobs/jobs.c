@@ -176,7 +176,7 @@ static void newest_backups_take_turn(struct newest_backups *backups, struct stor
                                      const struct pve_call *call)
 {
     struct error error;
-    uint32_t vmid;
+    uint32_t vmid = 0;
     if (newest_backups_find_next(stores, backups->vmid, &vmid, &error) < 0) {
         newest_backups_log(backups, &error);
         newest_backups_end_round(backups, BACKUPS_PAUSE_US);
