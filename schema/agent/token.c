@@ -59,8 +59,13 @@ static void token_write_secret(const uint8_t secret[static TOKEN_SECRET_BYTES], 
     if (mbedtls_base64_encode((unsigned char *)base64, sizeof base64, &written, secret,
                               TOKEN_SECRET_BYTES) != 0)
         mem_exhausted();
-    for (size_t i = 0; i < SECRET_LENGTH; i++)
-        ret[i] = base64[i] == '+' ? '-' : base64[i] == '/' ? '_' : base64[i];
+    for (size_t i = 0; i < SECRET_LENGTH; i++) {
+        ret[i] = base64[i];
+        if (base64[i] == '+')
+            ret[i] = '-';
+        else if (base64[i] == '/')
+            ret[i] = '_';
+    }
     explicit_bzero(base64, sizeof base64);
 }
 
