@@ -291,26 +291,16 @@ static int config_check_registry(const struct config *config, const struct yaml_
     return 0;
 }
 
-static int config_read(const struct yaml_tree *root, struct config *config, struct error *error)
-{
-    if (yaml_table_read(&config_table, root, config, error) ||
-        config_check_limits(config, root, error))
-        return -1;
-    return config_check_registry(config, root, error);
-}
-
 int config_parse(const char *name, const char *text, size_t length, struct config *ret,
                  struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *root = NULL;
-    struct config config = {.host_id = NULL};
-    if (yaml_settings_load(name, text, length, &root, error))
+    cleanup(config_free) struct config config = {.host_id = NULL};
+    if (yaml_settings_load(name, text, length, &root, error) ||
+        yaml_table_read(&config_table, root, &config, error) ||
+        config_check_limits(&config, root, error) || config_check_registry(&config, root, error))
         return -1;
-    if (config_read(root, &config, error)) {
-        config_free(&config);
-        return -1;
-    }
-    *ret = config;
+    *ret = steal(config);
     return 0;
 }
 

@@ -138,14 +138,11 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
                     struct error *error)
 {
     cleanup_yaml_tree struct yaml_tree *root = NULL;
-    struct enrolment enrolment = {.customer_id = NULL};
-    if (yaml_settings_load(name, text, length, &root, error))
+    cleanup(enrolment_free) struct enrolment enrolment = {.customer_id = NULL};
+    if (yaml_settings_load(name, text, length, &root, error) ||
+        yaml_table_read(&table, root, &enrolment, error))
         return -1;
-    if (yaml_table_read(&table, root, &enrolment, error)) {
-        enrolment_free(&enrolment);
-        return -1;
-    }
-    *ret = enrolment;
+    *ret = steal(enrolment);
     return 0;
 }
 
