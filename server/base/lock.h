@@ -24,7 +24,8 @@ static inline void lock_release_fn(pthread_mutex_t **mutex)
 
 /* Takes the mutex; it is released on every way out of the scope. Once in each scope. */
 #define lock_scope(mutex) \
-    cleanup(lock_release_fn) pthread_mutex_t *lock_of_scope_ = lock_take(mutex)
+    cleanup(lock_release_fn) __attribute__((unused)) pthread_mutex_t *lock_of_scope_ = \
+        lock_take(mutex)
 
 /* Makes a condition variable whose timed waits are by CLOCK_MONOTONIC. Ends with
  * pthread_cond_destroy. */
