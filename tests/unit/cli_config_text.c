@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text surgery on a guest's configuration: which lines count, and that all others stay byte for
+/* Edits of a guest's configuration: which lines count, and that all other lines stay byte for
  * byte. */
 #include "cli/pve/config.h"
 
@@ -15,7 +15,7 @@ static struct buffer text_of(const char *text)
     return buffer;
 }
 
-/* "key=value;" of each live line that has a key. */
+/* Returns "key=value;" for each live line that has a key. */
 static void assert_lines(const char *text, const char *expected)
 {
     cleanup_buffer struct buffer buffer = text_of(text);
@@ -50,8 +50,8 @@ static void the_live_section_ends_at_the_first_real_section(void **state)
     assert_lines("a: b\n[PVE:pending]  \r\nc: d\n", "a=b;");
     assert_lines("[s1]\nc: d\n", "");
     assert_lines("a: b\n[special:cloudinit]\nc: d\n", "a=b;");
-    /* One letter, a digit first, no end, blanks in front or within: no snapshot of that name can
-     * exist. */
+    /* No snapshot can have such a name: one letter, a leading digit, no end, leading or inner
+     * blanks. */
     assert_lines("[s]\n[1a]\n[snap\n [snap]\n[sn ap]\n[x:y]\na: b\n", "a=b;");
 }
 

@@ -36,7 +36,7 @@ static int setup(void **state)
     return status;
 }
 
-/* The details that are listed, in their order. */
+/* Returns the details that are listed, in order. */
 static void assert_listed(const struct outcome *outcome, const char *expected)
 {
     cleanup_buffer struct buffer details = BUFFER_EMPTY;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proxmox's firewall files: whether it is on, and whether a rule lets the port in. */
+/* Proxmox's firewall files: whether the firewall is on, and whether a rule accepts the port. */
 #include "cli/pve/firewall_file.h"
 
 #include "tests/unit/test.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The events that `guest` shows: the newest ten, and no others are read for them. */
+/* The events that `guest` shows: the newest ten; no further ones are read for them. */
 #include <dlfcn.h>
 #include <jansson.h>
 #include <stdatomic.h>
@@ -13,13 +13,13 @@
 
 #define SHOWN 10
 
-/* Shared with the child that felhomctl runs in. */
+/* Shared with the child in which felhomctl runs. */
 static struct {
     atomic_int rows;  /* of the table of events, that SQLite handed out */
     atomic_int scans; /* its steps through the whole of that table */
 } * counted;
 
-/* In place of SQLite's. */
+/* Replaces SQLite's function. */
 int sqlite3_step(sqlite3_stmt *statement)
 {
     static int (*step)(sqlite3_stmt * statement);
@@ -51,7 +51,7 @@ static int teardown(void **state)
     return scratch_remove(state);
 }
 
-/* Every other one is another guest's. */
+/* Every second event is another guest's. */
 static void add_events(int count)
 {
     cleanup_store struct store *store = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What enroll and unenroll make of a guest's configuration, on its text alone. */
+/* What enroll and unenroll change in the text of a guest's configuration. */
 #include "cli/pve/guest_lines.h"
 
 #include <string.h>
@@ -169,12 +169,12 @@ static void a_chained_hookscript_goes_and_comes_back(void **state)
     assert_applied(&chain, "a: b\n" OTHER "[snap]\n" OTHER, "a: b\n" HOOK "[snap]\n" OTHER);
     assert_applied(&chain, OTHER "a: b\n" OTHER, "a: b\n" HOOK);
     assert_applied(&back, HOOK "a: b\n[snap]\n" HOOK, "a: b\n" OTHER "[snap]\n" HOOK);
-    /* What somebody has set since then stays, and nothing is put where there is none. */
+    /* A hookscript that somebody has set since then stays, and none is set if there is none. */
     assert_applied(&back, "hookscript: own:snippets/third\n", "hookscript: own:snippets/third\n");
     assert_applied(&back, "a: b\n", "a: b\n");
 }
 
-/* Deleting it in the same call would contradict that. */
+/* Deleting the line in the same call would contradict setting it. */
 static void a_command_sets_the_chained_hookscript_alone(void **state)
 {
     (void)state;
@@ -241,7 +241,7 @@ static void no_free_mount_point_is_said(void **state)
                         "guest 8200 has all of mp0 to mp255 in use: use --mount entry");
 }
 
-/* However its path is written, what the hook would refuse is what enroll takes away. */
+/* enroll removes each mount that the hook would refuse, however its path is written. */
 static void lines_are_found_however_they_are_written(void **state)
 {
     static const char *const sources[] = {

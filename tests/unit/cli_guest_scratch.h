@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guests of a scratch host as their starts leave them, without a hook. */
+/* Guests of a scratch host in the state after their starts, made without the hook. */
 #ifndef FELHOM_TESTS_CLI_GUEST_SCRATCH_H
 #define FELHOM_TESTS_CLI_GUEST_SCRATCH_H
 
@@ -22,14 +22,14 @@ static inline void run_sql(const char *sql)
     assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 }
 
-/* What makes a guest one that has no token to replace, each after the other. */
+/* Each statement makes the guest one that has no token to replace. */
 static const char *const not_live[] = {
     "UPDATE guest SET state = 'stopped'",
     "UPDATE guest SET state = 'running'; UPDATE token SET revoked_at_ms = 1",
     "DELETE FROM token",
 };
 
-/* A directory as pre-start leaves it, as far as verbs look at it. */
+/* A directory as pre-start leaves it, as far as verbs read it. */
 static inline void fill_directory(uint32_t vmid, const char *token)
 {
     cleanup_free char *guests = scratch_path("run/guests");
@@ -41,7 +41,7 @@ static inline void fill_directory(uint32_t vmid, const char *token)
     OK(guest_drafts_publish(&drafts, &error));
 }
 
-/* A guest that runs, with a token and its directory. */
+/* A running guest with a token and a directory. */
 static inline void scratch_guest(uint32_t vmid, int64_t minted_ms)
 {
     cleanup_free char *state_dir = scratch_path("state");

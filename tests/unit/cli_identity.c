@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps to another certificate, as guests' directories and the operator see them; nobody else
- * is there. */
+/* The steps to another certificate, as guests' directories and the operator see them; felhomd is
+ * not running. */
 #include <string.h>
 
 #include "store/base/clock.h"
@@ -50,7 +50,7 @@ static void staged_pins_are_told(void **state)
     assert_string_equal(buffer_text(&after), buffer_text(&token));
 }
 
-/* One that ran out is the guest's still: a rotation may come. */
+/* A guest keeps its expired token, as a rotation may follow. */
 static void a_token_that_ended_by_its_age_stays(void **state)
 {
     (void)state;
@@ -92,7 +92,7 @@ static void those_who_cannot_be_told_are_named(void **state)
                         "felhomctl: not all directories could be updated: guests 8200, 8400\n");
 }
 
-/* Nobody shows anything: guests know both until somebody does. */
+/* No felhomd shows a certificate: guests keep both until one does. */
 static void without_felhomd(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON values as YAML: no text becomes anything else. */
+/* JSON values as YAML: every text stays a text. */
 #include <string.h>
 
 #include "cli/base/output.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Commands that are read from, take too long or are interrupted. */
+/* Commands whose output is read, that take too long or that are interrupted. */
 #include "tests/unit/test.h"
 
 #include <signal.h>
@@ -62,7 +62,7 @@ static void capture_is_the_same(void **state)
     assert_string_equal(buffer_text(&output), "x\n");
 }
 
-/* A program that goes on in the background with what it inherited. */
+/* A program that goes on in the background with the descriptors that it inherited. */
 static void only_the_command_is_waited_for(void **state)
 {
     (void)state;
@@ -84,8 +84,8 @@ static void one_that_takes_too_long_is_stopped(void **state)
     assert_int_equal(run("true", NULL, until(600000)), 0);
 }
 
-/* It has time to clean up, and what it says then is heard; that it ends well makes it no success.
- */
+/* An interrupted command has time to clean up, and its messages are read; exit status 0 does not
+ * make it a success. */
 static void one_that_is_stopped_may_clean_up(void **state)
 {
     (void)state;
@@ -112,7 +112,7 @@ static void an_interrupt_stops_it(void **state)
     assert_int_equal(run("true", NULL, PVE_NO_LIMITS), 0);
 }
 
-/* Signals that this process waits for are none of the command's, nor is its process group. */
+/* The command does not inherit the signal mask, and has a process group of its own. */
 static void the_command_starts_afresh(void **state)
 {
     (void)state;

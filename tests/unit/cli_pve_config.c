@@ -134,7 +134,7 @@ static void a_missing_guest_is_said(void **state)
     assert_int_equal(error.kind, ERROR_MISSING);
 }
 
-/* A process that died left it; this one has got the same id. */
+/* A process that died has left the file; this process has got the same id. */
 static void a_leftover_of_a_dead_process_is_replaced(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What restore-test says of a guest that the store does not have, or cannot be asked for. */
+/* restore-test for a guest that the store does not have, or if the store cannot be read. */
 #include "store/tables/guest.h"
 #include "tests/unit/cli_scratch.h"
 #include "tests/unit/test.h"
@@ -7,7 +7,7 @@
 static enum error_kind kind;
 static const char *message;
 
-/* In place of the store's. */
+/* Replaces the store's function. */
 int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error)
 {
     (void)store;

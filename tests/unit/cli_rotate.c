@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rotation, and what comes between its two transactions. */
+/* Rotation, and what can happen between its two transactions. */
 #include <string.h>
 
 #include "store/tables/token.h"
@@ -60,7 +60,7 @@ static void rotated(void **state)
     assert_int_equal(count_good(INT64_MAX), 1);
 }
 
-/* felhomd's sweep, or the operator, between the two transactions. */
+/* felhomd's sweep or the operator revokes the token between the two transactions. */
 static void revoked_meanwhile(void **state)
 {
     (void)state;
@@ -77,7 +77,7 @@ static void revoked_meanwhile(void **state)
     assert_int_equal(count_good(0), 0);
 }
 
-/* A death after the files are there: both stay good until the next rotation. */
+/* A kill after the files were written: both tokens stay valid until the next rotation. */
 static void no_end_for_the_old(void **state)
 {
     (void)state;

@@ -10,7 +10,7 @@
 #include "store/files/file.h"
 #include "tests/unit/scratch.h"
 
-/* The program itself, under another name. */
+/* The program itself; its main() has another name here. */
 int felhomctl_main(int argc, char **argv);
 #define main felhomctl_main
 #include "cli/main.c"
@@ -42,7 +42,7 @@ static inline void scratch_write(const char *name, const char *content)
         abort();
 }
 
-/* The content of a file, "" where there is none. */
+/* Returns the content of a file, "" if it does not exist. */
 static inline struct buffer scratch_read(const char *name)
 {
     struct error ignored;
@@ -68,7 +68,7 @@ static inline void scratch_make_directory(const char *name)
         abort();
 }
 
-/* Directories as on a Proxmox node, and an agent.yaml that names them all. */
+/* Makes directories as on a Proxmox node, and an agent.yaml with their paths. */
 static inline int node_make(void **state)
 {
     const char *r = scratch;
@@ -116,7 +116,7 @@ static inline struct outcome felhomctl(const char *word, ...)
     return outcome;
 }
 
-/* A node on which init has run. */
+/* A node after felhomctl init. */
 static inline int node_init(void **state)
 {
     if (node_make(state) < 0)

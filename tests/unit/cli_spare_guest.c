@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What a restore test asks of Proxmox, and whose guests it destroys. Proxmox's commands are played
- * here.
- */
+/* Which commands a restore test gives Proxmox, and which guests it destroys. This file has
+ * stand-ins for Proxmox's commands. */
 #include "tests/unit/test.h"
 
 #include <string.h>
@@ -20,7 +18,7 @@ static struct config config;
 
 /* --- Proxmox --- */
 
-/* A command that begins with these words writes this; NULL: it fails. */
+/* A command that begins with these words prints this text; with NULL it fails. */
 struct answer {
     const char *words;
     const char *output;
@@ -261,7 +259,7 @@ static void write_config(const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
-/* What is done about the file, by what is asked of Proxmox; returns what spare_guest_clear does. */
+/* Sets how Proxmox's commands answer about the file; returns what spare_guest_clear returns. */
 static int clear(const char *name, const char *text, const struct restore_test *test,
                  bool *ret_found)
 {
@@ -310,7 +308,7 @@ static void anything_else_stays(void **state)
     assert_cleared(LXC, "lock: create\n[snap]\nhostname: theirs\n", "");
 }
 
-/* Proxmox's own, of which no description can be expected yet. */
+/* Proxmox's own configuration during a restore, which cannot have a description yet. */
 static void a_shell_goes(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is left of an original's configuration in its copy. */
+/* Which lines of an original's configuration remain in its copy. */
 #include "tests/unit/test.h"
 
 #include <string.h>
@@ -109,7 +109,7 @@ static void what_reaches_beyond_goes(void **state)
     QEMU("memory: 512\n[special:cloudinit]\nhookscript: x\n", "memory: 512\n");
 }
 
-/* A number belongs to a key that has one, and nothing else does. */
+/* Only keys with a number match a pattern with a number. */
 static void keys_are_read_whole(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is said of the guests for whom a verb failed. */
+/* The message about the guests for which a verb failed. */
 #include "cli/base/steps.h"
 
 #include "schema/base/cleanup.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests of functions that fill a struct error: calls that must succeed, and calls that must
+/* For tests of functions that fill in a struct error: calls that must succeed, and calls that must
  * fail in a certain way. */
 #ifndef FELHOM_TEST_EXPECT_H
 #define FELHOM_TEST_EXPECT_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pre-start and whoever else works on the guest's directory: what was changed while the hook waited
- * for the guest's lock is in what it then writes. */
+/* pre-start and other programs that work on the guest's directory: changes made while the hook
+ * waited for the guest's lock are in what it then writes. */
 #include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -21,10 +21,10 @@ static struct error error;
 static struct config config;
 static const struct in_addr loopback = {.s_addr = 0x0100007f};
 
-/* The hook's end of a pipe that tells of each lock that it is about to ask for; -1: nobody does. */
+/* The hook's end of a pipe to which each lock is written before it is taken; -1: none. */
 static int announce_fd = -1;
 
-/* In place of the C library's. */
+/* Replaces the C library's function. */
 int flock(int fd, int operation)
 {
     if (announce_fd >= 0 && write(announce_fd, "", 1) != 1)
@@ -77,7 +77,7 @@ static int start_guest(void)
     return result;
 }
 
-/* Starts the guest in a child, which waits for the lock that the caller holds. */
+/* Starts the guest in a child, which waits for the lock that the caller has. */
 static pid_t start_behind_lock(int lock)
 {
     int ends[2];
@@ -86,7 +86,7 @@ static pid_t start_behind_lock(int lock)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        /* The lock belongs to whoever has the descriptor. */
+        /* The lock belongs to every process that has the descriptor. */
         (void)close(lock);
         announce_fd = ends[1];
         _exit(start_guest() < 0);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whatever a reaction does, its supervisor comes back in time with a word about it, and leaves one
- * in the store. */
+/* Whatever happens in a phase, its supervisor returns in time with a message and adds an event. */
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -40,7 +39,7 @@ static int find_the_store_locked(struct reaction *reaction, struct error *cause)
     return fail(cause, ERROR_BUSY, "locked");
 }
 
-/* An open transaction, and the lock that goes with it. */
+/* An open transaction and its lock. */
 static int half_do_it(struct reaction *reaction, struct error *cause)
 {
     if (reaction_open_store(reaction, cause) < 0 || store_begin(reaction->store, cause) < 0 ||
@@ -81,7 +80,7 @@ static int leave(struct reaction *reaction, struct error *cause)
     _exit(3);
 }
 
-/* Only what hangs meets its deadline. */
+/* Only a phase that hangs reaches its deadline. */
 static struct report *outcome_of(int (*react)(struct reaction *, struct error *))
 {
     const struct phase phase = {.name = "pre-start", .react = react};

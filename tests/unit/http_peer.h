@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An HTTP server on the loopback that answers by a script, and misbehaves where that says so. It
- * takes any number of connections at once, and notes each request that came whole. */
+/* An HTTP server on the loopback that answers by a script, and misbehaves if the script says so. It
+ * accepts any number of connections at once, and records each complete request. */
 #ifndef FELHOM_TEST_HTTP_PEER_H
 #define FELHOM_TEST_HTTP_PEER_H
 
@@ -61,7 +61,8 @@ struct peer {
     } requests[PEER_REQUESTS];
 };
 
-/* The length of a whole request at the beginning of the text; 0: there is none yet. */
+/* Returns the length of the complete request at the beginning of the text; 0 if it is
+ * incomplete. */
 static inline size_t peer_request_length(const char *text, size_t length)
 {
     const char *end = strstr(text, "\r\n\r\n");
@@ -187,7 +188,7 @@ static inline struct peer *peer_start(const struct peer_answer *answers, size_t 
     return peer;
 }
 
-/* What it noted may be read from now on. */
+/* After this call the records may be read. */
 static inline void peer_end(struct peer *peer)
 {
     assert_int_equal(eventfd_write(peer->ended, 1), 0);

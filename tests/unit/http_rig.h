@@ -86,7 +86,7 @@ static inline void assert_not_sent(size_t request, const char *text)
         fail_test("there is \"%s\" in:\n%s", text, peer->requests[request].text);
 }
 
-/* One answer by the script, asked for with that method. */
+/* Sends a request with that method and returns the script's answer. */
 static inline void assert_answer_fails(const char *method, const struct peer_answer *answer,
                                        enum error_kind kind, const char *text)
 {
@@ -98,7 +98,7 @@ static inline void assert_answer_fails(const char *method, const struct peer_ans
     assert_true(http_client_may_have_sent(client));
 }
 
-/* Performs with that timeout; how many milliseconds it took. */
+/* Sends a request with that timeout; returns how many milliseconds it took. */
 static inline int64_t time_of(const char *url, uint64_t timeout_ms, int *ret_result)
 {
     int64_t begin_us = clock_steady_us();

@@ -108,7 +108,7 @@ static inline int tear_down(void **state)
 
 /* --- jobs --- */
 
-/* As if the guest had asked two seconds ago. */
+/* As if the guest's request had come two seconds ago. */
 static inline int64_t add_job(uint32_t vmid, enum job_kind kind, const char *name)
 {
     int64_t job_id = 0;
@@ -119,7 +119,7 @@ static inline int64_t add_job(uint32_t vmid, enum job_kind kind, const char *nam
     return job_id;
 }
 
-/* It looks as if its call had been made, and the answer had not come. */
+/* Makes the job look as if it had been requested and the reply had not come. */
 static inline void make_called(int64_t job_id)
 {
     OK(job_call(store, job_id, clock_wall_ms(), &error));
@@ -133,8 +133,8 @@ static inline struct job unfinished(uint32_t vmid)
     return job;
 }
 
-/* The next step of the guest's job; after it, how many seconds it wants to wait (-1: it is over).
- */
+/* Runs the next step of the guest's job; returns after how many seconds the next is due (-1: the
+ * job has ended). */
 static inline double step(uint32_t vmid)
 {
     const struct job job = unfinished(vmid);
@@ -142,7 +142,7 @@ static inline double step(uint32_t vmid)
     return wait_us == INT64_MAX ? -1 : (double)wait_us / 1e6;
 }
 
-/* All steps to its end, without the waiting beyond a moment. */
+/* Runs all steps of the job, with short pauses only. */
 static inline void run_to_end(uint32_t vmid)
 {
     for (int i = 0; i < 30000; i++) {
@@ -160,7 +160,7 @@ static inline void run_to_end(uint32_t vmid)
             fail_test("%s: %f s", #expression, seconds); \
     } while (0)
 
-/* PHASE ERROR of the guest's newest job. */
+/* Returns "PHASE ERROR" of the guest's newest job. */
 static inline void assert_end(uint32_t vmid, const char *expected)
 {
     cleanup_free char *sql = mem_format("SELECT phase || ' ' || error FROM job WHERE vmid = %u"
@@ -178,7 +178,7 @@ static inline void assert_events(const char *expected)
 
 /* --- Proxmox --- */
 
-/* How many requests it got whose record has this text. */
+/* Returns how many requests with this text the stand-in has recorded. */
 static inline void assert_asked(const char *text, int times)
 {
     cleanup_free char *command = mem_format("grep -cF '%s' requests.jsonl", text);
@@ -191,7 +191,7 @@ static inline void control(const char *text)
     standin_write("control.json", text);
 }
 
-/* A task of ours that has ended well, begun so many seconds ago. */
+/* Adds a successful task of ours that began that many seconds ago. */
 static inline void write_task(const char *type, uint32_t vmid, int64_t seconds_ago,
                               char ret_upid[static UPID_SIZE])
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real listener on a free port of the loopback, with a throwaway certificate, for the tests that
- * talk to it from outside. */
+/* A real listener on a free port of the loopback, with a temporary certificate, for tests that
+ * connect to it. */
 #ifndef FELHOM_TEST_LOCAL_LISTENER_H
 #define FELHOM_TEST_LOCAL_LISTENER_H
 
@@ -41,7 +41,7 @@ static struct local {
     struct listener *listener;
 } local;
 
-/* What a command printed, both streams; its exit status in *ret_status (may be NULL). */
+/* Returns a command's output, both streams; its exit status is in *ret_status (may be NULL). */
 static char *run(int *ret_status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static char *run(int *ret_status, const char *format, ...)
 {
@@ -92,7 +92,7 @@ static void answer_big(struct mg_connection *connection)
 
 static atomic_bool answering; /* slowly */
 
-/* Two writes, with a stop that has begun between them. */
+/* Answers in two writes, with the beginning of a stop between them. */
 static void answer_slowly(struct mg_connection *connection)
 {
     static const char head[] = "HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\n";
@@ -157,7 +157,7 @@ static struct gate *make_gate(uint32_t connections)
     return gate_new(&config, &allow, 1, &callbacks);
 }
 
-/* A port that is free now. */
+/* Returns a port that is free now. */
 static void choose_endpoint(void)
 {
     socklen_t size = sizeof(local.address);
@@ -224,7 +224,7 @@ static int remove_certificate(void **state)
     return status;
 }
 
-/* For each test: a gate and a listener, gone without a trace afterwards. */
+/* For each test: a gate and a listener; both are removed completely afterwards. */
 static inline int start_local(void **state)
 {
     struct error error = {0};

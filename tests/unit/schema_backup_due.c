@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When a backup is due, and when a daily window is open; in Berlin, where the clock is changed. */
+/* When a backup is due, and when a daily window is open; in Berlin's time zone, which has summer
+ * time. */
 #include "tests/unit/test.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 #define NOON INT64_C(1795518000) /* 2026-11-24 12:00 in Berlin */
 
-/* A time by Berlin's wall clock; summer tells apart those that there are twice. */
+/* A time by Berlin's wall clock; summer distinguishes the times that occur twice. */
 static time_t berlin(int month, int day, int hour, int minute, int second, int summer)
 {
     struct tm parts = {.tm_year = 126,
@@ -67,7 +68,7 @@ static void test_window(void **state)
                       cases[i].open);
 }
 
-/* 29 March 2026: 02:00 is 03:00 at once. */
+/* 29 March 2026: the clock goes from 02:00 to 03:00. */
 static void test_spring(void **state)
 {
     (void)state;
@@ -80,7 +81,7 @@ static void test_spring(void **state)
     assert_window("22:00-05:00", berlin(3, 29, 4, 59, 59, 1), true);
     assert_window("22:00-05:00", berlin(3, 29, 5, 0, 0, 1), false);
 
-    /* It would not be open at all that day. */
+    /* The window would not be open at all that day. */
     assert_window("02:00-03:00", jump - 1, false);
     assert_window("02:00-03:00", jump, true);
     assert_window("02:00-03:00", jump + 3599, true);
@@ -92,7 +93,7 @@ static void test_spring(void **state)
     assert_window("02:15-02:45", berlin(3, 30, 2, 15, 0, 1), true);
     assert_window("02:15-02:45", berlin(3, 30, 3, 15, 0, 1), false);
 
-    /* These are, on one side of the jump. */
+    /* These windows are open, on one side of the jump. */
     assert_window("01:30-02:30", jump - 1, true);
     assert_window("01:30-02:30", jump, false);
     assert_window("02:30-03:30", jump - 1, false);
@@ -103,7 +104,7 @@ static void test_spring(void **state)
     assert_window("12:00-13:00", jump, false);
 }
 
-/* 25 October 2026: from 03:00 it is 02:00 again. */
+/* 25 October 2026: the clock goes from 03:00 back to 02:00. */
 static void test_autumn(void **state)
 {
     (void)state;
@@ -219,7 +220,7 @@ static void test_due_in_window_alone(void **state)
 static int be_in_berlin(void **state)
 {
     (void)state;
-    /* Berlin's rules, whether or not this machine knows them by name. */
+    /* Berlin's rules, even if this machine has no time zone database. */
     (void)setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
     tzset();
     struct tm parts;

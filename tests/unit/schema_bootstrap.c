@@ -99,7 +99,7 @@ static void names_the_pins_to_come(void **state)
                                              "    \"token\": \"fh1_token\"\n"));
 }
 
-/* Without any, the document is the same as ever. */
+/* Without any of them the document is unchanged. */
 static void names_no_pins_where_none_are_to_come(void **state)
 {
     (void)state;
@@ -156,7 +156,7 @@ static void keeps_every_key_when_nothing_is_known(void **state)
                                            "}\n");
 }
 
-/* Keys beyond the platform's are there only where an operator asked for them. */
+/* Keys that the platform does not need are present only if an operator configured them. */
 static void tells_what_the_operator_wishes_of_the_container(void **state)
 {
     (void)state;
@@ -186,7 +186,7 @@ static void adds_to_what_is_there(void **state)
     assert_memory_equal(buffer_text(&out), "before\n{\n", 9);
 }
 
-/* What a text becomes once a reader has parsed the document. */
+/* Returns what a text becomes when the document is parsed. */
 static void assert_read_as(const char *text, const char *expected)
 {
     struct bootstrap bootstrap = full();
@@ -270,8 +270,7 @@ static void survives_rubbish_in_every_text(void **state)
     }
 }
 
-/* json_wipe is handed the only reference by rule; a second one here lets the test look at what is
- * left. */
+/* json_wipe must get the only reference; a second one here lets the test look at what is left. */
 static void wipes_every_string_below(void **state)
 {
     (void)state;

@@ -19,7 +19,7 @@ static void test_a_new_one_is_an_empty_text(void **state)
     assert_null(buffer.data);
 }
 
-/* Whatever the length of what is there and of what comes. */
+/* Whatever the lengths of the present and the added text. */
 static void test_formats_fit_at_every_length(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What agent.yaml may not say, and what the operator is told. */
+/* What agent.yaml may not contain, and the messages about it. */
 #include "schema/agent/config.h"
 
 #include <setjmp.h>
@@ -44,7 +44,7 @@ static void expect_each(const struct bad *list, size_t count)
         expect_n(list[i].text, strlen(list[i].text), list[i].message);
 }
 
-/* Every value of a row at once: "key: value" must be refused there with the same why. */
+/* Each "key: value" of a row must be refused at that place for the same reason. */
 static void refuse_values(const char *section, const char *key, const char *why,
                           const char *const *values)
 {

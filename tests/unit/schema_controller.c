@@ -12,7 +12,7 @@ static struct yaml_source source(const char *name, const char *text)
     return (struct yaml_source){name, text, text ? strlen(text) : 0};
 }
 
-/* Nothing known but what these three texts say. */
+/* Nothing but these three texts. */
 static struct controller sources(const char *template, const char *hub, const char *enrolment)
 {
     return (struct controller){
@@ -245,7 +245,7 @@ static void changes_only_the_copy_that_an_alias_made(void **state)
                   "base:\n  a: 1\none:\n  a: 2\ntwo:\n  a: 3\n");
 }
 
-/* A `<<` that stayed a key would weigh less than the template's own key. */
+/* A `<<` that stayed a key would have less precedence than the template's own key. */
 static void lets_a_later_merge_key_win(void **state)
 {
     (void)state;
@@ -273,7 +273,7 @@ static void reads_no_further_than_told(void **state)
     assert_rendered(&controller, "{}\n");
 }
 
-/* What one run wrote is a fine template for the next. */
+/* The output of one run can be the template of the next. */
 static void changes_nothing_when_rendered_again(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of a guest's configuration the agent uses: fields, warnings, ids, limits, and QEMU guests.
- */
+/* What the agent reads from a guest's configuration: fields, warnings, ids, limits, and QEMU
+ * guests. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

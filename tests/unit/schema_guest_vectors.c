@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reader of container configurations against the verdicts of Proxmox's own parser
- * (pve-container 6.1.10). */
+/* The reader of container configurations compared with Proxmox's own parser (pve-container
+ * 6.1.10). */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "schema/pve/guest_config.h"
 #include "tests/unit/test.h"
 
-/* Where the configuration has no hardware address Proxmox makes one up. */
+/* If the configuration has no hardware address, Proxmox invents one. */
 static void drop_random_hwaddrs(json_t *expect, const char *raw)
 {
     const char *key;

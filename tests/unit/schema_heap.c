@@ -6,7 +6,7 @@
 
 #include "tests/unit/test.h"
 
-/* Sanitizers have a heap of their own, whose blocks these can't take. */
+/* Sanitizers have their own heap, whose blocks these functions cannot handle. */
 #if defined(__SANITIZE_ADDRESS__)
 #define NEEDS_PLAIN_HEAP skip()
 #else

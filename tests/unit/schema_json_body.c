@@ -146,7 +146,7 @@ static void test_too_long(void **state)
 {
     (void)state;
     assert_refused("{\"name\":\"123456789\"}", "name: longer than 8 bytes");
-    /* Bytes, not characters. */
+    /* The limit counts bytes, not characters. */
     assert_refused("{\"name\":\"\xc3\xa1\xc3\xa1\xc3\xa1\xc3\xa1\xc3\xa1\"}",
                    "name: longer than 8 bytes");
     assert_refused("{\"name\":\"\\u00e1\\u00e1\\u00e1\\u00e1\\u00e1\"}",

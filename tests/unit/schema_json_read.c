@@ -155,7 +155,7 @@ static void test_brackets_in_texts_do_not_count(void **state)
     assert_read("{\"[[[[[[[[[[[[[[[[[[[[\":\"\\\\\"}", "{\"[[[[[[[[[[[[[[[[[[[[\":\"\\\\\"}");
 }
 
-/* A text that only seems to go on must not hide what follows. */
+/* A text that seems to continue must not hide what follows it. */
 static void test_brackets_after_an_escaped_backslash(void **state)
 {
     (void)state;
@@ -183,7 +183,7 @@ static void test_nul(void **state)
     assert_refused("\"\\u0000\"");
 }
 
-/* What jansson quotes comes from outside. */
+/* What jansson quotes comes from the client. */
 static void test_message_is_fit_to_be_shown(void **state)
 {
     (void)state;

@@ -14,7 +14,7 @@
 #include "schema/base/memory.h"
 #include "tests/unit/test.h"
 
-/* What a process ends with that heeds the code; 0 where that is none of memory. */
+/* Returns the exit status of a process that checks the code; 0 if the code is not about memory. */
 static int status_for(int code, int errnum)
 {
     int status = -1;

@@ -91,7 +91,7 @@ static void test_reasons(void **state)
          ERROR_BUSY,
          "Proxmox: 595 Errors during connection establishment, proxy handshake: Connection "
          "refused"},
-        /* HTTP/2 has no reasons. */
+        /* HTTP/2 has no reason phrases. */
         {500, "", "{\"data\":null,\"message\":\"got no worker upid - start worker failed\\n\"}",
          ERROR_CONFLICT, "Proxmox: 500 got no worker upid - start worker failed"},
         {502, NULL, "<html>Bad Gateway</html>", ERROR_BUSY, "Proxmox: 502 no reason given"},

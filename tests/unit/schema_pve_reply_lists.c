@@ -26,8 +26,8 @@ static void assert_odd(int result, const char *why)
 
 /* --- tasks --- */
 
-/* As Proxmox lists it: a running one names the token's user in full, one that has ended does not.
- */
+/* As Proxmox lists it: a running task has the token's full user name, one that has ended does
+ * not. */
 #define TASK(upid) \
     "{\"upid\":\"" upid "\",\"user\":\"felhom-agent@pve\",\"id\":\"x\",\"type\":\"y\"}"
 #define AT(seconds_hex, type, vmid, user) \
@@ -130,7 +130,7 @@ static void test_no_snapshots(void **state)
     static const char *const bodies[] = {
         "{\"data\":[]}",
         "{\"data\":[{\"name\":\"current\",\"running\":0}]}",
-        /* Proxmox would refuse to name it. */
+        /* Proxmox refuses this name for a snapshot. */
         "{\"data\":[{\"name\":\"a23456789012345678901234567890123456789012345\"}]}",
         "{\"data\":[{\"name\":\"../x\"}]}",
     };

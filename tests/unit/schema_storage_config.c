@@ -42,7 +42,7 @@ static void places(void **state)
     assert_path(STORAGES, "other:snippets/x", "/mnt/else/snippets/x");
 }
 
-/* Proxmox has it at this place, whatever the file says. */
+/* Proxmox has this storage at this place, whatever the file says. */
 static void local_is_always_there(void **state)
 {
     (void)state;

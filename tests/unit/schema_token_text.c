@@ -76,7 +76,7 @@ static void parses_what_it_made(void **state)
     }
 }
 
-/* As in a header line, where more follows. */
+/* As in a header line, where more text follows. */
 static void reads_no_further_than_told(void **state)
 {
     (void)state;
@@ -108,7 +108,7 @@ static void refuses_other_lengths(void **state)
     assert_refused(text, SIZE_MAX);
 }
 
-/* At every place every byte but the right one. */
+/* At each position, each byte but the right one. */
 static void refuses_any_changed_byte(void **state)
 {
     (void)state;
@@ -123,7 +123,7 @@ static void refuses_any_changed_byte(void **state)
     }
 }
 
-/* The checks are right for these texts, so each is refused for what its comment says. */
+/* The checksums of these texts are right, so each is refused for the reason in its comment. */
 static void refuses_wrong_form_with_right_check(void **state)
 {
     (void)state;

@@ -88,7 +88,7 @@ static void test_refused(void **state)
     }
 }
 
-/* UPID:NODE:...:TYPE:ID:USER: with length letters each. */
+/* UPID:NODE:...:TYPE:ID:USER: with that many letters each. */
 static char *compose(size_t node, size_t type, size_t id, size_t user)
 {
     char letters[300];
@@ -119,7 +119,7 @@ static void test_bounds(void **state)
     assert_int_equal(strlen(longest), UPID_SIZE - 1);
 }
 
-/* Every piece that a UPID may be cut into. */
+/* Every prefix of a UPID. */
 static void test_cut(void **state)
 {
     (void)state;

@@ -6,7 +6,8 @@
 #include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
-/* Takes lines up to NULL; returns the line that let the services start again, NULL for none. */
+/* Reads lines up to NULL; returns the line after which services can start again, NULL if there is
+ * none. */
 static const char *follow(struct vzdump_log *log, const char *const *lines)
 {
     const char *found = NULL;
@@ -79,7 +80,7 @@ static void test_several_volumes(void **state)
     assert_string_equal(follow(&log, lines), ARCHIVE);
 }
 
-/* Here the guest is thawed as well, and there is no snapshot. */
+/* The guest is thawed here as well, but there is no snapshot. */
 static void test_snapshot_failed(void **state)
 {
     (void)state;
@@ -122,7 +123,7 @@ static void test_backup_server(void **state)
     assert_string_equal(follow(&log, lines), lines[ARRAY_SIZE(lines) - 2]);
 }
 
-/* rsync copies while the guest runs, and again while it stands still. */
+/* rsync copies while the guest runs, and again while the guest is suspended. */
 static void test_fallback_to_suspend(void **state)
 {
     (void)state;
@@ -212,7 +213,7 @@ static void test_machine_with_provider(void **state)
     assert_string_equal(follow(&log, lines), "INFO: starting NBD server");
 }
 
-/* What is in front of a message may be written otherwise one day. */
+/* The text before a message may change in later versions. */
 static void test_other_prefixes(void **state)
 {
     (void)state;
@@ -232,7 +233,7 @@ static void test_other_prefixes(void **state)
     }
 }
 
-/* Texts that are alike: a file's name in a message of tar, a mode that begins like another. */
+/* Similar texts: a file's name in a message of tar, a mode that begins like another. */
 static void test_lookalikes(void **state)
 {
     (void)state;

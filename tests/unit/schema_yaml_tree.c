@@ -56,7 +56,7 @@ static void describe(const yaml_event_t *event, struct buffer *out)
     buffer_add_text(out, "\n");
 }
 
-/* What any parser hears of a document: everything that its meaning depends on, and no more. */
+/* What a parser reports about a document: exactly what its meaning depends on. */
 static void hear(const char *text, size_t length, struct buffer *out)
 {
     yaml_parser_t parser;
@@ -116,7 +116,7 @@ static void keeps_every_meaning(void **state)
         assert_heard_alike(texts[i]);
 }
 
-/* libyaml writes no tabs plainly, and no empty keys: what they mean must survive all the same. */
+/* libyaml does not write tabs and empty keys plainly; their meaning must be kept nevertheless. */
 static void keeps_the_meaning_of_what_must_be_quoted(void **state)
 {
     (void)state;
@@ -186,7 +186,7 @@ static void expands_merge_keys(void **state)
                      "four:\n  \"<<\": kept\n");
 }
 
-/* The anchor stands in a value that its map has taken apart by the time of the alias's use. */
+/* The anchor is in a value of a map that has been processed when the alias is used. */
 static void resolves_an_alias_into_a_merge_key(void **state)
 {
     (void)state;
@@ -239,7 +239,7 @@ static void refuses_with_the_place(void **state)
         assert_refused(cases[i].text, cases[i].message);
 }
 
-/* "a: [[[...]]]", whose innermost list lies on this level; the root is level 1. */
+/* Returns "a: [[[...]]]" with the innermost list at this level; the root is level 1. */
 static char *nested(size_t levels)
 {
     char *text = mem_new_array(2 * levels + 8, 1);

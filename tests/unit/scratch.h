@@ -50,7 +50,7 @@ static inline int scratch_remove(void **state)
 #define scratch_test(function, setup) \
     cmocka_unit_test_setup_teardown(function, setup, scratch_remove)
 
-/* SCRATCH/NAME, good until the fourth next call. */
+/* Returns SCRATCH/NAME, valid until the fourth next call. */
 static inline const char *in_scratch(const char *name)
 {
     static char paths[4][512];
@@ -73,7 +73,7 @@ static inline bool is_there(const char *name)
     return lstat(in_scratch(name), &status) == 0;
 }
 
-/* How many entries a directory has, drafts and all. */
+/* Returns how many entries a directory has, drafts included. */
 static inline int count_entries(const char *path)
 {
     int count = 0;
@@ -95,7 +95,7 @@ static inline void assert_content(const char *name, const char *expected)
     assert_string_equal(text, expected);
 }
 
-/* The first line of what the command says in the scratch directory. */
+/* Returns the first line of the output of a command in the scratch directory. */
 static inline void output_of(const char *command, char ret[static 256])
 {
     cleanup_free char *line = mem_format("cd %s && %s", scratch, command);
@@ -120,8 +120,8 @@ static inline void needs_root(void)
         skip();
 }
 
-/* Runs check in a child, where it may unshare, limit and change user; it returns 0 if all is well.
- */
+/* Runs check in a child, which may unshare, set limits and change its user; check returns 0 if all
+ * is well. */
 static inline void in_child(int (*check)(void))
 {
     int status = -1;
@@ -133,7 +133,7 @@ static inline void in_child(int (*check)(void))
     assert_int_equal(status, 0);
 }
 
-/* For in_child: says what does not hold, and ends the check. */
+/* For in_child: prints the failed condition and ends the check. */
 #define EXPECT(condition) \
     do { \
         if (!(condition)) { \

@@ -138,8 +138,8 @@ static int64_t time_of_a_stop(void)
     return clock_steady_us() - since_us;
 }
 
-/* By itself CivetWeb takes two seconds each time, on any machine: one stop that takes less is
- * proof, and a slow machine may need a few. */
+/* By itself CivetWeb takes two seconds for each stop, on any machine. One faster stop is proof; a
+ * slow machine may need a few attempts. */
 static void test_an_idle_server_stops_at_once(void **state)
 {
     (void)state;
@@ -190,7 +190,7 @@ static void test_a_closed_acceptor_is_silent(void **state)
     stop_server();
 }
 
-/* Without a descriptor left but for the caller's end of the connection. */
+/* No descriptor is left except for the caller's end of the connection. */
 static int connect_in_shortage(struct rlimit *ret_before)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -204,7 +204,7 @@ static int connect_in_shortage(struct rlimit *ret_before)
     return fd;
 }
 
-/* It is tried again twenty times a second; a busy thread would do so many thousand times. */
+/* accept is tried twenty times a second; a busy loop would try many thousand times. */
 static void test_a_shortage_is_waited_out(void **state)
 {
     (void)state;
@@ -232,7 +232,7 @@ static void test_what_a_failed_start_leaves_is_reclaimed(void **state)
     assert_true(listening_on(fd, &world.address));
     acceptor_reclaim(&world.server.acceptor);
     assert_int_equal(fcntl(fd, F_GETFD), -1);
-    /* The number is somebody else's by now. */
+    /* The number belongs to another file now. */
     cleanup_close int other = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(other, fd);
     fd = -1;

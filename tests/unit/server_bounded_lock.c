@@ -46,7 +46,7 @@ static void assert_busy(int result)
     assert_string_equal(error.message, MESSAGE);
 }
 
-/* One who waits in a thread of its own. */
+/* A waiter in its own thread. */
 struct guest {
     pthread_t thread;
     int64_t patience_us;
@@ -114,7 +114,7 @@ static void test_one_after_another(void **state)
     }
 }
 
-/* Nobody has to wait for what is free, so that no deadline matters. */
+/* A free lock is taken at once, so deadlines do not matter. */
 static void test_free_after_the_deadline(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void test_only_a_few_wait(void **state)
     assert_all(guests, WAITING_MAX, 0);
 }
 
-/* Those who gave up leave their places. */
+/* Waiters that gave up release their places. */
 static void test_places_are_given_back(void **state)
 {
     (void)state;

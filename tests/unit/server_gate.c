@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gate with a clock and a neighbour table of the test's own: the linker takes what is defined
- * here before it looks into the archives. */
+ * here before it searches the archives. */
 #include "server/net/gate.h"
 
 #include <arpa/inet.h>
@@ -19,7 +19,7 @@
 
 #define CLIENTS 64
 
-/* One guest's MAC per last byte of the address below 100; from 100 on nobody is on the link. */
+/* Each last byte of the address below 100 has a MAC; from 100 on there is no neighbour. */
 static struct world {
     int64_t now_us;
     int enrolled; /* what is_enrolled says */
@@ -118,7 +118,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A connection of which our end sees the given address as the peer's. */
+/* Makes a connection whose peer, as our end sees it, has the given address. */
 static int connect_from(const char *text)
 {
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -195,8 +195,8 @@ static void test_an_empty_allow_list_allows_nobody(void **state)
     assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NOT_ALLOWED);
 }
 
-/* What becomes of a peer on the link (.7) and of one that is not (.200), by binding and by what
- * is_enrolled says. */
+/* What happens to a peer on the link (.7) and to one that is not (.200), by binding and by the
+ * result of is_enrolled. */
 static void test_binding(void **state)
 {
     (void)state;
@@ -259,7 +259,7 @@ static void test_connections_are_capped_by_source(void **state)
     assert_int_equal(gate_connections(world.gate), 3);
 }
 
-/* Those that come and go, by one socket. */
+/* Connections that are opened and closed, on one socket. */
 static enum refusal_reason pass(int server)
 {
     struct peer peer;
@@ -297,7 +297,7 @@ static void test_connections_and_requests_are_counted_apart(void **state)
         assert_int_equal(gate_count_request(world.gate, &peer), 0);
 }
 
-/* One that holds all it may have is not also charged for what is refused to it. */
+/* A source at its limit of connections is not charged for refused connections. */
 static void test_refused_connections_are_not_counted(void **state)
 {
     (void)state;
@@ -385,7 +385,7 @@ static void test_each_source_and_reason_is_told_of(void **state)
     assert_reported(4, REFUSAL_NOT_ALLOWED, 1);
 }
 
-/* One connection will do: each time the gate looks, it comes from another MAC. */
+/* One connection is enough: each time the gate looks, it comes from another MAC. */
 static void invent_strangers(void)
 {
     struct peer peer;
@@ -485,7 +485,7 @@ static void test_waits_stay_within_a_minute(void **state)
     assert_int_equal(gate_locked_out(world.gate, &peer), 60);
 }
 
-/* The address and port that a connection comes from. */
+/* The address and port from which a connection comes. */
 static struct sockaddr_in origin_of(int server)
 {
     struct sockaddr_in origin;
@@ -518,7 +518,7 @@ static void allow_connections(void)
     limit_connections(2);
 }
 
-/* One connection is judged by one set of rules, whatever takes their place while its hardware
+/* A connection is checked by one struct rules, even if the rules are replaced while its hardware
  * address is looked up. */
 static void test_new_rules_apply_to_the_next_connection(void **state)
 {
@@ -589,7 +589,7 @@ static void test_nobody_passes_for_the_probe(void **state)
     assert_int_equal(gate_connections(world.gate), 0);
 }
 
-/* Neither its connections nor its requests are those of the host's other clients. */
+/* The probe's connections and requests are not counted for the host's other clients. */
 static void test_the_probe_counts_for_nobody(void **state)
 {
     (void)state;

@@ -88,7 +88,7 @@ static void assert_error(enum error_kind kind, const char *what)
     assert_null(strstr(error.message, PASSWORD));
 }
 
-/* expected: whether such a token may be there after all */
+/* expected: whether such a token may exist nevertheless */
 static void assert_no_mint(enum error_kind kind, const char *what, bool expected)
 {
     may_exist = !expected;
@@ -295,7 +295,7 @@ static void test_refusals_to_delete(void **state)
     assert_no_delete(ERROR_DENIED, " answered 403 no");
     standin_write("control.json", "{\"garbage\": true}");
     assert_no_delete(ERROR_BUSY, " answered 200 OK");
-    /* What knows nothing of tokens cannot say that there is none. */
+    /* A server that has no tokens at all cannot report that a token does not exist. */
     standin_write("control.json", "{\"status\": 404, \"reason\": \"page not found\"}");
     assert_no_delete(ERROR_BUSY, " answered 404 page not found");
     standin_holds("length", "1");

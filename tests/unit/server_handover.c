@@ -45,7 +45,7 @@ static void listen_for_messages(void)
     assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
 
-/* A listening socket on a free port, which world.address is from then on. */
+/* Opens a listening socket on a free port and sets world.address. */
 static int listen_somewhere(void)
 {
     int fd;
@@ -74,7 +74,7 @@ static int tear_down(void **state)
     return close(world.manager);
 }
 
-/* The next message and the descriptor with it, which is the caller's; -1 where there is none. */
+/* Returns the next message and its descriptor, which the caller closes; -1 if there is none. */
 static int receive(char ret[static 256])
 {
     char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
@@ -193,7 +193,7 @@ static void test_an_address_of_nobody(void **state)
     (void)socket_now();
 }
 
-/* What another version left. */
+/* A socket that another version left. */
 static void test_strangers(void **state)
 {
     (void)state;

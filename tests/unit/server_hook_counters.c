@@ -15,7 +15,7 @@ static void add(struct store *store, const char *kind, const char *outcome, int6
     OK(event_add(store, &event, &error));
 }
 
-/* The value of a series, as it is told. */
+/* Returns the exported value of a series. */
 static void expect(struct hook_counters *counters, const char *series, const char *value)
 {
     cleanup_buffer struct buffer out = BUFFER_EMPTY;

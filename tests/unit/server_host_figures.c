@@ -26,7 +26,7 @@ static void write_proc(const char *name, const char *text)
     shell("mkdir -p proc && printf '%s' >proc/%s", text, name);
 }
 
-/* A value below sys/class, and beside it whose it is. */
+/* Writes a value below sys/class, and the sensor's name beside it. */
 static void write_sensor(const char *owner, const char *path, const char *value)
 {
     const char *name_file = strncmp(path, "thermal/", 8) == 0 ? "type" : "name";
@@ -105,7 +105,7 @@ static void test_load_of_an_interval(void **state)
     wait_for_interval();
     write_processors("123 0 0 877");
     assert_member(figures, "cpu_percent", "12.3");
-    /* Another second has not passed, but the first sample is still there to compare with. */
+    /* Less than a second has passed, but the first sample can still be compared. */
     write_processors("500 0 0 1500");
     assert_member(figures, "cpu_percent", "25.0");
     wait_for_interval();

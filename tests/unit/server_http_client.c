@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain HTTP: what is asked, and what is made of the answer. */
+/* Plain HTTP: the request that is sent, and how the reply is read. */
 #include "server/base/counters.h"
 #include "tests/unit/http_rig.h"
 
@@ -65,7 +65,7 @@ static void test_big_post_expects_nothing(void **state)
     request.timeout_ms = 3000;
     (void)http_client_perform(client, &request, &reply, &error);
     peer_end(peer);
-    /* The peer's memory is too small for the whole of it. */
+    /* The peer's buffer is too small for the whole request. */
     assert_null(strcasestr(peer->connections[0].bytes, "\r\nExpect:"));
     assert_non_null(strstr(peer->connections[0].bytes, "\r\n\r\nbbb"));
     assert_true(http_client_may_have_sent(client));

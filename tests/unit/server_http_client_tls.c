@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTPS: whose certificate is believed, and what is said of one that is not. */
+/* HTTPS: which certificates are accepted, and the messages about those that are not. */
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -7,7 +7,7 @@
 
 static const char reply_file[] = "HTTP/1.1 200 Fine\r\nContent-Length: 5\r\n\r\nhello";
 
-/* openssl as a server; its answer is a file of the scratch directory with headers and all. */
+/* openssl as a server; it answers with a file of the scratch directory, headers included. */
 static struct server {
     pid_t pid;
     char url[64];
@@ -22,7 +22,7 @@ static void make_ca(const char *name)
           name, name);
 }
 
-/* NAME.pem with key and certificate, by that CA. options: of openssl ca */
+/* Makes NAME.pem with key and certificate, signed by that CA. options: those of openssl ca */
 static void make_certificate(const char *name, const char *ca, const char *names,
                              const char *options)
 {
@@ -64,7 +64,7 @@ static void run_openssl(const char *certificate, const char *option)
     _exit(127);
 }
 
-/* It says which port it has found. */
+/* openssl prints the port that it has chosen. */
 static void start_server(const char *certificate, const char *option)
 {
     int ends[2];
@@ -102,7 +102,7 @@ static int tear_down_server(void **state)
     return tear_down(state);
 }
 
-/* ca_file: in the scratch directory; "": the system's. */
+/* ca_file: in the scratch directory; "": the system's CAs. */
 static int ask(const char *method, const char *url, const char *ca_file, uint64_t timeout_ms)
 {
     cleanup_free char *whole = mem_format("%s/reply", url);
@@ -168,7 +168,7 @@ static void test_old_tls_is_refused(void **state)
     assert_false(http_client_may_have_sent(client));
 }
 
-/* Of a CA with the same name and another key. */
+/* From a CA with the same name and another key. */
 static void test_wrong_ca(void **state)
 {
     (void)state;
@@ -211,7 +211,7 @@ static void test_not_yet_valid(void **state)
     assert_error(ERROR_DENIED, server.url, "its certificate is not valid yet");
 }
 
-/* The same path, as after a renewal. */
+/* The same path with a new content, as after a renewal. */
 static void test_new_ca_counts_at_once(void **state)
 {
     (void)state;
@@ -222,8 +222,8 @@ static void test_new_ca_counts_at_once(void **state)
     assert_fine("renewed.pem");
 }
 
-/* What was believed by one CA file is not by another. openssl serves one connection at a time: the
- * new one may have to wait. */
+/* A certificate accepted with one CA file is not accepted with another. openssl serves one
+ * connection at a time, so the new one may have to wait. */
 static void test_connection_is_not_lent_to_another_ca(void **state)
 {
     (void)state;
@@ -285,7 +285,7 @@ static void test_peer_without_tls(void **state)
     assert_false(http_client_may_have_sent(client));
 }
 
-/* What it says then is an alert. */
+/* The server then sends an alert. */
 static void test_tls_is_spoken_where_none_is_expected(void **state)
 {
     (void)state;
@@ -295,7 +295,7 @@ static void test_tls_is_spoken_where_none_is_expected(void **state)
     assert_true(http_client_may_have_sent(client));
 }
 
-/* The peer takes the connection and never shakes hands. */
+/* The peer accepts the connection and never answers the handshake. */
 static void test_silent_handshake(void **state)
 {
     (void)state;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plain HTTP: connections that die, and waiting that ends. */
+/* Plain HTTP: connections that break, and timeouts. */
 #include <sched.h>
 #include <sys/mount.h>
 
 #include "tests/unit/http_rig.h"
 
-/* On a connection that the peer closes when the second request comes. */
+/* On a connection that the peer closes when it gets the second request. */
 static const struct peer_answer stale[] = {
     {.text = OK_TEXT}, {.then = THEN_CLOSE}, {.text = OK_TEXT}, {.text = OK_TEXT}};
 
@@ -44,7 +44,7 @@ static void test_delete_is_never_sent_twice(void **state)
     assert_never_sent_twice("DELETE");
 }
 
-/* Not even where the connection that died was made for a POST. */
+/* A POST is not repeated, even if the broken connection was opened for a POST. */
 static void test_post_after_post_is_never_sent_twice(void **state)
 {
     (void)state;
@@ -162,7 +162,7 @@ static void test_connection_refused(void **state)
     }
 }
 
-/* After a request that was sent: the answer is about the last one. */
+/* After a request that was sent: the error is that of the last one. */
 static void test_may_have_sent_is_of_the_last_request(void **state)
 {
     (void)state;
@@ -183,7 +183,7 @@ static int write_text(const char *path, const char *text)
     return file && fputs(text, file) >= 0 && fflush(file) == 0 ? 0 : -1;
 }
 
-/* Mapped to root where it is not, so that it may make namespaces. */
+/* Becomes root in a user namespace if necessary, to be able to make namespaces. */
 static int enter_namespaces(void)
 {
     char map[64];
@@ -196,7 +196,7 @@ static int enter_namespaces(void)
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
-/* Over what is there, for this process alone. */
+/* Mounts over the existing file, for this process only. */
 static int replace_file(const char *path, const char *text)
 {
     char draft[] = "/tmp/felhom-resolve.XXXXXX";
@@ -231,7 +231,7 @@ static int check_unresolvable_name(void)
 
 #define RESOLVER_MS 150000
 
-/* Neither time out nor abort wait for the resolver, which takes its two and a half minutes. */
+/* Neither timeout nor abort waits for the resolver, which takes two and a half minutes. */
 static int check_silent_name_server(void)
 {
     int result;

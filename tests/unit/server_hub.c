@@ -120,8 +120,8 @@ static int tear_down(void **state)
     return scratch_remove(NULL);
 }
 
-/* One turn, as if none had been in the last second. Returns in how many seconds it wants the next.
- */
+/* Runs one step, as if there had been none in the last second. Returns after how many seconds the
+ * next one is due. */
 static double turn(struct world *world, bool fresh)
 {
     world->puller.looked_at_us = INT64_MIN / 2;

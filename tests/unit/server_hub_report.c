@@ -25,7 +25,7 @@ static json_t *metrics_of(const char *text)
     return metrics;
 }
 
-/* The report of a store, as JSON again. */
+/* Returns the report of a store as JSON. */
 static json_t *report(struct store *store, const char *metrics_text)
 {
     const struct host host = {.host_id = "demo", .node = "pve\xff"};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Another certificate is noticed, and noticed once. */
+/* A changed certificate is noticed once. */
 #include "server/events/wakeup.h"
 #include "tests/unit/scratch.h"
 
@@ -24,7 +24,7 @@ static void test_once(void **state)
     assert_false(identity_mark_moved(&mark, scratch));
 }
 
-/* Of the same inode: as an editor leaves it, or a copy. */
+/* Keeps the inode, as an editor or cp does. */
 static void test_written_over(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Having Proxmox begin a job, at most once. */
+/* Having Proxmox start a job at most once. */
 #include "tests/unit/test.h"
 
 #include "tests/unit/job_world.h"
@@ -125,7 +125,7 @@ static void test_guest_is_elsewhere(void **state)
     assert_end(8204, "failed Proxmox: it has begun nothing, as the guest is not on this node");
 }
 
-/* Mostly nothing was begun then. */
+/* In most of these cases nothing was started. */
 static void test_internal_error(void **state)
 {
     (void)state;

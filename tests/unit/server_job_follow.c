@@ -11,7 +11,7 @@
 
 static char task[UPID_SIZE];
 
-/* A job whose task Proxmox has (or had). */
+/* A job whose task Proxmox has or had. */
 static void add_followed(enum job_kind kind)
 {
     const int64_t job_id = add_job(8200, kind, kind == JOB_BACKUP ? "" : "one");
@@ -20,7 +20,7 @@ static void add_followed(enum job_kind kind)
     OK(job_set_upid(store, job_id, task, &error));
 }
 
-/* How that task stands; exitstatus NULL: it runs. lines: JSON texts. */
+/* Sets the task's state; exitstatus NULL: it is running. lines: JSON texts. */
 static void set_task(const char *lines, const char *exitstatus)
 {
     cleanup_free char *end =
@@ -305,7 +305,7 @@ static void test_told_when_the_store_is_back(void **state)
     assert_end(8200, "failed no");
 }
 
-/* Nobody can say how a task went while felhomd ends. */
+/* The result of a task is unknown while felhomd stops. */
 static void test_stopping(void **state)
 {
     (void)state;

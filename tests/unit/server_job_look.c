@@ -57,7 +57,7 @@ static void test_not_another_type(void **state)
     assert_not_found();
 }
 
-/* The call's second may have been over when the task began, by a clock that is a tick behind. */
+/* The second of the call may have ended when the task began, on a clock that is a tick behind. */
 static void test_not_an_earlier_one(void **state)
 {
     (void)state;
@@ -86,7 +86,7 @@ static void test_not_the_job_befores(void **state)
     assert_asked(since, 1);
 }
 
-/* As after a clock that was put back between two jobs. */
+/* As after the clock was set back between two jobs. */
 static void test_not_one_that_an_older_job_had(void **state)
 {
     (void)state;

@@ -18,7 +18,7 @@ static void describe_host(void)
     OK(host_put(store, &host, &error));
 }
 
-/* The configuration is the test's own: its references never come down to none. */
+/* The configuration belongs to the test: its reference count never becomes 0. */
 static int begin(void **state)
 {
     int result = set_up(state);
@@ -48,7 +48,7 @@ static void stop(void)
     jobs = NULL;
 }
 
-/* Waits until the statement says so. */
+/* Waits until the statement returns that. */
 static void eventually(const char *sql, const char *expected)
 {
     for (int i = 0; i < 30000; i++) {
@@ -110,7 +110,7 @@ static void test_woken(void **state)
     eventually(PHASES, "done,done");
 }
 
-/* None comes to its end before all have been begun. */
+/* No job ends before all have begun. */
 static void test_side_by_side(void **state)
 {
     (void)state;
@@ -131,7 +131,7 @@ static void test_side_by_side(void **state)
     assert_asked("\"method\": \"POST\"", 10);
 }
 
-/* Whoever wakes it, Proxmox is asked once a second, and for the log's new lines alone. */
+/* However often it is woken, it queries Proxmox once a second, and only for the log's new lines. */
 static void test_nothing_is_asked_twice(void **state)
 {
     (void)state;
@@ -228,7 +228,7 @@ static void test_by_the_settings(void **state)
     assert_asked("storage=usb", 1);
 }
 
-/* Without a store nothing is done, nor forgotten. */
+/* Without a store no job is carried out, and none is lost. */
 static void test_store_is_away(void **state)
 {
     (void)state;

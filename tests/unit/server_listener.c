@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The listener under clients that stall, trickle, babble and stay. */
+/* The listener with clients that stall, send slowly, send garbage or stay. */
 #include <errno.h>
 #include <pthread.h>
 
@@ -13,13 +13,13 @@ static int64_t now_ms(void)
     return clock_steady_us() / 1000;
 }
 
-/* How often the server waited, which it does once, however long that takes. */
+/* Counts the server's waits; it waits once, however long that takes. */
 static int waits(void)
 {
     return atomic_load(&test_clock.waits);
 }
 
-/* Nothing came before its time, which passed in a hurry. */
+/* Checks that nothing came before the deadline, to which the clock jumps. */
 static void assert_cut_after(int64_t since_ms, int64_t expected_ms)
 {
     int64_t took_ms = now_ms() - since_ms;
@@ -40,7 +40,7 @@ static void assert_contains(const char *text, const char *part)
         fail_test("no \"%s\" in \"%s\"", part, text);
 }
 
-/* The gate's count goes down a moment after the client has seen the end. */
+/* The gate's count decreases a moment after the client has seen the end. */
 static void assert_all_gone(void)
 {
     int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
@@ -70,7 +70,7 @@ static void start_anew(struct listener_options settings)
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
 }
 
-/* Whether the server has ended a connection that it sent nothing on; waits for it. */
+/* Returns whether the server has closed a connection without sending anything; waits for that. */
 static bool is_ended(int fd)
 {
     char byte;
@@ -85,7 +85,7 @@ static void test_stalled_handshakes_are_cut(void **state)
     int64_t since_ms = now_ms();
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         fds[i] = plain_connect(&local.address);
-    /* The first record's header, and a body that never comes. */
+    /* The header of the first record, without the body. */
     assert_int_equal(send(fds[0], "\x16\x03\x01\x02\x00\x01", 6, MSG_NOSIGNAL), 6);
     clock_hurry();
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
@@ -128,8 +128,8 @@ static void test_other_protocols_are_cut_at_once(void **state)
     assert_all_gone();
 }
 
-/* Of the kernel's list of connections: what is sent to the server and has not come, and what has
- * come and was not read. */
+/* From the kernel's list of connections: bytes sent to the server and not received, and bytes
+ * received and not read. */
 static unsigned bytes_in(const char *line)
 {
     unsigned own_port;
@@ -157,7 +157,7 @@ static unsigned bytes_on_their_way(void)
     return count;
 }
 
-/* Until the server has read all that was sent. */
+/* Waits until the server has read everything that was sent. */
 static void await_reading(void)
 {
     while (bytes_on_their_way() > 0)
@@ -181,7 +181,7 @@ static void test_half_a_header_is_cut(void **state)
     assert_all_gone();
 }
 
-/* Bytes keep coming, so that no single wait is long. */
+/* Bytes keep coming, so no single wait is long. */
 static void trickle(struct client *client)
 {
     int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
@@ -234,7 +234,7 @@ static void test_a_stalled_body_is_cut(void **state)
     client_close(&client);
 }
 
-/* Bytes are always there, so that nobody ever waits. */
+/* There are always bytes to read, so the server never waits. */
 static void test_an_endless_body_is_cut(void **state)
 {
     (void)state;
@@ -266,7 +266,7 @@ static void test_a_body_in_pieces_is_read(void **state)
     client_close(&client);
 }
 
-/* CivetWeb adds the chunks' lengths up to more than it can hold. */
+/* The sum of the chunks' lengths overflows CivetWeb's variable. */
 static void test_a_chunk_longer_than_any_number_is_cut(void **state)
 {
     (void)state;
@@ -329,7 +329,7 @@ static void test_a_connection_serves_many_requests(void **state)
         assert_int_equal(client_send_text(&client, GET), 0);
         assert_contains(client_receive(&client, "}"), "{\"peer\":\"127.0.0.1\"}");
         assert_int_equal(gate_connections(local.gate), 1);
-        /* Longer than a request may take: the pause between two has its own limit. */
+        /* Longer than a request may take: the pause between two requests has its own limit. */
         if (i == 2)
             clock_skip_ms(6000);
     }
@@ -373,7 +373,7 @@ static void test_malformed_requests_get_our_error(void **state)
     assert_all_gone();
 }
 
-/* CivetWeb reads on behind an empty line in a buffer that served others before. */
+/* CivetWeb reads beyond an empty line, in a buffer that served other clients before. */
 static void test_nobody_gets_what_others_sent(void **state)
 {
     (void)state;
@@ -542,7 +542,7 @@ static void assert_cannot_start(const struct listener_options *settings, const c
     assert_string_equal(error.message, message);
 }
 
-/* As where there is no descriptor for the waiting. */
+/* As if there were no descriptor for epoll. */
 static void test_no_socket(void **state)
 {
     (void)state;
@@ -559,7 +559,7 @@ static void test_no_certificate(void **state)
     assert_cannot_start(&settings, "/nonexistent/agent.pem: no such file");
 }
 
-/* CivetWeb would report the end of every connection there. */
+/* CivetWeb would report the end of each connection on standard error. */
 static void test_nothing_is_said_of_a_normal_close(void **state)
 {
     (void)state;

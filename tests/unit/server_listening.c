@@ -16,7 +16,7 @@ static struct sockaddr_in address_of(const char *host, uint16_t port)
     return address;
 }
 
-/* On a free port; *ret_address has it. */
+/* On a free port; *ret_address is set to its address. */
 static int open_somewhere(struct sockaddr_in *ret_address)
 {
     int fd;

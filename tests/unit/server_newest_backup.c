@@ -40,7 +40,7 @@ static int end(void **state)
     return tear_down(state);
 }
 
-/* One turn; in how many seconds the next is due. */
+/* Runs one step; returns after how many seconds the next is due. */
 static double turn(void)
 {
     const struct pve_call call = call_now();
@@ -53,7 +53,7 @@ static void make_due(void)
     backups.at_us = 0;
 }
 
-/* Turns until there is a pause; its seconds. */
+/* Runs steps until there is a pause; returns its seconds. */
 static double look_at_all(void)
 {
     double wait = 0;
@@ -162,7 +162,7 @@ static void test_proxmox_is_away(void **state)
     assert_raw(ALL, BOTH);
 }
 
-/* What is wrong with one guest need not be wrong with the next. */
+/* A failure for one guest does not stop the others. */
 static void test_one_goes_wrong(void **state)
 {
     (void)state;
@@ -175,7 +175,7 @@ static void test_one_goes_wrong(void **state)
     assert_raw(ALL, BOTH);
 }
 
-/* The storage is the same for all. */
+/* A failure of the storage concerns all guests. */
 static void test_proxmox_refuses(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Against the kernel's own table, in a network namespace of this process. */
+/* Uses the kernel's own table, in a network namespace of this process. */
 #include <arpa/inet.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 
 static const struct hwaddr untouched = {{1, 2, 3, 4, 5, 6}};
 
-/* Two links, as a host with two bridges has them, a route over a router, and neighbours in several
+/* Two links, as on a host with two bridges, a route through a router, and neighbours in several
  * states. */
 static const char *const network[] = {
     "ip link set lo up",

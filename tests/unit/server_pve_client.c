@@ -91,7 +91,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* What a failure says, and that it gives nothing away. */
+/* Checks a failure's message, and that it contains no secret. */
 static void assert_failed(int result, enum error_kind kind, const char *message)
 {
     assert_int_equal(result, -1);
@@ -100,7 +100,7 @@ static void assert_failed(int result, enum error_kind kind, const char *message)
     assert_null(strstr(error.message, SECRET));
 }
 
-/* The same of a failure before or beneath HTTP: its message names the peer. */
+/* The same for a failure below HTTP: its message names the peer. */
 static void assert_failed_beneath(int result, enum error_kind kind, const char *what)
 {
     cleanup_free char *message = mem_format("%s: %s", standin.url, what);
@@ -290,7 +290,7 @@ static void test_snapshot(void **state)
     assert_string_equal(snapshots.items[1].description, "");
 }
 
-/* What begins a task may still fail in it. */
+/* A request that starts a task may still fail in the task. */
 static void test_snapshot_exists(void **state)
 {
     (void)state;
@@ -331,7 +331,7 @@ static void test_rollback(void **state)
     assert_exits("snapshot 'nowhere' does not exist");
 }
 
-/* A name that would lead elsewhere stays a name. */
+/* A name with slashes and dots stays a name and leads to no other path. */
 static void test_name_is_escaped(void **state)
 {
     (void)state;
@@ -395,7 +395,7 @@ static void test_backup_parameters(void **state)
                   "\"zstd\"}");
 }
 
-/* Bit by bit, as it grows; the first question may come before the first line. */
+/* Reads the log as it grows; the first request may come before the first line. */
 static void test_log_in_pieces(void **state)
 {
     (void)state;
@@ -676,7 +676,7 @@ static void test_lost_answer(void **state)
     assert_output("jq -c length tasks.json", "1");
 }
 
-/* A failure before it leaves no trace in what is said of the next. */
+/* A failure leaves no trace in the next failure's message. */
 static void test_may_have_begun_is_of_the_last_call(void **state)
 {
     (void)state;

@@ -61,7 +61,7 @@ static void test_many_sources_cannot_flood(void **state)
         told += refusals_count(*state, &peer, REFUSAL_NO_TOKEN, i) > 0;
     }
     assert_int_equal(told, 257);
-    /* A minute later the rows are for others again. */
+    /* A minute later other sources can use the rows. */
     const struct peer late = peer_at(6000);
     assert_int_equal(refusals_count(*state, &late, REFUSAL_NO_TOKEN, 61 * SECOND_US), 1);
 }

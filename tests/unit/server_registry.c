@@ -32,7 +32,7 @@ static struct {
     struct registry_credential credential;
 } world;
 
-/* Puts settings in force as a reload does. */
+/* Applies settings as a reload does. */
 static void configure(const char *mode, const char *ca_file)
 {
     struct server_config *setup;
@@ -132,7 +132,7 @@ static int64_t soon_us(void)
     return clock_steady_us() + 600 * SECOND_US;
 }
 
-/* As a request does. */
+/* Sends a request as a guest does. */
 static int get(uint32_t vmid)
 {
     registry_credential_free(&world.credential);
@@ -147,13 +147,13 @@ static int mint(uint32_t vmid)
     return registry_mint(&world.mint, config(), vmid, soon_us(), &world.credential.token, &error);
 }
 
-/* In how many seconds it wants the next; 0: at once. */
+/* Returns after how many seconds the next step is due; 0: at once. */
 static double turn(bool fresh)
 {
     return (double)registry_deletion_turn(&world.deletion, config(), fresh) / 1e6;
 }
 
-/* As it is from the rest of the world, which the message names. */
+/* Blocks the way to the registry, so that the message names it. */
 static void assert_refused(int result, enum error_kind kind, const char *problem)
 {
     cleanup_free char *message = mem_format("https://127.0.0.1:%u%s", standin.port, problem);
@@ -165,7 +165,7 @@ static void assert_refused(int result, enum error_kind kind, const char *problem
     "SELECT group_concat(state || minted || failures) FROM" \
     " (SELECT * FROM credential ORDER BY created_at_ms, state)"
 
-/* The events about credentials, with the name in them left out. */
+/* Returns the events about credentials, without the name in them. */
 static void assert_events(uint32_t vmid, const char *expected)
 {
     cleanup_free char *sql = mem_format(
@@ -312,7 +312,7 @@ static void test_the_name_is_committed_before_the_registry_hears_of_it(void **st
     assert_int_equal(pthread_create(&thread, NULL, mint_in_thread, &result), 0);
     wait_until_asked("POST");
     assert_raw(STATES, "minting00");
-    /* It is on its way: nobody may take it for one that was left behind. */
+    /* The token is being minted: no other thread may treat it as left behind. */
     assert_true(turn(true) > 50);
     assert_raw(STATES, "minting00");
     standin_write("control.json", "{}");
@@ -422,7 +422,7 @@ static void test_no_more_than_can_be_deleted(void **state)
     standin_was_asked("length", "1");
 }
 
-/* With a tenth of a second left. */
+/* A tenth of a second is left. */
 static void assert_late(uint32_t vmid, const char *problem)
 {
     struct error late = {0};
@@ -451,7 +451,7 @@ static void test_one_at_a_time(void **state)
     standin_was_asked("length", "1");
 }
 
-/* Whatever it is, the guest is not to be told. */
+/* Whatever the failure is, the guest is not told its details. */
 static void test_trouble_with_the_store_is_the_hosts(void **state)
 {
     (void)state;

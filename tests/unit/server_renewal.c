@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A listener that is given another certificate while it is at work. */
+/* A listener whose certificate is replaced while it serves. */
 #include <mbedtls/ssl.h>
 
 #include "tests/unit/local_listener.h"
@@ -75,7 +75,7 @@ static void test_new_connections_are_shown_it(void **state)
     assert_not_shown(other_pin);
 }
 
-/* Longer than one certificate lasts. */
+/* Longer than one certificate is in use. */
 static void test_open_connections_go_on(void **state)
 {
     (void)state;
@@ -91,7 +91,7 @@ static void test_open_connections_go_on(void **state)
     client_close(&client);
 }
 
-/* All that the server sends of itself is read until it closes: in TLS 1.3 tickets come after the
+/* Reads everything the server sends until it closes: in TLS 1.3 tickets come after the
  * handshake. */
 static const char *shake_hands(const char *options, const char *session)
 {
@@ -139,7 +139,7 @@ static void test_what_is_unusable_changes_nothing(void **state)
     assert_shown(local.pin);
 }
 
-/* Clients that come and go all the while are served, whichever certificate they meet. */
+/* Clients that connect meanwhile are served, whichever certificate they get. */
 static void test_under_load(void **state)
 {
     (void)state;

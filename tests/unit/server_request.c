@@ -6,7 +6,7 @@
 
 #include "tests/unit/test.h"
 
-/* A request as CivetWeb hands it over; headers in pairs, ended by NULL. */
+/* A request as CivetWeb passes it; headers in pairs, terminated by NULL. */
 static struct mg_request_info info_new(const char *method, const char *const *headers)
 {
     struct mg_request_info info = {
@@ -145,8 +145,8 @@ static bool keeps_alive(const char *version, struct mg_request_info info)
     return request.keep_alive;
 }
 
-/* Whatever is true here must be so for CivetWeb's should_keep_alive() and
- * should_switch_to_protocol(), too. */
+/* Whatever is true here must be true for CivetWeb's should_keep_alive() and
+ * should_switch_to_protocol() as well. */
 static void test_keep_alive(void **state)
 {
     (void)state;
@@ -167,7 +167,7 @@ static void test_keep_alive(void **state)
 #define HEAD  "GET|/a|HTTP/1.1||"
 #define FIELD "X|b" /* a header's name and value */
 
-/* A head as CivetWeb has left it in its buffer, '|' for NUL, with so many bytes behind it. */
+/* The headers as CivetWeb has left them in its buffer, '|' for NUL, followed by that many bytes. */
 static int measure(const char *head, struct request *request, size_t behind)
 {
     char bytes[64];

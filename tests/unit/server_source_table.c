@@ -135,7 +135,7 @@ static void test_busy_rows_are_never_taken(void **state)
     source_table_free(sources);
 }
 
-/* Consecutive addresses, as a network gives them out, must not crowd into a few sets. */
+/* Consecutive addresses, as in a network, must not fall into a few sets only. */
 static void test_consecutive_keys_spread(void **state)
 {
     (void)state;

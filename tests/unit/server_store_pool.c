@@ -11,7 +11,7 @@
 
 static struct store_pool *pool;
 
-/* A shell command in the state directory, whose effect the pool will see. */
+/* Runs a shell command in the state directory, which changes what the pool sees. */
 static void run(const char *command)
 {
     shell("%s", command);
@@ -30,7 +30,7 @@ static int tear_down(void **state)
     return scratch_remove(state);
 }
 
-/* Borrows until there are no more; how many there were. */
+/* Borrows until no store is left; returns how many there were. */
 static size_t borrow_all(struct store_loan loans[static MORE_THAN_ALL], struct error *error)
 {
     size_t count = 0;
@@ -174,7 +174,7 @@ static void test_another_file_in_its_place_is_heeded(void **state)
     store_return(&loan);
 }
 
-/* As its index is made anew by whoever comes next, and what that one writes is seen. */
+/* The next process makes the log's index again, and the pool sees what that process writes. */
 static void test_a_log_index_that_is_gone_is_heeded(void **state)
 {
     (void)state;

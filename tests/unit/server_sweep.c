@@ -121,7 +121,7 @@ static void record(struct world *world, uint32_t vmid)
     assert_int_equal(event_add(world->store, &event, &world->error), 0);
 }
 
-/* The next guest with the VMID sees nothing of this one, its revocation included. */
+/* The next guest with the VMID sees no events of this one, including its revocation. */
 static void test_who_is_gone_has_no_past(void **state)
 {
     struct world *world = *state;
@@ -137,7 +137,7 @@ static void test_who_is_gone_has_no_past(void **state)
     assert_int_equal(own_events(world, 8200), 1);
 }
 
-/* Its tokens ended with its stop, before it was removed. */
+/* The guest's tokens were revoked by its stop, before it was removed. */
 static void test_who_is_gone_after_its_stop_has_none_either(void **state)
 {
     struct world *world = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* TLS as curl and openssl see it. */
+/* TLS with curl and openssl as clients. */
 #include <mbedtls/ssl.h>
 #include <mbedtls/version.h>
 
@@ -36,7 +36,7 @@ static void test_wrong_pin(void **state)
     assert_string_equal(output, "000");
 }
 
-/* One handshake by openssl, which is made willing to offer anything. */
+/* One handshake by openssl, configured to offer even outdated versions and ciphers. */
 static const char *shake_hands(int *ret_status, const char *options)
 {
     return run(ret_status,
@@ -158,7 +158,7 @@ static void test_unusable_identities(void **state)
                     ERROR_INVALID, "the private key is not an ECDSA key");
 }
 
-/* mbedTLS 2 makes a table for a key's curve at the first signature, if it may keep it. */
+/* mbedTLS 2 computes a table for a key's curve at the first signature, if it can store it. */
 static void test_the_key_has_signed_before_it_is_shared(void **state)
 {
     (void)state;

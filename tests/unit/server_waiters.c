@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What those who wait for an event are answered, and when. */
+/* What clients that wait for an event are answered, and when. */
 #include "tests/unit/waiters_world.h"
 
 static void test_what_there_is_comes_at_once(void **state)
@@ -69,7 +69,7 @@ static void test_head_waits_too(void **state)
     client_close(&client);
 }
 
-/* Once the answer is out. */
+/* Once the answer has been sent. */
 static void assert_explained(const char *reason)
 {
     for (int i = 0; i < 600000 && !world.refused_for; i++)
@@ -86,7 +86,7 @@ static void test_a_token_that_ends_meanwhile(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
         wait_with(&clients[i], i == 0 ? "?timeout=30" : "?timeout=1");
     OK(token_revoke_before(world.store, VMID, INT64_MAX, clock_wall_ms(), "test", &count, &error));
-    /* Told of nothing, one learns of it when its time is up. */
+    /* Without a wakeup the client gets the event when its timeout is over. */
     clock_go();
     assert_got(&clients[1], "HTTP/1.1 401 Unauthorized\r\n", "\r\nWWW-Authenticate: Bearer\r\n");
     commit(VMID, "revoke");
@@ -148,7 +148,8 @@ static void test_many_events_between_two_looks(void **state)
     assert_got(&client, "HTTP/1.1 200 OK\r\n", "\"kind\":\"post-start\"");
 }
 
-/* The store is away for a while: who may wait does, whose time is up is told. */
+/* The store is missing for a while: clients go on waiting, and those whose timeout is over are
+ * answered. */
 static void test_trouble_with_the_store(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Those who wait for an event and hang up, read slowly, or are dismissed; and what else the watch
- * does. */
+/* Waiting clients that disconnect, read slowly or are answered at a stop; and the watch thread's
+ * other work. */
 #include "tests/unit/waiters_world.h"
 
 static void await_sockets(int count)
@@ -11,7 +11,7 @@ static void await_sockets(int count)
     assert_int_equal(count_sockets(), count);
 }
 
-/* Counts for its source, but not as one that holds a thread. */
+/* Counts for its source, but not as a connection with a thread. */
 static void test_the_gate_counts_it_for_its_source(void **state)
 {
     (void)state;
@@ -74,7 +74,8 @@ static void test_who_hangs_up_is_gone(void **state)
             assert_ends_by(ends[i]);
 }
 
-/* The answer says that the connection ends: what came behind its request may be asked anew. */
+/* The answer says that the connection ends, so the client may repeat a request that came after
+ * it. */
 static void test_a_request_behind_it_is_not_answered(void **state)
 {
     (void)state;
@@ -94,7 +95,7 @@ static void test_a_request_behind_it_is_not_answered(void **state)
     client_close(&client);
 }
 
-/* One that does not read its answer: the others get theirs, and it is cut. */
+/* A client that does not read its answer is disconnected; the others get theirs. */
 static void test_who_does_not_read_holds_nobody_up(void **state)
 {
     (void)state;
@@ -199,7 +200,7 @@ static void test_a_quiet_watch_sleeps(void **state)
     char after[256] = "not yet";
     static const char command[] = "for t in /proc/$PPID/task/*; do grep -qx waiters $t/comm && "
                                   "awk '/^voluntary/ {print $2}' $t/status; done";
-    /* Once it has gone to sleep. */
+    /* Once the thread has gone to sleep. */
     for (int i = 0; i < 100 && strcmp(after, before) != 0; i++) {
         output_of(command, before);
         (void)usleep(2200000);

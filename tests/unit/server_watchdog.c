@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's self-test: of a listener that lives, and of several that are as good as dead. */
+/* The daemon's self-test: with a working listener, and with several that do not work. */
 #include "server/systemd/watchdog.h"
 
 #include <signal.h>
@@ -40,7 +40,7 @@ static const struct config strict = {
     .limits = {.connections_per_source = 1, .requests_per_source = 1, .failures_per_source = 1},
 };
 
-/* A listener that nobody may come to. */
+/* A listener that admits no client. */
 static int start_strict(void **state)
 {
     static const struct gate_callbacks callbacks = {test_is_enrolled, count_refused, NULL};
@@ -53,7 +53,7 @@ static int start_strict(void **state)
     return listener_start(&settings, &local.listener, &error);
 }
 
-/* One that answers as it likes. */
+/* A server that answers as the test says. */
 static void start_with(int (*handle)(struct mg_connection *connection, const struct peer *peer,
                                      void *context))
 {
@@ -65,7 +65,7 @@ static void start_with(int (*handle)(struct mg_connection *connection, const str
     assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
 }
 
-/* A client that says nothing. */
+/* A client that sends nothing. */
 static int connect_silently(void)
 {
     const struct timeval patience = {.tv_sec = PATIENCE_S};
@@ -90,7 +90,8 @@ static void assert_answers(void)
     assert_int_equal(result, 0);
 }
 
-/* message: without the address in front. Returns how long it took, by the clock. */
+/* message: without the address in front. Returns how long the self-test took, by the test's
+ * clock. */
 static int64_t assert_dead(const char *message)
 {
     char expected[256];
@@ -109,7 +110,7 @@ static void assert_dead_at_once(const char *message)
     assert_true(assert_dead(message) < (int64_t)PATIENCE_MS * 1000);
 }
 
-/* Once its time is up, which passes in a hurry. */
+/* The self-test fails at its deadline, to which the clock jumps. */
 static void assert_late(const char *message)
 {
     assert_true(assert_dead(message) >= (int64_t)PATIENCE_MS * 1000);
@@ -122,7 +123,7 @@ static void test_a_live_one(void **state)
         assert_answers();
 }
 
-/* Not even the host itself is allowed there; the rate would be used up by the second. */
+/* Even the host itself is not allowed there; a second request would exceed the rate. */
 static void test_the_rules_are_not_for_the_probe(void **state)
 {
     (void)state;
@@ -269,7 +270,7 @@ static void test_the_address_is_gone(void **state)
         "cannot bind a socket to felhomd's address: Cannot assign requested address");
 }
 
-/* What a dead accepting thread leaves: the kernel alone makes the connection. */
+/* As with a dead accepting thread: only the kernel completes the connection. */
 static void test_nobody_accepts(void **state)
 {
     (void)state;
@@ -280,7 +281,7 @@ static void test_nobody_accepts(void **state)
     assert_int_equal(listen(fd, 8), 0);
     clock_hurry_at_read();
     assert_late("no TLS handshake: timed out");
-    /* What was given up has no peer any more. */
+    /* The peer of a probe that was given up is gone. */
     struct peer peer;
     cleanup_close int late = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(late >= 0);

@@ -15,7 +15,7 @@
 #define MOMENT_US 100000 /* long enough for what must not happen */
 #define PATIENCE  600    /* seconds for what must */
 
-/* The worker posts began at each step and takes it back to the test until go is posted. */
+/* The worker posts began at each step and then waits until the test posts go. */
 static struct {
     sem_t began, go;
     _Atomic int64_t wait_us; /* what the step returns */
@@ -147,7 +147,7 @@ static void test_wake_before_the_time(void **state)
     await(&rig.began);
 }
 
-/* Several count once. */
+/* Several wakeups count as one. */
 static void test_wakes_during_a_step(void **state)
 {
     (void)state;
@@ -170,7 +170,7 @@ static void *wake_often(void *worker)
     return NULL;
 }
 
-/* The step after the last wake sees what was done before it. */
+/* The step after the last wakeup sees what was done before it. */
 static void test_wakes_from_many_threads(void **state)
 {
     (void)state;
@@ -197,7 +197,7 @@ static void *let_go_soon(void *context)
     return NULL;
 }
 
-/* Waits for the step under way, and takes none after it. */
+/* A stop waits for the step in progress and starts no further one. */
 static void test_stop_waits_for_the_step(void **state)
 {
     (void)state;

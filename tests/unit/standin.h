@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A stand-in of tests/standins with its state in the scratch directory, on a free port of the
- * loopback, and a certificate for it by the CA ca.pem. */
+ * loopback, with a certificate of the CA ca.pem. */
 #ifndef FELHOM_TEST_STANDIN_H
 #define FELHOM_TEST_STANDIN_H
 
@@ -84,7 +84,7 @@ static inline void standin_stop(void)
     standin.pid = 0;
 }
 
-/* Keeps the stand-in for Proxmox from taking a step of a task until the descriptor is closed: its
+/* Keeps the stand-in for Proxmox from executing a step of a task until the descriptor is closed:
  * tasks of the test before must not change the state that a test begins with. */
 static inline int standin_lock(void)
 {
@@ -94,7 +94,7 @@ static inline int standin_lock(void)
     return fd;
 }
 
-/* A file of its directory, replaced at once. */
+/* Replaces a file of the stand-in's directory at once. */
 static inline void standin_write(const char *name, const char *text)
 {
     cleanup_free char *draft = mem_format("%s/%s.draft", scratch, name);
@@ -105,14 +105,14 @@ static inline void standin_write(const char *name, const char *text)
     assert_int_equal(rename(draft, in_scratch(name)), 0);
 }
 
-/* What jq's filter makes of its tokens. */
+/* Returns the result of a jq filter on its tokens. */
 static inline void standin_holds(const char *filter, const char *expected)
 {
     cleanup_free char *command = mem_format("jq -c '%s' tokens.json", filter);
     assert_output(command, expected);
 }
 
-/* The same of all requests, as one array. */
+/* Returns the same for all requests, as one array. */
 static inline void standin_was_asked(const char *filter, const char *expected)
 {
     cleanup_free char *command = mem_format("jq -s -c '%s' requests.jsonl", filter);

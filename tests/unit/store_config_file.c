@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the operator's documents are found, and what is said when they cannot be read. */
+/* Where the operator's documents are searched, and the messages if they cannot be read. */
 
 #include "store/files/config_file.h"
 #include "tests/unit/scratch.h"

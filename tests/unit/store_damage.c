@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A database, or its log, that is not what was written. */
+/* A damaged database, or a damaged log. */
 #include "tests/unit/test.h"
 
 #include "tests/unit/store_fixture.h"
@@ -77,7 +77,7 @@ static void test_an_empty_database_beside_its_log_is_refused(void **state)
     OK(open_scratch(STORE_OPEN_CREATE, 100, &error));
 }
 
-/* A log that gets lost takes rows with it, not the tables. */
+/* A lost log loses rows, but not tables. */
 static void test_a_new_schema_is_in_the_database_itself(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way to a directory: which components are trusted, and what is made where it is missing. */
+/* The path to a directory: which components are trusted, and which are made if they are missing. */
 #include <fcntl.h>
 
 #include "store/files/file.h"
@@ -11,7 +11,7 @@
 
 static struct error error;
 
-/* Opens SCRATCH/NAME and closes it again; REFUSED if not, with the descriptor left untouched. */
+/* Opens SCRATCH/NAME and closes it again; REFUSED on failure, with the descriptor unchanged. */
 static int try_open(const char *name)
 {
     int fd = REFUSED;
@@ -180,7 +180,7 @@ static void test_writable_by_others(void **state)
     assert_int_equal(try_open("a/b"), 0);
 }
 
-/* Passing through takes the x bit alone. */
+/* Entering a directory needs the x bit only. */
 static int open_as_ordinary_user(void)
 {
     int fd = -1;

@@ -79,7 +79,7 @@ static void test_without_any_source(void **state)
     assert_rendered(store, "", HUB_URL, OWN_KEYS, "");
 }
 
-/* What was pulled with other words belongs to another customer, as far as we know. */
+/* A configuration pulled with another password belongs to another customer, as far as we know. */
 static void test_hub_of_another_origin_is_left_out(void **state)
 {
     (void)state;

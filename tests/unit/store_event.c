@@ -150,7 +150,7 @@ static int ask_again(const struct event *event, void *context)
     return 0;
 }
 
-/* The same statement twice at a time. */
+/* The same statement used twice at once. */
 static void test_visit_inside_a_visit(void **state)
 {
     (void)state;
@@ -174,7 +174,7 @@ static void test_rolled_back_with_the_rest(void **state)
     assert_int_equal(seen.count, 0);
 }
 
-/* Numbers are not used twice, even if the newest events are gone. */
+/* Numbers are not reused, even if the newest events were deleted. */
 static void test_seq_is_never_reused(void **state)
 {
     (void)state;
@@ -289,7 +289,7 @@ static void test_a_new_guest_has_none_of_before(void **state)
     assert_own(store, 8200, 1, 4);
 }
 
-/* In the transaction that makes the guest known, what follows is its own. */
+/* Events after it, in the transaction that adds the guest, are the guest's own. */
 static void test_first_events_are_own(void **state)
 {
     (void)state;

@@ -59,7 +59,7 @@ static void test_unknown_one(void **state)
           "no refused request 0000000000000005 is recorded");
 }
 
-/* One that the store does not take leaves the others as they were. */
+/* A record that the store refuses leaves the others unchanged. */
 static void test_an_id_twice(void **state)
 {
     (void)state;

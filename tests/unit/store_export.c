@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The read-only export, and the look through a process's root; in a mount namespace of their own.
- */
+/* The read-only export, and looking at it through a process's root; in their own mount
+ * namespace. */
 #include <errno.h>
 #include <sched.h>
 #include <sys/mount.h>

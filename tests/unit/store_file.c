@@ -59,7 +59,7 @@ static void test_read_empty_and_large(void **state)
     assert_int_equal(strspn(out.data, "x"), 100000);
 }
 
-/* Its size says 0, its content does not. */
+/* The file's size is 0, its content is not empty. */
 static void test_read_of_proc(void **state)
 {
     (void)state;
@@ -252,7 +252,7 @@ static void test_draft_in_a_directory_that_is_gone(void **state)
     assert_string_equal(error.message, "cannot make a draft of f: No such file or directory");
 }
 
-/* The kernel takes the first part of the write, refuses the second. */
+/* The kernel writes the first part and refuses the second. */
 static int write_beyond_the_limit(void)
 {
     static char bytes[65536];
@@ -289,7 +289,7 @@ static int write_on_a_full_disk(void)
     EXPECT(strcmp(error.message, "cannot write f: No space left on device") == 0);
     EXPECT(count_entries(scratch) == 1);
     EXPECT(status_of("f").st_size == 3);
-    /* What the failed draft took is free again. */
+    /* The space that the failed draft took is free again. */
     EXPECT(file_replace_at(dirfd, "f", 0600, KEEP, KEEP, bytes, 40000, true, &error) == 0);
     return 0;
 }
@@ -317,7 +317,7 @@ static void test_clear_takes_drafts_alone(void **state)
     assert_int_equal(file_drafts_clear(dirfd, &error), 0);
     assert_int_equal(count_entries(scratch), others);
     assert_false(is_there(draft.name));
-    /* Again: the descriptor's offset was not moved. */
+    /* Read again: the descriptor's offset was not moved. */
     shell("touch .token.0123456789abcdef");
     assert_int_equal(file_drafts_clear(dirfd, &error), 0);
     assert_int_equal(count_entries(scratch), others);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store below the scratch directory, and a second way to look into it. */
+/* A store below the scratch directory, and another connection to look into it. */
 #ifndef FELHOM_TEST_STORE_FIXTURE_H
 #define FELHOM_TEST_STORE_FIXTURE_H
 
@@ -61,7 +61,7 @@ static inline void run_raw(const char *sql)
     assert_int_equal(sqlite3_close(connection), SQLITE_OK);
 }
 
-/* The first column of the first row, in fresh memory. */
+/* Returns the first column of the first row, in memory that the caller frees. */
 static inline char *text_raw(const char *sql)
 {
     sqlite3 *connection = connect_raw();

@@ -369,7 +369,8 @@ static void test_mounts_replace(void **state)
     mount_list_free(&list);
 }
 
-/* Nothing of a guest that is gone is left for one that gets its number, and others keep theirs. */
+/* Nothing of a removed guest remains for a new guest with its VMID, and other guests keep their
+ * data. */
 static void test_remove_cascades(void **state)
 {
     (void)state;

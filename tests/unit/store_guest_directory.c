@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GUESTS/VMID: what the guest sees, and what a killed or hostile hand may have left there. */
+/* GUESTS/VMID: what the guest sees, and what a killed process or an attacker may have left
+ * there. */
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -235,8 +236,7 @@ static void test_parent_of_another_user(void **state)
     assert_non_null(strstr(error.message, "/run belongs to uid 12345"));
 }
 
-/* Whatever stands under a file's name is replaced or removed itself; nothing is reached through it.
- */
+/* Whatever has a file's name is itself replaced or removed; no link is followed. */
 static void test_links_inside_are_not_followed(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest's directory tells of it, and directories that are none. */
+/* What can be read from a guest's directory, and what counts as none. */
 #include "tests/unit/test.h"
 
 #include "schema/agent/token.h"
@@ -84,7 +84,7 @@ static void test_no_content(void **state)
     assert_int_equal(error.kind, ERROR_INVALID);
 }
 
-/* As a scrub that was cut short leaves it. */
+/* As an interrupted scrub leaves it. */
 static void test_one_document_is_gone(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which mounts would hand a guest somebody else's secret. */
+/* Which mounts would give a guest another guest's secrets. */
 #include "schema/base/buffer.h"
 #include "store/files/guest_mount.h"
 #include "tests/unit/scratch.h"
@@ -25,7 +25,7 @@ static int tear_down(void **state)
     return scratch_remove(state);
 }
 
-/* Judges a configuration of one line, in which @ stands for the scratch root, and ~ for the scratch
+/* Checks a configuration of one line, in which @ stands for the scratch root, and ~ for the scratch
  * root without its slash, which is a relative path. */
 static int judge(const char *line, enum mount_form *ret_form, struct error *error)
 {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the local API listens; bridges and host names are played in namespaces of the test's own.
- */
+/* Where the local API listens; bridges and host names are set up in the test's own namespaces. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
@@ -11,7 +10,7 @@
 static struct error error;
 static const struct pins pins = {"spki", "leaf"};
 
-/* The little that endpoints depend on; PVE is SCRATCH. */
+/* The few settings on which endpoints depend; PVE is SCRATCH. */
 static struct config config_of(char *host_id, char *bridge)
 {
     struct config config = {.host_id = host_id};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The TLS identity: made once, whole, by one of many; judged by openssl. */
+/* The TLS identity: made completely and once by one of many processes; checked with openssl. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 
@@ -20,7 +20,7 @@ static int ensure(const char *host_name, struct identity *ret, bool *ret_made)
     return identity_ensure(scratch, host_name, address(), ret, ret_made, &error);
 }
 
-/* Makes sure of the identity and returns its pins; made says what *ret_made is to be. */
+/* Makes the identity if it is missing and returns its pins; made is the expected *ret_made. */
 static struct pins pins_of(const char *host_name, bool made)
 {
     cleanup(identity_free) struct identity identity = {.certificate_pem = BUFFER_EMPTY};
@@ -88,7 +88,7 @@ static void test_load(void **state)
                      0);
 }
 
-/* An operator's slip must not hand the key to every guest. */
+/* An operator's mistake must not give the key to every guest. */
 static void test_load_never_yields_the_key(void **state)
 {
     (void)state;
@@ -273,7 +273,7 @@ static void test_daemon_reads_what_root_made(void **state)
     in_child(load_as_daemon);
 }
 
-/* What one of many processes at once has to say. */
+/* Prints the result of one of many processes at once. */
 struct report {
     bool made;
     struct pins pins;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The certificate itself, judged by openssl. */
+/* The certificate itself, checked with openssl. */
 #include <arpa/inet.h>
 
 #include "store/identity/identity.h"
@@ -7,7 +7,7 @@
 
 static struct error error;
 
-/* Makes an identity and puts it into agent.crt, key and all. */
+/* Makes an identity and writes it to agent.crt, the key included. */
 static void make(const char *host_name)
 {
     cleanup_buffer struct buffer pem = BUFFER_EMPTY;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether key and certificate belong together. */
+/* Whether key and certificate match. */
 #include <arpa/inet.h>
 
 #include "store/identity/identity.h"

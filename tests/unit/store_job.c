@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store remembers of guests' jobs, and of their newest backups. */
+/* What the store records about guests' jobs and their newest backups. */
 #include "store/tables/job.h"
 
 #include "tests/unit/store_fixture.h"
@@ -449,7 +449,7 @@ static void test_no_table(void **state)
     assert_int_equal(job_id, -1);
 }
 
-/* A change and its event are one. */
+/* A change and its event are in one transaction. */
 static void test_no_event_no_change(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the journal and syslog are sent, with sockets of the test's own in their places. */
+/* What is sent to the journal and to syslog, with the test's own sockets in their places. */
 #include "store/base/log.h"
 
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ static int tear_down(void **state)
     return scratch_remove(state);
 }
 
-/* The next datagram; "" if there is none. */
+/* Returns the next datagram; "" if there is none. */
 static const char *receive(void)
 {
     static char datagram[65536];
@@ -131,7 +131,7 @@ static void test_nobody_there(void **state)
     assert_false(journal_send(path, &entry));
 }
 
-/* A journal that takes nothing any more must hold nobody up. */
+/* A journal that accepts no more datagrams must not delay the program. */
 static void test_a_full_journal_is_not_waited_for(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One line per call, marked for the journal unless a terminal reads it; one entry with fields where
- * the journal does. The linker takes the journal that is defined here. */
+/* One line per call, with a priority for the journal unless a terminal reads it; one entry with
+ * fields if the journal does. The linker takes the journal that is defined here. */
 #include <fcntl.h>
 #include <pty.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ bool journal_send(const char *socket_path, const struct journal_entry *entry)
     return !journal.refuses;
 }
 
-/* What is logged while fd is standard error, read back from other. */
+/* Returns what is logged while fd is standard error, read from other. */
 #define LOGGED(fd, other, text, ...) LOGGED_BY(log_line, fd, other, text, __VA_ARGS__)
 #define LOGGED_BY(log, fd, other, text, ...) \
     do { \

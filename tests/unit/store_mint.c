@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Minting tokens: generations, ids that are taken, random numbers that fail, the bound on what is
+/* Minting tokens: generations, ids that are taken, failing random numbers, and the limit of tokens
  * kept. */
 #include "tests/unit/test.h"
 
@@ -16,7 +16,8 @@ static struct {
     int random_result;
 } script;
 
-/* mbedTLS's function of this name stands behind this one, which follows the script. */
+/* The linker calls this in place of mbedTLS's function of the same name; it follows the test's
+ * script. */
 int mbedtls_ctr_drbg_random(void *context, unsigned char *output, size_t length)
 {
     int (*real)(void *, unsigned char *, size_t) = dlsym(RTLD_NEXT, "mbedtls_ctr_drbg_random");
@@ -134,7 +135,7 @@ static void test_mint_in_a_transaction(void **state)
     assert_verdict(store, &kept, TOKEN_GOOD);
 }
 
-/* A guest that restarts for ever does not fill the disk; what is still good is never forgotten. */
+/* A guest that restarts for ever does not fill the disk; a valid token is never deleted. */
 static void test_old_ones_are_forgotten(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nudges: whoever may send one is heard, and nothing can hold up the sender. */
+/* Nudges: each permitted sender is received, and nothing can delay the sender. */
 #include "tests/unit/test.h"
 
 #include "store/base/nudge.h"
@@ -77,7 +77,7 @@ static void test_a_dead_one_is_replaced(void **state)
     assert_true(nudge_receive(fd));
 }
 
-/* For this reason, among other words. */
+/* The message contains this reason. */
 static void assert_refused(enum error_kind kind, const char *message)
 {
     int fd = -1;
@@ -159,7 +159,7 @@ static void test_others_are_not_heard(void **state)
     assert_true(nudge_receive(fd));
 }
 
-/* The directory's owner could have root speak to any socket of the host. */
+/* Otherwise the directory's owner could have root send to any socket of the host. */
 static void test_no_link_is_followed(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A store that is opened only to be looked at, and what a look through all of it finds. */
+/* A store that is opened for reading only, and what a check of all of it finds. */
 #include "tests/unit/test.h"
 
 #include "schema/base/buffer.h"
@@ -11,7 +11,7 @@ static int open_read_only(struct store **ret)
     return store_open_read_only(in_scratch("state"), BUSY_MS, ret, &error);
 }
 
-/* Names, owners, modes and content of all that lies there, but for SQLite's shared memory. */
+/* Prints names, owners, modes and content of all files but SQLite's shared memory. */
 static struct buffer everything(void)
 {
     struct buffer text = BUFFER_EMPTY;
@@ -83,7 +83,7 @@ static void refuses_other_versions(void **state)
     assert_int_equal(error.kind, ERROR_DENIED);
 }
 
-/* An index that lacks rows: every page is whole, and the whole is wrong. */
+/* An index that lacks rows: every page is intact, but the database is not. */
 static void finds_what_does_not_fit_together(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store remembers of restore tests. */
+/* What the store records about restore tests. */
 #include "tests/unit/test.h"
 
 #include <string.h>
@@ -94,7 +94,7 @@ static void test_failed(void **state)
                "error local:backup/vzdump-lxc-8200.tar.zst: it's \"bad\" -1");
 }
 
-/* A long one is cut where it is read. */
+/* A long message is cut when it is read. */
 static void test_long_error(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps from one identity to the next, in and out of turn, and each that was cut short. */
+/* The steps from one identity to the next, in and out of order, and each one interrupted. */
 #include <arpa/inet.h>
 
 #include "store/identity/rollover.h"
@@ -54,7 +54,7 @@ static void assert_refused(int result, const char *message)
     assert_string_equal(error.message, message);
 }
 
-/* Pins alone, "" for what is not there. */
+/* The pins only; "" for an identity that does not exist. */
 struct view {
     struct pins current, next, previous;
 };
@@ -136,7 +136,7 @@ static void test_modes(void **state)
     shell("! grep -l PRIVATE tls/*.crt");
 }
 
-/* felhomd reads what root made. */
+/* felhomd can read what root made. */
 static void test_owner_is_the_state_directorys(void **state)
 {
     (void)state;
@@ -215,7 +215,7 @@ static void assert_coming(const struct pins *told, const struct pins *shown,
     assert_same(&found, coming);
 }
 
-/* Guests are told of both until felhomd has said that it shows the new one. */
+/* Guests get both pins until felhomd has recorded that it shows the new certificate. */
 static void test_what_is_shown(void **state)
 {
     (void)state;
@@ -231,7 +231,7 @@ static void test_what_is_shown(void **state)
     assert_coming(&staged.next, &staged.next, &none);
 }
 
-/* openssl's view of the bundle, in order. */
+/* The certificates of the bundle in order, read by openssl. */
 static void assert_bundle(const struct pins *told, const char *files)
 {
     cleanup(rollover_free) struct rollover rollover = {0};
@@ -276,7 +276,7 @@ static void test_half_staged(void **state)
     assert_same(&again.next, &staged.next);
 }
 
-/* Before the renaming nothing has happened yet. */
+/* Before the rename nothing has changed. */
 static void test_switch_not_begun(void **state)
 {
     (void)state;
@@ -305,7 +305,7 @@ static void switch_half(void)
           " mv tls/next.pem tls/agent.pem");
 }
 
-/* After it, readers find both until it is completed, by whichever step. */
+/* After the rename, readers find both until any step completes it. */
 static void test_half_switched(void **state)
 {
     (void)state;

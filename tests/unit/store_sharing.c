@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One database under many processes, and under processes that are killed. */
+/* One database used by many processes, and by processes that are killed. */
 #include "tests/unit/test.h"
 
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/store_work.h"
 
-/* A child that does not outlive a test that fails. */
+/* A child that is killed if the test fails. */
 static pid_t fork_child(void)
 {
     pid_t child = fork();
@@ -56,7 +56,7 @@ static void test_many_bring_it_up_at_once(void **state)
     run_together(64, STORE_OPEN_EXISTING);
 }
 
-/* Runs what in a child, which then says that it is ready and stays until it is killed. */
+/* Runs what in a child, which then reports that it is ready and stays until it is killed. */
 static pid_t hold(void (*what)(void))
 {
     int ready[2];
@@ -110,7 +110,7 @@ static void test_writer_elsewhere(void **state)
     FAILS(store_begin(store, &error), ERROR_BUSY, "the store is locked by another process");
     assert_true(clock_steady_us() - started >= 150000);
     FAILS(guest_put(store, &guest, &error), ERROR_BUSY, "the store is locked by another process");
-    /* Reading goes on, without what is not committed. */
+    /* Reading continues, without uncommitted data. */
     FAILS(guest_find(store, 8200, &guest, &error), ERROR_MISSING, "the store knows no guest 8200");
     end(child);
     OK(store_begin(store, &error));
@@ -159,11 +159,9 @@ static int find_busy(void)
     return 0;
 }
 
-/*
- * POSIX locks go with the first descriptor of a file that a process closes: opening and closing
- * once more must not be one. The child is forked before this process has any store, as SQLite would
- * share what it knows of the locks with it.
- */
+/* Closing any descriptor of a file drops all POSIX locks that the process has on the file, so a
+ * second open and close must not do that. The child is forked before this process has any store,
+ * because SQLite shares what it knows of locks within a process. */
 static void test_second_handle_keeps_the_locks_of_the_first(void **state)
 {
     (void)state;
@@ -214,7 +212,7 @@ static void test_begin_twice(void **state)
 
 /* --- surviving --- */
 
-/* So much that part of it has left the memory for the log before the end. */
+/* So much data that part of it was written to the log before the commit. */
 static void write_much(void)
 {
     static char detail[2000];
@@ -280,8 +278,8 @@ static void test_killed_while_making_it(void **state)
     }
 }
 
-/* Openers that come one by one never share the log's index, and still the log must not grow without
- * end. */
+/* Processes that open the store one after another never share the log's index; the log must not
+ * grow without limit nevertheless. */
 static void test_log_is_bounded(void **state)
 {
     (void)state;
@@ -292,8 +290,7 @@ static void test_log_is_bounded(void **state)
     assert_whole();
 }
 
-/* A reader in the way puts off the emptying of the log; nobody waits for that, as long as anybody
- * would. */
+/* A reader delays the checkpoint of the log; no process waits for that. */
 static void test_reader_does_not_hold_up_writers(void **state)
 {
     (void)state;

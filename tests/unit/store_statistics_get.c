@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much of everything there is. */
+/* The numbers of rows. */
 #include "tests/unit/test.h"
 
 #include "store/tables/statistics.h"

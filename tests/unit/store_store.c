@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The database itself: making, opening, refusing. */
+/* The database itself: made, opened, refused. */
 #include "tests/unit/test.h"
 
 #include <signal.h>
@@ -107,7 +107,7 @@ static void test_links_are_refused(void **state)
                    database);
 }
 
-/* The path of the state directory is the operator's own. */
+/* The path of the state directory is chosen by the operator. */
 static void test_state_directory_may_be_a_link(void **state)
 {
     (void)state;
@@ -136,7 +136,7 @@ static void test_owner(void **state)
     assert_raw("SELECT group_concat(vmid || ' ' || generation) FROM guest", "8200 2,8300 1");
 }
 
-/* What a killed run, or a tool run by root, left to the wrong user. */
+/* Files that a killed process, or a tool run by root, left with the wrong owner. */
 static void test_owner_is_mended(void **state)
 {
     (void)state;
@@ -152,7 +152,7 @@ static void test_owner_is_mended(void **state)
     assert_all_owned();
 }
 
-/* Giving away a file with a second name would give away whatever the other name is. */
+/* Changing the owner of a file with a second name would change the owner of that other file. */
 static void test_hard_link_is_not_given_away(void **state)
 {
     (void)state;
@@ -195,7 +195,7 @@ static int open_read_only(void)
     return 0;
 }
 
-/* SQLite would open it all the same, and begin transactions that come to nothing. */
+/* SQLite would open it all the same, and begin transactions that fail. */
 static void test_read_only_file(void **state)
 {
     (void)state;
@@ -206,7 +206,7 @@ static void test_read_only_file(void **state)
     in_child(open_read_only);
 }
 
-/* A disk without room, as a limit on the size of files. */
+/* A full disk, simulated by a limit on the size of files. */
 static int write_without_room(void)
 {
     cleanup_store struct store *store = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Judging, revoking and counting tokens, and that every bad one costs the same. */
+/* Checking, revoking and counting tokens; and that each invalid token costs the same time. */
 #include "tests/unit/test.h"
 
 #include <dlfcn.h>
@@ -10,7 +10,8 @@
 
 #include "tests/unit/store_fixture.h"
 
-/* mbedTLS's functions of these names stand behind the ones here, which count the calls. */
+/* The linker calls these in place of mbedTLS's functions of the same names; they count the
+ * calls. */
 static struct {
     int hashes;
     size_t hashed_length;
@@ -76,7 +77,7 @@ static void test_good(void **state)
     assert_verdict(store, &first, 1000, TOKEN_GOOD); /* older ones stay as they are */
 }
 
-/* Neither the text nor its secret part stands in any of the database's files. */
+/* No file of the database contains the text or its secret part. */
 static void test_only_the_hash_is_kept(void **state)
 {
     (void)state;
@@ -108,7 +109,7 @@ static void test_revoked(void **state)
     assert_int_equal(count, 1);
     assert_verdict(store, &tokens[2], 3000, TOKEN_REVOKED);
     assert_verdict(store, &other, 3000, TOKEN_GOOD);
-    /* The first revocation is the one that is remembered. */
+    /* The time of the first revocation stays. */
     assert_raw("SELECT group_concat(n) FROM (SELECT count(*) AS n FROM token"
                " WHERE vmid = 8200 GROUP BY revoked_at_ms ORDER BY revoked_at_ms)",
                "2,1");
@@ -128,7 +129,7 @@ static void test_expired(void **state)
     assert_verdict(store, &token, INT64_MAX, TOKEN_EXPIRED);
 }
 
-/* One that has expired is not counted, but it is revoked: the clock may be set back. */
+/* An expired token is not counted, but it is revoked: the clock may be set back. */
 static void test_counts(void **state)
 {
     (void)state;
@@ -160,7 +161,7 @@ static void assert_nobodys(const struct token_check *result, enum token_verdict 
     assert_int_equal(result->generation, 0);
 }
 
-/* The well-formed text of an id, with a secret that is nobody's. */
+/* Returns a well-formed text with that id and a secret of no token. */
 static struct token_text text_of(const char *id)
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -192,7 +193,7 @@ static void test_unknown(void **state)
     assert_nobodys(&result, TOKEN_UNKNOWN);
 }
 
-/* Whatever row is read in the place of one that is not there. */
+/* Another row is read in place of a missing one. */
 static void test_no_other_id_stands_in(void **state)
 {
     (void)state;

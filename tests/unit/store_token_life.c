@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long tokens are good, and the end that a newer one brings them. */
+/* How long tokens are valid, and the expiry that a newer token sets for them. */
 #include "tests/unit/test.h"
 
 #include "store/tables/token.h"

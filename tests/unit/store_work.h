@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tests of the database do with it, by other processes too, and what must hold afterwards. */
+/* What tests of the database do with it, also in other processes, and what must be true
+ * afterwards. */
 #ifndef FELHOM_TEST_STORE_WORK_H
 #define FELHOM_TEST_STORE_WORK_H
 
@@ -31,8 +32,8 @@ static inline int open_scratch(enum store_open_mode mode, uint32_t busy_ms, stru
     return r;
 }
 
-/* A whole pre-start as the store sees it. 0 if all went well; for children, which have no cmocka.
- */
+/* Does what a pre-start does to the store. Returns 0 on success; for children, which have no
+ * cmocka. */
 static inline int work(enum store_open_mode mode, uint32_t vmid)
 {
     cleanup_store struct store *store = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Time in the test's hands, so that no test depends on how fast the machine is: the linker takes
- * the steady clock and the waiting that are defined here before it looks into the archives and the
- * C library. By itself the clock goes as ever. */
+/* A clock under the test's control, so that no test depends on the machine's speed: the linker
+ * takes the steady clock and the waiting functions that are defined here before it searches the
+ * archives and the C library. Unless told otherwise the clock runs normally. */
 #ifndef FELHOM_TEST_CLOCK_H
 #define FELHOM_TEST_CLOCK_H
 
@@ -27,7 +27,7 @@ static struct {
     pthread_t hurried;
 } test_clock = {.lock = PTHREAD_MUTEX_INITIALIZER, .rate = 1};
 
-/* What no test has in its hands; for giving up. */
+/* The real time, which tests cannot change; for giving up. */
 static inline int64_t clock_real_us(void)
 {
     struct timespec now;
@@ -48,7 +48,7 @@ int64_t clock_steady_us(void)
     return now_us;
 }
 
-/* As far ahead of the real one as the steady clock is. */
+/* As far ahead of the real clock as the steady clock is. */
 int64_t clock_wall_ms(void)
 {
     struct timespec now;
@@ -66,7 +66,7 @@ static inline void clock_change(int rate, int64_t skip_us)
     (void)pthread_mutex_unlock(&test_clock.lock);
 }
 
-/* However slow the machine is, no deadline passes while it stands. */
+/* No deadline passes while the clock stands still, however slow the machine is. */
 static inline void clock_stand(void)
 {
     clock_change(0, 0);
@@ -77,7 +77,7 @@ static inline void clock_go(void)
     clock_change(1, 0);
 }
 
-/* Hours pass in a moment. */
+/* Lets hours pass at once. */
 static inline void clock_hurry(void)
 {
     clock_change(CLOCK_HURRY, 0);
@@ -106,8 +106,8 @@ static inline void clock_note_wait(short events, int timeout_ms)
     }
 }
 
-/* Waits a moment of real time; false once a wait of timeout_ms that was to end by end_us is over.
- */
+/* Waits a moment of real time; returns false once a wait of timeout_ms that was to end by end_us is
+ * over. */
 static inline bool clock_wait_on(int timeout_ms, int64_t end_us, struct timespec *ret_slice)
 {
     bool on = timeout_ms > 0 && clock_steady_us() < end_us;

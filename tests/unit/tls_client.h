@@ -28,7 +28,7 @@ struct client {
     int ended; /* what mbedTLS said at the end of the last client_receive; 0: it went on */
 };
 
-/* A connection without TLS, on which a receive waits for ten minutes at most. */
+/* A connection without TLS, on which a receive waits ten minutes at most. */
 static int plain_connect(const struct sockaddr_in *address)
 {
     const struct timeval patience = {.tv_sec = 600};
@@ -38,7 +38,7 @@ static int plain_connect(const struct sockaddr_in *address)
     return fd;
 }
 
-/* Over a connection that is there, which becomes the client's. */
+/* TLS over an open connection, which then belongs to the client. */
 static void client_shake_hands(struct client *client, int fd)
 {
     client->socket.fd = fd;
@@ -67,7 +67,7 @@ static void client_connect(struct client *client, const struct sockaddr_in *addr
     client_shake_hands(client, plain_connect(address));
 }
 
-/* -1 once the server has closed. */
+/* Returns -1 once the server has closed. */
 static int client_send(struct client *client, const char *bytes, size_t length)
 {
     int count = mbedtls_ssl_write(&client->ssl, (const unsigned char *)bytes, length);
@@ -79,7 +79,7 @@ static int client_send_text(struct client *client, const char *text)
     return client_send(client, text, strlen(text));
 }
 
-/* What came until the server closed, or, with enough given, until the text contains it. */
+/* Returns what came until the server closed or, if enough is given, until the text contains it. */
 static const char *client_receive(struct client *client, const char *enough)
 {
     static char text[65536];

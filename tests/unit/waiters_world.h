@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Connections that wait, behind a real listener, with a context of the test's own: the linker takes
- * what is defined here before it looks into the archives.
- */
+/* Waiting connections behind a real listener, with a context of the test's own: the linker takes
+ * what is defined here before it searches the archives. */
 #ifndef FELHOM_TEST_WAITERS_WORLD_H
 #define FELHOM_TEST_WAITERS_WORLD_H
 
@@ -71,7 +69,7 @@ void refusal_explain_waited(struct context *context, const struct peer *peer,
         assert_int_equal(refusal->reason, REFUSAL_NONE);
 }
 
-/* What server/answer.c does, for a token that has been judged. */
+/* Does what server/answer.c does, for a token that has been checked. */
 static inline int handle(struct mg_connection *connection, const struct peer *peer, void *context)
 {
     cleanup_reply struct reply reply = REPLY_EMPTY;
@@ -167,7 +165,7 @@ static inline void nudge(void)
     nudge_send(in_scratch("state"));
 }
 
-/* How many descriptors of sockets the process has open. */
+/* Returns how many descriptors of sockets the process has open. */
 static inline int count_sockets(void)
 {
     char text[256];
@@ -177,7 +175,7 @@ static inline int count_sockets(void)
     return atoi(text);
 }
 
-/* The gate's count goes down when a connection is parked, and a moment after one has ended. */
+/* The gate's count decreases when a connection is detached, and a moment after one has ended. */
 static inline void wait_parked(void)
 {
     int64_t until_us = clock_real_us() + PATIENCE_S * INT64_C(1000000);
@@ -202,7 +200,7 @@ static inline void wait_with(struct client *client, const char *query)
     (void)usleep(20000);
 }
 
-/* What the client got until the server closed. */
+/* Returns what the client got until the server closed. */
 static inline void assert_got(struct client *client, const char *start, const char *part)
 {
     const char *text = client_receive(client, NULL);
