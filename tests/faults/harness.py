@@ -167,7 +167,8 @@ def run_starved(command, allocations):
     """The command with what it has to allocate by."""
     environment = dict(os.environ, **allocations.environment)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
-    outcome = Outcome(done.returncode, done.stdout, done.stderr + JOURNAL_READER.take_problems(), ended_by_signal(done.returncode))
+    outcome = Outcome(done.returncode, done.stdout, done.stderr + JOURNAL_READER.take_problems(),
+                      ended_by_signal(done.returncode))
     outcome.reached = allocations.reached()
     return outcome
 

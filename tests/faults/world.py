@@ -79,7 +79,8 @@ def put_back():
 
 
 def mounts():
-    return [line.split()[4] for line in open("/proc/self/mountinfo") if line.split()[4].startswith(HOST + "/run/export/")]
+    return [line.split()[4] for line in open("/proc/self/mountinfo")
+            if line.split()[4].startswith(HOST + "/run/export/")]
 
 
 # --- what must hold ---
@@ -110,7 +111,8 @@ class Store:
             if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0:
                 for row in connection.execute("SELECT hash, id, generation, revoked_at_ms, expires_at_ms FROM token WHERE vmid = " + VMID):
                     self.tokens[row[0]] = row[1:]
-                self.state = (connection.execute("SELECT state FROM guest WHERE vmid = " + VMID).fetchone() or [None])[0]
+                self.state = (connection.execute("SELECT state FROM guest WHERE vmid = " + VMID).fetchone()
+                              or [None])[0]
             connection.close()
         except sqlite3.Error as error:
             self.wrong.append("store: %s" % error)
