@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""build/fault and build/allocations.so, as the walks use them: the calls and the allocations of a command, and what became of it with a fault in one."""
+"""build/fault and build/allocations.so, as the walks use them: the calls and the allocations of a command, and what
+became of it with a fault in one."""
 import collections
 import os
 import re

@@ -4,7 +4,8 @@
     STANDIN DIRECTORY PORT [--plain]
 
 Serves HTTPS on 127.0.0.1:PORT with DIRECTORY/server.pem (HTTP with --plain). Each request is appended to
-DIRECTORY/requests.jsonl as {"method", "path", "query", "headers", "body"}. DIRECTORY/control.json, read at each request, makes trouble:
+DIRECTORY/requests.jsonl as {"method", "path", "query", "headers", "body"}. DIRECTORY/control.json, read at each
+request, makes trouble:
 
     {"delay": 3}            answers after so many seconds
     {"hold": true}          answers when control.json says no longer that it holds
