@@ -83,6 +83,6 @@ int session_find_guest(const struct session *session, uint32_t vmid, struct gues
         return 0;
     if (error->kind != ERROR_MISSING)
         return -1;
-    return fail(error, ERROR_MISSING, "guest %u is not known here: felhomctl enroll %u", vmid,
-                vmid);
+    return fail(error, ERROR_MISSING, "guest %u is not known on this host: run felhomctl enroll %u",
+                vmid, vmid);
 }

@@ -367,7 +367,7 @@ static int enroll_several(const struct invocation *invocation, struct session *s
     for (size_t i = 0; i < guests->count; i++)
         enroll_listed(&run, guests->items[i]);
     (void)output_value(invocation, run.guests);
-    return steps_fail_guests(&run.failed, "not all could be enrolled", error);
+    return steps_fail_guests(&run.failed, "not all guests could be enrolled", error);
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,

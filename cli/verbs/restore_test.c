@@ -469,7 +469,7 @@ static int restore_test(struct test_run *run, const struct invocation *invocatio
         return -1;
     if ((due ? test_due(run, error) : test_named(run, invocation->vmid, error)) < 0)
         return -1;
-    return steps_check_failures(&run->steps, "not all went well", error);
+    return steps_check_failures(&run->steps, "not all restore tests succeeded", error);
 }
 
 static int run_restore_test(const struct invocation *invocation, struct error *error)

@@ -369,7 +369,7 @@ static int rotate(struct rotate_run *run, const struct invocation *invocation, s
     if ((invocation->vmids.count > 0 ? rotate_named(run, invocation, error)
                                      : rotate_all(run, invocation->values[OPTION_DUE], error)) < 0)
         return -1;
-    return steps_check_failures(&run->steps, "not all went well", error);
+    return steps_check_failures(&run->steps, "not all tokens could be rotated", error);
 }
 
 static int run_rotate(const struct invocation *invocation, struct error *error)

@@ -137,7 +137,7 @@ lane_passes() {
     not_ok "restore-test with a VMID and --due fails" restore_test 8200 --due
     not_ok "restore-test of an unknown guest fails" restore_test 8299
     like "restore-test of an unknown guest says how to enroll it" "$(cat "$HOST/err")" \
-        'guest 8299 is not known here: felhomctl enroll 8299'
+        'guest 8299 is not known on this host: run felhomctl enroll 8299'
     not_ok "restore-test of a guest without a backup fails" restore_test 8200
     like "restore-test says that there is no backup" "$(cat "$HOST/err")" 'there is no backup of guest 8200 on local$'
     is "a guest without a backup gets no record of a test" "$(sql 'SELECT count(*) FROM restore_test')" 0
@@ -342,7 +342,7 @@ lane_due() {
     backup 8400 5000
     trouble '{"pct start": {"fail": "no"}}'
     not_ok "--due continues after a failed test and fails at the end" restore_test --due
-    like "--due lists the guests whose test failed" "$(cat "$HOST/err")" 'not all went well: guests 8200, 8300, 8400$'
+    like "--due lists the guests whose test failed" "$(cat "$HOST/err")" 'not all restore tests succeeded: guests 8200, 8300, 8400$'
     is "--due reports each failed test" "$(grep -c '^warning .* the restore test of guest' "$HOST/out")" 3
     trouble '{}'
     sql "UPDATE restore_test SET error = 'it was interrupted' WHERE vmid = 8300"

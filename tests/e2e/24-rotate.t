@@ -126,7 +126,7 @@ ctl rotate 8400 >/dev/null 2>&1
 is "rotating a stopped guest fails" $? 1
 not_ok "a stopped guest gets no token" test -e "$(token_of 8400)"
 is "an unknown guest cannot be rotated" "$(ctl rotate 8999 2>&1)" \
-    "felhomctl: guest 8999 is not known here: felhomctl enroll 8999"
+    "felhomctl: guest 8999 is not known on this host: run felhomctl enroll 8999"
 all=$(json rotate --all)
 is "--all succeeds" $? 0
 is "--all skips stopped guests" "$(steps <<<"$all")" '[["8200","done"],["8300","done"],["8400","already"]]'
@@ -134,7 +134,7 @@ some=$(json rotate 8200 8400 8300 2>"$HOST/stderr")
 is "rotating several guests fails if one of them fails" $? 1
 is "one guest's failure does not keep the others from being rotated" "$(steps <<<"$some")" \
     '[["8200","done"],["8400","warning"],["8300","done"]]'
-is "the failed guest is named" "$(cat "$HOST/stderr")" "felhomctl: not all went well: guest 8400"
+is "the failed guest is named" "$(cat "$HOST/stderr")" "felhomctl: not all tokens could be rotated: guest 8400"
 is "rotate without guests prints what to give" "$(ctl rotate 2>&1)" "felhomctl: rotate: give VMID..., --all or --due"
 is "rotate with a guest and --due prints what to give" "$(ctl rotate 8200 --due 2>&1)" \
     "felhomctl: rotate: give VMID..., --all or --due"

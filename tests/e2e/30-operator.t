@@ -160,7 +160,7 @@ guest_config 8500 </dev/null
 guest_config 8600 <<<'template: 1'
 ctl enroll --all --customer acme --output-format json >"$HOST/all" 2>"$HOST/complaint"
 is "enroll --all names the guest that could not be enrolled" "$?|$(cat "$HOST/complaint")" \
-    '1|felhomctl: not all could be enrolled: guest 8400'
+    '1|felhomctl: not all guests could be enrolled: guest 8400'
 is "enroll --all enrolls the other guests" "$(jq -c 'map([.vmid, .enrolled, .changed])' "$HOST/all")" \
     '[[8200,true,true],[8300,true,true],[8400,false,false],[8500,true,true],[8600,true,false]]'
 like "enroll --all gives the reason why a guest could not be enrolled" "$(jq -r '.[2].steps[0].detail' "$HOST/all")" \

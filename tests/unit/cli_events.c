@@ -123,8 +123,9 @@ static void quiet_leaves_errors_alone(void **state)
     assert_string_equal(buffer_text(&good.out), "");
     assert_string_equal(buffer_text(&good.err), "");
     assert_int_equal(bad.status, 1);
-    assert_string_equal(buffer_text(&bad.err),
-                        "felhomctl: guest 8400 is not known here: felhomctl enroll 8400\n");
+    assert_string_equal(
+        buffer_text(&bad.err),
+        "felhomctl: guest 8400 is not known on this host: run felhomctl enroll 8400\n");
 }
 
 int main(void)

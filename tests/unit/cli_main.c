@@ -269,8 +269,9 @@ static void unknown_guests_fail(void **state)
     cleanup_outcome struct outcome guest = felhomctl("guest", "8300", NULL);
     cleanup_outcome struct outcome revoked = felhomctl("revoke", "8300", NULL);
     assert_int_equal(guest.status, 1);
-    assert_string_equal(buffer_text(&guest.err),
-                        "felhomctl: guest 8300 is not known here: felhomctl enroll 8300\n");
+    assert_string_equal(
+        buffer_text(&guest.err),
+        "felhomctl: guest 8300 is not known on this host: run felhomctl enroll 8300\n");
     assert_int_equal(revoked.status, 1);
 }
 

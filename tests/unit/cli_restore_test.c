@@ -29,7 +29,7 @@ static void an_unknown_guest_is_to_be_enrolled(void **state)
 {
     (void)state;
     assert_fails(ERROR_MISSING, "no such guest",
-                 "felhomctl: guest 8200 is not known here: felhomctl enroll 8200\n");
+                 "felhomctl: guest 8200 is not known on this host: run felhomctl enroll 8200\n");
 }
 
 static void another_failure_speaks_for_itself(void **state)

@@ -108,10 +108,11 @@ static void no_new_token(void **state)
     assert_contains(&corrupt.out, "warning  8200             ");
     assert_contains(&corrupt.out, "8200.yaml:1:1: bogus: ");
     assert_contains(&corrupt.out, "\ndone     8300             token ");
-    assert_contains(&corrupt.out, "\nwarning  8999             guest 8999 is not known here: "
-                                  "felhomctl enroll 8999\n");
+    assert_contains(&corrupt.out,
+                    "\nwarning  8999             guest 8999 is not known on this host: "
+                    "run felhomctl enroll 8999\n");
     assert_string_equal(buffer_text(&corrupt.err),
-                        "felhomctl: not all went well: guests 8200, 8999\n");
+                        "felhomctl: not all tokens could be rotated: guests 8200, 8999\n");
     assert_string_equal(newest().id, old.id);
     assert_file_holds(old.id);
 }

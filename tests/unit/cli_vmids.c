@@ -9,7 +9,8 @@ static void test_none(void **state)
 {
     struct error error;
     (void)state;
-    assert_int_equal(steps_fail_guests(&(struct vmids){0}, "not all went well", &error), 0);
+    assert_int_equal(
+        steps_fail_guests(&(struct vmids){0}, "not all tokens could be rotated", &error), 0);
 }
 
 static void test_some(void **state)
@@ -18,9 +19,9 @@ static void test_some(void **state)
     cleanup(vmids_free) struct vmids failed = {0};
     (void)state;
     vmids_add(&failed, 8200);
-    assert_int_equal(steps_fail_guests(&failed, "not all went well", &error), -1);
+    assert_int_equal(steps_fail_guests(&failed, "not all tokens could be rotated", &error), -1);
     assert_int_equal(error.kind, ERROR_CONFLICT);
-    assert_string_equal(error.message, "not all went well: guest 8200");
+    assert_string_equal(error.message, "not all tokens could be rotated: guest 8200");
     vmids_add(&failed, 100);
     assert_int_equal(steps_fail_guests(&failed, "not all directories could be updated", &error),
                      -1);
