@@ -20,15 +20,15 @@
 
 /* These set a key of an object. In text that is not UTF-8, bytes that are not ASCII become '?'. */
 void output_put_text(json_t *object, const char *key, const char *text);
-/* The same for several: KEY, TEXT, KEY, TEXT and so on. */
+/* Sets several texts: KEY, TEXT, KEY, TEXT and so on. */
 #define output_put_texts(object, ...) \
     output_put_pairs(object, (const char *const[]){__VA_ARGS__, NULL})
 void output_put_pairs(json_t *object, const char *const *pairs);
 void output_put_int(json_t *object, const char *key, int64_t number);
 void output_put_bool(json_t *object, const char *key, bool flag);
-/* null for 0, which stands for no guest. */
+/* Sets null for 0, which means no guest. */
 void output_put_vmid(json_t *object, const char *key, uint32_t vmid);
-/* A time as YYYY-MM-DDTHH:MM:SSZ; null for 0. */
+/* Sets a time as YYYY-MM-DDTHH:MM:SSZ; null for 0. */
 void output_put_time(json_t *object, const char *key, int64_t at_ms);
 
 /* How text shows a number. */
@@ -55,16 +55,16 @@ void output_section(FILE *out, const struct output_column *columns, size_t count
 void output_fields(FILE *out, const struct output_column *columns, size_t count,
                    const json_t *object);
 
-/* The text with '?' for each control character; "-" for "". The caller frees it. */
+/* Returns the text with '?' for each control character; "-" for "". The caller frees it. */
 char *output_printable(const char *text);
 
-/* Prints the value as JSON (one line, or pretty) or YAML, as the invocation asks. Keys keep the
- * order in which they were set. False, and nothing is printed, for OUTPUT_TEXT: that is the
- * caller's. */
+/* Prints the value as JSON (one line, or pretty) or YAML, whichever format the invocation has. Keys
+ * keep the order in which they were set. For OUTPUT_TEXT prints nothing and returns false: the
+ * caller prints the text. */
 bool output_value(const struct invocation *invocation, json_t *value);
 
-/* The value as YAML. Texts are double-quoted, so that none is read as a number, date or boolean.
- * The caller frees it with yaml_tree_free. */
+/* Returns the value as YAML. Texts are double-quoted, so that none is read as a number, date or
+ * boolean. The caller frees it with yaml_tree_free. */
 struct yaml_tree *output_to_yaml(json_t *value);
 
 #endif

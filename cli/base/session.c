@@ -33,7 +33,7 @@ bool session_interrupt_wait(int fd, int timeout_ms)
     return poll(&polled, 1, timeout_ms) > 0;
 }
 
-/* A pipe without a reader is an error to poll, whatever is asked for. */
+/* poll reports a pipe without a reader as an error, even if no events are requested. */
 bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
 {
     struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = fileno(out)}};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nearly every verb begins with: agent.yaml, and the store that it names. */
+/* What nearly every verb needs first: agent.yaml, and the store whose path is in it. */
 #ifndef FELHOM_SESSION_H
 #define FELHOM_SESSION_H
 
@@ -30,20 +30,20 @@ void session_close(struct session *session);
 int session_event(const struct session *session, uint32_t vmid, const char *kind,
                   const char *detail, struct error *error);
 
-/* As guest_find, but ERROR_MISSING comes with a message that says to enroll the guest. */
+/* Like guest_find, but the message of ERROR_MISSING says to enroll the guest. */
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
                        struct error *error);
 
 /* Signals: a verb that has something to clean up does so before it ends. */
 
-/* Blocks SIGINT, SIGTERM and SIGHUP from here on; the descriptor, which the caller closes, becomes
- * readable when one of them arrives. */
+/* Blocks SIGINT, SIGTERM and SIGHUP from here on. The returned descriptor becomes readable when one
+ * of them arrives; the caller closes it. */
 int session_interrupt_open(int *ret_fd, struct error *error);
 
-/* Waits at most timeout_ms for such a signal; true if one arrived. */
+/* Waits at most timeout_ms for such a signal; returns true if one arrived. */
 bool session_interrupt_wait(int fd, int timeout_ms);
 
-/* As session_interrupt_wait, but true also once nobody reads from out any more. */
+/* Like session_interrupt_wait, but also returns true once out has no reader any more. */
 bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms);
 
 #endif

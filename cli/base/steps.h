@@ -17,15 +17,15 @@ struct steps {
     struct vmids failed; /* the guests of steps_add_failure */
 };
 
-/* An empty list, the caller's to free with steps_free. */
+/* Returns an empty list, which the caller frees with steps_free. */
 struct steps steps_new(void);
 void steps_free(struct steps *steps);
 
-/* Adds a step: what it was about, and in words what happened. */
+/* Adds a step: its subject, and a text that says what happened. */
 void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* The same with a guest's VMID as what it was about. */
+/* Adds a step whose subject is a guest's VMID. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -16,11 +16,11 @@
 
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML };
 
-/* Their names, which are those of pvesh. */
+/* The formats have the same names as pvesh's. */
 #define OUTPUT_FORMATS "text|json|json-pretty|yaml"
 
 /* What may follow the verb. With OPERAND_VMID_OR_NONE and OPERAND_VMIDS (any number) the verb
- * itself checks what was given. OPERAND_WORD_OR_NONE: one of struct verb's words. */
+ * itself checks the operands. OPERAND_WORD_OR_NONE: one of struct verb's words. */
 enum operand {
     OPERAND_NONE,
     OPERAND_VMID,
@@ -38,7 +38,7 @@ struct verb_option {
     const char *help;
 };
 
-/* What the operator asked for. Texts are borrowed from argv. */
+/* What the operator requested. Texts are borrowed from argv. */
 struct invocation {
     enum output_format format;
     const char *values[VERB_OPTIONS_MAX]; /* by option; NULL: not given; "": takes no argument */

@@ -106,7 +106,7 @@ void doctor_check_answer(struct doctor *doctor)
 
 /* --- Proxmox's firewall --- */
 
-/* Leaves out empty where there is no such file below /etc/pve. */
+/* Leaves out empty if there is no such file below /etc/pve. */
 static void read_firewall_file(const struct doctor *doctor, const char *name, struct buffer *out)
 {
     struct error ignored;
@@ -139,8 +139,8 @@ void doctor_check_firewall(struct doctor *doctor)
 
 /* --- the API token --- */
 
-/* USER@REALM!TOKENID of the line in the token's file, without the secret, to be freed with free();
- * NULL where there is no such line. */
+/* Returns USER@REALM!TOKENID of the line in the token's file, without the secret; the caller frees
+ * it with free(). NULL if there is no such line. */
 static char *token_name(const struct doctor *doctor)
 {
     struct error ignored;
@@ -155,7 +155,7 @@ static char *token_name(const struct doctor *doctor)
     return mem_copy_text_n(text, (size_t)(secret - text));
 }
 
-/* felhomd runs as the owner of the state directory: that user and root alone may read the file. */
+/* felhomd runs as the owner of the state directory: only that user and root may read the file. */
 static bool is_for_daemon_alone(const struct doctor *doctor, const struct stat *file)
 {
     struct stat state;
@@ -187,7 +187,7 @@ void doctor_check_pve_token(struct doctor *doctor)
         doctor_ok(doctor, "%s: %s", path, name);
 }
 
-/* *ret: an object of the privileges that the token has on each path. */
+/* *ret: an object with the privileges that the token has on each path. */
 static int query_privileges(const char *name, const char *path, json_t **ret, struct error *error)
 {
     const char *const options[] = {"--userid", name, "--path", path, NULL};
@@ -195,8 +195,8 @@ static int query_privileges(const char *name, const char *path, json_t **ret, st
     return pve_query("/access/permissions", options, limits, ret, error);
 }
 
-/* The first privilege that the token lacks on the path; NULL where it has all. of_storage: of those
- * that it needs on a storage, else of those on guests. */
+/* Returns the first privilege that the token lacks on the path; NULL if it has all. of_storage:
+ * checks the privileges that it needs on a storage, else those that it needs on guests. */
 static const char *first_missing(const json_t *answer, const char *path, bool of_storage)
 {
     const char *privilege;
@@ -208,7 +208,7 @@ static const char *first_missing(const json_t *answer, const char *path, bool of
     return NULL;
 }
 
-/* False, and reported, where a privilege is missing or Proxmox cannot be asked. */
+/* Reports a missing privilege, or that Proxmox cannot be queried, and then returns false. */
 static bool check_privileges_on(struct doctor *doctor, const char *name, const char *path,
                                 bool of_storage)
 {
@@ -237,11 +237,8 @@ void doctor_check_pve_privileges(struct doctor *doctor)
         doctor_ok(doctor, "Proxmox knows %s and grants it all that it needs", name);
 }
 
-/*
- * Whether Proxmox's own list has the token with another secret than ours. Unknown, and so false,
- * where the list lacks the token. A line of the list: USER@REALM!TOKENID UUID; ours has '=' in
- * place of the blank.
- */
+/* Returns true if Proxmox's own list has the token with another secret. False if the list lacks the
+ * token. A line of the list is USER@REALM!TOKENID UUID; our file has '=' in place of the blank. */
 static bool has_other_secret(const char *list, const char *ours)
 {
     size_t name = strcspn(ours, "=");

@@ -25,7 +25,7 @@
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
 enum { OPTION_SNIPPETS };
 
-/* What a check looks at. */
+/* What a check is about. */
 enum check_subject {
     HOST,
     GUEST,      /* any, even one whose configuration cannot be read */
@@ -171,7 +171,7 @@ static bool is_applicable(enum check_subject subject, const struct doctor_guest 
     return false;
 }
 
-/* Runs the checks of doctor->guest, or those of the host where that is NULL. */
+/* Runs the checks of doctor->guest, or those of the host if that is NULL. */
 static void run_checks(struct doctor *doctor)
 {
     for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
@@ -182,7 +182,7 @@ static void run_checks(struct doctor *doctor)
     }
 }
 
-/* Without agent.yaml no other check knows where to look. */
+/* Without agent.yaml no other check knows the paths. */
 static bool check_settings(struct doctor *doctor)
 {
     struct error error;
@@ -238,7 +238,7 @@ static int check_enrolled_guests(struct doctor *doctor, struct error *error)
     return 0;
 }
 
-/* vmid 0: each guest that is enrolled. */
+/* vmid 0: each enrolled guest. */
 static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct error *error)
 {
     if (!check_settings(doctor))

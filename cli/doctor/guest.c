@@ -22,7 +22,7 @@
 
 #define FILE_LIMIT (64 * KIB)
 
-/* ROOT/VMID or, with a name, ROOT/VMID/NAME; to be freed with free(). */
+/* Returns ROOT/VMID or, with a name, ROOT/VMID/NAME; the caller frees it with free(). */
 static char *guest_path(const struct doctor *doctor, const char *root, const char *name)
 {
     return mem_format("%s/%u%s%s", root, doctor->guest->vmid, *name ? "/" : "", name);
@@ -74,7 +74,7 @@ void doctor_check_guest_hook(struct doctor *doctor)
         doctor_ok(doctor, HOOKSCRIPT_VALUE);
 }
 
-/* An mp may have more options than enroll gives it, but these it must have. */
+/* An mp may have more options than enroll sets, but it must have these. */
 static bool is_mp_right(const struct config *config, const struct volume *volume)
 {
     return volume->read_only && strcmp(volume->mount_point, config->bootstrap.guest_path) == 0;
@@ -89,7 +89,7 @@ static bool is_entry_right(const struct config *config, const struct doctor_gues
     return false;
 }
 
-/* Another guest's directory is reported by doctor_check_foreign. */
+/* doctor_check_foreign reports another guest's directory. */
 void doctor_check_guest_mount(struct doctor *doctor)
 {
     const struct doctor_guest *guest = doctor->guest;
@@ -116,7 +116,7 @@ struct entry {
     mode_t mode;
 };
 
-/* What is wrong with the file, to be freed with free(); NULL: nothing. */
+/* Returns what is wrong with the file, which the caller frees with free(); NULL if nothing is. */
 static char *entry_fault(const char *path, mode_t mode, uint32_t uid, uint32_t gid)
 {
     struct stat status;
@@ -162,8 +162,8 @@ void doctor_check_guest_directory(struct doctor *doctor)
         doctor_ok(doctor, "%s/%u, of %u:%u", doctor->config.paths.guests, guest->vmid, uid, gid);
 }
 
-/* Whether outer is a mount of inner, read-only as a whole: the guest's root could undo anything
- * less. */
+/* Returns true if outer is a mount of inner that is read-only as a whole: the guest's root could
+ * undo a read-only bind mount alone. */
 static bool is_exported(const char *inner, const char *outer)
 {
     struct stat of_inner;
@@ -190,7 +190,7 @@ void doctor_check_guest_export(struct doctor *doctor)
 
 /* --- what is in it --- */
 
-/* The verdict on the token in the directory; TOKEN_MALFORMED where there is none. */
+/* Returns the verdict on the token in the directory; TOKEN_MALFORMED if there is none. */
 static enum token_verdict verify_token(const struct doctor *doctor, struct token_check *ret)
 {
     struct error ignored;
@@ -205,7 +205,7 @@ static enum token_verdict verify_token(const struct doctor *doctor, struct token
     return ret->verdict;
 }
 
-/* Whether the token has less life left than rotate --due would have let it come to. */
+/* Returns true if the token has less life left than rotate --due allows. */
 static bool is_overdue(const struct doctor *doctor, const struct token_check *token)
 {
     struct error ignored;
@@ -255,7 +255,7 @@ void doctor_check_guest_pin(struct doctor *doctor)
                     "the certificate in the guest's directory is not the current one");
 }
 
-/* Says nothing where it cannot be known. */
+/* Reports nothing if it cannot be known. */
 void doctor_check_guest_sight(struct doctor *doctor)
 {
     const char *path = doctor->config.bootstrap.guest_path;

@@ -17,7 +17,7 @@
 #include "store/files/guest_mount.h"
 #include "store/host/host.h"
 
-/* Whether this host has the address; it always has 0.0.0.0. */
+/* Returns true if this host has the address; it always has 0.0.0.0. */
 static bool is_own_address(const struct sockaddr_in *address)
 {
     struct sockaddr_in any_port = *address;
@@ -47,7 +47,7 @@ void doctor_check_endpoint(struct doctor *doctor)
                   config->local_api.bridge);
 }
 
-/* A container reaches its own directory through these as the unprivileged user that its root is. */
+/* A container's root, an unprivileged user of the host, reaches its own directory through these. */
 static bool is_passable(const char *path)
 {
     struct stat status;
@@ -73,8 +73,8 @@ void doctor_check_directories(struct doctor *doctor)
     doctor_ok(doctor, "%s, %s", config->paths.guests, config->paths.export);
 }
 
-/* Proxmox's cluster file system has a link "local" to this node's directory, and takes the w bits
- * away where there is no quorum. */
+/* Proxmox's cluster file system has a link "local" to this node's directory, and removes the w bits
+ * while there is no quorum. */
 void doctor_check_cluster(struct doctor *doctor)
 {
     struct stat status;
@@ -128,7 +128,7 @@ void doctor_check_snippet(struct doctor *doctor)
         note_hook(doctor, link, target);
 }
 
-/* The message of guest_mount_check holds the reason and the command. */
+/* The message of guest_mount_check contains the reason and the command. */
 static void note_foreign(struct doctor *doctor, struct error *error)
 {
     char *remedy = strstr(error->message, GUEST_MOUNT_REMEDY);
@@ -139,7 +139,7 @@ static void note_foreign(struct doctor *doctor, struct error *error)
     doctor_fail(doctor, remedy, "%s", error->message);
 }
 
-/* False, and reported, where the guest mounts another guest's directory. */
+/* Reports if the guest mounts another guest's directory, and then returns false. */
 static bool check_mounts_of(struct doctor *doctor, uint32_t vmid)
 {
     struct error error;
@@ -152,7 +152,7 @@ static bool check_mounts_of(struct doctor *doctor, uint32_t vmid)
     return false;
 }
 
-/* Looks at guests that are not enrolled as well: so is a clone at first. */
+/* Checks guests that are not enrolled as well, as a clone is not enrolled at first. */
 void doctor_check_foreign(struct doctor *doctor)
 {
     struct error error;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* doctor: what the agent keeps (state directory, store, TLS identity), and the clock that store and
- * certificate are compared with. */
+/* doctor: what the agent stores (state directory, store, TLS identity), and the clock, which is
+ * compared with store and certificate. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,7 +40,7 @@ void doctor_check_state(struct doctor *doctor)
 
 /* --- the store --- */
 
-/* Enrolments lie in Proxmox's file system, so that nothing but the past is lost. */
+/* Enrolments are in Proxmox's file system, so a new store loses only past events and tokens. */
 static void note_damaged_store(struct doctor *doctor, const struct error *error)
 {
     const char *state = doctor->config.paths.state;
@@ -75,7 +75,7 @@ static void note_bad_store(struct doctor *doctor, const struct error *error)
     }
 }
 
-/* doctor->store stays NULL unless the store is good: later checks look guests up in it. */
+/* doctor->store stays NULL unless the store is intact, as later checks use it. */
 void doctor_check_store(struct doctor *doctor)
 {
     struct error error;
@@ -97,7 +97,7 @@ struct private_file {
     mode_t mode; /* with its type */
 };
 
-/* A file that is missing, or of another type, is the business of another check. */
+/* A file that is missing or has another type is reported by another check. */
 static bool is_private(const char *path, uid_t uid, mode_t mode)
 {
     struct stat status;
@@ -106,8 +106,8 @@ static bool is_private(const char *path, uid_t uid, mode_t mode)
     return status.st_uid == uid && status.st_mode == mode;
 }
 
-/* The path of the first file whose owner or mode is wrong, to be freed with free(); NULL where all
- * are right. */
+/* Returns the path of the first file whose owner or mode is wrong, which the caller frees with
+ * free(); NULL if all are right. */
 static char *first_exposed(const char *state, const struct private_file *files, size_t count)
 {
     struct stat status;
@@ -122,7 +122,7 @@ static char *first_exposed(const char *state, const struct private_file *files, 
     return NULL;
 }
 
-/* secrets: the pattern of those files in the directory that must have mode 0600. */
+/* secrets: the pattern of the files in the directory that must have mode 0600. */
 static void check_privacy(struct doctor *doctor, const char *directory, const char *secrets,
                           const struct private_file *files, size_t count)
 {
@@ -179,8 +179,8 @@ void doctor_check_identity(struct doctor *doctor)
         doctor_ok(doctor, "%s/tls, leaf pin %s", state, identity.pins.leaf);
 }
 
-/* What the store has of the host: guests get this endpoint and these pins while the bridge has no
- * address. */
+/* What the store records about the host: guests get this endpoint and these pins while the bridge
+ * has no address. */
 void doctor_check_host_record(struct doctor *doctor)
 {
     struct error ignored;
@@ -212,7 +212,7 @@ static int take_event_time(const struct event *event, void *context)
     return 1;
 }
 
-/* 0 where it cannot be known. */
+/* Returns 0 if it cannot be known. */
 static int64_t newest_event_ms(struct store *store)
 {
     struct error ignored;
@@ -225,7 +225,7 @@ static int64_t newest_event_ms(struct store *store)
 
 enum validity { VALIDITY_UNKNOWN, VALIDITY_FUTURE, VALIDITY_NOW, VALIDITY_PAST };
 
-/* The certificate's, by the clock of this host. */
+/* Compares the certificate's validity with this host's clock. */
 static enum validity certificate_validity(const char *state)
 {
     struct error ignored;

@@ -25,7 +25,7 @@
 #define OUTPUT_MAX   (4 * MIB)
 #define GRACE_US     (2 * MINUTE_US) /* between SIGTERM and SIGKILL: Proxmox cleans up */
 
-/* One of the program's outputs: the reading end of a pipe, and what came out of it. */
+/* One of the program's outputs: the reading end of a pipe, and what was read from it. */
 struct stream {
     int fd;              /* -1: at its end */
     size_t limit;        /* of what is kept, in bytes; the rest is read and dropped */
@@ -91,7 +91,7 @@ static int process_spawn(const char *const *argv, int output, int messages, pid_
     return errnum;
 }
 
-/* The reading end does not block. 0, or an errno value. */
+/* The reading end is non-blocking. Returns 0 or an errno value. */
 static int make_pipe(int *ret_from, int *ret_to)
 {
     int ends[2];
@@ -103,7 +103,7 @@ static int make_pipe(int *ret_from, int *ret_to)
     return 0;
 }
 
-/* Fills in the process and the pipes' reading ends. 0, or an errno value. */
+/* Fills in the process and the pipes' reading ends. Returns 0 or an errno value. */
 static int process_start(struct process *process)
 {
     cleanup_close int output = -1;
@@ -132,7 +132,7 @@ static void stream_keep(struct stream *stream, const char *bytes, size_t count)
         buffer_add(stream->kept, bytes, count);
 }
 
-/* Reads what is there without waiting. */
+/* Reads what is available without waiting. */
 static void stream_drain(struct stream *stream)
 {
     char chunk[CHUNK];
@@ -177,7 +177,7 @@ static void process_check_clock(struct process *process)
     }
 }
 
-/* Waits for something to happen and handles it; false when the process has ended. */
+/* Waits for the next event and handles it; returns false when the process has ended. */
 static bool process_follow(struct process *process)
 {
     struct pollfd polled[POLL_COUNT] = {
@@ -198,8 +198,8 @@ static bool process_follow(struct process *process)
     return !polled[POLL_PROCESS].revents;
 }
 
-/* Reads what the process wrote before it ended. A child that it left behind with the pipe is not
- * waited for. */
+/* Reads what the process wrote before it ended. Does not wait for a child that still has the
+ * pipe. */
 static void process_drain(struct process *process)
 {
     if (process->output.fd >= 0)
@@ -210,7 +210,7 @@ static void process_drain(struct process *process)
 
 /* --- result --- */
 
-/* The lines as one, without control characters; to be freed with free(). */
+/* Returns the lines as one, without control characters; the caller frees it with free(). */
 static char *one_line(const struct buffer *messages)
 {
     char *line = mem_copy_text(buffer_text(messages));

@@ -32,14 +32,14 @@ bool pve_is_real(const struct config *config)
 
 /* --- writing below /etc/pve --- */
 
-/* The cluster file system answers EPERM to any mode or owner that is not its own: it has set the
- * right ones already. */
+/* The cluster file system refuses to set any mode or owner with EPERM: it sets the right ones
+ * itself. */
 static bool is_failure(int result)
 {
     return result < 0 && errno != EPERM;
 }
 
-/* Gives the file its mode, and the owner of the file that it is to replace. */
+/* Sets the file's mode, and the owner of the file that it replaces. */
 static int settle_file(int fd, int dirfd, const char *name, mode_t mode)
 {
     struct stat before;
@@ -55,7 +55,7 @@ static int write_temporary(int dirfd, const char *temporary, const char *name, m
 {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     cleanup_close int fd = openat(dirfd, temporary, flags, mode);
-    /* The name has this process's id in it: whatever left it there is dead. */
+    /* The name contains this process's id, so the process that left the file is dead. */
     if (fd < 0 && errno == EEXIST) {
         if (unlinkat(dirfd, temporary, 0) < 0)
             errno = EEXIST;
@@ -209,7 +209,7 @@ void pve_config_close(struct pve_config *file)
 
 /* --- the lines of its text --- */
 
-/* The line at an offset, with its line end. */
+/* Returns the line at an offset, with its line end. */
 static struct slice line_at(const struct buffer *text, size_t start)
 {
     const char *bytes = buffer_text(text) + start;
@@ -218,8 +218,8 @@ static struct slice line_at(const struct buffer *text, size_t start)
     return (struct slice){bytes, end ? (size_t)(end - bytes) + 1 : left};
 }
 
-/* Sections that Proxmox itself makes, beside those that guest_line knows; no snapshot can have
- * their names. */
+/* Sections that Proxmox itself makes, besides those that guest_line knows; no snapshot can have
+ * such a name. */
 static bool is_special_section(struct slice name)
 {
     static const char *const names[] = {"special:cloudinit", "special:fleecing"};
@@ -278,7 +278,7 @@ bool config_text_mentions(const struct buffer *text, const char *key)
     return false;
 }
 
-/* Puts length bytes in place of the size bytes at start. */
+/* Replaces the size bytes at start with length bytes. */
 static void text_splice(struct buffer *text, size_t start, size_t size, const char *bytes,
                         size_t length)
 {
@@ -296,7 +296,7 @@ static bool is_blank_line(const struct buffer *text, const struct config_line *l
     return slice_span(content, SPACES) == content.length;
 }
 
-/* The end of the last line of the live section that is not blank. */
+/* Returns the end of the last non-blank line of the live section. */
 static size_t insertion_point(const struct buffer *text)
 {
     size_t point = 0;
@@ -306,8 +306,8 @@ static size_t insertion_point(const struct buffer *text)
     return point;
 }
 
-/* The line end that the text uses. A text that ends in a bare CR gets CRLF too, so that removing
- * the line again leaves that CR alone. */
+/* Returns the line end that the text uses. A text that ends in a bare CR also gets CRLF, so that
+ * removing the line again leaves that CR. */
 static const char *line_end(const struct buffer *text)
 {
     struct slice first = line_at(text, 0);
@@ -328,7 +328,7 @@ void config_text_insert(struct buffer *text, const char *key, const char *value)
     text_splice(text, point, 0, line, strlen(line));
 }
 
-/* The size of the line end that stands before an offset. */
+/* Returns the size of the line end before an offset. */
 static size_t end_before(const struct buffer *text, size_t start)
 {
     const char *bytes = buffer_text(text);

@@ -12,7 +12,7 @@
 #define LINE_BLANKS " \t\r"
 #define WORDS_MAX   32
 
-/* Where in a file we are: its next line, and the section that the last one was in. */
+/* The position in a file: its next line, and the section of the last line. */
 struct reader {
     const char *next;
     char *line;
@@ -25,7 +25,7 @@ static void reader_free(struct reader *reader)
     free(reader->section);
 }
 
-/* Cuts the comment off. */
+/* Removes the comment. */
 static char *bare_line(const char *text, size_t length)
 {
     char *line = mem_copy_text_n(text, length);
@@ -33,7 +33,7 @@ static char *bare_line(const char *text, size_t length)
     return line;
 }
 
-/* False at the end. */
+/* Returns false at the end. */
 static bool read_line(struct reader *reader)
 {
     if (*reader->next == '\0')
@@ -68,7 +68,7 @@ enum firewall_switch firewall_file_switch(const char *text)
     return found;
 }
 
-/* Whether a list such as "80,8000:9000" has the port. */
+/* Returns true if a list such as "80,8000:9000" contains the port. */
 static bool has_port(const char *list, uint16_t port)
 {
     for (; *list; list += strspn(list, ",")) {
@@ -82,7 +82,7 @@ static bool has_port(const char *list, uint16_t port)
     return false;
 }
 
-/* A rule's words behind its direction and its verdict: options, each with its value. */
+/* A rule's words after its direction and its action: options, each with its value. */
 static bool options_fit(char *const *words, size_t count, uint16_t port)
 {
     for (size_t i = 0; i + 1 < count; i++) {
@@ -100,8 +100,7 @@ static bool options_fit(char *const *words, size_t count, uint16_t port)
     return true;
 }
 
-/* A rule that is switched off begins with '|'; macros such as SSH(ACCEPT) name ports of their own.
- */
+/* A disabled rule begins with '|'; macros such as SSH(ACCEPT) have ports of their own. */
 static bool rule_lets_in(char *line, uint16_t port)
 {
     char *words[WORDS_MAX];

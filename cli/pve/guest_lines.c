@@ -23,7 +23,8 @@ static enum mount_form form_of_key(const char *key)
     return number && text_is_all(number, DIGITS) ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
 }
 
-/* Whether the line names a guest's directory below GUESTS or EXPORT; *ret_vmid is set only then. */
+/* Returns true if the line has the path of a guest's directory below GUESTS or EXPORT; sets
+ * *ret_vmid only then. */
 static bool mount_line_owner(const struct config *config, const char *key, const char *value,
                              uint32_t *ret_vmid)
 {
@@ -45,8 +46,8 @@ static bool has_part(const char *list, struct slice wanted)
     return false;
 }
 
-/* Whether the comma-separated list has all these parts. Proxmox sorts the options of a mount point
- * when it writes one, and operators add their own. */
+/* Returns true if the comma-separated list contains all these parts. Proxmox sorts the options of a
+ * mount point when it writes one, and operators add their own. */
 static bool has_all_parts(const char *list, const char *parts)
 {
     struct property_part part;
@@ -56,7 +57,7 @@ static bool has_all_parts(const char *list, const char *parts)
     return true;
 }
 
-/* The value of the guest's line, to be freed with free(). */
+/* Returns the value of the guest's line; the caller frees it with free(). */
 static char *mount_line_value(const struct config *config, enum mount_form form, uint32_t vmid)
 {
     const char *target = config->bootstrap.guest_path;
@@ -107,7 +108,7 @@ void line_changes_free(struct line_changes *changes)
     *changes = (struct line_changes){0};
 }
 
-/* Takes the change over; true if it is to be made in the text, not by a command. */
+/* Takes ownership of the change; returns true if it is made in the text and not by a command. */
 static bool changes_add(const struct guest_lines_desired *desired, struct line_changes *changes,
                         struct line_change change)
 {
@@ -144,7 +145,8 @@ static bool is_key(const struct buffer *text, const struct config_line *line, co
            memcmp(buffer_text(text) + line->start, key, line->key_length) == 0;
 }
 
-/* The hookscript in force, to be freed with free(); NULL: none. The last line counts. */
+/* Returns the hookscript in force, which the caller frees with free(); NULL if there is none. The
+ * last line counts. */
 static char *find_hookscript(const struct buffer *text)
 {
     char *found = NULL;
@@ -167,7 +169,8 @@ static void remove_hookscript(const struct guest_lines_desired *desired, struct 
     }
 }
 
-/* A command of Proxmox replaces the old value by itself; in the text its lines go first. */
+/* A command of Proxmox replaces the old value itself; in the text the old lines are removed
+ * first. */
 static void replace_hookscript(const struct guest_lines_desired *desired, struct buffer *text,
                                const char *value, struct line_changes *changes)
 {
@@ -211,9 +214,8 @@ static int apply_hookscript(const struct guest_lines_desired *desired, struct bu
     return 0;
 }
 
-/* Removes every line that names a guest's directory, but for one that is right; true if there is
- * one.
- */
+/* Removes every line with the path of a guest's directory, except one that is right; returns true
+ * if there is one. */
 static bool remove_wrong_mounts(const struct guest_lines_desired *desired, struct buffer *text,
                                 struct line_changes *changes)
 {
@@ -233,8 +235,8 @@ static bool remove_wrong_mounts(const struct guest_lines_desired *desired, struc
     return found;
 }
 
-/* The first mpN that no section uses, to be freed with free(); NULL: none. Snapshots and pending
- * changes count as well. */
+/* Returns the first mpN that no section uses, which the caller frees with free(); NULL if there is
+ * none. Snapshots and pending changes count as well. */
 static char *free_mp_key(const struct buffer *text)
 {
     for (unsigned int i = 0; i < MP_COUNT; i++) {

@@ -14,7 +14,7 @@
 
 #define SUFFIX ".conf"
 
-/* The VMID of a file VMID.conf; false for any other name. */
+/* Reads the VMID of a file VMID.conf; returns false for any other name. */
 static bool vmid_of_file(const char *name, uint32_t *ret)
 {
     const char *dot = strchr(name, '.');

@@ -33,7 +33,7 @@ int host_setup_owner(const char *user, struct owner *ret, bool *ret_known, struc
     return 0;
 }
 
-/* The store's files need no handing over: the store does so whenever it is opened. */
+/* The store's files are not included: the store sets their owner whenever it is opened. */
 static int hand_over_identity(int state, struct owner owner)
 {
     static const char *const names[] = {"agent.pem", "agent.crt",    "next.pem",

@@ -15,8 +15,8 @@
 #define USER       "felhom-agent@pve"
 #define FILE_LIMIT (4 * KIB)
 
-/* The least that felhomd's endpoints need. One role serves all paths below, as a privilege on
- * guests means nothing on a storage, and the other way round. */
+/* The privileges that felhomd's endpoints need. One role serves all paths below, as a privilege on
+ * guests has no effect on a storage, and the other way round. */
 static const struct {
     const char *name;
     const char *why;
@@ -61,7 +61,7 @@ static int pveum_list(const char *const *argv, json_t **ret, struct error *error
     return 0;
 }
 
-/* The first object of the list with this text at key; NULL where there is none. */
+/* Returns the first object of the list with this text at key; NULL if there is none. */
 static const json_t *find_object(const json_t *list, const char *key, const char *text)
 {
     size_t i;
@@ -80,7 +80,7 @@ static void list_privileges(const char *separator, struct buffer *out)
         buffer_add_format(out, "%s%s", i > 0 ? separator : "", privileges[i].name);
 }
 
-/* Whether the comma-separated list names exactly our privileges. */
+/* Returns true if the comma-separated list contains exactly our privileges. */
 static bool has_privileges(const char *list)
 {
     size_t found = 0;
@@ -182,7 +182,7 @@ static int ready_access(const struct preparation *preparation, struct error *err
     return grant_role(preparation, entries, preparation->storage_path, error);
 }
 
-/* Whose token the file holds: nobody's, that of our user, or another user's. */
+/* Whose token the file has: none, that of our user, or another user's. */
 enum file_content { FILE_MISSING, FILE_OURS, FILE_OTHER };
 
 static int read_token_file(const struct preparation *preparation, enum file_content *ret,
@@ -205,7 +205,7 @@ static int read_token_file(const struct preparation *preparation, enum file_cont
 static int write_token_file(const struct preparation *preparation, const struct buffer *line,
                             struct error *error)
 {
-    /* agent.yaml allows absolute paths only, so there is a '/'. */
+    /* agent.yaml allows absolute paths only, so the path has a '/'. */
     const char *path = preparation->config->pve.token_file;
     const char *name = strrchr(path, '/') + 1;
     cleanup_free char *directory = mem_copy_text_n(path, (size_t)(name - path));
@@ -216,7 +216,7 @@ static int write_token_file(const struct preparation *preparation, const struct 
                            line->data, line->length, true, error);
 }
 
-/* Writes the new token to its file: Proxmox never shows the secret again. */
+/* Writes the new token to its file: Proxmox shows the secret only once. */
 static int save_secret(const struct preparation *preparation, const struct buffer *answer,
                        struct error *error)
 {
