@@ -47,11 +47,9 @@ struct doctor {
     size_t counts[GRADE_MAX];         /* findings of each grade */
 };
 
-/*
- * Reports what the running check found: the reason in words and the command that mends it, NULL
- * where there is none. A check that reports nothing had nothing to look at, or left the fault to
- * the check whose subject it is.
- */
+/* Reports a finding of the running check: the reason as a text, and the command that fixes it or
+ * NULL. A check that reports nothing found nothing to check, or left the fault to the check that is
+ * about it. */
 void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 
@@ -59,7 +57,7 @@ void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, co
 #define doctor_warn(doctor, remedy, ...) doctor_note(doctor, GRADE_WARNING, remedy, __VA_ARGS__)
 #define doctor_fail(doctor, remedy, ...) doctor_note(doctor, GRADE_ERROR, remedy, __VA_ARGS__)
 
-/* state.c: what the agent keeps, and the clock. */
+/* state.c: the agent's state directory, and the clock. */
 void doctor_check_state(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
 void doctor_check_store_privacy(struct doctor *doctor);
@@ -75,7 +73,7 @@ void doctor_check_cluster(struct doctor *doctor);
 void doctor_check_snippet(struct doctor *doctor);
 void doctor_check_foreign(struct doctor *doctor);
 
-/* daemon.c: felhomd, the firewall before it, and its API token. */
+/* daemon.c: felhomd, Proxmox's firewall, and felhomd's API token. */
 void doctor_check_unit(struct doctor *doctor);
 void doctor_check_answer(struct doctor *doctor);
 void doctor_check_firewall(struct doctor *doctor);

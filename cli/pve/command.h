@@ -15,7 +15,7 @@
 /* The path of pct or qm. */
 const char *pve_command_of(enum guest_kind kind);
 
-/* What stops a command before it ends by itself. */
+/* What stops a command that has not ended by itself. */
 struct pve_limits {
     int64_t deadline_us; /* by clock_steady_us; 0: none */
     int interrupt_fd;    /* the command is stopped once this can be read; -1: none */
@@ -38,10 +38,10 @@ struct pve_command {
  */
 int pve_command_run_as(const struct pve_command *command, struct error *error);
 
-/* The same without output and without limits. */
+/* Like pve_command_run_as, without output and without limits. */
 int pve_command_run(const char *const *argv, struct error *error);
 
-/* The same without limits; standard output is added to out. */
+/* Like pve_command_run_as, without limits; standard output is added to out. */
 int pve_command_capture(const char *const *argv, struct buffer *out, struct error *error);
 
 #endif

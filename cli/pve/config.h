@@ -18,7 +18,7 @@
 #include "schema/base/error.h"
 #include "schema/pve/guest_config.h"
 
-/* False on a scratch host, where other files stand in for those in /etc/pve. */
+/* Returns false on a scratch host, where other files take the place of those in /etc/pve. */
 bool pve_is_real(const struct config *config);
 
 /* --- the file --- */
@@ -32,7 +32,7 @@ struct pve_config {
     struct buffer text; /* the caller changes it before pve_config_write */
 };
 
-/* ERROR_CONFLICT where Proxmox has the guest locked (backup, migration, ...). */
+/* ERROR_CONFLICT if Proxmox has locked the guest (backup, migration, ...). */
 int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, struct error *error);
 
 /*
@@ -43,7 +43,7 @@ int pve_config_check_unlocked(uint32_t vmid, const struct guest_config *guest, s
 int pve_config_open(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
 
-/* The same even where Proxmox has the guest locked. */
+/* Like pve_config_open, but even if Proxmox has locked the guest. */
 int pve_config_hold(const struct config *config, enum guest_kind kind, uint32_t vmid,
                     uint32_t wait_ms, struct pve_config *ret, struct error *error);
 
@@ -67,7 +67,7 @@ int pve_file_replace(int dirfd, const char *name, mode_t mode, const struct buff
 
 /* --- the lines of its text --- */
 
-/* Where a line stands in the text. Zero-initialised it stands before the first one. */
+/* The position of a line in the text. Zero-initialised, it is before the first line. */
 struct config_line {
     size_t start;
     size_t size;         /* with its line end */
@@ -76,21 +76,25 @@ struct config_line {
     size_t value_length; /* without trailing blanks */
 };
 
-/* Goes on to the next line of the live section; false at its end, *line is untouched then. */
+/* Moves to the next line of the live section. Returns false at the section's end and leaves *line
+ * unchanged. */
 bool config_line_next(const struct buffer *text, struct config_line *line);
 
-/* Copies of a line's key and value, to be freed with free(); "" where it has no key. */
+/* Return copies of a line's key and value, which the caller frees with free(); "" if the line has
+ * no key. */
 char *config_line_key(const struct buffer *text, const struct config_line *line);
 char *config_line_value(const struct buffer *text, const struct config_line *line);
 
-/* Whether a line "KEY:" stands in any section, those of snapshots and pending changes included. */
+/* Returns true if any section has a line "KEY:", including those of snapshots and pending
+ * changes. */
 bool config_text_mentions(const struct buffer *text, const char *key);
 
-/* Adds "KEY: VALUE" as the last line of the live section that is not blank, with the line end that
- * the text uses. */
+/* Adds "KEY: VALUE" after the last non-blank line of the live section, with the line end that the
+ * text uses. */
 void config_text_insert(struct buffer *text, const char *key, const char *value);
 
-/* Removes the line. *line then stands where the line was: config_line_next goes on behind it. */
+/* Removes the line. *line is then the line's former position: config_line_next moves to the line
+ * after it. */
 void config_text_remove(struct buffer *text, struct config_line *line);
 
 #endif

@@ -12,8 +12,8 @@ enum firewall_switch { FIREWALL_UNSAID, FIREWALL_OFF, FIREWALL_ON };
 /* The enable option of [OPTIONS]. */
 enum firewall_switch firewall_file_switch(const char *text);
 
-/* Whether a rule of the file or of one of its groups that is in force lets TCP to the port in, from
- * wherever. */
+/* Returns true if a rule in force, of the file or of one of its groups, accepts TCP to the port
+ * from any source. */
 bool firewall_file_lets_in(const char *text, uint16_t port);
 
 #endif

@@ -17,12 +17,12 @@
 #include "schema/pve/guest_config.h"
 #include "store/files/guest_mount.h"
 
-/* Whether the line mounts the guest's directory as enroll would write it; an mp may have more
- * options. */
+/* Returns true if the line mounts the guest's directory as enroll would write it; an mp may have
+ * more options. */
 bool guest_lines_mount_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
                                 const char *key, const char *value);
 
-/* The form in which the guest's configuration mounts the guest's own directory. */
+/* Returns the form in which the guest's configuration mounts the guest's own directory. */
 enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmid,
                                        const struct guest_config *guest);
 
@@ -53,11 +53,9 @@ struct line_changes {
     bool edited; /* whether the text differs from before */
 };
 
-/*
- * Changes the text as desired, but for what a command is to change. *ret lists all changes, the
- * caller's to free with line_changes_free. ERROR_CONFLICT, and nothing has changed, where the guest
- * has another hookscript, or no mpN is free.
- */
+/* Changes the text as requested, except what a command changes. *ret lists all changes; the caller
+ * frees it with line_changes_free. ERROR_CONFLICT, and nothing has changed, if the guest has
+ * another hookscript or no mpN is free. */
 int guest_lines_apply(const struct guest_lines_desired *desired, struct buffer *text,
                       struct line_changes *ret, struct error *error);
 

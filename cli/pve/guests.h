@@ -18,8 +18,8 @@
 int node_containers_list(const struct config *config, struct vmids *ret, struct error *error);
 int node_guests_list(const struct config *config, struct vmids *ret, struct error *error);
 
-/* Whether the guest's hookscript, a mount line or an enrolment file says that the agent is to serve
- * it. */
+/* Returns true if the guest's hookscript, a mount line or an enrolment file shows that the agent
+ * serves the guest. */
 bool node_guest_is_enrolled(const struct config *config, uint32_t vmid);
 
 #endif

@@ -21,22 +21,18 @@ struct owner {
     gid_t gid;
 };
 
-/* Looks up a user's ids. *ret has (uid_t)-1 where there is no such user or this process is not
- * root; *ret_known says whether the user exists. */
+/* Looks up a user's ids. *ret has (uid_t)-1 if there is no such user or this process is not root;
+ * *ret_known is set to whether the user exists. */
 int host_setup_owner(const char *user, struct owner *ret, bool *ret_known, struct error *error);
 
-/*
- * Makes the state directory where it is missing. One that belongs to root (made before the user
- * existed) is handed over to the owner with the TLS identity in it; one of any other user stays as
- * it is. *ret_changed says whether anything was done.
- */
+/* Makes the state directory if it is missing. If it belongs to root (made before the user existed),
+ * it and the TLS identity in it are given to the owner; a directory of any other user stays as it
+ * is. *ret_changed is set to whether anything was done. */
 int host_setup_state(const char *path, struct owner owner, bool *ret_changed, struct error *error);
 
-/*
- * Makes DIRECTORY/felhom-hook a link to hook, and the directory (0755) where it is missing, and
- * adds a step. ERROR_CONFLICT where something else has that name; ERROR_MISSING for a hook that
- * cannot be run, as no guest with that hookscript could start.
- */
+/* Makes DIRECTORY/felhom-hook a link to hook, makes the directory (0755) if it is missing, and adds
+ * a step. ERROR_CONFLICT if something else has that name; ERROR_MISSING for a hook that cannot be
+ * run, as no guest with that hookscript could start. */
 int host_setup_snippet(const char *directory, const char *hook, struct steps *steps,
                        struct error *error);
 

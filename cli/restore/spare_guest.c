@@ -105,14 +105,14 @@ void spare_storages_free(struct spare_storages *storages)
     *storages = (struct spare_storages){NULL, 0, NULL};
 }
 
-/* Backups are not disks: those of an earlier guest with this VMID do not count. */
+/* Backups are not disks: backups of an earlier guest with this VMID do not count. */
 static bool is_disk(const json_t *item)
 {
     const char *content = json_get_text(item, "content", "");
     return strcmp(content, "images") == 0 || strcmp(content, "rootdir") == 0;
 }
 
-/* Whether any of them holds a disk of this VMID. */
+/* Returns true if any of the storages has a disk of this VMID. */
 static int storages_hold_disks(const struct spare_storages *storages, uint32_t vmid,
                                struct pve_limits limits, bool *ret, struct error *error)
 {
@@ -153,8 +153,8 @@ static int storage_clear(const char *storage, uint32_t vmid, int64_t since_ms, s
     return 0;
 }
 
-/* Frees the VMID's disks, which no configuration names. Those older than since_ms are somebody
- * else's and stay; a disk without a date is taken for new. */
+/* Deletes the VMID's disks that are in no configuration. Disks older than since_ms belong to
+ * another user and stay; a disk without a date counts as new. */
 static int storages_clear(const struct spare_storages *storages, uint32_t vmid, int64_t since_ms,
                           struct error *error)
 {
@@ -245,8 +245,8 @@ bool spare_guest_is_marked(const struct buffer *text, const struct restore_test 
     return false;
 }
 
-/* Whether the configuration is what Proxmox writes while it restores to a VMID or removes it, and
- * nothing that a real guest would have. */
+/* Returns true if the configuration is one that Proxmox writes while it restores to a VMID or
+ * removes it, without anything that a real guest would have. */
 static bool is_shell(const struct buffer *text)
 {
     static const char *const lines[] = {
@@ -265,7 +265,7 @@ static bool is_shell(const struct buffer *text)
 
 enum claim { CLAIM_NONE, CLAIM_COPY, CLAIM_SHELL };
 
-/* A shell that is older than the test was left by something else. */
+/* An empty configuration that is older than the test was not made by the test. */
 static bool is_younger(const struct pve_config *file, const struct restore_test *test)
 {
     struct stat status;
@@ -288,7 +288,8 @@ static int look_at_claim(const struct config *config, enum guest_kind kind,
     return 0;
 }
 
-/* Between making a shell and filling it Proxmox releases the flock for a moment: look twice. */
+/* Between making the configuration and filling it Proxmox releases the flock for a moment, so this
+ * looks twice. */
 static int find_claim(const struct config *config, enum guest_kind kind,
                       const struct restore_test *test, enum claim *ret, struct error *error)
 {
@@ -315,7 +316,7 @@ static int run_removal(enum guest_kind kind, const char *verb, uint32_t vmid,
 
 static const char *const no_options[2];
 
-/* The word after "status: " in the output of "pct status"; "unknown" if there is none. */
+/* Returns the word after "status: " in the output of "pct status"; "unknown" if there is none. */
 static char *read_status(const struct buffer *output)
 {
     const char *text = buffer_text(output);
@@ -341,15 +342,16 @@ int spare_guest_running(enum guest_kind kind, uint32_t vmid, struct pve_limits l
     return 0;
 }
 
-/* Destroys the guest and the disks that its configuration names; other disks with its VMID are not
- * its own. */
+/* Destroys the guest and the disks in its configuration; other disks with its VMID are not the
+ * guest's. */
 static int destroy_spare(enum guest_kind kind, uint32_t vmid, struct error *error)
 {
     static const char *const options[] = {"--destroy-unreferenced-disks", "0"};
     return run_removal(kind, "destroy", vmid, options, error);
 }
 
-/* A failure to stop the copy is ignored: destroying it then fails as well and says why. */
+/* A failure to stop the copy is ignored, as destroying it then fails as well and gives the
+ * reason. */
 static int remove_copy(enum guest_kind kind, uint32_t vmid, struct error *error)
 {
     bool running;
@@ -359,8 +361,8 @@ static int remove_copy(enum guest_kind kind, uint32_t vmid, struct error *error)
     return destroy_spare(kind, vmid, error);
 }
 
-/* The disks are freed first, while the shell holds the VMID and nobody else can make disks for it.
- */
+/* The disks are deleted first, while the empty configuration reserves the VMID and nobody else can
+ * make disks for it. */
 static int remove_shell(enum guest_kind kind, const struct spare_storages *storages,
                         const struct restore_test *test, struct error *error)
 {
@@ -460,7 +462,7 @@ static bool is_volume_of_original(const struct edit *edit, const char *source)
     return false;
 }
 
-/* Keeps a volume that is the copy's own; refuses the original's; removes host paths. */
+/* Keeps the copy's own volumes; refuses the original's; removes host paths. */
 static char *keep_volume(struct edit *edit, const char *key, const char *value)
 {
     cleanup_free char *source = property_source(value, true);
@@ -474,8 +476,8 @@ static char *keep_volume(struct edit *edit, const char *key, const char *value)
     return NULL;
 }
 
-/* The copy's own cloud-init disk stays; any other CD drive is emptied rather than removed, as the
- * boot order may name it. */
+/* The copy's own cloud-init disk stays. Any other CD drive is emptied and not removed, as the boot
+ * order may contain it. */
 static char *keep_drive(struct edit *edit, const char *key, const char *value)
 {
     if (!is_cdrom(value))
@@ -485,7 +487,8 @@ static char *keep_drive(struct edit *edit, const char *key, const char *value)
     return strstr(source, own) ? mem_copy_text(value) : mem_copy_text("none,media=cdrom");
 }
 
-/* A port of the host becomes a socket: the line must stay, as the guest's display may need it. */
+/* A port of the host is replaced by a socket: the line must stay, as the guest's display may need
+ * it. */
 static char *disconnect_port(struct edit *edit, const char *key, const char *value)
 {
     (void)edit;
@@ -541,7 +544,8 @@ static char *edit_value(struct edit *edit, const char *key, const char *value)
     return NULL;
 }
 
-/* Blank lines, and comments: these are the description, which holds the test's mark. */
+/* Keeps blank lines and comments: the comments are the description, which contains the test's
+ * mark. */
 static bool is_inert(const struct buffer *text, const struct config_line *line)
 {
     const char *start = buffer_text(text) + line->start;
@@ -564,8 +568,8 @@ static void edit_line(struct edit *edit, struct config_line *line)
     config_text_remove(edit->text, line);
 }
 
-/* Drops all sections after the live one: snapshots, and pending changes, which would come into
- * force at the start. */
+/* Removes all sections after the live one: snapshots, and pending changes, which would take effect
+ * at the start. */
 static void cut_sections(struct buffer *text, size_t end)
 {
     struct buffer live = BUFFER_EMPTY;

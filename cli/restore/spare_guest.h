@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest that a restore test restores a backup to: which backup, a VMID that nobody has, making
- * the copy harmless before it is started, and destroying what was made at that VMID, and nothing
- * else, whoever took the VMID in the meantime and whenever a run was killed.
+ * The guest to which a restore test restores a backup: finds the backup and a free VMID, makes the
+ * copy harmless before it is started, and destroys what was made at that VMID and nothing else,
+ * even if another guest has taken the VMID or an earlier run was killed.
  *
- * A copy bears the mark of its test as its description from the moment Proxmox has written its
- * configuration. Before that Proxmox has only a shell there: a configuration of a lock at most,
- * whose flock the restoring process holds. A shell that nobody holds was left by a killed or failed
- * restore. Both are destroyed, if the test recorded the VMID; anything else is somebody's guest.
+ * A copy has the mark of its test as its description as soon as Proxmox has written its
+ * configuration. Before that, Proxmox's configuration is empty or has a lock only ("shell" in the
+ * code), and the restoring process holds its flock. A shell whose flock nobody holds was left by a
+ * killed or failed restore. Both are destroyed if the test recorded the VMID; anything else is
+ * another user's guest.
  *
- * A restored copy has its original's configuration: the same addresses, directories and devices of
- * the host, hooks. Started like that, it would act in the original's place.
+ * A restored copy has its original's configuration: the same addresses, hooks, and directories and
+ * devices of the host. If it were started like that, it would act as the original.
  */
 #ifndef FELHOM_SPARE_GUEST_H
 #define FELHOM_SPARE_GUEST_H
@@ -26,15 +27,13 @@
 #include "schema/pve/guest_config.h"
 #include "store/tables/job.h"
 
-/*
- * The volume id of the guest's newest backup on the storage, the caller's to free with free().
- * Backups of another kind of guest, which had the VMID before, do not count. ERROR_MISSING where
- * there is none.
- */
+/* Finds the volume id of the guest's newest backup on the storage; the caller frees it with free().
+ * Backups of a guest of another kind that had the VMID before do not count. ERROR_MISSING if there
+ * is none. */
 int spare_guest_find_archive(const char *storage, enum guest_kind kind, uint32_t vmid,
                              struct pve_limits limits, char **ret, struct error *error);
 
-/* The storages that take the disks of a restored copy, and what they hold of it. */
+/* The storages that get the disks of a restored copy, and what they have of it. */
 
 struct spare_storages {
     char **names;
@@ -42,28 +41,26 @@ struct spare_storages {
     const char *wanted; /* what Proxmox is told; NULL: it puts each disk where it was */
 };
 
-/*
- * restore_test.storage, or else where the original's disks are. Containers have all disks put where
- * their root is, as Proxmox would put them all on "local". Freed with spare_storages_free.
- */
+/* Finds restore_test.storage or, if that is not set, the storages of the original's disks. All
+ * disks of a container go to the storage of its root, as Proxmox would put them all on "local". The
+ * caller frees *ret with spare_storages_free. */
 void spare_storages_find(const struct config *config, const struct guest_config *original,
                          struct spare_storages *ret);
 void spare_storages_free(struct spare_storages *storages);
 
-/* The description of the test's copy, to be freed with free(). */
+/* Returns the description of the test's copy; the caller frees it with free(). */
 char *spare_guest_mark(const struct restore_test *test);
 
-/* Whether a configuration bears the mark. */
+/* Returns true if a configuration has the test's mark. */
 bool spare_guest_is_marked(const struct buffer *text, const struct restore_test *test);
 
-/* A VMID without a guest in the cluster or a disk on the storages. */
+/* Finds a VMID without a guest in the cluster and without a disk on the storages. */
 int spare_guest_choose(const struct spare_storages *storages, struct pve_limits limits,
                        uint32_t *ret, struct error *error);
 
-/*
- * Stops and destroys what the test left, and frees disks that a shell of it did not name yet.
- * *ret_found tells whether there was anything. ERROR_BUSY where a restore is still at work there.
- */
+/* Stops and destroys what the test left, and deletes disks that its configuration did not contain
+ * yet. *ret_found is set to whether there was anything. ERROR_BUSY if a restore is still running
+ * there. */
 int spare_guest_clear(const struct config *config, const struct spare_storages *storages,
                       const struct restore_test *test, bool *ret_found, struct error *error);
 

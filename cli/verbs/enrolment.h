@@ -46,7 +46,8 @@ void enrolment_plan_free(struct enrolment_plan *plan);
 int enrolment_plan_apply(const struct config *config, uint32_t vmid,
                          const struct enrolment_plan *plan, struct error *error);
 
-/* The other hookscript that the file says ours calls, "" for none; the caller frees it. */
+/* Returns the other hookscript that our hook calls according to the file, "" if there is none; the
+ * caller frees it. */
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error);
 

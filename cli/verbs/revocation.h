@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The end of a guest's tokens, as revoke and unenroll bring it about. */
+/* Revoking all of a guest's tokens, for revoke and unenroll. */
 #ifndef FELHOM_REVOCATION_H
 #define FELHOM_REVOCATION_H
 
