@@ -163,7 +163,7 @@ void doctor_check_guest_directory(struct doctor *doctor)
 }
 
 /* Returns true if outer is a mount of inner that is read-only as a whole: the guest's root could
- * undo a read-only bind mount alone. */
+ * undo anything less. */
 static bool is_exported(const char *inner, const char *outer)
 {
     struct stat of_inner;

@@ -33,11 +33,11 @@ enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmi
 struct guest_lines_desired {
     const struct config *config;
     uint32_t vmid;
-    bool hookscript;      /* ours is to be there; else ours is to go, and any other stays */
-    const char *other;    /* another hookscript: ours replaces it, or it replaces ours again; NULL:
-                             none */
-    enum mount_form form; /* of the line that is to be there; all others are to go */
-    bool by_command;      /* all but lxc.* lines are changed by a command of Proxmox */
+    bool hookscript;      /* true: set ours; false: remove ours and keep any other */
+    const char *other;    /* another hookscript, which ours replaces, or which replaces ours again;
+                             NULL: none */
+    enum mount_form form; /* of the line to set; all other mount lines are removed */
+    bool by_command;      /* a command of Proxmox changes all but lxc.* lines */
 };
 
 struct line_change {

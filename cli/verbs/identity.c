@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * identity: shows what guests pin (endpoint, pins, certificate), or takes a step of a rollover to
- * another certificate. stage makes the next one and has all running guests' directories name both;
- * switch has felhomd show the next one; retire forgets the previous one. A step that was cut short
- * is taken again.
+ * another certificate. stage makes the next certificate and writes both to the directories of all
+ * running guests; switch has felhomd show the next one; retire deletes the previous one. A step
+ * that was cut short is completed by running it again.
  *
  * A step rewrites the directory of each running guest (struct pin_update) but keeps the token that
  * is in it. A rotation would rewrite the directory as well, but would make the guest change its
  * token, fill the audit trail with one event for each guest and step, and cut off a guest that
- * reads its directory less often than token.overlap. As nothing is minted, a death at any
- * instruction leaves nothing to be taken back: each file is whole and good, old or new.
+ * reads its directory less often than token.overlap. As no token is minted, a kill at any
+ * instruction leaves nothing to undo: each file is whole and valid, either the old or the new one.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -119,8 +119,8 @@ static bool directory_is_current(const struct pin_update *update)
            directory_holds(update, "bootstrap.json", &update->files.bootstrap_json);
 }
 
-/* felhomd's sweep does not take the lock: a directory that it scrubbed meanwhile must not stay as
- * this has written it. */
+/* felhomd's sweep does not take the lock. If it scrubbed the directory meanwhile, the files that
+ * were just written must be removed again. */
 static int pin_update_check_still_live(const struct pin_update *update, struct error *error)
 {
     bool revoked;
@@ -144,7 +144,7 @@ static int pin_update_publish(const struct pin_update *update, struct error *err
     return pin_update_check_still_live(update, error);
 }
 
-/* Writes the guest's directory as its start would now, but with the token that is in it. */
+/* Writes the guest's directory as pre-start would now, but with the token that it already has. */
 static int pin_update_run(const struct session *session, uint32_t vmid,
                           enum pin_update_outcome *ret, struct error *error)
 {
@@ -230,7 +230,8 @@ static void update_all_pins(struct rollover_step *step)
         update_guest_pins(step, step->guests.items[i]);
 }
 
-/* The switch follows at once: only a guest that reads its directory in this moment is in time. */
+/* Warns of a guest that did not have the new pin before this switch: it gets the pin now, but may
+ * read its directory too late. */
 static void update_pins_late(struct rollover_step *step, uint32_t vmid)
 {
     enum pin_update_outcome outcome;
@@ -429,7 +430,7 @@ static int show_report(const struct invocation *invocation, const struct session
     if (host_get(session->store, &host, error) < 0)
         return -1;
     const struct pins shown = host.pins;
-    /* The certificate's file is the truth; a store restored from elsewhere may differ. */
+    /* The certificate's file counts; a store restored from another place may differ. */
     host.pins = rollover->current.pins;
     cleanup_json json_t *report = host_report(&session->config, &host);
     output_put_time(report, "valid_from", rollover->current.valid_from_ms);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * restore-test: proves that a guest's newest backup can be restored. One trial restores it to a
- * spare VMID, makes the copy harmless, starts it, sees it run for a while and destroys it again,
- * whatever happened; the original is only read. A run makes one trial for the named guest, or one
+ * restore-test: tests that a guest's newest backup can be restored. One trial restores it to a
+ * spare VMID, makes the copy harmless, starts it, watches it run for a while and in any case
+ * destroys it again; the original is only read. A run makes one trial for the given guest, or one
  * for each guest whose last test is too old, after it has destroyed what killed runs left.
  */
 #include <errno.h>

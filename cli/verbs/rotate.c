@@ -2,10 +2,10 @@
 /*
  * rotate: running guests get new tokens; the old ones stay good for a while.
  *
- * The order is that of pre-start and makes a death at any instruction harmless: the new token is
- * good and the drafts of the files are complete before any file that the guest reads changes; the
- * old token gets its expiry only after the files hold the new one. A death in between leaves both
- * good, and the next rotation sets the expiry of all tokens older than its own.
+ * The order is that of pre-start and makes a kill at any instruction harmless: the new token is
+ * valid and the drafts of the files are complete before any file that the guest reads changes; the
+ * old token gets its expiry only after the files have the new one. A kill in between leaves both
+ * valid, and the next rotation sets the expiry of all tokens older than its own.
  *
  * post-stop takes the same lock before it deletes the secrets: a guest is either found stopped
  * here, or stops after the rotation and loses the new token with the old. felhomd's sweep does not
@@ -148,8 +148,8 @@ static int rotation_draft(struct rotation *rotation, struct error *error)
                            &rotation->drafts, &rotation->left_out, error);
 }
 
-/* The first transaction: the new token, good from the commit on. Judges again, as felhomd may have
- * revoked the old token meanwhile. */
+/* The first transaction: mints the new token, which is valid from the commit on. Checks the old
+ * token again, as felhomd may have revoked it meanwhile. */
 static int rotation_prepare(struct rotation *rotation, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
@@ -338,7 +338,8 @@ static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error 
     return 0;
 }
 
-/* Of several guests each failure is a step, and the others go on; of one guest it is the error. */
+/* For one guest a failure is the verb's error. For several guests it is a step, and the other
+ * guests are still rotated. */
 static int rotate_named(struct rotate_run *run, const struct invocation *invocation,
                         struct error *error)
 {

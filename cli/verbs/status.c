@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status: how things stand, on one screen. */
+/* status: the state of host, felhomd, guests and store on one screen. */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <sqlite3.h>
@@ -30,8 +30,8 @@
 #include "store/host/host.h"
 #include "store/tables/statistics.h"
 
-/* What can be seen of felhomd without sending it a request, so that nothing of this shows in its
- * log or counts against its limits. */
+/* The state of felhomd as far as it can be seen without sending a request, which would show in its
+ * log and count against its limits. */
 
 enum daemon_state {
     DAEMON_ABSENT,   /* nothing listens at the endpoint, nobody waits for wakeups of this store */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unenroll: takes back what enroll and the hook did for a guest: tokens first (whatever fails after
- * that, nobody gets in), then the lines in the configuration, the export and the directory, the
- * enrolment file, and the guest's row in the store. It works for a guest that was destroyed, too.
+ * unenroll: undoes what enroll and the hook did for a guest. It first revokes the tokens, so that
+ * they are refused whatever fails afterwards, then removes the lines in the configuration, the
+ * export and the directory, the enrolment file, and the guest's row in the store. It also works for
+ * a guest that was destroyed.
  */
 #include "cli/base/output.h"
 #include "cli/base/session.h"
