@@ -16,8 +16,10 @@
 
 #include "schema/base/cleanup.h"
 #include "server/net/acceptor.h"
+#include "server/net/connection.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
+#include "server/tls/session.h"
 #include "tests/unit/test.h"
 #include "tests/unit/test_clock.h"
 
@@ -71,6 +73,8 @@ static void answer_text(struct mg_connection *connection, int status, const char
     (void)mg_write(connection, response, (size_t)length);
 }
 
+static atomic_bool body_is_over; /* or cut */
+
 static void answer_body_size(struct mg_connection *connection)
 {
     char body[1024];
@@ -79,8 +83,19 @@ static void answer_body_size(struct mg_connection *connection)
     int count;
     while ((count = mg_read(connection, body, sizeof(body))) > 0)
         total += count;
+    atomic_store(&body_is_over, true);
     (void)snprintf(text, sizeof(text), "{\"body\":%d}", total);
     answer_text(connection, 200, text);
+}
+
+/* The deadline for the body begins anew. */
+static void answer_body_size_after_continue(struct mg_connection *connection)
+{
+    static const char head[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    const struct connection *own = mg_get_thread_pointer(connection);
+    (void)mg_write(connection, head, strlen(head));
+    tls_expect_rest(own->session);
+    answer_body_size(connection);
 }
 
 static void answer_big(struct mg_connection *connection)
@@ -110,6 +125,8 @@ static int test_handle(struct mg_connection *connection, const struct peer *peer
     assert_ptr_equal(context, &local);
     if (strcmp(path, "/body") == 0)
         answer_body_size(connection);
+    else if (strcmp(path, "/continue") == 0)
+        answer_body_size_after_continue(connection);
     else if (strcmp(path, "/big") == 0)
         answer_big(connection);
     else if (strcmp(path, "/slow") == 0)
@@ -258,6 +275,13 @@ static int stop_local(void **state)
     return (int)left;
 }
 
-#define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, start_local, stop_local)
+/* Lets the connections that a failed test has left open come to their deadlines. */
+static inline int end_local(void **state)
+{
+    clock_hurry();
+    return stop_local(state);
+}
+
+#define LOCAL_TEST(name) cmocka_unit_test_setup_teardown(name, start_local, end_local)
 
 #endif

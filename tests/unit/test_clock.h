@@ -17,15 +17,18 @@
 
 #define CLOCK_HURRY    10000 /* how much faster than any clock it goes in a hurry */
 #define CLOCK_SLICE_NS 2000000
+#define CLOCK_LONG_MS  10000 /* a wait of at least that long ends at a deadline */
 
 static struct {
     pthread_mutex_t lock;
     int rate;                   /* 0: it stands */
     int64_t shown_us, since_us; /* what it showed at that time */
+    unsigned changes;           /* how often rate was set or time was skipped */
+    int waiting;                /* threads in a long wait that have seen the last change */
     atomic_int waits;           /* how often somebody has begun to wait for long */
     atomic_bool hurries;        /* from when this thread waits for something to read */
     pthread_t hurried;
-} test_clock = {.lock = PTHREAD_MUTEX_INITIALIZER, .rate = 1};
+} test_clock = {.lock = PTHREAD_MUTEX_INITIALIZER, .rate = 1, .changes = 1};
 
 /* The real time, which tests cannot change; for giving up. */
 static inline int64_t clock_real_us(void)
@@ -63,6 +66,8 @@ static inline void clock_change(int rate, int64_t skip_us)
     test_clock.shown_us = clock_shown_us() + skip_us;
     test_clock.since_us = clock_real_us();
     test_clock.rate = rate;
+    test_clock.changes++;
+    test_clock.waiting = 0;
     (void)pthread_mutex_unlock(&test_clock.lock);
 }
 
@@ -95,9 +100,27 @@ static inline void clock_skip_ms(int64_t ms)
     clock_change(test_clock.rate, ms * 1000);
 }
 
+/* Returns how many threads are in a long wait and have looked at the clock since its last change.
+ */
+static inline int clock_waiting(void)
+{
+    (void)pthread_mutex_lock(&test_clock.lock);
+    int waiting = test_clock.waiting;
+    (void)pthread_mutex_unlock(&test_clock.lock);
+    return waiting;
+}
+
+struct clock_wait {
+    int64_t end_us;
+    bool is_long;
+    unsigned seen;         /* the last change of the clock that it has seen; 0: none */
+    bool on;               /* the end is not reached */
+    struct timespec slice; /* of real time, to wait for */
+};
+
 static inline void clock_note_wait(short events, int timeout_ms)
 {
-    if (timeout_ms > 60000)
+    if (timeout_ms >= CLOCK_LONG_MS)
         atomic_fetch_add(&test_clock.waits, 1);
     if (events == POLLIN && atomic_load(&test_clock.hurries) &&
         pthread_equal(test_clock.hurried, pthread_self())) {
@@ -106,44 +129,65 @@ static inline void clock_note_wait(short events, int timeout_ms)
     }
 }
 
-/* Waits a moment of real time; returns false once a wait of timeout_ms that was to end by end_us is
- * over. */
-static inline bool clock_wait_on(int timeout_ms, int64_t end_us, struct timespec *ret_slice)
+static inline struct clock_wait clock_wait_begin(int timeout_ms)
 {
-    bool on = timeout_ms > 0 && clock_steady_us() < end_us;
-    *ret_slice = (struct timespec){0, on ? CLOCK_SLICE_NS : 0};
-    return on;
+    return (struct clock_wait){
+        .end_us = clock_steady_us() + (int64_t)timeout_ms * 1000,
+        .is_long = timeout_ms >= CLOCK_LONG_MS,
+    };
+}
+
+/* Call before each slice of a wait. */
+static inline void clock_wait_look(struct clock_wait *wait)
+{
+    (void)pthread_mutex_lock(&test_clock.lock);
+    wait->on = clock_shown_us() < wait->end_us;
+    if (wait->is_long && wait->on && wait->seen != test_clock.changes) {
+        wait->seen = test_clock.changes;
+        test_clock.waiting++;
+    }
+    (void)pthread_mutex_unlock(&test_clock.lock);
+    wait->slice = (struct timespec){0, wait->on ? CLOCK_SLICE_NS : 0};
+}
+
+/* Call after each slice, with what came in it; true once the wait is over. */
+static inline bool clock_wait_is_over(const struct clock_wait *wait, int ready)
+{
+    if (ready == 0 && wait->on)
+        return false;
+    (void)pthread_mutex_lock(&test_clock.lock);
+    test_clock.waiting -= wait->seen == test_clock.changes;
+    (void)pthread_mutex_unlock(&test_clock.lock);
+    return true;
 }
 
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-    struct timespec slice;
-    int64_t end_us = clock_steady_us() + (int64_t)timeout_ms * 1000;
+    struct clock_wait wait = clock_wait_begin(timeout_ms);
     clock_note_wait(count > 0 ? fds[0].events : 0, timeout_ms);
     if (timeout_ms < 0)
         return ppoll(fds, count, NULL, NULL);
     for (;;) {
-        bool on = clock_wait_on(timeout_ms, end_us, &slice);
-        int ready = ppoll(fds, count, &slice, NULL);
-        if (ready != 0 || !on)
+        clock_wait_look(&wait);
+        int ready = ppoll(fds, count, &wait.slice, NULL);
+        if (clock_wait_is_over(&wait, ready))
             return ready;
     }
 }
 
 int epoll_wait(int fd, struct epoll_event *events, int count, int timeout_ms)
 {
-    struct timespec slice;
-    int64_t end_us = clock_steady_us() + (int64_t)timeout_ms * 1000;
+    struct clock_wait wait = clock_wait_begin(timeout_ms);
     clock_note_wait(0, timeout_ms);
     if (timeout_ms < 0)
         return epoll_pwait(fd, events, count, -1, NULL);
     for (;;) {
         struct pollfd polled = {.fd = fd, .events = POLLIN};
-        bool on = clock_wait_on(timeout_ms, end_us, &slice);
-        if (ppoll(&polled, 1, &slice, NULL) < 0)
-            return -1;
-        int ready = epoll_pwait(fd, events, count, 0, NULL);
-        if (ready != 0 || !on)
+        clock_wait_look(&wait);
+        int ready = ppoll(&polled, 1, &wait.slice, NULL);
+        if (ready >= 0)
+            ready = epoll_pwait(fd, events, count, 0, NULL);
+        if (clock_wait_is_over(&wait, ready))
             return ready;
     }
 }

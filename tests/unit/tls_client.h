@@ -79,6 +79,20 @@ static int client_send_text(struct client *client, const char *text)
     return client_send(client, text, strlen(text));
 }
 
+/* As mbedtls_ssl_read. */
+static int client_read(struct client *client, char *bytes, size_t size)
+{
+    int count;
+    do
+        count = mbedtls_ssl_read(&client->ssl, (unsigned char *)bytes, size);
+#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+    while (count == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET);
+#else
+    while (false);
+#endif
+    return count;
+}
+
 /* Returns what came until the server closed or, if enough is given, until the text contains it. */
 static const char *client_receive(struct client *client, const char *enough)
 {
@@ -87,12 +101,7 @@ static const char *client_receive(struct client *client, const char *enough)
     text[0] = '\0';
     client->ended = 0;
     while (length < sizeof(text) - 1 && !(enough && strstr(text, enough))) {
-        int count = mbedtls_ssl_read(&client->ssl, (unsigned char *)text + length,
-                                     sizeof(text) - 1 - length);
-#if defined(MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-        if (count == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
-            continue;
-#endif
+        int count = client_read(client, text + length, sizeof(text) - 1 - length);
         client->ended = count < 0 ? count : 0;
         if (count <= 0)
             break;
