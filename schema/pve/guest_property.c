@@ -33,7 +33,8 @@ char *property_source(const char *text, bool is_drive)
 {
     struct property_part part;
     while (property_part_next(&text, &part))
-        if (part.bare || (slice_equals(part.key, "volume") && part.value.length > 0) ||
+        if (part.bare ||
+            (slice_equals(part.key, "volume") && (is_drive || part.value.length > 0)) ||
             (is_drive && slice_equals(part.key, "file")))
             return slice_copy(part.value);
     return mem_copy_text("");

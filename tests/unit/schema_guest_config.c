@@ -168,6 +168,26 @@ static void test_a_source_that_names_no_storage(void **state)
     guest_config_free(&config);
 }
 
+static void assert_source(const char *text, bool is_drive, const char *expected)
+{
+    cleanup_free char *source = property_source(text, is_drive);
+    assert_string_equal(source, expected);
+}
+
+/* A drive's first name counts even if it is empty; a mount point's empty one does not. */
+static void test_the_source_of_a_property_string(void **state)
+{
+    (void)state;
+    assert_source("tank:a,mp=/x", false, "tank:a");
+    assert_source("mp=/x,volume=tank:a", false, "tank:a");
+    assert_source("volume=,mp=/x,tank:a", false, "tank:a");
+    assert_source("file=tank:a,mp=/x", false, "");
+    assert_source("size=1G,file=tank:a", true, "tank:a");
+    assert_source("size=1G,volume=tank:a", true, "tank:a");
+    assert_source("volume=,file=tank:a", true, "");
+    assert_source("volume=,tank:a", true, "");
+}
+
 static void test_every_skipped_line_is_named(void **state)
 {
     (void)state;
@@ -441,6 +461,7 @@ int main(void)
         cmocka_unit_test(test_lxc_fields),
         cmocka_unit_test(test_backup_needs_to_be_asked_for),
         cmocka_unit_test(test_a_source_that_names_no_storage),
+        cmocka_unit_test(test_the_source_of_a_property_string),
         cmocka_unit_test(test_every_skipped_line_is_named),
         cmocka_unit_test(test_a_bad_last_duplicate_hides_a_good_one),
         cmocka_unit_test(test_root_ids),
