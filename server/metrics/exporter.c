@@ -175,7 +175,10 @@ static int metrics_listener_start(const struct sockaddr_in *address, struct expo
         *ret = listener;
         return 0;
     }
-    if (!listener->server.stuck)
+    /* Left open, the socket would keep its address from the listener of a later reload. */
+    if (listener->server.stuck)
+        cleanup_close_fn(&listener->socket);
+    else
         metrics_listener_free(listener);
     return -1;
 }

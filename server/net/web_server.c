@@ -165,7 +165,10 @@ static int web_server_fail_start(struct web_server *server, struct error *error)
     char endpoint[LISTENING_NAME_SIZE];
     const struct startup_message *first = &server->startup_message;
     listening_name(&server->options.address, endpoint);
-    if (!server->stuck)
+    /* If the accepting thread begins after all, the socket is no longer this server's. */
+    if (server->stuck)
+        acceptor_close(&server->acceptor);
+    else
         web_server_end(server);
     acceptor_reclaim(&server->acceptor);
     if (server->stuck)

@@ -66,6 +66,7 @@ struct web_server {
  *
  * On failure nothing remains of the server, unless server->stuck is set: then threads remain that
  * cannot be stopped, and neither *server nor what the options point to may ever be freed or moved.
+ * They do not use the listening socket any more, so the caller may close it.
  */
 int web_server_start(struct web_server *server, const struct web_server_options *options,
                      struct error *error);

@@ -4,7 +4,11 @@
 
 #include <arpa/inet.h>
 #include <civetweb.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,6 +24,7 @@
 #define REQUEST    "GET / HTTP/1.1\r\n\r\n"
 #define ANSWER     "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define PATIENCE_S 600
+#define THREADS    4 /* beside the one that accepts connections */
 
 static struct {
     struct sockaddr_in address;
@@ -27,6 +32,34 @@ static struct {
     struct throttled_log log;
     struct web_server server;
 } world;
+
+/* How many threads may still be created; -1: any number. */
+static atomic_int threads_left = -1;
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *),
+                   void *argument)
+{
+    static int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    if (!create)
+        *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+    if (atomic_load(&threads_left) == 0)
+        return EAGAIN;
+    if (atomic_load(&threads_left) > 0)
+        atomic_fetch_sub(&threads_left, 1);
+    return create(thread, attributes, function, argument);
+}
+
+/* The linker takes the clock that is defined here. Each look at it may skip some time. */
+static atomic_llong skip_us;
+
+int64_t clock_steady_us(void)
+{
+    static atomic_llong skipped_us;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_fetch_add(&skipped_us, atomic_load(&skip_us));
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000 + atomic_load(&skipped_us);
+}
 
 static int answer(struct mg_connection *connection, void *context)
 {
@@ -42,15 +75,14 @@ static void answer_error(struct mg_connection *connection, int status, void *con
     (void)context;
 }
 
-static void start_server(void)
+static struct web_server_options server_options(void)
 {
-    struct error error;
-    const struct web_server_options options = {
+    return (struct web_server_options){
         .address = world.address,
         .socket = world.socket,
         .log = &world.log,
         .log_prefix = "CivetWeb",
-        .threads = 4,
+        .threads = THREADS,
         .queue = 4,
         .backlog = 16,
         .header_limit = 4096,
@@ -58,6 +90,12 @@ static void start_server(void)
         .handle = answer,
         .handle_error = answer_error,
     };
+}
+
+static void start_server(void)
+{
+    struct error error;
+    const struct web_server_options options = server_options();
     assert_int_equal(web_server_start(&world.server, &options, &error), 0);
 }
 
@@ -242,6 +280,41 @@ static void test_what_a_failed_start_leaves_is_reclaimed(void **state)
     acceptor_destroy(&world.server.acceptor);
 }
 
+/* Its threads stay, and with them all that they may look at. */
+static struct web_server stuck;
+
+static void fail_to_start(void)
+{
+    struct error error;
+    const struct web_server_options options = server_options();
+    atomic_store(&threads_left, THREADS);
+    atomic_store(&skip_us, 1000000);
+    int result = web_server_start(&stuck, &options, &error);
+    atomic_store(&skip_us, 0);
+    atomic_store(&threads_left, -1);
+    assert_int_equal(result, -1);
+    assert_true(stuck.stuck);
+    assert_non_null(strstr(error.message, ": no thread to do so: "));
+}
+
+static void test_a_server_that_cannot_accept_leaves_the_address_to_another(void **state)
+{
+    (void)state;
+    struct error error;
+    struct sockaddr_in peer;
+    socklen_t size = sizeof peer;
+    fail_to_start();
+    assert_int_equal(close(world.socket), 0);
+    assert_int_equal(listening_open(&world.address, &world.socket, &error), 0);
+    cleanup_close int fd = connect_client();
+    assert_int_equal(acceptor_accept(&stuck.acceptor, (struct sockaddr *)&peer, &size), -1);
+    start_server();
+    assert_answered(fd);
+    (void)close(steal_fd(&fd));
+    assert_connections(0);
+    stop_server();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +326,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_shortage_is_waited_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_a_failed_start_leaves_is_reclaimed, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_server_that_cannot_accept_leaves_the_address_to_another, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
