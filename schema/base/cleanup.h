@@ -44,7 +44,8 @@ static inline void cleanup_directory_fn(DIR **directory)
 #define cleanup_directory cleanup(cleanup_directory_fn)
 
 /* Yields the value of a pointer or of a struct that owns something, and zeroes the variable, so
- * that its cleanup frees nothing. */
+ * that its cleanup frees nothing. Never use it on a struct that holds a file descriptor: that would
+ * become 0, which the cleanup would close. */
 #define steal(variable) \
     __extension__({ \
         __auto_type steal_value_ = (variable); \

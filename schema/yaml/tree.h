@@ -23,7 +23,7 @@
 
 /* The place in a document where a node was read. */
 struct yaml_place {
-    const char *name; /* the document's name; borrowed from the caller of the loader */
+    const char *name; /* the document's name, which the loader was given; must outlive the tree */
     size_t line;      /* from 1 */
     size_t column;    /* from 1, in characters */
 };
@@ -48,7 +48,7 @@ struct yaml_tree {
  * Reads length bytes of YAML: one document whose root is a map, without duplicate keys. Nothing but
  * blanks and comments gives an empty map. Limits: 1 MiB, 64 levels, and 8192 nodes after aliases
  * are resolved. Failures are ERROR_INVALID with NAME:LINE:COLUMN in front of the message. name must
- * outlive the tree. The caller frees *ret with yaml_tree_free.
+ * outlive the tree, whose nodes keep it as place.name. The caller frees *ret with yaml_tree_free.
  */
 int yaml_tree_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
                    struct error *error);
@@ -56,7 +56,8 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
 /*
  * Reads length bytes of a settings file: like yaml_tree_load, but the root may be of any kind, the
  * text must be UTF-8, and anchors, aliases, tags, NULs and keys that are not texts are refused.
- * Limits: 1 MiB and 64 levels of lists and maps. An empty document gives an empty scalar.
+ * Limits: 1 MiB and 64 levels of lists and maps. An empty document gives an empty scalar. Here,
+ * too, name must outlive the tree.
  */
 int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
                        struct error *error);
