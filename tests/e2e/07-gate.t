@@ -86,6 +86,32 @@ in_guest 8300 curl -sk -o /dev/null "https://$ENDPOINT/storage"
 is "too many failed authentications give 429" "$(status_of 8300 "$(token_of 8300)" /storage)" 429
 is "another guest is not affected by the failure limit" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 
+# Limits above one, each for a source that has used up nothing before. The slower the machine, the more requests a
+# limit allows in the time that they take.
+# until_limited PATH GUEST [OPTION...]: sets codes to the statuses of requests until one is 429, and took to an upper
+# bound of the seconds that this took
+until_limited() {
+    local start
+    start=$(date +%s)
+    codes=
+    eventually limited "$@"
+    took=$(($(date +%s) - start + 1))
+}
+limited() {
+    codes+=$(in_guest "$2" curl "${@:3}" -sk -o /dev/null -w '%{http_code} ' --max-time 600 \
+        "https://$ENDPOINT$1?[1-20]")
+    [[ $codes == *429* ]]
+}
+answered() { wc -w <<<"${codes%%429*}"; }
+rules 'requests_per_source: 3'
+until_limited /healthz 8999
+like "three requests a second: a burst of six is answered, and at last there is a 429" "$codes" '^(200 ){6,}429 '
+ok "three requests a second: no more are answered than that allows" test "$(answered)" -le $((6 + 3 * took))
+rules 'failures_per_source: 3'
+until_limited /storage 8200 --interface 10.9.9.9
+like "three failures a minute: three get 401, and at last there is a 429" "$codes" '^(401 ){3,}429 '
+ok "three failures a minute: no more get 401 than that allows" test "$(answered)" -le $((3 + (3 * took + 59) / 60))
+
 # require: a client whose MAC is unknown is refused.
 agent_yaml <<<'local_api: {source_binding: require}
 limits: {handshake: 1h}'
