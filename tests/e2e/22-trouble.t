@@ -60,7 +60,7 @@ troubled() {
     like "$what: a path that needs none of them gives its data" "$(answer /storage)" '"ok":true'
     like "$what: the configuration from the hub stays the last pulled one" "$(answer /controller.yaml)" 'from_hub: 1'
 }
-troubled "slow" '{"delay": 600}' 'no answer within'
+troubled "slow" '{"delay": 600}' 'no answer within ([1-4]?[0-9]{1,3}|5000) ms'
 troubled "status 500" '{"status": 500, "reason": "out of sorts"}' '500'
 troubled "garbage" '{"garbage": true}' 'not JSON|not as documented|something other than'
 troubled "incomplete reply" '{"half": true}' 'hung up|cut|middle'
