@@ -66,6 +66,9 @@ like "another guest's backup has no effect" "$(due)" '^\[8200,false,"right",'
 backup -19800
 like "a backup dated slightly in the future counts as new" "$(due)" \
     '^\[8200,false,0,"the last backup is dated 5 hours ahead of the host.s clock, so it counts as new"\]$'
+backup -3600
+like "a backup dated an hour in the future counts as new" "$(due)" \
+    '^\[8200,false,0,"the last backup is dated (5[0-9]|60) minutes ahead of the host.s clock, so it counts as new"\]$'
 backup -864000
 like "a backup dated far in the future does not count" "$(due)" \
     '^\[8200,true,0,"the last backup is dated (9|10) days ahead of the host.s clock, so it does not count"\]$'
