@@ -168,7 +168,7 @@ descriptors() {
         status=$?
         [ $status -eq 0 ] || [ $status -eq 127 ] || logged 'Too many open files|could not be opened' ||
             wrong+="$count: status $status, $(cat "$HOST/felhomd.log"); "
-        [ $count -ge 72 ] || [ $status -ne 0 ] || logged 'no more than [0-9]+ files .*LimitNOFILE' ||
+        [ $count -ge 72 ] || [ $status -ne 0 ] || logged 'the limit of open files is [0-9]+, .*LimitNOFILE' ||
             wrong+="$count: no warning; "
     done
     is "few descriptors: felhomd names the cause" "$wrong" ""
