@@ -101,9 +101,10 @@ static bool hand_to_waiters(struct context *context, struct mg_connection *conne
     return true;
 }
 
-int answer_request(struct mg_connection *connection, const struct peer *peer, void *data)
+int answer_request(struct mg_connection *connection, void *data)
 {
     struct context *context = data;
+    const struct connection *ours = mg_get_thread_pointer(connection);
     cleanup_server_config struct server_config *current = context_config(context);
     struct store_loan view = {0};
     cleanup_request struct request request = {0};
@@ -113,7 +114,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
     bool readable = read_request(connection, &request, &reply);
     request.destination = route_resolve(request.path, request.method);
     if (readable) {
-        request.peer = peer;
+        request.peer = &ours->peer;
         request.config = &current->config;
         request.config_serial = current->serial;
         request.view = &view;
@@ -125,7 +126,7 @@ int answer_request(struct mg_connection *connection, const struct peer *peer, vo
                             request.keep_alive && !connections_are_crowded(context));
         counters_add_request(&context->counters, request.destination.endpoint, status);
     }
-    refusal_report(context, peer, &request, &reply, &refusal);
+    refusal_report(context, &ours->peer, &request, &reply, &refusal);
     return status;
 }
 

@@ -8,12 +8,11 @@
 #define FELHOM_ANSWER_H
 
 struct mg_connection; /* CivetWeb's */
-struct peer;
 
 /* The listener calls these two; data is the struct context. answer_request answers the request
  * and returns its HTTP status. answer_malformed answers, with this status, a request that CivetWeb
  * could not read. */
-int answer_request(struct mg_connection *connection, const struct peer *peer, void *data);
+int answer_request(struct mg_connection *connection, void *data);
 void answer_malformed(struct mg_connection *connection, int status, void *data);
 
 #endif

@@ -151,6 +151,7 @@ static int metrics_server_start(struct metrics_listener *listener,
         .header_limit = METRICS_HEADER_LIMIT,
         .timeout_ms = METRICS_TIMEOUT_MS,
         .handle = metrics_handle,
+        .handle_context = listener,
         .handle_error = metrics_handle_error,
         .context = listener,
     };

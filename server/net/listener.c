@@ -42,13 +42,6 @@ static void listener_end_thread(void *connection)
     connection_free(connection);
 }
 
-static int listener_handle(struct mg_connection *request, void *context)
-{
-    const struct listener_options *options = &((const struct listener *)context)->options;
-    const struct connection *connection = mg_get_thread_pointer(request);
-    return options->handle(request, &connection->peer, options->context);
-}
-
 /* CivetWeb reports most requests that it could not read as status 400. */
 static int corrected_status(const struct connection *connection, int status)
 {
@@ -113,7 +106,8 @@ static int listener_start_server(struct listener *listener, struct error *error)
         .keep_alive = true,
         .begin_thread = listener_begin_thread,
         .end_thread = listener_end_thread,
-        .handle = listener_handle,
+        .handle = options->handle,
+        .handle_context = options->context,
         .handle_error = listener_handle_error,
         .context = listener,
     };

@@ -33,7 +33,7 @@ struct listener_options {
     struct gate *gate;     /* borrowed; outlives the listener */
     struct counters *counters; /* borrowed; outlives the listener; may be NULL */
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
-    int (*handle)(struct mg_connection *connection, const struct peer *peer, void *context);
+    int (*handle)(struct mg_connection *connection, void *context);
     /* Answers a request that CivetWeb itself refuses (malformed, too large, timed out). */
     void (*handle_error)(struct mg_connection *connection, int status, void *context);
     void *context;

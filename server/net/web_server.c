@@ -39,7 +39,7 @@ static void web_server_end_thread(const struct mg_context *civetweb, int type, v
 static int web_server_handle_request(struct mg_connection *request)
 {
     const struct web_server_options *options = &server_of(request)->options;
-    int status = options->handle(request, options->context);
+    int status = options->handle(request, options->handle_context);
     /* With any other value CivetWeb would look for a file to serve. */
     return status > 0 ? status : 500;
 }

@@ -38,7 +38,8 @@ struct web_server_options {
     void *(*begin_thread)(void *context);
     void (*end_thread)(void *thread);
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
-    int (*handle)(struct mg_connection *request, void *context);
+    int (*handle)(struct mg_connection *request, void *handle_context);
+    void *handle_context;
     /* Answers a request that CivetWeb itself refuses. */
     void (*handle_error)(struct mg_connection *request, int status, void *context);
     void *context;

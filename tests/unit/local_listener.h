@@ -118,7 +118,7 @@ static void answer_slowly(struct mg_connection *connection)
     (void)mg_write(connection, "slow", 4);
 }
 
-static int test_handle(struct mg_connection *connection, const struct peer *peer, void *context)
+static int test_handle(struct mg_connection *connection, void *context)
 {
     char text[128];
     const char *path = mg_get_request_info(connection)->local_uri;
@@ -132,7 +132,8 @@ static int test_handle(struct mg_connection *connection, const struct peer *peer
     else if (strcmp(path, "/slow") == 0)
         answer_slowly(connection);
     else {
-        (void)snprintf(text, sizeof(text), "{\"peer\":\"%s\"}", peer->address_text);
+        const struct connection *ours = mg_get_thread_pointer(connection);
+        (void)snprintf(text, sizeof(text), "{\"peer\":\"%s\"}", ours->peer.address_text);
         answer_text(connection, 200, text);
     }
     return 200;

@@ -54,8 +54,7 @@ static int start_strict(void **state)
 }
 
 /* A server that answers as the test says. */
-static void start_with(int (*handle)(struct mg_connection *connection, const struct peer *peer,
-                                     void *context))
+static void start_with(int (*handle)(struct mg_connection *connection, void *context))
 {
     struct error error;
     choose_endpoint();
@@ -160,28 +159,25 @@ static void test_wrong_certificate(void **state)
     assert_answers();
 }
 
-static int answer_500(struct mg_connection *connection, const struct peer *peer, void *context)
+static int answer_500(struct mg_connection *connection, void *context)
 {
-    (void)peer;
     (void)context;
     answer_text(connection, 500, "{}");
     return 500;
 }
 
-static int answer_nothing(struct mg_connection *connection, const struct peer *peer, void *context)
+static int answer_nothing(struct mg_connection *connection, void *context)
 {
     (void)connection;
-    (void)peer;
     (void)context;
     return 200;
 }
 
 static atomic_bool answer_is_held;
 
-static int answer_never(struct mg_connection *connection, const struct peer *peer, void *context)
+static int answer_never(struct mg_connection *connection, void *context)
 {
     (void)connection;
-    (void)peer;
     (void)context;
     clock_hurry();
     while (atomic_load(&answer_is_held))
@@ -189,20 +185,16 @@ static int answer_never(struct mg_connection *connection, const struct peer *pee
     return 200;
 }
 
-static int answer_endlessly(struct mg_connection *connection, const struct peer *peer,
-                            void *context)
+static int answer_endlessly(struct mg_connection *connection, void *context)
 {
-    (void)peer;
     (void)context;
     while (mg_write(connection, "HTTP/1.1 999 x", 14) > 0)
         ;
     return 200;
 }
 
-static int answer_only_the_question(struct mg_connection *connection, const struct peer *peer,
-                                    void *context)
+static int answer_only_the_question(struct mg_connection *connection, void *context)
 {
-    (void)peer;
     (void)context;
     const struct mg_request_info *info = mg_get_request_info(connection);
     bool right = strcmp(info->local_uri, "/healthz") == 0 &&

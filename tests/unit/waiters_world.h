@@ -70,7 +70,7 @@ void refusal_explain_waited(struct context *context, const struct peer *peer,
 }
 
 /* Does what server/answer.c does, for a token that has been checked. */
-static inline int handle(struct mg_connection *connection, const struct peer *peer, void *context)
+static inline int handle(struct mg_connection *connection, void *context)
 {
     cleanup_reply struct reply reply = REPLY_EMPTY;
     cleanup_store_loan struct store_loan view = {0};
@@ -79,7 +79,7 @@ static inline int handle(struct mg_connection *connection, const struct peer *pe
         .info = mg_get_request_info(connection),
         .head = strcmp(mg_get_request_info(connection)->request_method, "HEAD") == 0,
         .vmid = VMID,
-        .peer = peer,
+        .peer = &((const struct connection *)mg_get_thread_pointer(connection))->peer,
         .view = &view,
     };
     (void)context;
