@@ -61,7 +61,7 @@ static void wait_for(uint32_t inside)
 static void start_anew(struct listener_options settings)
 {
     struct error error;
-    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    assert_int_equal(start_in_time(&settings, &local.listener, &error), 0);
 }
 
 /* Returns whether the server has closed a connection without sending anything; waits for that. */
@@ -489,7 +489,7 @@ static void test_who_is_refused_is_closed_at_once(void **state)
     assert_int_equal(stop_local(state), 0);
     local.gate = make_gate(1);
     const struct listener_options settings = local_options();
-    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    assert_int_equal(start_in_time(&settings, &local.listener, &error), 0);
     struct client client;
     client_connect(&client, &local.address);
     int64_t since_ms = now_ms();

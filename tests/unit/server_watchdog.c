@@ -50,7 +50,7 @@ static int start_strict(void **state)
     local.gate = gate_new(&strict, NULL, 0, &callbacks);
     choose_endpoint();
     const struct listener_options settings = local_options();
-    return listener_start(&settings, &local.listener, &error);
+    return start_in_time(&settings, &local.listener, &error);
 }
 
 /* A server that answers as the test says. */
@@ -61,7 +61,7 @@ static void start_with(int (*handle)(struct mg_connection *connection, void *con
     local.gate = make_gate(THREADS);
     struct listener_options settings = local_options();
     settings.handle = handle;
-    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    assert_int_equal(start_in_time(&settings, &local.listener, &error), 0);
 }
 
 /* A client that sends nothing. */
@@ -145,7 +145,7 @@ static void test_listening_everywhere(void **state)
     local.address.sin_addr.s_addr = htonl(INADDR_ANY);
     local.gate = make_gate(THREADS);
     const struct listener_options settings = local_options();
-    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    assert_int_equal(start_in_time(&settings, &local.listener, &error), 0);
     assert_answers();
 }
 
@@ -302,7 +302,7 @@ static void test_all_workers_are_busy(void **state)
     local.gate = gate_new(&lax, &everybody, 1, &callbacks);
     struct listener_options settings = local_options();
     settings.handshake_ms = (uint64_t)24 * 3600 * 1000;
-    assert_int_equal(listener_start(&settings, &local.listener, &error), 0);
+    assert_int_equal(start_in_time(&settings, &local.listener, &error), 0);
     assert_answers();
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         fds[i] = connect_silently();

@@ -99,7 +99,7 @@ static inline void start_listening(void)
 {
     struct listener_options settings = local_options();
     settings.handle = handle;
-    OK(listener_start(&settings, &local.listener, &error));
+    OK(start_in_time(&settings, &local.listener, &error));
 }
 
 static inline void mint(void)
