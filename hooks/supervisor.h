@@ -12,9 +12,9 @@
 
 /*
  * Runs phase->react(reaction) and returns with reaction->report filled, its outcome never
- * REPORT_UNFINISHED. Beyond the deadline a second may go into recording that it passed. The
- * child dies with this process. Nothing is left behind but, at worst, a killed child that the
- * kernel cannot yet end.
+ * REPORT_UNFINISHED. Ending the child and recording that the deadline passed may take a second and
+ * a half beyond it. The child dies with this process. Nothing is left behind but, at worst, a
+ * killed child that the kernel cannot yet end.
  */
 void supervisor_run(const struct phase *phase, struct reaction *reaction);
 
