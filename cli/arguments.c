@@ -326,10 +326,12 @@ void arguments_free(struct arguments *arguments)
 /* Returns "NAME OPERAND"; the caller frees it. */
 static char *usage_form(const struct verb *verb)
 {
-    static const char *const texts[] = {"",        " VMID",      " FILE",
-                                        " [VMID]", " [VMID...]", " REQUEST-ID"};
+    static const char *const texts[] = {"", " VMID", " FILE", " [VMID]", " VMID...", " REQUEST-ID"};
     if (verb->operand == OPERAND_WORD_OR_NONE)
         return mem_format("%s [%s]", verb->name, verb->words);
+    if (verb->instead)
+        return mem_format("%s {%s|%s}", verb->name,
+                          verb->operand == OPERAND_VMIDS ? "VMID..." : "VMID", verb->instead);
     return mem_format("%s%s", verb->name, texts[verb->operand]);
 }
 
@@ -347,6 +349,8 @@ static void print_verb_usage(FILE *out, const struct verb *verb)
     }
 }
 
+#define FORM_WIDTH 19
+
 void usage_print(FILE *out, const struct verb_table *table, const struct verb *verb)
 {
     if (verb) {
@@ -357,8 +361,12 @@ void usage_print(FILE *out, const struct verb_table *table, const struct verb *v
                        "                 [VERB [ARGUMENT] [OPTION...]]\n\n");
     for (size_t i = 0; i < table->count; i++) {
         cleanup_free char *form = usage_form(table->verbs[i]);
-        (void)fprintf(out, "  %-16s %s%s\n", form, table->verbs[i]->help,
-                      i == 0 ? " (the default)" : "");
+        /* A form that is wider than the column has its help on the next line. */
+        if (strlen(form) > FORM_WIDTH)
+            (void)fprintf(out, "  %s\n  %-*s %s\n", form, FORM_WIDTH, "", table->verbs[i]->help);
+        else
+            (void)fprintf(out, "  %-*s %s%s\n", FORM_WIDTH, form, table->verbs[i]->help,
+                          i == 0 ? " (the default)" : "");
     }
     (void)fprintf(out, "\nfelhomctl VERB --help says more about each.\n");
 }

@@ -277,7 +277,7 @@ static int daemon_run(struct error *error)
 
 #define EXIT_USAGE 2
 
-static const char usage[] = "Usage: felhomd [--check | --version | --help]\n"
+static const char usage[] = "usage: felhomd [--check | --version | --help]\n"
                             "Serves the local API to the guests of this host.\n"
                             "\n"
                             "  --check    say whether felhomd would start, and change nothing\n"

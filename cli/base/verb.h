@@ -60,6 +60,8 @@ struct verb {
     const struct verb_option *options; /* set by VERB_OPTIONS, with the next */
     size_t option_count;
     const char *words; /* with OPERAND_WORD_OR_NONE: "a|b" */
+    /* "--a|--b": the verb needs VMIDs or one of these options; NULL: no option stands for VMIDs. */
+    const char *instead;
 };
 
 #define VERB_OPTIONS(array) .options = (array), .option_count = ARRAY_SIZE(array)

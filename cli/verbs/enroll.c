@@ -397,6 +397,7 @@ static int run_enroll(const struct invocation *invocation, struct error *error)
 const struct verb verb_enroll = {
     .name = "enroll",
     .operand = OPERAND_VMIDS,
+    .instead = "--all",
     .help = "Have the agent serve guests: hook, mount, enrolment file",
     .run = run_enroll,
     VERB_OPTIONS(options),

@@ -467,7 +467,7 @@ const struct verb verb_identity = {
     .name = "identity",
     .operand = OPERAND_WORD_OR_NONE,
     .words = IDENTITY_STEPS,
-    .help = "Show the host's endpoint, pins and certificate, or take a step to another certificate",
+    .help = "Show endpoint, pins and certificate, or take a step to another certificate",
     .run = run_identity,
     VERB_OPTIONS(options),
 };

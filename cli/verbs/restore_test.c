@@ -490,6 +490,7 @@ static int run_restore_test(const struct invocation *invocation, struct error *e
 const struct verb verb_restore_test = {
     .name = "restore-test",
     .operand = OPERAND_VMID_OR_NONE,
+    .instead = "--due",
     .help = "Restore a guest's newest backup to a spare VMID, start it unplugged, destroy it",
     .run = run_restore_test,
     VERB_OPTIONS(options),

@@ -389,6 +389,7 @@ static int run_rotate(const struct invocation *invocation, struct error *error)
 const struct verb verb_rotate = {
     .name = "rotate",
     .operand = OPERAND_VMIDS,
+    .instead = "--all|--due",
     .help = "Give running guests new tokens; the old ones stay good for token.overlap",
     .run = run_rotate,
     VERB_OPTIONS(options),
