@@ -336,7 +336,7 @@ static void serve(void)
     struct tls_context context = {.limits = {.request_ms = HOUR_MS, .idle_ms = HOUR_MS}};
     struct tls_session session = {.context = &context};
     struct connection connection = {.session = &session};
-    enter_phase(&session, PHASE_FIRST, HOUR_MS);
+    session_enter_phase(&session, PHASE_FIRST, HOUR_MS);
     civetweb_talk(&callbacks, HEADER_LIMIT, &connection);
 }
 
