@@ -73,7 +73,8 @@ like "dots in the path lead to no other file" "$status" '^(200|40[04])$'
 
 # All 401 replies are the same.
 printf 'fh1_AAAAAAAA_%s_000000' "$(printf 'A%.0s' $(seq 43))" >"$HOST/malformed"
-sed 's/./x/20' "$OWN" >"$HOST/damaged"
+# One in sixty-four has an x there already.
+sed 's/^\(.\{19\}\)x/\1y/; t; s/./x/20' "$OWN" >"$HOST/damaged"
 phase 8300 post-stop
 cp "$OTHER" "$HOST/other" 2>/dev/null
 phase 8300 pre-start >/dev/null

@@ -59,7 +59,9 @@ refused() {
     STATUS=$(request "$@" -D "$HOST/headers" -o "$HOST/body" | tail -n 1)
     ID=$(tr -d '\r' <"$HOST/headers" | sed -n 's/^X-Request-Id: //p')
 }
+# A refusal is recorded after the reply has gone out.
 explained() {
+    eventually ctl explain "$ID"
     ctl explain "$ID" --output-format json | jq -c "$1"
 }
 what='[.status, .reason, .method, .path, .vmid, .token_id, .source_vmid]'
