@@ -145,7 +145,8 @@ ends 'bootstrap.json of the second schema is accepted' 0 "installed $YAML, as th
 v2 '| .local_api.fingerprint |= (ascii_downcase | gsub(":"; ""))'
 bootstrap_in_guest
 ends 'a pin without colons is accepted' 0 'mounts of this guest'
-v2 '| .local_api.fingerprint |= sub("^.."; "00")'
+# One in 256 begins with 00 already.
+v2 '| .local_api.fingerprint |= if startswith("00") then sub("^.."; "01") else sub("^.."; "00") end'
 bootstrap_in_guest
 ends 'a certificate that does not match the pin leads to setup mode' 10 'is not the certificate that'
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$HOST/other.key" -out "$MOUNT/agent.crt" \
