@@ -256,6 +256,8 @@ ok "the log says that the job waits for Proxmox" eventually grep -q \
 standin_start proxmox $PVE_PORT
 settings usb
 reload
+# A call that Proxmox's end cuts off would leave it unknown whether it was begun.
+ok "the snapshot that waited ends once Proxmox answers" eventually ended 8200
 begin '{"task_seconds": 1, "task_hold": 0.01}' 8201 backup
 standin_stop proxmox
 standin_control proxmox '{}'
