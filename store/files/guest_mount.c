@@ -198,7 +198,7 @@ static int mount_check_entry(const struct config *config, uint32_t vmid, const c
     /* Containers are started in /, where a relative source begins, too. Sources such as proc or
      * tmpfs are no paths; nobody's directory has their names. */
     cleanup_free char *source = guest_mount_entry_source(value);
-    cleanup_free char *path = mem_format("/%s", source);
+    cleanup_free char *path = mem_format("%s%s", *source == '/' ? "" : "/", source);
     struct line line = {MOUNT_ENTRY_KEY, path, strstr(value, "rbind") != NULL};
     *ret_own = false;
     return *source ? mount_check_source(config, vmid, &line, ret_own, error) : 0;

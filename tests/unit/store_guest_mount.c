@@ -119,6 +119,9 @@ static void test_message_names_mount_and_cure(void **state)
     assert_int_equal(judge("mp3: @/run/guests/8300,mp=/x", &form, &error), -1);
     assert_non_null(strstr(error.message, "mp3 mounts the directory of guest 8300"));
     assert_non_null(strstr(error.message, "pct set 8200 --delete mp3"));
+    assert_int_equal(judge("lxc.mount.entry: @/run/guests/8300 x none bind 0 0", &form, &error),
+                     -1);
+    assert_non_null(strstr(error.message, " (/tmp/"));
 }
 
 static void test_sources_of_entries(void **state)
