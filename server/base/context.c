@@ -92,7 +92,9 @@ struct server_config *context_config(struct context *context)
 
 void context_set_config(struct context *context, struct server_config *config)
 {
-    lock_scope(&context->lock);
-    server_config_unref(context->config);
+    (void)pthread_mutex_lock(&context->lock);
+    struct server_config *old = context->config;
     context->config = config;
+    (void)pthread_mutex_unlock(&context->lock);
+    server_config_unref(old);
 }
