@@ -222,20 +222,13 @@ static bool is_non_specific(const yaml_char_t *tag)
     return tag && strcmp((const char *)tag, "!") == 0;
 }
 
-/*
- * libyaml writes tags with these prefixes in their short form and does not escape characters that
- * the short form must not contain. Such a tag could not be read again, or would be read as another
- * tag.
- */
-static bool is_unwritable(const char *tag)
+/* The tags of YAML's core schema. Any other can make the program that reads the document build
+ * objects or run code, and can hide a second key of the same name. */
+static bool is_core_tag(const char *tag)
 {
-    static const char *const prefixes[] = {YAML_TAG_PREFIX, "!"};
-    for (size_t i = 0; tag && i < ARRAY_SIZE(prefixes); i++) {
-        const char *rest = text_after(tag, prefixes[i]);
-        if (rest)
-            return strpbrk(rest, "!,[]") != NULL;
-    }
-    return false;
+    static const char *const names[] = {"null", "bool", "int", "float", "str", "seq", "map", NULL};
+    const char *name = text_after(tag, YAML_TAG_PREFIX);
+    return name && text_index(name, names) >= 0;
 }
 
 static void node_take_scalar(struct yaml_tree *node, const yaml_event_t *event)
@@ -270,8 +263,11 @@ static int load_new(struct loader *loader, const yaml_event_t *event, size_t dep
         node->tag = copy_tag(event->data.scalar.tag);
     if (node->kind == YAML_TREE_SCALAR)
         node_take_scalar(node, event);
-    if (is_unwritable(node->tag))
-        return event_fail(loader, event, "a short tag that holds one of !,[]");
+    if (node->tag && !is_core_tag(node->tag))
+        return event_fail(
+            loader, event,
+            "only the tags !!null, !!bool, !!int, !!float, !!str, !!seq and !!map are "
+            "allowed");
     if (node_admit(loader, node, depth) != 0)
         return -1;
     size_t number = open_anchor(loader, anchor, node);

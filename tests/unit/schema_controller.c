@@ -164,16 +164,17 @@ static void replaces_a_scalar_where_it_needs_a_map(void **state)
 static void takes_keys_as_equal_whatever_their_quotes(void **state)
 {
     (void)state;
-    assert_merged("\"a\": 1\n'b': 1\n!!str c: 1\nd: 1\n", "a: 2\nb: 2\nc: 2\n!x d: 2\n", NULL,
-                  "\"a\": 2\n'b': 2\n!!str c: 2\nd: 1\n!x d: 2\n");
+    assert_merged("\"a\": 1\n'b': 1\n!!str c: 1\nd: 1\n", "a: 2\nb: 2\nc: 2\n!!int d: 2\n", NULL,
+                  "\"a\": 2\n'b': 2\n!!str c: 2\nd: 1\n!!int d: 2\n");
 }
 
 static void takes_the_later_style_and_tag(void **state)
 {
     (void)state;
-    assert_merged("a: 1\nb: '1'\nc: !x {k: 1}\nd: !x {k: 1}\n",
-                  "a: \"1\"\nb: 1\nc: !y {l: 2}\nd: {l: 2}\n", NULL,
-                  "a: \"1\"\nb: 1\nc: !y\n  k: 1\n  l: 2\nd: !x\n  k: 1\n  l: 2\n");
+    assert_merged("a: 1\nb: '1'\nc: {k: 1}\nd: !!map {k: 1}\ne: !!str 1\n",
+                  "a: \"1\"\nb: 1\nc: !!map {l: 2}\nd: {l: 2}\ne: !!int 1\n", NULL,
+                  "a: \"1\"\nb: 1\nc: !!map\n  k: 1\n  l: 2\nd: !!map\n  k: 1\n  l: 2\n"
+                  "e: !!int 1\n");
 }
 
 static void lets_no_other_enrolment_key_in(void **state)
