@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An answer of the kernel's about a neighbour: whatever bytes come, nothing beyond them is read,
+/* An answer of the kernel's about a route: whatever bytes come, nothing beyond them is read,
  * and a failure says why. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -16,8 +16,7 @@ static void check(int result, const struct error *error)
 }
 
 /* What lies beyond the answer must not count: it is read twice, before two kinds of bytes. */
-static int read_before(const uint8_t *data, size_t size, int beyond, struct hwaddr *hwaddr,
-                       int *interface)
+static int read_before(const uint8_t *data, size_t size, int beyond, int *interface)
 {
     struct error error;
     struct netlink_answer answer = {.length = size};
@@ -25,21 +24,17 @@ static int read_before(const uint8_t *data, size_t size, int beyond, struct hwad
     memcpy(answer.bytes, data, size);
     int link = netlink_answer_link(&answer, interface, &error);
     check(link, &error);
-    int entry = netlink_answer_hwaddr(&answer, hwaddr, &error);
-    check(entry, &error);
-    return link * 2 + entry;
+    return link;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int interfaces[2] = {0};
-    struct hwaddr hwaddrs[2] = {0};
     if (size == 0 || size > NETLINK_ANSWER_MAX)
         return 0;
-    int first = read_before(data, size, 0x00, &hwaddrs[0], &interfaces[0]);
-    int second = read_before(data, size, 0xFF, &hwaddrs[1], &interfaces[1]);
-    if (first != second || interfaces[0] != interfaces[1] ||
-        memcmp(&hwaddrs[0], &hwaddrs[1], sizeof hwaddrs[0]) != 0)
+    int first = read_before(data, size, 0x00, &interfaces[0]);
+    int second = read_before(data, size, 0xFF, &interfaces[1]);
+    if (first != second || interfaces[0] != interfaces[1])
         abort();
     return 0;
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "schema/host/syn.h"
+
+#include <net/ethernet.h>
+#include <netinet/ip.h>
+#include <netinet/ip6.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#define VLAN_TAG_LENGTH  4
+#define ETHER_TYPE_AT    12
+#define ETHER_TYPE_BYTES 2
+
+static void syn_end_set_v4(struct syn_end *end, const void *address)
+{
+    end->address = (struct in6_addr)IN6ADDR_ANY_INIT;
+    end->address.s6_addr[10] = 0xff;
+    end->address.s6_addr[11] = 0xff;
+    memcpy(&end->address.s6_addr[12], address, sizeof(struct in_addr));
+}
+
+void syn_end_set(struct syn_end *end, const struct sockaddr *address)
+{
+    *end = (struct syn_end){.port = 0};
+    if (address->sa_family == AF_INET) {
+        struct sockaddr_in v4;
+        memcpy(&v4, address, sizeof v4);
+        syn_end_set_v4(end, &v4.sin_addr);
+        end->port = v4.sin_port;
+    } else if (address->sa_family == AF_INET6) {
+        struct sockaddr_in6 v6;
+        memcpy(&v6, address, sizeof v6);
+        end->address = v6.sin6_addr;
+        end->port = v6.sin6_port;
+    }
+}
+
+static bool syn_parse_tcp(const uint8_t *bytes, size_t length, struct syn *syn)
+{
+    struct tcphdr tcp;
+    if (length < sizeof tcp)
+        return false;
+    memcpy(&tcp, bytes, sizeof tcp);
+    syn->source.port = tcp.th_sport;
+    syn->destination.port = tcp.th_dport;
+    syn->sequence = tcp.th_seq;
+    return (tcp.th_flags & (TH_SYN | TH_ACK)) == TH_SYN;
+}
+
+static bool syn_parse_v4(const uint8_t *bytes, size_t length, struct syn *syn)
+{
+    struct ip ip;
+    if (length < sizeof ip)
+        return false;
+    memcpy(&ip, bytes, sizeof ip);
+    size_t header = (size_t)ip.ip_hl * 4;
+    if (header < sizeof ip || header > length || ip.ip_p != IPPROTO_TCP ||
+        (ntohs(ip.ip_off) & IP_OFFMASK) != 0)
+        return false;
+    syn_end_set_v4(&syn->source, &ip.ip_src);
+    syn_end_set_v4(&syn->destination, &ip.ip_dst);
+    return syn_parse_tcp(bytes + header, length - header, syn);
+}
+
+static bool syn_parse_v6(const uint8_t *bytes, size_t length, struct syn *syn)
+{
+    struct ip6_hdr ip;
+    if (length < sizeof ip)
+        return false;
+    memcpy(&ip, bytes, sizeof ip);
+    if (ip.ip6_nxt != IPPROTO_TCP)
+        return false;
+    syn->source.address = ip.ip6_src;
+    syn->destination.address = ip.ip6_dst;
+    return syn_parse_tcp(bytes + sizeof ip, length - sizeof ip, syn);
+}
+
+bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret)
+{
+    *ret = (struct syn){.has_hwaddr = false};
+    if (length == 0)
+        return false;
+    switch (bytes[0] >> 4) {
+    case 4:
+        return syn_parse_v4(bytes, length, ret);
+    case 6:
+        return syn_parse_v6(bytes, length, ret);
+    default:
+        return false;
+    }
+}
+
+bool syn_end_equal(const struct syn_end *a, const struct syn_end *b)
+{
+    return a->port == b->port && IN6_ARE_ADDR_EQUAL(&a->address, &b->address);
+}
+
+static bool syn_is_between(const struct syn *syn, const struct sockaddr *source,
+                           const struct sockaddr *destination)
+{
+    struct syn_end from;
+    struct syn_end to;
+    syn_end_set(&from, source);
+    syn_end_set(&to, destination);
+    return syn_end_equal(&syn->source, &from) && syn_end_equal(&syn->destination, &to);
+}
+
+static uint16_t ether_type_at(const uint8_t *bytes, size_t at)
+{
+    return (uint16_t)(bytes[at] << 8 | bytes[at + 1]);
+}
+
+/* Returns the length of the Ethernet header, or 0 if the bytes cannot begin with one. */
+static size_t ether_header_length(const uint8_t *bytes, size_t length)
+{
+    size_t at = ETHER_TYPE_AT;
+    if (length < ETHER_HDR_LEN + VLAN_TAG_LENGTH)
+        return 0;
+    if (ether_type_at(bytes, at) == ETHERTYPE_VLAN)
+        at += VLAN_TAG_LENGTH;
+    uint16_t type = ether_type_at(bytes, at);
+    return type == ETHERTYPE_IP || type == ETHERTYPE_IPV6 ? at + ETHER_TYPE_BYTES : 0;
+}
+
+bool syn_parse_saved(const uint8_t *bytes, size_t length, const struct sockaddr *source,
+                     const struct sockaddr *destination, struct syn *ret)
+{
+    size_t header = ether_header_length(bytes, length);
+    if (header > 0 && syn_parse_packet(bytes + header, length - header, ret) &&
+        syn_is_between(ret, source, destination)) {
+        ret->has_hwaddr = true;
+        memcpy(ret->hwaddr.bytes, bytes + ETHER_ADDR_LEN, sizeof ret->hwaddr.bytes);
+        return true;
+    }
+    return syn_parse_packet(bytes, length, ret) && syn_is_between(ret, source, destination);
+}

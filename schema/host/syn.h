@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parser for the packet with which a peer asks for a TCP connection, as the kernel saves it for the
+ * listener (TCP_SAVED_SYN, tcp(7)) and as a packet socket sees it (packet(7)). felhomd finds out
+ * from it which guest a connection comes from. The bytes come from the peer. Nothing here opens a
+ * socket.
+ */
+#ifndef FELHOM_SYN_H
+#define FELHOM_SYN_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "schema/base/address.h"
+
+/* One end of a connection; an IPv4 address in its IPv4-mapped form. */
+struct syn_end {
+    struct in6_addr address;
+    in_port_t port; /* in network byte order */
+};
+
+struct syn {
+    struct syn_end source;
+    struct syn_end destination;
+    uint32_t sequence;    /* in network byte order */
+    bool has_hwaddr;      /* false on a link without Ethernet headers */
+    struct hwaddr hwaddr; /* the frame's sender; else zeroes */
+};
+
+/* Reads an IPv4 or IPv6 packet that holds a TCP header: IPv6 without extension headers, IPv4 with
+ * options or without, no fragment. Leaves hwaddr empty. Returns false for anything else, *ret is
+ * undefined then. */
+bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret);
+
+/*
+ * Reads what the kernel has saved of the SYN of a connection between these two addresses: an
+ * Ethernet header, which may hold one VLAN tag, and the packet; or the packet alone, on links
+ * without Ethernet. Nothing in the bytes says which of the two it is: the one that agrees with the
+ * addresses is taken. Returns false if neither does.
+ */
+bool syn_parse_saved(const uint8_t *bytes, size_t length, const struct sockaddr *source,
+                     const struct sockaddr *destination, struct syn *ret);
+
+bool syn_end_equal(const struct syn_end *a, const struct syn_end *b);
+
+/* Converts an AF_INET or AF_INET6 address; another family becomes all zeroes. */
+void syn_end_set(struct syn_end *end, const struct sockaddr *address);
+
+#endif
