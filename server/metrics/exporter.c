@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,10 +29,14 @@
 
 #define FILE_EVERY_US (15 * SECOND_US)
 
-#define METRICS_THREADS      2 /* one for a client that asks, one for a client that only connects */
-#define METRICS_TIMEOUT_MS   2000
+/* Every user of the host can connect. Whoever sends nothing stays in the kernel for a minute, and
+ * whoever sends too little has a thread for a second: a scrape waits behind hundreds of them for no
+ * longer than Prometheus does. */
+#define METRICS_THREADS      16
+#define METRICS_TIMEOUT_MS   1000
 #define METRICS_HEADER_LIMIT 4096
-#define METRICS_QUEUE        8
+#define METRICS_QUEUE        512
+#define METRICS_DEFER_S      60
 
 /* A web server on an address of the loopback: plain HTTP, GET /metrics and nothing else. It has
  * threads of its own, so that a client of the metrics never occupies a thread that a guest needs.
@@ -164,6 +169,16 @@ static void metrics_listener_free(struct metrics_listener *listener)
     free(listener);
 }
 
+/* Has the kernel keep connections to itself until there is something to read. */
+static int metrics_listening_open(const struct sockaddr_in *address, int *ret, struct error *error)
+{
+    const int defer_s = METRICS_DEFER_S;
+    if (listening_open(address, ret, error) < 0)
+        return -1;
+    (void)setsockopt(*ret, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof defer_s);
+    return 0;
+}
+
 /* Begins to listen. exposition is borrowed. Ends with metrics_listener_stop. */
 static int metrics_listener_start(const struct sockaddr_in *address, struct exposition *exposition,
                                   struct metrics_listener **ret, struct error *error)
@@ -171,7 +186,7 @@ static int metrics_listener_start(const struct sockaddr_in *address, struct expo
     struct metrics_listener *listener = mem_new(struct metrics_listener);
     listener->socket = -1;
     listener->exposition = exposition;
-    if (listening_open(address, &listener->socket, error) == 0 &&
+    if (metrics_listening_open(address, &listener->socket, error) == 0 &&
         metrics_server_start(listener, address, error) == 0) {
         *ret = listener;
         return 0;

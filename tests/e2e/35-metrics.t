@@ -114,6 +114,28 @@ is "every metric that rules and dashboard use is exported" \
 ok "rules and dashboard use more than 15 metrics" test \
     "$(tests/lib/metrics used monitoring/*.json monitoring/*.yml | wc -l)" -gt 15
 
+# --- other users of the host ---
+cat >"$HOST/idle.py" <<'END'
+import socket, sys, time
+host, port, count, start = sys.argv[1:]
+idle = [socket.create_connection((host, int(port))) for _ in range(int(count))]
+for connection in idle:
+    connection.sendall(start.encode())
+print("held", flush=True)
+time.sleep(600)
+END
+for start in '' 'GET /met'; do
+    mkfifo "$HOST/held"
+    python3 "$HOST/idle.py" ${METRICS/:/ } 200 "$start" >"$HOST/held" &
+    idler=$!
+    read -r _ <"$HOST/held"
+    is "five scrapes beside 200 connections that sent '$start'" \
+        "$(for _ in 1 2 3 4 5; do scrape -w '%{http_code} '; done)" '200 200 200 200 200 '
+    kill $idler
+    wait $idler
+    rm "$HOST/held"
+done
+
 # --- waiting requests ---
 newest=$(request 8200 "$OWN" /events | head -n 1 | jq '.data.events[-1].seq // 0')
 request 8200 "$OWN" "/events?since=$newest&timeout=60" >"$HOST/waited" --max-time 600 &
