@@ -18,6 +18,8 @@
 #include "server/metrics/metrics.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
+#include "server/net/origin.h"
+#include "server/net/witness.h"
 #include "server/privileges.h"
 #include "server/registry/registry.h"
 #include "store/base/clock.h"
@@ -33,21 +35,19 @@ bool agent_listens(struct agent *agent)
     return atomic_load(&agent->context.listener) != NULL;
 }
 
-/* The gate asks whether an enrolled guest owns this hardware address: 1 yes, 0 no, -1 the store
- * failed. */
-static int agent_knows_hwaddr(const struct hwaddr *hwaddr, void *data)
+/* The gate asks who a connection's peer is. */
+static enum refusal_reason agent_identify(int socket, struct peer *peer, void *data)
 {
     struct context *context = data;
     struct error error;
-    uint32_t vmid;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(context->stores, &loan, &error) == 0 &&
-        nic_find_guest(loan.store, hwaddr, 0, &vmid, &error) == 0)
-        return vmid != 0;
-    store_loan_failed(&loan, &error);
-    throttled_log_line(&context->log, LOG_ERR, "a connection's guest could not be found: %s",
-                       error.message);
-    return -1;
+    cleanup_server_config struct server_config *config = context_config(context);
+    const struct arrival arrival = arrivals_get(context->arrivals, socket);
+    enum refusal_reason refusal =
+        origin_check(context->stores, &config->config, &arrival, peer, &error);
+    if (refusal == REFUSAL_NONE && peer->identity == PEER_UNKNOWN)
+        throttled_log_line(&context->log, LOG_ERR, "a connection's guest could not be found: %s",
+                           error.message);
+    return refusal;
 }
 
 /* The gate reports refused connections here, at most once a minute for each source and reason. */
@@ -89,6 +89,51 @@ int agent_load_identity(const struct server_config *config, struct pins *ret, st
     return 0;
 }
 
+/* The port is the one that the witness's filter is made for, once and for all. */
+static uint16_t agent_port(const struct config *config)
+{
+    return config->local_api.has_listen ? ntohs(config->local_api.listen.sin_port) : ENDPOINT_PORT;
+}
+
+/* Opens the witness. Without the right to do so felhomd goes by the Ethernet address alone, unless
+ * the configuration requires more. */
+static int agent_open_witness(struct agent *agent, const struct config *config, struct error *error)
+{
+    struct handover *handover = &agent->handover;
+    struct witness **witness = &agent->context.witness;
+    uint16_t port = agent_port(config);
+    if (config->local_api.source_binding == BINDING_OFF)
+        return 0;
+    if (witness_adopt(port, &handover->witness, witness) ||
+        witness_adopt(port, &handover->packet_socket, witness) ||
+        witness_open(port, witness, error) == 0) {
+        handover_keep_witness(handover, witness_fd(*witness));
+        return 0;
+    }
+    if (error->kind != ERROR_DENIED || config->local_api.source_binding == BINDING_REQUIRE)
+        return -1;
+    log_line(LOG_WARNING,
+             "%s: guests are told apart by their Ethernet addresses alone, which they can choose: "
+             "start felhomd as its unit does",
+             error->message);
+    return 0;
+}
+
+int agent_leave_packet_socket(struct error *error)
+{
+    struct witness *witness;
+    cleanup_server_config struct server_config *config = NULL;
+    if (server_config_load(&config, error) < 0)
+        return -1;
+    if (config->config.local_api.source_binding == BINDING_OFF)
+        return 0;
+    if (witness_open(agent_port(&config->config), &witness, error) < 0)
+        return -1;
+    handover_leave_packet_socket(witness_fd(witness));
+    witness_close(witness);
+    return 0;
+}
+
 int agent_open(struct agent *agent, struct error *error)
 {
     struct context *context = &agent->context;
@@ -103,10 +148,19 @@ int agent_open(struct agent *agent, struct error *error)
     if (server_config_load(&config, error) < 0)
         return -1;
     context_set_config(context, config);
-    if (privileges_drop(config->config.paths.state, error) < 0 ||
+    if (agent_open_witness(agent, &config->config, error) < 0 ||
+        privileges_drop(config->config.paths.state, error) < 0 ||
         agent_load_identity(config, &agent->pins, error) < 0)
         return -1;
     return store_pool_new(config->config.paths.state, &context->stores, error);
+}
+
+/* What is known of connections that the next felhomd will accept. */
+static void agent_leave_notes(struct agent *agent)
+{
+    cleanup_close int notes = agent->context.witness ? witness_save(agent->context.witness) : -1;
+    if (notes >= 0)
+        handover_keep_notes(notes);
 }
 
 /* The waiters are stopped before the workers, because their thread wakes the workers. */
@@ -123,6 +177,9 @@ void agent_close(struct agent *agent)
     gate_free(context->gate);
     refusals_free(context->refusals);
     reply_cache_free(context->storage_cache);
+    arrivals_free(context->arrivals);
+    agent_leave_notes(agent);
+    witness_close(context->witness);
     store_pool_free(context->stores);
     handover_end(&agent->handover);
     context_destroy(context);
@@ -131,6 +188,15 @@ void agent_close(struct agent *agent)
 static char *pem_file_of(const struct server_config *config)
 {
     return mem_format("%s/" PEM_FILE, config->config.paths.state);
+}
+
+/* Has the witness note the SYNs to this address. */
+static void agent_watch_address(struct agent *agent, const struct server_config *config)
+{
+    struct syn_end end;
+    syn_end_set(&end, (const struct sockaddr *)&config->address);
+    if (agent->context.witness)
+        witness_watch(agent->context.witness, &end, 1);
 }
 
 /* Starts a listener with this configuration, on the socket of server/systemd/handover.h, which
@@ -146,13 +212,16 @@ static int agent_start_listener(struct agent *agent, const struct server_config 
         .threads = config->config.limits.threads,
         .handshake_ms = config->config.limits.handshake_ms,
         .request_ms = config->config.limits.request_ms,
+        .arrivals = agent->context.arrivals,
         .gate = agent->context.gate,
         .counters = &agent->context.counters,
         .handle = answer_request,
         .handle_error = answer_malformed,
         .context = &agent->context,
     };
+    agent_watch_address(agent, config);
     if (handover_socket(&agent->handover, &config->address, &options.socket, error) < 0 ||
+        arrival_prepare(options.socket, error) < 0 ||
         listener_start(&options, &listener, error) < 0)
         return -1;
     atomic_store(&agent->context.listener, listener);
@@ -203,13 +272,31 @@ int agent_locate(struct agent *agent, struct error *error)
     return server_config_locate(agent->context.config, error);
 }
 
+/* The address is known before the first SYN is read. Notes that were taken over serve once. */
+static int agent_start_witness(struct agent *agent, const struct server_config *config,
+                               struct error *error)
+{
+    struct witness *witness = agent->context.witness;
+    if (!witness)
+        return 0;
+    agent_watch_address(agent, config);
+    if (agent->handover.notes >= 0) {
+        witness_load(witness, agent->handover.notes);
+        handover_drop_notes(&agent->handover);
+    }
+    return witness_start(witness, error);
+}
+
 int agent_start(struct agent *agent, struct error *error)
 {
     const struct server_config *config = agent->context.config;
-    const struct gate_callbacks callbacks = {agent_knows_hwaddr, agent_log_refused_connection,
+    const struct gate_callbacks callbacks = {agent_identify, agent_log_refused_connection,
                                              &agent->context};
     if (agent_write_host(agent, config, error) < 0)
         return -1;
+    if (agent_start_witness(agent, config, error) < 0)
+        return -1;
+    agent->context.arrivals = arrivals_new(agent->context.witness);
     agent->context.gate = gate_new(&config->config, config->allow, config->allow_count, &callbacks);
     agent->context.jobs = jobs_start(&agent->context);
     agent->context.hub = hub_start(&agent->context);
@@ -280,22 +367,33 @@ static int agent_apply_config(struct agent *agent, struct server_config *new, st
     return 0;
 }
 
-/* Refuses a configuration with another state directory, because the store is open in the old
- * one. */
-static int agent_check_state_dir(const struct server_config *old, const struct server_config *new,
-                                 struct error *error)
+/* Refuses a configuration with another state directory, because the store is open in the old one,
+ * and one for which the witness would have to be opened, because the right to do so is gone. */
+static int agent_check_unchanging(const struct agent *agent, const struct server_config *new,
+                                  struct error *error)
 {
-    if (strcmp(old->config.paths.state, new->config.paths.state) == 0)
-        return 0;
-    return fail(error, ERROR_CONFLICT,
-                "paths.state cannot change while felhomd runs: systemctl restart felhomd");
+    const struct config *old = &agent->context.config->config;
+    const struct witness *witness = agent->context.witness;
+    if (strcmp(old->paths.state, new->config.paths.state) != 0)
+        return fail(error, ERROR_CONFLICT,
+                    "paths.state cannot change while felhomd runs: systemctl restart felhomd");
+    if (witness && witness_port(witness) != agent_port(&new->config))
+        return fail(error, ERROR_CONFLICT,
+                    "the port of local_api cannot change while felhomd runs: systemctl restart "
+                    "felhomd");
+    if (!witness && new->config.local_api.source_binding != old->local_api.source_binding &&
+        (old->local_api.source_binding == BINDING_OFF ||
+         new->config.local_api.source_binding == BINDING_REQUIRE))
+        return fail(error, ERROR_CONFLICT,
+                    "local_api.source_binding cannot change like this while felhomd runs: "
+                    "systemctl restart felhomd");
+    return 0;
 }
 
 int agent_reload(struct agent *agent, struct error *error)
 {
     cleanup_server_config struct server_config *new = NULL;
-    if (server_config_load(&new, error) < 0 ||
-        agent_check_state_dir(agent->context.config, new, error) < 0)
+    if (server_config_load(&new, error) < 0 || agent_check_unchanging(agent, new, error) < 0)
         return -1;
     if (!agent->context.gate) {
         /* The agent has not started: no thread uses the old configuration. */

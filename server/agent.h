@@ -35,6 +35,10 @@ int agent_load_identity(const struct server_config *config, struct pins *ret, st
  * after a failure as well.
  */
 int agent_open(struct agent *agent, struct error *error);
+
+/* Opens the packet socket that agent_open needs and leaves it with the service manager, for a
+ * felhomd that may not open one. */
+int agent_leave_packet_socket(struct error *error);
 void agent_close(struct agent *agent);
 
 /* Finds the address to listen on and the networks to admit. ERROR_MISSING while the host does

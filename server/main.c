@@ -277,19 +277,24 @@ static int daemon_run(struct error *error)
 
 #define EXIT_USAGE 2
 
-static const char usage[] = "usage: felhomd [--check | --version | --help]\n"
-                            "Serves the local API to the guests of this host.\n"
-                            "\n"
-                            "  --check    say whether felhomd would start, and change nothing\n"
-                            "  --version  print the version\n"
-                            "  --help     print this text\n";
+static const char usage[] =
+    "usage: felhomd [--check | --open-packet-socket | --version | --help]\n"
+    "Serves the local API to the guests of this host.\n"
+    "\n"
+    "  --check    say whether felhomd would start, and change nothing\n"
+    "  --open-packet-socket\n"
+    "             open the socket that shows where connections come from, and leave it\n"
+    "             with systemd for the felhomd that starts next; for felhomd.service\n"
+    "  --version  print the version\n"
+    "  --help     print this text\n";
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_VERSION, ACTION_HELP, ACTION_INVALID };
+enum action { ACTION_RUN, ACTION_CHECK, ACTION_OPEN, ACTION_VERSION, ACTION_HELP, ACTION_INVALID };
 
 static enum action parse_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
         {"check", no_argument, NULL, ACTION_CHECK},
+        {"open-packet-socket", no_argument, NULL, ACTION_OPEN},
         {"version", no_argument, NULL, ACTION_VERSION},
         {"help", no_argument, NULL, ACTION_HELP},
         {NULL, 0, NULL, 0},
@@ -314,6 +319,15 @@ static int run_daemon(void)
     return EXIT_FAILURE;
 }
 
+/* Without it felhomd still starts, if the configuration lets it. */
+static int open_packet_socket(void)
+{
+    struct error error;
+    if (agent_leave_packet_socket(&error) < 0)
+        log_line(LOG_WARNING, "felhomd --open-packet-socket: %s", error.message);
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     switch (parse_arguments(argc, argv)) {
@@ -321,6 +335,8 @@ int main(int argc, char **argv)
         return run_daemon();
     case ACTION_CHECK:
         return check_all(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    case ACTION_OPEN:
+        return open_packet_socket();
     case ACTION_VERSION:
         (void)puts("felhomd " FELHOM_VERSION);
         return EXIT_SUCCESS;

@@ -8,6 +8,9 @@
 #include "cli/verbs/report.h"
 #include "schema/base/address.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/vmid.h"
 #include "store/tables/guest.h"
 
 static const struct output_column fields[] = {
@@ -51,6 +54,15 @@ static const struct {
     {"too many requests", 0,
      "have the client send fewer requests, or wait with GET /events; or raise "
      "limits.requests_per_source"},
+    {"stranger", 0, "enroll the guest: felhomctl enroll VMID"},
+    {"unresolvable", 0,
+     "local_api.source_binding: require admits only what comes through a guest's port on this host"},
+    {"address of another guest", 0,
+     "the guest has a MAC that another guest has: give it one of its own (pct set VMID --net0 "
+     "..., without hwaddr), or find out why it pretends to be the other"},
+    {"unwitnessed", 0,
+     "felhomd did not see how the connection came in, or saw it come in through two guests' ports: "
+     "if it happens often, look for a guest that sends more than its own packets"},
     {"path of another guest", 0,
      "have the client leave out /guests/VMID: its token identifies the guest"},
     {"token of another guest", 0,
@@ -92,7 +104,8 @@ static int find_refusal(struct store *store, const char *request_id, struct expl
                 request_id, EXPLANATIONS_KEPT);
 }
 
-/* Puts the guest whose network card has the source's hardware address now; null if none has. */
+/* Puts the guest that the source is, or whose network card has the source's hardware address now;
+ * null if there is none. The source is written by peer_name (server/net/peer.h). */
 static int put_source_guest(struct store *store, const struct explanation *explanation,
                             json_t *report, struct error *error)
 {
@@ -101,8 +114,12 @@ static int put_source_guest(struct store *store, const struct explanation *expla
     uint32_t vmid = 0;
     memcpy(text, explanation->source, sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    if (hwaddr_parse(text, &hwaddr) &&
-        nic_find_guest(store, &hwaddr, explanation->vmid, &vmid, error) < 0)
+    const char *guest = text_after(explanation->source, "guest ");
+    if (guest) {
+        cleanup_free char *number = mem_copy_text_n(guest, strspn(guest, DIGITS));
+        (void)vmid_parse(number, &vmid);
+    } else if (hwaddr_parse(text, &hwaddr) &&
+               nic_find_guest(store, &hwaddr, explanation->vmid, &vmid, error) < 0)
         return -1;
     output_put_vmid(report, "source_vmid", vmid);
     return 0;

@@ -77,6 +77,28 @@ static int config_read_networks(const struct yaml_key *key, const struct yaml_tr
     return 0;
 }
 
+/* local_api.routers: a list of VMIDs. */
+static int config_read_vmids(const struct yaml_key *key, const struct yaml_tree *value,
+                             void *document, struct error *error)
+{
+    struct config *config = document;
+    for (size_t i = 0; i < value->count; i++) {
+        const struct yaml_tree *item = value->items[i];
+        uint32_t vmid;
+        if (yaml_kind_of(item) != KIND_TEXT || !vmid_parse(item->text, &vmid))
+            return yaml_refuse(&item->place, key->path, error, "each item must be a VMID");
+        vmids_add(&config->local_api.routers, vmid);
+    }
+    return 0;
+}
+
+static void config_release_vmids(const struct yaml_key *key, void *document)
+{
+    struct config *config = document;
+    (void)key;
+    vmids_free(&config->local_api.routers);
+}
+
 static void config_release_networks(const struct yaml_key *key, void *document)
 {
     struct config *config = document;
@@ -143,6 +165,8 @@ static const struct yaml_type config_loopback = {KIND_TEXT, config_read_loopback
 /* local_api.allow: a list of networks. */
 static const struct yaml_type config_networks = {KIND_LIST, config_read_networks,
                                                  config_release_networks};
+/* local_api.routers: a list of guests. */
+static const struct yaml_type config_vmids = {KIND_LIST, config_read_vmids, config_release_vmids};
 /* storage_classes: a map of storages to classes. */
 static const struct yaml_type config_classes = {KIND_MAP, config_read_classes,
                                                 config_release_classes};
@@ -182,6 +206,7 @@ static const struct yaml_key keys[] = {
     SPECIAL (local_api.listen,              "",         config_listen),
     SPECIAL (local_api.allow,               NULL,       config_networks),
     ENUM    (local_api.source_binding,      "auto",     bindings),
+    SPECIAL (local_api.routers,             NULL,       config_vmids),
 
     ENUM    (hook.on_error,                 "continue", reactions),
     DURATION(hook.deadline,                 "5s",       SECOND_MS, HOUR_MS),

@@ -16,6 +16,7 @@
 
 #include "schema/base/address.h"
 #include "schema/base/error.h"
+#include "schema/base/vmid.h"
 #include "schema/yaml/keys.h"
 
 enum source_binding { BINDING_AUTO, BINDING_REQUIRE, BINDING_OFF };
@@ -42,6 +43,7 @@ struct config {
         struct cidr *allow;
         size_t allow_count; /* 0: allow the bridge's subnet */
         enum source_binding source_binding;
+        struct vmids routers; /* guests that route for others */
     } local_api;
     struct {
         enum on_error on_error;

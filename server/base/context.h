@@ -70,6 +70,7 @@ bool server_config_moves_listener(const struct server_config *old, const struct 
 
 /* --- the context --- */
 
+struct arrivals;
 struct gate;
 struct hub;
 struct jobs;
@@ -80,6 +81,7 @@ struct pve_client;
 struct refusals;
 struct registry;
 struct waiters;
+struct witness;
 
 struct context {
     pthread_mutex_t lock;         /* guards config */
@@ -89,6 +91,8 @@ struct context {
     struct counters counters;
     struct throttled_log log;  /* rate-limited: failures that keep requests from being answered */
     struct refusals *refusals; /* when each kind of refusal was last logged */
+    struct witness *witness;   /* NULL without CAP_NET_RAW */
+    struct arrivals *arrivals; /* how each connection came in; NULL until the daemon listens */
     struct gate *gate;         /* NULL until the daemon listens for the first time */
     struct host_figures *figures; /* load, memory, storages of the host */
     struct waiters *waiters; /* connections that wait for an event; this and the next three are NULL

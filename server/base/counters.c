@@ -61,9 +61,12 @@ const char *refusal_reason_name(enum refusal_reason reason)
 {
     static const char *const names[] = {
         [REFUSAL_NONE] = "other",
+        [REFUSAL_GONE] = "gone",
         [REFUSAL_NOT_ALLOWED] = "not allowed",
         [REFUSAL_STRANGER] = "stranger",
         [REFUSAL_UNRESOLVABLE] = "unresolvable",
+        [REFUSAL_FOREIGN_HWADDR] = "address of another guest",
+        [REFUSAL_UNWITNESSED] = "unwitnessed",
         [REFUSAL_TOO_MANY_CONNECTIONS] = "too many connections",
         [REFUSAL_CONNECTIONS_TOO_OFTEN] = "connections too often",
         [REFUSAL_TOO_MANY_REQUESTS] = "too many requests",

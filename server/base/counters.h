@@ -19,9 +19,12 @@ enum refusal_reason {
 
     /* Connections, refused by the gate before TLS. They come first, because struct source has
      * one place for each of them. */
-    REFUSAL_NOT_ALLOWED,           /* the address is outside local_api.allow */
-    REFUSAL_STRANGER,              /* the MAC belongs to no enrolled guest */
-    REFUSAL_UNRESOLVABLE,          /* source_binding: require, and no MAC is known */
+    REFUSAL_GONE,           /* the peer had hung up before anybody looked */
+    REFUSAL_NOT_ALLOWED,    /* the address is outside local_api.allow */
+    REFUSAL_STRANGER,       /* the MAC belongs to no enrolled guest */
+    REFUSAL_UNRESOLVABLE,   /* source_binding: require, and it came through no guest's port */
+    REFUSAL_FOREIGN_HWADDR, /* the MAC is that of another guest, which has a port of its own */
+    REFUSAL_UNWITNESSED,    /* nobody saw through which port it came, or several saw it */
     REFUSAL_TOO_MANY_CONNECTIONS,  /* the source has limits.connections_per_source connections */
     REFUSAL_CONNECTIONS_TOO_OFTEN, /* the source opens connections faster than
                                       limits.requests_per_source */

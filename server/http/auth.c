@@ -9,20 +9,9 @@
 #include "server/http/reply.h"
 #include "server/http/request.h"
 #include "server/net/gate.h"
+#include "server/net/origin.h"
 #include "store/base/clock.h"
 #include "store/tables/guest.h"
-
-/* False while this source may not present tokens, because too many tokens from it were bad. */
-static bool auth_check_source(struct context *context, const struct request *request,
-                              struct reply *reply, struct refusal *refusal)
-{
-    uint32_t seconds = gate_locked_out(context->gate, request->peer);
-    if (seconds == 0)
-        return true;
-    reply_later(reply, 429, seconds);
-    refusal->reason = REFUSAL_TOO_MANY_BAD_TOKENS;
-    return false;
-}
 
 enum refusal_reason auth_refusal_reason(enum token_verdict verdict)
 {
@@ -36,9 +25,28 @@ enum refusal_reason auth_refusal_reason(enum token_verdict verdict)
     return reasons[verdict];
 }
 
-static void auth_refuse_token(const struct request *request, const struct token_check *check,
-                              struct reply *reply, struct refusal *refusal)
+/* After too many bad tokens of a source its further ones are refused with 429, and the connection
+ * is closed, so that guessing costs a handshake each time. A good one never is, whoever else has
+ * sent bad ones from the same guest. */
+static bool auth_is_locked_out(struct context *context, const struct request *request,
+                               struct reply *reply, struct refusal *refusal)
 {
+    uint32_t seconds = gate_locked_out(context->gate, request->peer);
+    if (seconds == 0)
+        return false;
+    reply_later(reply, 429, seconds);
+    reply->close = true;
+    refusal->reason = REFUSAL_TOO_MANY_BAD_TOKENS;
+    return true;
+}
+
+static void auth_refuse_token(struct context *context, const struct request *request,
+                              const struct token_check *check, struct reply *reply,
+                              struct refusal *refusal)
+{
+    if (auth_is_locked_out(context, request, reply, refusal))
+        return;
+    gate_count_failure(context->gate, request->peer);
     refusal->reason =
         request->token.length > 0 ? auth_refusal_reason(check->verdict) : REFUSAL_NO_TOKEN;
     refusal->vmid = check->vmid;
@@ -60,8 +68,7 @@ static bool auth_check_token(struct context *context, struct request *request, s
         return false;
     }
     if (check.verdict != TOKEN_GOOD) {
-        gate_count_failure(context->gate, request->peer);
-        auth_refuse_token(request, &check, reply, refusal);
+        auth_refuse_token(context, request, &check, reply, refusal);
         return false;
     }
     request->vmid = check.vmid;
@@ -91,24 +98,52 @@ static bool auth_check_path(const struct request *request, struct reply *reply,
     return false;
 }
 
-/* Refuses a token of another guest than the one that owns the hardware address. An address that
- * no guest owns was let in or refused by the gate already. */
-static bool auth_check_hwaddr(struct context *context, const struct request *request,
+/* Refuses a good token that did not come from its guest: another guest's, and from outside a token
+ * whose guest has a port of its own here that it would have come through. */
+static bool auth_check_origin(struct context *context, const struct request *request,
                               struct reply *reply, struct refusal *refusal)
 {
-    struct error error;
-    uint32_t owner;
-    if (request->config->local_api.source_binding == BINDING_OFF || !request->peer->has_hwaddr)
+    struct error error = {.kind = ERROR_NONE};
+    const struct peer *peer = request->peer;
+    bool has_port = false;
+    switch (peer->identity) {
+    case PEER_UNBOUND:
+    case PEER_HOST:
         return true;
-    if (nic_find_guest(request->view->store, &request->peer->hwaddr, request->vmid, &owner,
-                       &error) < 0) {
+    case PEER_GUEST:
+        if (peer->vmid == request->vmid)
+            return true;
+        break;
+    case PEER_ROUTED:
+        if (peer->vmid == request->vmid || !context->witness)
+            return true;
+        if (origin_has_port(request->view->store, request->vmid, &has_port, &error) < 0) {
+            reply_internal_failure(reply, context, request->view, &error);
+            return false;
+        }
+        if (!has_port)
+            return true;
+        break;
+    case PEER_AMBIGUOUS:
+        break;
+    case PEER_UNKNOWN:
+        (void)fail(&error, ERROR_SYSTEM, "it could not be found out who is asking");
         reply_internal_failure(reply, context, request->view, &error);
         return false;
     }
-    if (owner == 0 || owner == request->vmid)
-        return true;
-    auth_refuse_foreign(request, REFUSAL_FOREIGN_TOKEN, "came from", owner, reply, refusal);
+    auth_refuse_foreign(request, REFUSAL_FOREIGN_TOKEN, "came from", peer->vmid, reply, refusal);
     return false;
+}
+
+/* Whether the guest that the connection belongs to is no longer one of this host's: it was let in
+ * as what it is no more. */
+static bool auth_peer_is_gone(const struct request *request)
+{
+    struct error error;
+    struct guest guest;
+    return request->peer->identity == PEER_GUEST && request->view->store &&
+           guest_find(request->view->store, request->peer->vmid, &guest, &error) < 0 &&
+           error.kind == ERROR_MISSING;
 }
 
 /* The token is checked before anything else, so that without a good one a client cannot find out
@@ -116,8 +151,12 @@ static bool auth_check_hwaddr(struct context *context, const struct request *req
 bool auth_admit(struct context *context, struct request *request, struct reply *reply,
                 struct refusal *refusal)
 {
-    return request->destination.open || (auth_check_source(context, request, reply, refusal) &&
-                                         auth_check_token(context, request, reply, refusal) &&
-                                         auth_check_path(request, reply, refusal) &&
-                                         auth_check_hwaddr(context, request, reply, refusal));
+    if (request->destination.open)
+        return true;
+    if (auth_check_token(context, request, reply, refusal) &&
+        auth_check_path(request, reply, refusal) &&
+        auth_check_origin(context, request, reply, refusal))
+        return true;
+    reply->close |= auth_peer_is_gone(request);
+    return false;
 }

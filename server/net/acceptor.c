@@ -5,6 +5,7 @@
 #include <civetweb.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "schema/base/cleanup.h"
 #include "server/base/limiter.h"
+#include "server/net/arrival.h"
 #include "store/base/log.h"
 
 #define ACCEPTING_THREAD  0    /* CivetWeb's number for it */
@@ -29,11 +31,15 @@ void listening_name(const struct sockaddr_in *address, char ret[static LISTENING
     (void)snprintf(ret, LISTENING_NAME_SIZE, "%s:%u", host, ntohs(address->sin_port));
 }
 
-/* SO_REUSEADDR: connections of a felhomd that has ended may still be in TIME_WAIT on the port. */
+/* SO_REUSEADDR: connections of a felhomd that has ended may still be in TIME_WAIT on the port.
+ * TCP_SYNCNT: a SYN that nobody goes on with holds its place for three seconds, not for a minute,
+ * so that a guest needs as many more of them to fill the queue. */
 static bool bind_and_listen(int fd, const struct sockaddr_in *address)
 {
     const int on = 1;
+    const int one_more_try = 1;
     return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+           setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &one_more_try, sizeof one_more_try) == 0 &&
            bind(fd, (const struct sockaddr *)address, sizeof *address) == 0 &&
            listen(fd, LISTENING_BACKLOG) == 0;
 }
@@ -180,6 +186,8 @@ static int accept_unless_closed(struct acceptor *acceptor, struct sockaddr *addr
     int fd = accept4(acceptor->socket, address, size, SOCK_CLOEXEC);
     if (fd < 0)
         return -errno;
+    if (acceptor->arrivals)
+        arrivals_note(acceptor->arrivals, fd);
     (void)atomic_fetch_add(&acceptor->connections, 1);
     return fd;
 }

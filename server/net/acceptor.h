@@ -38,11 +38,13 @@ bool listening_on(int fd, const struct sockaddr_in *address);
 
 struct mg_connection; /* this and mg_context are CivetWeb's */
 struct mg_context;
+struct arrivals;
 struct throttled_log;
 
 struct acceptor {
     int socket;                /* listens; borrowed */
     struct throttled_log *log; /* borrowed */
+    struct arrivals *arrivals; /* where each connection is noted; borrowed; NULL: nowhere */
     int epoll_fd;              /* watches the socket and wake_fd */
     int wake_fd;               /* an eventfd; once written to, it stays readable */
     int polled_fd;             /* the descriptor that CivetWeb polls; -1 before it has one */

@@ -106,16 +106,6 @@ static void discard_unread(int socket)
         ;
 }
 
-void connection_close(struct connection *connection)
-{
-    if (connection->session) {
-        tls_close(steal(connection->session));
-        discard_unread(connection->socket);
-        gate_leave(connection->context->gate, &connection->peer);
-    }
-    stack_give_back(connection->stack_lowest);
-}
-
 /* If the buffer is the same as last time, only the part that reads have written to is zeroed. */
 void connection_blank(struct connection *connection, unsigned char *bytes, size_t count,
                       size_t size)
@@ -123,14 +113,38 @@ void connection_blank(struct connection *connection, unsigned char *bytes, size_
     struct request_buffer *buffer = &connection->buffer;
     unsigned char *end = bytes + size;
     if (!buffer->end)
-        *buffer = (struct request_buffer){.end = end, .dirty_end = end};
+        *buffer = (struct request_buffer){.begin = bytes, .end = end, .dirty_end = end};
     bool known = buffer->end == end;
     const unsigned char *dirty_end = known ? buffer->dirty_end : end;
     unsigned char *rest = bytes + count;
     if (dirty_end > rest)
         memset(rest, 0, (size_t)(dirty_end - rest));
-    if (known)
-        buffer->dirty_end = rest;
+    if (!known)
+        return;
+    buffer->dirty_end = rest;
+    if (bytes < buffer->begin)
+        buffer->begin = bytes;
+}
+
+/* Wipes what the client has sent: the next one may be long in coming, and a request that was
+ * refused early can hold a good token. */
+static void connection_wipe_buffer(struct request_buffer *buffer)
+{
+    if (!buffer->end)
+        return;
+    explicit_bzero(buffer->begin, (size_t)(buffer->dirty_end - buffer->begin));
+    buffer->dirty_end = buffer->begin;
+}
+
+void connection_close(struct connection *connection)
+{
+    if (connection->session) {
+        tls_close(steal(connection->session));
+        discard_unread(connection->socket);
+        gate_leave(connection->context->gate, &connection->peer);
+    }
+    connection_wipe_buffer(&connection->buffer);
+    stack_give_back(connection->stack_lowest);
 }
 
 /* Returns a new descriptor of the socket. CivetWeb's descriptor is replaced by an unconnected

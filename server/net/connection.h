@@ -32,6 +32,7 @@ struct connection_context {
 
 /* The buffer into which civetweb.c reads a worker's requests, one after another. */
 struct request_buffer {
+    unsigned char *begin;     /* the lowest address that was read to */
     const unsigned char *end; /* NULL before the first request */
     unsigned char *dirty_end; /* all bytes from here to end are zero */
 };

@@ -153,6 +153,7 @@ static bool take_probe(struct gate *gate, struct peer *peer)
     gate->expected = (struct sockaddr_in){0};
     gate->probe.connections++;
     peer->source = PROBE_ROW;
+    peer->identity = PEER_HOST;
     return true;
 }
 
@@ -179,23 +180,6 @@ static bool is_allowed(const struct rules *rules, const struct peer *peer)
             return true;
     }
     return false;
-}
-
-/* Looks up the peer's hardware address and checks that it is enrolled. Call without a lock: this
- * queries the kernel and the store. */
-static enum refusal_reason check_hwaddr(const struct gate *gate, const struct rules *rules,
-                                        struct peer *peer)
-{
-    struct error ignored;
-    int enrolled = -1;
-    if (rules->binding == BINDING_OFF)
-        return REFUSAL_NONE;
-    peer->has_hwaddr = peer_find_hwaddr(peer->address.sin_addr, &peer->hwaddr, &ignored) == 0;
-    if (peer->has_hwaddr)
-        enrolled = gate->callbacks.is_enrolled(&peer->hwaddr, gate->callbacks.context);
-    if (enrolled < 0)
-        return rules->binding == BINDING_REQUIRE ? REFUSAL_UNRESOLVABLE : REFUSAL_NONE;
-    return enrolled ? REFUSAL_NONE : REFUSAL_STRANGER;
 }
 
 /* A handshake costs as much as many requests, so a source at its limits is refused before the
@@ -227,7 +211,7 @@ static enum refusal_reason count_connection(struct gate *gate, const struct rule
 
 /* Uses one struct rules throughout: a gate_reconfigure during the lookup of the hardware address
  * applies to the next connection. */
-static enum refusal_reason gate_check(struct gate *gate, struct peer *peer)
+static enum refusal_reason gate_check(struct gate *gate, int socket, struct peer *peer)
 {
     (void)pthread_mutex_lock(&gate->lock);
     bool is_probe = take_probe(gate, peer);
@@ -237,8 +221,10 @@ static enum refusal_reason gate_check(struct gate *gate, struct peer *peer)
         return REFUSAL_NONE;
 
     enum refusal_reason refusal = is_allowed(rules, peer) ? REFUSAL_NONE : REFUSAL_NOT_ALLOWED;
-    if (refusal == REFUSAL_NONE)
-        refusal = check_hwaddr(gate, rules, peer);
+    /* No lock is held: this asks the kernel and the store. */
+    peer->identity = rules->binding == BINDING_OFF ? PEER_UNBOUND : PEER_UNKNOWN;
+    if (refusal == REFUSAL_NONE && rules->binding != BINDING_OFF)
+        refusal = gate->callbacks.identify(socket, peer, gate->callbacks.context);
 
     (void)pthread_mutex_lock(&gate->lock);
     if (refusal == REFUSAL_NONE)
@@ -279,8 +265,8 @@ enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret)
     struct peer peer;
     /* A peer that has disconnected already has no address to report. */
     if (find_peer(socket, &peer) < 0)
-        return REFUSAL_NOT_ALLOWED;
-    enum refusal_reason refusal = gate_check(gate, &peer);
+        return REFUSAL_GONE;
+    enum refusal_reason refusal = gate_check(gate, socket, &peer);
     if (refusal != REFUSAL_NONE) {
         report_refusal(gate, &peer, refusal);
         return refusal;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate decides before the TLS handshake, by address and MAC alone, whether a connection is
+ * The gate decides before the TLS handshake, by where it comes from alone, whether a connection is
  * admitted. It also counts requests and failed authentications, to enforce the limits of each
  * source.
  *
- * A source is a MAC if the peer is on the link, else an address, so that a guest with many
- * addresses is still one source. All tables have a fixed size, whatever clients do. Every function
- * may be called from any thread. The gate has one lock, which is never held while the kernel or the
- * store is queried; a connection is checked by the rules that were in force when it was accepted.
+ * A source is a guest if the peer is one, else a MAC on the link, else an address, so that a guest
+ * with many addresses is still one source. All tables have a fixed size, whatever clients do. Every
+ * function may be called from any thread. The gate has one lock, which is never held while the
+ * kernel or the store is queried; a connection is checked by the rules that were in force when it
+ * was accepted.
  */
 #ifndef FELHOM_GATE_H
 #define FELHOM_GATE_H
@@ -25,9 +26,10 @@ struct gate;
 
 /* The gate calls these from any thread, without holding its lock. */
 struct gate_callbacks {
-    /* Returns 1 if an enrolled guest owns this hardware address, 0 if none does, and -1 on failure;
-     * the peer is then treated as one whose hardware address is unknown. */
-    int (*is_enrolled)(const struct hwaddr *hwaddr, void *context);
+    /* Fills in who the peer of this connected socket is (server/net/origin.h). Returns why the
+     * connection is to be closed; REFUSAL_NONE if it is not. Not called with source_binding: off.
+     */
+    enum refusal_reason (*identify)(int socket, struct peer *peer, void *context);
     /* Reports refusals, at most once a minute for each source and reason. count: how many refusals
      * this call stands for. */
     void (*refused)(const struct peer *peer, enum refusal_reason refusal, uint32_t count,

@@ -94,6 +94,7 @@ static int listener_start_server(struct listener *listener, struct error *error)
         .address = options->address,
         .socket = options->socket,
         .log = &listener->log,
+        .arrivals = options->arrivals,
         .log_prefix = "CivetWeb",
         .tls = true,
         .threads = options->threads,

@@ -30,7 +30,9 @@ struct listener_options {
     uint32_t threads;      /* how many connections are served at once */
     uint64_t handshake_ms; /* the limit of the whole TLS handshake */
     uint64_t request_ms;   /* the limit of one request, headers and body */
-    struct gate *gate;     /* borrowed; outlives the listener */
+    struct arrivals
+        *arrivals;     /* of its connections; borrowed; outlives the listener; may be NULL */
+    struct gate *gate; /* borrowed; outlives the listener */
     struct counters *counters; /* borrowed; outlives the listener; may be NULL */
     /* Answers one request, whatever its path; returns the HTTP status that it sent. */
     int (*handle)(struct mg_connection *connection, void *context);

@@ -12,6 +12,7 @@
 
 #define KEY_OF_HWADDR  ((uint64_t)1 << 56)
 #define KEY_OF_ADDRESS ((uint64_t)2 << 56)
+#define KEY_OF_GUEST   ((uint64_t)3 << 56)
 
 struct source_table {
     uint32_t sets;
@@ -41,7 +42,10 @@ void source_table_free(struct source_table *table)
 
 uint64_t source_key(const struct peer *peer)
 {
-    if (!peer->has_hwaddr)
+    if (peer->vmid != 0 && peer->identity != PEER_ROUTED)
+        return KEY_OF_GUEST | peer->vmid;
+    /* Behind a router are many peers with its hardware address. */
+    if (!peer->has_hwaddr || peer->identity == PEER_ROUTED)
         return KEY_OF_ADDRESS | ntohl(peer->address.sin_addr.s_addr);
     uint64_t key = 0;
     for (size_t i = 0; i < sizeof(peer->hwaddr.bytes); i++)

@@ -18,7 +18,7 @@
 
 /* How many reasons of refusal a row counts separately; at least as many as enum refusal_reason
  * has. */
-#define SOURCE_REFUSALS 8
+#define SOURCE_REFUSALS 10
 
 /* The refusals for one reason that were not reported yet. */
 struct source_refusal {
@@ -43,7 +43,8 @@ struct source_table;
 struct source_table *source_table_new(uint32_t sets);
 void source_table_free(struct source_table *table);
 
-/* Returns a key made of the peer's MAC if that is known, else of its IPv4 address. Never 0. */
+/* Returns a key made of the guest that the peer is, if that is known, else of its MAC on the link,
+ * else of its IPv4 address. Never 0. */
 uint64_t source_key(const struct peer *peer);
 
 /* Returns the row of this source, a new one if it had none. Returns NULL while every row of its set

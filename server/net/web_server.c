@@ -186,6 +186,7 @@ int web_server_start(struct web_server *server, const struct web_server_options 
     *server = (struct web_server){.options = *options};
     if (acceptor_init(&server->acceptor, options->socket, options->log, error) < 0)
         return -1;
+    server->acceptor.arrivals = options->arrivals;
     (void)mg_init_library(MG_FEATURES_DEFAULT);
     server->civetweb = web_server_start_civetweb(server);
     if (!server->civetweb || !tls_is_as_configured(server))

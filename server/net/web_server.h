@@ -24,6 +24,7 @@ struct web_server_options {
     struct sockaddr_in address;
     int socket;                /* listens on address, non-blocking; borrowed */
     struct throttled_log *log; /* borrowed */
+    struct arrivals *arrivals; /* where each connection is noted; borrowed; NULL: nowhere */
     const char *log_prefix;    /* of CivetWeb's messages: "CivetWeb" */
     bool tls;                  /* by mod_mbedtls.inl; begin_thread must then return a connection */
     uint32_t threads;          /* workers; each serves one connection at a time */

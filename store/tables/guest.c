@@ -202,6 +202,30 @@ int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t pr
     return 0;
 }
 
+static uint32_t owner_from_row(const struct sql_query *query)
+{
+    return (uint32_t)sql_column_int(query, 0);
+}
+
+static int owner_add(const uint32_t *vmid, void *data)
+{
+    struct hwaddr_owners *owners = data;
+    owners->vmids[owners->count++] = *vmid;
+    return owners->count == HWADDR_OWNERS_MAX;
+}
+
+int nic_find_owners(struct store *store, const struct hwaddr *hwaddr, struct hwaddr_owners *ret,
+                    struct error *error)
+{
+    char text[HWADDR_TEXT_SIZE];
+    hwaddr_format(hwaddr, text);
+    *ret = (struct hwaddr_owners){.count = 0};
+    int result =
+        sql_visit(store, "SELECT DISTINCT vmid FROM nic WHERE hwaddr = ?1 ORDER BY vmid",
+                  sql_values(sql_text(text)), uint32_t, owner_from_row, owner_add, ret, error);
+    return result < 0 ? -1 : 0;
+}
+
 static struct nic_row nic_from_row(const struct sql_query *query)
 {
     return (struct nic_row){sql_column_text(query, 0), sql_column_text(query, 1),

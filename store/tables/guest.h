@@ -93,6 +93,16 @@ int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, 
 int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,
                    uint32_t *ret_vmid, struct error *error);
 
+/* The guests that have a NIC with the same hardware address; more than one if a restored copy kept
+ * its own. */
+#define HWADDR_OWNERS_MAX 4
+struct hwaddr_owners {
+    size_t count; /* at most HWADDR_OWNERS_MAX; there may be more guests */
+    uint32_t vmids[HWADDR_OWNERS_MAX];
+};
+int nic_find_owners(struct store *store, const struct hwaddr *hwaddr, struct hwaddr_owners *ret,
+                    struct error *error);
+
 /* A NIC as it was at the guest's last start. Texts are valid during the visit. */
 struct nic_row {
     const char *key;

@@ -72,18 +72,21 @@ limits: {$1}"
     reload
 }
 rules 'requests_per_source: 1'
-codes=$(in_guest 8300 curl -sk -o /dev/null -w '%{http_code} ' --max-time 600 "https://$ENDPOINT/healthz?[1-100]")
+codes=$(in_guest 8300 curl -sk -D "$HOST/heads" -o /dev/null -w '%{http_code} ' --max-time 600 \
+    "https://$ENDPOINT/healthz?[1-100]")
 like "a burst of requests within the limit is answered" "$codes" '^(200 ){2}'
 like "too many requests give 429" "$codes" '429'
-like "429 has Retry-After" "$(in_guest 8300 curl -ski "https://$ENDPOINT/healthz?[1-100]" | tr -d '\r')" \
-    'Retry-After: [0-9]+'
+like "429 has Retry-After" "$(tr -d '\r' <"$HOST/heads")" 'Retry-After: [0-9]+'
 is "another guest is not affected by the request limit" "$(reach 8200)" 200
 ok "the limited guest is admitted again after a while" eventually reaches 8300 200
 
-# Failed authentications per source: one a minute; after that even a valid token has to wait.
+# Failed authentications per source: one a minute; after that a valid token is good still.
 rules 'failures_per_source: 1'
 in_guest 8300 curl -sk -o /dev/null "https://$ENDPOINT/storage"
-is "too many failed authentications give 429" "$(status_of 8300 "$(token_of 8300)" /storage)" 429
+is "too many failed authentications give 429" "$(status_of 8300 - /storage)" 429
+ok "429 closes the connection" grep -qi '^connection: close' \
+    <(in_guest 8300 curl -ski "https://$ENDPOINT/storage" | tr -d '\r')
+is "a good token is not refused for them" "$(status_of 8300 "$(token_of 8300)" /storage)" 200
 is "another guest is not affected by the failure limit" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 
 # Limits above one, each for a source that has used up nothing before. The slower the machine, the more requests a

@@ -71,7 +71,7 @@ id_of() {
 refused 8200 - /storage
 is "explain: no token" "$(explained "$what")" '[401,"no token","GET","/storage",null,null,8200]'
 cp "$HOST/body" "$HOST/body.none"
-like "explain names the source of the request" "$(explained .source)" "$(hwaddr_of 8200).192.168.0.200"
+like "explain names the source of the request" "$(explained .source)" "^\"guest 8200.192\.168\.0\.200.\"$"
 like "explain says what to do" "$(ctl explain "$ID")" 'what to do: *have the client send the token'
 ok "the guest starts again" phase 8200 pre-start
 refused 8200 "$HOST/old" /storage -X POST

@@ -19,10 +19,12 @@ phase 8200 pre-start >/dev/null
 phase 8200 post-start >/dev/null
 world_guest 8200 20
 
-# managed STORE_MAX: a service manager for felhomd that keeps that many descriptors. `manager WORD...` sends it a
+# managed STORE_MAX [COMMAND...]: a service manager for felhomd, run by that command, that keeps that many descriptors. `manager WORD...` sends it a
 # command and prints the answer. Its own descriptor 9 is agent.yaml.
 managed() {
-    coproc MANAGER { exec tests/lib/manager "$HOST/notify" "$1" "$BIN/felhomd" 9<"$HOST/agent.yaml" \
+    local max=$1
+    shift
+    coproc MANAGER { exec tests/lib/manager "$HOST/notify" "$max" "$@" "$BIN/felhomd" 9<"$HOST/agent.yaml" \
         2>>"$HOST/felhomd.log"; }
 }
 manager() {
@@ -67,10 +69,13 @@ listening() { ss -Hltn "sport = :$1" | awk '{ print $4 }'; }
 inode() { ss -Hltne "sport = :$1" 2>/dev/null | grep -o 'ino:[0-9]*'; }
 logged() { grep -c "$1" "$HOST/felhomd.log"; }
 
+# What felhomd leaves with the manager while it runs.
+all='kept witness local_api'
+
 # --- restarts ---
 managed 4
 is "felhomd starts under the manager" "$(manager start)" start
-is "felhomd leaves its listening socket with the manager" "$(manager kept)" 'kept local_api'
+is "felhomd leaves its listening socket with the manager" "$(manager kept)" "$all"
 before=$(inode $PORT)
 asking 40
 wrong=''
@@ -86,7 +91,7 @@ is "no client met a failure during the restarts" "$(met .failed)" '{}'
 is "all kinds of clients got answers" "$(met '[.answers[] | . > 0] | all, length')" $'true\n5'
 ok "connections were closed after an answer with Connection: close" test "$(met .last)" -gt 0
 is "all restarts kept the same socket" "$(inode $PORT)" "$before"
-is "the manager has one socket" "$(manager kept)" 'kept local_api'
+is "the manager has one socket" "$(manager kept)" "$all"
 
 # --- reloads that restart the listener ---
 asking 40
@@ -103,21 +108,27 @@ is "no client met a failure during the reloads" "$(met .failed)" '{}'
 is "each reload is logged" "$(logged 'configuration reloaded')" 6
 
 # --- another address ---
-agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
+agent_yaml <<<"local_api: {listen: '127.0.0.1:$PORT'}"
 is "a reload with another address succeeds" "$(manager reload)" reload
-is "felhomd listens on the new address" "$(listening 9443)" 127.0.0.1:9443
-is "felhomd no longer listens on the old address" "$(listening $PORT)" ''
-is "the manager has the new socket only" "$(manager kept)" 'kept local_api'
-agent_yaml <<'END_OF_YAML'
-local_api: {listen: "0.0.0.0:9443", allow: [127.0.0.0/8]}
+is "felhomd listens on the new address alone" "$(listening $PORT)" 127.0.0.1:$PORT
+is "the manager has the new listening socket only" "$(manager kept)" "$all"
+agent_yaml <<END_OF_YAML
+local_api: {listen: "0.0.0.0:$PORT", allow: [127.0.0.0/8]}
 END_OF_YAML
 is "a reload with 0.0.0.0, which includes the old address, succeeds" "$(manager reload)" reload
-is "felhomd listens on 0.0.0.0" "$(listening 9443)" 0.0.0.0:9443
+is "felhomd listens on 0.0.0.0" "$(listening $PORT)" 0.0.0.0:$PORT
+agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
+is "a reload with another port ends" "$(manager reload)" reload
+is "but felhomd listens where it did" "$(listening 9443) $(listening $PORT)" " 0.0.0.0:$PORT"
+is "and says that it has to be restarted" \
+    "$(logged 'the port of local_api cannot change while felhomd runs: systemctl restart felhomd')" 1
+is "a restart with another port succeeds" "$(manager restart)" 'restart 0'
+is "felhomd listens on the new port" "$(listening 9443)" 127.0.0.1:9443
 settings
 is "a restart with a changed address succeeds" "$(manager restart)" 'restart 0'
 is "felhomd listens on the changed address" "$(listening $PORT)" $ENDPOINT
-is "felhomd no longer listens on 0.0.0.0" "$(listening 9443)" ''
-is "the manager has the socket of the changed address only" "$(manager kept)" 'kept local_api'
+is "felhomd no longer listens on the old port" "$(listening 9443)" ''
+is "the manager has the sockets of the changed address only" "$(manager kept)" "$all"
 ok "guests are answered after the address has changed" answers
 
 # --- killed ---
@@ -129,11 +140,44 @@ is "felhomd stops under the manager" "$(manager stop)" 'stop 0'
 is "nothing listens after the stop" "$(listening $PORT)" ''
 unmanaged
 
+# --- a felhomd that may not open packet sockets itself, as its unit has it ---
+managed 8 setpriv --bounding-set=-net_raw --inh-caps=-net_raw
+settings
+echo 'local_api: {source_binding: require}' >>"$HOST/agent.yaml"
+like "without a packet socket felhomd does not start where ports are required" "$(manager start)" ended
+# open_packet_socket: as systemd's ExecStartPre; the manager has it then
+open_packet_socket() {
+    NOTIFY_SOCKET=$HOST/notify "$BIN/felhomd" --open-packet-socket
+    manager kept >/dev/null
+}
+open_packet_socket
+is "with the socket that was opened for it it does" "$(manager start)" start
+is "it has the manager keep that" "$(manager kept)" "$all"
+ok "guests are answered" answers
+asking 10
+wrong=''
+for _ in 1 2 3 4; do
+    open_packet_socket
+    answer=$(manager restart)
+    [ "$answer" = 'restart 0' ] || wrong+="$answer; "
+    work
+done
+is "four restarts, each with another socket before it, all exit with 0" "$wrong" ""
+enough
+is "no client met a failure" "$(met .failed)" '{}'
+is "the manager keeps one packet socket" "$(manager kept)" "$all"
+is "felhomd never had the right to open one" \
+    "$(sed -n 's/^Cap\(Eff\|Prm\|Bnd\|Amb\):\t//p' "/proc/$(pgrep -n -P "$MANAGER_PID" felhomd)/status" |
+        while read -r set; do echo $(((0x$set >> 13) & 1)); done | sort -u)" 0
+is "felhomd stops" "$(manager stop)" 'stop 0'
+unmanaged
+settings
+
 # --- an unknown descriptor ---
 managed 4
 manager keep of_a_later_version 9 >/dev/null
 is "felhomd starts with an unknown descriptor" "$(manager start)" start
-is "felhomd has the manager drop the unknown descriptor" "$(manager kept)" 'kept local_api'
+is "felhomd has the manager drop the unknown descriptor" "$(manager kept)" "$all"
 is "felhomd closes the unknown descriptor" \
     "$(find "/proc/$(pgrep -P "$MANAGER_PID" felhomd)/fd" -lname "$HOST/agent.yaml")" ''
 ok "guests are answered after the unknown descriptor was dropped" answers

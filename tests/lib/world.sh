@@ -125,8 +125,8 @@ world_guest() {
     mkdir -p "$HOST/netns"
     echo $pid >"$HOST/netns/$vmid"
     until [ "$(readlink /proc/$pid/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.01; done
-    ip link add "veth$vmid" type veth peer name eth0 netns $pid
-    ip link set "veth$vmid" master vmbr0 up
+    ip link add "veth${vmid}i0" type veth peer name eth0 netns $pid
+    ip link set "veth${vmid}i0" master vmbr0 up
     in_guest "$vmid" ip link set lo up
     in_guest "$vmid" ip link set eth0 address "$(hwaddr_of "$vmid")" up
     in_guest "$vmid" ip addr add "$address/24" dev eth0

@@ -147,11 +147,12 @@ static void test_handle_error(struct mg_connection *connection, int status, void
     answer_text(connection, status, text);
 }
 
-static int test_is_enrolled(const struct hwaddr *hwaddr, void *context)
+static enum refusal_reason test_identify(int socket, struct peer *peer, void *context)
 {
-    (void)hwaddr;
+    (void)socket;
     (void)context;
-    return 1;
+    peer->identity = PEER_HOST;
+    return REFUSAL_NONE;
 }
 
 static void test_refused(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
@@ -165,7 +166,7 @@ static void test_refused(const struct peer *peer, enum refusal_reason refusal, u
 
 static struct gate *make_gate(uint32_t connections)
 {
-    static const struct gate_callbacks callbacks = {test_is_enrolled, test_refused, NULL};
+    static const struct gate_callbacks callbacks = {test_identify, test_refused, NULL};
     struct config config = {.local_api.source_binding = BINDING_AUTO};
     struct cidr allow = {.family = AF_INET, .prefix = 24};
     config.limits.connections_per_source = connections;

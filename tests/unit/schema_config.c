@@ -186,6 +186,7 @@ static const char everything[] =
     "  listen: 192.168.0.162:8443\n"
     "  allow: [192.168.0.0/24, 'fd00::/8']\n"
     "  source_binding: require\n"
+    "  routers: [8300, 8400]\n"
     "hook: {on_error: block, deadline: 10s}\n"
     "limits: {threads: 64, connections_per_source: '9',\n"
     "  requests_per_source: 51, failures_per_source: 21,\n"
@@ -217,6 +218,8 @@ static void expect_everything_but_paths(const struct config *config)
     assert_int_equal(config->local_api.allow[0].prefix, 24);
     assert_int_equal(config->local_api.allow[1].family, AF_INET6);
     assert_int_equal(config->local_api.source_binding, BINDING_REQUIRE);
+    assert_int_equal(config->local_api.routers.count, 2);
+    assert_int_equal(config->local_api.routers.items[1], 8400);
     assert_int_equal(config->hook.on_error, ON_ERROR_BLOCK);
     assert_int_equal(config->hook.deadline_ms, 10000);
     assert_int_equal(config->limits.threads, 64);
@@ -287,6 +290,7 @@ static void values_at_their_bounds(void **state)
     accept_values("local_api", "listen", VALUES("''", "0.0.0.0:1"));
     accept_values("local_api", "allow", VALUES("[]", "[10.0.0.1]", "['::/0', 0.0.0.0/0]"));
     accept_values("local_api", "source_binding", VALUES("auto", "require", "off", "'off'"));
+    accept_values("local_api", "routers", VALUES("[]", "[100]", "[8200, '999999999']"));
     accept_values("hook", "deadline", VALUES("1s", "60m", "1h", "01s"));
     accept_values("limits", "threads", VALUES("8", "4096", "'300'"));
     accept_values("limits", "connections_per_source", VALUES("1", "256"));

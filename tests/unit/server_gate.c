@@ -22,7 +22,8 @@
 /* Each last byte of the address below 100 has a MAC; from 100 on there is no neighbour. */
 static struct world {
     int64_t now_us;
-    int enrolled; /* what is_enrolled says */
+    enum peer_identity identity; /* what identify finds */
+    enum refusal_reason refusal; /* and says of those on the link */
     int lookups;
     int one_mac;             /* every address has the same MAC */
     void (*meanwhile)(void); /* if not NULL, called once during a look-up */
@@ -51,28 +52,26 @@ int64_t clock_wall_ms(void)
     return world.now_us / 1000;
 }
 
-int peer_find_hwaddr(struct in_addr address, struct hwaddr *ret, struct error *error)
+/* Who is there: by the last byte of the address a guest with that MAC, or nobody on the link. */
+static enum refusal_reason identify(int socket, struct peer *peer, void *context)
 {
-    uint8_t last = (uint8_t)(ntohl(address.s_addr) & 0xff);
+    uint8_t last = (uint8_t)(ntohl(peer->address.sin_addr.s_addr) & 0xff);
     void (*meanwhile)(void) = world.meanwhile;
+    assert_true(socket >= 0);
+    assert_ptr_equal(context, &world);
     world.lookups++;
     world.meanwhile = NULL;
     if (meanwhile)
         meanwhile();
+    peer->identity = world.identity;
     if (last >= 100)
-        return fail(error, ERROR_MISSING, "nobody");
-    *ret = (struct hwaddr){{0xbc, 0x24, 0x11, 0, 0, world.one_mac ? 1 : last}};
+        return REFUSAL_NONE;
+    peer->has_hwaddr = true;
+    peer->hwaddr = (struct hwaddr){{0xbc, 0x24, 0x11, 0, 0, world.one_mac ? 1 : last}};
     if (world.invented > 0)
-        memcpy(ret->bytes, &world.invented, sizeof(world.invented));
+        memcpy(peer->hwaddr.bytes, &world.invented, sizeof(world.invented));
     world.invented += world.invented > 0;
-    return 0;
-}
-
-static int say_enrolled(const struct hwaddr *hwaddr, void *context)
-{
-    (void)hwaddr;
-    assert_ptr_equal(context, &world);
-    return world.enrolled;
+    return world.refusal;
 }
 
 static void note_refused(const struct peer *peer, enum refusal_reason refusal, uint32_t count,
@@ -85,7 +84,7 @@ static void note_refused(const struct peer *peer, enum refusal_reason refusal, u
     world.last.count = count;
 }
 
-static const struct gate_callbacks callbacks = {say_enrolled, note_refused, &world};
+static const struct gate_callbacks callbacks = {identify, note_refused, &world};
 
 static int set_up(void **state)
 {
@@ -95,7 +94,7 @@ static int set_up(void **state)
     (void)inet_pton(AF_INET, "127.0.0.0", &allow[0].address.v4);
     memset(&world, 0, sizeof(world));
     world.now_us = 5000 * SECOND_US;
-    world.enrolled = 1;
+    world.identity = PEER_GUEST;
     world.config.limits.connections_per_source = 2;
     world.config.limits.requests_per_source = 5;
     world.config.limits.failures_per_source = 20;
@@ -153,6 +152,7 @@ static void test_names(void **state)
 {
     (void)state;
     assert_string_equal(refusal_reason_name(REFUSAL_NONE), "other");
+    assert_string_equal(refusal_reason_name(REFUSAL_GONE), "gone");
     assert_string_equal(refusal_reason_name(REFUSAL_NOT_ALLOWED), "not allowed");
     assert_string_equal(refusal_reason_name(REFUSAL_STRANGER), "stranger");
     assert_string_equal(refusal_reason_name(REFUSAL_UNRESOLVABLE), "unresolvable");
@@ -195,38 +195,24 @@ static void test_an_empty_allow_list_allows_nobody(void **state)
     assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NOT_ALLOWED);
 }
 
-/* What happens to a peer on the link (.7) and to one that is not (.200), by binding and by the
- * result of is_enrolled. */
-static void test_binding(void **state)
+/* What is found of a peer is what it is taken for, whatever that is. */
+static void test_peers_are_who_they_were_found_to_be(void **state)
 {
     (void)state;
-    static const struct {
-        enum source_binding binding;
-        const char *address;
-        int enrolled;
-        enum refusal_reason expected;
-    } cases[] = {
-        {BINDING_AUTO, "127.0.0.7", 1, REFUSAL_NONE},
-        {BINDING_AUTO, "127.0.0.7", 0, REFUSAL_STRANGER},
-        {BINDING_AUTO, "127.0.0.7", -1, REFUSAL_NONE},
-        {BINDING_AUTO, "127.0.0.200", 0, REFUSAL_NONE},
-        {BINDING_REQUIRE, "127.0.0.7", 1, REFUSAL_NONE},
-        {BINDING_REQUIRE, "127.0.0.7", 0, REFUSAL_STRANGER},
-        {BINDING_REQUIRE, "127.0.0.7", -1, REFUSAL_UNRESOLVABLE},
-        {BINDING_REQUIRE, "127.0.0.200", 1, REFUSAL_UNRESOLVABLE},
-        {BINDING_OFF, "127.0.0.7", 0, REFUSAL_NONE},
-        {BINDING_OFF, "127.0.0.200", 0, REFUSAL_NONE},
-    };
-    struct cidr allow = {.family = AF_INET, .prefix = 8};
-    (void)inet_pton(AF_INET, "127.0.0.0", &allow.address.v4);
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+    static const enum peer_identity identities[] = {PEER_UNKNOWN, PEER_GUEST, PEER_HOST,
+                                                    PEER_ROUTED, PEER_AMBIGUOUS};
+    for (size_t i = 0; i < ARRAY_SIZE(identities); i++) {
         struct peer peer;
-        world.config.local_api.source_binding = cases[i].binding;
-        world.enrolled = cases[i].enrolled;
-        gate_reconfigure(world.gate, &world.config, &allow, 1);
-        assert_int_equal(enter(cases[i].address, &peer), cases[i].expected);
-        if (cases[i].expected == REFUSAL_NONE)
-            gate_leave(world.gate, &peer);
+        world.identity = identities[i];
+        assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
+        assert_int_equal(peer.identity, identities[i]);
+        gate_leave(world.gate, &peer);
+    }
+    for (enum refusal_reason refusal = REFUSAL_STRANGER; refusal <= REFUSAL_UNWITNESSED;
+         refusal++) {
+        struct peer peer;
+        world.refusal = refusal;
+        assert_int_equal(enter("127.0.0.7", &peer), refusal);
     }
     assert_int_equal(gate_connections(world.gate), 0);
 }
@@ -241,6 +227,7 @@ static void test_binding_off_looks_nothing_up(void **state)
     assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_NONE);
     assert_int_equal(world.lookups, 0);
     assert_false(peer.has_hwaddr);
+    assert_int_equal(peer.identity, PEER_UNBOUND);
 }
 
 static void test_connections_are_capped_by_source(void **state)
@@ -359,7 +346,7 @@ static void test_refusals_are_told_once_a_minute(void **state)
 {
     (void)state;
     struct peer peer;
-    world.enrolled = 0;
+    world.refusal = REFUSAL_STRANGER;
     for (int i = 0; i < 5; i++)
         assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
     assert_reported(1, REFUSAL_STRANGER, 1);
@@ -375,7 +362,7 @@ static void test_each_source_and_reason_is_told_of(void **state)
 {
     (void)state;
     struct peer peer;
-    world.enrolled = 0;
+    world.refusal = REFUSAL_STRANGER;
     assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
     assert_int_equal(enter("127.0.0.8", &peer), REFUSAL_STRANGER);
     assert_reported(2, REFUSAL_STRANGER, 1);
@@ -390,11 +377,11 @@ static void invent_strangers(void)
 {
     struct peer peer;
     int socket = connect_from("127.0.0.66");
-    world.enrolled = 0;
+    world.refusal = REFUSAL_STRANGER;
     world.invented = 1;
     while (world.invented <= INVENTED)
         assert_int_equal(gate_enter(world.gate, socket, &peer), REFUSAL_STRANGER);
-    world.enrolled = 1;
+    world.refusal = REFUSAL_NONE;
     world.invented = 0;
 }
 
@@ -620,7 +607,7 @@ static void test_a_socket_without_a_peer_is_refused(void **state)
 {
     (void)state;
     struct peer peer;
-    assert_int_equal(gate_enter(world.gate, world.listening, &peer), REFUSAL_NOT_ALLOWED);
+    assert_int_equal(gate_enter(world.gate, world.listening, &peer), REFUSAL_GONE);
     assert_int_equal(world.reports, 0);
     assert_int_equal(gate_connections(world.gate), 0);
 }
@@ -634,7 +621,7 @@ int main(void)
         TEST(test_a_guest_is_admitted),
         TEST(test_the_allow_list_comes_first),
         TEST(test_an_empty_allow_list_allows_nobody),
-        TEST(test_binding),
+        TEST(test_peers_are_who_they_were_found_to_be),
         TEST(test_binding_off_looks_nothing_up),
         TEST(test_connections_are_capped_by_source),
         TEST(test_connections_have_a_rate_and_a_burst),

@@ -43,7 +43,7 @@ static const struct config strict = {
 /* A listener that admits no client. */
 static int start_strict(void **state)
 {
-    static const struct gate_callbacks callbacks = {test_is_enrolled, count_refused, NULL};
+    static const struct gate_callbacks callbacks = {test_identify, count_refused, NULL};
     struct error error;
     (void)state;
     refusals = 0;
@@ -277,7 +277,7 @@ static void test_nobody_accepts(void **state)
     struct peer peer;
     cleanup_close int late = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     assert_true(late >= 0);
-    assert_int_equal(gate_enter(local.gate, late, &peer), REFUSAL_NOT_ALLOWED);
+    assert_int_equal(gate_enter(local.gate, late, &peer), REFUSAL_GONE);
 }
 
 static bool can_answer(void)
@@ -289,7 +289,7 @@ static bool can_answer(void)
 static void test_all_workers_are_busy(void **state)
 {
     (void)state;
-    static const struct gate_callbacks callbacks = {test_is_enrolled, count_refused, NULL};
+    static const struct gate_callbacks callbacks = {test_identify, count_refused, NULL};
     struct error error;
     struct cidr everybody = {.family = AF_INET};
     struct config lax = strict;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/net/syn_ring.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "schema/base/cleanup.h"
+
+/* A frame holds a SYN with all its headers and options. 4000 SYNs a second that pass four devices
+ * each fill the ring in a quarter of a second; the memory counts as felhomd's own. */
+#define FRAME_SIZE  256u
+#define BLOCK_SIZE  (1u << 16)
+#define BLOCK_COUNT 16u
+#define FRAME_COUNT (BLOCK_COUNT * (BLOCK_SIZE / FRAME_SIZE))
+#define RING_SIZE   ((size_t)BLOCK_SIZE * BLOCK_COUNT)
+#define SNAP_LENGTH 160u
+
+/* Where in a frame the kernel writes which device it came from. */
+#define SOURCE_AT \
+    ((sizeof(struct tpacket2_hdr) + TPACKET_ALIGNMENT - 1) / TPACKET_ALIGNMENT * TPACKET_ALIGNMENT)
+
+/* A load from the packet, wherever the device's own header ends. */
+#define PACKET(at)            ((uint32_t)(SKF_NET_OFF + (at)))
+#define ETHER_TYPE            ((uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL))
+#define IF(test, value, t, f) BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), (t), (f))
+
+/* Takes a SYN without ACK to the port, over IPv4 or IPv6. The jumps count from the next
+ * instruction. */
+#define FILTER_OF(port) \
+    { \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETHERTYPE_IPV6, 10, 0), \
+            IF(BPF_JEQ, ETHERTYPE_IP, 0, 18), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(9)), /* the protocol */ \
+            IF(BPF_JEQ, IPPROTO_TCP, 0, 16), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(6)), /* the fragment's offset */ \
+            IF(BPF_JSET, 0x1fff, 14, 0), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(0)), /* the header's length */ \
+            BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 15), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 2), \
+            BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_JMP | BPF_JA, 3), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(6)), /* IPv6: the next header */ \
+            IF(BPF_JEQ, IPPROTO_TCP, 0, 7), BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 40), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_IND, PACKET(2)), /* both: the destination port */ \
+            IF(BPF_JEQ, (port), 0, 4), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_IND, PACKET(13)), /* the flags */ \
+            BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK), IF(BPF_JEQ, TH_SYN, 0, 1), \
+            BPF_STMT(BPF_RET | BPF_K, SNAP_LENGTH), BPF_STMT(BPF_RET | BPF_K, 0), \
+    }
+#define FILTER_LENGTH 22
+
+static int ring_set_filter(int fd, uint16_t port)
+{
+    struct sock_filter filter[FILTER_LENGTH] = FILTER_OF(port);
+    const struct sock_fprog program = {FILTER_LENGTH, filter};
+    const int on = 1;
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0)
+        return -1;
+    return setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
+}
+
+/* The kernel takes and returns numbers of instructions here. */
+static bool ring_has_filter(int fd, uint16_t port)
+{
+    const struct sock_filter wanted[FILTER_LENGTH] = FILTER_OF(port);
+    struct sock_filter filter[FILTER_LENGTH];
+    socklen_t count = FILTER_LENGTH;
+    return getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, filter, &count) == 0 &&
+           count == FILTER_LENGTH && memcmp(filter, wanted, sizeof wanted) == 0;
+}
+
+static int ring_map(struct syn_ring *ring)
+{
+    void *mapped = mmap(NULL, RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, 0);
+    if (mapped == MAP_FAILED)
+        return -1;
+    ring->memory = mapped;
+    return 0;
+}
+
+/* The socket sees nothing before it is bound, so nothing comes in unfiltered. */
+static int ring_set_up(struct syn_ring *ring, uint16_t port)
+{
+    const int on = 1;
+    const int version = TPACKET_V2;
+    const struct tpacket_req request = {BLOCK_SIZE, BLOCK_COUNT, FRAME_SIZE, FRAME_COUNT};
+    const struct sockaddr_ll all = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+    if (ring_set_filter(ring->fd, port) < 0 ||
+        setsockopt(ring->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
+        setsockopt(ring->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) < 0 ||
+        setsockopt(ring->fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0 ||
+        ring_map(ring) < 0)
+        return -1;
+    return bind(ring->fd, (const struct sockaddr *)&all, sizeof all);
+}
+
+int syn_ring_open(struct syn_ring *ring, uint16_t port, struct error *error)
+{
+    *ring = (struct syn_ring){.is_frame_known = true};
+    ring->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (ring->fd >= 0 && ring_set_up(ring, port) == 0)
+        return 0;
+    int errnum = errno;
+    syn_ring_close(ring);
+    (void)fail_errno(error, errnum, "cannot see through which device connections come in");
+    /* What a sandbox answers. */
+    if (errnum == EPERM || errnum == EACCES || errnum == EAFNOSUPPORT)
+        error->kind = ERROR_DENIED;
+    return -1;
+}
+
+bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port)
+{
+    struct syn_ring adopted = {.fd = fd};
+    if (!ring_has_filter(fd, port) || ring_map(&adopted) < 0)
+        return false;
+    *ring = adopted;
+    return true;
+}
+
+void syn_ring_close(struct syn_ring *ring)
+{
+    if (ring->memory)
+        (void)munmap(ring->memory, RING_SIZE);
+    cleanup_close_fn(&ring->fd);
+    *ring = (struct syn_ring){.fd = -1};
+}
+
+static struct tpacket2_hdr *frame_at(const struct syn_ring *ring, uint32_t index)
+{
+    return (void *)(ring->memory + (size_t)(index % FRAME_COUNT) * FRAME_SIZE);
+}
+
+static bool frame_is_full(const struct tpacket2_hdr *frame)
+{
+    return __atomic_load_n(&frame->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
+}
+
+static bool is_older(const struct tpacket2_hdr *a, const struct tpacket2_hdr *b)
+{
+    return a->tp_sec != b->tp_sec ? a->tp_sec < b->tp_sec : a->tp_nsec < b->tp_nsec;
+}
+
+/* Where the process before us stopped reading is not written anywhere: the next frame is the oldest
+ * full one. The kernel may fill frames meanwhile, so those before it are looked at again. */
+static bool ring_find_frame(struct syn_ring *ring)
+{
+    const struct tpacket2_hdr *oldest = NULL;
+    for (uint32_t i = 0; i < FRAME_COUNT; i++) {
+        const struct tpacket2_hdr *frame = frame_at(ring, i);
+        if (!frame_is_full(frame) || (oldest && !is_older(frame, oldest)))
+            continue;
+        oldest = frame;
+        ring->frame = i;
+    }
+    if (!oldest)
+        return false;
+    for (;;) {
+        uint32_t before = (ring->frame + FRAME_COUNT - 1) % FRAME_COUNT;
+        if (!frame_is_full(frame_at(ring, before)) || !is_older(frame_at(ring, before), oldest))
+            break;
+        ring->frame = before;
+        oldest = frame_at(ring, before);
+    }
+    ring->is_frame_known = true;
+    return true;
+}
+
+static bool frame_parse(const struct tpacket2_hdr *frame, struct syn_seen *ret)
+{
+    const uint8_t *bytes = (const uint8_t *)frame;
+    const struct sockaddr_ll *from = (const void *)(bytes + SOURCE_AT);
+    uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
+    if (frame->tp_snaplen < before_packet ||
+        !syn_parse_packet(bytes + frame->tp_net, frame->tp_snaplen - before_packet, &ret->syn))
+        return false;
+    if (before_packet >= ETHER_HDR_LEN) {
+        ret->syn.has_hwaddr = true;
+        memcpy(ret->syn.hwaddr.bytes, bytes + frame->tp_mac + ETHER_ADDR_LEN, ETHER_ADDR_LEN);
+    }
+    ret->device = from->sll_ifindex;
+    ret->type = from->sll_hatype;
+    return true;
+}
+
+bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret)
+{
+    bool parsed = false;
+    if (!ring->is_frame_known && !ring_find_frame(ring))
+        return false;
+    while (!parsed) {
+        struct tpacket2_hdr *frame = frame_at(ring, ring->frame);
+        if (!frame_is_full(frame))
+            return false;
+        parsed = frame_parse(frame, ret);
+        __atomic_store_n(&frame->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+        ring->frame = (ring->frame + 1) % FRAME_COUNT;
+    }
+    return true;
+}
+
+/* The kernel counts anew after each answer. */
+uint64_t syn_ring_lost(struct syn_ring *ring)
+{
+    struct tpacket_stats statistics = {0};
+    socklen_t size = sizeof statistics;
+    if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0)
+        ring->lost += statistics.tp_drops;
+    return ring->lost;
+}
