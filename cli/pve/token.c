@@ -23,7 +23,8 @@ static const struct {
 } privileges[] = {
     {"VM.Audit", "list a guest's snapshots"},
     {"VM.Snapshot", "make snapshots and go back to them"},
-    {"VM.PowerMgmt", "start a guest again that went back to one"},
+    {"VM.PowerMgmt",
+     "start a guest again that went back to one; it lets the token stop guests too"},
     {"VM.Backup", "back guests up and see their backups"},
     {"Datastore.AllocateSpace", "write backups to the storage"},
 };

@@ -244,6 +244,16 @@ static void copy_snapshot_name(const char *name, char ret[static SNAPSHOT_NAME_S
         memcpy(ret, name, length + 1);
 }
 
+/* Proxmox keeps a description as comment lines, and ends each of them with a newline when it reads
+ * them: the last one is not the guest's. */
+static char *copy_description(const char *text)
+{
+    size_t length = strlen(text);
+    if (length > 0 && text[length - 1] == '\n')
+        length--;
+    return mem_copy_text_n(text, length);
+}
+
 static int add_snapshot(const json_t *item, struct pve_snapshots *snapshots, struct error *error)
 {
     struct pve_snapshot snapshot = {0};
@@ -256,7 +266,7 @@ static int add_snapshot(const json_t *item, struct pve_snapshots *snapshots, str
         return 0;
     copy_snapshot_name(name, snapshot.name);
     copy_snapshot_name(parent, snapshot.parent);
-    snapshot.description = mem_copy_text(description);
+    snapshot.description = copy_description(description);
     snapshots->items[snapshots->count++] = snapshot;
     return 0;
 }
@@ -296,9 +306,11 @@ struct backup_item {
     int64_t at;
 };
 
-/* Returns false if the item has no volume id, or a member of the wrong type. */
+/* Returns false if the item has no volume id, or a member of the wrong type. Where the exact size
+ * takes long to find out, Proxmox reports only an approximate one. */
 static bool read_backup(const json_t *json, struct backup_item *ret)
 {
+    int64_t approximate_bytes;
     *ret = (struct backup_item){0};
     ret->archive = pve_data_text(json, "volid", NULL);
     ret->content = pve_data_text(json, "content", "backup");
@@ -306,7 +318,8 @@ static bool read_backup(const json_t *json, struct backup_item *ret)
                      strlen(ret->archive) < sizeof((struct pve_backup *)NULL)->archive &&
                      pve_data_int(json, "vmid", 0, &ret->vmid) &&
                      pve_data_int(json, "ctime", 0, &ret->at) &&
-                     pve_data_int(json, "size", -1, &ret->size_bytes);
+                     pve_data_int(json, "approximate-size", -1, &approximate_bytes) &&
+                     pve_data_int(json, "size", approximate_bytes, &ret->size_bytes);
     if (ret->size_bytes < 0)
         ret->size_bytes = -1;
     return is_backup;

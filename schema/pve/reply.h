@@ -101,8 +101,8 @@ int pve_reply_find_task(const struct pve_reply *reply, const char *type, uint32_
 struct pve_snapshot {
     char name[SNAPSHOT_NAME_SIZE];
     char parent[SNAPSHOT_NAME_SIZE]; /* "" if none */
-    char *description;
-    int64_t at; /* seconds since 1970; 0: not known */
+    char *description;               /* as it was given, without the newline that Proxmox adds */
+    int64_t at;                      /* seconds since 1970; 0: not known */
 };
 struct pve_snapshots {
     struct pve_snapshot *items; /* oldest first */
@@ -116,7 +116,7 @@ void pve_snapshots_free(struct pve_snapshots *snapshots);
  * VMID. archive[0] is NUL if there is none. */
 struct pve_backup {
     char archive[512];  /* volume id */
-    int64_t size_bytes; /* -1: not known */
+    int64_t size_bytes; /* may be approximate; -1: not known */
     int64_t at;         /* seconds since 1970 */
 };
 int pve_reply_newest_backup(const struct pve_reply *reply, uint32_t vmid, struct pve_backup *ret,

@@ -311,9 +311,10 @@ int pve_snapshot_rollback(const struct pve_call *call, const struct pve_guest *g
 }
 
 /* No other parameter is set, because the token may lack the privilege: bwlimit, ionice and
- * performance need Sys.Modify on /; prune-backups needs Datastore.Allocate on the storage; tmpdir,
- * dumpdir, script and job-id need root itself. How many backups are kept is set at the storage, and
- * applies to these backups too. */
+ * performance need Sys.Modify on /; stop, which ends other backups and has nothing to do with the
+ * mode of that name, needs it on the node; prune-backups needs Datastore.Allocate on the storage;
+ * tmpdir, dumpdir, script and job-id need root itself. How many backups are kept is set at the
+ * storage, and applies to these backups too. */
 int pve_backup_begin(const struct pve_call *call, uint32_t vmid, char ret_upid[static UPID_SIZE],
                      struct error *error)
 {

@@ -30,6 +30,7 @@ not_ok "really nothing" test -e "$HOST/pveum.json"
 out=$(ctl init --pve-token 2>&1)
 is "init --pve-token succeeds" $? 0
 like "init --pve-token prints each privilege with its reason" "$out" 'VM.Backup \(back guests up'
+like "it says what the power over guests entails" "$out" 'VM.PowerMgmt \(start a guest .*; it lets the token stop guests too\)'
 is "the role has the required privileges and no others" "$(state '.roles.FelhomAgent')" \
     '"Datastore.AllocateSpace,VM.Audit,VM.Backup,VM.PowerMgmt,VM.Snapshot"'
 is "the rights are on the guests and the backup storage only" "$(state '[.acl[] | [.path, .ugid, .roleid]]')" \

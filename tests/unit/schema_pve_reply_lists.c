@@ -102,8 +102,8 @@ static void test_snapshots(void **state)
     cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
     const struct pve_reply reply = answer(
         "{\"data\":["
-        "{\"name\":\"later\",\"snaptime\":1700000100,\"description\":\"two\\nlines\",\"parent\":"
-        "\"first\"},"
+        "{\"name\":\"later\",\"snaptime\":1700000100,\"description\":\"two\\nlines\\n\","
+        "\"parent\":\"first\"},"
         "{\"name\":\"current\",\"digest\":\"0123\",\"running\":1,\"parent\":\"later\","
         "\"description\":\"You are here!\"},"
         "{\"name\":\"vzdump\",\"snaptime\":1700000200,\"description\":\"vzdump backup snapshot\"},"
@@ -122,6 +122,24 @@ static void test_snapshots(void **state)
     assert_string_equal(snapshots.items[3].name, "later");
     assert_string_equal(snapshots.items[3].parent, "first");
     assert_string_equal(snapshots.items[3].description, "two\nlines");
+}
+
+/* Proxmox keeps a description as comments and ends each of them with a newline when it reads them.
+ */
+static void test_newline_of_the_comment(void **state)
+{
+    (void)state;
+    static const char *const descriptions[][2] = {
+        {"", ""}, {"plain", "plain"}, {"one\\n", "one"}, {"one\\n\\n", "one\n"}, {"\\n", ""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(descriptions); i++) {
+        cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
+        cleanup_free char *body =
+            mem_format("{\"data\":[{\"name\":\"aa\",\"description\":\"%s\"}]}", descriptions[i][0]);
+        const struct pve_reply reply = answer(body);
+        assert_int_equal(pve_reply_snapshots(&reply, &snapshots, &error), 0);
+        assert_string_equal(snapshots.items[0].description, descriptions[i][1]);
+    }
 }
 
 static void test_no_snapshots(void **state)
@@ -220,6 +238,20 @@ static void test_unknown_size(void **state)
                  "pbs:backup/ct/8200/x", 0, -1);
 }
 
+/* What a storage reports where the exact size would take long to find out. */
+static void test_approximate_size(void **state)
+{
+    (void)state;
+    check_newest(
+        "{\"data\":[" BACKUP("a", "\"vmid\":8200,\"ctime\":17,\"approximate-size\":99") "]}",
+        "local:backup/a", 17, 99);
+    check_newest("{\"data\":[" BACKUP("a", "\"vmid\":8200,\"size\":7,\"approximate-size\":99") "]}",
+                 "local:backup/a", 0, 7);
+    check_newest("{\"data\":[" BACKUP("a", "\"vmid\":8200,\"size\":null,"
+                                           "\"approximate-size\":99") "]}",
+                 "local:backup/a", 0, 99);
+}
+
 static void test_no_backup(void **state)
 {
     (void)state;
@@ -247,6 +279,7 @@ static void test_odd_backups(void **state)
         "{\"data\":[" BACKUP("a", "\"vmid\":\"x\"") "]}",
         "{\"data\":[" BACKUP("a", "\"vmid\":8200,\"ctime\":\"x\"") "]}",
         "{\"data\":[" BACKUP("a", "\"vmid\":8200,\"size\":1e20") "]}",
+        "{\"data\":[" BACKUP("a", "\"vmid\":8200,\"approximate-size\":\"x\"") "]}",
         "{\"data\":[{\"volid\":\"x\",\"content\":17}]}",
     };
     for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
@@ -265,12 +298,20 @@ static void test_odd_backups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_oldest_task),   cmocka_unit_test(test_others_tasks),
-        cmocka_unit_test(test_odd_tasks),     cmocka_unit_test(test_snapshots),
-        cmocka_unit_test(test_no_snapshots),  cmocka_unit_test(test_odd_parent),
-        cmocka_unit_test(test_odd_snapshots), cmocka_unit_test(test_newest_backup),
-        cmocka_unit_test(test_same_second),   cmocka_unit_test(test_unknown_size),
-        cmocka_unit_test(test_no_backup),     cmocka_unit_test(test_odd_backups),
+        cmocka_unit_test(test_oldest_task),
+        cmocka_unit_test(test_others_tasks),
+        cmocka_unit_test(test_odd_tasks),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_newline_of_the_comment),
+        cmocka_unit_test(test_approximate_size),
+        cmocka_unit_test(test_no_snapshots),
+        cmocka_unit_test(test_odd_parent),
+        cmocka_unit_test(test_odd_snapshots),
+        cmocka_unit_test(test_newest_backup),
+        cmocka_unit_test(test_same_second),
+        cmocka_unit_test(test_unknown_size),
+        cmocka_unit_test(test_no_backup),
+        cmocka_unit_test(test_odd_backups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
