@@ -88,9 +88,14 @@ echo 'nonsense: [' >>"$HOST/agent.yaml"
 reload
 is "a reload of a broken configuration keeps the old one in force" "$(api)" 200
 like "a reload of a broken configuration logs the reason" "$(cat "$HOST/felhomd.log")" 'agent.yaml:[0-9]+:[0-9]+'
-agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
+agent_yaml <<<"local_api: {listen: '$ADDRESS:9443'}"
 reload
-ok "a reload moves the listener to a new address" eventually curl -sk -o /dev/null https://127.0.0.1:9443/healthz
+is "a reload with another port keeps the old configuration in force" "$(api)" 200
+like "a reload with another port says how to change it" "$(cat "$HOST/felhomd.log")" \
+    'port of local_api cannot change while felhomd runs: systemctl restart felhomd'
+agent_yaml <<<"local_api: {listen: '127.0.0.1:$PORT'}"
+reload
+ok "a reload moves the listener to a new address" eventually curl -sk -o /dev/null "https://127.0.0.1:$PORT/healthz"
 ok "a reload closes the listener at the old address" eventually answers 000
 agent_yaml </dev/null
 reload

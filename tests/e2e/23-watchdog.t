@@ -104,7 +104,7 @@ like "the refused connection has an event" "$(sql "SELECT detail || ' ' || sourc
 ok "the watchdog is fed although a connection was refused" beats 2
 is "there is one event of a refused connection only" "$(refused)" 1
 
-agent_yaml <<<'local_api: {listen: "127.0.0.1:9443"}'
+agent_yaml <<<"local_api: {listen: '127.0.0.1:$PORT'}"
 reload
 ok "the self-test uses the listener's new address" beats 2
 agent_yaml </dev/null
