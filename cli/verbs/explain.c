@@ -56,7 +56,8 @@ static const struct {
      "limits.requests_per_source"},
     {"stranger", 0, "enroll the guest: felhomctl enroll VMID"},
     {"unresolvable", 0,
-     "local_api.source_binding: require admits only what comes through a guest's port on this host"},
+     "local_api.source_binding: require admits only what comes through a guest's port on this "
+     "host"},
     {"address of another guest", 0,
      "the guest has a MAC that another guest has: give it one of its own (pct set VMID --net0 "
      "..., without hwaddr), or find out why it pretends to be the other"},

@@ -384,9 +384,13 @@ void witness_close(struct witness *witness)
     if (!witness)
         return;
     witness_stop(witness);
-    for (size_t i = 0; i < DEVICE_BUCKETS; i++)
-        while (!LIST_EMPTY(&witness->devices[i]))
-            device_free(witness, LIST_FIRST(&witness->devices[i]));
+    for (size_t i = 0; i < DEVICE_BUCKETS; i++) {
+        struct device *next;
+        for (struct device *device = LIST_FIRST(&witness->devices[i]); device; device = next) {
+            next = LIST_NEXT(device, in_bucket);
+            device_free(witness, device);
+        }
+    }
     syn_ring_close(&witness->ring);
     cleanup_close_fn(&witness->stop_fd);
     (void)pthread_mutex_destroy(&witness->lock);
@@ -478,21 +482,24 @@ struct saved_note {
     struct syn syn;
 };
 
+static bool note_save(const struct note *note, int device, int fd)
+{
+    struct saved_note saved;
+    memset(&saved, 0, sizeof saved);
+    saved.size = sizeof saved;
+    saved.device = device;
+    saved.path = (int32_t)note->path;
+    saved.vmid = note->vmid;
+    saved.syn = note->syn;
+    return write(fd, &saved, sizeof saved) == (ssize_t)sizeof saved;
+}
+
 static bool device_save(const struct device *device, int fd)
 {
     const struct note *note;
     TAILQ_FOREACH(note, &device->notes, in_device)
-    {
-        struct saved_note saved;
-        memset(&saved, 0, sizeof saved);
-        saved.size = sizeof saved;
-        saved.device = device->index;
-        saved.path = (int32_t)note->path;
-        saved.vmid = note->vmid;
-        saved.syn = note->syn;
-        if (write(fd, &saved, sizeof saved) != (ssize_t)sizeof saved)
-            return false;
-    }
+    if (!note_save(note, device->index, fd))
+        return false;
     return true;
 }
 
