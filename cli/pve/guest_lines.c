@@ -9,6 +9,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/pve/guest_property.h"
+#include "schema/pve/lxc_line.h"
 #include "store/files/guest_mount.h"
 
 #define MP_COUNT 256 /* mp0..mp255 */
@@ -17,7 +18,7 @@
 
 static enum mount_form form_of_key(const char *key)
 {
-    if (strcmp(key, MOUNT_ENTRY_KEY) == 0)
+    if (strcmp(key, LXC_MOUNT_ENTRY) == 0)
         return MOUNT_FORM_ENTRY;
     const char *number = text_after(key, "mp");
     return number && text_is_all(number, DIGITS) ? MOUNT_FORM_MP : MOUNT_FORM_NONE;
@@ -32,7 +33,7 @@ static bool mount_line_owner(const struct config *config, const char *key, const
     if (form == MOUNT_FORM_NONE)
         return false;
     cleanup_free char *source =
-        form == MOUNT_FORM_MP ? property_source(value, false) : guest_mount_entry_source(value);
+        form == MOUNT_FORM_MP ? property_source(value, false) : lxc_mount_entry_source(value);
     return guest_mount_path_owner(config, source, ret_vmid);
 }
 
@@ -112,7 +113,7 @@ void line_changes_free(struct line_changes *changes)
 static bool changes_add(const struct guest_lines_desired *desired, struct line_changes *changes,
                         struct line_change change)
 {
-    change.by_command = desired->by_command && strcmp(change.key, MOUNT_ENTRY_KEY) != 0;
+    change.by_command = desired->by_command && strcmp(change.key, LXC_MOUNT_ENTRY) != 0;
     changes->items = mem_resize(changes->items, changes->count + 1, sizeof *changes->items);
     changes->items[changes->count++] = change;
     changes->edited = changes->edited || !change.by_command;
@@ -253,7 +254,7 @@ static int apply_mount(const struct guest_lines_desired *desired, struct buffer 
     bool found = remove_wrong_mounts(desired, text, changes);
     if (found || desired->form == MOUNT_FORM_NONE)
         return 0;
-    char *key = desired->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(MOUNT_ENTRY_KEY);
+    char *key = desired->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(LXC_MOUNT_ENTRY);
     if (!key)
         return fail(error, ERROR_CONFLICT,
                     "guest %u has all of mp0 to mp%d in use: use --mount entry", desired->vmid,

@@ -11,6 +11,7 @@
 #include "schema/base/text.h"
 #include "schema/base/units.h"
 #include "schema/pve/guest_setting.h"
+#include "schema/pve/lxc_line.h"
 
 /* --- which ids on the host the guest's root has --- */
 
@@ -224,6 +225,68 @@ static bool is_nic_key(const char *key)
     return strncmp(key, "net", 3) == 0 && text_is_all(key + 3, DIGITS);
 }
 
+/* --- NICs of lxc.net.N.* lines --- */
+
+#define RAW_NIC      "lxc.net."
+#define RAW_NICS_MAX 64 /* more would only take time */
+
+/* Returns the length of "lxc.net.N" in a key "lxc.net.N.PROPERTY"; 0 for another key. */
+static size_t raw_nic_prefix(const char *key)
+{
+    const char *number = text_after(key, RAW_NIC);
+    size_t digits = number ? strspn(number, DIGITS) : 0;
+    return digits > 0 && number[digits] == '.' ? strlen(RAW_NIC) + digits : 0;
+}
+
+/* Collects the properties of one NIC from all lines that begin with this prefix. As in LXC, the
+ * last line counts, and quotes around a value do not. */
+static struct property_list raw_nic_properties(const struct guest_config *config,
+                                               struct slice prefix)
+{
+    struct property_list list = {NULL, 0};
+    for (size_t i = config->raw_count; i-- > 0;) {
+        const char *key = config->raw[i].key;
+        if (raw_nic_prefix(key) != prefix.length || strncmp(key, prefix.text, prefix.length) != 0 ||
+            property_list_get(&list, key + prefix.length + 1))
+            continue;
+        cleanup_free char *value = lxc_value_unquoted(config->raw[i].value);
+        property_list_add(&list, key + prefix.length + 1, value);
+    }
+    return list;
+}
+
+/* Network types without a device of the guest's own; "none" shares the host's network. */
+static bool raw_nic_is_none(const struct property_list *list)
+{
+    const char *type = property_list_get(list, "type");
+    return !type ? !property_list_get(list, "hwaddr")
+                 : strcmp(type, "none") == 0 || strcmp(type, "empty") == 0;
+}
+
+static bool has_nic(const struct guest_config *config, const char *key)
+{
+    for (size_t i = 0; i < config->nic_count; i++)
+        if (strcmp(config->nics[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+static void guest_fill_raw_nics(struct guest_config *config)
+{
+    size_t most = config->nic_count + RAW_NICS_MAX;
+    for (size_t i = 0; i < config->raw_count && config->nic_count < most; i++) {
+        struct slice prefix = {config->raw[i].key, raw_nic_prefix(config->raw[i].key)};
+        cleanup_free char *key = mem_copy_text_n(prefix.text, prefix.length);
+        if (prefix.length == 0 || has_nic(config, key))
+            continue;
+        cleanup_property_list struct property_list list = raw_nic_properties(config, prefix);
+        if (raw_nic_is_none(&list))
+            continue;
+        config->nics = mem_resize(config->nics, config->nic_count + 1, sizeof *config->nics);
+        nic_from_raw(key, &list, &config->nics[config->nic_count++]);
+    }
+}
+
 static void guest_fill_lists(struct guest_config *config, const struct guest_settings *settings)
 {
     for (size_t i = 0; i < settings->count; i++) {
@@ -269,7 +332,10 @@ static int compare_volumes(const void *a, const void *b)
 
 static int compare_nics(const void *a, const void *b)
 {
-    return compare_numbered_keys(((const struct nic *)a)->key, ((const struct nic *)b)->key);
+    const struct nic *left = a;
+    const struct nic *right = b;
+    return left->raw != right->raw ? left->raw - right->raw
+                                   : compare_numbered_keys(left->key, right->key);
 }
 
 static void guest_sort_lists(struct guest_config *config)
@@ -293,6 +359,7 @@ static void guest_contents_fill(struct guest_config *config, const struct guest_
     if (config->kind == GUEST_LXC)
         guest_fill_unprivileged(config, settings);
     guest_fill_lists(config, settings);
+    guest_fill_raw_nics(config);
     exclude_unused_efidisk(config, settings);
     guest_sort_lists(config);
     idmap_resolve_root(config);
@@ -325,11 +392,14 @@ __attribute__((format(printf, 2, 3))) static void reading_warn(struct reading *r
         mem_format("line %zu: %s", reading->line_number, what.message);
 }
 
-static void guest_add_raw(struct guest_config *config, const struct guest_line *line)
+static void guest_add_raw(struct reading *reading, const struct guest_line *line)
 {
+    struct guest_config *config = reading->config;
     struct property_list list = {config->raw, config->raw_count};
     property_list_add(&list, line->key, line->value);
     config->raw = list.items;
+    config->raw_lines = mem_resize(config->raw_lines, list.count, sizeof *config->raw_lines);
+    config->raw_lines[config->raw_count] = reading->line_number;
     config->raw_count = list.count;
 }
 
@@ -353,7 +423,7 @@ static void reading_take_raw(struct reading *reading, const struct guest_line *l
     if (strcmp(line->key, "lxc.idmap") == 0 && !idmap_line_is_good(line->value))
         reading_warn(reading, "'%s' is no id mapping: Proxmox will not start the guest",
                      line->value);
-    guest_add_raw(reading->config, line);
+    guest_add_raw(reading, line);
 }
 
 /* Keeps a container's setting even if its value is bad, and a virtual machine's only if it is good;
@@ -438,6 +508,7 @@ void guest_config_free(struct guest_config *config)
         free(config->warnings[i]);
     free(config->volumes);
     free(config->nics);
+    free(config->raw_lines);
     free(config->warnings);
     free(config->name);
     free(config->hookscript);

@@ -35,9 +35,10 @@ struct guest_config {
     bool root_gid_mapped;
     struct volume *volumes; /* rootfs first, then sorted by number */
     size_t volume_count;
-    struct nic *nics; /* sorted by number */
+    struct nic *nics; /* netN, then those of lxc.net.N.* lines, each sorted by number */
     size_t nic_count;
     struct property *raw; /* the lxc.* lines, in the order of the file */
+    size_t *raw_lines;    /* the number of each of these lines, from 1 */
     size_t raw_count;
     char **warnings; /* one line each, for everything that Proxmox skips with a warning */
     size_t warning_count;

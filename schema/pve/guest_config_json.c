@@ -110,6 +110,8 @@ static json_t *nics_json(const struct guest_config *config)
     json_t *nics = json_object();
     for (size_t i = 0; i < config->nic_count; i++) {
         const struct nic *nic = &config->nics[i];
+        if (nic->raw)
+            continue; /* Proxmox has it among its raw lines */
         json_set(nics, nic->key, properties_json(nic->properties, nic->property_count, schema));
     }
     return nics;

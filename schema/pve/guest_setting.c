@@ -206,6 +206,21 @@ void nic_from_properties(const char *key, struct property_list *list, struct nic
     *list = (struct property_list){NULL, 0};
 }
 
+void nic_from_raw(const char *key, struct property_list *list, struct nic *ret)
+{
+    const char *hwaddr = property_list_get(list, "hwaddr");
+    *ret = (struct nic){
+        .key = mem_copy_text(key),
+        .raw = true,
+        .bridge = copy_property(list, "link"),
+        .ip = copy_property(list, "ipv4.address"),
+        .properties = list->items,
+        .property_count = list->count,
+    };
+    ret->has_hwaddr = hwaddr && hwaddr_parse(hwaddr, &ret->hwaddr);
+    *list = (struct property_list){NULL, 0};
+}
+
 void nic_free(struct nic *nic)
 {
     struct property_list list = {nic->properties, nic->property_count};

@@ -85,7 +85,8 @@ struct volume {
 };
 
 struct nic {
-    char *key; /* "net0" ... */
+    char *key; /* "net0" ...; "lxc.net.0" ... if raw */
+    bool raw;  /* known by lxc.net.N.* lines only, which are LXC's and not Proxmox's */
     bool has_hwaddr;
     struct hwaddr hwaddr;
     char *bridge; /* "" if none */
@@ -112,6 +113,9 @@ extern const struct property_schema qemu_nic_schema;
 /* Fills *ret from a netN. Takes over the properties and leaves *list empty. The caller frees *ret
  * with nic_free. */
 void nic_from_properties(const char *key, struct property_list *list, struct nic *ret);
+
+/* Like nic_from_properties, for the properties of lxc.net.N.* lines under LXC's names. */
+void nic_from_raw(const char *key, struct property_list *list, struct nic *ret);
 
 void nic_free(struct nic *nic);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/files/guest_mount.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,7 +18,9 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/base/vmid.h"
+#include "schema/pve/lxc_line.h"
 #include "store/base/cgroup.h"
 #include "store/files/file.h"
 
@@ -27,11 +30,13 @@ const char *mount_form_name(enum mount_form form)
     return names[form];
 }
 
-/* A line of the guest's configuration that mounts a path of the host. */
+/* A path of the host in a line that is checked. */
 struct line {
-    const char *key;    /* "mp0" or "lxc.mount.entry" */
-    const char *source; /* the path as written in the line */
-    bool recursive;     /* also shows what is mounted below the source */
+    const char *file; /* that has the line; NULL: the guest's configuration */
+    size_t number;    /* of the line in its file; 0: its key is enough */
+    const char *key;  /* "mp0" or "lxc.mount.entry" */
+    const char *source;
+    enum lxc_path_use use;
 };
 
 enum belongs { TO_NOBODY, TO_GUEST, TO_ALL };
@@ -101,26 +106,7 @@ bool guest_mount_path_owner(const struct config *config, const char *path, uint3
     return false;
 }
 
-/* In a field of fstab, blanks and some other characters are written as \ooo. */
-char *guest_mount_entry_source(const char *value)
-{
-    const char *field = value + strspn(value, BLANKS);
-    size_t length = strcspn(field, BLANKS);
-    char *text = mem_new_array(length + 1, 1);
-    size_t out = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned int octal = 0;
-        if (field[i] == '\\' && i + 3 < length && field[i + 1] >= '0' && field[i + 1] <= '3' &&
-            strspn(field + i + 1, "01234567") >= 3) {
-            for (int digit = 0; digit < 3; digit++)
-                octal = octal * 8 + (unsigned int)(field[++i] - '0');
-            text[out++] = (char)octal;
-        } else {
-            text[out++] = field[i];
-        }
-    }
-    return text;
-}
+/* --- the check --- */
 
 static bool is_same_file_system(const char *a, const char *b)
 {
@@ -129,46 +115,82 @@ static bool is_same_file_system(const char *a, const char *b)
     return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 && of_a.st_dev == of_b.st_dev;
 }
 
-/* Finds out whose directory a mount of path would show. root: GUESTS or EXPORT. */
+/* Returns true if source is the block device that holds root. */
+static bool is_device_of(const char *source, const char *root)
+{
+    struct stat of_source;
+    struct stat of_root;
+    return stat(source, &of_source) == 0 && S_ISBLK(of_source.st_mode) &&
+           stat(root, &of_root) == 0 && of_source.st_rdev == of_root.st_dev;
+}
+
+/* Finds out whose directory the path would show. root: GUESTS or EXPORT. */
 static enum belongs mount_belongs_to(const struct line *line, const char *path, const char *root,
                                      uint32_t *ret_vmid)
 {
     const char *part = path_below(root, path);
     if (part)
         return path_owner(part, ret_vmid);
+    if (line->use == LXC_PATH_WORD)
+        return TO_NOBODY;
     bool above = strcmp(path, "/") == 0 || path_below(path, root);
     /* A plain bind mount shows a single file system: a mount of / does not show a tmpfs on /run. */
-    if (above && (line->recursive || is_same_file_system(path, root)))
+    if (above && (line->use == LXC_PATH_RECURSIVE || is_same_file_system(path, root)))
         return TO_ALL;
-    return TO_NOBODY;
+    return is_device_of(path, root) ? TO_ALL : TO_NOBODY;
 }
 
-static int mount_fail_foreign(const struct line *line, enum belongs belongs, uint32_t owner,
-                              uint32_t vmid, struct error *error)
+/* "mp0", "lxc.mount.entry (line 12)" or "/etc/lxc.conf:3: lxc.mount.entry"; the caller frees it. */
+static char *line_name(const struct line *line)
+{
+    if (line->file)
+        return mem_format("%.200s:%zu: %.60s", line->file, line->number, line->key);
+    return line->number > 0 ? mem_format("%.60s (line %zu)", line->key, line->number)
+                            : mem_format("%.60s", line->key);
+}
+
+/* enroll removes a line that names a guest's directory literally; any other is the operator's to
+ * change. The caller frees the command. */
+static char *mount_remedy(const struct config *config, const struct line *line, uint32_t vmid)
+{
+    uint32_t owner;
+    if (line->file)
+        return mem_format("editor %.200s", line->file);
+    if (line->number == 0)
+        return mem_format("pct set %u --delete %s && felhomctl enroll %u", vmid, line->key, vmid);
+    if (strcmp(line->key, LXC_MOUNT_ENTRY) == 0 && line->use != LXC_PATH_LAYER &&
+        guest_mount_path_owner(config, line->source, &owner))
+        return mem_format("felhomctl enroll %u", vmid);
+    return mem_format("editor %s/lxc/%u.conf", config->paths.pve, vmid);
+}
+
+static int mount_fail_foreign(const struct config *config, const struct line *line,
+                              enum belongs belongs, uint32_t owner, uint32_t vmid,
+                              struct error *error)
 {
     const char *verb =
         belongs == TO_ALL ? "the directories of all guests" : "the directory of guest";
     cleanup_free char *whose =
         belongs == TO_ALL ? mem_copy_text(verb) : mem_format("%s %u", verb, owner);
-    if (strcmp(line->key, MOUNT_ENTRY_KEY) == 0)
-        return fail(
-            error, ERROR_FOREIGN,
-            "lxc.mount.entry mounts %s (%.150s): guest %u must not start with it" GUEST_MOUNT_REMEDY
-            "felhomctl enroll %u",
-            whose, line->source, vmid, vmid);
+    cleanup_free char *name = line_name(line);
+    cleanup_free char *remedy = mount_remedy(config, line, vmid);
+    bool rbind = belongs == TO_ALL && line->use == LXC_PATH_RECURSIVE &&
+                 strcmp(line->key, LXC_MOUNT_ENTRY) == 0 &&
+                 !is_same_file_system(line->source, config->paths.guests);
     return fail(error, ERROR_FOREIGN,
-                "%s mounts %s (%.150s): guest %u must not start with it" GUEST_MOUNT_REMEDY
-                "pct set %u --delete %s && felhomctl enroll %u",
-                line->key, whose, line->source, vmid, vmid, line->key, vmid);
+                "%s mounts %s (%.150s): guest %u must not start with it%s" GUEST_MOUNT_REMEDY "%s",
+                name, whose, line->source, vmid,
+                rbind ? "; bind in place of rbind would not show them" : "", remedy);
 }
 
-static int mount_check_source_path(const struct line *line, const char *path, const char *root,
-                                   uint32_t vmid, bool *is_own, struct error *error)
+static int mount_check_source_path(const struct config *config, const struct line *line,
+                                   const char *path, const char *root, uint32_t vmid, bool *is_own,
+                                   struct error *error)
 {
     uint32_t owner = 0;
     enum belongs belongs = mount_belongs_to(line, path, root, &owner);
     if (belongs == TO_ALL || (belongs == TO_GUEST && owner != vmid))
-        return mount_fail_foreign(line, belongs, owner, vmid, error);
+        return mount_fail_foreign(config, line, belongs, owner, vmid, error);
     if (belongs == TO_GUEST)
         *is_own = true;
     return 0;
@@ -184,43 +206,175 @@ static int mount_check_source(const struct config *config, uint32_t vmid, const 
     bool is_own = false;
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         cleanup_free char *real_root = path_resolve(roots[i]);
-        if (mount_check_source_path(line, written, roots[i], vmid, &is_own, error) < 0 ||
-            mount_check_source_path(line, real, real_root, vmid, &is_own, error) < 0)
+        if (mount_check_source_path(config, line, written, roots[i], vmid, &is_own, error) < 0 ||
+            mount_check_source_path(config, line, real, real_root, vmid, &is_own, error) < 0)
             return -1;
     }
     *ret_own = is_own;
     return 0;
 }
 
-static int mount_check_entry(const struct config *config, uint32_t vmid, const char *value,
-                             bool *ret_own, struct error *error)
+static int mount_check_paths(const struct config *config, uint32_t vmid, struct line line,
+                             const struct lxc_paths *paths, bool *ret_own, struct error *error)
 {
-    /* Containers are started in /, where a relative source begins, too. Sources such as proc or
-     * tmpfs are no paths; nobody's directory has their names. */
-    cleanup_free char *source = guest_mount_entry_source(value);
-    cleanup_free char *path = mem_format("%s%s", *source == '/' ? "" : "/", source);
-    struct line line = {MOUNT_ENTRY_KEY, path, strstr(value, "rbind") != NULL};
+    bool own = false;
+    for (size_t i = 0; i < paths->count; i++) {
+        bool is_own;
+        line.source = paths->items[i].path;
+        line.use = paths->items[i].use;
+        if (mount_check_source(config, vmid, &line, &is_own, error) < 0)
+            return -1;
+        own = own || (is_own && line.use == LXC_PATH_MOUNT);
+    }
+    *ret_own = own && strcmp(line.key, LXC_MOUNT_ENTRY) == 0;
+    return 0;
+}
+
+/* --- the files that lines name --- */
+
+#define LXC_FILE_LIMIT MIB
+#define LXC_DEPTH_MAX  8  /* of files that include others */
+#define LXC_FILES_MAX  64 /* in all */
+
+/* A container whose files are being read. */
+struct inclusion {
+    const struct config *config;
+    uint32_t vmid;
+    unsigned int depth;
+    unsigned int files;
+};
+
+static int check_lxc_line(struct inclusion *inclusion, const struct line *line, const char *value,
+                          bool *ret_own, struct error *error);
+
+static int fail_unread(const struct inclusion *inclusion, const struct line *line, const char *file,
+                       const char *why, struct error *error)
+{
+    cleanup_free char *name = line_name(line);
+    cleanup_free char *remedy = mount_remedy(inclusion->config, line, inclusion->vmid);
+    return fail(error, ERROR_FOREIGN,
+                "%s names %.200s, which cannot be checked: %.200s; guest %u must not start with "
+                "it" GUEST_MOUNT_REMEDY "%s",
+                name, file, why, inclusion->vmid, remedy);
+}
+
+static int read_lxc_file(struct inclusion *inclusion, const struct line *line, const char *path,
+                         struct buffer *text, struct error *error)
+{
+    struct error problem;
+    if (++inclusion->files > LXC_FILES_MAX || inclusion->depth > LXC_DEPTH_MAX)
+        return fail_unread(inclusion, line, path, "too many files include each other", error);
+    if (file_read(path, LXC_FILE_LIMIT, text, &problem) < 0)
+        return fail_unread(inclusion, line, path, problem.message, error);
+    if (memchr(buffer_text(text), '\0', text->length))
+        return fail_unread(inclusion, line, path, "there is a NUL byte in it", error);
+    return 0;
+}
+
+/* named_by: the line that names the file. */
+static int check_included_file(struct inclusion *inclusion, const struct line *named_by,
+                               const char *path, struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    struct line line = {.file = path};
+    bool ignored;
+    char *key;
+    char *value;
+    if (read_lxc_file(inclusion, named_by, path, &text, error) < 0)
+        return -1;
+    for (char *rest = text.data, *next; (next = strsep(&rest, "\n"));) {
+        line.number++;
+        if (!lxc_line_read(next, &key, &value))
+            continue;
+        line.key = key;
+        if (check_lxc_line(inclusion, &line, value, &ignored, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Of a directory, LXC reads the files *.conf. */
+static int check_included_directory(struct inclusion *inclusion, const struct line *line,
+                                    const char *path, struct error *error)
+{
+    const struct dirent *entry;
+    cleanup_directory DIR *directory = opendir(path);
+    if (!directory)
+        return errno == ENOENT ? 0 : fail_unread(inclusion, line, path, strerror(errno), error);
+    while ((entry = readdir(directory))) {
+        cleanup_free char *file = mem_format("%s/%s", path, entry->d_name);
+        if (strlen(entry->d_name) > strlen(".conf") && text_ends_with(entry->d_name, ".conf") &&
+            check_included_file(inclusion, line, file, error) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_include(struct inclusion *inclusion, const struct line *line, const char *path,
+                         struct error *error)
+{
+    struct stat status;
+    bool directory =
+        text_ends_with(path, "/") || (stat(path, &status) == 0 && S_ISDIR(status.st_mode));
+    inclusion->depth++;
+    int result = directory ? check_included_directory(inclusion, line, path, error)
+                           : check_included_file(inclusion, line, path, error);
+    inclusion->depth--;
+    return result;
+}
+
+static int check_fstab(struct inclusion *inclusion, const struct line *named_by, const char *path,
+                       struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    struct line line = {.file = path, .key = LXC_MOUNT_ENTRY};
+    bool ignored;
+    if (read_lxc_file(inclusion, named_by, path, &text, error) < 0)
+        return -1;
+    for (char *rest = text.data, *next; (next = strsep(&rest, "\n"));) {
+        cleanup_lxc_paths struct lxc_paths paths = {NULL, 0};
+        line.number++;
+        lxc_fstab_paths(next, &paths);
+        if (mount_check_paths(inclusion->config, inclusion->vmid, line, &paths, &ignored, error) <
+            0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Checks one lxc.* line, and the file that it names. */
+static int check_lxc_line(struct inclusion *inclusion, const struct line *line, const char *value,
+                          bool *ret_own, struct error *error)
+{
+    cleanup_lxc_paths struct lxc_paths paths = {NULL, 0};
+    cleanup_free char *unquoted = lxc_value_unquoted(value);
+    cleanup_free char *file = mem_format("%s%s", *unquoted == '/' ? "" : "/", unquoted);
     *ret_own = false;
-    return *source ? mount_check_source(config, vmid, &line, ret_own, error) : 0;
+    if (*unquoted && strcmp(line->key, LXC_INCLUDE) == 0)
+        return check_include(inclusion, line, file, error);
+    if (*unquoted && strcmp(line->key, LXC_MOUNT_FSTAB) == 0)
+        return check_fstab(inclusion, line, file, error);
+    lxc_line_paths(line->key, unquoted, &paths);
+    return mount_check_paths(inclusion->config, inclusion->vmid, *line, &paths, ret_own, error);
 }
 
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
                       struct guest_mount *ret, struct error *error)
 {
     struct guest_mount own = {MOUNT_FORM_NONE, NULL};
+    struct inclusion inclusion = {.config = config, .vmid = vmid};
     bool is_own;
     for (size_t i = 0; i < guest->raw_count; i++) {
-        if (strcmp(guest->raw[i].key, MOUNT_ENTRY_KEY) != 0)
-            continue;
-        if (mount_check_entry(config, vmid, guest->raw[i].value, &is_own, error) < 0)
+        const struct line line = {.number = guest->raw_lines[i], .key = guest->raw[i].key};
+        if (check_lxc_line(&inclusion, &line, guest->raw[i].value, &is_own, error) < 0)
             return -1;
         if (is_own)
             own.form = MOUNT_FORM_ENTRY;
     }
     for (size_t i = 0; i < guest->volume_count; i++) {
         const struct volume *volume = &guest->volumes[i];
-        const struct line line = {volume->key, volume->source, false};
-        if (volume->kind != VOLUME_BIND)
+        const struct line line = {.key = volume->key, .source = volume->source};
+        if (volume->kind == VOLUME_STORAGE)
             continue;
         if (mount_check_source(config, vmid, &line, &is_own, error) < 0)
             return -1;
@@ -230,6 +384,8 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
     *ret = own;
     return 0;
 }
+
+/* --- the read-only export --- */
 
 static int export_make_target(int exports, const struct config *config, uint32_t vmid, int *ret_fd,
                               struct error *error)

@@ -18,8 +18,6 @@
 #include "schema/pve/guest_config.h"
 
 /* The two kinds of lines that mount a guest's directory. */
-#define MOUNT_ENTRY_KEY "lxc.mount.entry"
-
 enum mount_form {
     MOUNT_FORM_NONE,
     MOUNT_FORM_ENTRY, /* lxc.mount.entry: EXPORT/VMID ... */
@@ -41,17 +39,14 @@ struct guest_mount {
 };
 
 /*
- * Checks all mount points and lxc.mount.entry lines of a container. If one of them shows the
- * directory of another guest, or of all guests, by whatever path (links, dots, a parent directory),
- * fails with ERROR_FOREIGN and names the line and the command that corrects it. Otherwise *ret says
- * which line mounts the guest's own directory.
+ * Checks all mount points and lxc.* lines of a container, and the files that lxc.include and
+ * lxc.mount.fstab name. If one of them shows the directory of another guest, or of all guests, by
+ * whatever path (links, dots, a parent directory, a layer of an overlay), or if such a file cannot
+ * be read, fails with ERROR_FOREIGN and names the file, the line and the command that corrects it.
+ * Otherwise *ret says which line mounts the guest's own directory.
  */
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
                       struct guest_mount *ret, struct error *error);
-
-/* Returns the path of the host in the value of an lxc.mount.entry: the first field of an fstab
- * line, with \ooo decoded. The caller frees it. */
-char *guest_mount_entry_source(const char *value);
 
 /*
  * Returns true and the VMID if the path is, or is below, GUESTS/VMID or EXPORT/VMID. Only the text

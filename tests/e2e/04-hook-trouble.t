@@ -68,12 +68,16 @@ agent_yaml </dev/null
 
 # A mount of another guest's directory is always blocked, whatever on_error says.
 foreign() {
-    local what=$1 line=$2 mend=$3
+    local what=$1 line=$2 mend=$3 place=${4:-}
+    [ -n "$place" ] || case $line in
+    lxc.*) place="${line%%:*} \\(line 1\\)" ;;
+    *) place=${line%%:*} ;;
+    esac
     guest_config 8200 <<<"$line"
     before=$(snapshot_of_all)
     try 8200 pre-start
     is "foreign mount, $what: blocked" $status 1
-    like "foreign mount, $what: the message names the mount" "$err" "${line%%:*} mounts "
+    like "foreign mount, $what: the message names the mount" "$err" "$place mounts "
     like "foreign mount, $what: the message has the command that fixes it" "$err" "$mend"
     is "foreign mount, $what: nothing was written" "$(snapshot_of_all)" "$before"
 }
@@ -89,6 +93,27 @@ foreign "a parent" "mp1: $HOST/run,mp=/mnt" 'pct set 8200 --delete mp1'
 foreign "a guest that does not exist yet" "mp1: $HOST/run/guests/8301,mp=/mnt" 'pct set 8200 --delete mp1'
 ln -s "$HOST/run/guests" "$HOST/link"
 foreign "through a symbolic link" "mp1: $HOST/link/8300,mp=/mnt" 'pct set 8200 --delete mp1'
+EDITOR="editor $HOST/pve/lxc/8200.conf"
+foreign "the host's root and all below" "lxc.mount.entry: / host none rbind,ro,create=dir 0 0" \
+    "with it; bind in place of rbind would not show them. To mend it: $EDITOR"
+foreign "a layer of an overlay" "lxc.mount.entry: overlay mnt overlay lowerdir=/usr:$HOST/run/guests/8300 0 0" "$EDITOR"
+foreign "a mount that LXC shares" "lxc.mount.auto: shmounts:$HOST/run/guests/8300" "$EDITOR"
+foreign "a hook of LXC's" "lxc.hook.mount: /bin/mount --bind $HOST/run/guests/8300 /mnt" "$EDITOR"
+mkdir "$HOST/lxc.d"
+printf '\n%s\n' "$HOST/run/export/8300 mnt none bind,ro 0 0" >"$HOST/lxc.d/fstab"
+printf '%s\n' "lxc.cap.drop = sys_time" "lxc.mount.fstab = $HOST/lxc.d/fstab" >"$HOST/lxc.d/one.conf"
+foreign "an fstab" "lxc.mount.fstab: $HOST/lxc.d/fstab" "editor $HOST/lxc.d/fstab" "$HOST/lxc.d/fstab:2: lxc.mount.entry"
+foreign "an fstab of an included directory" "lxc.include: $HOST/lxc.d" "editor $HOST/lxc.d/fstab" \
+    "$HOST/lxc.d/fstab:2: lxc.mount.entry"
+rm "$HOST/lxc.d/fstab"
+guest_config 8200 <<<"lxc.include: $HOST/lxc.d"
+try 8200 pre-start
+is "a file that cannot be checked: blocked" $status 1
+like "a file that cannot be checked: the message names line and file" "$err" \
+    "$HOST/lxc.d/one.conf:2: lxc.mount.fstab names $HOST/lxc.d/fstab, which cannot be checked: .*editor $HOST/lxc.d/one.conf"
+guest_config 8200 <<<"lxc.include: /usr/share/lxc/config/none.d/"
+try 8200 pre-start
+is "an included directory that is missing is no problem, as for LXC" $status 0
 agent_yaml <<<'hook: {on_error: continue}'
 foreign "even with on_error: continue" "mp1: $HOST/run/guests/8300,mp=/mnt" 'pct set'
 guest_config 8200 <<<"mp1: /,mp=/mnt"

@@ -424,6 +424,44 @@ static void assert_json(enum guest_kind kind, const char *text, const char *expe
     guest_config_free(&config);
 }
 
+static void test_nics_of_raw_lines(void **state)
+{
+    (void)state;
+    struct guest_config config;
+    parse(GUEST_LXC,
+          "lxc.net.1.type: veth\n"
+          "lxc.net.1.link = vmbr1\n"
+          "lxc.net.1.hwaddr: 'bc:24:11:00:00:07'\n"
+          "lxc.net.1.hwaddr: \"bc:24:11:00:00:08\"\n"
+          "lxc.net.1.ipv4.address = 192.0.2.8/24\n"
+          "lxc.net.10.hwaddr: 00:16:3e:xx:xx:xx\n"
+          "lxc.net.2.hwaddr: BC:24:11:00:00:09\n"
+          "lxc.net.3.type: empty\n"
+          "lxc.net.4.type: none\n"
+          "lxc.net.5.flags: up\n"
+          "lxc.net.x.hwaddr: BC:24:11:00:00:0A\n"
+          "net0: name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01\n",
+          &config);
+    assert_int_equal(config.nic_count, 4);
+    assert_string_equal(config.nics[0].key, "net0");
+    assert_false(config.nics[0].raw);
+    assert_string_equal(config.nics[1].key, "lxc.net.1");
+    assert_true(config.nics[1].raw);
+    assert_true(config.nics[1].has_hwaddr);
+    assert_int_equal(config.nics[1].hwaddr.bytes[5], 8);
+    assert_string_equal(config.nics[1].bridge, "vmbr1");
+    assert_string_equal(config.nics[1].ip, "192.0.2.8/24");
+    assert_string_equal(config.nics[2].key, "lxc.net.2");
+    assert_int_equal(config.nics[2].hwaddr.bytes[5], 9);
+    assert_string_equal(config.nics[2].bridge, "");
+    assert_string_equal(config.nics[3].key, "lxc.net.10");
+    assert_false(config.nics[3].has_hwaddr);
+    json_t *json = guest_config_to_json(&config);
+    assert_int_equal(json_object_size(json_object_get(json, "nets")), 1);
+    json_decref(json);
+    guest_config_free(&config);
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -471,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_qemu_fields),
         cmocka_unit_test(test_qemu_keeps_what_was_good_before),
         cmocka_unit_test(test_qemu_stops_at_any_section),
+        cmocka_unit_test(test_nics_of_raw_lines),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_of_what_is_no_utf8),
         cmocka_unit_test(test_kind_names),
