@@ -16,32 +16,16 @@
 #include "hooks/reaction.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
-#include "store/documents/documents.h"
-#include "store/files/config_file.h"
+#include "store/documents/issue.h"
 #include "store/files/guest_directory.h"
-#include "store/files/guest_mount.h"
 #include "store/tables/credential.h"
-#include "store/tables/guest.h"
 #include "store/tables/token.h"
 
-/* What pre-start reads before it changes anything. */
-struct arrival {
-    struct guest_config guest;
-    struct guest_mount own;
-    struct document_sources sources;
-    uint32_t uid; /* the owner of the directory on the host */
-    uint32_t gid;
-};
-
-static void arrival_free(struct arrival *arrival)
+struct issue reaction_issue(const struct reaction *reaction)
 {
-    guest_config_free(&arrival->guest);
-    document_sources_free(&arrival->sources);
-}
-
-static void cleanup_token_fn(struct token *token)
-{
-    token_text_wipe(&token->text);
+    struct issue issue = issue_new(reaction->config, reaction->store, reaction->vmid);
+    issue.started_us = reaction->started_us;
+    return issue;
 }
 
 static void report_skipped_lines(struct reaction *reaction, const struct guest_config *guest)
@@ -51,97 +35,52 @@ static void report_skipped_lines(struct reaction *reaction, const struct guest_c
                        guest->warning_count > 1 ? " (and more)" : "");
 }
 
-static void report_unseen_directory(struct reaction *reaction, const struct arrival *arrival)
+static void report_unseen_directory(struct reaction *reaction, const struct issue *issue)
 {
-    if (arrival->guest.kind == GUEST_LXC && arrival->own.form == MOUNT_FORM_NONE)
+    if (issue->guest.kind == GUEST_LXC && issue->own.form == MOUNT_FORM_NONE)
         report_problem(reaction->report,
                        "nothing mounts %s/%u into the guest; felhomctl enroll %u sets it up",
                        reaction->config->paths.export, reaction->vmid, reaction->vmid);
 }
 
-static int inspect_guest(struct reaction *reaction, struct arrival *arrival, struct error *error)
+static int inspect_guest(struct reaction *reaction, struct issue *issue, struct error *error)
 {
-    const struct config *config = reaction->config;
-    if (config_file_load_guest(config, reaction->vmid, &arrival->guest, error) < 0)
+    if (issue_inspect(issue, error) < 0)
         return -1;
-    report_skipped_lines(reaction, &arrival->guest);
-    if (reaction_open_store(reaction, error) < 0)
-        return -1;
-    if (arrival->guest.kind == GUEST_LXC &&
-        guest_mount_check(config, reaction->vmid, &arrival->guest, &arrival->own, error) < 0)
-        return -1;
-    report_unseen_directory(reaction, arrival);
-    const char *idmap = arrival->own.volume ? arrival->own.volume->idmap : NULL;
-    guest_config_disk_ids(&arrival->guest, idmap, &arrival->uid, &arrival->gid);
+    report_skipped_lines(reaction, &issue->guest);
+    report_unseen_directory(reaction, issue);
     return 0;
 }
 
-static int record_guest(struct reaction *reaction, const struct arrival *arrival, int64_t now_ms,
-                        struct error *error)
+static int make_directory(struct reaction *reaction, struct issue *issue, struct error *error)
 {
-    const struct guest_config *config = &arrival->guest;
-    const struct buffer *enrolment = &arrival->sources.controller.enrolment_text;
-    struct store *store = reaction->store;
-    struct guest guest = {
-        .vmid = reaction->vmid,
-        .kind = config->kind,
-        .state = GUEST_STARTING,
-        .root_uid = config->root_uid,
-        .root_gid = config->root_gid,
-        .changed_at_ms = now_ms,
-    };
-    (void)snprintf(guest.name, sizeof guest.name, "%s", config->name);
-    (void)snprintf(guest.mount_form, sizeof guest.mount_form, "%s",
-                   mount_form_name(arrival->own.form));
-    if (guest_put(store, &guest, error) < 0 ||
-        guest_set_enrolment(store, guest.vmid, buffer_text(enrolment), enrolment->length, error) <
-            0 ||
-        nic_replace_all(store, guest.vmid, config->nics, config->nic_count, error) < 0)
+    if (issue_make_directory(issue, error) < 0)
         return -1;
-    return mount_replace_all(store, guest.vmid, config->volumes, config->volume_count, error);
+    if (issue->unexported.kind == ERROR_DENIED)
+        report_problem(reaction->report, "%s; going on without it", issue->unexported.message);
+    return 0;
 }
 
-static int mint_token(struct reaction *reaction, int64_t now_ms, struct token *ret,
-                      struct error *error)
+static int write_drafts(struct reaction *reaction, struct issue *issue, struct error *error)
 {
-    char detail[64];
-    int64_t end_ms = token_life_end(now_ms, reaction->config->token.max_age_ms);
-    if (token_mint(reaction->store, reaction->vmid, now_ms, end_ms, ret, error) < 0)
+    if (issue_draft(issue, error) < 0)
         return -1;
-    (void)snprintf(detail, sizeof detail, "token %s gen %lld", ret->text.id,
-                   (long long)ret->generation);
-    return reaction_event(reaction, "mint", "ok", detail, error);
-}
-
-static int write_drafts(struct reaction *reaction, const struct arrival *arrival,
-                        const struct token *token, struct guest_drafts *ret, struct error *error)
-{
-    struct error left_out;
-    if (documents_draft(reaction->config, &arrival->sources, token->text.text, arrival->uid,
-                        arrival->gid, ret, &left_out, error) < 0)
-        return -1;
-    if (left_out.kind != ERROR_NONE)
+    if (issue->left_out.kind != ERROR_NONE)
         report_problem(reaction->report, "controller.yaml is made without the hub: %s",
-                       left_out.message);
+                       issue->left_out.message);
     return 0;
 }
 
 /* The first transaction: all that the host believes of the guest, and a token that is good from its
  * commit on. */
-static int mint_and_draft(struct reaction *reaction, const struct arrival *arrival,
-                          struct token *token, int *older, struct guest_drafts *drafts,
+static int mint_and_draft(struct reaction *reaction, struct issue *issue, enum guest_state state,
                           struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(reaction->store, &transaction, error) < 0 ||
-        record_guest(reaction, arrival, now_ms, error) < 0 ||
-        mint_token(reaction, now_ms, token, error) < 0 ||
-        token_count_before(reaction->store, reaction->vmid, token->generation, now_ms, older,
-                           error) < 0 ||
-        write_drafts(reaction, arrival, token, drafts, error) < 0)
-        return -1;
-    if (reaction_phase_event(reaction, error) < 0)
+        issue_record(issue, state, now_ms, error) < 0 || issue_mint(issue, now_ms, error) < 0 ||
+        write_drafts(reaction, issue, error) < 0 || reaction_phase_event(reaction, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
@@ -164,40 +103,36 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     return transaction_commit(&transaction, error);
 }
 
-static int offer_export(struct reaction *reaction, const struct arrival *arrival, int directory,
-                        struct error *error)
+/* The directory comes before the store, whose lock may not be had in time: a guest that has mounted
+ * it can get its identity later. */
+int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum guest_state state,
+                           struct error *error)
 {
-    if (arrival->guest.kind != GUEST_LXC || arrival->own.form == MOUNT_FORM_MP)
-        return 0;
-    if (guest_mount_export(reaction->config, reaction->vmid, directory, error) == 0)
-        return 0;
-    if (error->kind != ERROR_DENIED)
+    if (make_directory(reaction, issue, error) < 0 || reaction_open_store(reaction, error) < 0)
         return -1;
-    report_problem(reaction->report, "%s; going on without it", error->message);
+    issue->store = reaction->store;
+    if (issue_load_sources(issue, error) < 0 || mint_and_draft(reaction, issue, state, error) < 0 ||
+        issue_publish(issue, error) < 0)
+        return -1;
+    if (issue->older > 0 && retire_older(reaction, issue->token.generation, error) < 0)
+        return -1;
+    if (issue->unexported.kind != ERROR_NONE && issue->unexported.kind != ERROR_DENIED) {
+        *error = issue->unexported;
+        return -1;
+    }
+    report_line(reaction->report,
+                "felhom: %u %s: token gen %lld minted, mount populated (%d files), %.1f ms",
+                reaction->vmid, reaction->phase, (long long)issue->token.generation,
+                GUEST_FILE_COUNT, reaction_elapsed_ms(reaction));
     return 0;
 }
 
 int react_pre_start(struct reaction *reaction, struct error *error)
 {
-    cleanup(arrival_free) struct arrival arrival = {0};
-    cleanup(cleanup_token_fn) struct token token = {0};
-    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
+    cleanup_issue struct issue issue = reaction_issue(reaction);
     cleanup_close int lock = -1;
-    int older = 0;
-    if (inspect_guest(reaction, &arrival, error) < 0 ||
-        guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0 ||
-        document_sources_load(reaction->config, reaction->vmid, reaction->store, &arrival.sources,
-                              error) < 0 ||
-        mint_and_draft(reaction, &arrival, &token, &older, &drafts, error) < 0 ||
-        guest_drafts_publish(&drafts, error) < 0)
+    if (inspect_guest(reaction, &issue, error) < 0 ||
+        guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0)
         return -1;
-    if (older > 0 && retire_older(reaction, token.generation, error) < 0)
-        return -1;
-    if (offer_export(reaction, &arrival, drafts.dirfd, error) < 0)
-        return -1;
-    report_line(reaction->report,
-                "felhom: %u pre-start: token gen %lld minted, mount populated (%d files), %.1f ms",
-                reaction->vmid, (long long)token.generation, GUEST_FILE_COUNT,
-                reaction_elapsed_ms(reaction));
-    return 0;
+    return reaction_give_identity(reaction, &issue, GUEST_STARTING, error);
 }

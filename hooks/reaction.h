@@ -15,6 +15,7 @@
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 #include "store/db/store.h"
+#include "store/documents/issue.h"
 
 #define REPORT_PROBLEMS_MAX 4
 
@@ -74,6 +75,15 @@ int reaction_event(struct reaction *reaction, const char *kind, const char *outc
 /* Adds the event of the phase itself: "warning" with the first problem reported so far, else "ok".
  */
 int reaction_phase_event(struct reaction *reaction, struct error *error);
+
+/*
+ * The steps of store/documents/issue.h for the reaction's guest, as pre-start and post-start take
+ * them. issue: from reaction_issue, inspected; the caller holds the guest's lock. Older tokens are
+ * revoked. Adds the event of the phase and sets the report's line.
+ */
+struct issue reaction_issue(const struct reaction *reaction);
+int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum guest_state state,
+                           struct error *error);
 
 /* Milliseconds since the program began. */
 double reaction_elapsed_ms(const struct reaction *reaction);

@@ -8,15 +8,16 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/tables/guest.h"
+#include "store/tables/token.h"
 
-#define NEXT "the guest gets a new token at its next start"
+#define NEXT "the guest gets a new token at its next start, or by felhomctl rotate"
 
 static int revoke_guest(const struct session *session, uint32_t vmid, struct steps *steps,
                         int *ret_count, struct error *error)
 {
     struct guest guest;
     if (guest_find(session->store, vmid, &guest, error) < 0 ||
-        revocation_run(session, vmid, "felhomctl revoke", steps, ret_count, error) < 0)
+        revocation_run(session, vmid, TOKEN_REVOKED_BY_OPERATOR, steps, ret_count, error) < 0)
         return -1;
     cleanup_free char *detail = mem_format("%d tokens revoked", *ret_count);
     return *ret_count ? session_event(session, vmid, "revoke", detail, error) : 0;

@@ -122,23 +122,32 @@ static int guest_draft_write(const struct guest_file *file, const struct guest_f
                             false, ret, error);
 }
 
-int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t gid,
-                       const struct guest_files *files, struct guest_drafts *ret,
-                       struct error *error)
+int guest_directory_open(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t gid, int *ret_fd,
+                         struct error *error)
 {
     cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
-    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
     bool made;
     if (opening_make(&directory, guests_dir, &made, error) < 0 ||
         opening_settle(&directory, uid, gid, error) < 0)
         return -1;
-    drafts.dirfd = steal_fd(&directory.fd);
+    *ret_fd = steal_fd(&directory.fd);
+    return 0;
+}
+
+int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t gid,
+                       const struct guest_files *files, struct guest_drafts *ret,
+                       struct error *error)
+{
+    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = steal_fd(&ret->dirfd)};
+    if (drafts.dirfd < 0 &&
+        guest_directory_open(guests_dir, vmid, uid, gid, &drafts.dirfd, error) < 0)
+        return -1;
     if (file_drafts_clear(drafts.dirfd, error) < 0)
-        return fail_context(error, "%s", directory.path);
+        return fail_context(error, "%s/%u", guests_dir, vmid);
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
         if (guest_draft_write(&contents[i], files, uid, gid, drafts.dirfd, &drafts.drafts[i],
                               error) < 0)
-            return fail_context(error, "%s", directory.path);
+            return fail_context(error, "%s/%u", guests_dir, vmid);
     }
     *ret = drafts;
     drafts.dirfd = -1;
@@ -262,6 +271,7 @@ static int directory_inspect(int fd, struct guest_directory *ret, struct error *
     struct stat status;
     if (fstat(fd, &status) < 0)
         return fail_errno(error, errno, "cannot look at it");
+    ret->exists = true;
     ret->uid = status.st_uid;
     ret->gid = status.st_gid;
     if (directory_has_secrets(fd, &ret->live, error) < 0)

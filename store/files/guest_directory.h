@@ -45,17 +45,22 @@ struct guest_files {
 };
 void guest_files_free(struct guest_files *files);
 
-/* Drafts of the four files, which are published together. */
+/* Drafts of the four files, which are published together. Initialise dirfd with -1. */
 struct guest_drafts {
-    int dirfd; /* -1: no drafts */
+    int dirfd; /* of the guest's directory; -1: not open, and no drafts */
     struct file_draft drafts[GUEST_FILE_COUNT];
 };
 
+/* Opens GUESTS_DIR/VMID; creates it if it is missing (0700, uid:gid; parents 0711), or corrects its
+ * owner and mode. The caller closes *ret_fd. */
+int guest_directory_open(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t gid, int *ret_fd,
+                         struct error *error);
+
 /*
- * Writes drafts of the four files (mode 0600, agent.crt 0644) into GUESTS_DIR/VMID. Creates the
- * directory if it is missing (0700, uid:gid; parents 0711), corrects its owner and mode, and
- * removes drafts that killed processes have left. What the guest reads has not changed yet. The
- * caller publishes or frees the drafts.
+ * Writes drafts of the four files (mode 0600, agent.crt 0644) into GUESTS_DIR/VMID: into the
+ * directory ret->dirfd, which it takes over, or if that is -1, the one that guest_directory_open
+ * opens. Removes drafts that killed processes have left. What the guest reads has not changed yet.
+ * The caller publishes or frees the drafts.
  */
 int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t gid,
                        const struct guest_files *files, struct guest_drafts *ret,
@@ -87,6 +92,7 @@ int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *
 
 /* What the guest's last start has left in its directory. */
 struct guest_directory {
+    bool exists;
     bool live; /* all files that a guest reads are there, so no stop has begun to remove them */
     uid_t uid; /* uid, gid: the directory's owner */
     gid_t gid;

@@ -28,6 +28,10 @@ struct token {
 int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
                struct token *ret, struct error *error);
 
+/* The reason with which felhomctl revoke revokes: such a guest gets no new token until it starts
+ * again, or until the operator says so. */
+#define TOKEN_REVOKED_BY_OPERATOR "felhomctl revoke"
+
 /* Revokes the guest's tokens of generations below before (INT64_MAX: all). *ret_count (ret_count
  * may be NULL): how many of them were still good. */
 int token_revoke_before(struct store *store, uint32_t vmid, int64_t before, int64_t now_ms,
