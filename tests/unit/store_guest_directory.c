@@ -134,7 +134,7 @@ static void test_drafts_are_not_seen(void **state)
 
 static int die_with_drafts(void)
 {
-    struct guest_drafts drafts;
+    struct guest_drafts drafts = {.dirfd = -1};
     EXPECT(write_drafts("lost", &drafts) == 0);
     (void)kill(getpid(), SIGKILL);
     return 0;
