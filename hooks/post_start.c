@@ -16,7 +16,8 @@ static void check_sighting(struct reaction *reaction, const char *mount_form)
 {
     if (*mount_form == '\0')
         return;
-    if (guest_mount_visibility(reaction->config, reaction->vmid) == VISIBILITY_MISSING)
+    enum visibility visibility = guest_mount_visibility(reaction->config, reaction->vmid);
+    if (visibility == VISIBILITY_MISSING || visibility == VISIBILITY_REMOVED)
         report_problem(reaction->report,
                        "the running guest does not see its directory at %s (mount form %s); "
                        "felhomctl guest %u shows more",

@@ -16,10 +16,11 @@
 #include "cli/pve/config.h"
 #include "cli/pve/guests.h"
 #include "cli/pve/host_setup.h"
+#include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
-#include "store/base/cgroup.h"
+#include "store/documents/issue.h"
 #include "store/files/config_file.h"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
@@ -204,13 +205,17 @@ static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct
     ret->vmid = vmid;
     ret->here = config_file_load_guest(config, vmid, &ret->config, &ret->problem) == 0;
     ret->known = doctor->store && guest_find(doctor->store, vmid, &row, &ignored) == 0;
-    ret->running = cgroup_has_guest(config->paths.cgroup, ret->config.kind, vmid) ||
-                   (ret->known && row.state == GUEST_RUNNING);
+    ret->running = issue_guest_runs(config, ret->config.kind, vmid, ret->known ? &row : NULL);
+    if (ret->running && ret->config.kind == GUEST_LXC)
+        ret->sight = guest_mount_visibility(config, vmid);
     if (ret->here && ret->config.kind == GUEST_LXC)
         ret->foreign = guest_mount_check(config, vmid, &ret->config, &ret->mount, &ignored) < 0;
     (void)snprintf(ret->enroll, sizeof ret->enroll, "felhomctl enroll %u", vmid);
-    (void)snprintf(ret->rotate, sizeof ret->rotate, "felhomctl rotate %u", vmid);
     (void)snprintf(ret->reboot, sizeof ret->reboot, "pct reboot %u", vmid);
+    if (ret->sight == VISIBILITY_REMOVED)
+        (void)snprintf(ret->rotate, sizeof ret->rotate, "%s", ret->reboot);
+    else
+        (void)snprintf(ret->rotate, sizeof ret->rotate, "felhomctl rotate %u", vmid);
 }
 
 static void doctor_guest_free(struct doctor_guest *guest)
@@ -227,14 +232,35 @@ static void check_guest(struct doctor *doctor, uint32_t vmid)
     doctor->guest = NULL;
 }
 
+/* One command for all guests that lack a token, among the findings about the host, which end before
+ * the index first_guest. */
+static void note_lost_guests(struct doctor *doctor, size_t first_guest)
+{
+    cleanup_buffer struct buffer list = BUFFER_EMPTY;
+    if (doctor->lost.count < 2)
+        return;
+    for (size_t i = 0; i < doctor->lost.count; i++)
+        buffer_add_format(&list, "%s%u", i ? ", " : "", doctor->lost.items[i]);
+    doctor->check = "identities";
+    doctor_fail(doctor, "felhomctl rotate --all", "%zu running guests have no good token: %s",
+                doctor->lost.count, buffer_text(&list));
+    size_t last = json_array_size(doctor->findings) - 1;
+    json_t *finding = json_incref(json_array_get(doctor->findings, last));
+    if (json_array_remove(doctor->findings, last) < 0 ||
+        json_array_insert_new(doctor->findings, first_guest, finding) < 0)
+        mem_exhausted();
+}
+
 static int check_enrolled_guests(struct doctor *doctor, struct error *error)
 {
+    size_t first_guest = json_array_size(doctor->findings);
     cleanup(vmids_free) struct vmids guests = {0};
     if (node_guests_list(&doctor->config, &guests, error) < 0)
         return error->kind == ERROR_MISSING ? 0 : -1; /* no Proxmox: no guests */
     for (size_t i = 0; i < guests.count; i++)
         if (node_guest_is_enrolled(&doctor->config, guests.items[i]))
             check_guest(doctor, guests.items[i]);
+    note_lost_guests(doctor, first_guest);
     return 0;
 }
 
@@ -257,6 +283,7 @@ static void doctor_free(struct doctor *doctor)
     store_close(doctor->store);
     config_free(&doctor->config);
     json_decref(doctor->findings);
+    vmids_free(&doctor->lost);
 }
 
 static int doctor_run(const struct invocation *invocation, struct error *error)

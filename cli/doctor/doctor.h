@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "schema/agent/config.h"
+#include "schema/base/vmid.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
 #include "store/files/guest_mount.h"
@@ -31,7 +32,9 @@ struct doctor_guest {
     bool known;               /* the store has a row of it */
     bool foreign;             /* a container that mounts another guest's directory */
     struct guest_mount mount; /* how a container mounts its own directory */
-    /* The commands that most remedies are. */
+    enum visibility sight;    /* whether a running container sees its directory */
+    /* The commands that most remedies are. What is written for a guest that does not see its
+     * directory does not reach it: then rotate is the reboot. */
     char enroll[DOCTOR_COMMAND_SIZE];
     char rotate[DOCTOR_COMMAND_SIZE];
     char reboot[DOCTOR_COMMAND_SIZE];
@@ -45,6 +48,7 @@ struct doctor {
     const char *check;                /* the id of the running check */
     json_t *findings;                 /* array of {id, vmid, result, reason, remedy} */
     size_t counts[GRADE_MAX];         /* findings of each grade */
+    struct vmids lost;                /* running guests whose remedy is a new token */
 };
 
 /* Reports a finding of the running check: the reason as a text, and the command that fixes it or

@@ -15,8 +15,10 @@
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "store/base/clock.h"
+#include "store/documents/issue.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
+#include "store/files/guest_directory.h"
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
 
@@ -116,21 +118,26 @@ struct entry {
     mode_t mode;
 };
 
-/* Returns what is wrong with the file, which the caller frees with free(); NULL if nothing is. */
-static char *entry_fault(const char *path, mode_t mode, uint32_t uid, uint32_t gid)
+/* Returns what is wrong with the file, which the caller frees with free(); NULL if nothing is.
+ * *ret_remedy: the command that mends it, borrowed from the guest. */
+static char *entry_fault(const struct doctor_guest *guest, const char *path, mode_t mode,
+                         uint32_t uid, uint32_t gid, const char **ret_remedy)
 {
     struct stat status;
+    *ret_remedy = guest->rotate;
     if (lstat(path, &status) < 0)
         return mem_format("there is no %s", path);
     if (status.st_mode != mode)
         return mem_format("%s has mode %06o, not %06o", path, status.st_mode, mode);
+    *ret_remedy = guest->reboot;
     if (status.st_uid != uid || status.st_gid != gid)
         return mem_format("%s belongs to %u:%u, the guest's root is %u:%u", path, status.st_uid,
                           status.st_gid, uid, gid);
     return NULL;
 }
 
-static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid)
+static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid,
+                         const char **ret_remedy)
 {
     static const struct entry entries[] = {
         {"", S_IFDIR | 0700},
@@ -141,7 +148,7 @@ static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid
     };
     for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
         cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, entries[i].name);
-        char *fault = entry_fault(path, entries[i].mode, uid, gid);
+        char *fault = entry_fault(doctor->guest, path, entries[i].mode, uid, gid, ret_remedy);
         if (fault)
             return fault;
     }
@@ -152,12 +159,13 @@ void doctor_check_guest_directory(struct doctor *doctor)
 {
     uint32_t uid;
     uint32_t gid;
+    const char *remedy;
     const struct doctor_guest *guest = doctor->guest;
     const struct volume *volume = guest->mount.volume;
     guest_config_disk_ids(&guest->config, volume ? volume->idmap : NULL, &uid, &gid);
-    cleanup_free char *fault = first_fault(doctor, uid, gid);
+    cleanup_free char *fault = first_fault(doctor, uid, gid, &remedy);
     if (fault)
-        doctor_fail(doctor, guest->reboot, "%s", fault);
+        doctor_fail(doctor, remedy, "%s", fault);
     else
         doctor_ok(doctor, "%s/%u, of %u:%u", doctor->config.paths.guests, guest->vmid, uid, gid);
 }
@@ -190,47 +198,44 @@ void doctor_check_guest_export(struct doctor *doctor)
 
 /* --- what is in it --- */
 
-/* Returns the verdict on the token in the directory; TOKEN_MALFORMED if there is none. */
-static enum token_verdict verify_token(const struct doctor *doctor, struct token_check *ret)
+/* Returns true if the token has less life left than rotate --due allows. */
+static bool is_overdue(const struct doctor *doctor, const struct token_life *token)
 {
-    struct error ignored;
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, "token");
-    *ret = (struct token_check){.verdict = TOKEN_MALFORMED};
-    if (file_read(path, FILE_LIMIT, &text, &ignored) == 0 && text.length > 0)
-        (void)token_check(doctor->store, buffer_text(&text), text.length - 1, clock_wall_ms(), ret,
-                          &ignored);
-    if (ret->verdict == TOKEN_GOOD && ret->vmid != doctor->guest->vmid)
-        ret->verdict = TOKEN_UNKNOWN;
-    return ret->verdict;
+    int64_t max_age_ms = (int64_t)doctor->config.token.max_age_ms;
+    int64_t left_ms = token->created_at_ms + max_age_ms - clock_wall_ms();
+    return max_age_ms && left_ms < HOUR_MS && left_ms < max_age_ms / 4;
 }
 
-/* Returns true if the token has less life left than rotate --due allows. */
-static bool is_overdue(const struct doctor *doctor, const struct token_check *token)
+static void note_bad_token(struct doctor *doctor, enum token_verdict verdict)
 {
-    struct error ignored;
-    struct token_life life = {.generation = 0};
-    int64_t max_age_ms = (int64_t)doctor->config.token.max_age_ms;
-    if (max_age_ms == 0 || token_find(doctor->store, token->id, &life, &ignored) < 0)
-        return false;
-    int64_t left_ms = life.created_at_ms + max_age_ms - clock_wall_ms();
-    return left_ms < HOUR_MS && left_ms < max_age_ms / 4;
+    const struct doctor_guest *guest = doctor->guest;
+    if (guest->sight != VISIBILITY_REMOVED)
+        vmids_add(&doctor->lost, guest->vmid);
+    if (verdict == TOKEN_MALFORMED)
+        doctor_fail(doctor, guest->rotate, "there is no token in the guest's directory");
+    else if (verdict == TOKEN_EXPIRED)
+        doctor_fail(doctor, guest->rotate, "the token in the guest's directory has expired");
+    else
+        doctor_fail(doctor, guest->rotate, "the token in the guest's directory is %s",
+                    token_verdict_name(verdict));
 }
 
 void doctor_check_guest_token(struct doctor *doctor)
 {
-    struct token_check token;
+    struct error error;
+    enum token_verdict verdict;
+    struct guest_directory directory;
+    struct token_life token = {.generation = 0};
+    const struct config *config = &doctor->config;
     const struct doctor_guest *guest = doctor->guest;
     if (!doctor->store)
         return;
-    enum token_verdict verdict = verify_token(doctor, &token);
-    if (verdict == TOKEN_EXPIRED)
-        doctor_fail(doctor, guest->rotate, "the token in the guest's directory has expired");
-    else if (verdict == TOKEN_MALFORMED)
-        doctor_fail(doctor, guest->reboot, "there is no token in the guest's directory");
+    if (issue_check(config, doctor->store, guest->vmid, &verdict, &error) < 0 ||
+        guest_directory_inspect(config->paths.guests, guest->vmid, &directory, &error) < 0 ||
+        token_find(doctor->store, directory.token_id, &token, &error) < 0)
+        doctor_fail(doctor, NULL, "%s", error.message);
     else if (verdict != TOKEN_GOOD)
-        doctor_fail(doctor, guest->reboot, "the token in the guest's directory is %s",
-                    token_verdict_name(verdict));
+        note_bad_token(doctor, verdict);
     else if (is_overdue(doctor, &token))
         doctor_warn(doctor, guest->rotate,
                     "the guest's token is about to reach token.max_age; is "
@@ -258,11 +263,22 @@ void doctor_check_guest_pin(struct doctor *doctor)
 /* Reports nothing if it cannot be known. */
 void doctor_check_guest_sight(struct doctor *doctor)
 {
+    const struct doctor_guest *guest = doctor->guest;
     const char *path = doctor->config.bootstrap.guest_path;
-    enum visibility visibility = guest_mount_visibility(&doctor->config, doctor->guest->vmid);
-    if (visibility == VISIBILITY_SEEN)
+    switch (guest->sight) {
+    case VISIBILITY_SEEN:
         doctor_ok(doctor, "the guest sees its directory at %s", path);
-    else if (visibility == VISIBILITY_MISSING)
-        doctor_fail(doctor, doctor->guest->reboot, "the guest does not see its directory at %s",
+        break;
+    case VISIBILITY_MISSING:
+        doctor_fail(doctor, guest->reboot, "the guest does not see its directory at %s", path);
+        break;
+    case VISIBILITY_REMOVED:
+        doctor_fail(doctor, guest->reboot,
+                    "what the guest sees at %s is a directory that was removed from the host: it "
+                    "needs a restart",
                     path);
+        break;
+    case VISIBILITY_UNKNOWN:
+        break;
+    }
 }

@@ -46,9 +46,9 @@ static void note_damaged_store(struct doctor *doctor, const struct error *error)
     const char *state = doctor->config.paths.state;
     cleanup_free char *remedy =
         mem_format("systemctl stop felhomd; mv %s/db %s/db.damaged && felhomctl init && systemctl "
-                   "start felhomd",
+                   "start felhomd && felhomctl rotate --all",
                    state, state);
-    doctor_fail(doctor, remedy, "%s; with a new store no guest has a token until its next start",
+    doctor_fail(doctor, remedy, "%s; a new store knows no token, so running guests need new ones",
                 error->message);
 }
 

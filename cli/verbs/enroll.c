@@ -224,7 +224,8 @@ static int find_or_make_guest(const struct enrolling *enrolling, struct guest *r
     if (guest_find(enrolling->session->store, vmid, ret, &unknown) < 0) {
         if (fail_unless_missing(error, &unknown) < 0)
             return -1;
-        bool runs = cgroup_has_guest(enrolling->session->config.paths.cgroup, config->kind, vmid);
+        bool runs =
+            cgroup_look(enrolling->session->config.paths.cgroup, config->kind, vmid) == CGROUP_RUNS;
         *ret = (struct guest){
             .vmid = vmid,
             .state = runs ? GUEST_RUNNING : GUEST_STOPPED,

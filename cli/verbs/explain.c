@@ -40,11 +40,12 @@ static const struct {
      "the client sends something other than what the file token holds, or only part of it: have it "
      "read the file again, without its newline"},
     {"unknown token", 0,
-     "the token belongs to another host or to an earlier store: stop and start the guest on the "
-     "host, or run felhomctl rotate VMID"},
+     "the token belongs to another host or to an earlier store: run felhomctl rotate VMID, and "
+     "have "
+     "the client read the file again"},
     {"revoked token", 0,
      "the client keeps an old token: have it read the file again whenever a request fails; if the "
-     "file itself holds that token, stop and start the guest on the host"},
+     "file itself holds that token, or is gone, run felhomctl rotate VMID"},
     {"expired token", 0,
      "have the client read the file again; if the file itself holds that token, run felhomctl "
      "rotate VMID"},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rotate: running guests get new tokens; the old ones stay good for a while.
+ * rotate: running guests get new tokens; the old ones stay good for a while. A guest that has lost
+ * its identity, or never got it, is given one (store/documents/issue.h).
  *
  * The order is that of pre-start and makes a kill at any instruction harmless: the new token is
  * valid and the drafts of the files are complete before any file that the guest reads changes; the
@@ -21,25 +22,29 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
+#include "cli/pve/guests.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
-#include "store/documents/documents.h"
+#include "store/documents/issue.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
 #define TIMER_PERIOD_MS HOUR_MS /* felhom-token-age.timer's */
 #define NO_TOKEN        "has no token: it gets one when it starts"
+#define ON_PURPOSE      "has no token: it was revoked by " TOKEN_REVOKED_BY_OPERATOR
 
 /* --- one guest --- */
 
 enum rotation_outcome {
     ROTATION_DONE,
     ROTATION_NOT_DUE,
-    ROTATION_NO_TOKEN, /* the guest is stopped, or its tokens were revoked */
+    ROTATION_NO_TOKEN,   /* the guest does not run */
+    ROTATION_ON_PURPOSE, /* the operator has revoked its tokens: with only_due */
 };
 
 struct rotation {
@@ -47,27 +52,29 @@ struct rotation {
     uint32_t vmid;
     bool only_due;
     enum rotation_outcome outcome;
+    bool anew; /* the guest has no token that could be replaced: all that pre-start does is done */
     struct guest_directory directory;
-    struct document_sources sources;
-    struct token minted;
-    struct guest_drafts drafts;
+    struct issue issue;
     struct token_life token;    /* the guest's newest; the new one where it was rotated */
     struct token_life replaced; /* what its directory held before, and until when it is good */
     int64_t left_ms;            /* with ROTATION_NOT_DUE: of the token's life */
-    struct error left_out;      /* with ROTATION_DONE: as controller_parts_render tells it */
 };
 
 static struct rotation rotation_new(const struct session *session, uint32_t vmid, bool only_due)
 {
-    return (struct rotation){
-        .session = session, .vmid = vmid, .only_due = only_due, .drafts = {.dirfd = -1}};
+    struct rotation rotation = {
+        .session = session,
+        .vmid = vmid,
+        .only_due = only_due,
+        .issue = issue_new(&session->config, session->store, vmid),
+    };
+    rotation.issue.source = "felhomctl";
+    return rotation;
 }
 
 static void rotation_free(struct rotation *rotation)
 {
-    document_sources_free(&rotation->sources);
-    token_text_wipe(&rotation->minted.text);
-    guest_drafts_free(&rotation->drafts);
+    issue_free(&rotation->issue);
 }
 
 static int64_t due_margin_ms(int64_t max_age_ms)
@@ -104,62 +111,92 @@ static int rotation_judge_age(struct rotation *rotation, int64_t now_ms, struct 
     if (rotation_was_cut_short(rotation, &rotation->token, now_ms, &cut_short, error) < 0)
         return -1;
     rotation->left_ms = token_end_ms(&rotation->token, max_age_ms) - now_ms;
-    if (!cut_short && rotation->left_ms >= due_margin_ms(max_age_ms))
+    if (!cut_short && (max_age_ms == 0 || rotation->left_ms >= due_margin_ms(max_age_ms)))
         rotation->outcome = ROTATION_NOT_DUE;
     return 0;
 }
 
-/* An expired token is replaced like any other. A revoked one is not: what the operator revoked
- * stays revoked until the guest starts again. */
+/* Whether it runs and the agent serves it: of any other, nobody would end the token. Of what kind
+ * it is, its configuration says if the store does not know it. */
+static bool rotation_guest_is_served(const struct rotation *rotation, const struct guest *row)
+{
+    struct error ignored;
+    cleanup(guest_config_free) struct guest_config config = {0};
+    if (!row &&
+        config_file_load_guest(&rotation->session->config, rotation->vmid, &config, &ignored) < 0)
+        return false;
+    return issue_guest_runs(&rotation->session->config, row ? row->kind : config.kind,
+                            rotation->vmid, row) &&
+           node_guest_is_enrolled(&rotation->session->config, rotation->vmid);
+}
+
+/* For a guest without a token that could be replaced. What the operator has revoked stays revoked
+ * until the guest starts again, or until the operator names it. */
+static void rotation_judge_loss(struct rotation *rotation, const struct guest *row)
+{
+    rotation->anew = true;
+    if (!rotation_guest_is_served(rotation, row))
+        rotation->outcome = ROTATION_NO_TOKEN;
+    else if (rotation->only_due &&
+             strcmp(rotation->token.revoked_reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
+        rotation->outcome = ROTATION_ON_PURPOSE;
+}
+
+/* An expired token is replaced like any other. */
+static bool rotation_can_replace(const struct rotation *rotation, const struct guest *row)
+{
+    return row && rotation->directory.live && row->state != GUEST_STOPPED &&
+           rotation->token.generation != 0 && rotation->token.revoked_at_ms == 0;
+}
+
 static int rotation_judge(struct rotation *rotation, int64_t now_ms, struct error *error)
 {
     struct guest guest;
+    struct error problem;
     struct store *store = rotation->session->store;
-    if (guest_find(store, rotation->vmid, &guest, error) < 0 ||
+    bool known = guest_find(store, rotation->vmid, &guest, &problem) == 0;
+    if ((!known && fail_unless_missing(error, &problem) < 0) ||
         token_newest(store, rotation->vmid, &rotation->token, error) < 0)
         return -1;
-    if (!rotation->directory.live || guest.state == GUEST_STOPPED ||
-        rotation->token.generation == 0 || rotation->token.revoked_at_ms != 0)
-        rotation->outcome = ROTATION_NO_TOKEN;
+    rotation->anew = false;
+    if (!rotation_can_replace(rotation, known ? &guest : NULL))
+        rotation_judge_loss(rotation, known ? &guest : NULL);
     else if (rotation->only_due)
         return rotation_judge_age(rotation, now_ms, error);
     return 0;
 }
 
-static int rotation_mint(struct rotation *rotation, int64_t now_ms, struct error *error)
+/* The files get the directory's owner, which is the running guest's mapped root. */
+static int rotation_load(struct rotation *rotation, struct error *error)
 {
-    char detail[64];
-    const struct session *session = rotation->session;
-    struct token *token = &rotation->minted;
-    int64_t end_ms = token_life_end(now_ms, session->config.token.max_age_ms);
-    if (token_mint(session->store, rotation->vmid, now_ms, end_ms, token, error) < 0)
+    struct issue *issue = &rotation->issue;
+    issue->uid = rotation->directory.uid;
+    issue->gid = rotation->directory.gid;
+    if (rotation->anew &&
+        (issue_inspect(issue, error) < 0 || issue_make_directory(issue, error) < 0))
         return -1;
-    (void)snprintf(detail, sizeof detail, "token %s gen %" PRId64, token->text.id,
-                   token->generation);
-    return session_event(session, rotation->vmid, "mint", detail, error);
+    return issue_load_sources(issue, error);
 }
 
-/* The drafts get the directory's owner, which is the running guest's mapped root. */
-static int rotation_draft(struct rotation *rotation, struct error *error)
-{
-    const struct guest_directory *directory = &rotation->directory;
-    return documents_draft(&rotation->session->config, &rotation->sources,
-                           rotation->minted.text.text, directory->uid, directory->gid,
-                           &rotation->drafts, &rotation->left_out, error);
-}
-
-/* The first transaction: mints the new token, which is valid from the commit on. Checks the old
- * token again, as felhomd may have revoked it meanwhile. */
+/* The first transaction: mints the new token, which is valid from the commit on. Judges the guest
+ * again, as felhomd may have revoked its token meanwhile. */
 static int rotation_prepare(struct rotation *rotation, struct error *error)
 {
     int64_t now_ms = clock_wall_ms();
+    struct issue *issue = &rotation->issue;
+    bool was_anew = rotation->anew;
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(rotation->session->store, &transaction, error) < 0 ||
         rotation_judge(rotation, now_ms, error) < 0)
         return -1;
+    if (rotation->anew != was_anew)
+        return fail(error, ERROR_CONFLICT,
+                    "guest %u: another process changed its token meanwhile: run it again",
+                    rotation->vmid);
     if (rotation->outcome != ROTATION_DONE)
         return 0;
-    if (rotation_mint(rotation, now_ms, error) < 0 || rotation_draft(rotation, error) < 0)
+    if ((rotation->anew && issue_record(issue, GUEST_RUNNING, now_ms, error) < 0) ||
+        issue_mint(issue, now_ms, error) < 0 || issue_draft(issue, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }
@@ -170,7 +207,7 @@ static int rotation_check_still_good(const struct rotation *rotation, int64_t no
 {
     enum token_verdict verdict;
     const struct session *session = rotation->session;
-    if (token_recheck(session->store, rotation->minted.text.id, now_ms, &verdict, error) < 0)
+    if (token_recheck(session->store, rotation->issue.token.text.id, now_ms, &verdict, error) < 0)
         return -1;
     if (verdict == TOKEN_GOOD)
         return 0;
@@ -198,8 +235,9 @@ static int rotation_retire_older(struct rotation *rotation, struct error *error)
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
         rotation_check_still_good(rotation, now_ms, error) < 0 ||
-        token_end_before(store, rotation->vmid, rotation->minted.generation, end_ms, error) < 0 ||
-        token_find(store, rotation->minted.text.id, &rotation->token, error) < 0 ||
+        token_end_before(store, rotation->vmid, rotation->issue.token.generation, end_ms, error) <
+            0 ||
+        token_find(store, rotation->issue.token.text.id, &rotation->token, error) < 0 ||
         token_find(store, rotation->directory.token_id, &rotation->replaced, error) < 0 ||
         rotation_record(rotation, error) < 0)
         return -1;
@@ -208,10 +246,10 @@ static int rotation_retire_older(struct rotation *rotation, struct error *error)
 
 /*
  * Gives the guest a new token: the old one stays good for token.overlap, counted from when the
- * guest's directory holds the new one. only_due, which needs a token.max_age: only if less of that
- * is left than a third of it or two hours, whichever is longer (the timer that asks runs hourly),
- * or if an earlier rotation was cut short. ERROR_MISSING where the store does not know the guest.
- * The caller frees it with rotation_free, whatever is returned.
+ * guest's directory holds the new one. only_due: only if the guest has lost its token, if less of
+ * token.max_age is left than a third of it or two hours, whichever is longer (the timer that asks
+ * runs hourly), or if an earlier rotation was cut short. The caller frees it with rotation_free,
+ * whatever is returned.
  */
 static int rotation_run(struct rotation *rotation, struct error *error)
 {
@@ -224,13 +262,11 @@ static int rotation_run(struct rotation *rotation, struct error *error)
         return -1;
     if (rotation->outcome != ROTATION_DONE)
         return 0;
-    if (document_sources_load(config, rotation->vmid, rotation->session->store, &rotation->sources,
-                              error) < 0 ||
-        rotation_prepare(rotation, error) < 0)
+    if (rotation_load(rotation, error) < 0 || rotation_prepare(rotation, error) < 0)
         return -1;
     if (rotation->outcome != ROTATION_DONE)
         return 0;
-    if (guest_drafts_publish(&rotation->drafts, error) < 0)
+    if (issue_publish(&rotation->issue, error) < 0)
         return -1;
     return rotation_retire_older(rotation, error);
 }
@@ -241,9 +277,9 @@ enum { OPTION_ALL, OPTION_DUE };
 
 static const struct verb_option options[] = {
     [OPTION_ALL] = {"all", NULL, "all running guests"},
-    [OPTION_DUE] =
-        {"due", NULL,
-         "guests whose token expires within a third of token.max_age, or within two hours"},
+    [OPTION_DUE] = {"due", NULL,
+                    "running guests that have lost their token, or whose token expires within a "
+                    "third of token.max_age or two hours"},
 };
 
 struct rotate_run {
@@ -277,9 +313,13 @@ static void note_rotated(struct rotate_run *run, uint32_t vmid, const struct rot
     steps_add_guest(&run->steps, STEP_DONE, vmid, "token %s gen %lld in place of %s",
                     rotation->token.id, (long long)rotation->token.generation,
                     *rotation->replaced.id ? rotation->replaced.id : "none that is known");
-    if (rotation->left_out.kind != ERROR_NONE)
+    if (rotation->issue.left_out.kind != ERROR_NONE)
         steps_add_guest(&run->steps, STEP_WARNING, vmid,
-                        "controller.yaml is made without the hub: %s", rotation->left_out.message);
+                        "controller.yaml is made without the hub: %s",
+                        rotation->issue.left_out.message);
+    if (rotation->issue.unexported.kind != ERROR_NONE &&
+        rotation->issue.unexported.kind != ERROR_DENIED)
+        steps_add_guest(&run->steps, STEP_WARNING, vmid, "%s", rotation->issue.unexported.message);
 }
 
 static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rotation *rotation)
@@ -290,12 +330,16 @@ static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rot
         add_rotated(run, vmid, rotation);
         break;
     case ROTATION_NOT_DUE:
-        steps_add_guest(&run->steps, STEP_ALREADY, vmid,
-                        "is not due: its token is good for another %lld h",
-                        (long long)rotation->left_ms / 3600000);
+        if (run->session.config.token.max_age_ms > 0)
+            steps_add_guest(&run->steps, STEP_ALREADY, vmid,
+                            "is not due: its token is good for another %lld h",
+                            (long long)rotation->left_ms / 3600000);
         break;
     case ROTATION_NO_TOKEN:
         steps_add_guest(&run->steps, STEP_ALREADY, vmid, NO_TOKEN);
+        break;
+    case ROTATION_ON_PURPOSE:
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, ON_PURPOSE);
         break;
     }
 }
@@ -310,15 +354,40 @@ static void rotate_listed(struct rotate_run *run, uint32_t vmid, bool only_due)
         note_outcome(run, vmid, &rotation);
 }
 
+static bool is_known(const struct vmids *vmids, uint32_t vmid)
+{
+    for (size_t i = 0; i < vmids->count; i++)
+        if (vmids->items[i] == vmid)
+            return true;
+    return false;
+}
+
+/* The guests of the store, and those that it should know: it may have been lost. */
+static int list_guests(struct rotate_run *run, struct vmids *ret, struct error *error)
+{
+    struct error no_proxmox;
+    const struct config *config = &run->session.config;
+    cleanup(vmids_free) struct vmids here = {NULL, 0};
+    if (guest_list(run->session.store, ret, error) < 0)
+        return -1;
+    if (node_guests_list(config, &here, &no_proxmox) < 0)
+        return 0;
+    size_t known = ret->count;
+    for (size_t i = 0; i < here.count; i++) {
+        const struct vmids stored = {ret->items, known};
+        if (!is_known(&stored, here.items[i]) && node_guest_is_enrolled(config, here.items[i]))
+            vmids_add(ret, here.items[i]);
+    }
+    return 0;
+}
+
 static int rotate_all(struct rotate_run *run, bool only_due, struct error *error)
 {
     cleanup(vmids_free) struct vmids vmids = {NULL, 0};
-    if (only_due && run->session.config.token.max_age_ms == 0) {
+    if (only_due && run->session.config.token.max_age_ms == 0)
         steps_add(&run->steps, STEP_ALREADY, "token.max_age",
-                  "is 0: tokens do not age, so none is due");
-        return 0;
-    }
-    if (guest_list(run->session.store, &vmids, error) < 0)
+                  "is 0: tokens do not age, so only those that are lost are due");
+    if (list_guests(run, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
         rotate_listed(run, vmids.items[i], only_due);
@@ -329,7 +398,8 @@ static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error 
 {
     struct guest guest;
     cleanup(rotation_free) struct rotation rotation = rotation_new(&run->session, vmid, false);
-    if (session_find_guest(&run->session, vmid, &guest, error) < 0 ||
+    if ((session_find_guest(&run->session, vmid, &guest, error) < 0 &&
+         !node_guest_is_enrolled(&run->session.config, vmid)) ||
         rotation_run(&rotation, error) < 0)
         return -1;
     if (rotation.outcome == ROTATION_NO_TOKEN)

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
@@ -30,16 +31,31 @@ char *cgroup_name(enum guest_kind kind, uint32_t vmid)
     return mem_format("%u%s", vmid, places[kind].suffix);
 }
 
-bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+/* False only if the kernel says so: version 1 does not have the file. */
+static bool cgroup_is_populated(int folder, const char *name)
 {
+    char events[256] = "";
+    cleanup_free char *path = mem_format("%s/cgroup.events", name);
+    cleanup_close int fd = openat(folder, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, events, sizeof events - 1) < 0)
+        return true;
+    return !strstr(events, "populated 0");
+}
+
+enum cgroup_sight cgroup_look(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+{
+    enum cgroup_sight sight = CGROUP_UNKNOWN;
     cleanup_free char *name = cgroup_name(kind, vmid);
     for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
-        cleanup_free char *folder = cgroup_folder(cgroup, i, kind);
-        cleanup_free char *path = mem_format("%s/%s", folder, name);
-        if (access(path, F_OK) == 0)
-            return true;
+        cleanup_free char *path = cgroup_folder(cgroup, i, kind);
+        cleanup_close int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+            continue;
+        sight = CGROUP_ABSENT;
+        if (faccessat(folder, name, F_OK, 0) == 0 && cgroup_is_populated(folder, name))
+            return CGROUP_RUNS;
     }
-    return false;
+    return sight;
 }
 
 static pid_t cgroup_first_pid(int dirfd)

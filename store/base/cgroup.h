@@ -24,9 +24,14 @@ char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind);
 /* Returns the name of the guest's directory in that folder. The caller frees it. */
 char *cgroup_name(enum guest_kind kind, uint32_t vmid);
 
-/* Returns true if the guest has a control group in any hierarchy, which means that it is
- * running. */
-bool cgroup_has_guest(const char *cgroup, enum guest_kind kind, uint32_t vmid);
+/* Whether a guest runs, by its control groups. */
+enum cgroup_sight {
+    CGROUP_UNKNOWN, /* no hierarchy has a directory for guests of this kind */
+    CGROUP_RUNS,
+    CGROUP_ABSENT, /* it has no control group, or one that the guest's last process has left */
+};
+
+enum cgroup_sight cgroup_look(const char *cgroup, enum guest_kind kind, uint32_t vmid);
 
 /* Returns the id of one process of the container; 0 if none is found. */
 pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid);

@@ -21,7 +21,7 @@ int sql_fail_damaged(const char *path, const char *why, struct error *error)
     int folder = (int)(strrchr(path, '/') - path);
     return fail(error, ERROR_CORRUPT,
                 "the store %s is damaged (%s): move the directory %.*s away and run `felhomctl "
-                "init`; each guest gets a new token at its next start",
+                "init`, then `felhomctl rotate --all` for the guests that run",
                 path, why, folder, path);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
+#include "store/base/cgroup.h"
 #include "store/base/clock.h"
 #include "store/files/config_file.h"
 #include "store/tables/event.h"
@@ -141,4 +142,13 @@ int issue_check(const struct config *config, struct store *store, uint32_t vmid,
     if (problem.kind == ERROR_INVALID)
         return 0;
     return fail_unless_missing(error, &problem);
+}
+
+bool issue_guest_runs(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                      const struct guest *row)
+{
+    enum cgroup_sight sight = cgroup_look(config->paths.cgroup, kind, vmid);
+    if (sight == CGROUP_UNKNOWN)
+        return row && (row->state == GUEST_RUNNING || row->state == GUEST_STOPPING);
+    return sight == CGROUP_RUNS;
 }

@@ -91,4 +91,9 @@ int issue_publish(struct issue *issue, struct error *error);
 int issue_check(const struct config *config, struct store *store, uint32_t vmid,
                 enum token_verdict *ret, struct error *error);
 
+/* Returns true if the guest runs: by its control groups, or, where the host has none of Proxmox's,
+ * by its row in the store. row: NULL if the store does not know it. */
+bool issue_guest_runs(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                      const struct guest *row);
+
 #endif

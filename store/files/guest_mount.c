@@ -548,9 +548,11 @@ enum visibility guest_mount_visibility(const struct config *config, uint32_t vmi
     cleanup_close int fd = guest_open_in_root(root, config->bootstrap.guest_path);
     if (fd < 0)
         return errno == ENOENT ? VISIBILITY_MISSING : VISIBILITY_UNKNOWN;
-    if (stat(own_path, &own) < 0)
-        return VISIBILITY_MISSING;
     if (fstat(fd, &seen) < 0)
         return VISIBILITY_UNKNOWN;
+    if (seen.st_nlink == 0)
+        return VISIBILITY_REMOVED;
+    if (stat(own_path, &own) < 0)
+        return VISIBILITY_MISSING;
     return is_same_inode(&own, &seen) ? VISIBILITY_SEEN : VISIBILITY_MISSING;
 }

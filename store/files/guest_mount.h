@@ -78,6 +78,8 @@ enum visibility {
     VISIBILITY_UNKNOWN, /* no control group of that container, or no access to it */
     VISIBILITY_SEEN,
     VISIBILITY_MISSING, /* the guest's bootstrap path does not exist or shows something else */
+    VISIBILITY_REMOVED, /* it shows a directory that was removed from the host: what is written
+                           there now does not reach the guest until it starts again */
 };
 
 /* Checks whether a running container sees its directory, by looking up the bootstrap path in the

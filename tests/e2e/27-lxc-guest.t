@@ -184,6 +184,17 @@ ok "the guest's path unit starts felhom-controller-refresh" eventually journal_h
     'the host lists 2 mounts'
 is 'the new token is valid' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
 
+# --- the host has lost all its files, and gives the guest a new identity while it runs ---
+refreshes() { journal 8200 felhom-controller-refresh | grep -cF 'the host lists 2 mounts'; }
+refreshed() { [ "$(refreshes)" -gt "$1" ]; }
+ctl revoke 8200 >/dev/null
+find "$HOST/run/guests" -type f -delete
+is 'the guest sees that its files are gone' "$(lxc_in 8200 ls /etc/felhom-bootstrap)" ''
+before=$(refreshes)
+ok 'a running guest gets a new identity' ctl rotate 8200
+is 'the guest sees it without a restart' "$(inside 8200 "$pin" /etc/felhom-bootstrap/token)" '200 0'
+ok "the guest's path unit notices that its files are back" eventually refreshed "$before"
+
 # --- a container that cannot run, and an engine that fails ---
 # again [PATH]: runs the program once more; its output is in $HOST/said
 again() {

@@ -152,7 +152,7 @@ dd if=/dev/urandom of="$STATE/db/agent.db" bs=4096 seek=2 count=$((size / 4096 -
 daemon_start 2>/dev/null || :
 broken 'damaged store' store null error 'malformed|damaged|not a database'
 like 'damaged store: the reason says what happens to tokens' "$(part store reason null)" \
-    'no guest has a token until its next start'
+    'a new store knows no token, so running guests need new ones'
 eval "$REMEDY" >/dev/null 2>&1
 is 'damaged store: fixed by the printed command' "$(part store result null)" ok
 mends 'a guest that the new store lacks' guest 8200 warning 'not known to the store'

@@ -139,7 +139,8 @@ static void nothing_is_due_without_an_age(void **state)
     cleanup_outcome struct outcome due = felhomctl("rotate", "--due", NULL);
     assert_int_equal(due.status, 0);
     assert_string_equal(buffer_text(&due.out),
-                        "already  token.max_age    is 0: tokens do not age, so none is due\n");
+                        "already  token.max_age    is 0: tokens do not age, so only those that are "
+                        "lost are due\n");
     assert_int_equal(newest().generation, 1);
 }
 

@@ -10,7 +10,7 @@ static void assert_corrupt(const char *reason)
     cleanup_free char *db = mem_copy_text(in_scratch("state/db"));
     cleanup_free char *expected =
         mem_format("the store %s/agent.db is damaged (%s): move the directory %s away and run "
-                   "`felhomctl init`; each guest gets a new token at its next start",
+                   "`felhomctl init`, then `felhomctl rotate --all` for the guests that run",
                    db, reason, db);
     FAILS(open_scratch(STORE_OPEN_CREATE, 100, &error), ERROR_CORRUPT, expected);
 }
