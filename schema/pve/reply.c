@@ -496,6 +496,19 @@ int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status 
     return 0;
 }
 
+int pve_reply_guest_runs(const struct pve_reply *reply, bool *ret, struct error *error)
+{
+    cleanup_json json_t *data = NULL;
+    if (pve_data_read(reply, JSON_OBJECT, &data, error) < 0)
+        return -1;
+    const char *status = json_get_text(data, "status", "");
+    const bool runs = strcmp(status, "running") == 0;
+    if (!runs && strcmp(status, "stopped") != 0)
+        return pve_data_fail(error, "the guest neither runs nor is it stopped");
+    *ret = runs;
+    return 0;
+}
+
 struct log_line {
     int64_t number;
     const char *text;

@@ -81,6 +81,9 @@ struct pve_task_status {
 int pve_reply_task_status(const struct pve_reply *reply, struct pve_task_status *ret,
                           struct error *error);
 
+/* Reads GET /nodes/NODE/{lxc,qemu}/VMID/status/current: whether the guest is running. */
+int pve_reply_guest_runs(const struct pve_reply *reply, bool *ret, struct error *error);
+
 /* Reads GET /nodes/NODE/tasks/UPID/log: calls visit for each line with its number, from 1. An empty
  * log, which Proxmox returns as the single line "no content", has no lines. */
 int pve_reply_task_log(const struct pve_reply *reply,

@@ -7,7 +7,8 @@
  *   state in the store    step               what it does
  *   not called            job_call_step      asks Proxmox to begin the task
  *   called, no UPID       job_look_step      the reply was lost: looks for the task
- *   UPID                  job_follow_step    asks for the task's status until it has ended
+ *   UPID                  job_follow_step    asks for the task's status until it has ended; after
+ *                                            a rollback also for that of the guest's start
  *
  * All of this runs in the worker thread of jobs.c, without a lock. A store is borrowed for each
  * read or write, and never held while Proxmox is asked.
@@ -375,6 +376,102 @@ static int64_t job_done(const struct job_world *world, const struct job *job,
     return INT64_MAX;
 }
 
+/* --- after a rollback: does the guest start? --- */
+
+#define START_LISTED_US (3 * SECOND_US) /* a new task is not in the list at once */
+#define START_TIME_US   (60 * SECOND_US)
+#define START_TIME_HA_US \
+    (5 * MINUTE_US) /* high availability may first have other things to do, on any node */
+
+/* The task that Proxmox has begun for the guest's start. */
+struct start_task {
+    char upid[UPID_SIZE]; /* "": there is none */
+    bool by_ha;           /* it only asks high availability to start the guest */
+};
+
+static int64_t job_not_started(const struct job_world *world, const struct job *job,
+                               const char *problem)
+{
+    struct error error;
+    (void)fail(&error, ERROR_CONFLICT, "rolled back, but did not start: %s", problem);
+    return job_failed(world, job, error.message);
+}
+
+/* The rollback's task has begun the start before it ended, so the oldest such task since then is
+ * the one. */
+static int job_find_start(const struct job_world *world, const struct job *job,
+                          enum guest_kind kind, struct start_task *ret, struct error *error)
+{
+    struct upid rollback;
+    const struct pve_call call = job_pve_call(world, READ_TIME_US);
+    *ret = (struct start_task){.by_ha = false};
+    if (!upid_parse(job->upid, &rollback))
+        return 0;
+    if (pve_task_find(&call, kind == GUEST_QEMU ? "qmstart" : "vzstart", job->vmid,
+                      rollback.started_at, ret->upid, error) < 0)
+        return -1;
+    if (ret->upid[0])
+        return 0;
+    ret->by_ha = true;
+    return pve_task_find(&call, "hastart", job->vmid, rollback.started_at, ret->upid, error);
+}
+
+/* No task says whether the guest has started: waits until it runs. */
+static int64_t job_await_running(const struct job_world *world, const struct job *job,
+                                 struct job_memory *memory, const struct pve_guest *guest,
+                                 const struct start_task *start, const char *exitstatus)
+{
+    struct error error;
+    bool runs = false;
+    const int64_t now_us = clock_steady_us();
+    const struct pve_call call = job_pve_call(world, READ_TIME_US);
+    if (memory->start_awaited_since_us == 0)
+        memory->start_awaited_since_us = now_us;
+    const int64_t waited_us = now_us - memory->start_awaited_since_us;
+    if (!start->upid[0] && waited_us < START_LISTED_US)
+        return SECOND_US;
+    if (pve_guest_runs(&call, guest, &runs, &error) < 0)
+        return job_unanswered(world, job, memory, &error);
+    memory->failures = 0;
+    if (runs)
+        return job_done(world, job, exitstatus);
+    if (waited_us < (start->upid[0] ? START_TIME_HA_US : START_TIME_US))
+        return SECOND_US;
+    return job_not_started(world, job,
+                           start->upid[0] ? "high availability was asked to start it, but it does "
+                                            "not run"
+                                          : "Proxmox has not begun to, and it does not run");
+}
+
+/* The rollback itself went well. Which task starts the guest is found out anew in each step, so
+ * that a restart of felhomd changes nothing. */
+static int64_t job_start_step(const struct job_world *world, const struct job *job,
+                              struct job_memory *memory, const char *exitstatus)
+{
+    struct error error;
+    struct pve_guest guest;
+    struct start_task start;
+    struct pve_task_status status = {.running = false};
+    const struct pve_call call = job_pve_call(world, READ_TIME_US);
+    if (job_read_guest(world, job, &guest, &error) < 0)
+        return job_unrecorded(world, job, &error);
+    if (job_find_start(world, job, guest.kind, &start, &error) < 0)
+        return job_unanswered(world, job, memory, &error);
+    if (start.upid[0] && pve_task_status(&call, start.upid, &status, &error) < 0) {
+        if (error.kind != ERROR_MISSING)
+            return job_unanswered(world, job, memory, &error);
+        start.upid[0] = '\0';
+    }
+    if (!start.upid[0] || (start.by_ha && status.succeeded))
+        return job_await_running(world, job, memory, &guest, &start, exitstatus);
+    memory->failures = 0;
+    if (status.running)
+        return SECOND_US;
+    if (!status.succeeded)
+        return job_not_started(world, job, status.exitstatus);
+    return job_done(world, job, strcmp(exitstatus, "OK") == 0 ? status.exitstatus : exitstatus);
+}
+
 static int64_t job_ended(const struct job_world *world, const struct job *job,
                          const struct job_memory *memory, const struct pve_task_status *status)
 {
@@ -404,6 +501,8 @@ static int64_t job_follow_step(const struct job_world *world, const struct job *
     if (pve_task_status(&call, job->upid, &status, &error) < 0)
         return job_no_status(world, job, memory, &error);
     memory->missing_since_us = 0;
+    if (job->kind == JOB_ROLLBACK && status.succeeded)
+        return job_start_step(world, job, memory, status.exitstatus);
     if (job->kind == JOB_BACKUP && job_read_log(world, job, memory, &error) < 0)
         return job_unanswered(world, job, memory, &error);
     memory->failures = 0;

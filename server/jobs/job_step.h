@@ -4,7 +4,8 @@
  *
  *   Proxmox was not asked yet      ask it to begin the task
  *   asked, but no UPID is known    look for the task among Proxmox's tasks
- *   a UPID is known                ask for the task's status, until the task has ended
+ *   a UPID is known                ask for the task's status, until the task has ended; after a
+ *                                  rollback, also for that of the task that starts the guest
  *
  * So a felhomd that takes over a job, after a crash at any point, continues where the last one was.
  * The functions are for the jobs thread.
@@ -37,7 +38,8 @@ struct job_memory {
     uint32_t failures;       /* calls in a row that got no answer, or did not begin the job */
     int64_t silent_since_us; /* since when Proxmox has not been answering */
     int64_t missing_since_us; /* since when Proxmox has been answering that there is no such task */
-    int64_t lines;            /* how many lines of the task's log were read */
+    int64_t start_awaited_since_us; /* since when a guest that was rolled back should be running */
+    int64_t lines;                  /* how many lines of the task's log were read */
     struct vzdump_log log;
 };
 

@@ -373,6 +373,18 @@ int pve_task_find(const struct pve_call *call, const char *type, uint32_t vmid, 
     return pve_reply_find_task(&request.reply, type, vmid, user, since, ret_upid, error);
 }
 
+int pve_guest_runs(const struct pve_call *call, const struct pve_guest *guest, bool *ret,
+                   struct error *error)
+{
+    char vmid[VMID_TEXT_SIZE];
+    (void)snprintf(vmid, sizeof vmid, "%" PRIu32, guest->vmid);
+    cleanup_pve_request struct pve_request request =
+        pve_request_to("GET", guest_kind_names[guest->kind], vmid, "status", "current");
+    if (pve_request_perform(call, &request, error) < 0)
+        return -1;
+    return pve_reply_guest_runs(&request.reply, ret, error);
+}
+
 int pve_snapshots(const struct pve_call *call, const struct pve_guest *guest,
                   struct pve_snapshots *ret, struct error *error)
 {

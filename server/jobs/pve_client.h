@@ -54,7 +54,8 @@ int pve_snapshot_create(const struct pve_call *call, const struct pve_guest *gue
                         const char *name, const char *description, char ret_upid[static UPID_SIZE],
                         struct error *error);
 /* Proxmox stops a running container for a rollback. start: have it started afterwards, whether
- * it ran or not. */
+ * it ran or not. The rollback's task then begins the start as a task of its own (vzstart, qmstart;
+ * hastart for a guest under high availability) and does not wait for it. */
 int pve_snapshot_rollback(const struct pve_call *call, const struct pve_guest *guest,
                           const char *name, bool start, char ret_upid[static UPID_SIZE],
                           struct error *error);
@@ -96,6 +97,10 @@ int pve_task_log(const struct pve_call *call, const char *upid, int64_t start, i
  * began, so finding none at first proves nothing. */
 int pve_task_find(const struct pve_call *call, const char *type, uint32_t vmid, int64_t since,
                   char ret_upid[static UPID_SIZE], struct error *error);
+
+/* Finds out whether the guest is running. ("Running" begins early in its start.) */
+int pve_guest_runs(const struct pve_call *call, const struct pve_guest *guest, bool *ret,
+                   struct error *error);
 
 /* Lists the snapshots of the guest. The caller frees *ret with pve_snapshots_free. */
 int pve_snapshots(const struct pve_call *call, const struct pve_guest *guest,

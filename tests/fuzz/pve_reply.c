@@ -57,6 +57,14 @@ static void try_status(const struct pve_reply *reply)
         inspect_message(&error, ERROR_CORRUPT);
 }
 
+static void try_runs(const struct pve_reply *reply)
+{
+    struct error error;
+    bool runs;
+    if (pve_reply_guest_runs(reply, &runs, &error) < 0)
+        inspect_message(&error, ERROR_CORRUPT);
+}
+
 static void take_line(int64_t number, const char *line, void *log)
 {
     demand(number > 0);
@@ -127,6 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     try_refusal(reply);
     try_upid(&reply);
     try_status(&reply);
+    try_runs(&reply);
     try_log(&reply);
     try_tasks(&reply);
     try_snapshots(&reply);

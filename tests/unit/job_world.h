@@ -13,7 +13,7 @@
 #define USER   "felhom-agent@pve!agent"
 #define SECRET "0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa"
 
-#define RIGHTS "[\"VM.Audit\", \"VM.Snapshot\", \"VM.Backup\"]"
+#define RIGHTS "[\"VM.Audit\", \"VM.Snapshot\", \"VM.PowerMgmt\", \"VM.Backup\"]"
 #define TOKENS \
     "{\"" USER "\": {\"secret\": \"" SECRET "\", \"privileges\": {\"/vms/8200\": " RIGHTS \
     ", \"/vms/8203\": " RIGHTS ", \"/vms/8204\": " RIGHTS \

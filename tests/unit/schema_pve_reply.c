@@ -192,6 +192,12 @@ static int read_snapshots(const struct pve_reply *reply)
     return pve_reply_snapshots(reply, &snapshots, &error);
 }
 
+static int read_guest_runs(const struct pve_reply *reply)
+{
+    bool runs;
+    return pve_reply_guest_runs(reply, &runs, &error);
+}
+
 static int read_backups(const struct pve_reply *reply)
 {
     struct pve_backup backup;
@@ -216,8 +222,8 @@ static void check_odd(reader *read, const struct reading *readings, size_t count
 static void test_no_data(void **state)
 {
     (void)state;
-    static reader *const readers[] = {read_upid,  read_status,    read_log,
-                                      read_tasks, read_snapshots, read_backups};
+    static reader *const readers[] = {read_upid,      read_status,  read_log,       read_tasks,
+                                      read_snapshots, read_backups, read_guest_runs};
     static const char *const bodies[] = {
         "",
         "{}",
@@ -372,6 +378,26 @@ static void test_odd_status(void **state)
     check_odd(read_status, readings, ARRAY_SIZE(readings));
 }
 
+static void test_guest_runs(void **state)
+{
+    (void)state;
+    static const char why[] = "the guest neither runs nor is it stopped";
+    static const struct reading readings[] = {
+        {"{\"data\":{}}", why},
+        {"{\"data\":{\"status\":\"Running\"}}", why},
+        {"{\"data\":{\"status\":1}}", why},
+        {"{\"data\":[]}", "data is of another type"},
+    };
+    bool runs = false;
+    struct pve_reply reply = answer("{\"data\":{\"status\":\"running\",\"ha\":{\"managed\":0}}}");
+    assert_int_equal(pve_reply_guest_runs(&reply, &runs, &error), 0);
+    assert_true(runs);
+    reply = answer("{\"data\":{\"status\":\"stopped\"}}");
+    assert_int_equal(pve_reply_guest_runs(&reply, &runs, &error), 0);
+    assert_false(runs);
+    check_odd(read_guest_runs, readings, ARRAY_SIZE(readings));
+}
+
 /* --- a task's log --- */
 
 static void write_line(int64_t number, const char *line, void *context)
@@ -446,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup(test_stopped, set_up),
         cmocka_unit_test_setup(test_exitstatus_is_shown_text, set_up),
         cmocka_unit_test_setup(test_odd_status, set_up),
+        cmocka_unit_test_setup(test_guest_runs, set_up),
         cmocka_unit_test_setup(test_log, set_up),
         cmocka_unit_test_setup(test_empty_log, set_up),
         cmocka_unit_test_setup(test_odd_log, set_up),

@@ -194,6 +194,185 @@ static void test_a_long_log(void **state)
     assert_asked("/log\"", 3);
 }
 
+/* --- after a rollback the guest has to start --- */
+
+static struct start_world {
+    uint32_t vmid;
+    const char *task_type;
+} const starts[] = {{8200, "vz"}, {8203, "qm"}};
+
+/* A rollback whose task has ended well. start: the task of this type that Proxmox has begun for the
+ * start, whose state is the JSON text more; NULL: none. */
+static void set_rolled_back(const struct start_world *which, const char *exitstatus,
+                            const char *start, const char *more)
+{
+    const struct job job = unfinished(which->vmid);
+    cleanup_free char *line =
+        mem_format("{\"upid\": \"%s\", \"node\": \"pve\", \"type\": \"%srollback\", \"id\": \"%u\","
+                   " \"user\": \"" USER "\", \"begun_at\": 1, \"starttime\": 17, \"steps\": [],"
+                   " \"step\": 0, \"log\": [], \"exitstatus\": \"%s\", \"endtime\": 18}",
+                   job.upid, which->task_type, which->vmid, exitstatus);
+    cleanup_free char *begun =
+        mem_format(", {\"upid\": \"UPID:pve:00004712:12345678:00000012:%s:%u:" USER ":\","
+                   " \"node\": \"pve\", \"type\": \"%s\", \"id\": \"%u\", \"user\": \"" USER
+                   "\", \"begun_at\": 1, \"starttime\": 18, \"steps\": [], \"step\": 0,"
+                   " \"log\": []%s}",
+                   start ? start : "", which->vmid, start ? start : "", which->vmid, more);
+    cleanup_free char *text = mem_format("[%s%s]", line, start ? begun : "");
+    standin_write("tasks.json", text);
+}
+
+#define RUNNING      ""
+#define ENDED(words) ", \"exitstatus\": \"" words "\", \"endtime\": 19"
+
+static void set_runs(const struct start_world *which, bool runs)
+{
+    cleanup_free char *text =
+        mem_format("{\"%u\": {\"type\": \"%s\", \"running\": %s}}", which->vmid,
+                   which->vmid == 8203 ? "qemu" : "lxc", runs ? "true" : "false");
+    standin_write("guests.json", text);
+}
+
+static void add_rollback(const struct start_world *which)
+{
+    cleanup_free char *upid =
+        mem_format("UPID:pve:00004711:12345678:00000011:%srollback:%u:" USER ":", which->task_type,
+                   which->vmid);
+    memory = (struct job_memory){0};
+    run_raw("DELETE FROM job");
+    const int64_t job_id = add_job(which->vmid, JOB_ROLLBACK, "one");
+    make_called(job_id);
+    OK(job_set_upid(store, job_id, upid, &error));
+    set_runs(which, false);
+}
+
+static void test_rollback_ends_with_the_start(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        cleanup_free char *type = mem_format("%sstart", starts[i].task_type);
+        add_rollback(&starts[i]);
+        set_rolled_back(&starts[i], "OK", type, RUNNING);
+        assert_seconds(step(starts[i].vmid), 1);
+        set_runs(&starts[i], true); /* it counts as running long before it has started */
+        assert_seconds(step(starts[i].vmid), 1);
+        memory = (struct job_memory){0}; /* felhomd was restarted */
+        assert_seconds(step(starts[i].vmid), 1);
+        set_rolled_back(&starts[i], "OK", type, ENDED("OK"));
+        assert_seconds(step(starts[i].vmid), -1);
+        assert_end(starts[i].vmid, "done ");
+    }
+}
+
+static void test_rolled_back_but_not_started(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        cleanup_free char *type = mem_format("%sstart", starts[i].task_type);
+        add_rollback(&starts[i]);
+        set_rolled_back(&starts[i], "OK", type, ENDED("startup for it failed"));
+        assert_seconds(step(starts[i].vmid), -1);
+        assert_end(starts[i].vmid, "failed rolled back, but did not start: startup for it failed");
+    }
+}
+
+static void test_warnings_of_rollback_and_start(void **state)
+{
+    (void)state;
+    static const char *const statuses[][3] = {
+        {"WARNINGS: 1", ENDED("OK"), "done WARNINGS: 1"},
+        {"OK", ENDED("WARNINGS: 2"), "done WARNINGS: 2"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(statuses); i++) {
+        add_rollback(&starts[0]);
+        set_rolled_back(&starts[0], statuses[i][0], "vzstart", statuses[i][1]);
+        assert_seconds(step(8200), -1);
+        assert_end(8200, statuses[i][2]);
+    }
+}
+
+static void test_rolled_back_to_a_running_machine(void **state)
+{
+    (void)state;
+    add_rollback(&starts[1]);
+    set_runs(&starts[1], true);
+    set_rolled_back(&starts[1], "OK", NULL, "");
+    assert_seconds(step(8203), 1); /* the task may not be listed yet */
+    assert_asked("/status/current", 0);
+    memory.start_awaited_since_us -= 3 * SECOND_US;
+    assert_seconds(step(8203), -1);
+    assert_end(8203, "done ");
+}
+
+static void test_nobody_starts_it(void **state)
+{
+    (void)state;
+    add_rollback(&starts[0]);
+    set_rolled_back(&starts[0], "OK", NULL, "");
+    assert_seconds(step(8200), 1);
+    memory.start_awaited_since_us -= 59 * SECOND_US;
+    assert_seconds(step(8200), 1);
+    memory.start_awaited_since_us -= SECOND_US;
+    assert_seconds(step(8200), -1);
+    assert_end(8200, "failed rolled back, but did not start: Proxmox has not begun to, and it does "
+                     "not run");
+}
+
+static void test_high_availability_starts_it(void **state)
+{
+    (void)state;
+    add_rollback(&starts[0]);
+    set_rolled_back(&starts[0], "OK", "hastart", RUNNING);
+    assert_seconds(step(8200), 1);
+    assert_asked("/status/current", 0);
+    set_rolled_back(&starts[0], "OK", "hastart", ENDED("OK"));
+    assert_seconds(step(8200), 1);
+    memory.start_awaited_since_us -= 299 * SECOND_US;
+    assert_seconds(step(8200), 1);
+    set_runs(&starts[0], true);
+    assert_seconds(step(8200), -1);
+    assert_end(8200, "done ");
+    add_rollback(&starts[0]);
+    set_rolled_back(&starts[0], "OK", "hastart", ENDED("OK"));
+    assert_seconds(step(8200), 1);
+    memory.start_awaited_since_us -= 300 * SECOND_US;
+    assert_seconds(step(8200), -1);
+    assert_end(8200, "failed rolled back, but did not start: high availability was asked to start "
+                     "it, but it does not run");
+}
+
+static void test_silent_about_the_start(void **state)
+{
+    (void)state;
+    add_rollback(&starts[0]);
+    set_rolled_back(&starts[0], "OK", "vzstart", RUNNING);
+    control("{\"status\": 500, \"only\": \"vzstart\"}");
+    assert_seconds(step(8200), 1);
+    assert_seconds(step(8200), 2);
+    assert_seconds(step(8200),
+                   4); /* that the rollback's own task is known does not begin it anew */
+    control("{}");
+    assert_seconds(step(8200), 1);
+    set_rolled_back(&starts[0], "OK", NULL, "");
+    memory.start_awaited_since_us = clock_steady_us() - 3 * SECOND_US;
+    control("{\"status\": 500, \"only\": \"/status/current\"}");
+    assert_seconds(step(8200), 1);
+    assert_seconds(step(8200), 2);
+    control("{}");
+    set_runs(&starts[0], true);
+    assert_seconds(step(8200), -1);
+    assert_end(8200, "done ");
+}
+
+static void test_a_rollback_that_fails(void **state)
+{
+    (void)state;
+    add_rollback(&starts[0]);
+    set_rolled_back(&starts[0], "snapshot 'one' does not exist", NULL, "");
+    assert_seconds(step(8200), -1);
+    assert_end(8200, "failed snapshot 'one' does not exist");
+}
+
 /* --- Proxmox does not tell --- */
 
 static void test_lost_task(void **state)
@@ -330,6 +509,14 @@ int main(void)
         job_test(test_after_a_restart_it_is_read_from_its_begin),
         job_test(test_never_in_another_mode),
         job_test(test_a_long_log),
+        job_test(test_rollback_ends_with_the_start),
+        job_test(test_rolled_back_but_not_started),
+        job_test(test_warnings_of_rollback_and_start),
+        job_test(test_rolled_back_to_a_running_machine),
+        job_test(test_nobody_starts_it),
+        job_test(test_high_availability_starts_it),
+        job_test(test_silent_about_the_start),
+        job_test(test_a_rollback_that_fails),
         job_test(test_lost_task),
         job_test(test_lost_for_a_moment),
         job_test(test_silent_proxmox),
