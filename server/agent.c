@@ -7,6 +7,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "server/answer.h"
+#include "server/base/guest_refresh.h"
 #include "server/base/host_figures.h"
 #include "server/events/waiters.h"
 #include "server/events/wakeup.h"
@@ -35,6 +36,13 @@ bool agent_listens(struct agent *agent)
     return atomic_load(&agent->context.listener) != NULL;
 }
 
+/* A NIC may have been changed since the guest's configuration was read. */
+static bool agent_may_be_mistaken(enum refusal_reason refusal, const struct peer *peer)
+{
+    return refusal == REFUSAL_STRANGER || refusal == REFUSAL_FOREIGN_HWADDR ||
+           (refusal == REFUSAL_NONE && peer->identity == PEER_AMBIGUOUS);
+}
+
 /* The gate asks who a connection's peer is. */
 static enum refusal_reason agent_identify(int socket, struct peer *peer, void *data)
 {
@@ -42,8 +50,17 @@ static enum refusal_reason agent_identify(int socket, struct peer *peer, void *d
     struct error error;
     cleanup_server_config struct server_config *config = context_config(context);
     const struct arrival arrival = arrivals_get(context->arrivals, socket);
+    const struct peer unknown = *peer;
+    uint64_t before = guest_refresh_serial(context->guest_refresh);
     enum refusal_reason refusal =
         origin_check(context->stores, &config->config, &arrival, peer, &error);
+    if (agent_may_be_mistaken(refusal, peer)) {
+        guest_refresh_look(context->guest_refresh, context->stores, &config->config, &context->log);
+        if (guest_refresh_serial(context->guest_refresh) != before) {
+            *peer = unknown;
+            refusal = origin_check(context->stores, &config->config, &arrival, peer, &error);
+        }
+    }
     if (refusal == REFUSAL_NONE && peer->identity == PEER_UNKNOWN)
         throttled_log_line(&context->log, LOG_ERR, "a connection's guest could not be found: %s",
                            error.message);
@@ -143,6 +160,7 @@ int agent_open(struct agent *agent, struct error *error)
     handover_begin(&agent->handover);
     context->refusals = refusals_new();
     context->pve_client = pve_client_new(NULL, &context->counters.proxmox);
+    context->guest_refresh = guest_refresh_new();
     context->figures = host_figures_new("");
     context->storage_cache = reply_cache_new();
     if (server_config_load(&config, error) < 0)
@@ -177,6 +195,7 @@ void agent_close(struct agent *agent)
     gate_free(context->gate);
     refusals_free(context->refusals);
     reply_cache_free(context->storage_cache);
+    guest_refresh_free(context->guest_refresh);
     arrivals_free(context->arrivals);
     agent_leave_notes(agent);
     witness_close(context->witness);

@@ -6,6 +6,7 @@
 
 #include "server/api/route.h"
 #include "server/base/context.h"
+#include "server/base/guest_refresh.h"
 #include "server/events/waiters.h"
 #include "server/http/auth.h"
 #include "server/http/refusal.h"
@@ -119,6 +120,7 @@ int answer_request(struct mg_connection *connection, void *data)
         request.peer = &ours->peer;
         request.config = &current->config;
         request.config_serial = current->serial;
+        request.guests_serial = guest_refresh_serial(context->guest_refresh);
         request.view = &view;
         admit_and_answer(context, &request, &reply, &refusal);
     }

@@ -6,7 +6,8 @@
  *   - waits until the host has the address to listen on,
  *   - starts the agent (server/agent.h), whose other threads serve the requests,
  *   - then handles signals, feeds the watchdog, and every ten seconds looks for stopped guests
- *     (server/sweep.h) and for a new certificate.
+ *     (server/sweep.h), for guests whose NICs or mounts have changed (server/base/guest_refresh.h)
+ *     and for a new certificate.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -22,6 +23,7 @@
 #include "schema/base/units.h"
 #include "schema/base/version.h"
 #include "server/agent.h"
+#include "server/base/guest_refresh.h"
 #include "server/base/host_figures.h"
 #include "server/events/wakeup.h"
 #include "server/privileges.h"
@@ -202,6 +204,12 @@ static void sweep_guests(struct main_duties *duties, struct context *context)
                        error.message);
 }
 
+static void refresh_guests(struct context *context)
+{
+    cleanup_server_config struct server_config *current = context_config(context);
+    guest_refresh_look(context->guest_refresh, context->stores, &current->config, &context->log);
+}
+
 /* Returns the time between two ticks: half the interval of the watchdog, but between one second
  * and the interval of the sweep. */
 static int64_t daemon_tick_interval_us(void)
@@ -217,6 +225,7 @@ static void sweep_if_due(struct agent *agent, struct main_duties *duties)
     if (clock_steady_us() < duties->next_sweep_us)
         return;
     sweep_guests(duties, &agent->context);
+    refresh_guests(&agent->context);
     agent_follow_identity(agent);
     host_figures_sample(agent->context.figures);
     /* Returns to the system what a burst of connections has left free in the heap. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET /storage: the mounts of the guest, as pre-start found them in its configuration. The mounts
- * are read from the store, and the reply is cached (http/reply_cache) until the guest starts again
- * or the configuration is reloaded.
+ * GET /storage: the mounts of the guest, as its configuration was last read. The mounts are read
+ * from the store, and the reply is cached (http/reply_cache) until the guest starts again, its
+ * mounts are changed, or the agent's configuration is reloaded.
  */
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
@@ -49,7 +49,9 @@ static void storage_reply_from_store(struct context *context, const struct reque
 void storage_get(struct context *context, const struct request *request, struct reply *reply)
 {
     struct error error;
-    struct reply_cache_key key = {.vmid = request->vmid, .config_serial = request->config_serial};
+    struct reply_cache_key key = {.vmid = request->vmid,
+                                  .config_serial = request->config_serial,
+                                  .guests_serial = request->guests_serial};
     if (guest_version(request->view->store, request->vmid, &key.guest, &error) < 0)
         reply_internal_failure(reply, context, request->view, &error);
     else if (!reply_cache_find(context->storage_cache, &key, reply_body(reply, 200)))

@@ -72,6 +72,7 @@ bool server_config_moves_listener(const struct server_config *old, const struct 
 
 struct arrivals;
 struct gate;
+struct guest_refresh;
 struct hub;
 struct jobs;
 struct reply_cache;
@@ -91,9 +92,10 @@ struct context {
     struct counters counters;
     struct throttled_log log;  /* rate-limited: failures that keep requests from being answered */
     struct refusals *refusals; /* when each kind of refusal was last logged */
-    struct witness *witness;   /* NULL without CAP_NET_RAW */
-    struct arrivals *arrivals; /* how each connection came in; NULL until the daemon listens */
-    struct gate *gate;         /* NULL until the daemon listens for the first time */
+    struct guest_refresh *guest_refresh; /* reads changed configurations of running guests */
+    struct witness *witness;             /* NULL without CAP_NET_RAW */
+    struct arrivals *arrivals;    /* how each connection came in; NULL until the daemon listens */
+    struct gate *gate;            /* NULL until the daemon listens for the first time */
     struct host_figures *figures; /* load, memory, storages of the host */
     struct waiters *waiters; /* connections that wait for an event; this and the next three are NULL
                                 until the daemon listens for the first time */

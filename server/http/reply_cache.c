@@ -41,7 +41,7 @@ static bool reply_cache_key_equals(const struct reply_cache_key *one,
 {
     return one->vmid == other->vmid && one->guest.generation == other->guest.generation &&
            one->guest.changed_at_ms == other->guest.changed_at_ms &&
-           one->config_serial == other->config_serial;
+           one->config_serial == other->config_serial && one->guests_serial == other->guests_serial;
 }
 
 bool reply_cache_find(struct reply_cache *cache, const struct reply_cache_key *key,

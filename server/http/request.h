@@ -64,6 +64,7 @@ struct request {
     const struct peer *peer;
     const struct config *config; /* in force when the request came */
     uint64_t config_serial;
+    uint64_t guests_serial;  /* by guest_refresh_serial, before the store is read */
     struct store_loan *view; /* the store that the token was found in; see views in struct route */
     uint32_t vmid; /* the guest that the request speaks for; 0: its token was not accepted */
     char token_id[TOKEN_ID_LENGTH + 1];

@@ -6,7 +6,7 @@
 #include "schema/base/cleanup.h"
 #include "tests/unit/test.h"
 
-static const struct reply_cache_key first = {8200, {7, 1000}, 1};
+static const struct reply_cache_key first = {8200, {7, 1000}, 1, 5};
 static struct reply_cache *kept;
 
 static int set_up(void **state)
@@ -59,8 +59,8 @@ static void test_anything_else_is_another(void **state)
 {
     (void)state;
     static const struct reply_cache_key others[] = {
-        {8201, {7, 1000}, 1}, {8200 + 1024, {7, 1000}, 1}, {8200, {8, 1000}, 1},
-        {8200, {7, 1001}, 1}, {8200, {7, 1000}, 2},
+        {8201, {7, 1000}, 1, 5}, {8200 + 1024, {7, 1000}, 1, 5}, {8200, {8, 1000}, 1, 5},
+        {8200, {7, 1001}, 1, 5}, {8200, {7, 1000}, 2, 5},        {8200, {7, 1000}, 1, 6},
     };
     put(&first, "first\n");
     for (size_t i = 0; i < ARRAY_SIZE(others); i++)
@@ -71,8 +71,8 @@ static void test_anything_else_is_another(void **state)
 static void test_the_newer_takes_the_place(void **state)
 {
     (void)state;
-    static const struct reply_cache_key newer = {8200, {8, 2000}, 1};
-    static const struct reply_cache_key neighbour = {8200 + 1024, {1, 1}, 1};
+    static const struct reply_cache_key newer = {8200, {8, 2000}, 1, 5};
+    static const struct reply_cache_key neighbour = {8200 + 1024, {1, 1}, 1, 5};
     put(&first, "first\n");
     put(&newer, "newer\n");
     assert_none(&first);
@@ -89,7 +89,7 @@ static void test_what_is_too_long_is_not_kept(void **state)
     memset(text, 'x', REPLY_CACHE_LIMIT);
     put(&first, text);
     assert_kept(&first, text);
-    static const struct reply_cache_key other = {8300, {1, 1}, 1};
+    static const struct reply_cache_key other = {8300, {1, 1}, 1, 5};
     text[REPLY_CACHE_LIMIT] = 'x';
     put(&other, text);
     assert_none(&other);
