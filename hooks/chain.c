@@ -13,12 +13,9 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "schema/pve/storage_config.h"
 #include "store/files/config_file.h"
-#include "store/files/file.h"
 
-#define STORAGE_LIMIT ((size_t)1 << 20)
-#define PROXMOX_PATH  "/sbin:/bin:/usr/sbin:/usr/bin"
+#define PROXMOX_PATH "/sbin:/bin:/usr/sbin:/usr/bin"
 
 /* True if the text has a chain as felhomctl writes it, whatever else is in the file. */
 static bool names_a_chain(const char *enrolment)
@@ -52,20 +49,11 @@ static int read_volume(const struct reaction *reaction, char **ret, struct error
     return 0;
 }
 
-static int read_storage_config(const struct reaction *reaction, struct buffer *out,
-                               struct error *error)
-{
-    cleanup_free char *path = mem_format("%s/storage.cfg", reaction->config->paths.pve);
-    return file_read(path, STORAGE_LIMIT, out, error) == 0 || error->kind == ERROR_MISSING ? 0 : -1;
-}
-
 static int find_chain_path(const struct reaction *reaction, const char *volume, struct error *error)
 {
     struct report *report = reaction->report;
-    cleanup_buffer struct buffer storages = BUFFER_EMPTY;
     cleanup_free char *path = NULL;
-    if (read_storage_config(reaction, &storages, error) < 0 ||
-        snippet_path(buffer_text(&storages), volume, &path, error) < 0)
+    if (config_file_hookscript_path(reaction->config, volume, &path, error) < 0)
         return -1;
     if (strlen(path) >= sizeof report->chain)
         return fail(error, ERROR_INVALID, "the path of %.200s is too long", volume);

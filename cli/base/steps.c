@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/base/output.h"
 #include "schema/base/buffer.h"
@@ -11,7 +12,7 @@
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
 
-static const char *const outcome_names[] = {"done", "already", "warning"};
+static const char *const outcome_names[] = {"done", "already", "warning", "undone"};
 
 struct steps steps_new(void)
 {
@@ -49,6 +50,23 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
     va_start(args, format);
     add(steps, outcome, about, format, args);
     va_end(args);
+}
+
+void steps_undo(struct steps *steps)
+{
+    size_t i;
+    json_t *step;
+    json_array_foreach(steps->list, i, step)
+    {
+        if (strcmp(json_get_text(step, "outcome", ""), outcome_names[STEP_DONE]) == 0)
+            output_put_text(step, "outcome", outcome_names[STEP_UNDONE]);
+    }
+    steps->changed = false;
+}
+
+void steps_add_left(struct steps *steps, const char *about, const struct error *problem)
+{
+    steps_add(steps, STEP_WARNING, about, "could not be taken back: %s", problem->message);
 }
 
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,

@@ -9,7 +9,8 @@
 
 #include "cli/base/verb.h"
 
-enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING };
+/* STEP_UNDONE: was done, and taken back because a later step failed. */
+enum step_outcome { STEP_DONE, STEP_ALREADY, STEP_WARNING, STEP_UNDONE };
 
 struct steps {
     json_t *list;
@@ -24,6 +25,12 @@ void steps_free(struct steps *steps);
 /* Adds a step: its subject, and a text that says what happened. */
 void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Turns the steps that were done into ones that were taken back. */
+void steps_undo(struct steps *steps);
+
+/* Adds a warning that something which a later step's failure had to take back is still there. */
+void steps_add_left(struct steps *steps, const char *about, const struct error *problem);
 
 /* Adds a step whose subject is a guest's VMID. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,

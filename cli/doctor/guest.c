@@ -61,9 +61,40 @@ void doctor_check_guest_enrolment(struct doctor *doctor)
         doctor_ok(doctor, "no customer");
 }
 
+/* Reports whether Proxmox would run the hookscript that ours calls. */
+static void note_chain(struct doctor *doctor, const char *chain)
+{
+    struct error error;
+    cleanup_free char *path = NULL;
+    cleanup_free char *edit =
+        mem_format("editor %s/%u.yaml", doctor->config.paths.enrolment, doctor->guest->vmid);
+    if (guest_lines_check_runnable(&doctor->config, chain, &path, &error) == 0) {
+        doctor_ok(doctor, HOOKSCRIPT_VALUE ", which calls %s", chain);
+        return;
+    }
+    cleanup_free char *mode = path ? mem_format("chmod a+x '%s'", path) : NULL;
+    doctor_fail(doctor, error.kind == ERROR_DENIED ? mode : edit,
+                "the guest does not start, as its chained hookscript %s cannot be run: %s", chain,
+                error.message);
+}
+
+/* Returns the hookscript that ours calls, "" if there is none or the enrolment cannot be read,
+ * which doctor_check_guest_enrolment reports. The caller frees it. */
+static char *find_chain(const struct doctor *doctor)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    if (config_file_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &ignored) < 0)
+        return mem_copy_text("");
+    enrolment_salvage(buffer_text(&text), text.length, &enrolment);
+    return steal(enrolment.chain);
+}
+
 void doctor_check_guest_hook(struct doctor *doctor)
 {
     const struct doctor_guest *guest = doctor->guest;
+    cleanup_free char *chain = find_chain(doctor);
     const char *hookscript = guest->config.hookscript;
     cleanup_free char *replace =
         mem_format("%s set %u --delete hookscript && %s",
@@ -72,6 +103,8 @@ void doctor_check_guest_hook(struct doctor *doctor)
         doctor_fail(doctor, guest->enroll, "the guest has no hookscript");
     else if (strcmp(hookscript, HOOKSCRIPT_VALUE) != 0)
         doctor_fail(doctor, replace, "the hookscript is %s, not " HOOKSCRIPT_VALUE, hookscript);
+    else if (*chain)
+        note_chain(doctor, chain);
     else
         doctor_ok(doctor, HOOKSCRIPT_VALUE);
 }
@@ -101,7 +134,13 @@ void doctor_check_guest_mount(struct doctor *doctor)
     bool right = guest->mount.form == MOUNT_FORM_MP
                      ? is_mp_right(&doctor->config, guest->mount.volume)
                      : is_entry_right(&doctor->config, guest);
-    if (guest->mount.form == MOUNT_FORM_NONE)
+    const char *key = guest->mount.volume ? guest->mount.volume->key : "";
+    if (guest_config_pending(&guest->config, key))
+        doctor_fail(doctor, guest->enroll,
+                    "%s mounts the guest's directory, but the guest's next start takes it away, as "
+                    "Proxmox has a pending change of it",
+                    key);
+    else if (guest->mount.form == MOUNT_FORM_NONE)
         doctor_fail(doctor, guest->enroll, "no line mounts the guest's directory");
     else if (!right)
         doctor_warn(doctor, guest->enroll,

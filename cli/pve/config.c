@@ -344,3 +344,51 @@ void config_text_remove(struct buffer *text, struct config_line *line)
     text_splice(text, line->start - before, line->size + before, "", 0);
     *line = (struct config_line){.start = line->start - before};
 }
+
+/* --- pending changes --- */
+
+/* Returns "delete: KEY,..." without the key, "" if no other is left; NULL if the line is no such
+ * list, or has not the key. The caller frees it. */
+static char *deleted_without(struct slice line, const char *key)
+{
+    static const char separators[] = ",;" SPACES;
+    cleanup_buffer struct buffer others = BUFFER_EMPTY;
+    bool found = false;
+    if (!slice_starts(line, "delete:"))
+        return NULL;
+    struct slice rest = slice_skip(line, strlen("delete:"));
+    while ((rest = slice_skip(rest, slice_span(rest, separators))).length > 0) {
+        size_t length = 0;
+        while (length < rest.length && !text_is_one_of(rest.text[length], separators))
+            length++;
+        struct slice name = {rest.text, length};
+        rest = slice_skip(rest, length);
+        if (slice_equals(slice_skip(name, slice_starts(name, "!")), key))
+            found = true;
+        else
+            buffer_add_format(&others, "%s%.*s", others.length ? "," : "delete: ", (int)length,
+                              name.text);
+    }
+    if (!found)
+        return NULL;
+    if (others.length)
+        buffer_add_text(&others, "\n");
+    return mem_copy_text(buffer_text(&others));
+}
+
+void config_text_unpend(struct buffer *text, const char *key)
+{
+    cleanup_free char *prefix = mem_format("%s:", key);
+    bool pending = false;
+    for (size_t start = 0; start < text->length;) {
+        struct slice line = line_at(text, start);
+        if (is_section(line))
+            pending = guest_line_is_pending(GUEST_LXC, line);
+        cleanup_free char *rest = !pending                     ? NULL
+                                  : slice_starts(line, prefix) ? mem_copy_text("")
+                                                               : deleted_without(line, key);
+        if (rest)
+            text_splice(text, start, line.length, rest, strlen(rest));
+        start += rest ? strlen(rest) : line.length;
+    }
+}

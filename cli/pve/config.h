@@ -93,6 +93,10 @@ bool config_text_mentions(const struct buffer *text, const char *key);
  * text uses. */
 void config_text_insert(struct buffer *text, const char *key, const char *value);
 
+/* Takes a key's change out of the section of pending changes, so that the next start leaves the key
+ * as it is. */
+void config_text_unpend(struct buffer *text, const char *key);
+
 /* Removes the line. *line is then the line's former position: config_line_next moves to the line
  * after it. */
 void config_text_remove(struct buffer *text, struct config_line *line);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pve/guest_lines.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/pve/config.h"
 #include "schema/base/cleanup.h"
@@ -10,6 +13,7 @@
 #include "schema/base/text.h"
 #include "schema/pve/guest_property.h"
 #include "schema/pve/lxc_line.h"
+#include "store/files/config_file.h"
 #include "store/files/guest_mount.h"
 
 #define MP_COUNT 256 /* mp0..mp255 */
@@ -89,12 +93,22 @@ enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmi
                                        const struct guest_config *guest)
 {
     for (size_t i = 0; i < guest->volume_count; i++)
-        if (names_own(config, vmid, guest->volumes[i].key, guest->volumes[i].source))
+        if (!guest_config_pending(guest, guest->volumes[i].key) &&
+            names_own(config, vmid, guest->volumes[i].key, guest->volumes[i].source))
             return MOUNT_FORM_MP;
     for (size_t i = 0; i < guest->raw_count; i++)
         if (names_own(config, vmid, guest->raw[i].key, guest->raw[i].value))
             return MOUNT_FORM_ENTRY;
     return MOUNT_FORM_NONE;
+}
+
+bool guest_lines_has_mp(const struct config *config, uint32_t vmid,
+                        const struct guest_config *guest)
+{
+    for (size_t i = 0; i < guest->volume_count; i++)
+        if (names_own(config, vmid, guest->volumes[i].key, guest->volumes[i].source))
+            return true;
+    return false;
 }
 
 /* --- what enroll and unenroll change --- */
@@ -192,6 +206,22 @@ int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct e
                 vmid, hookscript);
 }
 
+int guest_lines_check_runnable(const struct config *config, const char *hookscript, char **ret_path,
+                               struct error *error)
+{
+    struct stat status;
+    *ret_path = NULL;
+    if (config_file_hookscript_path(config, hookscript, ret_path, error) < 0)
+        return -1;
+    if (stat(*ret_path, &status) < 0)
+        return fail_errno(error, errno, "%s", *ret_path);
+    if (!S_ISREG(status.st_mode))
+        return fail(error, ERROR_INVALID, "%s is not a file", *ret_path);
+    if (access(*ret_path, X_OK) < 0)
+        return fail(error, ERROR_DENIED, "%s is not executable", *ret_path);
+    return 0;
+}
+
 static int apply_hookscript(const struct guest_lines_desired *desired, struct buffer *text,
                             struct line_changes *changes, struct error *error)
 {
@@ -215,9 +245,20 @@ static int apply_hookscript(const struct guest_lines_desired *desired, struct bu
     return 0;
 }
 
+/* Has a key that the next start would change or remove stay as it is: for Proxmox's command, by
+ * setting it to what it is. Takes ownership of key and value. */
+static void keep_line(const struct guest_lines_desired *desired, struct buffer *text, char *key,
+                      char *value, struct line_changes *changes)
+{
+    struct line_change change = {.key = key, .value = value};
+    if (changes_add(desired, changes, change))
+        config_text_unpend(text, key);
+}
+
 /* Removes every line with the path of a guest's directory, except one that is right; returns true
  * if there is one. */
-static bool remove_wrong_mounts(const struct guest_lines_desired *desired, struct buffer *text,
+static bool remove_wrong_mounts(const struct guest_lines_desired *desired,
+                                const struct guest_config *guest, struct buffer *text,
                                 struct line_changes *changes)
 {
     bool found = false;
@@ -227,10 +268,13 @@ static bool remove_wrong_mounts(const struct guest_lines_desired *desired, struc
         cleanup_free char *value = config_line_value(text, &line);
         if (!mount_line_owner(desired->config, key, value, &owner))
             continue;
-        if (!found &&
-            guest_lines_mount_is_right(desired->config, desired->form, desired->vmid, key, value))
-            found = true;
-        else
+        const char *pending = guest_config_pending(guest, key);
+        bool right = !found && guest_lines_mount_is_right(desired->config, desired->form,
+                                                          desired->vmid, key, value);
+        found = found || right;
+        if (right && pending)
+            keep_line(desired, text, steal(key), steal(value), changes);
+        else if (!right && !(pending && !*pending && desired->by_command))
             remove_line(desired, text, &line, changes);
     }
     return found;
@@ -251,7 +295,10 @@ static char *free_mp_key(const struct buffer *text)
 static int apply_mount(const struct guest_lines_desired *desired, struct buffer *text,
                        struct line_changes *changes, struct error *error)
 {
-    bool found = remove_wrong_mounts(desired, text, changes);
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    if (guest_config_parse(GUEST_LXC, buffer_text(text), text->length, &guest, error) < 0)
+        return -1;
+    bool found = remove_wrong_mounts(desired, &guest, text, changes);
     if (found || desired->form == MOUNT_FORM_NONE)
         return 0;
     char *key = desired->form == MOUNT_FORM_MP ? free_mp_key(text) : mem_copy_text(LXC_MOUNT_ENTRY);

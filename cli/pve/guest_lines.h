@@ -22,9 +22,15 @@
 bool guest_lines_mount_is_right(const struct config *config, enum mount_form form, uint32_t vmid,
                                 const char *key, const char *value);
 
-/* Returns the form in which the guest's configuration mounts the guest's own directory. */
+/* Returns the form in which the guest mounts its own directory from its next start on: a mount
+ * point that is pending to be removed or replaced does not count. */
 enum mount_form guest_lines_mount_form(const struct config *config, uint32_t vmid,
                                        const struct guest_config *guest);
+
+/* Returns true if the guest's configuration has an mp of its own directory, even one that the next
+ * start removes: while the guest runs, the directory is in use. */
+bool guest_lines_has_mp(const struct config *config, uint32_t vmid,
+                        const struct guest_config *guest);
 
 #define HOOKSCRIPT_NAME  "felhom-hook"
 #define HOOKSCRIPT_VALUE "local:snippets/" HOOKSCRIPT_NAME
@@ -61,6 +67,12 @@ int guest_lines_apply(const struct guest_lines_desired *desired, struct buffer *
 
 /* ERROR_CONFLICT unless the hookscript is ours: Proxmox runs only one. */
 int guest_lines_check_hookscript(uint32_t vmid, const char *hookscript, struct error *error);
+
+/* Checks a hookscript as Proxmox does before it sets one and at each start: its storage must exist
+ * and have a directory, and the file must be there and be executable. *ret_path, which the caller
+ * frees, is set also if only the file is at fault; else NULL. */
+int guest_lines_check_runnable(const struct config *config, const char *hookscript, char **ret_path,
+                               struct error *error);
 
 void line_changes_free(struct line_changes *changes);
 

@@ -11,6 +11,7 @@
 
 #include "cli/pve/guest_lines.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/files/file.h"
 
 #define STATE_MODE    0755
@@ -94,9 +95,21 @@ static int check_link(int dirfd, const char *directory, const char *hook, struct
                 directory, length < 0 ? "a file" : "a link to ", target, hook);
 }
 
-int host_setup_snippet(const char *directory, const char *hook, struct steps *steps,
-                       struct error *error)
+int host_setup_remove_snippet(const char *directory, const struct snippet_made *made,
+                              struct error *error)
 {
+    cleanup_free char *link = mem_format("%s/%s", directory, HOOKSCRIPT_NAME);
+    if (made->link && unlink(link) < 0 && errno != ENOENT)
+        return fail_errno(error, errno, "cannot remove %s", link);
+    if (made->directory && rmdir(directory) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+        return fail_errno(error, errno, "cannot remove %s", directory);
+    return 0;
+}
+
+int host_setup_snippet(const char *directory, const char *hook, struct steps *steps,
+                       struct snippet_made *ret_made, struct error *error)
+{
+    bool missing = access(directory, F_OK) < 0 && errno == ENOENT;
     cleanup_close int dirfd = -1;
     if (check_hook(hook, error) < 0)
         return -1;
@@ -109,5 +122,7 @@ int host_setup_snippet(const char *directory, const char *hook, struct steps *st
         return -1;
     steps_add(steps, made ? STEP_DONE : STEP_ALREADY, "snippet", "%s/%s -> %s", directory,
               HOOKSCRIPT_NAME, hook);
+    if (ret_made)
+        *ret_made = (struct snippet_made){missing, made};
     return 0;
 }

@@ -30,10 +30,19 @@ int host_setup_owner(const char *user, struct owner *ret, bool *ret_known, struc
  * is. *ret_changed is set to whether anything was done. */
 int host_setup_state(const char *path, struct owner owner, bool *ret_changed, struct error *error);
 
+struct snippet_made {
+    bool directory;
+    bool link;
+};
+
 /* Makes DIRECTORY/felhom-hook a link to hook, makes the directory (0755) if it is missing, and adds
  * a step. ERROR_CONFLICT if something else has that name; ERROR_MISSING for a hook that cannot be
- * run, as no guest with that hookscript could start. */
+ * run, as no guest with that hookscript could start. ret_made may be NULL. */
 int host_setup_snippet(const char *directory, const char *hook, struct steps *steps,
-                       struct error *error);
+                       struct snippet_made *ret_made, struct error *error);
+
+/* Removes what host_setup_snippet has just made. */
+int host_setup_remove_snippet(const char *directory, const struct snippet_made *made,
+                              struct error *error);
 
 #endif

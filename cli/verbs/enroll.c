@@ -3,7 +3,8 @@
  * enroll: has the agent serve guests. For each one: the hook's link in Proxmox's snippets, the
  * enrolment file, for an mp the guest's directory, then hookscript and mount in the guest's
  * configuration, and last the guest's row in the store. All that can be refused is checked before
- * anything is changed, and each step can be repeated: a run that was cut short is run again.
+ * anything is changed; what was changed is taken back if a later step fails; and each step can be
+ * repeated: a run that was cut short is run again.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -70,6 +71,16 @@ struct enrolling {
     enum mount_form form;
     const char *other; /* hookscript, which is chained from now on; NULL: none */
     struct steps steps;
+    /* What is taken back if a later step fails. */
+    struct snippet_made snippet;
+    bool directory_made;
+    bool put;                /* the guest's row */
+    bool known;              /* there was one before: */
+    struct guest row;        /* this */
+    struct buffer enrolment; /* with this enrolment */
+    bool written;            /* the enrolment file, of which there was before: */
+    struct enrolment_memory file;
+    struct config_undo config;
 };
 
 static void enrolling_free(struct enrolling *enrolling)
@@ -77,6 +88,9 @@ static void enrolling_free(struct enrolling *enrolling)
     guest_config_free(&enrolling->guest);
     enrolment_plan_free(&enrolling->plan);
     steps_free(&enrolling->steps);
+    buffer_free(&enrolling->enrolment);
+    enrolment_memory_free(&enrolling->file);
+    config_undo_free(&enrolling->config);
 }
 
 static const char *value_or(const struct invocation *invocation, int option, const char *otherwise)
@@ -111,17 +125,46 @@ static enum mount_form choose_mount_form(const struct enrolling *enrolling)
     return found == MOUNT_FORM_NONE ? MOUNT_FORM_ENTRY : found;
 }
 
-/* A hookscript other than ours is refused, or chained with --chain. */
+/* A hookscript other than ours is refused, or chained with --chain if it can be run. */
 static int check_hookscript(struct enrolling *enrolling, struct enrolment_values *values,
                             struct error *error)
 {
     const char *hookscript = enrolling->guest.hookscript;
+    cleanup_free char *path = NULL;
     if (!hookscript || strcmp(hookscript, HOOKSCRIPT_VALUE) == 0)
         return 0;
     if (!enrolling->invocation->values[OPTION_CHAIN])
         return guest_lines_check_hookscript(enrolling->vmid, hookscript, error);
+    if (guest_lines_check_runnable(&enrolling->session->config, hookscript, &path, error) < 0)
+        return fail_context(
+            error, "guest %u cannot start with its hookscript %.100s, so it is not chained",
+            enrolling->vmid, hookscript);
     enrolling->other = values->chain = hookscript;
     return 0;
+}
+
+static struct guest_lines_desired desired_lines(const struct enrolling *enrolling)
+{
+    return (struct guest_lines_desired){
+        .vmid = enrolling->vmid,
+        .hookscript = true,
+        .other = enrolling->other,
+        .form = enrolling->form,
+    };
+}
+
+/* The guest must be able to start with its new configuration: with our hook, no guest that mounts
+ * another's directory does. */
+static int check_new_config(const struct enrolling *enrolling, struct error *error)
+{
+    const struct config *config = &enrolling->session->config;
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    struct guest_mount own;
+    if (enrolment_try_config(config, enrolling->guest.kind, desired_lines(enrolling), &guest,
+                             error) < 0)
+        return -1;
+    return guest.kind == GUEST_LXC ? guest_mount_check(config, enrolling->vmid, &guest, &own, error)
+                                   : 0;
 }
 
 /* Makes all checks that can be made before anything is changed. */
@@ -131,12 +174,14 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
     uint32_t vmid = enrolling->vmid;
     struct enrolment_values values = given_values(enrolling->invocation);
     if (config_file_load_guest(config, vmid, &enrolling->guest, error) < 0 ||
-        pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0)
-        return -1;
-    if (check_hookscript(enrolling, &values, error) < 0)
+        pve_config_check_unlocked(vmid, &enrolling->guest, error) < 0 ||
+        check_hookscript(enrolling, &values, error) < 0)
         return -1;
     enrolling->form = choose_mount_form(enrolling);
-    return enrolment_plan_make(config, vmid, &values, &enrolling->plan, error);
+    if (enrolment_plan_make(config, vmid, &values, &enrolling->plan, error) < 0 ||
+        enrolment_file_remember(config, vmid, &enrolling->file, error) < 0)
+        return -1;
+    return check_new_config(enrolling, error);
 }
 
 static void add_warnings(struct enrolling *enrolling)
@@ -163,13 +208,14 @@ static int link_hook(struct enrolling *enrolling, struct error *error)
         return 0;
     const char *directory = value_or(enrolling->invocation, OPTION_SNIPPETS, SNIPPET_DIRECTORY);
     const char *hook = value_or(enrolling->invocation, OPTION_HOOK, SNIPPET_HOOK);
-    return host_setup_snippet(directory, hook, &enrolling->steps, error);
+    return host_setup_snippet(directory, hook, &enrolling->steps, &enrolling->snippet, error);
 }
 
 static int write_enrolment(struct enrolling *enrolling, struct error *error)
 {
     const struct config *config = &enrolling->session->config;
     const struct enrolment_plan *plan = &enrolling->plan;
+    enrolling->written = plan->write;
     if (enrolment_plan_apply(config, enrolling->vmid, plan, error) < 0)
         return -1;
     steps_add(&enrolling->steps, plan->write ? STEP_DONE : STEP_ALREADY, "enrolment",
@@ -185,28 +231,23 @@ static int make_directory(struct enrolling *enrolling, struct error *error)
     uint32_t vmid = enrolling->vmid;
     uint32_t uid;
     uint32_t gid;
-    bool made;
     if (enrolling->form != MOUNT_FORM_MP)
         return 0;
     guest_config_disk_ids(&enrolling->guest, NULL, &uid, &gid);
-    if (guest_directory_make(config->paths.guests, vmid, uid, gid, &made, error) < 0)
+    if (guest_directory_make(config->paths.guests, vmid, uid, gid, &enrolling->directory_made,
+                             error) < 0)
         return -1;
-    steps_add(&enrolling->steps, made ? STEP_DONE : STEP_ALREADY, "directory", "%s/%u",
-              config->paths.guests, vmid);
+    steps_add(&enrolling->steps, enrolling->directory_made ? STEP_DONE : STEP_ALREADY, "directory",
+              "%s/%u", config->paths.guests, vmid);
     return 0;
 }
 
 static int change_config(struct enrolling *enrolling, struct error *error)
 {
-    struct guest_lines_desired desired = {
-        .vmid = enrolling->vmid,
-        .hookscript = true,
-        .other = enrolling->other,
-        .form = enrolling->form,
-    };
     size_t before = json_array_size(enrolling->steps.list);
-    if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind, desired,
-                                &enrolling->steps, error) < 0)
+    if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind,
+                                desired_lines(enrolling), &enrolling->steps, &enrolling->config,
+                                error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)
         steps_add(&enrolling->steps, STEP_ALREADY, "configuration", "hookscript%s as requested",
@@ -214,52 +255,124 @@ static int change_config(struct enrolling *enrolling, struct error *error)
     return 0;
 }
 
+/* --- the guest's row in the store --- */
+
+static int find_row(struct enrolling *enrolling, struct error *error)
+{
+    struct store *store = enrolling->session->store;
+    struct error unknown;
+    if (guest_find(store, enrolling->vmid, &enrolling->row, &unknown) < 0)
+        return fail_unless_missing(error, &unknown);
+    enrolling->known = true;
+    return guest_get_enrolment(store, enrolling->vmid, &enrolling->enrolment, error);
+}
+
 /* A guest that the hook has already seen keeps its state. */
-static int find_or_make_guest(const struct enrolling *enrolling, struct guest *ret,
-                              struct error *error)
+static struct guest new_row(const struct enrolling *enrolling)
 {
     const struct guest_config *config = &enrolling->guest;
     uint32_t vmid = enrolling->vmid;
-    struct error unknown;
-    if (guest_find(enrolling->session->store, vmid, ret, &unknown) < 0) {
-        if (fail_unless_missing(error, &unknown) < 0)
-            return -1;
+    struct guest row = enrolling->row;
+    if (!enrolling->known) {
         bool runs =
             cgroup_look(enrolling->session->config.paths.cgroup, config->kind, vmid) == CGROUP_RUNS;
-        *ret = (struct guest){
+        row = (struct guest){
             .vmid = vmid,
             .state = runs ? GUEST_RUNNING : GUEST_STOPPED,
             .changed_at_ms = clock_wall_ms(),
         };
     }
-    ret->kind = config->kind;
-    (void)snprintf(ret->name, sizeof ret->name, "%s", config->name);
-    (void)snprintf(ret->mount_form, sizeof ret->mount_form, "%s", mount_form_name(enrolling->form));
-    guest_config_disk_ids(config, NULL, &ret->root_uid, &ret->root_gid);
-    return 0;
+    row.kind = config->kind;
+    (void)snprintf(row.name, sizeof row.name, "%s", config->name);
+    (void)snprintf(row.mount_form, sizeof row.mount_form, "%s", mount_form_name(enrolling->form));
+    guest_config_disk_ids(config, NULL, &row.root_uid, &row.root_gid);
+    return row;
 }
 
-static int put_guest(const struct enrolling *enrolling, struct error *error)
+static int put_row(struct store *store, const struct guest *row, const struct buffer *enrolment,
+                   struct error *error)
 {
-    struct store *store = enrolling->session->store;
-    const struct buffer *text = &enrolling->plan.text;
-    struct guest guest;
-    if (find_or_make_guest(enrolling, &guest, error) < 0 || guest_put(store, &guest, error) < 0 ||
-        guest_set_enrolment(store, guest.vmid, buffer_text(text), text->length, error) < 0)
+    if (guest_put(store, row, error) < 0)
         return -1;
-    return enrolling->steps.changed
-               ? session_event(enrolling->session, guest.vmid, "enroll", guest.mount_form, error)
-               : 0;
+    return guest_set_enrolment(store, row->vmid, buffer_text(enrolment), enrolment->length, error);
 }
 
-/* The guest, its enrolment and the event in one transaction. */
-static int write_store(const struct enrolling *enrolling, struct error *error)
+static int write_store(struct enrolling *enrolling, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(enrolling->session->store, &transaction, error) < 0 ||
-        put_guest(enrolling, error) < 0)
+        find_row(enrolling, error) < 0)
         return -1;
+    struct guest row = new_row(enrolling);
+    if (put_row(enrolling->session->store, &row, &enrolling->plan.text, error) < 0 ||
+        transaction_commit(&transaction, error) < 0)
+        return -1;
+    enrolling->put = true;
+    return 0;
+}
+
+/* What the hook has recorded of the guest meanwhile stays. */
+static int restore_row(const struct enrolling *enrolling, struct error *error)
+{
+    struct store *store = enrolling->session->store;
+    struct guest row;
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0)
+        return -1;
+    if (!enrolling->known) {
+        if (guest_remove(store, enrolling->vmid, error) < 0)
+            return -1;
+    } else {
+        if (guest_find(store, enrolling->vmid, &row, error) < 0)
+            return -1;
+        memcpy(row.mount_form, enrolling->row.mount_form, sizeof row.mount_form);
+        memcpy(row.name, enrolling->row.name, sizeof row.name);
+        row.kind = enrolling->row.kind;
+        row.root_uid = enrolling->row.root_uid;
+        row.root_gid = enrolling->row.root_gid;
+        if (put_row(store, &row, &enrolling->enrolment, error) < 0)
+            return -1;
+    }
     return transaction_commit(&transaction, error);
+}
+
+/* --- one guest --- */
+
+static int write_event(const struct enrolling *enrolling, struct error *error)
+{
+    return enrolling->steps.changed ? session_event(enrolling->session, enrolling->vmid, "enroll",
+                                                    mount_form_name(enrolling->form), error)
+                                    : 0;
+}
+
+static int make_changes(struct enrolling *enrolling, struct error *error)
+{
+    if (link_hook(enrolling, error) < 0 || write_store(enrolling, error) < 0 ||
+        write_enrolment(enrolling, error) < 0 || make_directory(enrolling, error) < 0 ||
+        change_config(enrolling, error) < 0)
+        return -1;
+    return write_event(enrolling, error);
+}
+
+static void take_back(struct enrolling *enrolling)
+{
+    struct steps *steps = &enrolling->steps;
+    const struct config *config = &enrolling->session->config;
+    const char *snippets = value_or(enrolling->invocation, OPTION_SNIPPETS, SNIPPET_DIRECTORY);
+    uint32_t vmid = enrolling->vmid;
+    struct error problem;
+    steps_undo(steps);
+    if (enrolment_undo_config(config, &enrolling->config, &problem) < 0)
+        steps_add_left(steps, "configuration", &problem);
+    if (enrolling->directory_made &&
+        guest_directory_remove(config->paths.guests, vmid, &problem) < 0)
+        steps_add_left(steps, "directory", &problem);
+    if (enrolling->written && enrolment_file_restore(config, vmid, &enrolling->file, &problem) < 0)
+        steps_add_left(steps, "enrolment", &problem);
+    if (enrolling->put && restore_row(enrolling, &problem) < 0)
+        steps_add_left(steps, "store", &problem);
+    if (host_setup_remove_snippet(snippets, &enrolling->snippet, &problem) < 0)
+        steps_add_left(steps, "snippet", &problem);
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)
@@ -271,10 +384,10 @@ static int enroll(struct enrolling *enrolling, struct error *error)
         return 0;
     }
     add_warnings(enrolling);
-    if (link_hook(enrolling, error) < 0 || write_enrolment(enrolling, error) < 0 ||
-        make_directory(enrolling, error) < 0 || change_config(enrolling, error) < 0)
-        return -1;
-    return write_store(enrolling, error);
+    if (make_changes(enrolling, error) == 0)
+        return 0;
+    take_back(enrolling);
+    return -1;
 }
 
 static const char *next_text(const struct enrolling *enrolling)

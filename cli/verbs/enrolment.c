@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -131,19 +132,6 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
     return 0;
 }
 
-int enrolment_plan_apply(const struct config *config, uint32_t vmid,
-                         const struct enrolment_plan *plan, struct error *error)
-{
-    cleanup_free char *name = mem_format("%u.yaml", vmid);
-    cleanup_close int dirfd = -1;
-    if (!plan->write)
-        return 0;
-    if (directory_make(config->paths.enrolment, 0700, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0 ||
-        pve_file_replace(dirfd, name, 0600, &plan->text, error) < 0)
-        return fail_context(error, "enrolment directory %s", config->paths.enrolment);
-    return 0;
-}
-
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error)
 {
@@ -157,14 +145,95 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
     return 0;
 }
 
-int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
-                          struct error *error)
+void enrolment_memory_free(struct enrolment_memory *memory)
+{
+    buffer_free(&memory->text);
+}
+
+int enrolment_file_remember(const struct config *config, uint32_t vmid,
+                            struct enrolment_memory *ret, struct error *error)
 {
     cleanup_free char *path = enrolment_path(config, vmid);
-    *ret_removed = unlink(path) == 0;
+    cleanup(enrolment_memory_free) struct enrolment_memory memory = {0};
+    if (enrolment_exists(config->paths.enrolment, &memory.directory_existed, error) < 0 ||
+        enrolment_exists(path, &memory.existed, error) < 0 ||
+        config_file_read_enrolment(config, vmid, &memory.text, error) < 0)
+        return -1;
+    *ret = steal(memory);
+    return 0;
+}
+
+static int write_enrolment(const struct config *config, uint32_t vmid, const struct buffer *text,
+                           struct error *error)
+{
+    cleanup_free char *name = mem_format("%u.yaml", vmid);
+    cleanup_close int dirfd = -1;
+    if (directory_make(config->paths.enrolment, 0700, (uid_t)-1, (gid_t)-1, &dirfd, error) < 0 ||
+        pve_file_replace(dirfd, name, 0600, text, error) < 0)
+        return fail_context(error, "enrolment directory %s", config->paths.enrolment);
+    return 0;
+}
+
+int enrolment_plan_apply(const struct config *config, uint32_t vmid,
+                         const struct enrolment_plan *plan, struct error *error)
+{
+    return plan->write ? write_enrolment(config, vmid, &plan->text, error) : 0;
+}
+
+/* A read-only file system gives EROFS even for a file that is not there. */
+static int remove_file(const char *path, struct error *error)
+{
+    bool exists;
+    if (enrolment_exists(path, &exists, error) < 0)
+        return -1;
+    if (!exists || unlink(path) == 0)
+        return 0;
+    return fail_errno(error, errno, "cannot remove %s", path);
+}
+
+int enrolment_file_restore(const struct config *config, uint32_t vmid,
+                           const struct enrolment_memory *memory, struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    if (memory->existed)
+        return write_enrolment(config, vmid, &memory->text, error);
+    if (remove_file(path, error) < 0)
+        return -1;
+    if (!memory->directory_existed && access(config->paths.enrolment, F_OK) == 0 &&
+        rmdir(config->paths.enrolment) < 0 && errno != ENOTEMPTY)
+        return fail_errno(error, errno, "cannot remove %s", config->paths.enrolment);
+    return 0;
+}
+
+static char *aside_path(const struct config *config, uint32_t vmid)
+{
+    return mem_format("%s/%u.yaml.removed", config->paths.enrolment, vmid);
+}
+
+int enrolment_file_set_aside(const struct config *config, uint32_t vmid, bool *ret_removed,
+                             struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *aside = aside_path(config, vmid);
+    *ret_removed = rename(path, aside) == 0;
     if (*ret_removed || errno == ENOENT || errno == ENOTDIR)
         return 0;
     return fail_errno(error, errno, "cannot remove %s", path);
+}
+
+int enrolment_file_put_back(const struct config *config, uint32_t vmid, struct error *error)
+{
+    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *aside = aside_path(config, vmid);
+    if (rename(aside, path) == 0)
+        return 0;
+    return fail_errno(error, errno, "cannot rename %s", aside);
+}
+
+int enrolment_file_drop(const struct config *config, uint32_t vmid, struct error *error)
+{
+    cleanup_free char *aside = aside_path(config, vmid);
+    return remove_file(aside, error);
 }
 
 /* --- the guest's configuration --- */
@@ -190,75 +259,256 @@ static void command_add(struct command *command, char *text)
     command->items[command->count] = NULL;
 }
 
-static void command_add_change(struct command *command, struct buffer *removed,
-                               const struct line_change *change)
+static void command_add_setting(struct command *command, const char *key, const char *value)
 {
-    if (change->removed) {
-        buffer_add_format(removed, "%s%s", removed->length ? "," : "", change->key);
-        return;
-    }
-    command_add(command, mem_format("--%s", change->key));
-    command_add(command, mem_copy_text(change->value));
+    command_add(command, mem_format("--%s", key));
+    command_add(command, mem_copy_text(value));
 }
 
-/* One call for all changes, as each call of pct takes most of a second. */
-static int change_by_command(enum guest_kind kind, uint32_t vmid,
-                             const struct line_changes *changes, struct error *error)
+static struct command command_set(enum guest_kind kind, uint32_t vmid)
 {
-    cleanup(command_free) struct command command = {0};
-    cleanup_buffer struct buffer removed = BUFFER_EMPTY;
+    struct command command = {0};
     command_add(&command, mem_copy_text(pve_command_of(kind)));
     command_add(&command, mem_copy_text("set"));
     command_add(&command, mem_format("%u", vmid));
-    size_t fixed = command.count;
-    for (size_t i = 0; i < changes->count; i++)
-        if (changes->items[i].by_command)
-            command_add_change(&command, &removed, &changes->items[i]);
-    if (removed.length) {
-        command_add(&command, mem_copy_text("--delete"));
-        command_add(&command, mem_copy_text(buffer_text(&removed)));
+    return command;
+}
+
+static void add_key(struct buffer *keys, const char *key)
+{
+    buffer_add_format(keys, "%s%s", keys->length ? "," : "", key);
+}
+
+/* One call for all changes, as each call of pct takes most of a second. removed, reverted: keys
+ * separated by commas. */
+static int command_finish(struct command *command, const struct buffer *removed,
+                          const struct buffer *reverted, struct error *error)
+{
+    size_t fixed = 3;
+    if (removed->length)
+        command_add_setting(command, "delete", buffer_text(removed));
+    if (reverted->length)
+        command_add_setting(command, "revert", buffer_text(reverted));
+    return command->count == fixed ? 0
+                                   : pve_command_run((const char *const *)command->items, error);
+}
+
+static int change_by_command(enum guest_kind kind, uint32_t vmid,
+                             const struct line_changes *changes, struct error *error)
+{
+    static const struct buffer none = BUFFER_EMPTY;
+    cleanup(command_free) struct command command = command_set(kind, vmid);
+    cleanup_buffer struct buffer removed = BUFFER_EMPTY;
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct line_change *change = &changes->items[i];
+        if (change->by_command && change->removed)
+            add_key(&removed, change->key);
+        else if (change->by_command)
+            command_add_setting(&command, change->key, change->value);
     }
-    return command.count == fixed ? 0 : pve_command_run((const char *const *)command.items, error);
+    return command_finish(&command, &removed, &none, error);
 }
 
 /* Releases Proxmox's lock at its end, as the command that follows takes it itself. */
-static int change_by_edit(const struct config *config, enum guest_kind kind,
-                          const struct guest_lines_desired *desired, struct line_changes *ret,
-                          struct error *error)
+static int change_by_edit(const struct config *config, const struct guest_lines_desired *desired,
+                          struct config_undo *undo, struct error *error)
 {
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
-    cleanup(line_changes_free) struct line_changes changes = {0};
-    if (pve_config_open(config, kind, desired->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0 ||
-        guest_lines_apply(desired, &file.text, &changes, error) < 0)
+    if (pve_config_open(config, undo->kind, undo->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0)
         return -1;
-    if (changes.edited && pve_config_write(&file, error) < 0)
+    buffer_add(&undo->before, buffer_text(&file.text), file.text.length);
+    if (guest_lines_apply(desired, &file.text, &undo->changes, error) < 0 ||
+        (undo->changes.edited && pve_config_write(&file, error) < 0))
         return -1;
-    *ret = steal(changes);
+    buffer_add(&undo->edited, buffer_text(&file.text), file.text.length);
     return 0;
 }
 
-static void add_changes(const struct line_changes *changes, bool by_command, struct steps *steps)
+static void add_changes(const struct line_changes *changes, struct steps *steps)
 {
     for (size_t i = 0; i < changes->count; i++) {
         const struct line_change *change = &changes->items[i];
-        if (change->by_command == by_command)
-            steps_add(steps, STEP_DONE, change->key, "%s %s",
-                      change->removed ? "removed" : "set to", change->value);
+        steps_add(steps, STEP_DONE, change->key, "%s %s", change->removed ? "removed" : "set to",
+                  change->value);
     }
 }
 
 int enrolment_change_config(const struct config *config, enum guest_kind kind,
                             struct guest_lines_desired desired, struct steps *steps,
-                            struct error *error)
+                            struct config_undo *ret_undo, struct error *error)
 {
-    cleanup(line_changes_free) struct line_changes changes = {0};
+    struct error problem;
+    cleanup(config_undo_free) struct config_undo undo = {.kind = kind, .vmid = desired.vmid};
     desired.config = config;
     desired.by_command = pve_is_real(config);
-    if (change_by_edit(config, kind, &desired, &changes, error) < 0)
+    if (change_by_edit(config, &desired, &undo, error) < 0)
         return -1;
-    add_changes(&changes, false, steps);
-    if (change_by_command(kind, desired.vmid, &changes, error) < 0)
+    if (change_by_command(kind, desired.vmid, &undo.changes, error) < 0) {
+        if (enrolment_undo_config(config, &undo, &problem) < 0)
+            steps_add_left(steps, "configuration", &problem);
         return -1;
-    add_changes(&changes, true, steps);
+    }
+    add_changes(&undo.changes, steps);
+    *ret_undo = steal(undo);
     return 0;
+}
+
+int enrolment_try_config(const struct config *config, enum guest_kind kind,
+                         struct guest_lines_desired desired, struct guest_config *ret,
+                         struct error *error)
+{
+    cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
+    cleanup(line_changes_free) struct line_changes changes = {0};
+    desired.config = config;
+    desired.by_command = false;
+    if (pve_config_open(config, kind, desired.vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0 ||
+        guest_lines_apply(&desired, &file.text, &changes, error) < 0)
+        return -1;
+    return guest_config_parse(kind, buffer_text(&file.text), file.text.length, ret, error);
+}
+
+/* --- taking it back --- */
+
+void config_undo_free(struct config_undo *undo)
+{
+    buffer_free(&undo->before);
+    buffer_free(&undo->edited);
+    line_changes_free(&undo->changes);
+}
+
+/* Returns the value of a key in the live section, the last one if there are several; NULL if there
+ * is none. The caller frees it. */
+static char *live_value(const struct buffer *text, const char *key)
+{
+    char *found = NULL;
+    for (struct config_line line = {0}; config_line_next(text, &line);) {
+        cleanup_free char *name = config_line_key(text, &line);
+        if (strcmp(name, key) != 0)
+            continue;
+        free(found);
+        found = config_line_value(text, &line);
+    }
+    return found;
+}
+
+static bool is_same_value(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* What a call of pct or qm is given to make keys what they were. */
+struct undo_command {
+    struct command command;
+    struct buffer removed;
+    struct buffer reverted;
+};
+
+static void undo_command_free(struct undo_command *undo)
+{
+    command_free(&undo->command);
+    buffer_free(&undo->removed);
+    buffer_free(&undo->reverted);
+}
+
+/* value NULL or "": the key is removed. */
+static void undo_command_put(struct undo_command *undo, const char *key, const char *value)
+{
+    if (value && *value)
+        command_add_setting(&undo->command, key, value);
+    else
+        add_key(&undo->removed, key);
+}
+
+/* Has Proxmox's command set each key back that its last call changed, or made pending. */
+static int undo_by_command(const struct config_undo *undo, const struct buffer *now,
+                           struct error *error)
+{
+    cleanup(guest_config_free) struct guest_config before = {0};
+    cleanup(guest_config_free) struct guest_config after = {0};
+    cleanup(undo_command_free) struct undo_command command = {
+        .command = command_set(undo->kind, undo->vmid)};
+    if (guest_config_parse(undo->kind, buffer_text(&undo->before), undo->before.length, &before,
+                           error) < 0 ||
+        guest_config_parse(undo->kind, buffer_text(now), now->length, &after, error) < 0)
+        return -1;
+    for (size_t i = 0; i < undo->changes.count; i++) {
+        const char *key = undo->changes.items[i].key;
+        const char *old_pending = guest_config_pending(&before, key);
+        cleanup_free char *old = live_value(&undo->before, key);
+        cleanup_free char *new = live_value(now, key);
+        if (!undo->changes.items[i].by_command)
+            continue;
+        if (!is_same_value(old, new))
+            undo_command_put(&command, key, old);
+        else if (is_same_value(old_pending, guest_config_pending(&after, key)))
+            continue;
+        else if (old_pending)
+            undo_command_put(&command, key, old_pending);
+        else
+            add_key(&command.reverted, key);
+    }
+    return command_finish(&command.command, &command.removed, &command.reverted, error);
+}
+
+static bool remove_added(struct buffer *text, const struct line_change *change)
+{
+    for (struct config_line line = {0}; config_line_next(text, &line);) {
+        cleanup_free char *key = config_line_key(text, &line);
+        cleanup_free char *value = config_line_value(text, &line);
+        if (strcmp(key, change->key) != 0 || strcmp(value, change->value) != 0)
+            continue;
+        config_text_remove(text, &line);
+        return true;
+    }
+    return false;
+}
+
+/* Takes back each edited line by itself, in a text that somebody else has changed as well. */
+static bool undo_lines(const struct config_undo *undo, struct buffer *text)
+{
+    bool changed = false;
+    for (size_t i = undo->changes.count; i-- > 0;) {
+        const struct line_change *change = &undo->changes.items[i];
+        if (change->by_command)
+            continue;
+        if (change->removed)
+            config_text_insert(text, change->key, change->value);
+        changed = change->removed || remove_added(text, change) || changed;
+    }
+    return changed;
+}
+
+static bool is_same_text(const struct buffer *a, const struct buffer *b)
+{
+    return a->length == b->length && memcmp(buffer_text(a), buffer_text(b), a->length) == 0;
+}
+
+/* Takes back the edits. *ret_now gets the text that others have made of it, to be taken back by
+ * command; nothing if there is no need. */
+static int undo_by_edit(const struct config *config, const struct config_undo *undo,
+                        struct buffer *ret_now, struct error *error)
+{
+    cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
+    if (pve_config_hold(config, undo->kind, undo->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0)
+        return -1;
+    if (is_same_text(&file.text, &undo->edited)) {
+        buffer_free(&file.text);
+        buffer_add(&file.text, buffer_text(&undo->before), undo->before.length);
+        return undo->changes.edited ? pve_config_write(&file, error) : 0;
+    }
+    if (undo_lines(undo, &file.text) && pve_config_write(&file, error) < 0)
+        return -1;
+    buffer_add(ret_now, buffer_text(&file.text), file.text.length);
+    return 0;
+}
+
+int enrolment_undo_config(const struct config *config, const struct config_undo *undo,
+                          struct error *error)
+{
+    cleanup_buffer struct buffer now = BUFFER_EMPTY;
+    if (undo->changes.count == 0)
+        return 0;
+    if (undo_by_edit(config, undo, &now, error) < 0)
+        return -1;
+    return now.length ? undo_by_command(undo, &now, error) : 0;
 }

@@ -51,17 +51,63 @@ int enrolment_plan_apply(const struct config *config, uint32_t vmid,
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error);
 
-/* Deletes the file; succeeds if there is none. */
-int enrolment_file_remove(const struct config *config, uint32_t vmid, bool *ret_removed,
+/* The file as it was before a verb changed it. */
+struct enrolment_memory {
+    bool directory_existed;
+    bool existed;
+    struct buffer text; /* wiped by enrolment_memory_free */
+};
+int enrolment_file_remember(const struct config *config, uint32_t vmid,
+                            struct enrolment_memory *ret, struct error *error);
+void enrolment_memory_free(struct enrolment_memory *memory);
+
+/* Makes the file what it was. */
+int enrolment_file_restore(const struct config *config, uint32_t vmid,
+                           const struct enrolment_memory *memory, struct error *error);
+
+/*
+ * For a removal that may have to be taken back: renames the file to VMID.yaml.removed, renames it
+ * back, or deletes it for good, also one that a run that was cut short has left. A missing file is
+ * no failure.
+ */
+int enrolment_file_set_aside(const struct config *config, uint32_t vmid, bool *ret_removed,
+                             struct error *error);
+int enrolment_file_put_back(const struct config *config, uint32_t vmid, struct error *error);
+int enrolment_file_drop(const struct config *config, uint32_t vmid, struct error *error);
+
+/* --- the guest's configuration --- */
+
+/* What was changed in a guest's configuration, so that it can be taken back. */
+struct config_undo {
+    enum guest_kind kind;
+    uint32_t vmid;
+    struct buffer before; /* the file's text */
+    struct buffer edited; /* the text that was written; the same as before if a command did all */
+    struct line_changes changes;
+};
+void config_undo_free(struct config_undo *undo);
+
+/* Takes back what enrolment_change_config did, and keeps what others have changed since. */
+int enrolment_undo_config(const struct config *config, const struct config_undo *undo,
                           struct error *error);
+
+/*
+ * Checks, without changing anything, that the guest's configuration can be changed as desired:
+ * nobody holds Proxmox's lock, and the guest is not locked (backup, migration, ...). *ret, which
+ * the caller frees with guest_config_free, is what the configuration would be.
+ */
+int enrolment_try_config(const struct config *config, enum guest_kind kind,
+                         struct guest_lines_desired desired, struct guest_config *ret,
+                         struct error *error);
 
 /*
  * Changes the guest's configuration as desired and adds a step for each changed line. lxc.* lines
  * are edited in the file under Proxmox's lock, as no command sets them; all others are set by one
- * call of pct or qm on a Proxmox host, and edited on a scratch host.
+ * call of pct or qm on a Proxmox host, and edited on a scratch host. On failure what was changed is
+ * taken back. The caller frees *ret_undo with config_undo_free.
  */
 int enrolment_change_config(const struct config *config, enum guest_kind kind,
                             struct guest_lines_desired desired, struct steps *steps,
-                            struct error *error);
+                            struct config_undo *ret_undo, struct error *error);
 
 #endif

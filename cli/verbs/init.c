@@ -147,7 +147,7 @@ static void make_snippet(const struct config *config, struct steps *steps)
     struct error error;
     if (!pve_is_real(config) || access(SNIPPET_STORAGE, F_OK) < 0)
         return;
-    if (host_setup_snippet(SNIPPET_DIRECTORY, SNIPPET_HOOK, steps, &error) < 0)
+    if (host_setup_snippet(SNIPPET_DIRECTORY, SNIPPET_HOOK, steps, NULL, &error) < 0)
         steps_add(steps, STEP_WARNING, "snippet", "%s", error.message);
 }
 

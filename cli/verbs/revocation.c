@@ -7,15 +7,21 @@
 #include "store/tables/credential.h"
 #include "store/tables/token.h"
 
-/* The registry credentials that the guest got by its tokens are revoked with them. */
+int revocation_in_transaction(struct store *store, uint32_t vmid, const char *reason,
+                              int *ret_count, struct error *error)
+{
+    int64_t now_ms = clock_wall_ms();
+    if (token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) < 0)
+        return -1;
+    return credential_doom(store, vmid, now_ms, error);
+}
+
 static int revoke_tokens(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
                          struct error *error)
 {
-    int64_t now_ms = clock_wall_ms();
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) < 0 ||
-        credential_doom(store, vmid, now_ms, error) < 0)
+        revocation_in_transaction(store, vmid, reason, ret_count, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }

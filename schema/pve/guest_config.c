@@ -444,6 +444,43 @@ static void reading_take_setting(struct reading *reading, const struct guest_lin
         guest_settings_add(&reading->settings, key, value);
 }
 
+static void pending_add(struct guest_config *config, const char *key, const char *value)
+{
+    struct property_list list = {config->pending, config->pending_count};
+    property_list_add(&list, key, value);
+    config->pending = list.items;
+    config->pending_count = list.count;
+}
+
+/* Proxmox separates the keys by commas, blanks or semicolons, and puts '!' before one that is
+ * removed by force. */
+static void pending_add_deleted(struct guest_config *config, char *keys)
+{
+    for (char *key; (key = strsep(&keys, ",;" SPACES));) {
+        key += *key == '!';
+        if (*key)
+            pending_add(config, key, "");
+    }
+}
+
+/* Reads the section of pending changes up to the next section. */
+static void reading_take_pending(struct reading *reading, char *text)
+{
+    struct guest_config *config = reading->config;
+    for (char *next; (next = strsep(&text, "\n"));) {
+        const char *keys = text_after(next, "delete:");
+        if (keys) {
+            pending_add_deleted(config, next + (keys - next));
+            continue;
+        }
+        struct guest_line line = guest_line_read(config->kind, next);
+        if (line.type == LINE_SECTION)
+            return;
+        if (line.type == LINE_SETTING)
+            pending_add(config, line.key, line.value);
+    }
+}
+
 /* Reads one line. Returns false at the end of the live configuration. */
 static bool reading_take_line(struct reading *reading, char *text)
 {
@@ -471,11 +508,25 @@ static bool reading_take_line(struct reading *reading, char *text)
 
 static void reading_take_lines(struct reading *reading, char *text)
 {
+    enum guest_kind kind = reading->config->kind;
     for (char *line; (line = strsep(&text, "\n"));) {
         reading->line_number++;
-        if (!reading_take_line(reading, line))
-            return;
+        bool pending = line[0] == '[' && guest_line_is_pending(kind, slice_of(line));
+        if (reading_take_line(reading, line))
+            continue;
+        if (pending)
+            reading_take_pending(reading, text);
+        return;
     }
+}
+
+const char *guest_config_pending(const struct guest_config *config, const char *key)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < config->pending_count; i++)
+        if (strcmp(config->pending[i].key, key) == 0)
+            found = config->pending[i].value;
+    return found;
 }
 
 int guest_config_parse(enum guest_kind kind, const char *text, size_t length,
@@ -499,7 +550,9 @@ int guest_config_parse(enum guest_kind kind, const char *text, size_t length,
 void guest_config_free(struct guest_config *config)
 {
     struct property_list raw = {config->raw, config->raw_count};
+    struct property_list pending = {config->pending, config->pending_count};
     property_list_free(&raw);
+    property_list_free(&pending);
     for (size_t i = 0; i < config->volume_count; i++)
         volume_free(&config->volumes[i]);
     for (size_t i = 0; i < config->nic_count; i++)

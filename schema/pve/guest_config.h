@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads a guest's configuration file (/etc/pve/lxc/VMID.conf or /etc/pve/qemu-server/VMID.conf) as
- * Proxmox itself would read it: only the section for the running guest, without pending changes and
- * snapshots. Lines that Proxmox skips with a warning are skipped with a warning here. Of a virtual
- * machine only the name, NICs, disks and a few settings are read. Contract: pve-container's
- * PVE::LXC::Config::parse_pct_config and PVE::JSONSchema::parse_property_string.
- * guest_config_json.c writes the result as JSON, for `felhomctl parse`.
+ * Proxmox itself would read it: only the section for the running guest, not those of snapshots; the
+ * pending changes are kept apart. Lines that Proxmox skips with a warning are skipped with a
+ * warning here. Of a virtual machine only the name, NICs, disks and a few settings are read.
+ * Contract: pve-container's PVE::LXC::Config::parse_pct_config and
+ * PVE::JSONSchema::parse_property_string. guest_config_json.c writes the result as JSON, for
+ * `felhomctl parse`.
  */
 #ifndef FELHOM_GUEST_CONFIG_H
 #define FELHOM_GUEST_CONFIG_H
@@ -40,6 +41,8 @@ struct guest_config {
     struct property *raw; /* the lxc.* lines, in the order of the file */
     size_t *raw_lines;    /* the number of each of these lines, from 1 */
     size_t raw_count;
+    struct property *pending; /* the keys that the next start changes, or removes: "" */
+    size_t pending_count;
     char **warnings; /* one line each, for everything that Proxmox skips with a warning */
     size_t warning_count;
 };
@@ -61,6 +64,13 @@ void guest_config_free(struct guest_config *config);
  */
 void guest_config_disk_ids(const struct guest_config *config, const char *idmap, uint32_t *ret_uid,
                            uint32_t *ret_gid);
+
+/*
+ * Returns what the guest's next start makes of a key: "" if it removes the key (as Proxmox does
+ * with a mount point that was deleted while the guest ran), a value if it sets one; NULL if it
+ * leaves the key as it is.
+ */
+const char *guest_config_pending(const struct guest_config *config, const char *key);
 
 /* Returns the volume with this key ("rootfs", "mp0"); NULL if there is none. config owns it. */
 const struct volume *guest_config_volume(const struct guest_config *config, const char *key);

@@ -20,9 +20,26 @@ static bool line_says(const char *text, const char *prefix)
     return rest && rest[strspn(rest, SPACES)];
 }
 
+static const char *const pending_names[] = {
+    [GUEST_LXC] = "pve:pending",
+    [GUEST_QEMU] = "PENDING",
+};
+
+static bool is_pending_name(enum guest_kind kind, struct slice name)
+{
+    const char *pending = pending_names[kind];
+    return name.length == strlen(pending) && strncasecmp(name.text, pending, name.length) == 0;
+}
+
+bool guest_line_is_pending(enum guest_kind kind, struct slice line)
+{
+    const char *end = memchr(line.text, ']', line.length);
+    return end && guest_line_is_section(kind, line) &&
+           is_pending_name(kind, (struct slice){line.text + 1, (size_t)(end - line.text) - 1});
+}
+
 bool guest_line_is_section(enum guest_kind kind, struct slice line)
 {
-    static const char pending[] = "pve:pending";
     const char *end =
         line.length > 0 && line.text[0] == '[' ? memchr(line.text, ']', line.length) : NULL;
     if (!end || !is_blank(slice_skip(line, (size_t)(end - line.text) + 1)))
@@ -30,7 +47,7 @@ bool guest_line_is_section(enum guest_kind kind, struct slice line)
     struct slice name = {line.text + 1, (size_t)(end - line.text) - 1};
     if (kind == GUEST_QEMU)
         return true;
-    if (name.length == strlen(pending) && strncasecmp(name.text, pending, name.length) == 0)
+    if (is_pending_name(kind, name))
         return true;
     return name.length >= 2 && slice_span(name, LETTERS) > 0 &&
            slice_span(name, ALNUM "_-") == name.length;

@@ -39,6 +39,10 @@ struct guest_line guest_line_read(enum guest_kind kind, char *text);
 /* Returns true for a line "[NAME]", which ends the live configuration. */
 bool guest_line_is_section(enum guest_kind kind, struct slice line);
 
+/* Returns true if the section that the line begins has the changes that the guest's next start
+ * makes. */
+bool guest_line_is_pending(enum guest_kind kind, struct slice line);
+
 /* Returns the length of the key at the start of the line, and in *ret_separator the length of the
  * separator after it; 0 if the line has no key. */
 size_t guest_line_key(enum guest_kind kind, struct slice line, size_t *ret_separator);

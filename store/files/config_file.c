@@ -6,6 +6,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/pve/storage_config.h"
 #include "store/files/file.h"
 
 #define DOCUMENT_LIMIT ((size_t)1 << 20)
@@ -94,6 +95,16 @@ int config_file_read_enrolment(const struct config *config, uint32_t vmid, struc
 {
     cleanup_free char *path = mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
     return file_read_if_exists(path, out, NULL, error);
+}
+
+int config_file_hookscript_path(const struct config *config, const char *volume, char **ret,
+                                struct error *error)
+{
+    cleanup_free char *path = mem_format("%s/storage.cfg", config->paths.pve);
+    cleanup_buffer struct buffer storages = BUFFER_EMPTY;
+    if (file_read_if_exists(path, &storages, NULL, error) < 0)
+        return -1;
+    return snippet_path(buffer_text(&storages), volume, ret, error);
 }
 
 int config_file_read_template(const struct config *config, struct buffer *out, struct error *error)

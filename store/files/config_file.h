@@ -40,6 +40,14 @@ int config_file_load_guest(const struct config *config, uint32_t vmid, struct gu
 int config_file_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
                                struct error *error);
 
+/*
+ * Finds the file of a hookscript (STORAGE:snippets/NAME) by PVE/storage.cfg, as Proxmox does. The
+ * caller frees *ret. ERROR_MISSING if there is no such storage or it has no directory; the file
+ * itself is not looked at.
+ */
+int config_file_hookscript_path(const struct config *config, const char *volume, char **ret,
+                                struct error *error);
+
 /* Appends the operator's template for controller.yaml to out; nothing if the file does not
  * exist. */
 int config_file_read_template(const struct config *config, struct buffer *out, struct error *error);

@@ -193,7 +193,7 @@ int file_replace_at(int dirfd, const char *name, mode_t mode, uid_t uid, gid_t g
     return file_draft_publish(&draft, name, durable, error);
 }
 
-static bool is_draft_name(const char *entry)
+bool file_is_draft(const char *entry)
 {
     const char *digits = strrchr(entry, '.');
     if (entry[0] != '.' || digits - entry < 2)
@@ -219,7 +219,7 @@ int file_drafts_clear(int dirfd, struct error *error)
         return fail_errno(error, errno, "cannot look for drafts");
     errno = 0;
     for (const struct dirent *entry; (entry = readdir(directory)); errno = 0) {
-        if (is_draft_name(entry->d_name) && unlinkat(dirfd, entry->d_name, 0) < 0 &&
+        if (file_is_draft(entry->d_name) && unlinkat(dirfd, entry->d_name, 0) < 0 &&
             errno != ENOENT)
             return fail_errno(error, errno, "cannot remove the draft %s", entry->d_name);
     }

@@ -81,6 +81,9 @@ int file_draft_publish(struct file_draft *draft, const char *name, bool durable,
 /* Deletes a draft that was not published; otherwise does nothing. Can be used with cleanup(). */
 void file_draft_drop(struct file_draft *draft);
 
+/* Returns true if the name is one of a draft. */
+bool file_is_draft(const char *name);
+
 /* Deletes all drafts in the directory, which processes that were killed have left. No other process
  * may be writing a draft there. */
 int file_drafts_clear(int dirfd, struct error *error);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/files/guest_directory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -216,6 +218,38 @@ int guest_directory_scrub(const char *guests_dir, uint32_t vmid, struct error *e
     return directory.fd < 0 ? 0 : opening_remove_files(&directory, true, error);
 }
 
+static int opening_fail_others(const struct opening *directory, struct error *error)
+{
+    return fail(error, ERROR_CONFLICT,
+                "%s holds files that are not the agent's: look at them, then remove it",
+                directory->path);
+}
+
+static bool is_agents_file(const char *name)
+{
+    for (size_t i = 0; i < GUEST_FILE_COUNT; i++)
+        if (strcmp(name, contents[i].name) == 0)
+            return true;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || file_is_draft(name);
+}
+
+int guest_directory_check_removable(const char *guests_dir, uint32_t vmid, struct error *error)
+{
+    const struct dirent *entry;
+    cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
+    if (opening_find(&directory, guests_dir, error) < 0)
+        return -1;
+    if (directory.fd < 0)
+        return 0;
+    cleanup_directory DIR *listing = opendir(directory.path);
+    if (!listing)
+        return fail_errno(error, errno, "cannot list %s", directory.path);
+    while ((entry = readdir(listing)))
+        if (!is_agents_file(entry->d_name))
+            return opening_fail_others(&directory, error);
+    return 0;
+}
+
 int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *error)
 {
     cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
@@ -228,9 +262,7 @@ int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *
     if (unlinkat(directory.parent, directory.name, AT_REMOVEDIR) == 0 || errno == ENOENT)
         return 0;
     if (errno == ENOTEMPTY)
-        return fail(error, ERROR_CONFLICT,
-                    "%s holds files that are not the agent's: look at them, then remove it",
-                    directory.path);
+        return opening_fail_others(&directory, error);
     return fail_errno(error, errno, "cannot remove %s", directory.path);
 }
 

@@ -85,6 +85,10 @@ int guest_directory_make(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t
  * A missing directory is no failure. */
 int guest_directory_scrub(const char *guests_dir, uint32_t vmid, struct error *error);
 
+/* Checks that guest_directory_remove would not fail: ERROR_CONFLICT if the directory contains other
+ * files. */
+int guest_directory_check_removable(const char *guests_dir, uint32_t vmid, struct error *error);
+
 /* Removes all four files and the directory. ERROR_CONFLICT if it contains other files. */
 int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *error);
 

@@ -492,19 +492,38 @@ static bool export_shows(int exports, const char *name, const char *guest)
            is_same_inode(&shown, &own);
 }
 
+static int fail_strange_mount(const struct config *config, uint32_t vmid, struct error *error)
+{
+    return fail(error, ERROR_CONFLICT,
+                "%s/%u is a mount, but not of %s/%u: look at it, then umount it",
+                config->paths.export, vmid, config->paths.guests, vmid);
+}
+
 /* Detaches the mount, because the running guest may be using it; the guest's own copy lives until
  * the guest stops. */
-static int export_unmount(const char *export, const char *guest, int exports, const char *name,
+static int export_unmount(const struct config *config, uint32_t vmid, int exports,
                           struct error *error)
 {
+    cleanup_free char *name = mem_format("%u", vmid);
+    cleanup_free char *export = mem_format("%s/%u", config->paths.export, vmid);
+    cleanup_free char *guest = mem_format("%s/%u", config->paths.guests, vmid);
     while (is_mount_point(exports, name)) {
         if (!export_shows(exports, name, guest))
-            return fail(error, ERROR_CONFLICT,
-                        "%s is a mount, but not of %s: look at it, then umount it", export, guest);
+            return fail_strange_mount(config, vmid, error);
         if (umount2(export, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
             return fail_errno(error, errno, "cannot unmount %s", export);
     }
     return 0;
+}
+
+int guest_mount_check_export(const struct config *config, uint32_t vmid, struct error *error)
+{
+    cleanup_free char *name = mem_format("%u", vmid);
+    cleanup_free char *guest = mem_format("%s/%u", config->paths.guests, vmid);
+    cleanup_close int exports = open(config->paths.export, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (exports < 0 || !is_mount_point(exports, name) || export_shows(exports, name, guest))
+        return 0;
+    return fail_strange_mount(config, vmid, error);
 }
 
 int guest_mount_unexport(const struct config *config, uint32_t vmid, bool *ret_removed,
@@ -512,9 +531,8 @@ int guest_mount_unexport(const struct config *config, uint32_t vmid, bool *ret_r
 {
     cleanup_free char *name = mem_format("%u", vmid);
     cleanup_free char *export = mem_format("%s/%u", config->paths.export, vmid);
-    cleanup_free char *guest = mem_format("%s/%u", config->paths.guests, vmid);
     cleanup_close int exports = open(config->paths.export, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (exports >= 0 && export_unmount(export, guest, exports, name, error) < 0)
+    if (exports >= 0 && export_unmount(config, vmid, exports, error) < 0)
         return -1;
     *ret_removed = exports >= 0 && unlinkat(exports, name, AT_REMOVEDIR) == 0;
     if (*ret_removed || errno == ENOENT)

@@ -65,6 +65,10 @@ bool guest_mount_path_owner(const struct config *config, const char *path, uint3
  */
 int guest_mount_export(const struct config *config, uint32_t vmid, int source, struct error *error);
 
+/* Checks that guest_mount_unexport would not fail: ERROR_CONFLICT if EXPORT/VMID is a mount of
+ * anything but GUESTS/VMID. */
+int guest_mount_check_export(const struct config *config, uint32_t vmid, struct error *error);
+
 /*
  * Unmounts and removes EXPORT/VMID. Any mount there other than that of GUESTS/VMID is left alone
  * and fails with ERROR_CONFLICT. A missing export is no failure. *ret_removed: the export existed.

@@ -298,7 +298,28 @@ sed -i '/^lxc.mount.entry/s/bind,ro/bind/' "$CONFIG"
 mends 'mount line without ro' guest.mount 8200 warning 'not as enroll would do it'
 sed -i '/^lxc.mount.entry/d' "$CONFIG" && echo "mp3: $HOST/run/guests/8200,mp=/etc/felhom-bootstrap,ro=1" >>"$CONFIG"
 is 'the other mount form is accepted' "$(part guest.mount result 8200)" ok
+cp "$CONFIG" "$HOST/8200.conf"
+printf '\n[pve:pending]\ndelete: mp9,mp3\n' >>"$CONFIG"
+mends 'a mount that the next start takes away' guest.mount 8200 error 'mp3 .* next start takes it away'
+cp "$HOST/8200.conf" "$CONFIG"
+ctl enroll 8200 --mount mp >/dev/null
+mp=$(sed -n "s|^\(mp[0-9]*\): $HOST/run/guests/8200,.*|\1|p" "$CONFIG")
+printf '\n[pve:pending]\ndelete: mp9,%s\n' "$mp" >>"$CONFIG"
+ctl enroll 8200 --mount mp >/dev/null
+is 'enroll keeps the mount, and other pending changes' "$(grep -c "^$mp:" "$CONFIG")|$(tail -n 1 "$CONFIG")" \
+    '1|delete: mp9'
+cp "$HOST/8200.conf" "$CONFIG"
 ctl enroll 8200 --mount entry >/dev/null
+cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
+printf 'dir: own\n\tpath %s\n' "$HOST" >"$HOST/pve/storage.cfg"
+echo 'chain: "own:snippets/the other"' >>"$HOST/pve/priv/felhom/8200.yaml"
+: >"$HOST/snippets/the other"
+mends 'a chained hookscript without x' guest.hook 8200 error 'chained hookscript .* is not executable'
+like 'the chained hookscript is named' "$(part guest.hook reason 8200)" 'which calls own:snippets/the other$'
+rm "$HOST/snippets/the other"
+mends 'a chained hookscript that is gone' guest.hook 8200 error 'the other: No such file'
+echo 'chain: "none:snippets/x"' >>"$HOST/pve/priv/felhom/8200.yaml"
+mends 'a chained hookscript on no storage' guest.hook 8200 error 'has no storage none'
 echo "lxc.mount.entry: $HOST/run/export/8200 etc/x none bind,ro 0 0" >>"$HOST/pve/lxc/8300.conf"
 mends 'foreign mount' foreign null error 'mounts the directory of guest 8200 .*: guest 8300 must not start with it$'
 sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" &&

@@ -260,6 +260,8 @@ rm "$HOST/pve/storage.cfg"
 phase 8700 pre-start >/dev/null 2>"$HOST/complaint"
 is "a missing storage of the other hookscript blocks the start" "$?|$(cat "$HOST/complaint")" \
     '1|felhom-hook: the chained hookscript cannot be found: own:snippets/other: storage.cfg has no storage own with a directory'
+mv "$HOST/snippets/away" "$HOST/snippets/other"
+printf 'dir: own\n\tpath %s\n\tcontent snippets\n' "$HOST" >"$HOST/pve/storage.cfg"
 ok "unenroll succeeds" ctl unenroll 8700
 is "unenroll restores the other hookscript" "$(sort "$HOST/pve/lxc/8700.conf")" \
     "$(sort <(echo 'hookscript: own:snippets/other'; guest_config 8701 </dev/null; sed s/8701/8700/g "$HOST/pve/lxc/8701.conf" | sed "s/$(hwaddr_of 8701)/$(hwaddr_of 8700)/"))"

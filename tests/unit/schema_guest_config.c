@@ -424,6 +424,35 @@ static void assert_json(enum guest_kind kind, const char *text, const char *expe
     guest_config_free(&config);
 }
 
+static void test_pending_changes(void **state)
+{
+    (void)state;
+    struct guest_config config;
+    parse(GUEST_LXC,
+          "mp0: /a,mp=/b\n[PVE:Pending]\ndelete: mp0,!net1 swap\nmp2: /c,mp=/d\nlxc.x: y\n"
+          "[snap]\nmp3: /e,mp=/f\ndelete: mp4\n",
+          &config);
+    assert_int_equal(config.volume_count, 1);
+    assert_string_equal(guest_config_pending(&config, "mp0"), "");
+    assert_string_equal(guest_config_pending(&config, "net1"), "");
+    assert_string_equal(guest_config_pending(&config, "swap"), "");
+    assert_string_equal(guest_config_pending(&config, "mp2"), "/c,mp=/d");
+    assert_null(guest_config_pending(&config, "mp1"));
+    assert_null(guest_config_pending(&config, "mp3"));
+    assert_null(guest_config_pending(&config, "mp4"));
+    guest_config_free(&config);
+    parse(GUEST_LXC, "[snap]\nmp3: /e,mp=/f\n[pve:pending]\ndelete: mp0\n", &config);
+    assert_int_equal(config.pending_count, 0);
+    guest_config_free(&config);
+    parse(GUEST_QEMU, "name: a\n[PENDING]\ndelete: net0\ncores: 2\n[snap]\ncores: 3\n", &config);
+    assert_string_equal(guest_config_pending(&config, "net0"), "");
+    assert_string_equal(guest_config_pending(&config, "cores"), "2");
+    guest_config_free(&config);
+    parse(GUEST_QEMU, "name: a\n[pve:pending]\ndelete: net0\n", &config);
+    assert_int_equal(config.pending_count, 0);
+    guest_config_free(&config);
+}
+
 static void test_nics_of_raw_lines(void **state)
 {
     (void)state;
@@ -509,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_qemu_fields),
         cmocka_unit_test(test_qemu_keeps_what_was_good_before),
         cmocka_unit_test(test_qemu_stops_at_any_section),
+        cmocka_unit_test(test_pending_changes),
         cmocka_unit_test(test_nics_of_raw_lines),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_json_of_what_is_no_utf8),
