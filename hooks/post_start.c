@@ -54,12 +54,12 @@ static int guest_lacks_identity(struct reaction *reaction, struct guest *ret_gue
 static int note_running(struct reaction *reaction, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
+    if (reaction_begin(reaction, &transaction, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_RUNNING, clock_wall_ms(), error) <
             0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
-    return transaction_commit(&transaction, error);
+    return reaction_commit(reaction, &transaction, error);
 }
 
 static int make_up_for_pre_start(struct reaction *reaction, struct error *error)

@@ -30,14 +30,14 @@ static int record_stop(struct reaction *reaction, struct error *error)
     int64_t now_ms = clock_wall_ms();
     struct guest guest;
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
+    if (reaction_begin(reaction, &transaction, error) < 0 ||
         guest_find(reaction->store, reaction->vmid, &guest, error) < 0 ||
         revoke_tokens(reaction, now_ms, error) < 0 ||
         credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
-    return transaction_commit(&transaction, error);
+    return reaction_commit(reaction, &transaction, error);
 }
 
 int react_post_stop(struct reaction *reaction, struct error *error)

@@ -2,8 +2,8 @@
 /*
  * pre-start: the host learns what the guest is, and the guest gets its identity.
  *
- * The order is what makes a death at any instruction harmless. The new token becomes good and the
- * drafts of the files are complete before any file that the guest reads changes; older tokens end
+ * The order is what makes a death at any instruction harmless. The drafts of the files are complete
+ * and the new token becomes good before any file that the guest reads changes; older tokens end
  * only after the files hold the new one. So at no moment does a file hold a token that the server
  * refuses.
  *
@@ -72,17 +72,18 @@ static int write_drafts(struct reaction *reaction, struct issue *issue, struct e
 }
 
 /* The first transaction: all that the host believes of the guest, and a token that is good from its
- * commit on. */
-static int mint_and_draft(struct reaction *reaction, struct issue *issue, enum guest_state state,
-                          struct error *error)
+ * commit on. Other hooks wait for it, so whatever can be done before is. */
+static int record_and_mint(struct reaction *reaction, struct issue *issue, enum guest_state state,
+                           struct error *error)
 {
-    int64_t now_ms = clock_wall_ms();
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
-        issue_record(issue, state, now_ms, error) < 0 || issue_mint(issue, now_ms, error) < 0 ||
-        write_drafts(reaction, issue, error) < 0 || reaction_phase_event(reaction, error) < 0)
+    if (reaction_begin(reaction, &transaction, error) < 0)
         return -1;
-    return transaction_commit(&transaction, error);
+    int64_t now_ms = clock_wall_ms();
+    if (issue_record(issue, state, now_ms, error) < 0 || issue_mint(issue, now_ms, error) < 0 ||
+        reaction_phase_event(reaction, error) < 0)
+        return -1;
+    return reaction_commit(reaction, &transaction, error);
 }
 
 /* The second one, needed only where the guest's last stop went by unseen. */
@@ -92,7 +93,7 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     char detail[64];
     int64_t now_ms = clock_wall_ms();
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(reaction->store, &transaction, error) < 0 ||
+    if (reaction_begin(reaction, &transaction, error) < 0 ||
         token_revoke_before(reaction->store, reaction->vmid, generation, now_ms,
                             "a newer token was minted", &count, error) < 0 ||
         credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0)
@@ -100,7 +101,7 @@ static int retire_older(struct reaction *reaction, int64_t generation, struct er
     (void)snprintf(detail, sizeof detail, "%d older than gen %lld", count, (long long)generation);
     if (reaction_event(reaction, "revoke", "ok", detail, error) < 0)
         return -1;
-    return transaction_commit(&transaction, error);
+    return reaction_commit(reaction, &transaction, error);
 }
 
 /* The directory comes before the store, whose lock may not be had in time: a guest that has mounted
@@ -111,8 +112,8 @@ int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum 
     if (make_directory(reaction, issue, error) < 0 || reaction_open_store(reaction, error) < 0)
         return -1;
     issue->store = reaction->store;
-    if (issue_load_sources(issue, error) < 0 || mint_and_draft(reaction, issue, state, error) < 0 ||
-        issue_publish(issue, error) < 0)
+    if (issue_load_sources(issue, error) < 0 || write_drafts(reaction, issue, error) < 0 ||
+        record_and_mint(reaction, issue, state, error) < 0 || issue_publish(issue, error) < 0)
         return -1;
     if (issue->older > 0 && retire_older(reaction, issue->token.generation, error) < 0)
         return -1;

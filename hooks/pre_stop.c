@@ -8,10 +8,10 @@ int react_pre_stop(struct reaction *reaction, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     if (reaction_open_store(reaction, error) < 0 ||
-        transaction_begin(reaction->store, &transaction, error) < 0 ||
+        reaction_begin(reaction, &transaction, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPING, clock_wall_ms(), error) <
             0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
-    return transaction_commit(&transaction, error);
+    return reaction_commit(reaction, &transaction, error);
 }

@@ -66,8 +66,36 @@ int reaction_open_store(struct reaction *reaction, struct error *error)
                       &reaction->store, error);
 }
 
+void reaction_take_turn(struct reaction *reaction)
+{
+    struct error error;
+    struct report *report = reaction->report;
+    if (queue_enter(reaction->config, &report->queue, &reaction->place, &error) < 0)
+        report_problem(report, "%s; going on without a queue", error.message);
+}
+
+int reaction_begin(struct reaction *reaction, struct transaction *ret, struct error *error)
+{
+    reaction_take_turn(reaction);
+    return transaction_begin(reaction->store, ret, error);
+}
+
+int reaction_commit(struct reaction *reaction, struct transaction *transaction, struct error *error)
+{
+    if (transaction_commit(transaction, error) < 0)
+        return -1;
+    queue_note_progress(&reaction->place);
+    return 0;
+}
+
+void reaction_yield(struct reaction *reaction)
+{
+    queue_leave(&reaction->place);
+}
+
 void reaction_end(struct reaction *reaction)
 {
+    reaction_yield(reaction);
     store_close(reaction->store);
 }
 

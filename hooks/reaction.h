@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "hooks/queue.h"
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 #include "store/db/store.h"
@@ -28,7 +29,8 @@ enum report_outcome {
 
 struct report {
     enum report_outcome outcome;
-    bool chained;     /* another's hookscript is to be called */
+    struct queue_wait queue; /* how long the reaction has waited for its turn */
+    bool chained;            /* another's hookscript is to be called */
     char chain[1024]; /* the path of that hookscript; "" if it was not found: a problem says why */
     char line[256];   /* what was done, for the task log */
     int problem_count;
@@ -58,13 +60,28 @@ struct reaction {
     const struct error *obstacle; /* why the reaction cannot begin; NULL: nothing is in the way */
     int64_t started_us;           /* clock_steady_us() when the program began */
     struct report *report;
-    struct store *store; /* NULL until reaction_open_store */
+    struct store *store;      /* NULL until reaction_open_store */
+    struct queue_place place; /* taken from reaction_begin on */
 };
 
 /* Opens the store unless it is open; waits for its lock until shortly before the deadline. */
 int reaction_open_store(struct reaction *reaction, struct error *error);
 
-/* Closes the store if it was opened. */
+/* Waits for the reaction's turn in the queue of hooks, unless it has its place. Without a usable
+ * queue it goes on at once, and a problem is reported. */
+void reaction_take_turn(struct reaction *reaction);
+
+/* Takes the reaction's turn and begins a transaction in the store, which must be open. */
+int reaction_begin(struct reaction *reaction, struct transaction *ret, struct error *error);
+
+/* Commits the transaction. The place in the queue is kept: other hooks wait for it. */
+int reaction_commit(struct reaction *reaction, struct transaction *transaction,
+                    struct error *error);
+
+/* Lets the next hook take its turn. */
+void reaction_yield(struct reaction *reaction);
+
+/* Yields, and closes the store if it was opened. */
 void reaction_end(struct reaction *reaction);
 
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hooks/chain.h"
+#include "hooks/queue.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
@@ -85,8 +86,10 @@ static void react_and_report(const struct phase *phase, struct reaction *reactio
         return;
     }
     report_failure(reaction->report, &error);
-    if (error.kind != ERROR_BUSY)
-        record_failure(phase, reaction);
+    if (error.kind == ERROR_BUSY)
+        return;
+    reaction_take_turn(reaction);
+    record_failure(phase, reaction);
 }
 
 static bool pid_ends_within(int pidfd, int64_t ms)
@@ -118,12 +121,6 @@ static void explain_death(struct report *report, pid_t child)
     report_failure(report, &error);
 }
 
-static int64_t left_ms(const struct reaction *reaction)
-{
-    int64_t spent = (clock_steady_us() - reaction->started_us) / 1000;
-    return (int64_t)reaction->config->hook.deadline_ms - spent;
-}
-
 /* What a child does. */
 typedef void child_fn(const struct phase *phase, struct reaction *reaction);
 
@@ -132,6 +129,7 @@ static void run_and_exit(child_fn *run, const struct phase *phase, struct reacti
     release_pipes();
     mem_exit_with(EXIT_MEMORY);
     run(phase, reaction);
+    reaction_yield(reaction);
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
     reaction_end(reaction);
@@ -156,25 +154,44 @@ static int start_child(child_fn *run, const struct phase *phase, struct reaction
     return -1;
 }
 
-/* Waits for the child, at most ms, and then kills it. True if it ended by itself. */
-static bool child_await(const struct child *child, int64_t ms)
+static void child_kill(const struct child *child)
 {
-    if (pid_ends_within(child->pidfd, ms))
-        return true;
     (void)kill(child->pid, SIGKILL);
     (void)pid_ends_within(child->pidfd, KILL_GRACE_MS);
+}
+
+/* Waits for the child until the reaction's time is up, and then kills it. True if it ended by
+ * itself. */
+static bool reaction_await(const struct reaction *reaction, const struct child *child)
+{
+    int64_t left_us;
+    do {
+        left_us =
+            queue_time_is_up_us(reaction->config, &reaction->report->queue, reaction->started_us) -
+            clock_steady_us();
+        if (pid_ends_within(child->pidfd, (left_us + 999) / 1000))
+            return true;
+    } while (left_us > 0);
+    child_kill(child);
     return false;
 }
 
 static void explain_silence(const struct reaction *reaction, const struct child *child, bool ended)
 {
     struct error error;
+    const struct config *config = reaction->config;
     if (ended) {
         explain_death(reaction->report, child->pid);
         return;
     }
-    (void)fail(&error, ERROR_BUSY, "no result within the deadline of %llu ms; rolled back",
-               (unsigned long long)reaction->config->hook.deadline_ms);
+    if (queue_is_waiting(&reaction->report->queue))
+        (void)fail(&error, ERROR_BUSY,
+                   "waited in vain for the hooks that are before it: `fuser -v %s/" QUEUE_LOCK_FILE
+                   "` shows them",
+                   config->paths.run);
+    else
+        (void)fail(&error, ERROR_BUSY, "no result within the deadline of %llu ms; rolled back",
+                   (unsigned long long)config->hook.deadline_ms);
     report_failure(reaction->report, &error);
 }
 
@@ -183,8 +200,9 @@ static void record_for_dead_child(const struct phase *phase, struct reaction *re
 {
     struct error ignored;
     cleanup(child_forget) struct child child = {.pidfd = -1};
-    if (start_child(record_failure, phase, reaction, &child, &ignored) == 0)
-        (void)child_await(&child, RECORD_MS);
+    if (start_child(record_failure, phase, reaction, &child, &ignored) == 0 &&
+        !pid_ends_within(child.pidfd, RECORD_MS))
+        child_kill(&child);
 }
 
 void supervisor_run(const struct phase *phase, struct reaction *reaction)
@@ -195,7 +213,7 @@ void supervisor_run(const struct phase *phase, struct reaction *reaction)
         report_failure(reaction->report, &error);
         return;
     }
-    bool ended = child_await(&child, left_ms(reaction));
+    bool ended = reaction_await(reaction, &child);
     /* It may have ended at that very moment: then its report counts. */
     if (reaction->report->outcome != REPORT_UNFINISHED)
         return;

@@ -196,7 +196,7 @@ static int rotation_prepare(struct rotation *rotation, struct error *error)
     if (rotation->outcome != ROTATION_DONE)
         return 0;
     if ((rotation->anew && issue_record(issue, GUEST_RUNNING, now_ms, error) < 0) ||
-        issue_mint(issue, now_ms, error) < 0 || issue_draft(issue, error) < 0)
+        issue_draft(issue, error) < 0 || issue_mint(issue, now_ms, error) < 0)
         return -1;
     return transaction_commit(&transaction, error);
 }

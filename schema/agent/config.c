@@ -209,7 +209,7 @@ static const struct yaml_key keys[] = {
     SPECIAL (local_api.routers,             NULL,       config_vmids),
 
     ENUM    (hook.on_error,                 "continue", reactions),
-    DURATION(hook.deadline,                 "5s",       SECOND_MS, HOUR_MS),
+    DURATION(hook.deadline,                 "20s",      SECOND_MS, HOUR_MS),
 
     COUNT   (limits.threads,                "256",      4, 4096),
     COUNT   (limits.connections_per_source, "8",        1, 4096),

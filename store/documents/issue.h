@@ -10,11 +10,13 @@
  *     issue_make_directory   as early as possible: the guest mounts the directory as it starts, and
  *                            sees what is put into it later
  *     issue_load_sources     what the documents are made of
- *     issue_record, issue_mint, issue_draft   in one transaction
+ *     issue_draft            makes a token, and drafts of the documents with it; before the
+ *                            transaction where many processes want to write to the store
+ *     issue_record, issue_mint   in one transaction
  *     issue_publish          after its commit
  *
- * This order makes a death at any instruction harmless. The new token becomes good and the drafts
- * of the files are complete before any file that the guest reads changes. Older tokens are the
+ * This order makes a death at any instruction harmless. The drafts of the files are complete and
+ * the new token becomes good before any file that the guest reads changes. Older tokens are the
  * caller's to end, after issue_publish. So at no moment does a file hold a token that the server
  * refuses.
  */
@@ -75,11 +77,11 @@ int issue_load_sources(struct issue *issue, struct error *error);
 /* Records the guest, its enrolment, NICs and mounts, in the caller's transaction. */
 int issue_record(struct issue *issue, enum guest_state state, int64_t now_ms, struct error *error);
 
-/* Mints the token and adds the event, in the caller's transaction. */
-int issue_mint(struct issue *issue, int64_t now_ms, struct error *error);
-
-/* Writes the drafts of the documents. */
+/* Makes a token, which is not good yet, and writes the drafts of the documents. */
 int issue_draft(struct issue *issue, struct error *error);
+
+/* Mints that token and adds the event, in the caller's transaction. */
+int issue_mint(struct issue *issue, int64_t now_ms, struct error *error);
 
 /* Puts the documents into place. */
 int issue_publish(struct issue *issue, struct error *error);

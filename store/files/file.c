@@ -417,3 +417,15 @@ int directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret
     *ret_fd = steal_fd(&fd);
     return 0;
 }
+
+int file_open_lock(const char *run_dir, const char *name, int *ret_fd, struct error *error)
+{
+    cleanup_close int run = -1;
+    if (directory_make(run_dir, 0711, NOBODY, (gid_t)-1, &run, error) < 0)
+        return -1;
+    int fd = openat(run, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno(error, errno, "%s/%s", run_dir, name);
+    *ret_fd = fd;
+    return 0;
+}

@@ -55,6 +55,13 @@ int directory_open_at(int dirfd, const char *name, const char *path, int *ret_fd
 int directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_fd,
                    struct error *error);
 
+/*
+ * Opens RUN_DIR/NAME, a file that exists only to be locked with flock(); creates it (0600), and the
+ * directory and its parents (0711), if they are missing. The directory must be one that
+ * directory_open accepts. The caller closes *ret_fd.
+ */
+int file_open_lock(const char *run_dir, const char *name, int *ret_fd, struct error *error);
+
 /* Writes all length bytes, with as many calls of write() as it takes. Returns -1 with errno set on
  * failure. */
 int file_write_all(int fd, const char *bytes, size_t length);

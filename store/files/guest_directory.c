@@ -25,13 +25,10 @@ int guest_directory_lock(const struct config *config, uint32_t vmid, int *ret_fd
                          struct error *error)
 {
     char name[32];
-    cleanup_close int run = -1;
-    if (directory_make(config->paths.run, PARENT_MODE, UNCHANGED, UNCHANGED, &run, error) < 0)
-        return -1;
+    cleanup_close int fd = -1;
     (void)snprintf(name, sizeof name, "hook-%u.lock", vmid);
-    cleanup_close int fd = openat(run, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_errno(error, errno, "%s/%s", config->paths.run, name);
+    if (file_open_lock(config->paths.run, name, &fd, error) < 0)
+        return -1;
     if (TEMP_FAILURE_RETRY(flock(fd, LOCK_EX)) < 0)
         return fail_errno(error, errno, "%s/%s", config->paths.run, name);
     *ret_fd = steal_fd(&fd);

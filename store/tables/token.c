@@ -126,36 +126,31 @@ static int token_next_generation(struct store *store, uint32_t vmid, int64_t *re
     return 0;
 }
 
-/* Inserts a new token unless its id is taken; sql_changes tells which. */
-static int token_insert_fresh(struct store *store, uint32_t vmid, int64_t now_ms,
-                              int64_t expires_at_ms, struct token *token, struct error *error)
+int token_prepare(struct token *ret, struct error *error)
 {
     cleanup(token_random_wipe) struct token_random random = {0};
-    uint8_t hash[TOKEN_HASH_BYTES];
     if (token_random_fill(&random, error) < 0)
         return -1;
-    token_text_make(random.id, random.secret, &token->text);
-    token_text_hash(&token->text, hash);
-    return sql_run(store,
-                   "INSERT INTO token (id, vmid, generation, hash, created_at_ms, expires_at_ms)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
-                   sql_values(sql_text(token->text.id), sql_int(vmid), sql_int(token->generation),
-                              sql_bytes(hash, sizeof hash), sql_int(now_ms),
-                              sql_int(expires_at_ms)),
-                   error);
+    token_text_make(random.id, random.secret, &ret->text);
+    ret->generation = 0;
+    return 0;
 }
 
-static int token_insert_unique(struct store *store, uint32_t vmid, int64_t now_ms,
-                               int64_t expires_at_ms, struct token *token, struct error *error)
+static int token_insert(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+                        const struct token *token, struct error *error)
 {
-    for (int i = 0; i < MINT_TRIES; i++) {
-        if (token_insert_fresh(store, vmid, now_ms, expires_at_ms, token, error) < 0)
-            return -1;
-        if (sql_changes(store))
-            return 0;
-    }
-    return fail(error, ERROR_SYSTEM, "no free token id in %d tries: the random numbers repeat",
-                MINT_TRIES);
+    uint8_t hash[TOKEN_HASH_BYTES];
+    token_text_hash(&token->text, hash);
+    if (sql_run(store,
+                "INSERT INTO token (id, vmid, generation, hash, created_at_ms, expires_at_ms)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+                sql_values(sql_text(token->text.id), sql_int(vmid), sql_int(token->generation),
+                           sql_bytes(hash, sizeof hash), sql_int(now_ms), sql_int(expires_at_ms)),
+                error) < 0)
+        return -1;
+    if (sql_changes(store) == 0)
+        return fail(error, ERROR_CONFLICT, "the token id %s is taken", token->text.id);
+    return 0;
 }
 
 static int token_forget_old(struct store *store, uint32_t vmid, int64_t generation, int64_t now_ms,
@@ -168,6 +163,18 @@ static int token_forget_old(struct store *store, uint32_t vmid, int64_t generati
         sql_values(sql_int(vmid), sql_int(generation - GENERATIONS_KEPT), sql_int(now_ms)), error);
 }
 
+int token_mint_prepared(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+                        struct token *token, struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        token_next_generation(store, vmid, &token->generation, error) < 0 ||
+        token_insert(store, vmid, now_ms, expires_at_ms, token, error) < 0 ||
+        token_forget_old(store, vmid, token->generation, now_ms, error) < 0)
+        return -1;
+    return transaction_commit(&transaction, error);
+}
+
 static void token_wipe(struct token *token)
 {
     token_text_wipe(&token->text);
@@ -176,16 +183,19 @@ static void token_wipe(struct token *token)
 int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
                struct token *ret, struct error *error)
 {
-    cleanup_transaction struct transaction transaction = {0};
     cleanup(token_wipe) struct token token = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        token_next_generation(store, vmid, &token.generation, error) < 0 ||
-        token_insert_unique(store, vmid, now_ms, expires_at_ms, &token, error) < 0 ||
-        token_forget_old(store, vmid, token.generation, now_ms, error) < 0 ||
-        transaction_commit(&transaction, error) < 0)
-        return -1;
-    *ret = token;
-    return 0;
+    for (int i = 0; i < MINT_TRIES; i++) {
+        if (token_prepare(&token, error) < 0)
+            return -1;
+        if (token_mint_prepared(store, vmid, now_ms, expires_at_ms, &token, error) == 0) {
+            *ret = token;
+            return 0;
+        }
+        if (error->kind != ERROR_CONFLICT)
+            return -1;
+    }
+    return fail(error, ERROR_SYSTEM, "no free token id in %d tries: the random numbers repeat",
+                MINT_TRIES);
 }
 
 int token_revoke_before(struct store *store, uint32_t vmid, int64_t before, int64_t now_ms,

@@ -20,6 +20,14 @@ struct token {
     int64_t generation;     /* 1, 2 and so on for each guest */
 };
 
+/* Makes the text of a new token. It is good once token_mint_prepared has recorded it. */
+int token_prepare(struct token *ret, struct error *error);
+
+/* Like token_mint, for a token from token_prepare, whose generation it fills in. ERROR_CONFLICT if
+ * the store has a token of that id, which happens once in 2^47 tokens. */
+int token_mint_prepared(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expires_at_ms,
+                        struct token *token, struct error *error);
+
 /*
  * Mints a token with the guest's next generation. expires_at_ms 0: it does not expire. Older tokens
  * are left as they are, except that tokens that are revoked or expired and more than 100

@@ -24,7 +24,7 @@ crowd() {
 minted() { cat "$HOST"/out.1* | grep -c minted; }
 problems() { cat "$HOST"/out.1* | grep -v 'minted\|nothing mounts' | sort | uniq -c | head -n 5; }
 
-agent_yaml <<<'hook: {on_error: block, deadline: 1h}'
+agent_yaml <<<'hook: {on_error: block}'
 rm -rf "$HOST/state/db"
 crowd pre-start
 is "two hundred starts at once on a new store mint all tokens" "$(minted)" 200

@@ -10,7 +10,6 @@ world_host
 settings() {
     agent_yaml <<<"local_api: {allow: [192.168.0.0/24, 127.0.0.0/8]}
 limits: {requests_per_source: 10000, failures_per_source: 10000, handshake: 20s}
-hook: {deadline: 1h}
 token: {overlap: ${1:-1s}, max_age: ${2:-0}}"
 }
 settings

@@ -9,8 +9,7 @@ world_host
 
 settings() {
     agent_yaml <<<"local_api: {allow: [192.168.0.0/24, 127.0.0.0/8]${1:-}}
-limits: {requests_per_source: 10000, failures_per_source: 10000, connections_per_source: 64, handshake: 20s}
-hook: {deadline: 1h}"
+limits: {requests_per_source: 10000, failures_per_source: 10000, connections_per_source: 64, handshake: 20s}"
 }
 settings
 TLS=$HOST/state/tls

@@ -12,7 +12,7 @@ DB=$HOST/state/db/agent.db
 # settings: writes agent.yaml with on_error: block, so that the hook's status shows a failure; further lines come from
 # standard input
 settings() {
-    { echo 'hook: {on_error: block, deadline: 1h}' && cat; } | agent_yaml
+    { echo 'hook: {on_error: block}' && cat; } | agent_yaml
 }
 settings </dev/null
 guest_config 8200 </dev/null
@@ -220,7 +220,7 @@ locked() {
     : >"$HOST/felhomd.log"
     try "$BIN/felhomd"
     like "store locked: felhomd does not start and gives the reason" "$status $said" '^1 .*the store is locked'
-    settings <<<'' && sed -i 's/deadline: 1h/deadline: 1s/' "$HOST/agent.yaml"
+    agent_yaml <<<'hook: {on_error: block, deadline: 1s}'
     hook post-stop
     is "store locked: a guest can stop" $status 0
     not_ok "store locked: the stopped guest's secrets are deleted" test -e "$(token_of 8200)"

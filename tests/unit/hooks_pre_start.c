@@ -21,7 +21,7 @@ static struct error error;
 static struct config config;
 static const struct in_addr loopback = {.s_addr = 0x0100007f};
 
-/* The hook's end of a pipe to which each lock is written before it is taken; -1: none. */
+/* The hook's end of a pipe to which its first lock is written before it is taken; -1: none. */
 static int announce_fd = -1;
 
 /* Replaces the C library's function. */
@@ -29,6 +29,7 @@ int flock(int fd, int operation)
 {
     if (announce_fd >= 0 && write(announce_fd, "", 1) != 1)
         return -1;
+    announce_fd = -1;
     return (int)syscall(SYS_flock, fd, operation);
 }
 

@@ -84,8 +84,10 @@ static int leave(struct reaction *reaction, struct error *cause)
 static struct report *outcome_of(int (*react)(struct reaction *, struct error *))
 {
     const struct phase phase = {.name = "pre-start", .react = react};
+    cleanup_free char *state = mem_copy_text(in_scratch("state"));
+    cleanup_free char *run = mem_copy_text(in_scratch("run"));
     const struct config config = {.hook.deadline_ms = react == hang ? 300 : 3600000,
-                                  .paths.state = (char *)(uintptr_t)in_scratch("state")};
+                                  .paths = {.state = state, .run = run}};
     struct reaction reaction = {
         .config = &config,
         .vmid = 8200,

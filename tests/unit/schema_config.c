@@ -51,7 +51,7 @@ static void expect_defaults(const struct config *config)
     assert_int_equal(config->local_api.allow_count, 0);
     assert_int_equal(config->local_api.source_binding, BINDING_AUTO);
     assert_int_equal(config->hook.on_error, ON_ERROR_CONTINUE);
-    assert_int_equal(config->hook.deadline_ms, 5000);
+    assert_int_equal(config->hook.deadline_ms, 20000);
     assert_int_equal(config->limits.threads, 256);
     assert_int_equal(config->limits.connections_per_source, 8);
     assert_int_equal(config->limits.requests_per_source, 50);

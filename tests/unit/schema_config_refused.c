@@ -274,7 +274,7 @@ static void what_is_good_in_a_bad_one_can_be_had(void **state)
                                     "storage_classes: {a b: c}\n"
                                     "paths: {pve: /a, enrolment: /b, state: c}\n");
     assert_int_equal(config.hook.on_error, ON_ERROR_BLOCK);
-    assert_int_equal(config.hook.deadline_ms, 5000);
+    assert_int_equal(config.hook.deadline_ms, 20000);
     assert_int_equal(config.limits.threads, 256);
     assert_string_equal(config.host_id, "");
     assert_string_equal(config.paths.pve, "/a");
