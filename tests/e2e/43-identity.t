@@ -122,6 +122,7 @@ phase 8200 post-start
 VMIDS=$(seq 8501 8520)
 mkdir -p "$HOST/rootfs/bin"
 cp "$(command -v busybox)" "$HOST/rootfs/bin/busybox"
+in_its_root() { [ "$(readlink "/proc/$1/root")" = "$2" ]; }
 # contain VMID: runs a container: a process with a root of its own, in which the guest's directory is mounted
 contain() {
     local root=$HOST/rootfs/$1
@@ -130,7 +131,7 @@ contain() {
     mount --bind "$HOST/run/export/$1" "$root/etc/felhom-bootstrap"
     chroot "$root" /bin/busybox sleep 86400 &
     runs "$1"
-    eventually test "$(readlink /proc/$!/root)" = "$root"
+    eventually in_its_root $! "$root"
     echo $! >"$HOST/cgroup/lxc/$1/cgroup.procs"
 }
 for vmid in $VMIDS; do
