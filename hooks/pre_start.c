@@ -61,6 +61,21 @@ static int make_directory(struct reaction *reaction, struct issue *issue, struct
     return 0;
 }
 
+static void report_shared_address(struct reaction *reaction, const struct issue *issue)
+{
+    char hwaddr[HWADDR_TEXT_SIZE];
+    if (!issue->shared)
+        return;
+    cleanup_free char *remedy =
+        issue_nic_remedy(reaction->config, issue->guest.kind, reaction->vmid, issue->shared);
+    hwaddr_format(&issue->shared->hwaddr, hwaddr);
+    report_problem(
+        reaction->report,
+        "%s has the address %s that guest %u has as well, so felhomd may refuse both; to "
+        "give it another: %.350s",
+        issue->shared->key, hwaddr, issue->shared_with, remedy);
+}
+
 static int write_drafts(struct reaction *reaction, struct issue *issue, struct error *error)
 {
     if (issue_draft(issue, error) < 0)
@@ -80,8 +95,10 @@ static int record_and_mint(struct reaction *reaction, struct issue *issue, enum 
     if (reaction_begin(reaction, &transaction, error) < 0)
         return -1;
     int64_t now_ms = clock_wall_ms();
-    if (issue_record(issue, state, now_ms, error) < 0 || issue_mint(issue, now_ms, error) < 0 ||
-        reaction_phase_event(reaction, error) < 0)
+    if (issue_record(issue, state, now_ms, error) < 0 || issue_mint(issue, now_ms, error) < 0)
+        return -1;
+    report_shared_address(reaction, issue);
+    if (reaction_phase_event(reaction, error) < 0)
         return -1;
     return reaction_commit(reaction, &transaction, error);
 }

@@ -62,6 +62,7 @@ static const struct check {
     {"guest", GUEST, doctor_check_guest}, /* is on this node and in the store */
     {"guest.enrolment", CONFIGURED, doctor_check_guest_enrolment}, /* VMID.yaml can be read */
     {"guest.hook", CONFIGURED, doctor_check_guest_hook},           /* the hookscript is ours */
+    {"guest.nic", CONFIGURED, doctor_check_guest_nic},             /* no other has its addresses */
     {"guest.mount", CONTAINER, doctor_check_guest_mount},          /* a line mounts its directory */
     {"guest.directory", RUNNING, doctor_check_guest_directory},    /* files, modes, owners */
     {"guest.export", RUNNING, doctor_check_guest_export},          /* the read-only mount of it */
@@ -272,6 +273,7 @@ static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct er
     if (!doctor->snippets && pve_is_real(&doctor->config))
         doctor->snippets = SNIPPET_DIRECTORY;
     run_checks(doctor);
+    doctor->nics = node_nics_load(&doctor->config);
     if (vmid == 0)
         return check_enrolled_guests(doctor, error);
     check_guest(doctor, vmid);
@@ -280,6 +282,7 @@ static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct er
 
 static void doctor_free(struct doctor *doctor)
 {
+    node_nics_free(&doctor->nics);
     store_close(doctor->store);
     config_free(&doctor->config);
     json_decref(doctor->findings);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/pve/guests.h"
 #include "schema/agent/config.h"
 #include "schema/base/vmid.h"
 #include "schema/pve/guest_config.h"
@@ -46,6 +47,7 @@ struct doctor {
     struct store *store;              /* opened read-only by doctor_check_store; NULL: not usable */
     const struct doctor_guest *guest; /* NULL while the host is checked */
     const char *check;                /* the id of the running check */
+    struct node_nics nics;            /* of all guests here; only while guests are checked */
     json_t *findings;                 /* array of {id, vmid, result, reason, remedy} */
     size_t counts[GRADE_MAX];         /* findings of each grade */
     struct vmids lost;                /* running guests whose remedy is a new token */
@@ -90,6 +92,7 @@ void doctor_check_guest(struct doctor *doctor);
 void doctor_check_guest_enrolment(struct doctor *doctor);
 void doctor_check_guest_hook(struct doctor *doctor);
 void doctor_check_guest_mount(struct doctor *doctor);
+void doctor_check_guest_nic(struct doctor *doctor);
 void doctor_check_guest_directory(struct doctor *doctor);
 void doctor_check_guest_export(struct doctor *doctor);
 void doctor_check_guest_token(struct doctor *doctor);

@@ -109,6 +109,30 @@ void doctor_check_guest_hook(struct doctor *doctor)
         doctor_ok(doctor, HOOKSCRIPT_VALUE);
 }
 
+/* felhomd tells such guests apart by their ports alone, and where it does not know those it refuses
+ * both. */
+void doctor_check_guest_nic(struct doctor *doctor)
+{
+    const struct doctor_guest *guest = doctor->guest;
+    const struct guest_config *config = &guest->config;
+    size_t faults = 0;
+    for (size_t i = 0; i < config->nic_count; i++) {
+        const struct nic *nic = &config->nics[i];
+        uint32_t other = node_nics_sharing(&doctor->nics, guest->vmid, nic);
+        char hwaddr[HWADDR_TEXT_SIZE];
+        if (!other)
+            continue;
+        cleanup_free char *remedy =
+            issue_nic_remedy(&doctor->config, config->kind, guest->vmid, nic);
+        hwaddr_format(&nic->hwaddr, hwaddr);
+        doctor_warn(doctor, remedy, "%s has the address %s, which guest %u has as well", nic->key,
+                    hwaddr, other);
+        faults++;
+    }
+    if (faults == 0 && config->nic_count > 0)
+        doctor_ok(doctor, "no other guest has the addresses of its %zu NICs", config->nic_count);
+}
+
 /* An mp may have more options than enroll sets, but it must have these. */
 static bool is_mp_right(const struct config *config, const struct volume *volume)
 {

@@ -78,14 +78,72 @@ static bool has_enrolment(const struct config *config, uint32_t vmid)
     return access(path, F_OK) == 0;
 }
 
+static bool is_enrolled(const struct config *config, uint32_t vmid,
+                        const struct guest_config *guest)
+{
+    return has_enrolment(config, vmid) ||
+           (guest->hookscript && strcmp(guest->hookscript, HOOKSCRIPT_VALUE) == 0) ||
+           guest_lines_mount_form(config, vmid, guest) != MOUNT_FORM_NONE;
+}
+
 bool node_guest_is_enrolled(const struct config *config, uint32_t vmid)
 {
     struct error ignored;
     cleanup(guest_config_free) struct guest_config guest = {0};
     if (has_enrolment(config, vmid))
         return true;
+    return config_file_load_guest(config, vmid, &guest, &ignored) == 0 &&
+           is_enrolled(config, vmid, &guest);
+}
+
+/* --- hardware addresses --- */
+
+static void node_nics_add(struct node_nics *nics, const struct config *config, uint32_t vmid)
+{
+    struct error ignored;
+    cleanup(guest_config_free) struct guest_config guest = {0};
     if (config_file_load_guest(config, vmid, &guest, &ignored) < 0)
-        return false;
-    return (guest.hookscript && strcmp(guest.hookscript, HOOKSCRIPT_VALUE) == 0) ||
-           guest_lines_mount_form(config, vmid, &guest) != MOUNT_FORM_NONE;
+        return;
+    bool enrolled = is_enrolled(config, vmid, &guest);
+    for (size_t i = 0; i < guest.nic_count; i++) {
+        if (!guest.nics[i].has_hwaddr)
+            continue;
+        nics->items = mem_resize(nics->items, nics->count + 1, sizeof *nics->items);
+        nics->items[nics->count++] = (struct node_nic){guest.nics[i].hwaddr, vmid, enrolled};
+    }
+}
+
+struct node_nics node_nics_load(const struct config *config)
+{
+    struct error ignored;
+    struct node_nics nics = {0};
+    cleanup(vmids_free) struct vmids guests = {0};
+    (void)node_guests_list(config, &guests, &ignored);
+    for (size_t i = 0; i < guests.count; i++)
+        node_nics_add(&nics, config, guests.items[i]);
+    return nics;
+}
+
+void node_nics_free(struct node_nics *nics)
+{
+    free(nics->items);
+    *nics = (struct node_nics){0};
+}
+
+void node_nics_set_enrolled(struct node_nics *nics, uint32_t vmid)
+{
+    for (size_t i = 0; i < nics->count; i++)
+        if (nics->items[i].vmid == vmid)
+            nics->items[i].enrolled = true;
+}
+
+uint32_t node_nics_sharing(const struct node_nics *nics, uint32_t vmid, const struct nic *nic)
+{
+    for (size_t i = 0; nic->has_hwaddr && i < nics->count; i++) {
+        const struct node_nic *other = &nics->items[i];
+        if (other->vmid != vmid && other->enrolled &&
+            memcmp(&other->hwaddr, &nic->hwaddr, sizeof nic->hwaddr) == 0)
+            return other->vmid;
+    }
+    return 0;
 }

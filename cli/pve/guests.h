@@ -9,6 +9,7 @@
 #include "schema/agent/config.h"
 #include "schema/base/error.h"
 #include "schema/base/vmid.h"
+#include "schema/pve/guest_config.h"
 
 /*
  * Lists the containers of this node, or its containers and virtual machines, in ascending order.
@@ -21,5 +22,27 @@ int node_guests_list(const struct config *config, struct vmids *ret, struct erro
 /* Returns true if the guest's hookscript, a mount line or an enrolment file shows that the agent
  * serves the guest. */
 bool node_guest_is_enrolled(const struct config *config, uint32_t vmid);
+
+/* The hardware addresses of this node's guests. */
+struct node_nics {
+    struct node_nic {
+        struct hwaddr hwaddr;
+        uint32_t vmid;
+        bool enrolled; /* the guest is one of those that the agent serves */
+    } * items;
+    size_t count;
+};
+
+/* Reads the configurations of all guests of this node; one that cannot be read is left out. On a
+ * host without Proxmox the list is empty. The caller frees it with node_nics_free. */
+struct node_nics node_nics_load(const struct config *config);
+void node_nics_free(struct node_nics *nics);
+
+/* Notes that the guest is enrolled. */
+void node_nics_set_enrolled(struct node_nics *nics, uint32_t vmid);
+
+/* Returns an enrolled guest, other than vmid, that has the NIC's address, too; 0 if there is none.
+ */
+uint32_t node_nics_sharing(const struct node_nics *nics, uint32_t vmid, const struct nic *nic);
 
 #endif

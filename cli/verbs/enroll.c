@@ -26,6 +26,7 @@
 #include "schema/pve/guest_config.h"
 #include "store/base/cgroup.h"
 #include "store/base/clock.h"
+#include "store/documents/issue.h"
 #include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/tables/guest.h"
@@ -65,6 +66,7 @@ static const struct verb_option options[] = {
 struct enrolling {
     const struct invocation *invocation;
     struct session *session; /* borrowed */
+    struct node_nics *nics;  /* of all guests here; borrowed */
     uint32_t vmid;
     struct guest_config guest;
     struct enrolment_plan plan;
@@ -184,8 +186,28 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
     return check_new_config(enrolling, error);
 }
 
+static void warn_of_shared_addresses(struct enrolling *enrolling)
+{
+    const struct guest_config *guest = &enrolling->guest;
+    for (size_t i = 0; i < guest->nic_count; i++) {
+        const struct nic *nic = &guest->nics[i];
+        uint32_t other = node_nics_sharing(enrolling->nics, enrolling->vmid, nic);
+        char hwaddr[HWADDR_TEXT_SIZE];
+        if (!other)
+            continue;
+        cleanup_free char *remedy =
+            issue_nic_remedy(&enrolling->session->config, guest->kind, enrolling->vmid, nic);
+        hwaddr_format(&nic->hwaddr, hwaddr);
+        steps_add(&enrolling->steps, STEP_WARNING, nic->key,
+                  "has the address %s that guest %u has as well, so felhomd may refuse both; to "
+                  "give it another: %s",
+                  hwaddr, other, remedy);
+    }
+}
+
 static void add_warnings(struct enrolling *enrolling)
 {
+    warn_of_shared_addresses(enrolling);
     if (enrolling->guest.template)
         steps_add(&enrolling->steps, STEP_WARNING, "template",
                   "this is a template: each clone of it has to be enrolled by itself");
@@ -384,8 +406,10 @@ static int enroll(struct enrolling *enrolling, struct error *error)
         return 0;
     }
     add_warnings(enrolling);
-    if (make_changes(enrolling, error) == 0)
+    if (make_changes(enrolling, error) == 0) {
+        node_nics_set_enrolled(enrolling->nics, enrolling->vmid);
         return 0;
+    }
     take_back(enrolling);
     return -1;
 }
@@ -413,11 +437,12 @@ static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
 }
 
 static int enroll_one(const struct invocation *invocation, struct session *session,
-                      struct error *error)
+                      struct node_nics *nics, struct error *error)
 {
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = invocation,
         .session = session,
+        .nics = nics,
         .vmid = invocation->vmids.items[0],
         .steps = steps_new(),
     };
@@ -430,6 +455,7 @@ static int enroll_one(const struct invocation *invocation, struct session *sessi
 struct enroll_run {
     const struct invocation *invocation;
     struct session *session;
+    struct node_nics *nics;
     json_t *guests;
     struct vmids failed;
 };
@@ -462,6 +488,7 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = run->invocation,
         .session = run->session,
+        .nics = run->nics,
         .vmid = vmid,
         .steps = steps_new(),
     };
@@ -475,9 +502,9 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
 
 /* A failure for one guest does not keep the others from being enrolled. */
 static int enroll_several(const struct invocation *invocation, struct session *session,
-                          const struct vmids *guests, struct error *error)
+                          struct node_nics *nics, const struct vmids *guests, struct error *error)
 {
-    cleanup(enroll_run_free) struct enroll_run run = {invocation, session, json_array(), {0}};
+    cleanup(enroll_run_free) struct enroll_run run = {invocation, session, nics, json_array(), {0}};
     for (size_t i = 0; i < guests->count; i++)
         enroll_listed(&run, guests->items[i]);
     (void)output_value(invocation, run.guests);
@@ -485,12 +512,12 @@ static int enroll_several(const struct invocation *invocation, struct session *s
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,
-                      struct error *error)
+                      struct node_nics *nics, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {0};
     if (node_containers_list(&session->config, &guests, error) < 0)
         return -1;
-    return enroll_several(invocation, session, &guests, error);
+    return enroll_several(invocation, session, nics, &guests, error);
 }
 
 static int run_enroll(const struct invocation *invocation, struct error *error)
@@ -502,10 +529,11 @@ static int run_enroll(const struct invocation *invocation, struct error *error)
         return fail(error, ERROR_INVALID, "enroll: give VMID... or --all");
     if (session_open(&session, error) < 0)
         return -1;
+    cleanup(node_nics_free) struct node_nics nics = node_nics_load(&session.config);
     if (all)
-        return enroll_all(invocation, &session, error);
-    return named.count == 1 ? enroll_one(invocation, &session, error)
-                            : enroll_several(invocation, &session, &named, error);
+        return enroll_all(invocation, &session, &nics, error);
+    return named.count == 1 ? enroll_one(invocation, &session, &nics, error)
+                            : enroll_several(invocation, &session, &nics, &named, error);
 }
 
 const struct verb verb_enroll = {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schema/base/buffer.h"
 #include "schema/base/memory.h"
 
 /* --- properties of drives, NICs and mount points --- */
@@ -204,6 +205,25 @@ void nic_from_properties(const char *key, struct property_list *list, struct nic
     };
     ret->has_hwaddr = read_hwaddr(list, &ret->hwaddr);
     *list = (struct property_list){NULL, 0};
+}
+
+char *nic_without_hwaddr(const struct nic *nic, enum guest_kind kind)
+{
+    const char *omitted = kind == GUEST_LXC ? "hwaddr" : "macaddr";
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (nic->raw)
+        return NULL;
+    for (size_t i = 0; i < nic->property_count; i++) {
+        const struct property *property = &nic->properties[i];
+        const char *comma = text.length ? "," : "";
+        if (strcmp(property->key, omitted) == 0)
+            continue;
+        if (kind == GUEST_QEMU && strcmp(property->key, "model") == 0)
+            buffer_add_format(&text, "%s%s", comma, property->value);
+        else
+            buffer_add_format(&text, "%s%s=%s", comma, property->key, property->value);
+    }
+    return mem_copy_text(buffer_text(&text));
 }
 
 void nic_from_raw(const char *key, struct property_list *list, struct nic *ret)

@@ -114,6 +114,10 @@ extern const struct property_schema qemu_nic_schema;
  * with nic_free. */
 void nic_from_properties(const char *key, struct property_list *list, struct nic *ret);
 
+/* Returns the NIC's property string without its hardware address, from which Proxmox makes a NIC
+ * with a new one; NULL for a raw NIC. The caller frees it. */
+char *nic_without_hwaddr(const struct nic *nic, enum guest_kind kind);
+
 /* Like nic_from_properties, for the properties of lxc.net.N.* lines under LXC's names. */
 void nic_from_raw(const char *key, struct property_list *list, struct nic *ret);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "store/base/cgroup.h"
 #include "store/base/clock.h"
 #include "store/files/config_file.h"
@@ -54,11 +55,52 @@ int issue_load_sources(struct issue *issue, struct error *error)
     return document_sources_load(issue->config, issue->vmid, issue->store, &issue->sources, error);
 }
 
+char *issue_nic_remedy(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                       const struct nic *nic)
+{
+    cleanup_free char *value = nic_without_hwaddr(nic, kind);
+    if (!value)
+        return mem_format("editor %s/lxc/%u.conf", config->paths.pve, vmid);
+    return mem_format("%s set %u --%s '%s'", kind == GUEST_LXC ? "pct" : "qm", vmid, nic->key,
+                      value);
+}
+
+static bool guest_has_hwaddr(const struct config *config, uint32_t vmid,
+                             const struct hwaddr *hwaddr)
+{
+    struct error ignored;
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    if (config_file_load_guest(config, vmid, &guest, &ignored) < 0)
+        return false;
+    for (size_t i = 0; i < guest.nic_count; i++)
+        if (guest.nics[i].has_hwaddr && memcmp(&guest.nics[i].hwaddr, hwaddr, sizeof *hwaddr) == 0)
+            return true;
+    return false;
+}
+
+/* The store may still have a guest that has left this node, or has another NIC by now. */
+static int find_sharing_guest(struct issue *issue, const struct nic *nic, struct error *error)
+{
+    struct hwaddr_owners owners;
+    if (nic_find_owners(issue->store, &nic->hwaddr, &owners, error) < 0)
+        return -1;
+    for (size_t i = 0; i < owners.count; i++) {
+        if (owners.vmids[i] == issue->vmid ||
+            !guest_has_hwaddr(issue->config, owners.vmids[i], &nic->hwaddr))
+            continue;
+        issue->shared = nic;
+        issue->shared_with = owners.vmids[i];
+        return 0;
+    }
+    return 0;
+}
+
 int issue_record(struct issue *issue, enum guest_state state, int64_t now_ms, struct error *error)
 {
     const struct guest_config *config = &issue->guest;
     const struct buffer *enrolment = &issue->sources.controller.enrolment_text;
     struct store *store = issue->store;
+    const struct nic *shared;
     struct guest guest = {
         .vmid = issue->vmid,
         .kind = config->kind,
@@ -73,7 +115,9 @@ int issue_record(struct issue *issue, enum guest_state state, int64_t now_ms, st
     if (guest_put(store, &guest, error) < 0 ||
         guest_set_enrolment(store, guest.vmid, buffer_text(enrolment), enrolment->length, error) <
             0 ||
-        nic_replace_all(store, guest.vmid, config->nics, config->nic_count, error) < 0)
+        nic_replace_all_and_look(store, guest.vmid, config->nics, config->nic_count, &shared,
+                                 error) < 0 ||
+        (shared && find_sharing_guest(issue, shared, error) < 0))
         return -1;
     return mount_replace_all(store, guest.vmid, config->volumes, config->volume_count, error);
 }

@@ -48,7 +48,9 @@ struct issue {
     uint32_t uid; /* the owner of the directory, set by issue_inspect; the caller may correct it */
     uint32_t gid;
 
-    struct error unexported; /* why issue_make_directory has made no export; else ERROR_NONE */
+    const struct nic *shared; /* set by issue_record: a NIC whose address is also another guest's */
+    uint32_t shared_with;     /* that guest */
+    struct error unexported;  /* why issue_make_directory has made no export; else ERROR_NONE */
     struct document_sources sources;
     struct token token;
     int older; /* how many older tokens of the guest are good besides the new one */
@@ -92,6 +94,10 @@ int issue_publish(struct issue *issue, struct error *error);
  */
 int issue_check(const struct config *config, struct store *store, uint32_t vmid,
                 enum token_verdict *ret, struct error *error);
+
+/* Returns the command that gives the NIC another hardware address. The caller frees it. */
+char *issue_nic_remedy(const struct config *config, enum guest_kind kind, uint32_t vmid,
+                       const struct nic *nic);
 
 /* Returns true if the guest runs: by its control groups, or, where the host has none of Proxmox's,
  * by its row in the store. row: NULL if the store does not know it. */

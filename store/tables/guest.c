@@ -162,29 +162,53 @@ int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, 
 
 /* --- NICs and mounts --- */
 
-static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
+/* One statement for both, as pre-start's time counts. */
+#define INSERT_NIC_AND_LOOK \
+    "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)" \
+    " RETURNING EXISTS (SELECT 1 FROM nic WHERE hwaddr = ?3 AND vmid <> ?1)"
+
+static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic, bool *ret_shared,
                       struct error *error)
 {
     char hwaddr[HWADDR_TEXT_SIZE];
+    int64_t shared = 0;
     hwaddr_format(&nic->hwaddr, hwaddr);
-    return sql_run(
-        store, "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)",
-        sql_values(sql_int(vmid), sql_text(nic->key), sql_text(nic->has_hwaddr ? hwaddr : NULL),
-                   sql_text(nic->bridge), sql_text(nic->ip)),
-        error);
+    if (sql_number(store, INSERT_NIC_AND_LOOK,
+                   sql_values(sql_int(vmid), sql_text(nic->key),
+                              sql_text(nic->has_hwaddr ? hwaddr : NULL), sql_text(nic->bridge),
+                              sql_text(nic->ip)),
+                   &shared, error) < 0)
+        return -1;
+    *ret_shared = shared != 0;
+    return 0;
+}
+
+int nic_replace_all_and_look(struct store *store, uint32_t vmid, const struct nic *nics,
+                             size_t count, const struct nic **ret_shared, struct error *error)
+{
+    const struct nic *found = NULL;
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        bool shared;
+        if (nic_insert(store, vmid, &nics[i], &shared, error) < 0)
+            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
+        if (shared && !found)
+            found = &nics[i];
+    }
+    if (transaction_commit(&transaction, error) < 0)
+        return -1;
+    *ret_shared = found;
+    return 0;
 }
 
 int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
                     struct error *error)
 {
-    cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (nic_insert(store, vmid, &nics[i], error) < 0)
-            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
-    return transaction_commit(&transaction, error);
+    const struct nic *ignored;
+    return nic_replace_all_and_look(store, vmid, nics, count, &ignored, error);
 }
 
 int nic_find_guest(struct store *store, const struct hwaddr *hwaddr, uint32_t prefer,

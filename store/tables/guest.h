@@ -86,6 +86,11 @@ int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out,
 int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
                     struct error *error);
 
+/* The same; *ret_shared is the first of the NICs whose hardware address another guest has, too, by
+ * the store; NULL if there is none. */
+int nic_replace_all_and_look(struct store *store, uint32_t vmid, const struct nic *nics,
+                             size_t count, const struct nic **ret_shared, struct error *error);
+
 /*
  * Finds the guest that owns this hardware address; *ret_vmid is 0 if none does. If several do (a
  * restored copy keeps its MAC), returns prefer if it is among them, else the lowest VMID.
