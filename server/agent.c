@@ -15,7 +15,7 @@
 #include "server/http/reply_cache.h"
 #include "server/hub/hub.h"
 #include "server/jobs/jobs.h"
-#include "server/jobs/pve_client.h"
+#include "server/jobs/snapshot_lists.h"
 #include "server/metrics/metrics.h"
 #include "server/net/gate.h"
 #include "server/net/listener.h"
@@ -159,7 +159,7 @@ int agent_open(struct agent *agent, struct error *error)
     context_init(context);
     handover_begin(&agent->handover);
     context->refusals = refusals_new();
-    context->pve_client = pve_client_new(NULL, &context->counters.proxmox);
+    context->snapshots = snapshot_lists_new(&context->counters.proxmox);
     context->guest_refresh = guest_refresh_new();
     context->figures = host_figures_new("");
     context->storage_cache = reply_cache_new();
@@ -191,7 +191,7 @@ void agent_close(struct agent *agent)
     hub_stop(context->hub);
     jobs_stop(context->jobs);
     host_figures_free(context->figures);
-    pve_client_free(context->pve_client);
+    snapshot_lists_free(context->snapshots);
     gate_free(context->gate);
     refusals_free(context->refusals);
     reply_cache_free(context->storage_cache);

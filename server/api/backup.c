@@ -4,7 +4,7 @@
  *
  * A guest that asks for a backup, a snapshot or a rollback gets a job in the store, which
  * server/jobs carries out; the reply does not wait for it. The list of snapshots is asked of
- * Proxmox for each request. The state of backups and restore tests is read from the store.
+ * Proxmox. The state of backups and restore tests is read from the store.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +20,7 @@
 #include "server/http/request.h"
 #include "server/jobs/jobs.h"
 #include "server/jobs/pve_client.h"
+#include "server/jobs/snapshot_lists.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
 #include "store/host/host.h"
@@ -79,33 +80,23 @@ static void enqueue_job(struct context *context, const struct request *request,
 
 /* --- the snapshots that Proxmox lists --- */
 
-static int read_guest_and_host(struct context *context, uint32_t vmid, struct guest *ret_guest,
-                               struct host *ret_host, struct error *error)
+/* What is to be known of the guest before Proxmox can be asked. */
+struct snapshot_facts {
+    struct guest guest;
+    struct host host;
+    struct job_mark mark;
+};
+
+static int snapshot_facts_read(struct context *context, uint32_t vmid, struct snapshot_facts *ret,
+                               struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};
     if (store_borrow(context->stores, &loan, error) == 0 &&
-        guest_find(loan.store, vmid, ret_guest, error) == 0 &&
-        host_get(loan.store, ret_host, error) == 0)
+        guest_find(loan.store, vmid, &ret->guest, error) == 0 &&
+        host_get(loan.store, &ret->host, error) == 0 &&
+        job_mark(loan.store, vmid, &ret->mark, error) == 0)
         return 0;
     return store_loan_failed(&loan, error);
-}
-
-static int list_snapshots(struct context *context, const struct request *request,
-                          const struct guest *guest, const struct host *host,
-                          struct pve_snapshots *ret, struct error *error)
-{
-    const struct pve_guest whose = {guest->kind, guest->vmid};
-    const struct pve_call call = {
-        .client = context->pve_client,
-        .config = request->config,
-        .node = host->node,
-        .deadline_us = request_deadline_us(request),
-    };
-    if (bounded_lock_acquire(&context->pve_lock, call.deadline_us, error) < 0)
-        return -1;
-    int result = pve_snapshots(&call, &whose, ret, error);
-    bounded_lock_release(&context->pve_lock);
-    return result;
 }
 
 /* False if the list could not be read; the reply then says why. */
@@ -113,14 +104,21 @@ static bool fetch_snapshots(struct context *context, const struct request *reque
                             struct pve_snapshots *ret, struct reply *reply)
 {
     struct error error;
-    struct guest guest;
-    struct host host;
-    if (read_guest_and_host(context, request->vmid, &guest, &host, &error) < 0)
+    struct snapshot_facts facts;
+    if (snapshot_facts_read(context, request->vmid, &facts, &error) < 0) {
         reply_internal_failure(reply, context, NULL, &error);
-    else if (list_snapshots(context, request, &guest, &host, ret, &error) < 0)
-        reply_upstream_failure(reply, context, &error);
-    else
+        return false;
+    }
+    const struct snapshot_question question = {
+        .config = request->config,
+        .node = facts.host.node,
+        .guest = {facts.guest.kind, facts.guest.vmid},
+        .mark = facts.mark,
+        .deadline_us = request_deadline_us(request),
+    };
+    if (snapshot_lists_read(context->snapshots, &question, ret, &error) == 0)
         return true;
+    reply_upstream_failure(reply, context, &error);
     return false;
 }
 

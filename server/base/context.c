@@ -73,13 +73,11 @@ void context_init(struct context *context)
 {
     *context = (struct context){.log = THROTTLED_LOG_NEW};
     (void)pthread_mutex_init(&context->lock, NULL);
-    bounded_lock_init(&context->pve_lock);
 }
 
 void context_destroy(struct context *context)
 {
     server_config_unref(context->config);
-    bounded_lock_destroy(&context->pve_lock);
     (void)pthread_mutex_destroy(&context->log.lock);
     (void)pthread_mutex_destroy(&context->lock);
 }

@@ -78,9 +78,9 @@ struct jobs;
 struct reply_cache;
 struct listener;
 struct host_figures;
-struct pve_client;
 struct refusals;
 struct registry;
+struct snapshot_lists;
 struct waiters;
 struct witness;
 
@@ -102,8 +102,7 @@ struct context {
     struct jobs *jobs;
     struct hub *hub;
     struct registry *registry;
-    struct pve_client *pve_client;       /* for request threads; the jobs thread has its own */
-    struct bounded_lock pve_lock;        /* guards pve_client */
+    struct snapshot_lists *snapshots;    /* what request threads ask Proxmox for */
     _Atomic(struct listener *) listener; /* NULL while the daemon does not listen */
 };
 

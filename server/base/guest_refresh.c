@@ -26,17 +26,17 @@ struct pve_version {
 };
 
 struct guest_refresh {
-    struct bounded_lock looking; /* held by the thread that looks; guards what follows */
-    int64_t looked_us;           /* 0: never */
-    struct pve_version version;  /* at the last look */
-    json_int_t newest;           /* the newest number of a configuration at that time */
+    struct fair_lock looking;   /* held by the thread that looks; guards what follows */
+    int64_t looked_us;          /* 0: never */
+    struct pve_version version; /* at the last look */
+    json_int_t newest;          /* the newest number of a configuration at that time */
     atomic_uint_fast64_t serial;
 };
 
 struct guest_refresh *guest_refresh_new(void)
 {
     struct guest_refresh *refresh = mem_new(struct guest_refresh);
-    bounded_lock_init(&refresh->looking);
+    fair_lock_init(&refresh->looking);
     return refresh;
 }
 
@@ -44,7 +44,7 @@ void guest_refresh_free(struct guest_refresh *refresh)
 {
     if (!refresh)
         return;
-    bounded_lock_destroy(&refresh->looking);
+    fair_lock_destroy(&refresh->looking);
     free(refresh);
 }
 
@@ -288,7 +288,8 @@ void guest_refresh_look(struct guest_refresh *refresh, struct store_pool *stores
 {
     struct error error;
     struct look look = {.refresh = refresh, .config = config, .log = log};
-    if (bounded_lock_acquire(&refresh->looking, clock_steady_us() + LOOK_WAIT_US, &error) < 0)
+    if (fair_lock_acquire(&refresh->looking, 0, config->limits.threads,
+                          clock_steady_us() + LOOK_WAIT_US, &error) < 0)
         return;
     bool is_due =
         refresh->looked_us == 0 || clock_steady_us() - refresh->looked_us >= GUEST_REFRESH_PAUSE_US;
@@ -297,5 +298,5 @@ void guest_refresh_look(struct guest_refresh *refresh, struct store_pool *stores
                            "changes of the guests' configurations are not seen: %s", error.message);
     if (is_due)
         refresh->looked_us = clock_steady_us();
-    bounded_lock_release(&refresh->looking);
+    fair_lock_release(&refresh->looking);
 }

@@ -14,6 +14,7 @@
 #include <glob.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,9 +134,10 @@ struct cpu_sample {
 
 struct host_figures {
     char *root;
-    struct bounded_lock storages_lock; /* held by the thread that reads the file about storages */
-    pthread_mutex_t lock;              /* guards the members below */
-    struct cpu_sample samples[2];      /* the newest first, at least INTERVAL_US apart */
+    struct fair_lock storages_lock; /* held by the thread that reads the file about storages */
+    atomic_uint storages_reads;     /* how many reads of it have begun */
+    pthread_mutex_t lock;           /* guards the members below */
+    struct cpu_sample samples[2];   /* the newest first, at least INTERVAL_US apart */
     struct rrd_storages storages;
 };
 
@@ -143,7 +145,7 @@ struct host_figures *host_figures_new(const char *root)
 {
     struct host_figures *figures = mem_new(struct host_figures);
     figures->root = mem_copy_text(root);
-    bounded_lock_init(&figures->storages_lock);
+    fair_lock_init(&figures->storages_lock);
     (void)pthread_mutex_init(&figures->lock, NULL);
     host_figures_sample(figures);
     return figures;
@@ -155,7 +157,7 @@ void host_figures_free(struct host_figures *figures)
         return;
     rrd_storages_free(&figures->storages);
     (void)pthread_mutex_destroy(&figures->lock);
-    bounded_lock_destroy(&figures->storages_lock);
+    fair_lock_destroy(&figures->storages_lock);
     free(figures->root);
     free(figures);
 }
@@ -286,12 +288,17 @@ static void figures_refresh_storages(struct host_figures *figures, const struct 
                                      const char *node)
 {
     struct error error;
+    const unsigned came = atomic_load(&figures->storages_reads);
     cleanup_free char *path = mem_format("%s/.rrd", config->paths.pve);
-    if (bounded_lock_acquire(&figures->storages_lock, clock_steady_us() + STORAGE_WAIT_US, &error) <
-        0)
+    if (fair_lock_acquire(&figures->storages_lock, 0, config->limits.threads,
+                          clock_steady_us() + STORAGE_WAIT_US, &error) < 0)
         return;
-    figures_read_storages(figures, path, node);
-    bounded_lock_release(&figures->storages_lock);
+    /* A read that began after this thread came serves it as well as one of its own. */
+    if (atomic_load(&figures->storages_reads) == came) {
+        atomic_fetch_add(&figures->storages_reads, 1);
+        figures_read_storages(figures, path, node);
+    }
+    fair_lock_release(&figures->storages_lock);
 }
 
 static json_t *figures_describe_storages(struct host_figures *figures)

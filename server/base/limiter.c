@@ -37,49 +37,132 @@ int64_t bucket_take(struct bucket *bucket, const struct bucket_rate *rate, int64
     return wait_us;
 }
 
-/* --- the bounded lock --- */
+/* --- the fair lock --- */
 
-#define WAITING_MAX 8
+/* A thread that waits; on its own stack. */
+struct fair_waiter {
+    struct fair_waiter *next;
+    uint32_t vmid;
+    bool has_turn; /* it holds the lock now */
+    pthread_cond_t turn;
+};
 
-void bounded_lock_init(struct bounded_lock *lock)
+void fair_lock_init(struct fair_lock *lock)
 {
-    lock_condition_init(&lock->left);
+    *lock = (struct fair_lock){.taken = false};
     (void)pthread_mutex_init(&lock->lock, NULL);
-    lock->taken = false;
-    lock->waiting = 0;
 }
 
-void bounded_lock_destroy(struct bounded_lock *lock)
+void fair_lock_destroy(struct fair_lock *lock)
 {
-    (void)pthread_cond_destroy(&lock->left);
     (void)pthread_mutex_destroy(&lock->lock);
 }
 
-/* The caller holds lock->lock. True if nobody holds the bounded lock any more. */
-static bool bounded_lock_wait(struct bounded_lock *lock, int64_t deadline_us)
+static uint64_t fair_last_turn(const struct fair_lock *lock, uint32_t vmid)
 {
-    const struct timespec end = lock_time(deadline_us);
-    lock->waiting++;
-    while (lock->taken && pthread_cond_timedwait(&lock->left, &lock->lock, &end) == 0)
-        ;
-    lock->waiting--;
-    return !lock->taken;
-}
-
-int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct error *error)
-{
-    lock_scope(&lock->lock);
-    if (lock->taken && (lock->waiting >= WAITING_MAX || !bounded_lock_wait(lock, deadline_us)))
-        return fail(error, ERROR_BUSY, "too many requests wait for the same answer");
-    lock->taken = true;
+    for (size_t i = 0; i < FAIR_LOCK_GUESTS; i++)
+        if (lock->last[i].turn > 0 && lock->last[i].vmid == vmid)
+            return lock->last[i].turn;
     return 0;
 }
 
-void bounded_lock_release(struct bounded_lock *lock)
+/* Notes that it is this guest's turn, in place of the guest whose turn is the longest ago. */
+static void fair_note_turn(struct fair_lock *lock, uint32_t vmid)
+{
+    size_t place = 0;
+    for (size_t i = 0; i < FAIR_LOCK_GUESTS; i++) {
+        if (lock->last[i].turn > 0 && lock->last[i].vmid == vmid) {
+            place = i;
+            break;
+        }
+        if (lock->last[i].turn < lock->last[place].turn)
+            place = i;
+    }
+    lock->last[place].vmid = vmid;
+    lock->last[place].turn = ++lock->turns;
+}
+
+/* True if another thread may wait for this guest. */
+static bool fair_has_place(const struct fair_lock *lock, uint32_t vmid, uint32_t threads)
+{
+    const uint32_t places = threads >= 8 ? threads / 8 : 1;
+    uint32_t guests = 0;
+    uint32_t further = 0;
+    bool waits = false;
+    for (const struct fair_waiter *one = lock->waiting; one; one = one->next) {
+        const struct fair_waiter *first = lock->waiting;
+        while (first->vmid != one->vmid)
+            first = first->next;
+        guests += first == one;
+        further += first != one;
+        waits |= one->vmid == vmid;
+    }
+    return waits ? further < places : guests < places;
+}
+
+static void fair_leave(struct fair_lock *lock, const struct fair_waiter *waiter)
+{
+    struct fair_waiter **link = &lock->waiting;
+    while (*link != waiter)
+        link = &(*link)->next;
+    *link = waiter->next;
+}
+
+/* The caller holds lock->lock. True if the caller has the lock then. */
+static bool fair_wait(struct fair_lock *lock, uint32_t vmid, int64_t deadline_us)
+{
+    const struct timespec end = lock_time(deadline_us);
+    struct fair_waiter waiter = {.vmid = vmid};
+    struct fair_waiter **link = &lock->waiting;
+    lock_condition_init(&waiter.turn);
+    while (*link)
+        link = &(*link)->next;
+    *link = &waiter;
+    while (!waiter.has_turn && pthread_cond_timedwait(&waiter.turn, &lock->lock, &end) == 0)
+        ;
+    if (!waiter.has_turn)
+        fair_leave(lock, &waiter);
+    (void)pthread_cond_destroy(&waiter.turn);
+    return waiter.has_turn;
+}
+
+int fair_lock_acquire(struct fair_lock *lock, uint32_t vmid, uint32_t threads, int64_t deadline_us,
+                      struct error *error)
 {
     lock_scope(&lock->lock);
-    lock->taken = false;
-    (void)pthread_cond_signal(&lock->left);
+    if (!lock->taken) {
+        lock->taken = true;
+        fair_note_turn(lock, vmid);
+        return 0;
+    }
+    if (fair_has_place(lock, vmid, threads) && fair_wait(lock, vmid, deadline_us))
+        return 0;
+    return fail(error, ERROR_BUSY, "too many requests wait for the same answer");
+}
+
+void fair_lock_release(struct fair_lock *lock)
+{
+    lock_scope(&lock->lock);
+    struct fair_waiter *next = lock->waiting;
+    for (struct fair_waiter *waiter = next; waiter; waiter = waiter->next)
+        if (fair_last_turn(lock, waiter->vmid) < fair_last_turn(lock, next->vmid))
+            next = waiter;
+    lock->taken = next != NULL;
+    if (!next)
+        return;
+    fair_leave(lock, next);
+    fair_note_turn(lock, next->vmid);
+    next->has_turn = true;
+    (void)pthread_cond_signal(&next->turn);
+}
+
+uint32_t fair_lock_waiting(struct fair_lock *lock)
+{
+    uint32_t count = 0;
+    lock_scope(&lock->lock);
+    for (const struct fair_waiter *waiter = lock->waiting; waiter; waiter = waiter->next)
+        count++;
+    return count;
 }
 
 /* --- the rate-limited log --- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Three things that keep clients from using up the host: a token bucket; a log that clients can
- * provoke only to a few lines at once and then one line a second; and a lock for which only a few
- * threads may wait. */
+ * provoke only to a few lines at once and then one line a second; and a lock that guests take in
+ * turns. */
 #ifndef FELHOM_LIMITER_H
 #define FELHOM_LIMITER_H
 
@@ -59,25 +59,43 @@ void throttled_log_guest(struct throttled_log *log, int priority, uint32_t vmid,
                          const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /*
- * --- the bounded lock ---
+ * --- the fair lock ---
  *
- * One thread at a time holds it, and at most eight wait for it: used around calls that may be slow,
- * so that a slow peer never occupies all request threads.
+ * Used around calls to a slow peer, of which there is one at a time. Threads that wait for it wait
+ * for a guest, and the guests take turns: the next one is the guest whose last turn is the longest
+ * ago, and of several the one that came first. So a guest waits for the turn under way and, if it
+ * asks less often than the others do, for no other, however many threads the others have here.
+ *
+ * Few threads may wait, so that a slow peer never occupies all request threads: an eighth of them
+ * for guests, one each, and as many again for further threads of guests that wait already. So a
+ * guest with many threads is refused before it costs another guest its place.
  */
 
-struct bounded_lock {
+#define FAIR_LOCK_GUESTS 64 /* whose last turn is remembered; all others' are longer ago */
+
+struct fair_waiter;
+
+struct fair_lock {
     pthread_mutex_t lock; /* guards the members below */
-    pthread_cond_t left;
     bool taken;
-    uint32_t waiting;
+    uint64_t turns;              /* how many there have been */
+    struct fair_waiter *waiting; /* first come, first */
+    struct {
+        uint32_t vmid;
+        uint64_t turn; /* 0: free */
+    } last[FAIR_LOCK_GUESTS];
 };
 
-void bounded_lock_init(struct bounded_lock *lock);
-void bounded_lock_destroy(struct bounded_lock *lock);
+void fair_lock_init(struct fair_lock *lock);
+void fair_lock_destroy(struct fair_lock *lock);
 
-/* Acquires the lock, waiting until deadline_us (clock_steady_us) at most. ERROR_BUSY if the time
- * is up or eight threads wait already. */
-int bounded_lock_acquire(struct bounded_lock *lock, int64_t deadline_us, struct error *error);
-void bounded_lock_release(struct bounded_lock *lock);
+/* Acquires the lock for this guest (0: for none), waiting until deadline_us (clock_steady_us) at
+ * most. threads: limits.threads. ERROR_BUSY if the time is up or no more may wait. */
+int fair_lock_acquire(struct fair_lock *lock, uint32_t vmid, uint32_t threads, int64_t deadline_us,
+                      struct error *error);
+void fair_lock_release(struct fair_lock *lock);
+
+/* Returns how many threads wait. */
+uint32_t fair_lock_waiting(struct fair_lock *lock);
 
 #endif

@@ -16,8 +16,10 @@
 #include "server/base/context.h"
 #include "server/base/lock.h"
 #include "server/events/waiters.h"
+#include "server/jobs/snapshot_lists.h"
 #include "server/metrics/metrics.h"
 #include "server/net/gate.h"
+#include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
@@ -364,6 +366,17 @@ static void exposition_write_calls(const struct counters *counters, struct buffe
                                 counter_read(&all[i].calls->count[j]));
 }
 
+static void exposition_write_turns(struct context *context, struct buffer *out)
+{
+    static const char name[] = "felhom_waiting_requests";
+    metrics_text_family(out, name, METRIC_GAUGE,
+                        "Guests' requests that wait until it is their turn to have one asked.");
+    metrics_text_sample(out, name, metric_labels({"peer", "proxmox"}),
+                        snapshot_lists_waiting(context->snapshots));
+    metrics_text_sample(out, name, metric_labels({"peer", "registry"}),
+                        registry_waiting(context->registry));
+}
+
 /* Adds all that the store holds; if any of it cannot be read, nothing. */
 static bool exposition_read_store(struct exposition *exposition, struct buffer *out)
 {
@@ -401,6 +414,7 @@ void exposition_write(struct exposition *exposition, struct buffer *out)
     exposition_write_refusals(&context->counters, out);
     exposition_write_handshakes(&context->counters, out);
     exposition_write_connections(context, out);
+    exposition_write_turns(context, out);
     exposition_write_calls(&context->counters, out);
     exposition_write_store(exposition, out);
 }

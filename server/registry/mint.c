@@ -39,14 +39,14 @@ void registry_mint_init(struct registry_mint *mint, struct store_pool *stores,
                         struct call_counters *calls)
 {
     *mint = (struct registry_mint){.stores = stores, .client = http_client_new(NULL, calls)};
-    bounded_lock_init(&mint->client_lock);
+    fair_lock_init(&mint->client_lock);
     (void)pthread_mutex_init(&mint->lock, NULL);
 }
 
 void registry_mint_destroy(struct registry_mint *mint)
 {
     http_client_free(mint->client);
-    bounded_lock_destroy(&mint->client_lock);
+    fair_lock_destroy(&mint->client_lock);
     (void)pthread_mutex_destroy(&mint->lock);
 }
 
@@ -189,9 +189,9 @@ int registry_mint(struct registry_mint *mint, const struct config *config, uint3
                   int64_t deadline_us, struct buffer *out, struct error *error)
 {
     struct mint_attempt attempt = {.config = config, .vmid = vmid};
-    if (bounded_lock_acquire(&mint->client_lock, deadline_us, error) < 0)
+    if (fair_lock_acquire(&mint->client_lock, vmid, config->limits.threads, deadline_us, error) < 0)
         return -1;
     int result = mint_attempt_run(mint, &attempt, deadline_us, out, error);
-    bounded_lock_release(&mint->client_lock);
+    fair_lock_release(&mint->client_lock);
     return result;
 }

@@ -195,3 +195,8 @@ int registry_credential_get(struct registry *registry, const struct config *conf
     };
     return 0;
 }
+
+uint32_t registry_waiting(struct registry *registry)
+{
+    return registry ? fair_lock_waiting(&registry->mint.client_lock) : 0;
+}

@@ -66,6 +66,9 @@ int registry_credential_get(struct registry *registry, const struct config *conf
                             int64_t deadline_us, struct registry_credential *ret,
                             struct error *error);
 
+/* Returns how many requests wait for their turn to have a token minted. NULL is allowed. */
+uint32_t registry_waiting(struct registry *registry);
+
 /* --- the registry as agent.yaml describes it: registry.c --- */
 
 /* Adds the one line of registry.secret_file to out. ERROR_INVALID if the file cannot be read or
@@ -96,7 +99,7 @@ uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us);
 
 struct registry_mint {
     struct store_pool *stores;
-    struct bounded_lock client_lock; /* held while client is used */
+    struct fair_lock client_lock; /* held while client is used */
     struct http_client *client;
     pthread_mutex_t lock;            /* guards name */
     char name[CREDENTIAL_NAME_SIZE]; /* of the token that is being minted; "": none */

@@ -85,6 +85,22 @@ int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct e
                     sql_values(sql_int(vmid)), ret, error);
 }
 
+int job_mark(struct store *store, uint32_t vmid, struct job_mark *ret, struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT ifnull(max(job_id), 0), count(*) - count(finished_at_ms) FROM job"
+                        " WHERE vmid = ?1",
+                        sql_values(sql_int(vmid)), &query, error);
+    if (row <= 0)
+        return -1;
+    *ret = (struct job_mark){
+        .newest = sql_column_int(&query, 0),
+        .unfinished = sql_column_int(&query, 1),
+    };
+    return 0;
+}
+
 int job_each_unfinished(struct store *store, int (*visit)(const struct job *job, void *context),
                         void *context, struct error *error)
 {

@@ -85,6 +85,13 @@ int job_newest(struct store *store, uint32_t vmid, enum job_kind kind, struct jo
 /* Finds the guest's unfinished job; ret->job_id is 0 if there is none. */
 int job_unfinished(struct store *store, uint32_t vmid, struct job *ret, struct error *error);
 
+/* Changes whenever a job of the guest is recorded or finishes. */
+struct job_mark {
+    int64_t newest; /* job_id; 0: none */
+    int64_t unfinished;
+};
+int job_mark(struct store *store, uint32_t vmid, struct job_mark *ret, struct error *error);
+
 /* The newest known backup of a guest, whoever made it. */
 struct backup {
     char archive[512];  /* Proxmox's volume id; "" if there is no backup */
