@@ -430,11 +430,21 @@ int agent_reload(struct agent *agent, struct error *error)
     return result;
 }
 
+/* True if agent_follow_identity has nothing to do. */
+static bool agent_identity_is_settled(struct agent *agent, const struct server_config *config)
+{
+    bool moved = identity_mark_moved(&agent->identity, config->config.paths.state);
+    return !moved && agent->identity.inode != 0 && !agent->identity_failed && !agent->host_unsaved;
+}
+
 void agent_follow_identity(struct agent *agent)
 {
     struct error error;
     cleanup_server_config struct server_config *config = context_config(&agent->context);
-    if (agent_renew_certificate(agent, config, &error) < 0)
+    if (agent_identity_is_settled(agent, config))
+        return;
+    agent->identity_failed = agent_renew_certificate(agent, config, &error) < 0;
+    if (agent->identity_failed)
         throttled_log_line(&agent->context.log, LOG_ERR,
                            "the certificate shown stays the old one: %s", error.message);
     bool other = agent_update_pins(agent);

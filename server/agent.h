@@ -11,6 +11,7 @@
 #include "schema/agent/pin.h"
 #include "schema/base/error.h"
 #include "server/base/context.h"
+#include "server/events/wakeup.h"
 #include "server/systemd/handover.h"
 
 struct exporter;
@@ -21,6 +22,8 @@ struct agent {
     struct handover handover;  /* keeps the listening socket across restarts */
     struct pins pins;          /* of the certificate that connections are shown */
     bool host_unsaved; /* the pins or the configuration could not be written to the store yet */
+    struct identity_mark identity; /* of the certificate at agent_follow_identity's last look */
+    bool identity_failed;          /* that one could not be shown */
 };
 
 /*

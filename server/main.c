@@ -121,6 +121,7 @@ struct address_wait {
 /* What the main thread does besides handling signals, once the daemon listens. */
 struct main_duties {
     struct watchdog watchdog;
+    int64_t next_test_us;
     struct sweep sweep;
     int64_t next_sweep_us;
 };
@@ -210,14 +211,22 @@ static void refresh_guests(struct context *context)
     guest_refresh_look(context->guest_refresh, context->stores, &current->config, &context->log);
 }
 
-/* Returns the time between two ticks: half the interval of the watchdog, but between one second
- * and the interval of the sweep. */
-static int64_t daemon_tick_interval_us(void)
+/* Returns the time between two self-tests: half the interval of the watchdog, but at least one
+ * second; without a watchdog, which needs no test, that of the sweep. */
+static int64_t self_test_interval_us(void)
 {
     int64_t half_us = (int64_t)(notify_watchdog_us() / 2);
-    if (half_us == 0 || half_us > SWEEP_US)
+    if (half_us == 0)
         return SWEEP_US;
     return half_us < SECOND_US ? SECOND_US : half_us;
+}
+
+static void self_test_if_due(struct agent *agent, struct main_duties *duties)
+{
+    if (clock_steady_us() < duties->next_test_us)
+        return;
+    bool answers = watchdog_feed(&duties->watchdog, &agent->context, &agent->pins);
+    duties->next_test_us = clock_steady_us() + (answers ? self_test_interval_us() : RETRY_US);
 }
 
 static void sweep_if_due(struct agent *agent, struct main_duties *duties)
@@ -233,12 +242,15 @@ static void sweep_if_due(struct agent *agent, struct main_duties *duties)
     duties->next_sweep_us = clock_steady_us() + SWEEP_US;
 }
 
-/* Does what is due. Returns in how many microseconds the next tick is. */
+/* Does what is due. Returns in how many microseconds the next duty is. */
 static int64_t daemon_tick(struct agent *agent, struct main_duties *duties)
 {
-    bool answers = watchdog_feed(&duties->watchdog, &agent->context, &agent->pins);
+    self_test_if_due(agent, duties);
     sweep_if_due(agent, duties);
-    return answers ? daemon_tick_interval_us() : RETRY_US;
+    int64_t next_us =
+        duties->next_test_us < duties->next_sweep_us ? duties->next_test_us : duties->next_sweep_us;
+    int64_t wait_us = next_us - clock_steady_us();
+    return wait_us > 0 ? wait_us : 0;
 }
 
 /* Returns 0 when a signal has ended the daemon; -1 if no listener could be kept running. */

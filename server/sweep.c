@@ -5,11 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/units.h"
+#include "schema/base/vmid.h"
 #include "store/base/cgroup.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"
@@ -44,9 +47,12 @@ static enum presence presence_combine(enum presence a, enum presence b)
     return a == PRESENCE_NO || b == PRESENCE_NO ? PRESENCE_NO : PRESENCE_UNKNOWN;
 }
 
+/* Where Proxmox keeps the configurations, by the kind of guest. */
+static const char *const directories[] = {[GUEST_LXC] = "lxc", [GUEST_QEMU] = "qemu-server"};
+#define KINDS ARRAY_SIZE(directories)
+
 enum presence presence_configured(const char *pve, uint32_t vmid)
 {
-    static const char *const directories[] = {"lxc", "qemu-server"};
     enum presence presence = PRESENCE_UNKNOWN;
     cleanup_free char *name = mem_format("%u.conf", vmid);
     for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
@@ -67,6 +73,104 @@ enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_
     return presence;
 }
 
+/* --- all guests at once: each directory is read once in a sweep, whatever the number of guests ---
+ */
+
+/* The guests that a directory names. */
+struct listing {
+    enum presence others; /* the presence of a guest that is not among them */
+    struct vmids vmids;   /* in ascending order */
+};
+
+/* What the host's directories say at one moment. */
+struct sight {
+    struct listing configured[KINDS];
+    struct listing running[KINDS][CGROUP_HIERARCHIES];
+};
+
+static void sight_free(struct sight *sight)
+{
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        vmids_free(&sight->configured[kind].vmids);
+        for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
+            vmids_free(&sight->running[kind][i].vmids);
+    }
+}
+
+static int vmid_compare(const void *one, const void *other)
+{
+    uint32_t left = *(const uint32_t *)one;
+    uint32_t right = *(const uint32_t *)other;
+    return (left > right) - (left < right);
+}
+
+/* Adds the guest that an entry VMIDSUFFIX stands for. */
+static void listing_add(struct listing *listing, const char *name, const char *suffix)
+{
+    char digits[VMID_TEXT_SIZE];
+    uint32_t vmid;
+    size_t length = strspn(name, DIGITS);
+    if (length >= sizeof digits || strcmp(name + length, suffix) != 0)
+        return;
+    memcpy(digits, name, length);
+    digits[length] = '\0';
+    if (vmid_parse(digits, &vmid))
+        vmids_add(&listing->vmids, vmid);
+}
+
+/* A directory that cannot be read to its end says of no guest that it is missing. */
+static void listing_read(const char *path, const char *suffix, struct listing *ret)
+{
+    const struct dirent *entry;
+    cleanup_directory DIR *directory = opendir(path);
+    if (!directory) {
+        ret->others = errno == ENOENT ? PRESENCE_UNKNOWN : PRESENCE_YES;
+        return;
+    }
+    for (errno = 0; (entry = readdir(directory)); errno = 0)
+        listing_add(ret, entry->d_name, suffix);
+    ret->others = errno == 0 ? PRESENCE_NO : PRESENCE_YES;
+    if (ret->vmids.count > 1)
+        qsort(ret->vmids.items, ret->vmids.count, sizeof *ret->vmids.items, vmid_compare);
+}
+
+static enum presence listing_presence(const struct listing *listing, uint32_t vmid)
+{
+    const struct vmids *vmids = &listing->vmids;
+    bool listed = vmids->count > 0 &&
+                  bsearch(&vmid, vmids->items, vmids->count, sizeof vmid, vmid_compare) != NULL;
+    return listed ? PRESENCE_YES : listing->others;
+}
+
+static void sight_read(const struct config *config, struct sight *ret)
+{
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        cleanup_free char *directory = mem_format("%s/%s", config->paths.pve, directories[kind]);
+        listing_read(directory, ".conf", &ret->configured[kind]);
+        for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
+            cleanup_free char *folder =
+                cgroup_folder(config->paths.cgroup, i, (enum guest_kind)kind);
+            listing_read(folder, cgroup_suffix((enum guest_kind)kind), &ret->running[kind][i]);
+        }
+    }
+}
+
+static enum presence sight_configured(const struct sight *sight, uint32_t vmid)
+{
+    enum presence presence = PRESENCE_UNKNOWN;
+    for (size_t kind = 0; kind < KINDS; kind++)
+        presence = presence_combine(presence, listing_presence(&sight->configured[kind], vmid));
+    return presence;
+}
+
+static enum presence sight_running(const struct sight *sight, enum guest_kind kind, uint32_t vmid)
+{
+    enum presence presence = PRESENCE_UNKNOWN;
+    for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
+        presence = presence_combine(presence, listing_presence(&sight->running[kind][i], vmid));
+    return presence;
+}
+
 /* --- the sweep --- */
 
 /* How long a guest may be absent, or take to start, before its tokens are revoked. */
@@ -77,14 +181,27 @@ enum presence presence_running(const char *cgroup, enum guest_kind kind, uint32_
 struct sweep_look {
     const struct config *config;
     struct store *store;
+    const struct sight *sight; /* NULL: each guest is looked for when it is asked about */
     int64_t now_us;
     int64_t now_ms;
 };
 
 struct guests {
-    struct guest *items;
+    struct guest *items; /* in ascending order of VMID */
     size_t count;
 };
+
+/* The guests of which something in the store has to change. */
+struct sweep_plan {
+    struct vmids revoke;
+    struct vmids forget;
+};
+
+static void sweep_plan_free(struct sweep_plan *plan)
+{
+    vmids_free(&plan->revoke);
+    vmids_free(&plan->forget);
+}
 
 static void guests_free(struct guests *guests)
 {
@@ -100,7 +217,7 @@ void sweep_clear(struct sweep *sweep)
 static int guests_add(const struct guest *guest, void *context)
 {
     struct guests *guests = context;
-    guests->items = mem_resize(guests->items, guests->count + 1, sizeof *guest);
+    guests->items = mem_grow(guests->items, guests->count, sizeof *guest);
     guests->items[guests->count++] = *guest;
     return 0;
 }
@@ -113,20 +230,33 @@ static bool guest_is_about_to_run(const struct sweep_look *look, const struct gu
     return guest->state == GUEST_STARTING && age_ms >= 0 && age_ms < GRACE_MS;
 }
 
-static bool guest_is_absent(const struct sweep_look *look, const struct guest *guest)
+static int absence_compare(const void *vmid, const void *absence)
 {
-    return !guest_is_about_to_run(look, guest) &&
-           presence_running(look->config->paths.cgroup, guest->kind, guest->vmid) == PRESENCE_NO;
+    return vmid_compare(vmid, &((const struct absence *)absence)->vmid);
 }
 
-/* Returns since when the guest is absent; otherwise_us if it was not absent at the last sweep. */
-static int64_t guest_absent_since(const struct sweep *sweep, uint32_t vmid, int64_t otherwise_us)
+static bool guest_is_absent(const struct sweep_look *look, const struct guest *guest)
 {
-    for (size_t i = 0; i < sweep->absence_count; i++) {
-        if (sweep->absences[i].vmid == vmid)
-            return sweep->absences[i].since_us;
-    }
-    return otherwise_us;
+    if (guest_is_about_to_run(look, guest))
+        return false;
+    return PRESENCE_NO ==
+           (look->sight ? sight_running(look->sight, guest->kind, guest->vmid)
+                        : presence_running(look->config->paths.cgroup, guest->kind, guest->vmid));
+}
+
+/* Returns since when the guest is absent; otherwise_us if it was not absent at the last sweep, or
+ * has had a phase or a new token since. */
+static int64_t guest_absent_since(const struct sweep *sweep, const struct guest *guest,
+                                  int64_t otherwise_us)
+{
+    const struct absence *absence =
+        sweep->absence_count == 0 ? NULL
+                                  : bsearch(&guest->vmid, sweep->absences, sweep->absence_count,
+                                            sizeof *absence, absence_compare);
+    if (!absence || absence->version.generation != guest->generation ||
+        absence->version.changed_at_ms != guest->changed_at_ms)
+        return otherwise_us;
+    return absence->since_us;
 }
 
 /* Replaces the noted absences by those of now; guests that run again, or that no longer exist,
@@ -136,10 +266,13 @@ static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *lo
 {
     struct sweep noted = {mem_new_array(guests->count, sizeof *noted.absences), 0};
     for (size_t i = 0; i < guests->count; i++) {
-        uint32_t vmid = guests->items[i].vmid;
-        if (guest_is_absent(look, &guests->items[i]))
-            noted.absences[noted.absence_count++] =
-                (struct absence){vmid, guest_absent_since(sweep, vmid, look->now_us)};
+        const struct guest *guest = &guests->items[i];
+        if (guest_is_absent(look, guest))
+            noted.absences[noted.absence_count++] = (struct absence){
+                .vmid = guest->vmid,
+                .version = {guest->generation, guest->changed_at_ms},
+                .since_us = guest_absent_since(sweep, guest, look->now_us),
+            };
     }
     sweep_clear(sweep);
     *sweep = noted;
@@ -147,7 +280,8 @@ static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *lo
 
 static bool guest_is_gone(const struct sweep_look *look, uint32_t vmid)
 {
-    return presence_configured(look->config->paths.pve, vmid) == PRESENCE_NO;
+    return PRESENCE_NO == (look->sight ? sight_configured(look->sight, vmid)
+                                       : presence_configured(look->config->paths.pve, vmid));
 }
 
 /* Returns why the tokens of the guest are to be revoked; NULL if they are not. */
@@ -156,7 +290,7 @@ static const char *sweep_find_reason(const struct sweep *sweep, const struct swe
 {
     if (guest_is_gone(look, guest->vmid))
         return "its configuration is gone from this node";
-    if (look->now_us - guest_absent_since(sweep, guest->vmid, look->now_us) < GRACE_US)
+    if (look->now_us - guest_absent_since(sweep, guest, look->now_us) < GRACE_US)
         return NULL;
     return guest_is_absent(look, guest) ? "it has not been running for a minute" : NULL;
 }
@@ -214,44 +348,72 @@ static int sweep_in_transaction(sweep_change *make, const struct sweep *sweep,
     return 0;
 }
 
-static int sweep_tokens(const struct sweep *sweep, const struct sweep_look *look,
-                        const struct guest *guest, struct error *error)
+static int sweep_each(sweep_change *make, const struct sweep *sweep, const struct sweep_look *look,
+                      const struct vmids *vmids, struct error *error)
+{
+    for (size_t i = 0; i < vmids->count; i++)
+        if (sweep_in_transaction(make, sweep, look, vmids->items[i], error) < 0)
+            return -1;
+    return 0;
+}
+
+/* Adds the guest to the plan if it has tokens to be revoked, or has gone and has events, which the
+ * next guest with this VMID must not see. */
+static int sweep_plan_guest(const struct sweep *sweep, const struct sweep_look *look,
+                            const struct guest *guest, struct sweep_plan *plan, struct error *error)
 {
     int good = 0;
+    bool has_past = false;
     if (!sweep_find_reason(sweep, look, guest))
         return 0;
     if (token_count_before(look->store, guest->vmid, INT64_MAX, look->now_ms, &good, error) < 0)
         return -1;
-    return good > 0 ? sweep_in_transaction(sweep_revoke_tokens, sweep, look, guest->vmid, error)
-                    : 0;
-}
-
-/* Deletes the events of a guest that is gone, because the next guest with this VMID must not see
- * them. */
-static int sweep_past_events(const struct sweep *sweep, const struct sweep_look *look,
-                             const struct guest *guest, struct error *error)
-{
-    bool has_past = false;
+    if (good > 0)
+        vmids_add(&plan->revoke, guest->vmid);
     if (!guest_is_gone(look, guest->vmid))
         return 0;
     if (guest_has_past(look->store, guest->vmid, &has_past, error) < 0)
         return -1;
-    return has_past ? sweep_in_transaction(sweep_forget_past, sweep, look, guest->vmid, error) : 0;
+    if (has_past || good > 0) /* a revocation is an event */
+        vmids_add(&plan->forget, guest->vmid);
+    return 0;
+}
+
+static int sweep_plan_all(struct sweep *sweep, const struct sweep_look *look,
+                          struct sweep_plan *plan, struct error *error)
+{
+    cleanup(guests_free) struct guests guests = {0};
+    if (guest_each(look->store, guests_add, &guests, error) < 0)
+        return -1;
+    sweep_note_absences(sweep, look, &guests);
+    for (size_t i = 0; i < guests.count; i++)
+        if (sweep_plan_guest(sweep, look, &guests.items[i], plan, error) < 0)
+            return -1;
+    return 0;
+}
+
+/* Reads the store in one transaction, because each one takes locks. */
+static int sweep_plan_view(struct sweep *sweep, const struct sweep_look *look,
+                           struct sweep_plan *plan, struct error *error)
+{
+    if (store_begin_view(look->store, error) < 0)
+        return -1;
+    int result = sweep_plan_all(sweep, look, plan, error);
+    store_rollback(look->store);
+    return result;
 }
 
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
               int64_t now_ms, struct error *error)
 {
-    const struct sweep_look look = {config, store, now_us, now_ms};
-    cleanup(guests_free) struct guests guests = {0};
-    if (guest_each(store, guests_add, &guests, error) < 0)
+    cleanup(sight_free) struct sight sight = {0};
+    cleanup(sweep_plan_free) struct sweep_plan plan = {0};
+    const struct sweep_look at_all = {config, store, &sight, now_us, now_ms};
+    const struct sweep_look at_one = {config, store, NULL, now_us, now_ms};
+    sight_read(config, &sight);
+    if (sweep_plan_view(sweep, &at_all, &plan, error) < 0 ||
+        sweep_each(sweep_revoke_tokens, sweep, &at_one, &plan.revoke, error) < 0 ||
+        sweep_each(sweep_forget_past, sweep, &at_one, &plan.forget, error) < 0)
         return -1;
-    sweep_note_absences(sweep, &look, &guests);
-    for (size_t i = 0; i < guests.count; i++) {
-        const struct guest *guest = &guests.items[i];
-        if (sweep_tokens(sweep, &look, guest, error) < 0 ||
-            sweep_past_events(sweep, &look, guest, error) < 0)
-            return -1;
-    }
     return 0;
 }

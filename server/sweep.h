@@ -3,7 +3,8 @@
  * Revokes the tokens of guests that are gone. Proxmox does not call the hook for every stop: after
  * a crash, a migration or a loss of power nobody tells the agent that a guest is gone. So felhomd
  * looks at all guests every ten seconds and revokes the tokens of those whose configuration has
- * left this node, or that have not been running for a minute.
+ * left this node, or that have not been running for a minute. A phase or a new token begins that
+ * minute anew: the control group of a guest that starts may come late.
  *
  * All functions are for the main thread.
  */
@@ -16,16 +17,19 @@
 #include "schema/agent/config.h"
 #include "schema/pve/guest_config.h"
 #include "store/db/store.h"
+#include "store/tables/guest.h"
 
-/* A guest that does not run, and since when. */
+/* A guest that does not run, and since when it has not: since a sweep found it so, and since the
+ * last phase and the last token that the store knows of. */
 struct absence {
     uint32_t vmid;
+    struct guest_version version;
     int64_t since_us;
 };
 
 /* What is kept from one sweep to the next. Zero-initialise; sweep_clear frees it. */
 struct sweep {
-    struct absence *absences;
+    struct absence *absences; /* in ascending order of VMID */
     size_t absence_count;
 };
 

@@ -10,7 +10,7 @@ PACKAGES_CHECK := libcmocka-dev perl curl openssl jq sqlite3 iproute2 util-linux
 PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ctags \
                   python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
-PACKAGES_BENCH := perl nginx-light wrk curl jq openssl python3 sqlite3 iproute2 util-linux
+PACKAGES_BENCH := perl nginx-light wrk curl jq openssl python3 sqlite3 iproute2 strace util-linux
 PACKAGES_CHROOT    := mmdebstrap debian-archive-keyring
 PACKAGES_DEB       := build-essential dpkg-dev debhelper git
 PACKAGES_DEB_CHECK := autopkgtest lintian lxc uidmap mmdebstrap perl python3

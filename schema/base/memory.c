@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,12 @@ void *mem_resize(void *array, size_t count, size_t size)
     if (!memory)
         mem_exhausted();
     return memory;
+}
+
+void *mem_grow(void *array, size_t count, size_t size)
+{
+    bool is_full = (count & (count - 1)) == 0; /* 0 or a power of two */
+    return is_full ? mem_resize(array, count ? 2 * count : 1, size) : array;
 }
 
 char *mem_copy_text(const char *text)

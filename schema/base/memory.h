@@ -22,6 +22,13 @@ void *mem_new_array(size_t count, size_t size) __attribute__((malloc, returns_no
  * New space is not zeroed. */
 void *mem_resize(void *array, size_t count, size_t size) __attribute__((returns_nonnull));
 
+/*
+ * Makes room for one more object in an array that has count of them and that only this function
+ * has sized, as mem_resize does. The array has room for the next power of two, so that an array
+ * which grows to n objects is copied log(n) times.
+ */
+void *mem_grow(void *array, size_t count, size_t size) __attribute__((returns_nonnull));
+
 /* Return a copy of the text, which the caller frees with free(). mem_copy_text_n copies at most n
  * bytes and appends a NUL. */
 char *mem_copy_text(const char *text) __attribute__((malloc, returns_nonnull));

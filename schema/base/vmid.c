@@ -23,7 +23,7 @@ void vmids_free(struct vmids *vmids)
 
 void vmids_add(struct vmids *vmids, uint32_t vmid)
 {
-    vmids->items = mem_resize(vmids->items, vmids->count + 1, sizeof *vmids->items);
+    vmids->items = mem_grow(vmids->items, vmids->count, sizeof *vmids->items);
     vmids->items[vmids->count++] = vmid;
 }
 

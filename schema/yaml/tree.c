@@ -54,10 +54,7 @@ void yaml_tree_free(struct yaml_tree *tree)
 
 void yaml_tree_append(struct yaml_tree *tree, struct yaml_tree *item)
 {
-    size_t count = tree->count;
-    bool power_of_two = (count & (count - 1)) == 0;
-    if (power_of_two)
-        tree->items = mem_resize(tree->items, count ? 2 * count : 1, sizeof(struct yaml_tree *));
+    tree->items = mem_grow(tree->items, tree->count, sizeof(struct yaml_tree *));
     tree->items[tree->count++] = item;
 }
 

@@ -33,7 +33,7 @@ struct identity_mark {
 };
 
 /* True if STATE/tls/agent.crt is another file than at the last call, or was changed since. False
- * if there is no such file. */
+ * if there is no such file; the mark's inode is then 0. */
 bool identity_mark_moved(struct identity_mark *mark, const char *state_dir);
 
 #define WAKEUP_NEVER INT64_MAX

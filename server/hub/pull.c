@@ -62,7 +62,7 @@ static void due_pulls_free(struct due_pulls *due)
 static void due_pulls_add(struct due_pulls *due, const struct enrolment *enrolment,
                           const struct hub_pull *pull)
 {
-    due->items = mem_resize(due->items, due->count + 1, sizeof *due->items);
+    due->items = mem_grow(due->items, due->count, sizeof *due->items);
     due->items[due->count++] = (struct due_pull){
         .customer = mem_copy_text(enrolment->customer_id),
         .password = mem_copy_text(enrolment->hub_retrieval_password),

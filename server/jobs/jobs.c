@@ -57,7 +57,7 @@ struct jobs {
 static int jobs_keep(const struct job *job, void *context)
 {
     struct unfinished_jobs *jobs = context;
-    jobs->items = mem_resize(jobs->items, jobs->count + 1, sizeof *jobs->items);
+    jobs->items = mem_grow(jobs->items, jobs->count, sizeof *jobs->items);
     jobs->items[jobs->count++] = (struct unfinished_job){.job = *job};
     return 0;
 }

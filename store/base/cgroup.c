@@ -26,6 +26,11 @@ char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind)
     return mem_format("%s%s/%s", cgroup, hierarchies[hierarchy], places[kind].folder);
 }
 
+const char *cgroup_suffix(enum guest_kind kind)
+{
+    return places[kind].suffix;
+}
+
 char *cgroup_name(enum guest_kind kind, uint32_t vmid)
 {
     return mem_format("%u%s", vmid, places[kind].suffix);

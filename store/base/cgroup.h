@@ -21,6 +21,9 @@
 /* Returns the directory for all guests of this kind in a hierarchy. The caller frees it. */
 char *cgroup_folder(const char *cgroup, size_t hierarchy, enum guest_kind kind);
 
+/* Returns what follows the VMID in the names of the guests' directories in that folder. */
+const char *cgroup_suffix(enum guest_kind kind);
+
 /* Returns the name of the guest's directory in that folder. The caller frees it. */
 char *cgroup_name(enum guest_kind kind, uint32_t vmid);
 

@@ -38,7 +38,9 @@ static void test_missing(void **state)
     (void)state;
     assert_true(identity_mark_moved(&mark, scratch));
     shell("mv tls/agent.crt tls/away");
+    assert_int_not_equal(mark.inode, 0);
     assert_false(identity_mark_moved(&mark, scratch));
+    assert_int_equal(mark.inode, 0);
     shell("echo two >tls/agent.crt");
     assert_true(identity_mark_moved(&mark, scratch));
 }

@@ -207,6 +207,80 @@ static void test_a_starting_guest_has_its_minute(void **state)
     assert_int_equal(good_tokens(world, 8200), 0);
 }
 
+static void start(struct world *world, enum guest_state state, int64_t second)
+{
+    assert_int_equal(
+        guest_set_state(world->store, 8200, state, NOW_MS + second * 1000, &world->error), 0);
+}
+
+/* Stopped for long, then started: the phases are over before the control group is there. */
+static void test_a_guest_that_was_absent_before_its_start_has_its_minute(void **state)
+{
+    struct world *world = *state;
+    struct token token;
+    shell("rmdir cgroup/lxc/8200");
+    look(world, 100);
+    look(world, 200);
+    assert_int_equal(good_tokens(world, 8200), 0);
+    start(world, GUEST_STARTING, 300);
+    assert_int_equal(token_mint(world->store, 8200, NOW_MS, 0, &token, &world->error), 0);
+    start(world, GUEST_RUNNING, 301);
+    look(world, 302);
+    look(world, 361);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    look(world, 362);
+    assert_int_equal(good_tokens(world, 8200), 0);
+}
+
+/* The clock of the host may be wrong when it boots, and be set by hours while a guest starts. */
+static void test_a_clock_that_is_set_takes_no_minute_away(void **state)
+{
+    struct world *world = *state;
+    shell("rmdir cgroup/lxc/8200");
+    look(world, 100);
+    look(world, 155);
+    start(world, GUEST_RUNNING, -86400);
+    look(world, 165);
+    look(world, 224);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    start(world, GUEST_RUNNING, 86400);
+    look(world, 226);
+    look(world, 285);
+    assert_int_equal(good_tokens(world, 8200), 1);
+    look(world, 286);
+    assert_int_equal(good_tokens(world, 8200), 0);
+}
+
+/* The start begins after the sweep has seen the guest absent for a minute. */
+static void test_a_phase_within_the_sweep_counts(void **state)
+{
+    struct world *world = *state;
+    shell("rmdir cgroup/lxc/8200");
+    look(world, 100);
+    start(world, GUEST_STOPPING, 160);
+    look(world, 161);
+    assert_int_equal(good_tokens(world, 8200), 1);
+}
+
+static void test_each_of_many_guests_is_told_apart(void **state)
+{
+    struct world *world = *state;
+    for (uint32_t vmid = 100; vmid < 400; vmid++)
+        add_guest(world, vmid % 3 ? GUEST_LXC : GUEST_QEMU, vmid);
+    shell("mkdir -p cgroup/qemu.slice; for vmid in $(seq 399 -1 100); do"
+          " case $((vmid %% 3)) in 0) touch pve/qemu-server/$vmid.conf; mkdir"
+          " cgroup/qemu.slice/$vmid.scope;; 1) touch pve/lxc/$vmid.conf; mkdir cgroup/lxc/$vmid;;"
+          " *) touch pve/lxc/$vmid.conf.tmp pve/lxc/x$vmid.conf; mkdir cgroup/lxc/$vmid-1;; esac;"
+          " done; rm pve/qemu-server/300.conf; rmdir cgroup/lxc/301");
+    look(world, 1);
+    for (uint32_t vmid = 100; vmid < 400; vmid++)
+        assert_int_equal(good_tokens(world, vmid), vmid % 3 != 2 && vmid != 300);
+    look(world, 61);
+    for (uint32_t vmid = 100; vmid < 400; vmid++)
+        assert_int_equal(good_tokens(world, vmid), vmid % 3 != 2 && vmid != 300 && vmid != 301);
+    assert_int_equal(good_tokens(world, 8200), 1);
+}
+
 static void test_without_control_groups_nothing_is_known(void **state)
 {
     struct world *world = *state;
@@ -260,6 +334,10 @@ int main(void)
         TEST(test_not_running_for_a_minute),
         TEST(test_a_short_absence_is_forgotten),
         TEST(test_a_starting_guest_has_its_minute),
+        TEST(test_a_guest_that_was_absent_before_its_start_has_its_minute),
+        TEST(test_a_clock_that_is_set_takes_no_minute_away),
+        TEST(test_a_phase_within_the_sweep_counts),
+        TEST(test_each_of_many_guests_is_told_apart),
         TEST(test_without_control_groups_nothing_is_known),
         TEST(test_presence_in_each_hierarchy),
         TEST(test_presence_of_configurations),
