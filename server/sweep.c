@@ -195,6 +195,7 @@ struct guests {
 struct sweep_plan {
     struct vmids revoke;
     struct vmids forget;
+    int64_t newest_event;
 };
 
 static void sweep_plan_free(struct sweep_plan *plan)
@@ -264,7 +265,7 @@ static int64_t guest_absent_since(const struct sweep *sweep, const struct guest 
 static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *look,
                                 const struct guests *guests)
 {
-    struct sweep noted = {mem_new_array(guests->count, sizeof *noted.absences), 0};
+    struct sweep noted = {.absences = mem_new_array(guests->count, sizeof *noted.absences)};
     for (size_t i = 0; i < guests->count; i++) {
         const struct guest *guest = &guests->items[i];
         if (guest_is_absent(look, guest))
@@ -274,8 +275,9 @@ static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *lo
                 .since_us = guest_absent_since(sweep, guest, look->now_us),
             };
     }
-    sweep_clear(sweep);
-    *sweep = noted;
+    free(sweep->absences);
+    sweep->absences = noted.absences;
+    sweep->absence_count = noted.absence_count;
 }
 
 static bool guest_is_gone(const struct sweep_look *look, uint32_t vmid)
@@ -383,7 +385,8 @@ static int sweep_plan_all(struct sweep *sweep, const struct sweep_look *look,
                           struct sweep_plan *plan, struct error *error)
 {
     cleanup(guests_free) struct guests guests = {0};
-    if (guest_each(look->store, guests_add, &guests, error) < 0)
+    if (guest_each(look->store, guests_add, &guests, error) < 0 ||
+        event_newest(look->store, &plan->newest_event, error) < 0)
         return -1;
     sweep_note_absences(sweep, look, &guests);
     for (size_t i = 0; i < guests.count; i++)
@@ -403,6 +406,22 @@ static int sweep_plan_view(struct sweep *sweep, const struct sweep_look *look,
     return result;
 }
 
+/* Deletes events that nobody keeps: event_add deletes what one batch adds, but not what an older
+ * program or the operator has left. */
+static int sweep_events(struct sweep *sweep, const struct sweep_look *look, int64_t newest,
+                        struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (!sweep->events_left && newest / EVENTS_BATCH == sweep->newest_event / EVENTS_BATCH)
+        return 0;
+    if (transaction_begin(look->store, &transaction, error) < 0 ||
+        event_prune(look->store, &sweep->events_left, error) < 0 ||
+        transaction_commit(&transaction, error) < 0)
+        return -1;
+    sweep->newest_event = newest;
+    return 0;
+}
+
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
               int64_t now_ms, struct error *error)
 {
@@ -413,7 +432,8 @@ int sweep_run(struct sweep *sweep, const struct config *config, struct store *st
     sight_read(config, &sight);
     if (sweep_plan_view(sweep, &at_all, &plan, error) < 0 ||
         sweep_each(sweep_revoke_tokens, sweep, &at_one, &plan.revoke, error) < 0 ||
-        sweep_each(sweep_forget_past, sweep, &at_one, &plan.forget, error) < 0)
+        sweep_each(sweep_forget_past, sweep, &at_one, &plan.forget, error) < 0 ||
+        sweep_events(sweep, &at_one, plan.newest_event, error) < 0)
         return -1;
     return 0;
 }

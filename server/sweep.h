@@ -11,6 +11,7 @@
 #ifndef FELHOM_SWEEP_H
 #define FELHOM_SWEEP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,8 @@ struct absence {
 struct sweep {
     struct absence *absences; /* in ascending order of VMID */
     size_t absence_count;
+    int64_t newest_event; /* at the last sweep */
+    bool events_left;     /* events are left that the last sweep might have deleted */
 };
 
 void sweep_clear(struct sweep *sweep);

@@ -100,10 +100,10 @@ static int find_refusal(struct store *store, const char *request_id, struct expl
     if (error->kind != ERROR_MISSING)
         return -1;
     return fail(error, ERROR_MISSING,
-                "no refused request %s is recorded: it was not refused, or %d others were refused "
-                "after it, or its source was refused so often that only some were recorded; "
-                "felhomctl events counts them",
-                request_id, EXPLANATIONS_KEPT);
+                "no refused request %s is recorded: it was not refused, or %d others of the same "
+                "guest (or %d of others) were refused after it, or its source was refused so "
+                "often that only some were recorded; felhomctl events counts them",
+                request_id, EXPLANATIONS_OF_GUEST, EXPLANATIONS_OF_OTHERS);
 }
 
 /* Puts the guest that the source is, or whose network card has the source's hardware address now;

@@ -158,6 +158,7 @@ void refusal_log(struct store_pool *stores, const struct peer *peer, const struc
         .detail = detail,
         .source = source,
         .duration_us = -1,
+        .origin = peer->vmid,
     };
     log_guest(LOG_NOTICE, event.vmid, event.kind, "refused %s: %s", source, detail);
     if (store_borrow_writer(stores, &loan, &error) == 0 &&
@@ -193,7 +194,8 @@ static void explanation_save(struct context *context, const struct explanation *
 
 static struct explanation explanation_begin(const struct peer *peer, const struct reply *reply)
 {
-    struct explanation explanation = {.at_ms = clock_wall_ms(), .status = reply->status};
+    struct explanation explanation = {
+        .at_ms = clock_wall_ms(), .status = reply->status, .origin = peer->vmid};
     copy_text(explanation.request_id, reply->request_id);
     copy_text(explanation.detail, reply->why);
     peer_name(peer, explanation.source);

@@ -7,6 +7,7 @@
 #ifndef FELHOM_STORE_EVENT_H
 #define FELHOM_STORE_EVENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/agent/token.h"
@@ -23,11 +24,26 @@ struct event {
     const char *detail;  /* a sentence for people, one line */
     const char *source;  /* address or MAC that a request came from; "" for the host itself */
     int64_t duration_us; /* -1: no duration */
+    uint32_t origin;     /* of EVENT_REFUSED: the guest that sent the request; 0: no guest */
 };
 
-/* Adds an event, in the caller's transaction if there is one. The newest 100 000 events are
- * kept. */
+/*
+ * The trail is kept in shares, so that what one source does pushes out its own events alone. A
+ * guest has two: its events, and its requests that were refused. Two more are for the events that
+ * are about no guest, and for the refused requests of all who are no guest. A share keeps its
+ * newest EVENTS_OF_SHARE; where there are many shares, each keeps an equal part of EVENTS_IN_ALL.
+ */
+#define EVENTS_OF_SHARE 10000
+#define EVENTS_IN_ALL   500000
+#define EVENTS_BATCH    1000 /* event_add prunes whenever seq is a multiple of it */
+#define EVENTS_PRUNED   4000 /* how many events event_prune deletes at most */
+
+/* Adds an event, in the caller's transaction if there is one. */
 int event_add(struct store *store, const struct event *event, struct error *error);
+
+/* Deletes what no share keeps, the oldest of each first, but only so much that the caller's
+ * transaction stays short. *ret_more: there may be more to delete. */
+int event_prune(struct store *store, bool *ret_more, struct error *error);
 
 /* Adds an event without source and duration. */
 int event_note(struct store *store, int64_t at_ms, uint32_t vmid, const char *kind,
@@ -57,7 +73,9 @@ int event_newest(struct store *store, int64_t *ret, struct error *error);
 
 /* Explanations of refused requests: for the operator, never for guests. */
 
-#define EXPLANATIONS_KEPT 1024
+/* How many are kept: the newest of each guest, and of all others together. */
+#define EXPLANATIONS_OF_GUEST  128
+#define EXPLANATIONS_OF_OTHERS 1024
 
 #define REQUEST_ID_LENGTH 16 /* hexadecimal digits */
 
@@ -72,9 +90,10 @@ struct explanation {
     char source[64];                    /* who sent the request, as peer_name writes it */
     char reason[32];                    /* the check that refused it */
     char detail[256];                   /* a sentence with more detail */
+    uint32_t origin;                    /* the guest that sent the request; 0: no guest */
 };
 
-/* Adds an explanation and deletes all but the newest EXPLANATIONS_KEPT. */
+/* Adds an explanation and deletes the oldest of the same origin. */
 int explanation_add(struct store *store, const struct explanation *explanation,
                     struct error *error);
 

@@ -116,7 +116,7 @@ int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *
     int64_t found = 0;
     if (sql_number(store,
                    "SELECT 1 FROM guest WHERE vmid = ?1 AND first_seq <"
-                   " (SELECT max(seq) FROM event WHERE vmid = ?1)",
+                   " (SELECT max(seq) FROM event WHERE share = ?1)",
                    sql_values(sql_int(vmid)), &found, error) < 0)
         return -1;
     *ret = found != 0;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What grows with the number of guests and with time: the work of a daemon that nobody asks anything.
+# What grows with the number of guests and with time: the work of a daemon that nobody asks anything; the audit trail,
+# of which each source has a share; and a backlog of events, which nobody has to wait for.
 . tests/lib/world.sh
 . tests/lib/tap.sh
 world_enter "$0" "$@"
@@ -38,4 +39,81 @@ ok "felhomd stops" daemon_stop
 calls=$(sweeps | sort -n | head -n 1)
 ok "a sweep of $GUESTS running guests and as many that are gone takes fewer system calls than guests: ${calls:-none}" \
     test "${calls:-$GUESTS}" -lt $((GUESTS / 2))
+
+# --- a backlog of events is deleted some thousand at a time ---
+# events_of COLUMNS COUNT VALUES: as many more rows
+events_of() {
+    sql "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $2)
+         INSERT INTO event (at_ms, outcome, detail, duration_us, $1) SELECT i, 'ok', 'job', -1, $3 FROM n"
+}
+count_of() { sql "SELECT count(*) FROM event WHERE $1"; }
+# come_to_a_batch: events are deleted with the next but one
+come_to_a_batch() {
+    sql "UPDATE sqlite_sequence SET seq = (seq / 1000 + 1) * 1000 - 2 WHERE name = 'event'"
+}
+guest_config 8200 </dev/null
+guest_config 8300 </dev/null
+phase 8300 pre-start >/dev/null 2>&1
+mine=$(count_of 'vmid = 8300')
+events_of 'vmid, kind, source' 200000 "8200, 'backup', ''"
+before=$(count_of 1)
+come_to_a_batch
+like "a start at which two hundred thousand events are too many goes on" "$(phase 8200 pre-start 2>&1)" 'minted'
+ok "it deletes some of them: $before, $(count_of 1)" test "$(count_of 1)" -lt "$before"
+ok "and some thousand at the most" test "$(count_of 1)" -ge $((before - 5000))
+before=$(count_of 1)
+fewer() { [ "$(count_of 1)" -lt $((before - $1)) ]; }
+ok "felhomd starts beside the others" daemon_start
+ok "felhomd deletes more of them" eventually fewer 0
+before=$(count_of 1)
+ok "and goes on with it" eventually fewer 0
+like "another start beside it goes on" "$(phase 8200 pre-start 2>&1)" 'minted'
+is "another guest's events are all there" "$(count_of 'vmid = 8300')" "$mine"
+sql "DELETE FROM event WHERE kind = 'backup'"
+
+# --- what one source does pushes out its own events alone ---
+world_guest 8200 200
+world_guest 8300 201
+unshare --net sleep 86400 &
+until [ "$(readlink "/proc/$!/ns/net")" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.01; done
+ip link add strangers type veth peer name eth0 netns $!
+echo $! >"$HOST/netns/stranger"
+ip link set strangers master vmbr0 up
+in_guest stranger ip link set eth0 up
+in_guest stranger ip addr add 192.168.0.99/24 dev eth0
+phase 8300 pre-start >/dev/null 2>&1
+PIN=$(pin_of 8200)
+is "8200 presents 8300's token and is refused" "$(status_of 8200 "$(token_of 8300)" /storage)" 403
+is "8200 presents none and is refused" "$(status_of 8200 - /storage)" 401
+stranger() { in_guest stranger curl -sk --max-time 120 -o /dev/null "https://$ENDPOINT/storage"; }
+not_ok "a stranger is refused" stranger
+refusals() { sql "SELECT vmid || ' ' || origin FROM event WHERE kind = 'refused' ORDER BY seq" | tr '\n' ,; }
+three() { [ "$(count_of "kind = 'refused'")" -eq 3 ]; }
+ok "each refusal is an event" eventually three
+is "which says whose token it was, and which guest sent it" "$(refusals)" "8300 8200,0 8200,0 0,"
+of_8300=$(sql "SELECT group_concat(seq) FROM event WHERE share = 8300")
+
+# flooded WHAT COLUMNS VALUES: so many more events push out none of another share
+flooded() {
+    local rest="NOT ($4)" before
+    before=$(count_of "$rest")
+    events_of "$2" 12000 "$3"
+    come_to_a_batch
+    phase 8300 post-start >/dev/null 2>&1
+    phase 8300 pre-stop >/dev/null 2>&1
+    ok "$1 push out some of their own" test "$(count_of "$4")" -lt 12000
+    is "$1 push out nothing else" "$(count_of "$rest")" $((before + 2))
+}
+flooded "a guest's jobs" 'vmid, kind, source' "8200, 'backup', ''" "share = 8200"
+flooded "a stranger's refusals" 'vmid, kind, source, origin' "8300, 'refused', 'x', 0" "share = -1"
+flooded "a guest's refusals" 'vmid, kind, source, origin' "8300, 'refused', 'x', 8200" "share = -8201"
+is "what 8300 did is still there" \
+    "$(sql "SELECT group_concat(seq) FROM event WHERE vmid = 8300 AND seq IN ($of_8300)")" "$of_8300"
+newest=$(sql "SELECT max(seq) FROM event WHERE vmid = 8300 AND kind <> 'refused'")
+is "8300 itself sees its newest event by /events" \
+    "$(request 8300 "$(token_of 8300)" "/events?since=$((newest - 1))&timeout=0" | head -n 1 | jq -c '[.data.events[].seq]')" \
+    "[$newest]"
+is "felhomctl events shows it in order, with the refusals of its tokens" \
+    "$(ctl events 8300 --since $((newest - 1)) --output-format json | jq -c '[.[].seq] | . == sort')" true
+ok "felhomd stops" daemon_stop
 tap_done

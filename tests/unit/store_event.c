@@ -2,6 +2,7 @@
 /* The audit trail: order, filters, bounds. */
 #include "tests/unit/test.h"
 
+#include "schema/base/memory.h"
 #include "store/tables/event.h"
 
 #include "tests/unit/store_fixture.h"
@@ -41,6 +42,7 @@ static int compare_full(const struct event *event, void *context)
     assert_string_equal(event->detail, "token 'x'; -- ä");
     assert_string_equal(event->source, "BC:24:11:09:CE:72");
     assert_int_equal(event->duration_us, 2900);
+    assert_int_equal(event->origin, 8300);
     return 0;
 }
 
@@ -55,7 +57,8 @@ static void test_all_fields(void **state)
                           .outcome = "warning",
                           .detail = "token 'x'; -- ä",
                           .source = "BC:24:11:09:CE:72",
-                          .duration_us = 2900};
+                          .duration_us = 2900,
+                          .origin = 8300};
     OK(event_add(store, &event, &error));
     OK(event_each(store, 0, 0, 10, compare_full, NULL, &error));
 }
@@ -186,30 +189,123 @@ static void test_seq_is_never_reused(void **state)
     assert_raw("SELECT seq FROM event", "3");
 }
 
-static void add_many(struct store *store, int count)
+/* Adds many events at once: of a guest, or refusals of requests that it sent. */
+static void add_many(int count, uint32_t vmid, const char *kind, uint32_t origin)
 {
-    OK(store_begin(store, &error));
-    for (int i = 0; i < count; i++)
-        add(store, 8200, "x");
-    OK(store_commit(store, &error));
+    cleanup_free char *sql = mem_format(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+        " INSERT INTO event (at_ms, vmid, kind, outcome, detail, source, duration_us, origin)"
+        " SELECT 5000, %u, '%s', 'ok', 'x', '', -1, %u FROM n",
+        count, vmid, kind, origin);
+    run_raw(sql);
+}
+
+/* The next event's number is a multiple of the batch. */
+static void come_to_a_batch(void)
+{
+    run_raw("UPDATE sqlite_sequence SET seq = (seq / 1000 + 1) * 1000 - 1 WHERE name = 'event'");
+}
+
+static void prune(struct store *store, bool more)
+{
+    bool left;
+    OK(event_prune(store, &left, &error));
+    assert_int_equal(left, more);
 }
 
 static void test_bounded(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
-    add_many(store, 2);
-    run_raw("UPDATE sqlite_sequence SET seq = 100000 WHERE name = 'event'");
-    add_many(store, 999);
-    assert_raw("SELECT count(*) FROM event", "1001"); /* not pruned on every insert */
-    add_many(store, 1);
-    assert_raw("SELECT min(seq) FROM event", "100001");
-    add_many(store, 99000);
-    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "100000 100001");
-    add_many(store, 999);
-    assert_raw("SELECT count(*) FROM event", "100999");
-    add_many(store, 1);
-    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "100000 101001");
+    add_many(10998, 8200, "mint", 0);
+    add(store, 8200, "x");
+    assert_raw("SELECT count(*) FROM event", "10999"); /* not pruned on every insert */
+    add(store, 8200, "x");
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "10000 1001");
+    prune(store, false);
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "10000 1001");
+}
+
+/* Whoever makes events without end pushes out its own alone. */
+static void test_each_has_its_share(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t vmid;
+        const char *kind;
+        uint32_t origin;
+    } shares[] = {
+        {8200, "backup", 0},         {8300, "backup", 0}, {0, "init", 0},
+        {8300, EVENT_REFUSED, 0},    /* a stranger with 8300's token */
+        {8300, EVENT_REFUSED, 8200}, /* 8200 with 8300's token */
+        {0, EVENT_REFUSED, 8300},    /* 8300 without a token */
+    };
+    for (size_t flood = 0; flood < ARRAY_SIZE(shares); flood++) {
+        cleanup_store struct store *store = store_of_scratch();
+        run_raw("DELETE FROM event");
+        for (size_t i = 0; i < ARRAY_SIZE(shares); i++)
+            add_many(5, shares[i].vmid, shares[i].kind, shares[i].origin);
+        add_many(15000, shares[flood].vmid, shares[flood].kind, shares[flood].origin);
+        prune(store, true);
+        prune(store, false);
+        for (size_t i = 0; i < ARRAY_SIZE(shares); i++) {
+            cleanup_free char *sql =
+                mem_format("SELECT count(*) FROM event WHERE vmid = %u AND kind = '%s'"
+                           " AND origin = %u",
+                           shares[i].vmid, shares[i].kind, shares[i].origin);
+            assert_raw(sql, i == flood ? "10000" : "5");
+        }
+    }
+}
+
+/* So that all of them together stay within bounds. */
+static void test_many_shares_are_smaller(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    for (uint32_t vmid = 1000; vmid < 1099; vmid++)
+        add(store, vmid, "x");
+    add_many(6000, 8200, "backup", 0);
+    prune(store, false);
+    assert_raw("SELECT count(*) FROM event WHERE vmid = 8200", "5001");
+    assert_raw("SELECT count(*) FROM event WHERE vmid < 8200", "99");
+}
+
+static void test_a_backlog_goes_some_at_a_time(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    add_many(30000, 8200, "backup", 0);
+    come_to_a_batch();
+    add(store, 8300, "x");
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "26001 4001");
+    for (int i = 0; i < 4; i++)
+        prune(store, true);
+    prune(store, false);
+    assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "10001 20001");
+}
+
+/* A guest's events: its own, and refusals of its tokens, whoever had them. */
+static void test_refusals_of_its_tokens_are_a_guests(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct seen seen = {0};
+    struct seen newest = {0};
+    add_many(1, 8200, "mint", 0);           /* 1 */
+    add_many(1, 8200, EVENT_REFUSED, 8300); /* 2 */
+    add_many(1, 8300, EVENT_REFUSED, 8200); /* 3 */
+    add_many(1, 8200, EVENT_REFUSED, 0);    /* 4 */
+    add_many(1, 8200, "backup", 0);         /* 5 */
+    OK(event_each(store, 8200, 0, 10, note, &seen, &error));
+    assert_int_equal(seen.count, 4);
+    assert_int_equal(seen.seqs[1], 2);
+    assert_int_equal(seen.seqs[2], 4);
+    assert_int_equal(seen.seqs[3], 5);
+    OK(event_each_newest(store, 8200, 0, 2, note, &newest, &error));
+    assert_int_equal(newest.count, 2);
+    assert_int_equal(newest.seqs[0], 4);
+    assert_int_equal(newest.seqs[1], 5);
 }
 
 static void add_kind(struct store *store, uint32_t vmid, const char *kind)
@@ -361,6 +457,10 @@ int main(void)
         store_test(test_rolled_back_with_the_rest),
         store_test(test_seq_is_never_reused),
         store_test(test_bounded),
+        store_test(test_each_has_its_share),
+        store_test(test_many_shares_are_smaller),
+        store_test(test_a_backlog_goes_some_at_a_time),
+        store_test(test_refusals_of_its_tokens_are_a_guests),
         store_test(test_own_ones),
         store_test(test_own_ones_stop),
         store_test(test_a_new_guest_has_none_of_before),

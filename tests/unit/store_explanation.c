@@ -2,6 +2,7 @@
 /* Refused requests by their ids: a ring. */
 #include "tests/unit/test.h"
 
+#include "schema/base/memory.h"
 #include "store/tables/event.h"
 
 #include "tests/unit/store_fixture.h"
@@ -22,6 +23,13 @@ static struct explanation numbered(int number)
     (void)snprintf(explanation.request_id, sizeof explanation.request_id, "%016x",
                    (unsigned int)number);
     return explanation;
+}
+
+static void add_of(struct store *store, int number, uint32_t origin)
+{
+    struct explanation explanation = numbered(number);
+    explanation.origin = origin;
+    OK(explanation_add(store, &explanation, &error));
 }
 
 static void add(struct store *store, int number)
@@ -70,13 +78,42 @@ static void test_an_id_twice(void **state)
     assert_raw("SELECT count(*) FROM explanation", "1");
 }
 
+static void assert_kept(uint32_t origin, int count)
+{
+    cleanup_free char *sql =
+        mem_format("SELECT count(*) FROM explanation WHERE origin = %u", origin);
+    cleanup_free char *wanted = mem_format("%d", count);
+    assert_raw(sql, wanted);
+}
+
+/* Whoever is refused without end pushes out the explanations of its own requests alone. */
+static void test_each_origin_has_its_own(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    static const uint32_t origins[] = {0, 8200, 8300};
+    static const int kept[] = {EXPLANATIONS_OF_OTHERS, EXPLANATIONS_OF_GUEST,
+                               EXPLANATIONS_OF_GUEST};
+    int number = 0;
+    for (int i = 0; i < 3; i++)
+        add_of(store, number++, origins[i]);
+    for (int i = 0; i < 3; i++) {
+        OK(store_begin(store, &error));
+        for (int j = 0; j < EXPLANATIONS_OF_OTHERS + 10; j++)
+            add_of(store, number++, origins[i]);
+        OK(store_commit(store, &error));
+        for (int j = 0; j < 3; j++)
+            assert_kept(origins[j], j <= i ? kept[j] : 1);
+    }
+}
+
 static void test_a_ring(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
     struct explanation found;
     OK(store_begin(store, &error));
-    for (int i = 0; i < EXPLANATIONS_KEPT + 10; i++)
+    for (int i = 0; i < EXPLANATIONS_OF_OTHERS + 10; i++)
         add(store, i);
     OK(store_commit(store, &error));
     assert_raw("SELECT count(*) FROM explanation", "1024");
@@ -106,7 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         store_test(test_all_fields),       store_test(test_unknown_one),
         store_test(test_an_id_twice),      store_test(test_a_ring),
-        store_test(test_the_newest_first),
+        store_test(test_the_newest_first), store_test(test_each_origin_has_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
