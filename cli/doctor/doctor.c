@@ -43,7 +43,8 @@ static const struct check {
     {"state", HOST, doctor_check_state}, /* the state directory and its owner */
     {"store", HOST, doctor_check_store}, /* can be opened and is intact; sets doctor->store */
     {"store.privacy", HOST, doctor_check_store_privacy},
-    {"identity", HOST, doctor_check_identity}, /* key and certificate belong together */
+    {"store.log", HOST, doctor_check_store_log}, /* SQLite's log is taken into the database */
+    {"identity", HOST, doctor_check_identity},   /* key and certificate belong together */
     {"identity.privacy", HOST, doctor_check_identity_privacy},
     {"host", HOST, doctor_check_host_record},        /* what the store has of the host is current */
     {"clock", HOST, doctor_check_clock},             /* not behind the store or the certificate */

@@ -67,6 +67,7 @@ void doctor_note(struct doctor *doctor, enum grade grade, const char *remedy, co
 void doctor_check_state(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
 void doctor_check_store_privacy(struct doctor *doctor);
+void doctor_check_store_log(struct doctor *doctor);
 void doctor_check_identity(struct doctor *doctor);
 void doctor_check_identity_privacy(struct doctor *doctor);
 void doctor_check_host_record(struct doctor *doctor);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doctor: what the agent stores (state directory, store, TLS identity), and the clock, which is
  * compared with store and certificate. */
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/base/session.h"
@@ -10,6 +12,7 @@
 #include "cli/pve/host_setup.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "store/base/clock.h"
 #include "store/host/host.h"
 #include "store/identity/identity.h"
@@ -88,6 +91,105 @@ void doctor_check_store(struct doctor *doctor)
     }
     doctor->store = steal(store);
     doctor_ok(doctor, "%s/db/agent.db is intact, schema version %d", state, store_schema_version());
+}
+
+/* --- the store's log --- */
+
+/* Each commit that makes the log larger than half a MiB has SQLite empty it; when many processes
+ * read at the same time, that may fail for a while. */
+#define LOG_MIB_MAX 64
+#define MIB         ((off_t)1024 * 1024)
+
+/* SQLite's readers hold a lock on one of these bytes of agent.db-shm. */
+#define READER_LOCK_FIRST 123
+#define READER_LOCK_LAST  127
+
+#define LOOKS    10 /* a process is stuck if each of them finds it reading */
+#define PAUSE_NS (100 * 1000 * 1000L)
+
+/* Returns a process that reads from the store now, the lowest above after; 0 if there is none. */
+static int next_reader(ino_t index, int after)
+{
+    char line[256];
+    int found = 0;
+    cleanup_file FILE *locks = fopen("/proc/locks", "re");
+    while (locks && fgets(line, sizeof line, locks)) {
+        int pid = 0;
+        unsigned long inode = 0;
+        long first = 0;
+        if (sscanf(line, "%*d: POSIX ADVISORY READ %d %*x:%*x:%lu %ld", &pid, &inode, &first) ==
+                3 &&
+            inode == index && first >= READER_LOCK_FIRST && first <= READER_LOCK_LAST &&
+            pid > after && (found == 0 || pid < found))
+            found = pid;
+    }
+    return found;
+}
+
+static bool reads_all_the_time(ino_t index, int pid)
+{
+    for (int i = 0; i < LOOKS; i++) {
+        (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        if (next_reader(index, pid - 1) != pid)
+            return false;
+    }
+    return true;
+}
+
+/* Returns a process that has been reading from the store for so long that it keeps the log from
+ * being emptied; 0 if none is found. */
+static int stuck_reader(const char *state)
+{
+    struct stat index;
+    cleanup_free char *path = mem_format("%s/db/agent.db-shm", state);
+    if (stat(path, &index) < 0)
+        return 0;
+    for (int pid = next_reader(index.st_ino, 0); pid > 0; pid = next_reader(index.st_ino, pid))
+        if (pid != getpid() && reads_all_the_time(index.st_ino, pid))
+            return pid;
+    return 0;
+}
+
+static void process_name(int pid, char *ret, size_t size)
+{
+    cleanup_free char *path = mem_format("/proc/%d/comm", pid);
+    cleanup_file FILE *file = fopen(path, "re");
+    if (!file || !fgets(ret, (int)size, file))
+        (void)snprintf(ret, size, "unknown");
+    ret[strcspn(ret, "\n")] = '\0';
+    text_mask(ret);
+}
+
+/* `felhomctl init` commits something, and with that the log is emptied. */
+static void note_large_log(struct doctor *doctor, const char *path, long long mib)
+{
+    char name[32];
+    int pid = stuck_reader(doctor->config.paths.state);
+    if (pid == 0) {
+        doctor_warn(doctor, DOCTOR_INIT, "%s has grown to %lld MiB", path, mib);
+        return;
+    }
+    process_name(pid, name, sizeof name);
+    cleanup_free char *remedy =
+        strcmp(name, "felhomd") == 0
+            ? mem_format("systemctl restart felhomd && " DOCTOR_INIT)
+            : mem_format("kill %d && tail --pid=%d -f /dev/null && " DOCTOR_INIT, pid, pid);
+    doctor_warn(doctor, remedy,
+                "%s has grown to %lld MiB: the process %d (%s) has been reading from the store all "
+                "the time, and until it ends the log cannot be emptied",
+                path, mib, pid, name);
+}
+
+void doctor_check_store_log(struct doctor *doctor)
+{
+    struct stat status;
+    cleanup_free char *path = mem_format("%s/db/agent.db-wal", doctor->config.paths.state);
+    if (stat(path, &status) < 0)
+        return; /* there is none beside a store that nobody has open */
+    if (status.st_size > LOG_MIB_MAX * MIB)
+        note_large_log(doctor, path, (long long)(status.st_size / MIB));
+    else
+        doctor_ok(doctor, "%s has %lld KiB", path, (long long)status.st_size / 1024);
 }
 
 /* --- owners and modes --- */

@@ -16,6 +16,15 @@
 
 /* --- what SQLite's errors mean to an operator --- */
 
+char *sql_plain(const char *text)
+{
+    char *plain = mem_copy_text_n(text, SQL_PLAIN_LENGTH);
+    for (char *c = plain; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    return plain;
+}
+
 int sql_fail_damaged(const char *path, const char *why, struct error *error)
 {
     int folder = (int)(strrchr(path, '/') - path);
@@ -29,8 +38,8 @@ static int sql_fail_constraint(struct store *store, struct error *error)
 {
     if (sqlite3_extended_errcode(store->connection) == SQLITE_CONSTRAINT_FOREIGNKEY)
         return fail(error, ERROR_MISSING, "the store knows no such guest");
-    return fail(error, ERROR_INVALID, "the store refuses it: %s",
-                sqlite3_errmsg(store->connection));
+    cleanup_free char *why = sql_plain(sqlite3_errmsg(store->connection));
+    return fail(error, ERROR_INVALID, "the store refuses it: %s", why);
 }
 
 /*
@@ -59,7 +68,7 @@ static int sql_fail_read_only(struct store *store, struct error *error)
 static int sql_fail_system(struct store *store, struct error *error)
 {
     int errnum = sqlite3_system_errno(store->connection);
-    const char *what = sqlite3_errmsg(store->connection);
+    cleanup_free char *what = sql_plain(sqlite3_errmsg(store->connection));
     /* The database file exists, so ENOENT means that SQLite could not create the log. */
     if (errnum == ENOENT)
         return sql_fail_read_only(store, error);
@@ -71,6 +80,7 @@ static int sql_fail_system(struct store *store, struct error *error)
 static int sql_explain_failure(struct store *store, struct error *error)
 {
     int code = sqlite3_extended_errcode(store->connection);
+    cleanup_free char *why = sql_plain(sqlite3_errmsg(store->connection));
     if (code == SQLITE_IOERR_SHORT_READ)
         return sql_fail_damaged(store->path, "it or its log was cut", error);
     switch (code & 0xff) {
@@ -79,7 +89,7 @@ static int sql_explain_failure(struct store *store, struct error *error)
         return fail(error, ERROR_BUSY, "the store is locked by another process");
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return sql_fail_damaged(store->path, sqlite3_errmsg(store->connection), error);
+        return sql_fail_damaged(store->path, why, error);
     case SQLITE_CONSTRAINT:
         return sql_fail_constraint(store, error);
     case SQLITE_READONLY:
@@ -91,8 +101,7 @@ static int sql_explain_failure(struct store *store, struct error *error)
     case SQLITE_IOERR:
         return sql_fail_system(store, error);
     default:
-        return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path,
-                    sqlite3_errmsg(store->connection));
+        return fail(error, ERROR_SYSTEM, "the store %s: %s", store->path, why);
     }
 }
 

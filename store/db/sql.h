@@ -48,6 +48,11 @@ void sql_disconnect(struct store *store);
 /* Fills *error from the connection's last failure. Returns -1. */
 int sql_fail(struct store *store, struct error *error);
 
+/* Returns a copy of SQLite's words, at most SQL_PLAIN_LENGTH bytes, with '?' for each that is not
+ * printable ASCII: they may quote a damaged file. The caller frees it with free(). */
+#define SQL_PLAIN_LENGTH 200
+char *sql_plain(const char *text);
+
 /* Fails with ERROR_CORRUPT: says why the database at this path is damaged and how to recover. */
 int sql_fail_damaged(const char *path, const char *why, struct error *error);
 

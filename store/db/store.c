@@ -295,8 +295,8 @@ int store_check(struct store *store, struct error *error)
     if (strcmp(verdict, "ok") == 0)
         return 0;
     const char *heading_end = strchr(verdict, '\n');
-    return fail(error, ERROR_CORRUPT, "the store %s is damaged: %.200s", store->path,
-                heading_end ? heading_end + 1 : verdict);
+    cleanup_free char *why = sql_plain(heading_end ? heading_end + 1 : verdict);
+    return fail(error, ERROR_CORRUPT, "the store %s is damaged: %s", store->path, why);
 }
 
 void store_close(struct store *store)

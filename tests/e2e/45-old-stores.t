@@ -42,7 +42,7 @@ for store in tests/data/stores/*.sql; do
     like "$name: felhomd --check says what it will do" "$("$BIN/felhomd" --check)" \
         "has version $version and will be brought to $newest"
     is "$name: doctor says so, and that it is no fault" \
-        "$(ctl doctor --output-format json | jq -r '.[] | select(.check == "store") | .result')" warning
+        "$(ctl doctor --output-format json | jq -r '.checks[] | select(.id == "store") | .result')" warning
     is "$name: neither changes it" "$(sql 'PRAGMA user_version')" "$version"
 
     like "$name: a start opens it" "$(phase 8300 pre-start 2>&1)" 'token gen 2 minted'

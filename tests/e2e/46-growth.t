@@ -116,4 +116,31 @@ is "8300 itself sees its newest event by /events" \
 is "felhomctl events shows it in order, with the refusals of its tokens" \
     "$(ctl events 8300 --since $((newest - 1)) --output-format json | jq -c '[.[].seq] | . == sort')" true
 ok "felhomd stops" daemon_stop
+
+# --- the store's log grows beside a process that never ends reading: doctor names it ---
+felhomctl() { ctl "$@"; }
+# doctor PART: of what doctor finds about the log
+doctor() { ctl doctor --output-format json | jq -r --arg part "$1" '.checks[] | select(.id == "store.log") | .[$part]'; }
+is "a log that is emptied is in order" "$(doctor result)" ok
+python3 - "$HOST/state/db/agent.db" >"$HOST/reads" <<'END' &
+import sqlite3, sys, time
+store = sqlite3.connect(sys.argv[1], isolation_level=None)
+store.execute("BEGIN")
+store.execute("SELECT count(*) FROM event").fetchone()
+print("reading", flush=True)
+time.sleep(86400)
+END
+READER=$!
+eventually test -s "$HOST/reads"
+for _ in 1 2; do
+    sql "INSERT INTO event (at_ms, vmid, kind, outcome, detail, source, duration_us)
+         VALUES (1, 0, 'x', 'ok', hex(zeroblob(20000000)), '', -1); DELETE FROM event WHERE kind = 'x'"
+done
+like "beside a process that reads it grows" "$(doctor result) $(doctor reason)" \
+    "warning .*agent.db-wal has grown to [0-9]+ MiB: the process $READER \(python3\) has been reading"
+like "a start beside it goes on" "$(phase 8200 pre-start 2>&1)" 'minted'
+remedy=$(doctor remedy)
+eval "$remedy" >/dev/null
+wait $READER
+is "what doctor advises mends it: $remedy" "$(doctor result)" ok
 tap_done

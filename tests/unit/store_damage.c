@@ -52,6 +52,51 @@ static void test_damaged_inside(void **state)
     assert_int_equal(error.kind, ERROR_CORRUPT);
 }
 
+/* A schema whose names are anything at all. The header of each row of it is still good. */
+static void rename_guest_table(const char *bytes)
+{
+    cleanup_free char *sql =
+        mem_format("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET name = CAST(x'%s' AS"
+                   " TEXT), tbl_name = CAST(x'%s' AS TEXT), sql = CAST(x'%s' AS TEXT)"
+                   " WHERE name = 'guest'",
+                   bytes, bytes, bytes);
+    run_raw(sql);
+}
+
+static void assert_plain(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~')
+            fail_test("the byte %#x is shown", (unsigned int)(unsigned char)*c);
+}
+
+/* The terminal that shows the task's output would obey what stands there. */
+static void test_bytes_of_a_damaged_schema_are_not_shown(void **state)
+{
+    (void)state;
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    rename_guest_table("1b5d303b61071b5b324aff0a9b31");
+    assert_int_equal(open_scratch(STORE_OPEN_EXISTING, 100, &error), -1);
+    assert_int_equal(error.kind, ERROR_CORRUPT);
+    assert_non_null(strstr(error.message, "malformed database schema (?]0;a"));
+    assert_plain(error.message);
+}
+
+static void test_the_check_shows_none_either(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = NULL;
+    assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
+    run_raw("CREATE INDEX strange ON guest (name); PRAGMA writable_schema = ON;"
+            " UPDATE sqlite_schema SET name = CAST(x'1b5b324aff' AS TEXT), sql = 'CREATE INDEX ' ||"
+            " char(34) || CAST(x'1b5b324aff' AS TEXT) || char(34) || ' ON guest (name) WHERE name"
+            " IS NULL' WHERE name = 'strange'");
+    OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 100, &store, &error));
+    assert_int_equal(store_check(store, &error), -1);
+    assert_non_null(strstr(error.message, "in index ?[2J?"));
+    assert_plain(error.message);
+}
+
 /* What the message advises. */
 static void test_fresh_start_after_damage(void **state)
 {
@@ -92,6 +137,8 @@ int main(void)
         store_test(test_not_a_database),
         store_test(test_truncated),
         store_test(test_damaged_inside),
+        store_test(test_bytes_of_a_damaged_schema_are_not_shown),
+        store_test(test_the_check_shows_none_either),
         store_test(test_fresh_start_after_damage),
         store_test(test_an_empty_database_beside_its_log_is_refused),
         store_test(test_a_new_schema_is_in_the_database_itself),
