@@ -53,10 +53,11 @@ static const struct check {
     {"cluster", HOST, doctor_check_cluster},         /* /etc/pve is mounted and writable */
     {"snippet", HOST, doctor_check_snippet},         /* the link to the hook */
     {"foreign", HOST, doctor_check_foreign},         /* no guest mounts another guest's directory */
-    {"unit", HOST, doctor_check_unit},               /* felhomd.service is active */
-    {"answer", HOST, doctor_check_answer},           /* felhomd answers a request */
-    {"firewall", HOST, doctor_check_firewall},       /* Proxmox's firewall lets guests in */
-    {"pve-token", HOST, doctor_check_pve_token},     /* the file of the API token */
+    {"former", HOST, doctor_check_former},       /* no enrolment is of a guest that is no more */
+    {"unit", HOST, doctor_check_unit},           /* felhomd.service is active */
+    {"answer", HOST, doctor_check_answer},       /* felhomd answers a request */
+    {"firewall", HOST, doctor_check_firewall},   /* Proxmox's firewall lets guests in */
+    {"pve-token", HOST, doctor_check_pve_token}, /* the file of the API token */
     {"pve-token.privileges", HOST, doctor_check_pve_privileges},
     {"pve-token.secret", HOST, doctor_check_pve_secret},
 

@@ -79,6 +79,7 @@ void doctor_check_directories(struct doctor *doctor);
 void doctor_check_cluster(struct doctor *doctor);
 void doctor_check_snippet(struct doctor *doctor);
 void doctor_check_foreign(struct doctor *doctor);
+void doctor_check_former(struct doctor *doctor);
 
 /* daemon.c: felhomd, Proxmox's firewall, and felhomd's API token. */
 void doctor_check_unit(struct doctor *doctor);

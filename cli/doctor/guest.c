@@ -52,9 +52,17 @@ void doctor_check_guest_enrolment(struct doctor *doctor)
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     cleanup_free char *name = mem_format("%u.yaml", doctor->guest->vmid);
     cleanup_free char *remedy = mem_format("editor %s/%s", doctor->config.paths.enrolment, name);
+    cleanup_free char *anew = mem_format("felhomctl unenroll %u && felhomctl enroll %u",
+                                         doctor->guest->vmid, doctor->guest->vmid);
+    cleanup_free char *another = NULL;
     if (config_file_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &error) < 0 ||
         enrolment_parse(name, buffer_text(&text), text.length, &enrolment, &error) < 0)
         doctor_fail(doctor, remedy, "%s", error.message);
+    else if ((another = guest_mark_differs(&doctor->config, doctor->guest->vmid, &enrolment,
+                                           &doctor->guest->config)))
+        doctor_fail(doctor, anew,
+                    "%s is of %s; to take it over all the same: felhomctl enroll %u --keep", name,
+                    another, doctor->guest->vmid);
     else if (*enrolment.customer_id)
         doctor_ok(doctor, "customer %s", enrolment.customer_id);
     else

@@ -165,3 +165,21 @@ void doctor_check_foreign(struct doctor *doctor)
     if (faults == 0)
         doctor_ok(doctor, "none of %zu guests mounts another guest's directory", guests.count);
 }
+
+void doctor_check_former(struct doctor *doctor)
+{
+    struct error error;
+    cleanup(vmids_free) struct vmids guests = {0};
+    if (node_former_guests_list(&doctor->config, &guests, &error) < 0) {
+        doctor_fail(doctor, NULL, "%s", error.message);
+        return;
+    }
+    for (size_t i = 0; i < guests.count; i++) {
+        cleanup_free char *remedy = mem_format("felhomctl unenroll %u", guests.items[i]);
+        doctor_warn(doctor, remedy,
+                    "there is an enrolment of guest %u, but no such guest on any node",
+                    guests.items[i]);
+    }
+    if (guests.count == 0)
+        doctor_ok(doctor, "each enrolment is of a guest that exists");
+}

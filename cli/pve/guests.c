@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pve/guests.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,16 +11,17 @@
 #include "cli/pve/guest_lines.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/base/vmid.h"
 #include "store/files/config_file.h"
 
-#define SUFFIX ".conf"
+#define MARK_MAX 1000 /* bytes of a mark's text */
 
-/* Reads the VMID of a file VMID.conf; returns false for any other name. */
-static bool vmid_of_file(const char *name, uint32_t *ret)
+/* Reads the VMID of a file VMID.SUFFIX; returns false for any other name. */
+static bool vmid_of_file(const char *name, const char *suffix, uint32_t *ret)
 {
     const char *dot = strchr(name, '.');
-    if (!dot || strcmp(dot, SUFFIX) != 0)
+    if (!dot || strcmp(dot, suffix) != 0)
         return false;
     cleanup_free char *digits = mem_copy_text_n(name, (size_t)(dot - name));
     return vmid_parse(digits, ret);
@@ -37,7 +40,7 @@ static int list_directory(const struct config *config, const char *name, struct 
     if (!directory)
         return fail_errno(error, errno, "cannot list %s", path);
     while ((entry = readdir(directory)))
-        if (vmid_of_file(entry->d_name, &vmid))
+        if (vmid_of_file(entry->d_name, ".conf", &vmid))
             vmids_add(guests, vmid);
     return 0;
 }
@@ -70,6 +73,42 @@ int node_containers_list(const struct config *config, struct vmids *ret, struct 
 int node_guests_list(const struct config *config, struct vmids *ret, struct error *error)
 {
     return list_guests(config, false, ret, error);
+}
+
+/* Besides the directories of this node, which PVE/lxc leads to, those of all nodes are looked at.
+ */
+static bool exists_anywhere(const struct config *config, uint32_t vmid)
+{
+    static const char *const places[] = {"", "nodes/*/"};
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        cleanup_free char *pattern =
+            mem_format("%s/%s{lxc,qemu-server}/%u.conf", config->paths.pve, places[i], vmid);
+        glob_t found;
+        int result = glob(pattern, GLOB_BRACE | GLOB_NOSORT, NULL, &found);
+        globfree(&found);
+        if (result != GLOB_NOMATCH) /* what cannot be looked at counts as there */
+            return true;
+    }
+    return false;
+}
+
+int node_former_guests_list(const struct config *config, struct vmids *ret, struct error *error)
+{
+    const struct dirent *entry;
+    uint32_t vmid;
+    cleanup(vmids_free) struct vmids guests = {0};
+    cleanup_directory DIR *directory = opendir(config->paths.enrolment);
+    if (!directory && errno == ENOENT)
+        return 0;
+    if (!directory)
+        return fail_errno(error, errno, "cannot list %s", config->paths.enrolment);
+    while ((entry = readdir(directory)))
+        if (vmid_of_file(entry->d_name, ".yaml", &vmid) && !exists_anywhere(config, vmid))
+            vmids_add(&guests, vmid);
+    if (guests.count > 0)
+        qsort(guests.items, guests.count, sizeof *guests.items, compare_vmids);
+    *ret = steal(guests);
+    return 0;
 }
 
 static bool has_enrolment(const struct config *config, uint32_t vmid)
@@ -146,4 +185,80 @@ uint32_t node_nics_sharing(const struct node_nics *nics, uint32_t vmid, const st
             return other->vmid;
     }
     return 0;
+}
+
+/* --- which guest it is --- */
+
+/* A text of other characters would be no valid enrolment. */
+static char *plain_or_empty(const char *text)
+{
+    bool plain = strlen(text) < MARK_MAX;
+    for (const char *c = text; *c; c++)
+        plain = plain && *c > ' ' && *c < 0x7f;
+    return mem_copy_text(plain ? text : "");
+}
+
+static char *describe_volume(const struct guest_config *guest)
+{
+    for (size_t i = 0; i < guest->volume_count; i++)
+        if (guest->volumes[i].kind == VOLUME_STORAGE)
+            return plain_or_empty(guest->volumes[i].source);
+    return mem_copy_text("");
+}
+
+static char *describe_hwaddrs(const struct guest_config *guest)
+{
+    cleanup_buffer struct buffer list = BUFFER_EMPTY;
+    char hwaddr[HWADDR_TEXT_SIZE];
+    for (size_t i = 0; i < guest->nic_count; i++) {
+        if (!guest->nics[i].has_hwaddr || list.length + sizeof hwaddr > MARK_MAX)
+            continue;
+        hwaddr_format(&guest->nics[i].hwaddr, hwaddr);
+        buffer_add_format(&list, "%s%s", list.length ? "," : "", hwaddr);
+    }
+    return mem_copy_text(buffer_text(&list));
+}
+
+static bool has_common_part(const char *left, const char *right)
+{
+    struct slice rest = slice_of(left);
+    while (rest.length > 0) {
+        struct slice part = slice_take(&rest, ',');
+        cleanup_free char *text = mem_copy_text_n(part.text, part.length);
+        if (*text && strcasestr(right, text))
+            return true;
+    }
+    return false;
+}
+
+struct guest_mark guest_mark_of(const struct guest_config *guest)
+{
+    return (struct guest_mark){describe_volume(guest), describe_hwaddrs(guest)};
+}
+
+void guest_mark_free(struct guest_mark *mark)
+{
+    free(mark->volume);
+    free(mark->hwaddrs);
+}
+
+char *guest_mark_differs(const struct config *config, uint32_t vmid,
+                         const struct enrolment *enrolment, const struct guest_config *guest)
+{
+    cleanup(guest_mark_free) struct guest_mark mark = guest_mark_of(guest);
+    const char *volume = mark.volume;
+    const char *hwaddrs = mark.hwaddrs;
+    bool same;
+    if (*enrolment->guest_hwaddrs && *hwaddrs)
+        same = has_common_part(enrolment->guest_hwaddrs, hwaddrs);
+    else
+        same =
+            !*enrolment->guest_volume || !*volume || strcmp(enrolment->guest_volume, volume) == 0;
+    if (same || guest_lines_has_mp(config, vmid, guest) ||
+        guest_lines_mount_form(config, vmid, guest) != MOUNT_FORM_NONE)
+        return NULL;
+    return mem_format("another guest that had the VMID (%.60s %.60s, customer %.60s); this one is "
+                      "%.60s %.60s",
+                      enrolment->guest_volume, enrolment->guest_hwaddrs,
+                      *enrolment->customer_id ? enrolment->customer_id : "none", volume, hwaddrs);
 }

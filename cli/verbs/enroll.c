@@ -20,6 +20,7 @@
 #include "cli/pve/guests.h"
 #include "cli/pve/host_setup.h"
 #include "cli/verbs/enrolment.h"
+#include "cli/verbs/revocation.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/json/json.h"
@@ -44,6 +45,7 @@ enum {
     OPTION_HOOK,
     OPTION_ALL,
     OPTION_CHAIN,
+    OPTION_KEEP,
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
@@ -60,6 +62,7 @@ static const struct verb_option options[] = {
     [OPTION_HOOK] = {"hook", "PATH", "default: " SNIPPET_HOOK},
     [OPTION_ALL] = {"all", NULL, "all containers of this host except templates"},
     [OPTION_CHAIN] = {"chain", NULL, "keep the guest's other hookscript: felhom-hook calls it"},
+    [OPTION_KEEP] = {"keep", NULL, "keep the enrolment, though it looks like another guest's"},
 };
 
 /* One guest that is being enrolled. */
@@ -110,6 +113,7 @@ static struct enrolment_values given_values(const struct invocation *invocation)
         .customer_domain = invocation->values[OPTION_CUSTOMER_DOMAIN],
         .customer_email = invocation->values[OPTION_CUSTOMER_EMAIL],
         .image = invocation->values[OPTION_IMAGE],
+        .keep = invocation->values[OPTION_KEEP],
         .retrieval_password_file = invocation->values[OPTION_PASSWORD_FILE],
     };
 }
@@ -180,7 +184,8 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
         check_hookscript(enrolling, &values, error) < 0)
         return -1;
     enrolling->form = choose_mount_form(enrolling);
-    if (enrolment_plan_make(config, vmid, &values, &enrolling->plan, error) < 0 ||
+    if (enrolment_plan_make(config, vmid, &enrolling->guest, &values, &enrolling->plan, error) <
+            0 ||
         enrolment_file_remember(config, vmid, &enrolling->file, error) < 0)
         return -1;
     return check_new_config(enrolling, error);
@@ -240,9 +245,11 @@ static int write_enrolment(struct enrolling *enrolling, struct error *error)
     enrolling->written = plan->write;
     if (enrolment_plan_apply(config, enrolling->vmid, plan, error) < 0)
         return -1;
+    const char *kept = !plan->write || !plan->exists ? ""
+                       : plan->replaces              ? " (nothing of the former guest's is kept)"
+                                                     : " (comments in it are not kept)";
     steps_add(&enrolling->steps, plan->write ? STEP_DONE : STEP_ALREADY, "enrolment",
-              "%s/%u.yaml%s", config->paths.enrolment, enrolling->vmid,
-              plan->write && plan->exists ? " (comments in it are not kept)" : "");
+              "%s/%u.yaml%s", config->paths.enrolment, enrolling->vmid, kept);
     return 0;
 }
 
@@ -367,13 +374,26 @@ static int write_event(const struct enrolling *enrolling, struct error *error)
                                     : 0;
 }
 
+/* Comes last, as it cannot be taken back: the former guest's tokens end, and its events are not the
+ * new one's. */
+static int end_former_guest(struct enrolling *enrolling, struct error *error)
+{
+    int count;
+    if (!enrolling->plan.replaces)
+        return 0;
+    if (guest_forget_past(enrolling->session->store, enrolling->vmid, error) < 0)
+        return -1;
+    return revocation_run(enrolling->session, enrolling->vmid, "the VMID is a new guest's",
+                          &enrolling->steps, &count, error);
+}
+
 static int make_changes(struct enrolling *enrolling, struct error *error)
 {
     if (link_hook(enrolling, error) < 0 || write_store(enrolling, error) < 0 ||
         write_enrolment(enrolling, error) < 0 || make_directory(enrolling, error) < 0 ||
-        change_config(enrolling, error) < 0)
+        change_config(enrolling, error) < 0 || write_event(enrolling, error) < 0)
         return -1;
-    return write_event(enrolling, error);
+    return end_former_guest(enrolling, error);
 }
 
 static void take_back(struct enrolling *enrolling)

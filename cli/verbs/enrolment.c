@@ -11,15 +11,16 @@
 
 #include "cli/pve/command.h"
 #include "cli/pve/config.h"
+#include "cli/pve/guests.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/yaml/tree.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 
 #define PASSWORD_LIMIT ((size_t)4096)
-#define UNCHANGED      ((uid_t)-1)
 
 /* --- ENROLMENT/VMID.yaml --- */
 
@@ -107,9 +108,45 @@ static int enrolment_exists(const char *path, bool *ret, struct error *error)
     return fail_errno(error, errno, "cannot look at %s", path);
 }
 
+/* Returns true if writing the enrolment again loses nothing of the file: no comment, no key. */
+static bool is_as_rendered(const struct enrolment *enrolment, const struct buffer *text)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer rendered = BUFFER_EMPTY;
+    return enrolment_render(enrolment, &rendered, &ignored) == 0 &&
+           rendered.length == text->length &&
+           memcmp(buffer_text(&rendered), buffer_text(text), text->length) == 0;
+}
+
+/* Notes which guest it is. Returns whether the enrolment changed. */
+static bool record_guest(struct enrolment *enrolment, const struct guest_config *guest)
+{
+    cleanup(guest_mark_free) struct guest_mark mark = guest_mark_of(guest);
+    bool changed = replace_text(&enrolment->guest_volume, mark.volume);
+    return replace_text(&enrolment->guest_hwaddrs, mark.hwaddrs) || changed;
+}
+
+/* Decides whose the existing file is. *enrolment becomes empty if a new customer's begins. */
+static int check_owner(const struct config *config, uint32_t vmid, const char *path,
+                       const struct guest_config *guest, const struct enrolment_values *values,
+                       struct enrolment *enrolment, bool *ret_replaces, struct error *error)
+{
+    cleanup_free char *another = guest_mark_differs(config, vmid, enrolment, guest);
+    *ret_replaces = another && !values->keep && values->customer_id;
+    if (!another || values->keep)
+        return 0;
+    if (!values->customer_id)
+        return fail(error, ERROR_CONFLICT,
+                    "%s is of %s: give --customer to begin a new enrolment, or --keep if it is the "
+                    "same guest",
+                    path, another);
+    enrolment_free(enrolment);
+    return enrolment_parse(path, "", 0, enrolment, error);
+}
+
 int enrolment_plan_make(const struct config *config, uint32_t vmid,
-                        const struct enrolment_values *values, struct enrolment_plan *ret,
-                        struct error *error)
+                        const struct guest_config *guest, const struct enrolment_values *values,
+                        struct enrolment_plan *ret, struct error *error)
 {
     cleanup_free char *path = enrolment_path(config, vmid);
     cleanup(enrolment_plan_free) struct enrolment_plan plan = {0};
@@ -117,12 +154,17 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
     bool changed = false;
     if (enrolment_exists(path, &plan.exists, error) < 0 ||
         config_file_read_enrolment(config, vmid, &plan.text, error) < 0 ||
-        enrolment_parse(path, buffer_text(&plan.text), plan.text.length, &enrolment, error) < 0 ||
+        enrolment_parse(path, buffer_text(&plan.text), plan.text.length, &enrolment, error) < 0)
+        return -1;
+    bool rendered = is_as_rendered(&enrolment, &plan.text);
+    if (check_owner(config, vmid, path, guest, values, &enrolment, &plan.replaces, error) < 0 ||
         apply_values(values, &enrolment, &changed, error) < 0)
         return -1;
-    if (changed && check_loses_nothing(path, &plan.text, error) < 0)
+    if (changed && !plan.replaces && check_loses_nothing(path, &plan.text, error) < 0)
         return -1;
-    plan.write = changed || !plan.exists;
+    plan.write = changed || !plan.exists || plan.replaces;
+    if (plan.write || rendered)
+        plan.write = record_guest(&enrolment, guest) || plan.write;
     if (plan.write) {
         buffer_free(&plan.text);
         if (enrolment_render(&enrolment, &plan.text, error) < 0)
@@ -138,9 +180,13 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
     cleanup_free char *path = enrolment_path(config, vmid);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    if (config_file_read_enrolment(config, vmid, &text, error) < 0 ||
-        enrolment_parse(path, buffer_text(&text), text.length, &enrolment, error) < 0)
+    if (config_file_read_enrolment(config, vmid, &text, error) < 0)
         return -1;
+    if (enrolment_parse(path, buffer_text(&text), text.length, &enrolment, error) < 0) {
+        enrolment_salvage(buffer_text(&text), text.length, &enrolment);
+        if (!*enrolment.chain)
+            return -1;
+    }
     *ret = steal(enrolment.chain);
     return 0;
 }

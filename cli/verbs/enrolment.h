@@ -24,22 +24,26 @@ struct enrolment_values {
     const char *customer_email;
     const char *image;
     const char *chain;
+    bool keep;                           /* the guest counts as the one that the enrolment is of */
     const char *retrieval_password_file; /* its first line is the password */
 };
 
 struct enrolment_plan {
     bool exists;
-    bool write;         /* the file has to change */
+    bool write;    /* the file has to change */
+    bool replaces; /* the file was of a former guest with the same VMID: nothing of it is kept */
     struct buffer text; /* of the file, as it is or will be; wiped by enrolment_plan_free */
 };
 
 /*
  * Works out the file's new content without writing it: the given values replace those of the
- * existing file. ERROR_CONFLICT if a change would lose an existing file's controller keys.
+ * existing file. ERROR_CONFLICT if a change would lose an existing file's controller keys; or if
+ * the file is of another guest (guest_mark_differs), and neither keep nor a customer's id is
+ * given. With a customer's id, the content begins anew.
  */
 int enrolment_plan_make(const struct config *config, uint32_t vmid,
-                        const struct enrolment_values *values, struct enrolment_plan *ret,
-                        struct error *error);
+                        const struct guest_config *guest, const struct enrolment_values *values,
+                        struct enrolment_plan *ret, struct error *error);
 void enrolment_plan_free(struct enrolment_plan *plan);
 
 /* Writes the file (0600, in a 0700 directory) if plan->write. */
@@ -47,7 +51,7 @@ int enrolment_plan_apply(const struct config *config, uint32_t vmid,
                          const struct enrolment_plan *plan, struct error *error);
 
 /* Returns the other hookscript that our hook calls according to the file, "" if there is none; the
- * caller frees it. */
+ * caller frees it. A mistake elsewhere in the file makes no difference. */
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error);
 

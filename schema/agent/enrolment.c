@@ -127,6 +127,8 @@ static const struct yaml_key keys[] = {
     TEXT("hub.retrieval_password", hub_retrieval_password, rule_line),
     TEXT("image",                  image,                  rule_word),
     TEXT("chain",                  chain,                  rule_snippet),
+    TEXT("guest.volume",           guest_volume,           rule_line),
+    TEXT("guest.hwaddrs",          guest_hwaddrs,          rule_line),
     {"run", &run_options, offsetof(struct enrolment, run), "", {NULL}},
     {"controller", &yaml_anything, 0, NULL, {NULL}},
 };

@@ -8,7 +8,8 @@
  *     image: registry.example/controller:v1   # instead of controller.image
  *     run: [--memory=512m, --publish=8080:80] # the controller container's options
  *     chain: local:snippets/other             # a hookscript that ours runs in each phase
- *     controller: {...}                       # more keys for this guest's controller.yaml
+ *     guest: {volume: local-lvm:vm-8200-disk-0, hwaddrs: "BC:24:11:00:00:01"} # what enroll has
+ * seen controller: {...}                       # more keys for this guest's controller.yaml
  */
 #ifndef FELHOM_ENROLMENT_H
 #define FELHOM_ENROLMENT_H
@@ -29,8 +30,10 @@ struct enrolment {
     char *customer_email;
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
-    char *chain; /* STORAGE:snippets/NAME */
-    char *run;   /* options, one on each line; see run_options below */
+    char *chain;         /* STORAGE:snippets/NAME */
+    char *guest_volume;  /* the volume of the guest's root file system, or its first disk */
+    char *guest_hwaddrs; /* its hardware addresses, separated by commas */
+    char *run;           /* options, one on each line; see run_options below */
 };
 
 /*

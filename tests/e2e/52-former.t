@@ -11,7 +11,7 @@ echo 'dir: local' >"$HOST/pve/storage.cfg"
 pct() { python3 -IS tests/standins/pve_tools "$HOST" pct "$@"; }
 qm() { python3 -IS tests/standins/pve_tools "$HOST" qm "$@"; }
 felhomctl() { ctl "$@"; }
-finding() { ctl doctor "$2" --output-format json | jq -r --arg id "$1" ".checks[] | select(.id == \$id) | $3"; }
+finding() { ctl doctor ${2:+"$2"} --output-format json | jq -r --arg id "$1" ".checks[] | select(.id == \$id) | $3"; }
 ctl init >/dev/null
 
 # --- the same hardware address ---
@@ -55,4 +55,84 @@ like "a virtual machine: the command leaves the rest" "$(grep ^net0 "$HOST/pve/q
 guest_config 8211 <<<"lxc.net.0.hwaddr: $mac"
 like "a NIC of raw lines: enroll names the file" "$(enroll 8211)" \
     "lxc.net.0 +has the address $mac that guest 8204 .*: editor $HOST/pve/lxc/8211.conf"
+
+# --- a VMID that is given out again ---
+ENROLMENT=$HOST/pve/priv/felhom/8202.yaml
+echo 's3cret of oldco' >"$HOST/password"
+# former: guest 8202 is enrolled for oldco, starts and is destroyed; another gets its VMID
+former() {
+    ctl unenroll 8202 >/dev/null
+    guest_config 8202 </dev/null
+    enroll 8202 --customer oldco --retrieval-password-file "$HOST/password" >/dev/null
+    phase 8202 pre-start >/dev/null
+    pct destroy 8202
+    guest_config 8202 </dev/null
+    sed -i 's/BC:24:11/BC:24:99/' "$HOST/pve/lxc/8202.conf"
+}
+of_oldco() { grep -c 'oldco\|s3cret' "$@" | paste -sd' '; }
+state_of() { cat "$ENROLMENT" "$HOST/pve/lxc/8202.conf"; sql "SELECT * FROM guest WHERE vmid = 8202"; }
+former
+before=$(state_of)
+output=$(enroll 8202 2>&1)
+is "another guest: enroll refuses" $? 1
+like "another guest: the message names both" "$output" \
+    "8202.yaml is of another guest that had the VMID .*$(hwaddr_of 8202), customer oldco\); this one is .* BC:24:99:.*--customer .*--keep"
+is "another guest: nothing has changed" "$(state_of)" "$before"
+is "another guest: doctor says so" "$(finding guest.enrolment 8202 .result)" error
+REMEDY=$(finding guest.enrolment 8202 .remedy)
+eval "$REMEDY" >/dev/null
+is "another guest: doctor's command ($REMEDY) mends it" "$(finding guest.enrolment 8202 .result)" ok
+is "another guest: doctor's command hands nothing on" "$(of_oldco "$ENROLMENT")" 0
+former
+token=$(cat "$(token_of 8202)")
+like "another guest: a new customer begins a new enrolment" "$(enroll 8202 --customer newco)" \
+    "nothing of the former guest's is kept"
+phase 8202 pre-start >/dev/null
+is "another guest: nothing of the former one's is handed on" \
+    "$(of_oldco "$ENROLMENT" "$(directory_of 8202)/controller.yaml" "$(directory_of 8202)/bootstrap.json" | sed 's/[^ ]*://g')" '0 0 0'
+is "another guest: the former one's token has ended" \
+    "$(sql "SELECT revoked_at_ms IS NOT NULL FROM token WHERE id = '$(cut -c 5-12 <<<"$token")'")" 1
+former
+ok "another guest: --keep takes the enrolment over" enroll 8202 --keep
+is "another guest: --keep keeps customer and password" "$(of_oldco "$ENROLMENT")" 2
+ok "another guest: once kept, it is the enrolled one" enroll 8202
+
+# --- the same guest, changed ---
+# same WHAT SED_COMMAND...: the guest, enrolled, is changed, without our lines, and enrolled again
+same() {
+    local what=$1
+    shift
+    ctl unenroll 8202 >/dev/null
+    guest_config 8202 <<<"net1: name=eth1,bridge=vmbr0,hwaddr=BC:24:22:00:00:01,type=veth"
+    enroll 8202 --customer acme >/dev/null
+    sed -i -e '/^hookscript/d; /^lxc.mount.entry/d' "$@" "$HOST/pve/lxc/8202.conf"
+    ok "the same guest, $what: enroll succeeds" enroll 8202
+    is "the same guest, $what: its enrolment stays" "$(grep -c acme "$ENROLMENT")" 1
+    is "the same guest, $what: doctor is content" "$(finding guest.enrolment 8202 .result)" ok
+}
+same 'nothing changed'
+same 'its disk is on another storage' -e 's/local-lvm:vm/other:vm/'
+same 'restored in place' -e 's/disk-0/disk-7/'
+same 'one NIC has a new address' -e '/^net0/s/BC:24:11/BC:24:99/'
+same 'one NIC is gone' -e '/^net1/d'
+same 'all NICs are gone' -e '/^net/d'
+ctl unenroll 8202 >/dev/null
+guest_config 8202 </dev/null
+enroll 8202 >/dev/null
+sed -i 's/BC:24:11/BC:24:99/; s/disk-0/disk-7/' "$HOST/pve/lxc/8202.conf"
+ok "the same guest, all is new, but it mounts the VMID's directory: enroll succeeds" enroll 8202
+printf '# mine\ncustomer: {id: acme}\n' >"$ENROLMENT"
+enroll 8202 >/dev/null
+is "an enrolment with comments is left as it is" "$(cat "$ENROLMENT")" $'# mine\ncustomer: {id: acme}'
+
+# --- an enrolment that is left ---
+is "all guests exist" "$(finding former '' .result)" ok
+mkdir -p "$HOST/pve/nodes/pve2/lxc"
+mv "$HOST/pve/lxc/8202.conf" "$HOST/pve/nodes/pve2/lxc/"
+is "a guest on another node exists" "$(finding former '' .result)" ok
+rm "$HOST/pve/nodes/pve2/lxc/8202.conf"
+is "an enrolment whose guest is on no node is named" "$(finding former '' .reason)" \
+    'there is an enrolment of guest 8202, but no such guest on any node'
+eval "$(finding former '' .remedy)" >/dev/null
+is "the command removes it" "$(finding former '' .result)|$(ls "$ENROLMENT" 2>/dev/null)" 'ok|'
 tap_done

@@ -30,12 +30,14 @@ static void expect_same(const struct enrolment *a, const struct enrolment *b)
     assert_string_equal(a->hub_retrieval_password, b->hub_retrieval_password);
     assert_string_equal(a->image, b->image);
     assert_string_equal(a->chain, b->chain);
+    assert_string_equal(a->guest_volume, b->guest_volume);
+    assert_string_equal(a->guest_hwaddrs, b->guest_hwaddrs);
     assert_string_equal(a->run, b->run);
 }
 
 static struct enrolment nothing(void)
 {
-    return (struct enrolment){"", "", "", "", "", "", "", ""};
+    return (struct enrolment){"", "", "", "", "", "", "", "", "", ""};
 }
 
 static void nothing_said_is_nothing(void **state)
@@ -60,6 +62,7 @@ static void every_key_is_read(void **state)
               "hub: {retrieval_password: 0123 456}\n"
               "image: registry.example/controller:v1\n"
               "chain: \"local:snippets/a b.pl\"\n"
+              "guest: {volume: local-lvm:vm-1-disk-0, hwaddrs: \"BC:24:11:00:00:01\"}\n"
               "run: [--memory=512m, \"--env=MOTTO=a b, c\", --init]\n"
               "controller:\n  customer: {id: mallory}\n  any: [thing, {}, ~]\n");
     (void)state;
@@ -70,6 +73,8 @@ static void every_key_is_read(void **state)
     assert_string_equal(enrolment.hub_retrieval_password, "0123 456");
     assert_string_equal(enrolment.image, "registry.example/controller:v1");
     assert_string_equal(enrolment.chain, "local:snippets/a b.pl");
+    assert_string_equal(enrolment.guest_volume, "local-lvm:vm-1-disk-0");
+    assert_string_equal(enrolment.guest_hwaddrs, "BC:24:11:00:00:01");
     assert_string_equal(enrolment.run, "--memory=512m\n--env=MOTTO=a b, c\n--init");
     enrolment_free(&enrolment);
     assert_null(enrolment.hub_retrieval_password);
@@ -90,7 +95,7 @@ static void bad_enrolments_are_refused(void **state)
     } bad[] = {
         {"custmer: {}", "8200.yaml:1:1: custmer: unknown key; did you mean customer?"},
         {"vmid: 8200", "8200.yaml:1:1: vmid: unknown key; known at the top: customer, hub, image, "
-                       "chain, run, controller"},
+                       "chain, guest, run, controller"},
         {"hub:\n  url: a", "8200.yaml:2:3: hub.url: unknown key; known there: retrieval_password"},
         {"customer:\n  id: a b", "8200.yaml:2:7: customer.id: " NAME_RULE},
         {"customer: {id: ../a}", "8200.yaml:1:16: customer.id: " NAME_RULE},
