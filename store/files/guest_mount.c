@@ -183,6 +183,22 @@ static int mount_fail_foreign(const struct config *config, const struct line *li
                 rbind ? "; bind in place of rbind would not show them" : "", remedy);
 }
 
+/* A container whose mounts are checked. Zero-initialise all but the first two; free with
+ * inclusion_free. */
+struct inclusion {
+    const struct config *config;
+    uint32_t vmid;
+    char *real_roots[2]; /* GUESTS and EXPORT without symbolic links, once a source was checked */
+    unsigned int depth;  /* of files that include others */
+    unsigned int files;
+};
+
+static void inclusion_free(struct inclusion *inclusion)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(inclusion->real_roots); i++)
+        free(inclusion->real_roots[i]);
+}
+
 static int mount_check_source_path(const struct config *config, const struct line *line,
                                    const char *path, const char *root, uint32_t vmid, bool *is_own,
                                    struct error *error)
@@ -197,24 +213,29 @@ static int mount_check_source_path(const struct config *config, const struct lin
 }
 
 /* Checks a source against GUESTS and EXPORT, both as written and with symbolic links resolved. */
-static int mount_check_source(const struct config *config, uint32_t vmid, const struct line *line,
-                              bool *ret_own, struct error *error)
+static int mount_check_source(struct inclusion *inclusion, const struct line *line, bool *ret_own,
+                              struct error *error)
 {
+    const struct config *config = inclusion->config;
     const char *const roots[] = {config->paths.guests, config->paths.export};
     cleanup_free char *written = path_without_dots(line->source);
     cleanup_free char *real = path_resolve(line->source);
     bool is_own = false;
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
-        cleanup_free char *real_root = path_resolve(roots[i]);
-        if (mount_check_source_path(config, line, written, roots[i], vmid, &is_own, error) < 0 ||
-            mount_check_source_path(config, line, real, real_root, vmid, &is_own, error) < 0)
+        char **real_root = &inclusion->real_roots[i];
+        if (!*real_root)
+            *real_root = path_resolve(roots[i]);
+        if (mount_check_source_path(config, line, written, roots[i], inclusion->vmid, &is_own,
+                                    error) < 0 ||
+            mount_check_source_path(config, line, real, *real_root, inclusion->vmid, &is_own,
+                                    error) < 0)
             return -1;
     }
     *ret_own = is_own;
     return 0;
 }
 
-static int mount_check_paths(const struct config *config, uint32_t vmid, struct line line,
+static int mount_check_paths(struct inclusion *inclusion, struct line line,
                              const struct lxc_paths *paths, bool *ret_own, struct error *error)
 {
     bool own = false;
@@ -222,7 +243,7 @@ static int mount_check_paths(const struct config *config, uint32_t vmid, struct 
         bool is_own;
         line.source = paths->items[i].path;
         line.use = paths->items[i].use;
-        if (mount_check_source(config, vmid, &line, &is_own, error) < 0)
+        if (mount_check_source(inclusion, &line, &is_own, error) < 0)
             return -1;
         own = own || (is_own && line.use == LXC_PATH_MOUNT);
     }
@@ -235,14 +256,6 @@ static int mount_check_paths(const struct config *config, uint32_t vmid, struct 
 #define LXC_FILE_LIMIT MIB
 #define LXC_DEPTH_MAX  8  /* of files that include others */
 #define LXC_FILES_MAX  64 /* in all */
-
-/* A container whose files are being read. */
-struct inclusion {
-    const struct config *config;
-    uint32_t vmid;
-    unsigned int depth;
-    unsigned int files;
-};
 
 static int check_lxc_line(struct inclusion *inclusion, const struct line *line, const char *value,
                           bool *ret_own, struct error *error);
@@ -335,8 +348,7 @@ static int check_fstab(struct inclusion *inclusion, const struct line *named_by,
         cleanup_lxc_paths struct lxc_paths paths = {NULL, 0};
         line.number++;
         lxc_fstab_paths(next, &paths);
-        if (mount_check_paths(inclusion->config, inclusion->vmid, line, &paths, &ignored, error) <
-            0)
+        if (mount_check_paths(inclusion, line, &paths, &ignored, error) < 0)
             return -1;
     }
     return 0;
@@ -355,14 +367,14 @@ static int check_lxc_line(struct inclusion *inclusion, const struct line *line, 
     if (*unquoted && strcmp(line->key, LXC_MOUNT_FSTAB) == 0)
         return check_fstab(inclusion, line, file, error);
     lxc_line_paths(line->key, unquoted, &paths);
-    return mount_check_paths(inclusion->config, inclusion->vmid, *line, &paths, ret_own, error);
+    return mount_check_paths(inclusion, *line, &paths, ret_own, error);
 }
 
 int guest_mount_check(const struct config *config, uint32_t vmid, const struct guest_config *guest,
                       struct guest_mount *ret, struct error *error)
 {
     struct guest_mount own = {MOUNT_FORM_NONE, NULL};
-    struct inclusion inclusion = {.config = config, .vmid = vmid};
+    cleanup(inclusion_free) struct inclusion inclusion = {.config = config, .vmid = vmid};
     bool is_own;
     for (size_t i = 0; i < guest->raw_count; i++) {
         const struct line line = {.number = guest->raw_lines[i], .key = guest->raw[i].key};
@@ -376,7 +388,7 @@ int guest_mount_check(const struct config *config, uint32_t vmid, const struct g
         const struct line line = {.key = volume->key, .source = volume->source};
         if (volume->kind == VOLUME_STORAGE)
             continue;
-        if (mount_check_source(config, vmid, &line, &is_own, error) < 0)
+        if (mount_check_source(&inclusion, &line, &is_own, error) < 0)
             return -1;
         if (is_own)
             own = (struct guest_mount){MOUNT_FORM_MP, volume};
