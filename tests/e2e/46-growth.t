@@ -29,7 +29,8 @@ revoked() { [ -n "$(sql "SELECT 1 FROM event WHERE vmid = $1 AND kind = 'revoke'
 # sweeps: the calls of the main thread from one look at the configurations to the next, a line each
 sweeps() { awk '$1 == 0 && $4 ~ /pve\/lxc$/ { if (last) print $2 - last; last = $2 }' "$HOST/calls"; }
 
-"$BIN/fault" "$HOST/calls" list "$BIN/felhomd" 2>>"$HOST/felhomd.log" &
+# The sanitizer cannot look for leaks in a program that is traced.
+ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 "$BIN/fault" "$HOST/calls" list "$BIN/felhomd" 2>>"$HOST/felhomd.log" &
 DAEMON=$!
 rm "$HOST/pve/lxc/8200.conf"
 ok "a guest whose configuration has gone loses its token by a sweep" eventually revoked 8200
@@ -38,7 +39,7 @@ ok "another one by a later sweep" eventually revoked 8300
 ok "felhomd stops" daemon_stop
 calls=$(sweeps | sort -n | head -n 1)
 ok "a sweep of $GUESTS running guests and as many that are gone takes fewer system calls than guests: ${calls:-none}" \
-    test "${calls:-$GUESTS}" -lt $((GUESTS / 2))
+    test "${calls:-$GUESTS}" -lt $GUESTS
 
 # --- a backlog of events is deleted some thousand at a time ---
 # events_of COLUMNS COUNT VALUES: as many more rows
