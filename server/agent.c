@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/agent.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,7 +73,11 @@ static void agent_log_refused_connection(const struct peer *peer, enum refusal_r
                                          uint32_t count, void *data)
 {
     struct context *context = data;
-    const struct refusal refusal = {.reason = reason, .detail = "connection"};
+    char hwaddr[HWADDR_TEXT_SIZE];
+    struct refusal refusal = {.reason = reason, .detail = "connection"};
+    hwaddr_format(&peer->hwaddr, hwaddr);
+    if (reason == REFUSAL_FOREIGN_HWADDR)
+        (void)snprintf(refusal.detail, sizeof refusal.detail, "connection by %s", hwaddr);
     refusal_log(context->stores, peer, &refusal, count);
 }
 

@@ -52,6 +52,8 @@ static const struct check {
     {"directories", HOST, doctor_check_directories}, /* those below /run */
     {"cluster", HOST, doctor_check_cluster},         /* /etc/pve is mounted and writable */
     {"snippet", HOST, doctor_check_snippet},         /* the link to the hook */
+    {"neighbours", HOST, doctor_check_neighbours},   /* the kernel remembers enough of them */
+    {"rp_filter", HOST, doctor_check_rp_filter},     /* guests behind the firewall get through */
     {"foreign", HOST, doctor_check_foreign},         /* no guest mounts another guest's directory */
     {"former", HOST, doctor_check_former},       /* no enrolment is of a guest that is no more */
     {"unit", HOST, doctor_check_unit},           /* felhomd.service is active */
@@ -65,6 +67,7 @@ static const struct check {
     {"guest.enrolment", CONFIGURED, doctor_check_guest_enrolment}, /* VMID.yaml can be read */
     {"guest.hook", CONFIGURED, doctor_check_guest_hook},           /* the hookscript is ours */
     {"guest.nic", CONFIGURED, doctor_check_guest_nic},             /* no other has its addresses */
+    {"guest.port", CONFIGURED, doctor_check_guest_port},           /* known by more than its MAC */
     {"guest.mount", CONTAINER, doctor_check_guest_mount},          /* a line mounts its directory */
     {"guest.directory", RUNNING, doctor_check_guest_directory},    /* files, modes, owners */
     {"guest.export", RUNNING, doctor_check_guest_export},          /* the read-only mount of it */

@@ -81,6 +81,11 @@ void doctor_check_snippet(struct doctor *doctor);
 void doctor_check_foreign(struct doctor *doctor);
 void doctor_check_former(struct doctor *doctor);
 
+/* network.c: how guests are told apart, and how they get through. */
+void doctor_check_neighbours(struct doctor *doctor);
+void doctor_check_rp_filter(struct doctor *doctor);
+void doctor_check_guest_port(struct doctor *doctor);
+
 /* daemon.c: felhomd, Proxmox's firewall, and felhomd's API token. */
 void doctor_check_unit(struct doctor *doctor);
 void doctor_check_answer(struct doctor *doctor);

@@ -96,6 +96,12 @@ static int is_stolen_hwaddr(struct query *query, uint32_t vmid, bool *ret)
     return 0;
 }
 
+static enum refusal_reason origin_refuse_stolen(struct query *query)
+{
+    query->peer->has_hwaddr = false;
+    return REFUSAL_FOREIGN_HWADDR;
+}
+
 /* What came through a guest's port is that guest, whatever its addresses are. */
 static enum refusal_reason origin_by_port(struct query *query, uint32_t vmid)
 {
@@ -107,7 +113,7 @@ static enum refusal_reason origin_by_port(struct query *query, uint32_t vmid)
     if (is_stolen_hwaddr(query, vmid, &is_stolen) < 0)
         return origin_failed(query);
     if (is_stolen)
-        return REFUSAL_FOREIGN_HWADDR;
+        return origin_refuse_stolen(query);
     if (vmids_has(&query->config->local_api.routers, vmid) &&
         query->config->local_api.source_binding == BINDING_AUTO)
         return origin_found(query, PEER_ROUTED, vmid);
@@ -133,7 +139,7 @@ static enum refusal_reason origin_by_hwaddr(struct query *query)
         (query->arrival->is_witnessed && is_stolen_hwaddr(query, 0, &is_stolen) < 0))
         return origin_failed(query);
     if (is_stolen)
-        return REFUSAL_FOREIGN_HWADDR;
+        return origin_refuse_stolen(query);
     if (owners.count == 0)
         return origin_of_nobody(query);
     if (owners.count == 1)

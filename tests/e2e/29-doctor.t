@@ -5,6 +5,7 @@
 . tests/lib/tap.sh
 world_enter "$0" "$@"
 world_host
+ip link add veth8200i0 type veth peer name eth0 # guest 8200's port
 CONFIG=$HOST/pve/lxc/8200.conf
 STATE=$HOST/state
 

@@ -172,10 +172,11 @@ python3 "$HOST/opened.py" "$HOST/pve" "$HOST/pve/lxc" <"$HOST/done" >"$HOST/open
 exec 8>"$HOST/done"
 watching() { grep -q watching "$HOST/opened"; }
 eventually watching
-got=$(in_guest 8999 tests/lib/impostor "$ENDPOINT" plain 200 "$(hwaddr_of 8999)/192.168.0.99" "$(hwaddr_of 8200)/192.168.0.20" </dev/null)
+got=$(in_guest 8999 tests/lib/impostor "$ENDPOINT" plain 200 "$(hwaddr_of 8999)/192.168.0.99" \
+    "$(hwaddr_of 8200)/192.168.0.20" 192.168.0.1 203.0.113.7 </dev/null)
 exec 8>&-
 wait $!
-is "a stranger gets nowhere" "$(jq -c 'del(.closed)' <<<"$got")" '{}' || diag "$got"
+is "a stranger gets nowhere" "$(jq -c '.plain | del(.closed)' <<<"$got")" '{}' || diag "$got"
 diag "seconds, .version, .vmlist, configurations: $(tail -n 1 "$HOST/opened")"
 ok "and has felhomd look no more often than ten times a second" \
     awk 'END { exit !($2 > 0 && $2 <= $1 * 10 + 3 && $2 < 200 && $3 == 0 && $4 == 0) }' "$HOST/opened"
