@@ -21,8 +21,8 @@
  * Fills in identity, vmid and hwaddr of *peer, whose address is set, by how it came in and what the
  * store knows of the guests. Returns why the connection is to be closed; REFUSAL_NONE if it is
  * not; if that is for a hardware address that is not the peer's own, has_hwaddr is false then, so
- * that nothing is counted or written in the name of whose it is. If the store or the kernel fails, the identity is PEER_UNKNOWN, *error says why, and the
- * connection is kept, to be told so.
+ * that nothing is counted or written in the name of whose it is. If the store or the kernel fails,
+ * the identity is PEER_UNKNOWN, *error says why, and the connection is kept, to be told so.
  */
 enum refusal_reason origin_check(struct store_pool *stores, const struct config *config,
                                  const struct arrival *arrival, struct peer *peer,
