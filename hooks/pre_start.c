@@ -139,9 +139,10 @@ int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum 
         return -1;
     }
     report_line(reaction->report,
-                "felhom: %u %s: token gen %lld minted, mount populated (%d files), %.1f ms",
+                "felhom: %u %s: token gen %lld minted, %s populated (%d files), %.1f ms",
                 reaction->vmid, reaction->phase, (long long)issue->token.generation,
-                GUEST_FILE_COUNT, reaction_elapsed_ms(reaction));
+                issue->own.form == MOUNT_FORM_NONE ? "directory" : "mount", GUEST_FILE_COUNT,
+                reaction_elapsed_ms(reaction));
     return 0;
 }
 

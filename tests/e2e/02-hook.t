@@ -107,7 +107,11 @@ name: vm
 net0: virtio=BC:24:11:00:84:00,bridge=vmbr0
 scsi0: local-lvm:vm-8400-disk-0,size=32G
 EOF
-like "a QEMU guest gets its directory" "$($HOOK 8400 pre-start)" 'token gen 1 minted'
+like "a QEMU guest gets its directory, which is no mount" "$($HOOK 8400 pre-start)" \
+    'token gen 1 minted, directory populated \(4 files\)'
+guest_config 8500 </dev/null
+like "a container that mounts nothing is said to have no mount" "$($HOOK 8500 pre-start 2>/dev/null)" \
+    'token gen 1 minted, directory populated \(4 files\)'
 is "a QEMU guest's files belong to the host's root" "$(stat -c %u "$(token_of 8400)")" "$(id -u)"
 is "the store knows a QEMU guest's NIC" "$(sql 'SELECT hwaddr FROM nic WHERE vmid = 8400')" BC:24:11:00:84:00
 tap_done

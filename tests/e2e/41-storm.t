@@ -84,6 +84,17 @@ is "three hundred stops at once: no token is good" \
     "$(sql 'SELECT count(*) FROM token WHERE vmid < 2000 AND revoked_at_ms IS NULL')" 0
 ok "felhomd stops" daemon_stop
 
+# One start beside twenty busy processes.
+busy=()
+for _ in $(seq 20); do
+    while :; do :; done &
+    busy+=($!)
+done
+said=$(phase 1000 pre-start 2>&1)
+like "beside twenty busy processes a guest gets its identity" "$? $said" '^0 felhom: 1000 pre-start: token gen 3 minted'
+kill "${busy[@]}"
+wait "${busy[@]}" 2>/dev/null
+
 # --- the queue ---
 # holder HOW: another process is the first in the queue, until let_go
 mkfifo "$HOST/hold"
