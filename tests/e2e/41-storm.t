@@ -12,7 +12,9 @@ crowd_config() {
     guest_config "$1" <<<"lxc.mount.entry: $HOST/run/export/$1 etc/felhom-bootstrap none bind,ro,create=dir,optional 0 0"
 }
 for vmid in $(seq 1000 1299) $(seq 2000 2099) 8200 8300; do crowd_config "$vmid"; done
-agent_yaml <<<'local_api: {listen: "127.0.0.1:8443", allow: [127.0.0.0/8]}'
+# The hooks' settings are the default ones; a handshake may be late beside so many.
+agent_yaml <<<'local_api: {listen: "127.0.0.1:8443", allow: [127.0.0.0/8]}
+limits: {handshake: 60s}'
 ENDPOINT=127.0.0.1:8443
 ctl init >/dev/null
 
