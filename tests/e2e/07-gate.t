@@ -21,6 +21,14 @@ reach() { in_guest "$1" curl -sk -o /dev/null --max-time 120 -w '%{http_code}' "
 is "an enrolled guest is admitted" "$(reach 8200)" 200
 is "an unknown MAC's connection is closed before the handshake" "$(reach 8999)" 000
 like "an event records the unknown MAC" "$(sql "SELECT detail || source FROM event WHERE kind = 'refused'")" 'stranger'
+# A NIC of lxc.net.N.* lines, whose device on the host has no name of Proxmox's.
+guest_config 8400 < <(printf 'lxc.net.0.%s\n' 'type: veth' 'link: vmbr0' "hwaddr: '$(hwaddr_of 8400)'")
+sed -i '/^net0/d' "$HOST/pve/lxc/8400.conf"
+phase 8400 pre-start >/dev/null 2>&1
+world_guest 8400 203
+ip link set veth8400i0 down && ip link set veth8400i0 name vethX4f2Pq up
+is "a guest is known by a NIC of raw lines" "$(reach 8400)" 200
+is "... and answered as itself" "$(request 8400 "$(token_of 8400)" /storage | head -n 1 | jq .data.vmid)" 8400
 is "the host itself is admitted" "$(curl -sk -o /dev/null -w '%{http_code}' "https://$ENDPOINT/healthz")" 200
 is "a guest's token from the host's own address is accepted" \
     "$(curl -sk -o /dev/null -w '%{http_code}' -H "@$(header_file "$(token_of 8200)")" "https://$ENDPOINT/storage")" 200

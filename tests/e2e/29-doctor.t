@@ -327,6 +327,17 @@ sed -i '/^lxc.mount.entry/d' "$HOST/pve/lxc/8300.conf" &&
     echo "mp2: $HOST/run/guests,mp=/mnt" >>"$HOST/pve/lxc/8300.conf"
 mends 'mount of all directories' foreign null error \
     'mp2 mounts the directories of all guests .*: guest 8300 must not start with it$'
+sed -i '/^mp2/d' "$HOST/pve/lxc/8300.conf"
+echo "lxc.mount.fstab: $HOST/fstab" >>"$HOST/pve/lxc/8300.conf"
+mkdir -p "$HOST/else"
+echo "$HOST/else mnt none bind 0 0" >"$HOST/fstab.good"
+echo "$HOST/run/export/8200 mnt none bind 0 0" >"$HOST/fstab"
+mends 'foreign mount of an fstab' foreign null error "$HOST/fstab:1: lxc.mount.entry mounts the directory of guest 8200"
+sed -i '/^lxc.mount.fstab/d' "$HOST/pve/lxc/8300.conf"
+cp "$HOST/pve/lxc/8300.conf" "$HOST/pve/lxc/8300.conf.good"
+echo 'lxc.mount.entry: / host none rbind,ro,create=dir 0 0' >>"$HOST/pve/lxc/8300.conf"
+mends 'mount of all below the root' foreign null error 'bind in place of rbind would not show them'
+rm "$HOST/pve/lxc/8300.conf.good"
 ctl unenroll 8300 >/dev/null
 printf '#\n' >>"$HOST/pve/priv/felhom/8200.yaml"
 cp "$HOST/pve/priv/felhom/8200.yaml" "$HOST/pve/priv/felhom/8200.yaml.good"
