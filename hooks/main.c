@@ -200,6 +200,22 @@ static int clean_surroundings(struct error *error)
     return 0;
 }
 
+/* A mistake in agent.yaml keeps no guest from its identity, and no stopped guest's token good. */
+static void recover_config(struct config *ret, const struct error *error, struct report *report)
+{
+    const char *path = config_file_path();
+    if (config_file_recover(ret))
+        report_problem(report,
+                       "%.300s: until that is corrected, the last good one is in force: "
+                       "%s" CONFIG_FILE_KEPT,
+                       error->message, path);
+    else
+        report_problem(report,
+                       "%.300s: until that is corrected, only what is valid in %s is in force, and "
+                       "defaults for the rest",
+                       error->message, path);
+}
+
 static int react_to_phase(const struct phase *phase, const struct call *call, int64_t started_us,
                           struct report *report)
 {
@@ -209,15 +225,13 @@ static int react_to_phase(const struct phase *phase, const struct call *call, in
         report_failure(report, &error);
         return conclude(phase, call, report, ON_ERROR_CONTINUE);
     }
-    bool is_valid = config_file_load(&config, &error) == 0;
-    if (!is_valid)
-        config_file_salvage(&config);
+    if (config_file_load(&config, &error) < 0)
+        recover_config(&config, &error, report);
     mem_exit_with(failure_status(phase, config.hook.on_error));
     struct reaction reaction = {
         .config = &config,
         .vmid = call->vmid,
         .phase = phase->name,
-        .obstacle = is_valid ? NULL : &error,
         .started_us = started_us,
         .report = report,
     };

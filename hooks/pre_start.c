@@ -80,9 +80,8 @@ static int write_drafts(struct reaction *reaction, struct issue *issue, struct e
 {
     if (issue_draft(issue, error) < 0)
         return -1;
-    if (issue->left_out.kind != ERROR_NONE)
-        report_problem(reaction->report, "controller.yaml is made without the hub: %s",
-                       issue->left_out.message);
+    if (issue->fault.kind != ERROR_NONE)
+        report_problem(reaction->report, "%s", issue->fault.message);
     return 0;
 }
 
@@ -141,7 +140,7 @@ int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum 
     report_line(reaction->report,
                 "felhom: %u %s: token gen %lld minted, %s populated (%d files), %.1f ms",
                 reaction->vmid, reaction->phase, (long long)issue->token.generation,
-                issue->own.form == MOUNT_FORM_NONE ? "directory" : "mount", GUEST_FILE_COUNT,
+                issue->own.form == MOUNT_FORM_NONE ? "directory" : "mount", issue->drafts.count,
                 reaction_elapsed_ms(reaction));
     return 0;
 }

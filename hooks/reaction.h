@@ -57,8 +57,7 @@ struct reaction {
     const struct config *config; /* borrowed */
     uint32_t vmid;
     const char *phase;
-    const struct error *obstacle; /* why the reaction cannot begin; NULL: nothing is in the way */
-    int64_t started_us;           /* clock_steady_us() when the program began */
+    int64_t started_us; /* clock_steady_us() when the program began */
     struct report *report;
     struct store *store;      /* NULL until reaction_open_store */
     struct queue_place place; /* taken from reaction_begin on */

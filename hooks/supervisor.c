@@ -69,19 +69,11 @@ static void record_failure(const struct phase *phase, struct reaction *reaction)
         (void)transaction_commit(&transaction, &ignored);
 }
 
-static int run_reaction(const struct phase *phase, struct reaction *reaction, struct error *error)
-{
-    if (!reaction->obstacle)
-        return phase->react(reaction, error);
-    *error = *reaction->obstacle;
-    return -1;
-}
-
 static void react_and_report(const struct phase *phase, struct reaction *reaction)
 {
     struct error error;
     chain_find(reaction);
-    if (run_reaction(phase, reaction, &error) == 0) {
+    if (phase->react(reaction, &error) == 0) {
         reaction->report->outcome = REPORT_DONE;
         return;
     }

@@ -34,8 +34,9 @@
 #include "store/base/log.h"
 #include "store/db/store.h"
 #include "store/files/config_file.h"
+#include "store/files/named_files.h"
 
-/* --- felhomd --check: would it start? --- */
+/* --- felhomd --check: would it start, and what would it lack? --- */
 
 static bool report_error(FILE *out, const struct error *error)
 {
@@ -91,6 +92,20 @@ static bool check_address(struct server_config *current, FILE *out)
     return true;
 }
 
+/* The files that agent.yaml names: felhomd starts without them, but guests or Proxmox's jobs miss
+ * what is in them. */
+static bool check_named_files(const struct config *config, FILE *out)
+{
+    struct error error;
+    bool good = true;
+    struct named_file files[NAMED_FILES_MAX];
+    size_t count = named_files_list(config, files);
+    for (size_t i = 0; i < count; i++)
+        if (named_file_check(&files[i], &error) < 0)
+            good = report_error(out, &error);
+    return good;
+}
+
 /* Writes one line for each finding, "ok: ...", "warning: ..." or "error: ...", and changes
  * nothing. False if one of them is an error. */
 static bool check_all(FILE *out)
@@ -103,7 +118,8 @@ static bool check_all(FILE *out)
     bool address = check_address(current, out);
     bool store = check_store(&current->config, out);
     bool identity = check_identity(current, out);
-    return address && store && identity;
+    bool files = check_named_files(&current->config, out);
+    return address && store && identity && files;
 }
 
 /* --- the main thread --- */
@@ -149,13 +165,27 @@ static int wait_for_signal(const sigset_t *signals, int64_t wait_us)
     return number > 0 ? number : 0;
 }
 
+/* What felhomd goes on without, and the operator should know of. */
+static void log_named_files(struct agent *agent)
+{
+    struct error error;
+    struct named_file files[NAMED_FILES_MAX];
+    cleanup_server_config struct server_config *current = context_config(&agent->context);
+    size_t count = named_files_list(&current->config, files);
+    for (size_t i = 0; i < count; i++)
+        if (named_file_check(&files[i], &error) < 0)
+            log_line(LOG_ERR, "%s; felhomctl doctor says how to mend it", error.message);
+}
+
 static void daemon_reload(struct agent *agent)
 {
     struct error error;
-    if (agent_reload(agent, &error) < 0)
+    if (agent_reload(agent, &error) < 0) {
         log_line(LOG_ERR, "reload failed, the old configuration stays in force: %s", error.message);
-    else
-        log_line(LOG_NOTICE, "configuration reloaded");
+        return;
+    }
+    log_named_files(agent);
+    log_line(LOG_NOTICE, "configuration reloaded");
 }
 
 /* Feeds the watchdog and tells the service manager what felhomd waits for. The log gets a line
@@ -284,6 +314,7 @@ static int daemon_run(struct error *error)
     if (result == 0)
         result = daemon_start(&agent, &signals, &ended, error);
     if (result == 0 && !ended) {
+        log_named_files(&agent);
         notify_ready();
         result = daemon_serve(&agent, &duties, &signals, error);
     }
@@ -299,23 +330,35 @@ static int daemon_run(struct error *error)
 #define EXIT_USAGE 2
 
 static const char usage[] =
-    "usage: felhomd [--check | --open-packet-socket | --version | --help]\n"
+    "usage: felhomd [--check | --open-packet-socket | --keep-settings | --version | --help]\n"
     "Serves the local API to the guests of this host.\n"
     "\n"
-    "  --check    say whether felhomd would start, and change nothing\n"
+    "  --check    say whether felhomd would start and what it would lack, and change nothing\n"
     "  --open-packet-socket\n"
     "             open the socket that shows where connections come from, and leave it\n"
     "             with systemd for the felhomd that starts next; for felhomd.service\n"
+    "  --keep-settings\n"
+    "             copy a good agent.yaml to agent.yaml.good, by which felhom-hook goes while\n"
+    "             agent.yaml is bad; for felhomd.service\n"
     "  --version  print the version\n"
     "  --help     print this text\n";
 
-enum action { ACTION_RUN, ACTION_CHECK, ACTION_OPEN, ACTION_VERSION, ACTION_HELP, ACTION_INVALID };
+enum action {
+    ACTION_RUN,
+    ACTION_CHECK,
+    ACTION_OPEN,
+    ACTION_KEEP,
+    ACTION_VERSION,
+    ACTION_HELP,
+    ACTION_INVALID
+};
 
 static enum action parse_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
         {"check", no_argument, NULL, ACTION_CHECK},
         {"open-packet-socket", no_argument, NULL, ACTION_OPEN},
+        {"keep-settings", no_argument, NULL, ACTION_KEEP},
         {"version", no_argument, NULL, ACTION_VERSION},
         {"help", no_argument, NULL, ACTION_HELP},
         {NULL, 0, NULL, 0},
@@ -349,6 +392,15 @@ static int open_packet_socket(void)
     return EXIT_SUCCESS;
 }
 
+static int keep_settings(void)
+{
+    struct error error;
+    if (config_file_keep(&error) == 0)
+        return EXIT_SUCCESS;
+    log_line(LOG_ERR, "felhomd --keep-settings: %s", error.message);
+    return EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
     switch (parse_arguments(argc, argv)) {
@@ -358,6 +410,8 @@ int main(int argc, char **argv)
         return check_all(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
     case ACTION_OPEN:
         return open_packet_socket();
+    case ACTION_KEEP:
+        return keep_settings();
     case ACTION_VERSION:
         (void)puts("felhomd " FELHOM_VERSION);
         return EXIT_SUCCESS;

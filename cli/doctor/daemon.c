@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * doctor: whether guests reach felhomd (its unit, its answer to a request, Proxmox's firewall
- * before it), and whether felhomd reaches Proxmox by its API token. Without a token there are no
- * snapshots, backups and rollbacks; everything else works.
+ * before it), whether it can use the files that agent.yaml names, and whether it reaches Proxmox by
+ * its API token. Without a token there are no snapshots, backups and rollbacks; everything else
+ * works.
  */
 #include <arpa/inet.h>
+#include <grp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +23,9 @@
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
+#include "store/files/config_file.h"
 #include "store/files/file.h"
+#include "store/files/named_files.h"
 #include "store/host/host.h"
 #include "store/host/probe.h"
 #include "store/identity/identity.h"
@@ -186,6 +190,79 @@ void doctor_check_pve_token(struct doctor *doctor)
     else
         doctor_ok(doctor, "%s: %s", path, name);
 }
+
+/* --- the files that agent.yaml names --- */
+
+static bool is_readable_by_daemon(const struct doctor *doctor, const struct stat *file)
+{
+    struct stat state;
+    const struct group *of_proxmox = getgrnam("www-data"); /* felhomd is a member */
+    if (stat(doctor->config.paths.state, &state) < 0)
+        return true; /* doctor_check_state reports it */
+    if (file->st_uid == state.st_uid)
+        return file->st_mode & S_IRUSR;
+    if (file->st_gid == state.st_gid || (of_proxmox && file->st_gid == of_proxmox->gr_gid))
+        return file->st_mode & S_IRGRP;
+    return (file->st_mode & S_IROTH) || state.st_uid == 0;
+}
+
+/* Returns the command that mends the file, which the caller frees with free(). problem: of
+ * named_file_check, or of kind ERROR_DENIED if its owner or mode is wrong. */
+static char *named_file_remedy(const struct doctor *doctor, const struct named_file *file,
+                               const struct error *problem)
+{
+    struct stat status;
+    const char *path = file->path;
+    if (problem->kind == ERROR_MISSING)
+        return mem_format("editor %s && systemctl reload felhomd", config_file_path());
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return file->may_be_missing
+                   ? mem_format("mv %s %s.other && felhomctl rotate --all", path, path)
+                   : mem_format("mv %s %s.other && editor %s", path, path, path);
+    if (problem->kind == ERROR_DENIED && file->kind == NAMED_LINE)
+        return mem_format("chown --reference=%s %s; chmod 0600 %s", doctor->config.paths.state,
+                          path, path);
+    if (problem->kind == ERROR_DENIED)
+        return mem_format("chmod 0644 %s", path);
+    return mem_format(
+        file->kind == NAMED_TEMPLATE ? "editor %s && felhomctl rotate --all" : "editor %s", path);
+}
+
+static bool check_named_file(struct doctor *doctor, const struct named_file *file)
+{
+    struct stat status;
+    struct error problem;
+    bool right = named_file_check(file, &problem) == 0;
+    if (right && stat(file->path, &status) == 0) {
+        right = file->kind == NAMED_LINE ? is_for_daemon_alone(doctor, &status)
+                                         : is_readable_by_daemon(doctor, &status);
+        if (!right)
+            (void)fail(&problem, ERROR_DENIED,
+                       file->kind == NAMED_LINE ? "%s: only felhomd may be able to read %s"
+                                                : "%s: felhomd cannot read %s",
+                       file->key, file->path);
+    }
+    if (right)
+        return true;
+    cleanup_free char *remedy = named_file_remedy(doctor, file, &problem);
+    doctor_fail(doctor, remedy, "%s", problem.message);
+    return false;
+}
+
+void doctor_check_files(struct doctor *doctor)
+{
+    const struct named_file settings = {"agent.yaml", NAMED_TEMPLATE, true, config_file_path()};
+    struct named_file files[NAMED_FILES_MAX];
+    size_t count = named_files_list(&doctor->config, files);
+    size_t faults = !check_named_file(doctor, &settings);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(files[i].key, "pve.token_file") != 0) /* doctor_check_pve_token is about it */
+            faults += !check_named_file(doctor, &files[i]);
+    if (faults == 0)
+        doctor_ok(doctor, "felhomd can use agent.yaml and all files that it names");
+}
+
+/* --- what the token may do --- */
 
 /* *ret: an object with the privileges that the token has on each path. */
 static int query_privileges(const char *name, const char *path, json_t **ret, struct error *error)

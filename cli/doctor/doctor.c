@@ -59,6 +59,7 @@ static const struct check {
     {"unit", HOST, doctor_check_unit},           /* felhomd.service is active */
     {"answer", HOST, doctor_check_answer},       /* felhomd answers a request */
     {"firewall", HOST, doctor_check_firewall},   /* Proxmox's firewall lets guests in */
+    {"files", HOST, doctor_check_files},         /* those that agent.yaml names */
     {"pve-token", HOST, doctor_check_pve_token}, /* the file of the API token */
     {"pve-token.privileges", HOST, doctor_check_pve_privileges},
     {"pve-token.secret", HOST, doctor_check_pve_secret},

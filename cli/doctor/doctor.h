@@ -86,10 +86,11 @@ void doctor_check_neighbours(struct doctor *doctor);
 void doctor_check_rp_filter(struct doctor *doctor);
 void doctor_check_guest_port(struct doctor *doctor);
 
-/* daemon.c: felhomd, Proxmox's firewall, and felhomd's API token. */
+/* daemon.c: felhomd, Proxmox's firewall, felhomd's files and its API token. */
 void doctor_check_unit(struct doctor *doctor);
 void doctor_check_answer(struct doctor *doctor);
 void doctor_check_firewall(struct doctor *doctor);
+void doctor_check_files(struct doctor *doctor);
 void doctor_check_pve_token(struct doctor *doctor);
 void doctor_check_pve_privileges(struct doctor *doctor);
 void doctor_check_pve_secret(struct doctor *doctor);

@@ -19,6 +19,7 @@
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/files/guest_directory.h"
+#include "store/files/named_files.h"
 #include "store/identity/identity.h"
 #include "store/tables/token.h"
 
@@ -36,8 +37,10 @@ void doctor_check_guest(struct doctor *doctor)
 {
     const struct doctor_guest *guest = doctor->guest;
     const char *name = guest->config.name;
+    const char *problem = guest->problem.message;
+    cleanup_free char *edit = mem_format("editor %.*s", (int)strcspn(problem, ":"), problem);
     if (!guest->here)
-        doctor_fail(doctor, NULL, "%s", guest->problem.message);
+        doctor_fail(doctor, guest->problem.kind == ERROR_INVALID ? edit : NULL, "%s", problem);
     else if (doctor->store && !guest->known)
         doctor_warn(doctor, guest->enroll,
                     "%s is not known to the store; its next start adds it as well", name);
@@ -45,24 +48,44 @@ void doctor_check_guest(struct doctor *doctor)
         doctor_ok(doctor, "%s, %s", name, guest->running ? "running" : "not running");
 }
 
+static int load_enrolment(const struct doctor *doctor, struct enrolment *ret, struct error *error)
+{
+    uint32_t vmid = doctor->guest->vmid;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_free char *name = mem_format("%u.yaml", vmid);
+    if (config_file_read_enrolment(&doctor->config, vmid, &text, error) < 0)
+        return -1;
+    return enrolment_parse(name, buffer_text(&text), text.length, ret, error);
+}
+
+/* Returns the command that mends the enrolment's file, which the caller frees with free(). */
+static char *enrolment_remedy(const struct doctor *doctor)
+{
+    struct stat status;
+    const struct doctor_guest *guest = doctor->guest;
+    cleanup_free char *path = mem_format("%s/%u.yaml", doctor->config.paths.enrolment, guest->vmid);
+    bool is_other = stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+    cleanup_free char *mend =
+        is_other ? mem_format("mv %s %s.other", path, path) : mem_format("editor %s", path);
+    return mem_format("%s && %s%s%s", mend, guest->enroll, guest->running ? " && " : "",
+                      guest->running ? guest->rotate : "");
+}
+
 void doctor_check_guest_enrolment(struct doctor *doctor)
 {
     struct error error;
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    cleanup_free char *name = mem_format("%u.yaml", doctor->guest->vmid);
-    cleanup_free char *remedy = mem_format("editor %s/%s", doctor->config.paths.enrolment, name);
+    cleanup_free char *remedy = enrolment_remedy(doctor);
     cleanup_free char *anew = mem_format("felhomctl unenroll %u && felhomctl enroll %u",
                                          doctor->guest->vmid, doctor->guest->vmid);
     cleanup_free char *another = NULL;
-    if (config_file_read_enrolment(&doctor->config, doctor->guest->vmid, &text, &error) < 0 ||
-        enrolment_parse(name, buffer_text(&text), text.length, &enrolment, &error) < 0)
+    if (load_enrolment(doctor, &enrolment, &error) < 0)
         doctor_fail(doctor, remedy, "%s", error.message);
     else if ((another = guest_mark_differs(&doctor->config, doctor->guest->vmid, &enrolment,
                                            &doctor->guest->config)))
         doctor_fail(doctor, anew,
-                    "%s is of %s; to take it over all the same: felhomctl enroll %u --keep", name,
-                    another, doctor->guest->vmid);
+                    "%u.yaml is of %s; to take it over all the same: felhomctl enroll %u --keep",
+                    doctor->guest->vmid, another, doctor->guest->vmid);
     else if (*enrolment.customer_id)
         doctor_ok(doctor, "customer %s", enrolment.customer_id);
     else
@@ -207,6 +230,23 @@ static char *entry_fault(const struct doctor_guest *guest, const char *path, mod
     return NULL;
 }
 
+/* True if there is no controller.yaml because the template or the enrolment is at fault, which
+ * other checks report. */
+static bool is_left_out(const struct doctor *doctor, const char *name, const char *path)
+{
+    struct error ignored;
+    struct stat status;
+    struct named_file files[NAMED_FILES_MAX];
+    cleanup(enrolment_free) struct enrolment enrolment = {0};
+    if (strcmp(name, "controller.yaml") != 0 || lstat(path, &status) == 0)
+        return false;
+    size_t count = named_files_list(&doctor->config, files);
+    for (size_t i = 0; i < count; i++)
+        if (files[i].kind == NAMED_TEMPLATE && named_file_check(&files[i], &ignored) < 0)
+            return true;
+    return load_enrolment(doctor, &enrolment, &ignored) < 0;
+}
+
 static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid,
                          const char **ret_remedy)
 {
@@ -219,6 +259,8 @@ static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid
     };
     for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
         cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, entries[i].name);
+        if (is_left_out(doctor, entries[i].name, path))
+            continue;
         char *fault = entry_fault(doctor->guest, path, entries[i].mode, uid, gid, ret_remedy);
         if (fault)
             return fault;

@@ -53,7 +53,6 @@ struct pin_update {
     struct token_text token;
     struct document_sources sources;
     struct guest_files files;
-    struct error left_out; /* as controller_parts_render tells it */
 };
 
 static void pin_update_free(struct pin_update *update)
@@ -94,13 +93,14 @@ static int pin_update_is_live(struct pin_update *update, bool *ret, struct error
 
 static int pin_update_render(struct pin_update *update, struct error *error)
 {
+    struct error fault; /* the guest's start has reported it */
     const struct config *config = &update->session->config;
     if (guest_directory_read_token(guests_dir(update), update->vmid, &update->token, error) < 0 ||
         document_sources_load(config, update->vmid, update->session->store, &update->sources,
                               error) < 0)
         return -1;
-    return documents_render(config, &update->sources, update->token.text, &update->files,
-                            &update->left_out, error);
+    documents_render(config, &update->sources, update->token.text, &update->files, &fault);
+    return 0;
 }
 
 static bool directory_holds(const struct pin_update *update, const char *name,
@@ -108,8 +108,9 @@ static bool directory_holds(const struct pin_update *update, const char *name,
 {
     struct error ignored;
     cleanup_buffer struct buffer there = BUFFER_EMPTY;
-    return guest_directory_read(guests_dir(update), update->vmid, name, &there, &ignored) == 0 &&
-           there.length == content->length && memcmp(there.data, content->data, there.length) == 0;
+    if (guest_directory_read(guests_dir(update), update->vmid, name, &there, &ignored) < 0)
+        return content->length == 0 && ignored.kind == ERROR_MISSING;
+    return there.length == content->length && memcmp(there.data, content->data, there.length) == 0;
 }
 
 static bool directory_is_current(const struct pin_update *update)

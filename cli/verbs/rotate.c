@@ -313,10 +313,8 @@ static void note_rotated(struct rotate_run *run, uint32_t vmid, const struct rot
     steps_add_guest(&run->steps, STEP_DONE, vmid, "token %s gen %lld in place of %s",
                     rotation->token.id, (long long)rotation->token.generation,
                     *rotation->replaced.id ? rotation->replaced.id : "none that is known");
-    if (rotation->issue.left_out.kind != ERROR_NONE)
-        steps_add_guest(&run->steps, STEP_WARNING, vmid,
-                        "controller.yaml is made without the hub: %s",
-                        rotation->issue.left_out.message);
+    if (rotation->issue.fault.kind != ERROR_NONE)
+        steps_add_guest(&run->steps, STEP_WARNING, vmid, "%s", rotation->issue.fault.message);
     if (rotation->issue.unexported.kind != ERROR_NONE &&
         rotation->issue.unexported.kind != ERROR_DENIED)
         steps_add_guest(&run->steps, STEP_WARNING, vmid, "%s", rotation->issue.unexported.message);

@@ -331,10 +331,9 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
 
 void config_salvage(const char *text, size_t length, struct config *ret)
 {
-    struct error ignored;
     cleanup_yaml_tree struct yaml_tree *root = NULL;
     *ret = (struct config){.host_id = NULL};
-    (void)yaml_settings_load("agent.yaml", text, length, &root, &ignored);
+    yaml_settings_load_part(text, length, &root);
     yaml_table_salvage(&config_table, root, ret);
 }
 

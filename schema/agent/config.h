@@ -128,9 +128,10 @@ int config_parse(const char *name, const char *text, size_t length, struct confi
                  struct error *error);
 
 /*
- * Reads a text that config_parse refuses: keeps each value that is valid on its own and uses the
- * default for every other key. Values may contradict each other. This serves a guest's start, which
- * cannot wait until the operator has corrected the file. The caller frees *ret with config_free.
+ * Reads a text that config_parse refuses: keeps each value that is valid on its own and stands
+ * before the first mistake in the YAML itself, and uses the default for every other key. Values may
+ * contradict each other. This serves a guest's start, which cannot wait until the operator has
+ * corrected the file. The caller frees *ret with config_free.
  */
 void config_salvage(const char *text, size_t length, struct config *ret);
 

@@ -150,10 +150,9 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
 
 void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
 {
-    struct error ignored;
     cleanup_yaml_tree struct yaml_tree *root = NULL;
     *ret = (struct enrolment){.customer_id = NULL};
-    (void)yaml_settings_load("enrolment", text, length, &root, &ignored);
+    yaml_settings_load_part(text, length, &root);
     yaml_table_salvage(&table, root, ret);
 }
 

@@ -30,7 +30,10 @@ struct loader {
     yaml_parser_t parser;
     const char *name;
     const char *text;
+    size_t length;
     bool is_settings; /* only texts, lists and maps are allowed */
+    bool keeps_part;  /* what stands before the first mistake is kept */
+    bool stopped;     /* at that mistake */
     char path[64];    /* dotted path of the node being read, for messages; cut if too long */
     struct anchor *anchors;
     size_t anchor_count;
@@ -75,6 +78,21 @@ static int event_fail(const struct loader *loader, const yaml_event_t *event, co
     return -1;
 }
 
+/* True if the text has a tab at this place. */
+static bool is_tab_at(const struct loader *loader, const struct yaml_place *place)
+{
+    struct yaml_place at = {loader->name, 1, 0};
+    for (size_t i = 0; i < loader->length && at.line <= place->line; i++) {
+        at.column += !text_continues_character(loader->text[i]);
+        if (at.line == place->line && at.column == place->column)
+            return loader->text[i] == '\t';
+        if (loader->text[i] == '\n')
+            at = (struct yaml_place){loader->name, at.line + 1, 0};
+    }
+    return false;
+}
+
+/* libyaml does not say of a tab what it is. */
 static int parser_fail(const struct loader *loader)
 {
     const yaml_parser_t *parser = &loader->parser;
@@ -83,9 +101,10 @@ static int parser_fail(const struct loader *loader)
     struct yaml_place place = parser->error == YAML_READER_ERROR
                                   ? offset_place(loader, parser->problem_offset)
                                   : mark_place(loader, &parser->problem_mark);
-    return yaml_refuse(&place, NULL, loader->error, "%s%s%s",
+    return yaml_refuse(&place, NULL, loader->error, "%s%s%s%s",
                        parser->context ? parser->context : "", parser->context ? ": " : "",
-                       parser->problem);
+                       parser->problem,
+                       is_tab_at(loader, &place) ? " (a tab: YAML is indented with spaces)" : "");
 }
 
 /* --- what settings files must not contain --- */
@@ -328,7 +347,21 @@ static int map_enter_key(struct loader *loader, const struct yaml_tree *key, voi
     if (*found == key)
         return 0;
     return yaml_refuse(&key->place, key->text ? loader->path : NULL, loader->error,
-                       "this key is there twice in the same map");
+                       "this key is there twice in the same map, first in line %zu: write both as "
+                       "one",
+                       (*found)->place.line);
+}
+
+/* Ends a map at a mistake in it: the entry with the mistake is dropped, and so is a list as a
+ * whole, which would mean something else without its end. Fails where nothing is to be kept. */
+static int map_cut(struct loader *loader, struct yaml_tree *map)
+{
+    if (!loader->keeps_part || map->kind != YAML_TREE_MAP)
+        return -1;
+    loader->stopped = true;
+    if (map->count % 2 > 0)
+        yaml_tree_free(map->items[--map->count]);
+    return 0;
 }
 
 static int load_items(struct loader *loader, struct yaml_tree *collection, size_t depth)
@@ -339,19 +372,23 @@ static int load_items(struct loader *loader, struct yaml_tree *collection, size_
         cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
         bool is_key = collection->kind == YAML_TREE_MAP && collection->count % 2 == 0;
         if (loader_next_event(loader, &event) != 0)
-            return -1;
+            return map_cut(loader, collection);
         if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT)
             return 0;
-        if (is_key && loader->is_settings && event.type != YAML_SCALAR_EVENT)
-            return event_fail(loader, &event, "a key must be a text");
+        if (is_key && loader->is_settings && event.type != YAML_SCALAR_EVENT) {
+            (void)event_fail(loader, &event, "a key must be a text");
+            return map_cut(loader, collection);
+        }
         struct yaml_tree *item = NULL;
         if (load_node(loader, &event, depth, &item) != 0)
-            return -1;
+            return map_cut(loader, collection);
         yaml_tree_append(collection, item);
+        if (loader->stopped)
+            return 0;
         if (!is_key)
             loader->path[outside] = '\0';
         else if (map_enter_key(loader, item, &seen) != 0)
-            return -1;
+            return map_cut(loader, collection);
     }
 }
 
@@ -403,6 +440,15 @@ static int expand_merge_keys(const struct loader *loader, struct yaml_tree *node
 
 /* --- documents --- */
 
+/* Ends the document at a mistake after its root. Fails where nothing is to be kept. */
+static int root_cut(const struct loader *loader, struct yaml_tree **root, struct yaml_tree **ret)
+{
+    if (!loader->keeps_part || !*root)
+        return -1;
+    *ret = steal(*root);
+    return 0;
+}
+
 /* Reads the root node; *ret becomes NULL if the stream has no document. */
 static int loader_load_root(struct loader *loader, struct yaml_tree **ret)
 {
@@ -410,14 +456,16 @@ static int loader_load_root(struct loader *loader, struct yaml_tree **ret)
     for (;;) {
         cleanup(yaml_event_delete) yaml_event_t event = {.type = YAML_NO_EVENT};
         if (loader_next_event(loader, &event) != 0)
-            return -1;
+            return root_cut(loader, &root, ret);
         switch (event.type) {
         case YAML_STREAM_START_EVENT:
         case YAML_DOCUMENT_END_EVENT:
             break;
         case YAML_DOCUMENT_START_EVENT:
-            if (root)
-                return event_fail(loader, &event, "there must be only one document in the file");
+            if (root) {
+                (void)event_fail(loader, &event, "there must be only one document in the file");
+                return root_cut(loader, &root, ret);
+            }
             break;
         case YAML_STREAM_END_EVENT:
             *ret = steal(root);
@@ -425,30 +473,36 @@ static int loader_load_root(struct loader *loader, struct yaml_tree **ret)
         default:
             if (load_node(loader, &event, 1, &root) != 0)
                 return -1;
+            if (loader->stopped)
+                return root_cut(loader, &root, ret);
         }
     }
 }
 
-static int loader_load_text(struct loader *loader, size_t length, struct yaml_tree **ret)
+static int loader_load_text(struct loader *loader, struct yaml_tree **ret)
 {
     struct yaml_place start = {loader->name, 1, 1};
-    if (length > MAX_BYTES)
+    if (loader->length > MAX_BYTES)
         return yaml_refuse(&start, NULL, loader->error, "the document is larger than 1 MiB");
     if (!yaml_parser_initialize(&loader->parser))
         mem_exhausted();
     if (loader->is_settings)
         yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->text, length);
+    yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->text,
+                                 loader->length);
     return loader_load_root(loader, ret);
 }
 
 int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
                        struct error *error)
 {
-    cleanup(loader_free) struct loader loader = {
-        .name = name, .text = length ? text : "", .is_settings = true, .error = error};
+    cleanup(loader_free) struct loader loader = {.name = name,
+                                                 .text = length ? text : "",
+                                                 .length = length,
+                                                 .is_settings = true,
+                                                 .error = error};
     struct yaml_tree *root = NULL;
-    if (loader_load_text(&loader, length, &root) != 0)
+    if (loader_load_text(&loader, &root) != 0)
         return -1;
     if (!root) {
         root = yaml_tree_new_plain("");
@@ -462,9 +516,9 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
                    struct error *error)
 {
     cleanup(loader_free) struct loader loader = {
-        .name = name, .text = length ? text : "", .error = error};
+        .name = name, .text = length ? text : "", .length = length, .error = error};
     cleanup_yaml_tree struct yaml_tree *root = NULL;
-    if (loader_load_text(&loader, length, &root) != 0)
+    if (loader_load_text(&loader, &root) != 0)
         return -1;
     if (!root || yaml_tree_is_empty(root)) {
         *ret = yaml_tree_new(YAML_TREE_MAP);
@@ -476,4 +530,19 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
         return -1;
     *ret = steal(root);
     return 0;
+}
+
+void yaml_settings_load_part(const char *text, size_t length, struct yaml_tree **ret)
+{
+    struct error ignored;
+    cleanup(loader_free) struct loader loader = {.name = "",
+                                                 .text = length ? text : "",
+                                                 .length = length,
+                                                 .is_settings = true,
+                                                 .keeps_part = true,
+                                                 .error = &ignored};
+    struct yaml_tree *root = NULL;
+    if (loader_load_text(&loader, &root) != 0 || !root)
+        root = yaml_tree_new_plain("");
+    *ret = root;
 }

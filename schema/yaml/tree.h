@@ -62,6 +62,10 @@ int yaml_tree_load(const char *name, const char *text, size_t length, struct yam
 int yaml_settings_load(const char *name, const char *text, size_t length, struct yaml_tree **ret,
                        struct error *error);
 
+/* Reads what stands before the first mistake of a text that yaml_settings_load refuses; an empty
+ * scalar if nothing does. The caller frees *ret with yaml_tree_free. */
+void yaml_settings_load_part(const char *text, size_t length, struct yaml_tree **ret);
+
 /* The kind of a node in a settings file. */
 enum yaml_kind {
     KIND_NOTHING, /* no value, ~ or null */

@@ -8,6 +8,7 @@
 #include "schema/base/memory.h"
 #include "store/files/config_file.h"
 #include "store/identity/rollover.h"
+#include "store/tables/guest.h"
 #include "store/tables/hub_config.h"
 
 void controller_parts_free(struct controller_parts *parts)
@@ -21,6 +22,16 @@ void controller_parts_free(struct controller_parts *parts)
 static char *enrolment_name(const struct config *config, const struct controller_parts *parts)
 {
     return mem_format("%s/%u.yaml", config->paths.enrolment, parts->vmid);
+}
+
+/* A template that cannot be read is at fault like one that cannot be parsed: the store is not. */
+static int controller_read_template(const struct config *config, struct controller_parts *parts,
+                                    struct error *error)
+{
+    if (config_file_read_template(config, &parts->template_text, error) == 0)
+        return 0;
+    error->kind = ERROR_INVALID;
+    return -1;
 }
 
 static int controller_read_hub(const struct config *config, struct store *store,
@@ -38,7 +49,7 @@ int controller_parts_complete(const struct config *config, struct store *store,
     const struct buffer *text = &parts->enrolment_text;
     cleanup_free char *name = enrolment_name(config, parts);
     if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, error) < 0 ||
-        config_file_read_template(config, &parts->template_text, error) < 0)
+        controller_read_template(config, parts, error) < 0)
         return -1;
     return controller_read_hub(config, store, parts, error);
 }
@@ -129,13 +140,75 @@ static int sources_load_host(const struct config *config, struct store *store,
     return 0;
 }
 
+/* Recorded in place of an enrolment that cannot be read. It is refused as what cannot be parsed:
+ * without it, felhomd would serve the guest's controller.yaml as that of nobody. */
+#define UNREADABLE "unreadable: true\n"
+
+/* Takes the enrolment that was recorded when the guest was enrolled or last started. False if there
+ * is none that can be used. */
+static bool sources_recall_enrolment(const char *name, struct store *store,
+                                     struct controller_parts *parts)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (guest_get_enrolment(store, parts->vmid, &text, &ignored) < 0 || text.length == 0 ||
+        enrolment_parse(name, buffer_text(&text), text.length, &parts->enrolment, &ignored) < 0)
+        return false;
+    buffer_free(&parts->enrolment_text);
+    parts->enrolment_text = steal(text);
+    return true;
+}
+
+/* Reads the enrolment, or makes up for one that is at fault. */
+static void sources_load_enrolment(const struct config *config, struct store *store,
+                                   struct document_sources *sources)
+{
+    struct error fault;
+    struct controller_parts *parts = &sources->controller;
+    struct buffer *text = &parts->enrolment_text;
+    cleanup_free char *name = enrolment_name(config, parts);
+    if (config_file_read_enrolment(config, parts->vmid, text, &fault) < 0)
+        buffer_add_text(text, UNREADABLE);
+    else if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, &fault) == 0)
+        return;
+    bool recalled = sources_recall_enrolment(name, store, parts);
+    if (!recalled)
+        enrolment_salvage(buffer_text(text), text->length, &parts->enrolment);
+    sources->lacks_controller = !recalled;
+    (void)fail(&sources->fault, ERROR_INVALID,
+               "%s: %.300s: correct the file, then run felhomctl enroll %u && felhomctl rotate %u",
+               recalled ? "the enrolment as it was before stays in force"
+                        : "there is no controller.yaml",
+               fault.message, parts->vmid, parts->vmid);
+}
+
+static void sources_fail_controller(const struct error *fault, uint32_t vmid, struct error *ret)
+{
+    (void)fail(ret, ERROR_INVALID,
+               "there is no controller.yaml: %.300s: correct the file, then run felhomctl rotate "
+               "%u",
+               fault->message, vmid);
+}
+
+static int sources_load_controller(const struct config *config, struct store *store,
+                                   struct document_sources *sources, struct error *error)
+{
+    struct error fault;
+    struct controller_parts *parts = &sources->controller;
+    sources_load_enrolment(config, store, sources);
+    if (controller_read_template(config, parts, &fault) < 0) {
+        sources_fail_controller(&fault, parts->vmid, &sources->fault);
+        sources->lacks_controller = true;
+    }
+    return controller_read_hub(config, store, parts, error);
+}
+
 int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
                           struct document_sources *ret, struct error *error)
 {
     cleanup(document_sources_free) struct document_sources sources = {.controller.vmid = vmid};
-    if (config_file_read_enrolment(config, vmid, &sources.controller.enrolment_text, error) < 0 ||
-        sources_load_host(config, store, &sources, error) < 0 ||
-        controller_parts_complete(config, store, &sources.controller, error) < 0)
+    if (sources_load_host(config, store, &sources, error) < 0 ||
+        sources_load_controller(config, store, &sources, error) < 0)
         return -1;
     *ret = steal(sources);
     return 0;
@@ -184,29 +257,40 @@ static void bootstrap_render_sources(const struct config *config,
     bootstrap_render(config->bootstrap.schema, &bootstrap, out);
 }
 
-int documents_render(const struct config *config, const struct document_sources *sources,
-                     const char *token, struct guest_files *ret, struct error *ret_left_out,
-                     struct error *error)
+/* Leaves out empty where a file of the operator's keeps controller.yaml from being made. */
+static void documents_render_controller(const struct config *config,
+                                        const struct document_sources *sources, const char *token,
+                                        struct buffer *out, struct error *ret_fault)
 {
-    cleanup(guest_files_free) struct guest_files files = {0};
-    if (controller_parts_render(config, &sources->controller, token, &files.controller_yaml,
-                                ret_left_out, error) < 0)
-        return -1;
-    bootstrap_render_sources(config, sources, token, &files.bootstrap_json);
-    buffer_add_text(&files.token, token);
-    buffer_add_text(&files.token, "\n");
-    buffer_add(&files.agent_crt, sources->certificates.data, sources->certificates.length);
-    *ret = steal(files);
-    return 0;
+    struct error fault;
+    struct error hub;
+    *ret_fault = sources->fault;
+    if (sources->lacks_controller)
+        return;
+    if (controller_parts_render(config, &sources->controller, token, out, &hub, &fault) < 0)
+        sources_fail_controller(&fault, sources->controller.vmid, ret_fault);
+    else if (hub.kind != ERROR_NONE)
+        (void)fail(ret_fault, hub.kind, "controller.yaml is made without the hub: %.400s",
+                   hub.message);
+}
+
+void documents_render(const struct config *config, const struct document_sources *sources,
+                      const char *token, struct guest_files *ret, struct error *ret_fault)
+{
+    *ret = (struct guest_files){0};
+    documents_render_controller(config, sources, token, &ret->controller_yaml, ret_fault);
+    bootstrap_render_sources(config, sources, token, &ret->bootstrap_json);
+    buffer_add_text(&ret->token, token);
+    buffer_add_text(&ret->token, "\n");
+    buffer_add(&ret->agent_crt, sources->certificates.data, sources->certificates.length);
 }
 
 int documents_draft(const struct config *config, const struct document_sources *sources,
                     const char *token, uid_t uid, gid_t gid, struct guest_drafts *ret,
-                    struct error *ret_left_out, struct error *error)
+                    struct error *ret_fault, struct error *error)
 {
     cleanup(guest_files_free) struct guest_files files = {0};
-    if (documents_render(config, sources, token, &files, ret_left_out, error) < 0)
-        return -1;
+    documents_render(config, sources, token, &files, ret_fault);
     return guest_drafts_write(config->paths.guests, sources->controller.vmid, uid, gid, &files, ret,
                               error);
 }

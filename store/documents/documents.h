@@ -8,6 +8,7 @@
 #ifndef FELHOM_DOCUMENTS_H
 #define FELHOM_DOCUMENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/agent/config.h"
@@ -53,25 +54,32 @@ struct document_sources {
     struct buffer certificates; /* in PEM: first the certificate that felhomd shows now, then those
                                    of a rollover */
     struct controller_parts controller;
+    struct error fault; /* what is wrong with the enrolment or the template, and what to do; of kind
+                           ERROR_NONE if nothing is */
+    bool lacks_controller; /* because of the fault, controller.yaml cannot be made */
 };
 
-/* Reads all sources. If the bridge has no address at the moment, the host's names and address come
- * from the store. */
+/*
+ * Reads all sources. A fault in the template or in the enrolment is no failure: no guest goes
+ * without the other documents for it. For an enrolment at fault, the one that the store has
+ * recorded is used; if there is none, what is valid in the file, but for controller.yaml. If the
+ * bridge has no address at the moment, the host's names and address come from the store.
+ */
 int document_sources_load(const struct config *config, uint32_t vmid, struct store *store,
                           struct document_sources *ret, struct error *error);
 
 void document_sources_free(struct document_sources *sources);
 
-/* Renders the four documents for a guest and its token. *ret_left_out is filled as by
- * controller_parts_render. The caller frees *ret with guest_files_free. */
-int documents_render(const struct config *config, const struct document_sources *sources,
-                     const char *token, struct guest_files *ret, struct error *ret_left_out,
-                     struct error *error);
+/* Renders the documents for a guest and its token; controller_yaml stays empty if it cannot be
+ * made. *ret_fault says what is wrong with an operator's file or the hub's and what to do, else its
+ * kind is ERROR_NONE. The caller frees *ret with guest_files_free. */
+void documents_render(const struct config *config, const struct document_sources *sources,
+                      const char *token, struct guest_files *ret, struct error *ret_fault);
 
 /* Renders the documents and writes them as drafts into the guest's directory, as guest_drafts_write
  * does. The caller publishes or frees the drafts. */
 int documents_draft(const struct config *config, const struct document_sources *sources,
                     const char *token, uid_t uid, gid_t gid, struct guest_drafts *ret,
-                    struct error *ret_left_out, struct error *error);
+                    struct error *ret_fault, struct error *error);
 
 #endif

@@ -154,7 +154,7 @@ int issue_draft(struct issue *issue, struct error *error)
     if (token_prepare(&issue->token, error) < 0)
         return -1;
     return documents_draft(issue->config, &issue->sources, issue->token.text.text, issue->uid,
-                           issue->gid, &issue->drafts, &issue->left_out, error);
+                           issue->gid, &issue->drafts, &issue->fault, error);
 }
 
 int issue_publish(struct issue *issue, struct error *error)

@@ -55,7 +55,7 @@ struct issue {
     struct token token;
     int older; /* how many older tokens of the guest are good besides the new one */
     struct guest_drafts drafts;
-    struct error left_out; /* as controller_parts_render tells it */
+    struct error fault; /* as documents_render tells it */
 };
 
 /* Returns an issue without anything done. issue_free frees it. */
@@ -90,7 +90,7 @@ int issue_publish(struct issue *issue, struct error *error);
 
 /*
  * Checks what the guest has now: *ret is the verdict on the token in its directory, TOKEN_MALFORMED
- * if there is none or another document is missing, TOKEN_UNKNOWN if it is another guest's.
+ * if there is none or bootstrap.json is missing, TOKEN_UNKNOWN if it is another guest's.
  */
 int issue_check(const struct config *config, struct store *store, uint32_t vmid,
                 enum token_verdict *ret, struct error *error);

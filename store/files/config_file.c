@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/files/config_file.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,12 +41,41 @@ int config_file_load(struct config *ret, struct error *error)
     return config_parse(basename(path), buffer_text(&text), text.length, ret, error);
 }
 
-void config_file_salvage(struct config *ret)
+bool config_file_recover(struct config *ret)
 {
     struct error ignored;
+    cleanup_buffer struct buffer kept = BUFFER_EMPTY;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_free char *kept_path = mem_format("%s" CONFIG_FILE_KEPT, config_file_path());
+    if (file_read(kept_path, DOCUMENT_LIMIT, &kept, &ignored) == 0 &&
+        config_parse("", buffer_text(&kept), kept.length, ret, &ignored) == 0)
+        return true;
     (void)file_read_if_exists(config_file_path(), &text, NULL, &ignored);
     config_salvage(buffer_text(&text), text.length, ret);
+    return false;
+}
+
+int config_file_keep(struct error *error)
+{
+    struct error ignored;
+    cleanup(config_free) struct config config = {0};
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_buffer struct buffer kept = BUFFER_EMPTY;
+    const char *path = config_file_path();
+    cleanup_free char *directory = mem_copy_text_n(path, (size_t)(basename(path) - path));
+    cleanup_free char *name = mem_format("%s" CONFIG_FILE_KEPT, basename(path));
+    if (file_read(path, DOCUMENT_LIMIT, &text, &ignored) < 0 ||
+        config_parse("", buffer_text(&text), text.length, &config, &ignored) < 0)
+        return 0;
+    cleanup_close int fd = open(*directory ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(error, errno, "cannot open %s", directory);
+    if (file_read_at(fd, name, DOCUMENT_LIMIT, &kept, &ignored) == 0 &&
+        kept.length == text.length &&
+        memcmp(buffer_text(&kept), buffer_text(&text), text.length) == 0)
+        return 0;
+    return file_replace_at(fd, name, 0644, (uid_t)-1, (gid_t)-1, text.data, text.length, true,
+                           error);
 }
 
 static const struct {

@@ -7,6 +7,7 @@
 #ifndef FELHOM_CONFIG_FILE_H
 #define FELHOM_CONFIG_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/agent/config.h"
@@ -24,9 +25,20 @@ const char *config_file_path(void);
 /* Reads agent.yaml; a missing file gives all defaults. The caller frees *ret with config_free. */
 int config_file_load(struct config *ret, struct error *error);
 
-/* Reads what is valid of an agent.yaml that config_file_load refuses, and uses the defaults for the
- * rest. The caller frees *ret with config_free. */
-void config_file_salvage(struct config *ret);
+/*
+ * Reads what to go on with where config_file_load refuses agent.yaml and a guest's start cannot
+ * wait for the operator: the last good one, if config_file_keep has kept one, and then returns
+ * true; else what is valid of the bad one, with defaults for the rest. The caller frees *ret with
+ * config_free.
+ */
+bool config_file_recover(struct config *ret);
+
+/* Beside agent.yaml, where root alone may write: felhom-hook, which is root, goes by it. */
+#define CONFIG_FILE_KEPT ".good"
+
+/* Keeps a copy of a good agent.yaml, called like it with CONFIG_FILE_KEPT appended. A bad
+ * or a missing one is no failure, but is not kept. */
+int config_file_keep(struct error *error);
 
 /*
  * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. If neither

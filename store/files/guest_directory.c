@@ -95,12 +95,13 @@ static const struct guest_file {
     const char *name;
     size_t content; /* offset of its buffer in struct guest_files */
     mode_t mode;
-    bool secret; /* deleted when the guest stops */
+    bool secret;   /* deleted when the guest stops */
+    bool optional; /* missing where its content is empty */
 } contents[GUEST_FILE_COUNT] = {
-    {"agent.crt", offsetof(struct guest_files, agent_crt), 0644, false},
-    {"controller.yaml", offsetof(struct guest_files, controller_yaml), 0600, true},
-    {"bootstrap.json", offsetof(struct guest_files, bootstrap_json), 0600, true},
-    {"token", offsetof(struct guest_files, token), 0600, true},
+    {"agent.crt", offsetof(struct guest_files, agent_crt), 0644, false, false},
+    {"controller.yaml", offsetof(struct guest_files, controller_yaml), 0600, true, true},
+    {"bootstrap.json", offsetof(struct guest_files, bootstrap_json), 0600, true, false},
+    {"token", offsetof(struct guest_files, token), 0600, true, false},
 };
 
 void guest_files_free(struct guest_files *files)
@@ -111,12 +112,15 @@ void guest_files_free(struct guest_files *files)
     buffer_free(&files->agent_crt);
 }
 
-static int guest_draft_write(const struct guest_file *file, const struct guest_files *files,
-                             uid_t uid, gid_t gid, int dirfd, struct file_draft *ret,
-                             struct error *error)
+static const struct buffer *content_of(const struct guest_files *files,
+                                       const struct guest_file *file)
 {
-    const struct buffer *content =
-        (const struct buffer *)(const void *)((const char *)files + file->content);
+    return (const struct buffer *)(const void *)((const char *)files + file->content);
+}
+
+static int guest_draft_write(const struct guest_file *file, const struct buffer *content, uid_t uid,
+                             gid_t gid, int dirfd, struct file_draft *ret, struct error *error)
+{
     return file_draft_write(dirfd, file->name, file->mode, uid, gid, content->data, content->length,
                             false, ret, error);
 }
@@ -144,9 +148,13 @@ int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t g
     if (file_drafts_clear(drafts.dirfd, error) < 0)
         return fail_context(error, "%s/%u", guests_dir, vmid);
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
-        if (guest_draft_write(&contents[i], files, uid, gid, drafts.dirfd, &drafts.drafts[i],
+        const struct buffer *content = content_of(files, &contents[i]);
+        if (contents[i].optional && content->length == 0)
+            continue;
+        if (guest_draft_write(&contents[i], content, uid, gid, drafts.dirfd, &drafts.drafts[i],
                               error) < 0)
             return fail_context(error, "%s/%u", guests_dir, vmid);
+        drafts.count++;
     }
     *ret = drafts;
     drafts.dirfd = -1;
@@ -156,8 +164,13 @@ int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t g
 int guest_drafts_publish(struct guest_drafts *drafts, struct error *error)
 {
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
-        if (file_draft_publish(&drafts->drafts[i], contents[i].name, false, error) < 0)
+        const char *name = contents[i].name;
+        if (!drafts->drafts[i].name[0]) {
+            if (unlinkat(drafts->dirfd, name, 0) < 0 && errno != ENOENT)
+                return fail_errno(error, errno, "cannot remove %s", name);
+        } else if (file_draft_publish(&drafts->drafts[i], name, false, error) < 0) {
             return -1;
+        }
     }
     return 0;
 }
@@ -192,16 +205,18 @@ static int opening_remove_file(const struct opening *directory, const char *name
     return fail_errno(error, errno, "cannot remove %s/%s", directory->path, name);
 }
 
-/* If one file cannot be removed, the others are removed nevertheless. */
+/* If one file cannot be removed, the others are removed nevertheless. The token goes first: without
+ * it, the directory does not pass for that of a running guest. */
 static int opening_remove_files(const struct opening *directory, bool only_secrets,
                                 struct error *error)
 {
     int result = file_drafts_clear(directory->fd, error);
     if (result < 0)
         (void)fail_context(error, "%s", directory->path);
-    for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
-        bool goes = contents[i].secret || !only_secrets;
-        if (goes && opening_remove_file(directory, contents[i].name, error) < 0)
+    for (size_t i = GUEST_FILE_COUNT; i > 0; i--) {
+        const struct guest_file *file = &contents[i - 1];
+        bool goes = file->secret || !only_secrets;
+        if (goes && opening_remove_file(directory, file->name, error) < 0)
             result = -1;
     }
     return result;
@@ -268,7 +283,8 @@ static int directory_has_secrets(int fd, bool *ret, struct error *error)
     struct stat status;
     for (size_t i = 0; i < GUEST_FILE_COUNT; i++) {
         const char *name = contents[i].name;
-        if (!contents[i].secret || fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        bool needed = contents[i].secret && !contents[i].optional;
+        if (!needed || fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
             continue;
         *ret = false;
         return errno == ENOENT ? 0 : fail_errno(error, errno, "cannot look at %s", name);

@@ -36,7 +36,8 @@ int guest_directory_lock(const struct config *config, uint32_t vmid, int *ret_fd
 
 #define GUEST_FILE_COUNT 4 /* token, bootstrap.json, controller.yaml, agent.crt */
 
-/* The content of the four files. guest_files_free wipes and frees it. */
+/* The content of the four files. controller_yaml may be empty: then there is no such file.
+ * guest_files_free wipes and frees it. */
 struct guest_files {
     struct buffer token;
     struct buffer bootstrap_json;
@@ -45,9 +46,10 @@ struct guest_files {
 };
 void guest_files_free(struct guest_files *files);
 
-/* Drafts of the four files, which are published together. Initialise dirfd with -1. */
+/* Drafts of the files, which are published together. Initialise dirfd with -1. */
 struct guest_drafts {
     int dirfd; /* of the guest's directory; -1: not open, and no drafts */
+    int count; /* of the files: one less without controller.yaml */
     struct file_draft drafts[GUEST_FILE_COUNT];
 };
 
@@ -57,7 +59,7 @@ int guest_directory_open(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t
                          struct error *error);
 
 /*
- * Writes drafts of the four files (mode 0600, agent.crt 0644) into GUESTS_DIR/VMID: into the
+ * Writes drafts of the files (mode 0600, agent.crt 0644) into GUESTS_DIR/VMID: into the
  * directory ret->dirfd, which it takes over, or if that is -1, the one that guest_directory_open
  * opens. Removes drafts that killed processes have left. What the guest reads has not changed yet.
  * The caller publishes or frees the drafts.
@@ -66,8 +68,8 @@ int guest_drafts_write(const char *guests_dir, uint32_t vmid, uid_t uid, gid_t g
                        const struct guest_files *files, struct guest_drafts *ret,
                        struct error *error);
 
-/* Renames all drafts to their final names. On tmpfs this fails half-way only if the machine
- * crashes. */
+/* Renames all drafts to their final names, and removes an older controller.yaml if there is no
+ * draft of it. On tmpfs this fails half-way only if the machine crashes. */
 int guest_drafts_publish(struct guest_drafts *drafts, struct error *error);
 
 /* Deletes drafts that were not published and closes the directory. */
@@ -97,7 +99,7 @@ int guest_directory_remove(const char *guests_dir, uint32_t vmid, struct error *
 /* What the guest's last start has left in its directory. */
 struct guest_directory {
     bool exists;
-    bool live; /* all files that a guest reads are there, so no stop has begun to remove them */
+    bool live; /* token and bootstrap.json are there, so no stop has begun to remove them */
     uid_t uid; /* uid, gid: the directory's owner */
     gid_t gid;
     char token_id[TOKEN_ID_LENGTH + 1]; /* of the token in it; "" if there is no valid one */

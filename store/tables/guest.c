@@ -125,8 +125,9 @@ int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *
 
 int guest_forget_past(struct store *store, uint32_t vmid, struct error *error)
 {
-    return sql_run(store, "UPDATE guest SET first_seq = " NEWEST_EVENT " WHERE vmid = ?1",
-                   sql_values(sql_int(vmid)), error);
+    return sql_run(
+        store, "UPDATE guest SET enrolment = NULL, first_seq = " NEWEST_EVENT " WHERE vmid = ?1",
+        sql_values(sql_int(vmid)), error);
 }
 
 int guest_each(struct store *store, int (*visit)(const struct guest *guest, void *context),

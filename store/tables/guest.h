@@ -60,8 +60,8 @@ int guest_remove(struct store *store, uint32_t vmid, struct error *error);
 
 /*
  * guest_has_past: whether the guest has events so far. guest_forget_past: from now on, these events
- * do not belong to the guest. Called for a guest that has left this node, because another guest may
- * get its VMID. An unknown guest has no events.
+ * do not belong to the guest, and its recorded enrolment is gone. Called for a guest that has left
+ * this node, because another guest may get its VMID. An unknown guest has no events.
  */
 int guest_has_past(struct store *store, uint32_t vmid, bool *ret, struct error *error);
 int guest_forget_past(struct store *store, uint32_t vmid, struct error *error);

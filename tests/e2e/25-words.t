@@ -27,7 +27,7 @@ keys() {
 import re
 section = ''
 for line in open('debian/agent.yaml'):
-    if match := re.match(r'([a-z_]+):$', line):
+    if match := re.match(r'#([a-z_]+):$', line):
         section = match[1] + '.'
     elif match := re.match(r'#(  )?([a-z_]+): (.*)$', line):
         print((section if match[1] else '') + match[2] + ' : No ' + match[3].replace('""', r'\&""'))

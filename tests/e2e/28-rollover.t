@@ -215,15 +215,15 @@ is "a guest that keeps the old pin fails from the switch on" "$(uniq "$HOST/poll
 rm "$HOST/stop"
 
 # --- a guest whose directory cannot be updated ---
-echo 'bogus: 1' >"$HOST/pve/priv/felhom/8300.yaml"
+mkdir "$(directory_of 8300)/.token.0123456789abcdef" # where a draft that a killed process left would be removed
 step stage >"$HOST/stdout" 2>"$HOST/stderr"
 is "stage fails if a guest's directory cannot be updated" "$? $(cat "$HOST/stderr")" \
     "1 felhomctl: not all directories could be updated: guest 8300"
 is "stage updates the other guests" "$(leaves 8200 | wc -w) $(leaves 8300 | wc -w)" "2 1"
 like "switch warns of the guest that was not updated" "$(step switch 2>/dev/null)" \
-    'warning +8300 .*bogus.*until it reads its directory again it refuses the new certificate'
+    'warning +8300 .*cannot remove the draft.*until it reads its directory again it refuses the new certificate'
 enroll 8300 >/dev/null 2>&1
-rm "$HOST/pve/priv/felhom/8300.yaml"
+rmdir "$(directory_of 8300)/.token.0123456789abcdef"
 ok "switch succeeds once the cause is removed" step switch
 is "the guest that was not updated has the new pin" "$(leaves 8300)" "$(served)"
 step retire >/dev/null

@@ -215,11 +215,13 @@ for each in pre-start post-start pre-stop post-stop; do
 done
 like "agent.yaml has a mistake: there is an event" \
     "$(sql "SELECT kind || ' ' || outcome || ': ' || detail FROM event ORDER BY seq DESC LIMIT 1")" \
-    '^post-stop error: agent.yaml:[0-9]+:1: surprise: '
-agent_yaml <<<$'hook: {on_error: block}\nsurprise: 1'
+    '^post-stop warning: agent.yaml:[0-9]+:1: surprise: '
+agent_yaml <<<'hook: {on_error: block}'
+mv "$HOST/state/tls" "$HOST/tls"
 theirs pre-start >"$HOST/theirs"
 like "if our hook blocks the start, the other hookscript is not called" "$(cat "$HOST/theirs" "$HOST/complaint")" \
-    '^felhom-hook: agent.yaml:'
+    '^felhom-hook: .*/tls/agent.crt is missing'
+mv "$HOST/tls" "$HOST/state/tls"
 if mkdir "$HOST/etc" "$HOST/etc-work" &&
     mount -t overlay overlay -o "lowerdir=/etc,upperdir=$HOST/etc,workdir=$HOST/etc-work" /etc 2>/dev/null; then
     mkdir -p /etc/pve/priv/felhom
@@ -237,7 +239,7 @@ cp "$ENROLMENT" "$HOST/enrolment"
 echo 'colour: blue' >>"$ENROLMENT"
 is "the enrolment has a mistake: the other hookscript is called" "$(theirs pre-start)" '8700 pre-start'
 like "the enrolment has a mistake: the message gives the line" "$(cat "$HOST/complaint")" '8700.yaml:[0-9]+:1: colour'
-echo '"' >>"$ENROLMENT"
+sed -i '1i "' "$ENROLMENT"
 phase 8700 pre-start >"$HOST/theirs" 2>"$HOST/complaint"
 is "an enrolment from which the other hookscript cannot be read blocks the start" $? 1
 like "the message says where the enrolment cannot be read" "$(cat "$HOST/complaint")" \

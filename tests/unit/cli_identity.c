@@ -80,9 +80,9 @@ static void those_who_cannot_be_told_are_named(void **state)
     (void)state;
     scratch_guest(8300, clock_wall_ms());
     scratch_guest(8400, clock_wall_ms());
-    scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
     scratch_write("run/guests/8300/token", "rubbish\n");
-    scratch_write("pve/priv/felhom/8400.yaml", "bogus: 1\n");
+    assert_int_equal(mkdir(in_scratch("run/guests/8200/.token.0123456789abcdef"), 0700), 0);
+    assert_int_equal(mkdir(in_scratch("run/guests/8400/.token.0123456789abcdef"), 0700), 0);
     cleanup_outcome struct outcome stage = felhomctl("identity", "stage", NULL);
     assert_int_equal(stage.status, 1);
     assert_contains(&stage.out, "done     identity ");

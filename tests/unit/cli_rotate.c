@@ -96,17 +96,33 @@ static void no_end_for_the_old(void **state)
     assert_int_equal(count_good(0), 3);
 }
 
+/* The operator's mistake takes nothing from the guest but controller.yaml. */
+static void an_enrolment_at_fault(void **state)
+{
+    (void)state;
+    struct token_life old = newest();
+    scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
+    cleanup_outcome struct outcome outcome = felhomctl("rotate", "8200", NULL);
+    assert_int_equal(outcome.status, 0);
+    assert_contains(&outcome.out, "done     8200             token ");
+    assert_contains(&outcome.out, "\nwarning  8200             there is no controller.yaml: ");
+    assert_contains(&outcome.out, "8200.yaml:1:1: bogus: ");
+    assert_string_not_equal(newest().id, old.id);
+    assert_file_holds(newest().id);
+    assert_false(scratch_exists("run/guests/8200/controller.yaml"));
+}
+
 /* A failure before the first commit leaves nothing behind. */
 static void no_new_token(void **state)
 {
     (void)state;
     struct token_life old = newest();
     scratch_guest(8300, 1000);
-    scratch_write("pve/priv/felhom/8200.yaml", "bogus: 1\n");
+    assert_int_equal(mkdir(in_scratch("run/guests/8200/.token.0123456789abcdef"), 0700), 0);
     cleanup_outcome struct outcome corrupt = felhomctl("rotate", "8200", "8300", "8999", NULL);
     assert_int_equal(corrupt.status, 1);
     assert_contains(&corrupt.out, "warning  8200             ");
-    assert_contains(&corrupt.out, "8200.yaml:1:1: bogus: ");
+    assert_contains(&corrupt.out, "cannot remove the draft ");
     assert_contains(&corrupt.out, "\ndone     8300             token ");
     assert_contains(&corrupt.out,
                     "\nwarning  8999             guest 8999 is not known on this host: "
@@ -151,6 +167,7 @@ int main(void)
         scratch_test(revoked_meanwhile, setup),
         scratch_test(no_end_for_the_old, setup),
         scratch_test(no_new_token, setup),
+        scratch_test(an_enrolment_at_fault, setup),
         scratch_test(only_what_is_live, setup),
         scratch_test(nothing_is_due_without_an_age, setup),
     };

@@ -153,7 +153,9 @@ static void bad_lists(void **state)
          "agent.yaml:1:19: storage_classes.a b: must be a storage's id: letters, digits, - _ and "
          "., with a letter in front"},
         {"storage_classes: {local: fast, local: slow}",
-         "agent.yaml:1:32: storage_classes.local: this key is there twice in the same map"},
+         "agent.yaml:1:32: storage_classes.local: this key is there twice in the same map, first "
+         "in line 1: write both as "
+         "one"},
     };
     (void)state;
     expect_each(bad, ARRAY_SIZE(bad));
@@ -283,9 +285,43 @@ static void what_is_good_in_a_bad_one_can_be_had(void **state)
     config_free(&config);
 }
 
+static void what_stands_before_a_mistake_can_be_had(void **state)
+{
+    static const char *const mistakes[] = {
+        "\"",
+        "nonsense: [",
+        "a:\n\tb: 1",
+        "paths: {state: /b}",
+
+        "hub: &a {url: ''}",
+        "hub: {url: '', url: ''}",
+        "hub: {}\n--- {}",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(mistakes); i++) {
+        cleanup_free char *text =
+            mem_format("paths: {pve: /a}\nlocal_api:\n  allow: [10.0.0.0/8]\n%s\n", mistakes[i]);
+        struct config config = salvaged(text);
+        assert_string_equal(config.paths.pve, "/a");
+        assert_string_equal(config.paths.state, "/var/lib/felhom-agent");
+        assert_int_equal(config.local_api.allow_count, 1);
+        config_free(&config);
+    }
+}
+
+/* Half a list of networks would let in others than the whole. */
+static void half_a_list_is_not_had(void **state)
+{
+    (void)state;
+    struct config config = salvaged("paths: {pve: /a}\nlocal_api: {allow: [10.0.0.0/8, &b 1]}\n");
+    assert_string_equal(config.paths.pve, "/a");
+    assert_int_equal(config.local_api.allow_count, 0);
+    config_free(&config);
+}
+
 static void nothing_can_be_had_of_what_is_no_yaml(void **state)
 {
-    static const char *const texts[] = {"paths: {pve: /a}\n\"", "- a", "paths: &a {pve: /a}"};
+    static const char *const texts[] = {"\"\npaths: {pve: /a}", "- a", "paths: &a {pve: /a}"};
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         struct config config = salvaged(texts[i]);
@@ -307,6 +343,8 @@ int main(void)
         cmocka_unit_test(texts_have_limits),
         cmocka_unit_test(what_is_good_in_a_bad_one_can_be_had),
         cmocka_unit_test(nothing_can_be_had_of_what_is_no_yaml),
+        cmocka_unit_test(what_stands_before_a_mistake_can_be_had),
+        cmocka_unit_test(half_a_list_is_not_had),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

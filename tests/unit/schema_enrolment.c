@@ -121,12 +121,15 @@ static void bad_enrolments_are_refused(void **state)
         {"run: [--rm]", "8200.yaml:1:7: run: --rm is for the guest itself to say"},
         {"controller: a", "8200.yaml:1:13: controller: must be a map, not a text"},
         {"controller: []", "8200.yaml:1:13: controller: must be a map, not a list"},
-        {"controller: {a: 1, a: 2}",
-         "8200.yaml:1:20: controller.a: this key is there twice in the same map"},
+        {"controller: {a: 1, a: 2}", "8200.yaml:1:20: controller.a: this key is there twice in the "
+                                     "same map, first in line 1: write both as "
+                                     "one"},
         {"controller: {a: {b: &x 1, c: *x}}",
          "8200.yaml:1:21: anchors and aliases are not allowed here; write the value out"},
         {"- customer", "8200.yaml:1:1: must be a map, not a list"},
-        {"hub: {}\nhub: {}", "8200.yaml:2:1: hub: this key is there twice in the same map"},
+        {"hub: {}\nhub: {}", "8200.yaml:2:1: hub: this key is there twice in the same map, first "
+                             "in line 1: write both as "
+                             "one"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -93,7 +93,7 @@ static void what_is_no_yaml(void **state)
         {"hub: {url: ''", "agent.yaml:2:1: while parsing a flow mapping: did not find expected "
                           "',' or '}'"},
         {"hub:\n\turl: ''", "agent.yaml:2:1: while scanning for the next token: found character "
-                            "that cannot start any token"},
+                            "that cannot start any token (a tab: YAML is indented with spaces)"},
         {"a: b: c", "agent.yaml:1:5: mapping values are not allowed in this context"},
         {"host_id: \"a", "agent.yaml:1:12: while scanning a quoted scalar: found unexpected end "
                          "of stream"},
@@ -164,12 +164,16 @@ static void size_has_a_limit(void **state)
 static void duplicates(void **state)
 {
     static const struct bad bad[] = {
-        {"hub: {}\nhook: {}\nhub: {}\n",
-         "agent.yaml:3:1: hub: this key is there twice in the same map"},
+        {"hub: {}\nhook: {}\nhub: {}\n", "agent.yaml:3:1: hub: this key is there twice in the same "
+                                         "map, first in line 1: write both as "
+                                         "one"},
         {"a: {b: [{c: {}}]}\nx: {b: 1}\nhub: {c: 1, b: 1, 'c': 1}",
-         "agent.yaml:3:19: hub.c: this key is there twice in the same map"},
-        {"hub:\n  url: ''\n  'url': ''\n",
-         "agent.yaml:3:3: hub.url: this key is there twice in the same map"},
+         "agent.yaml:3:19: hub.c: this key is there twice in the same map, first in line 3: write "
+         "both as "
+         "one"},
+        {"hub:\n  url: ''\n  'url': ''\n", "agent.yaml:3:3: hub.url: this key is there twice in "
+                                           "the same map, first in line 2: write both as "
+                                           "one"},
     };
     (void)state;
     expect_each(bad, ARRAY_SIZE(bad));

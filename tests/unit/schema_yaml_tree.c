@@ -231,10 +231,18 @@ static void refuses_with_the_place(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"a: 1\nb: 2\na: 3\n", "x.yaml:3:1: a: this key is there twice in the same map"},
-        {"a: {b: 1, 'b': 2}\n", "x.yaml:1:11: a.b: this key is there twice in the same map"},
-        {"- {[x]: 1, [x]: 2}\n", "x.yaml:1:12: this key is there twice in the same map"},
-        {"k: {[x]: 1, [x]: 2}\n", "x.yaml:1:13: this key is there twice in the same map"},
+        {"a: 1\nb: 2\na: 3\n",
+         "x.yaml:3:1: a: this key is there twice in the same map, first in line 1: write both as "
+         "one"},
+        {"a: {b: 1, 'b': 2}\n", "x.yaml:1:11: a.b: this key is there twice in the same map, first "
+                                "in line 1: write both as "
+                                "one"},
+        {"- {[x]: 1, [x]: 2}\n",
+         "x.yaml:1:12: this key is there twice in the same map, first in line 1: write both as "
+         "one"},
+        {"k: {[x]: 1, [x]: 2}\n",
+         "x.yaml:1:13: this key is there twice in the same map, first in line 1: write both as "
+         "one"},
         {"just text\n", "x.yaml:1:1: the document must be a map"},
         {"null\n", "x.yaml:1:1: the document must be a map"},
         {"a: 1\n---\nb: 2\n", "x.yaml:2:1: there must be only one document in the file"},
@@ -251,7 +259,10 @@ static void refuses_with_the_place(void **state)
         {"a: \"open\n",
          "x.yaml:2:1: while scanning a quoted scalar: found unexpected end of stream"},
         {"a:\n\tb: 1\n", "x.yaml:2:1: while scanning for the next token: found character that "
-                         "cannot start any token"},
+                         "cannot start any token (a tab: YAML is indented with spaces)"},
+        {"\u00e9: 1\nb: \u00e9\tc\n\td: e\n",
+         "x.yaml:3:1: while scanning a plain scalar: found a tab character that "
+         "violates indentation (a tab: YAML is indented with spaces)"},
         {"a: 1\nb: \xFF\n", "x.yaml:2:4: invalid leading UTF-8 octet"},
         {"a: \x01\n", "x.yaml:1:4: control characters are not allowed"},
         {"a: \xC3", "x.yaml:1:4: incomplete UTF-8 octet sequence"},

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "store/identity/identity.h"
 #include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 
@@ -137,6 +138,86 @@ static void test_a_faulty_enrolment_is_the_operators(void **state)
     assert_non_null(strstr(error.message, "/8200.yaml:1:1: custmer"));
 }
 
+/* --- faults of the operator's files, where a guest gets its directory --- */
+
+static struct guest_files rendered(struct store *store, struct error *ret_fault)
+{
+    struct identity identity = {0};
+    bool made;
+    struct guest_files files;
+    cleanup(document_sources_free) struct document_sources sources = {0};
+    cleanup(config_free) struct config config = config_of_scratch(HUB_URL);
+    free(config.paths.state);
+    config.paths.state = mem_copy_text(in_scratch("state"));
+    OK(identity_ensure(config.paths.state, "host", (struct in_addr){htonl(INADDR_LOOPBACK)},
+                       &identity, &made, &error));
+    identity_free(&identity);
+    OK(document_sources_load(&config, 8200, store, &sources, &error));
+    documents_render(&config, &sources, "the-token", &files, ret_fault);
+    assert_non_null(strstr(buffer_text(&files.bootstrap_json), "\"the-token\""));
+    assert_string_equal(buffer_text(&files.token), "the-token\n");
+    assert_non_null(strstr(buffer_text(&files.agent_crt), "BEGIN CERTIFICATE"));
+    return files;
+}
+
+/* expected: a part of the fault, "" for none. controller: a part of controller.yaml, "" if there is
+ * none. */
+static void assert_given(struct store *store, const char *expected, const char *controller)
+{
+    struct error fault;
+    cleanup(guest_files_free) struct guest_files files = rendered(store, &fault);
+    if (!*expected)
+        assert_int_equal(fault.kind, ERROR_NONE);
+    else if (fault.kind == ERROR_NONE || !strstr(fault.message, expected))
+        fail_test("'%s' lacks '%s'", fault.kind == ERROR_NONE ? "" : fault.message, expected);
+    if (!*controller)
+        assert_int_equal(files.controller_yaml.length, 0);
+    else if (!strstr(buffer_text(&files.controller_yaml), controller))
+        fail_test("'%s' lacks '%s'", buffer_text(&files.controller_yaml), controller);
+}
+
+static void put_host(struct store *store)
+{
+    struct host host = {.endpoint = "192.0.2.1:8443", .host_id = "h", .node = "n"};
+    put_guest(store, 8200);
+    OK(host_put(store, &host, &error));
+}
+
+static void test_a_faulty_template_takes_controller_yaml_alone(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    put_host(store);
+    assert_given(store, "", "local_api:");
+    shell("printf 'web:\\n\\tport: 1\\n' >template.yaml");
+    assert_given(store, "there is no controller.yaml: ", "");
+    assert_given(store, "/template.yaml:2:1: ", "");
+    assert_given(store, ": correct the file, then run felhomctl rotate 8200", "");
+    shell("rm template.yaml; mkdir template.yaml");
+    assert_given(store, "/template.yaml: not a regular file: correct", "");
+    shell("rmdir template.yaml; truncate -s 100M template.yaml");
+    assert_given(store, "/template.yaml: larger than 1048576 bytes: correct", "");
+    shell("rm template.yaml; echo 'a: template' >template.yaml");
+    assert_given(store, "", "a: template");
+}
+
+static void test_a_faulty_enrolment_leaves_the_recorded_one(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    put_host(store);
+    shell("echo 'custmer: {id: acme}' >8200.yaml");
+    assert_given(store, "there is no controller.yaml: ", "");
+    assert_given(store, "/8200.yaml:1:1: custmer: ", "");
+    assert_given(store, "run felhomctl enroll 8200 && felhomctl rotate 8200", "");
+    OK(guest_set_enrolment(store, 8200, ENROLMENT, strlen(ENROLMENT), &error));
+    assert_given(store, "the enrolment as it was before stays in force: ", "id: \"acme\"");
+    shell("rm 8200.yaml; mkdir 8200.yaml");
+    assert_given(store, "/8200.yaml: not a regular file: correct", "id: \"acme\"");
+    shell("rmdir 8200.yaml; echo 'customer: {id: other}' >8200.yaml");
+    assert_given(store, "", "id: \"other\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +227,8 @@ int main(void)
         store_test(test_a_faulty_hub_is_left_out),
         store_test(test_a_faulty_template_is_the_operators),
         store_test(test_a_faulty_enrolment_is_the_operators),
+        store_test(test_a_faulty_template_takes_controller_yaml_alone),
+        store_test(test_a_faulty_enrolment_leaves_the_recorded_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

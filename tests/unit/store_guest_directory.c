@@ -132,6 +132,27 @@ static void test_drafts_are_not_seen(void **state)
     assert_populated("1");
 }
 
+/* One that cannot be made, because the operator's template is at fault, leaves none with a token
+ * that has ended. */
+static void test_no_controller_yaml(void **state)
+{
+    (void)state;
+    cleanup(guest_files_free) struct guest_files files = files_of("1");
+    cleanup(guest_drafts_free) struct guest_drafts drafts = {.dirfd = -1};
+    assert_int_equal(populate("1"), 0);
+    buffer_free(&files.controller_yaml);
+    assert_int_equal(guest_drafts_write(in_scratch("run/guests"), VMID, MAPPED, MAPPED + 1, &files,
+                                        &drafts, &error),
+                     0);
+    assert_int_equal(drafts.count, GUEST_FILE_COUNT - 1);
+    assert_content("run/guests/8200/controller.yaml", "controller 1\n");
+    assert_int_equal(guest_drafts_publish(&drafts, &error), 0);
+    assert_int_equal(count_entries(in_scratch("run/guests/8200")), GUEST_FILE_COUNT - 1);
+    assert_content("run/guests/8200/token", buffer_text(&files.token));
+    assert_int_equal(populate("2"), 0);
+    assert_populated("2");
+}
+
 static int die_with_drafts(void)
 {
     struct guest_drafts drafts = {.dirfd = -1};
@@ -376,6 +397,7 @@ int main(void)
         test(test_parents_keep_their_mode),
         test(test_drafts_are_not_seen),
         test(test_drafts_of_a_killed_run_go),
+        test(test_no_controller_yaml),
         test(test_scrub_takes_drafts_of_a_killed_run),
         test(test_other_files_are_left_alone),
         test(test_link_in_the_place_of_the_directory),
