@@ -171,7 +171,7 @@ int agent_open(struct agent *agent, struct error *error)
     if (server_config_load(&config, error) < 0)
         return -1;
     context_set_config(context, config);
-    if (agent_open_witness(agent, &config->config, error) < 0 ||
+    if (agent_open_witness(agent, &config->config, error) < 0 || privileges_drop_raw(error) < 0 ||
         privileges_drop(config->config.paths.state, error) < 0 ||
         agent_load_identity(config, &agent->pins, error) < 0)
         return -1;

@@ -10,6 +10,10 @@
  * and sees tokens. */
 void privileges_seal(void);
 
+/* Gives up CAP_NET_RAW in every set of capabilities, for good: once the packet socket is open,
+ * nothing needs it. Call it before the first thread is started. */
+int privileges_drop_raw(struct error *error);
+
 /* If the process is root, there is a user felhom-agent, and that user owns state_dir, it becomes
  * that user; otherwise nothing changes. On failure -1, and the process may still be root. */
 int privileges_drop(const char *state_dir, struct error *error);

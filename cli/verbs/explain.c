@@ -70,6 +70,9 @@ static const struct {
     {"token of another guest", 0,
      "a guest uses another guest's token: run felhomctl rotate VMID and find out how it got there; "
      "if it is the same guest with a new network card, stop and start it on the host"},
+    {"lookup failed", 0,
+     "the kernel or the store did not say who the client is: look at felhomd's log (journalctl -u "
+     "felhomd)"},
     {"malformed request", 0, "the client's request is not valid HTTP: look at the request"},
     {"unknown path", 0,
      "the client requests a path that does not exist: GET /openapi.yaml lists all paths"},

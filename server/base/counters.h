@@ -39,6 +39,7 @@ enum refusal_reason {
     REFUSAL_EXPIRED_TOKEN,
     REFUSAL_FOREIGN_PATH,  /* the path is /guests/VMID of a guest other than the token's */
     REFUSAL_FOREIGN_TOKEN, /* the request came from the MAC of a guest other than the token's */
+    REFUSAL_LOOKUP_FAILED, /* it could not be found out who is asking */
     REFUSAL_REASONS,
 };
 

@@ -98,6 +98,17 @@ static bool auth_check_path(const struct request *request, struct reply *reply,
     return false;
 }
 
+/* A failing look-up admits nobody. On another connection it may succeed. */
+static bool auth_refuse_unknown(struct context *context, struct store_loan *loan,
+                                const struct error *error, struct reply *reply,
+                                struct refusal *refusal)
+{
+    reply_internal_failure(reply, context, loan, error);
+    reply->close = true;
+    refusal->reason = REFUSAL_LOOKUP_FAILED;
+    return false;
+}
+
 /* Refuses a good token that did not come from its guest: another guest's, and from outside a token
  * whose guest has a port of its own here that it would have come through. */
 static bool auth_check_origin(struct context *context, const struct request *request,
@@ -117,10 +128,8 @@ static bool auth_check_origin(struct context *context, const struct request *req
     case PEER_ROUTED:
         if (peer->vmid == request->vmid || !context->witness)
             return true;
-        if (origin_has_port(request->view->store, request->vmid, &has_port, &error) < 0) {
-            reply_internal_failure(reply, context, request->view, &error);
-            return false;
-        }
+        if (origin_has_port(request->view->store, request->vmid, &has_port, &error) < 0)
+            return auth_refuse_unknown(context, request->view, &error, reply, refusal);
         if (!has_port)
             return true;
         break;
@@ -128,8 +137,7 @@ static bool auth_check_origin(struct context *context, const struct request *req
         break;
     case PEER_UNKNOWN:
         (void)fail(&error, ERROR_SYSTEM, "it could not be found out who is asking");
-        reply_internal_failure(reply, context, request->view, &error);
-        return false;
+        return auth_refuse_unknown(context, NULL, &error, reply, refusal);
     }
     auth_refuse_foreign(request, REFUSAL_FOREIGN_TOKEN, "came from", peer->vmid, reply, refusal);
     return false;
