@@ -385,8 +385,13 @@ static int agent_apply_config(struct agent *agent, struct server_config *new, st
     cleanup_server_config struct server_config *old = context_config(&agent->context);
     if (server_config_locate(new, error) < 0 || agent_renew_certificate(agent, new, error) < 0)
         return -1;
-    if (server_config_moves_listener(old, new))
-        return agent_replace_listener(agent, old, new, error);
+    if (server_config_moves_listener(old, new)) {
+        /* Both listeners would read the key anew, and without it none could be started. */
+        struct pins ignored;
+        return agent_load_identity(new, &ignored, error) < 0
+                   ? -1
+                   : agent_replace_listener(agent, old, new, error);
+    }
     agent_set_config(agent, new);
     return 0;
 }

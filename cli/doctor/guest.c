@@ -20,7 +20,8 @@
 #include "store/files/file.h"
 #include "store/files/guest_directory.h"
 #include "store/files/named_files.h"
-#include "store/identity/identity.h"
+#include "store/host/host.h"
+#include "store/identity/rollover.h"
 #include "store/tables/token.h"
 
 #define FILE_LIMIT (64 * KIB)
@@ -357,20 +358,34 @@ void doctor_check_guest_token(struct doctor *doctor)
         doctor_ok(doctor, "token %s is good", token.id);
 }
 
+static bool holds_certificate(const struct buffer *certificates, const struct identity *identity)
+{
+    return strstr(buffer_text(certificates), buffer_text(&identity->certificate_pem));
+}
+
+/* Several certificates lie there while one replaces another: first the one that felhomd shows. */
 void doctor_check_guest_pin(struct doctor *doctor)
 {
     struct error ignored;
-    cleanup_buffer struct buffer shown = BUFFER_EMPTY;
-    cleanup(identity_free) struct identity identity = {0};
+    struct host host;
+    cleanup_buffer struct buffer known = BUFFER_EMPTY;
+    cleanup(rollover_free) struct rollover rollover = {0};
     cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, "agent.crt");
-    if (identity_load(doctor->config.paths.state, &identity, &ignored) < 0 ||
-        file_read(path, FILE_LIMIT, &shown, &ignored) < 0)
+    if (rollover_load(doctor->config.paths.state, &rollover, &ignored) < 0 ||
+        file_read(path, FILE_LIMIT, &known, &ignored) < 0)
         return; /* doctor_check_identity and doctor_check_guest_directory report it */
-    if (strcmp(buffer_text(&shown), buffer_text(&identity.certificate_pem)) == 0)
-        doctor_ok(doctor, "the guest has the current certificate");
-    else
+    bool recorded = doctor->store && host_get(doctor->store, &host, &ignored) == 0;
+    const struct pins *pins = recorded ? &host.pins : NULL;
+    const struct identity *coming = rollover_coming(&rollover, pins);
+    if (!holds_certificate(&known, rollover_shown(&rollover, pins)))
         doctor_fail(doctor, doctor->guest->rotate,
                     "the certificate in the guest's directory is not the current one");
+    else if (coming && !holds_certificate(&known, coming))
+        doctor_fail(doctor, doctor->guest->rotate,
+                    "the guest's directory lacks the certificate that felhomd is to show next");
+    else
+        doctor_ok(doctor, "the guest has the current certificate%s",
+                  coming ? ", and the next one" : "");
 }
 
 /* Reports nothing if it cannot be known. */

@@ -99,6 +99,8 @@ static char *take_field(const char **rest)
             for (int digit = 0; digit < 3; digit++)
                 octal = octal * 8 + (unsigned int)(field[++i] - '0');
             text[out++] = (char)octal;
+        } else if (field[i] == '\\' && i + 1 < length && field[i + 1] == '\\') {
+            text[out++] = field[i++]; /* getmntent(3), by which LXC reads it, takes this, too */
         } else {
             text[out++] = field[i];
         }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which mounts would give a guest another guest's secrets. */
+#include <mntent.h>
+
 #include "schema/base/buffer.h"
 #include "schema/pve/lxc_line.h"
 #include "store/files/guest_mount.h"
@@ -284,6 +286,26 @@ static void test_sources_of_entries(void **state)
     }
 }
 
+/* LXC writes the entries to a file and has the C library read it. */
+static void test_sources_are_read_as_by_lxc(void **state)
+{
+    static const char *const entries[] = {
+        "/a\\040b",     "/a\\011b", "/a\\134b", "/a\\\\b",
+        "/a\\\\\\040b", "/a\\b",    "/a\\\\",   "/a\\134040b",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(entries); i++) {
+        char room[256];
+        struct mntent read;
+        cleanup_free char *value = mem_format("%s x none bind 0 0", entries[i]);
+        cleanup_free char *line = mem_format("%s\n", value);
+        cleanup_file FILE *file = fmemopen(line, strlen(line), "r");
+        cleanup_free char *source = lxc_mount_entry_source(value);
+        assert_non_null(getmntent_r(file, &read, room, sizeof room));
+        assert_string_equal(source, read.mnt_fsname);
+    }
+}
+
 static void test_owners_of_paths(void **state)
 {
     static const struct {
@@ -325,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sources_of_entries),
+        cmocka_unit_test(test_sources_are_read_as_by_lxc),
         cmocka_unit_test(test_owners_of_paths),
         cmocka_unit_test_setup_teardown(test_foreign_lines_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_other_lines_are_fine, set_up, tear_down),
