@@ -22,10 +22,10 @@
 #define THIS_HOST    "this host"
 #define PATH_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789/.-"
 
-#define ROWS 256
+#define ROWS 256 /* of a group */
 
 #define EXPLAINED_PER_SOURCE 10  /* for each source in a minute, all at once if need be */
-#define EXPLAINED_IN_ALL     240 /* for all sources in a minute, all at once if need be */
+#define EXPLAINED_IN_ALL     240 /* for all of a group in a minute, all at once if need be */
 
 /* --- how often refusals are logged and explained --- */
 
@@ -43,12 +43,25 @@ struct pace {
     struct bucket explained;
 };
 
-struct refusals {
-    pthread_mutex_t lock;
+struct refusal_group {
     struct refusal_row rows[ROWS + 1];
     struct pace paces[ROWS + 1];
-    struct bucket explained; /* the limit for all sources together */
+    struct bucket explained; /* the limit for all sources of the group together */
 };
+
+/* Guests and others do not share rows: a stranger can have as many addresses as it likes, and with
+ * them would take the place of what guests are refused. */
+enum refusal_group_kind { GROUP_OTHERS, GROUP_GUESTS, GROUPS };
+
+struct refusals {
+    pthread_mutex_t lock;
+    struct refusal_group groups[GROUPS];
+};
+
+static struct refusal_group *refusals_group(struct refusals *refusals, const struct peer *peer)
+{
+    return &refusals->groups[peer->vmid != 0 ? GROUP_GUESTS : GROUP_OTHERS];
+}
 
 struct refusals *refusals_new(void)
 {
@@ -72,18 +85,18 @@ static bool row_is_old(const struct refusal_row *row, int64_t now_us)
 
 /* Returns the row of this source and reason; else one that is free or was logged over a minute
  * ago; else the last row. */
-static struct refusal_row *refusals_find_row(struct refusals *refusals, uint64_t source,
-                                             enum refusal_reason reason, int64_t now_us)
+static struct refusal_row *group_find_row(struct refusal_group *group, uint64_t source,
+                                          enum refusal_reason reason, int64_t now_us)
 {
-    struct refusal_row *found = &refusals->rows[ROWS];
+    struct refusal_row *found = &group->rows[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
-        struct refusal_row *row = &refusals->rows[i];
+        struct refusal_row *row = &group->rows[i];
         if (row->source == source && row->reason == reason)
             return row;
-        if (found == &refusals->rows[ROWS] && row_is_old(row, now_us))
+        if (found == &group->rows[ROWS] && row_is_old(row, now_us))
             found = row;
     }
-    if (found != &refusals->rows[ROWS])
+    if (found != &group->rows[ROWS])
         *found = (struct refusal_row){.source = source, .reason = reason};
     return found;
 }
@@ -92,8 +105,9 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
                         enum refusal_reason reason, int64_t now_us)
 {
     uint32_t count = 0;
+    struct refusal_group *group = refusals_group(refusals, peer);
     lock_scope(&refusals->lock);
-    struct refusal_row *row = refusals_find_row(refusals, source_key(peer), reason, now_us);
+    struct refusal_row *row = group_find_row(group, source_key(peer), reason, now_us);
     row->unlogged++;
     if (row_is_old(row, now_us)) {
         count = row->unlogged;
@@ -104,17 +118,17 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
 }
 
 /* Returns the pace of this source; else one that is free or full again; else the last one. */
-static struct pace *refusals_find_pace(struct refusals *refusals, uint64_t source, int64_t now_us)
+static struct pace *group_find_pace(struct refusal_group *group, uint64_t source, int64_t now_us)
 {
-    struct pace *found = &refusals->paces[ROWS];
+    struct pace *found = &group->paces[ROWS];
     for (size_t i = 0; i < ROWS; i++) {
-        struct pace *pace = &refusals->paces[i];
+        struct pace *pace = &group->paces[i];
         if (pace->source == source)
             return pace;
-        if (found == &refusals->paces[ROWS] && pace->explained.full_at_us <= now_us)
+        if (found == &group->paces[ROWS] && pace->explained.full_at_us <= now_us)
             found = pace;
     }
-    if (found != &refusals->paces[ROWS])
+    if (found != &group->paces[ROWS])
         *found = (struct pace){.source = source};
     return found;
 }
@@ -124,10 +138,11 @@ bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, in
     const struct bucket_rate own =
         bucket_rate(EXPLAINED_PER_SOURCE, MINUTE_US, EXPLAINED_PER_SOURCE);
     const struct bucket_rate all = bucket_rate(EXPLAINED_IN_ALL, MINUTE_US, EXPLAINED_IN_ALL);
+    struct refusal_group *group = refusals_group(refusals, peer);
     lock_scope(&refusals->lock);
-    struct pace *pace = refusals_find_pace(refusals, source_key(peer), now_us);
+    struct pace *pace = group_find_pace(group, source_key(peer), now_us);
     return bucket_take(&pace->explained, &own, now_us) == 0 &&
-           bucket_take(&refusals->explained, &all, now_us) == 0;
+           bucket_take(&group->explained, &all, now_us) == 0;
 }
 
 /* --- the event and the line in the log --- */

@@ -30,7 +30,8 @@ struct refusal {
     char detail[128]; /* more detail, for the operator; never a secret */
 };
 
-/* When refusals were last logged and explained. Has a fixed size and its own lock. */
+/* When refusals were last logged and explained: of guests, and apart from them of all others. Has a
+ * fixed size and its own lock. */
 struct refusals;
 
 struct refusals *refusals_new(void);
@@ -43,9 +44,9 @@ uint32_t refusals_count(struct refusals *refusals, const struct peer *peer,
 
 /*
  * True if this refusal may be explained, which uses up one explanation: each source has ten and
- * gains one every six seconds; all sources together have 240 and gain four a second. The reason for
- * the refusal makes no difference, so that a client cannot infer the reason from how long its next
- * request takes. now_us by clock_steady_us.
+ * gains one every six seconds; all guests together have 240 and gain four a second, and so do all
+ * others together. The reason for the refusal makes no difference, so that a client cannot infer
+ * the reason from how long its next request takes. now_us by clock_steady_us.
  */
 bool refusals_may_explain(struct refusals *refusals, const struct peer *peer, int64_t now_us);
 

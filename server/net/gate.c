@@ -20,8 +20,8 @@
 #define ADMITTED_SETS 256
 #define REFUSED_SETS  64
 
-/* The refused callback is called no more often than this in a minute, even if an attacker uses many
- * addresses. */
+/* The refused callback is called no more often than this in a minute for guests, and for all
+ * others, even if an attacker uses many addresses. */
 #define REPORTS_PER_MINUTE 60
 
 /* peer.source of the probe, whose row is gate.probe and in no table. */
@@ -46,7 +46,8 @@ struct gate {
     struct rules *rules;  /* in force; held */
     struct source_table *admitted;
     struct source_table *refused;
-    struct bucket reports;
+    struct bucket guest_reports;
+    struct bucket other_reports;
     struct sockaddr_in expected; /* the probe's address; port 0: no probe is expected */
     struct source probe;
 };
@@ -236,13 +237,14 @@ static enum refusal_reason gate_check(struct gate *gate, int socket, struct peer
 
 /* Returns how many refusals to report now, including this one; 0 while rate-limited. Call with the
  * gate's lock held. */
-static uint32_t take_unreported(struct gate *gate, struct source_refusal *refusal, int64_t now_us)
+static uint32_t take_unreported(struct bucket *reports, struct source_refusal *refusal,
+                                int64_t now_us)
 {
     const struct bucket_rate rate = bucket_rate(REPORTS_PER_MINUTE, MINUTE_US, REPORTS_PER_MINUTE);
     refusal->unreported++;
     if (refusal->reported_us > 0 && now_us - refusal->reported_us < MINUTE_US)
         return 0;
-    if (bucket_take(&gate->reports, &rate, now_us) > 0)
+    if (bucket_take(reports, &rate, now_us) > 0)
         return 0;
     uint32_t count = refusal->unreported;
     *refusal = (struct source_refusal){.reported_us = now_us};
@@ -254,7 +256,8 @@ static void report_refusal(struct gate *gate, const struct peer *peer, enum refu
     int64_t now_us = clock_steady_us();
     (void)pthread_mutex_lock(&gate->lock);
     struct source *source = source_table_claim(gate->refused, source_key(peer), now_us);
-    uint32_t count = source ? take_unreported(gate, &source->refusals[refusal], now_us) : 0;
+    struct bucket *reports = peer->vmid != 0 ? &gate->guest_reports : &gate->other_reports;
+    uint32_t count = source ? take_unreported(reports, &source->refusals[refusal], now_us) : 0;
     (void)pthread_mutex_unlock(&gate->lock);
     if (count > 0)
         gate->callbacks.refused(peer, refusal, count, gate->callbacks.context);

@@ -24,6 +24,7 @@ static struct world {
     int64_t now_us;
     enum peer_identity identity; /* what identify finds */
     enum refusal_reason refusal; /* and says of those on the link */
+    uint32_t vmid;               /* the guest that these are */
     int lookups;
     int one_mac;             /* every address has the same MAC */
     void (*meanwhile)(void); /* if not NULL, called once during a look-up */
@@ -66,6 +67,7 @@ static enum refusal_reason identify(int socket, struct peer *peer, void *context
     peer->identity = world.identity;
     if (last >= 100)
         return REFUSAL_NONE;
+    peer->vmid = world.vmid;
     peer->has_hwaddr = true;
     peer->hwaddr = (struct hwaddr){{0xbc, 0x24, 0x11, 0, 0, world.one_mac ? 1 : last}};
     if (world.invented > 0)
@@ -395,6 +397,18 @@ static void test_invented_sources_do_not_flood_the_events(void **state)
     assert_int_equal(world.reports, 2 * REPORTS_PER_MINUTE);
 }
 
+static void test_strangers_do_not_keep_guests_out_of_the_events(void **state)
+{
+    (void)state;
+    struct peer peer;
+    invent_strangers();
+    assert_int_equal(world.reports, REPORTS_PER_MINUTE);
+    world.refusal = REFUSAL_STRANGER;
+    world.vmid = 8200;
+    assert_int_equal(enter("127.0.0.7", &peer), REFUSAL_STRANGER);
+    assert_reported(REPORTS_PER_MINUTE + 1, REFUSAL_STRANGER, 1);
+}
+
 static void test_strangers_do_not_push_guests_out(void **state)
 {
     (void)state;
@@ -633,6 +647,7 @@ int main(void)
         TEST(test_refusals_are_told_once_a_minute),
         TEST(test_each_source_and_reason_is_told_of),
         TEST(test_invented_sources_do_not_flood_the_events),
+        TEST(test_strangers_do_not_keep_guests_out_of_the_events),
         TEST(test_strangers_do_not_push_guests_out),
         TEST(test_requests_have_a_rate_and_a_burst),
         TEST(test_failures_lock_out),

@@ -93,6 +93,30 @@ static void test_many_sources_are_not_all_explained(void **state)
     assert_int_equal(explain(*state, 6000, 10, 61 * SECOND_US), 10);
 }
 
+static struct peer guest(uint32_t vmid)
+{
+    struct peer peer = peer_at(1);
+    peer.identity = PEER_GUEST;
+    peer.vmid = vmid;
+    return peer;
+}
+
+/* A stranger with many addresses cannot keep a guest's refusals out of log, trail and explain. */
+static void test_strangers_take_no_guests_place(void **state)
+{
+    const struct peer of_8200 = guest(8200);
+    const struct peer of_8300 = guest(8300);
+    for (uint32_t i = 1; i <= 5000; i++) {
+        const struct peer peer = peer_at(i);
+        (void)refusals_count(*state, &peer, REFUSAL_NO_TOKEN, 1);
+        (void)explain(*state, i, 10, 1);
+    }
+    assert_int_equal(refusals_count(*state, &of_8200, REFUSAL_NO_TOKEN, 2), 1);
+    assert_int_equal(refusals_count(*state, &of_8300, REFUSAL_NO_TOKEN, 2), 1);
+    assert_true(refusals_may_explain(*state, &of_8200, 2));
+    assert_true(refusals_may_explain(*state, &of_8300, 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +126,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_many_sources_cannot_flood, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ten_of_a_source_are_explained, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_sources_are_not_all_explained, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_strangers_take_no_guests_place, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
