@@ -61,19 +61,32 @@ void session_close(struct session *session)
     config_free(&session->config);
 }
 
-int session_event(const struct session *session, uint32_t vmid, const char *kind,
-                  const char *detail, struct error *error)
+static int add_event(const struct session *session, uint32_t vmid, const char *kind,
+                     const char *outcome, const char *detail, struct error *error)
 {
     const struct event event = {
         .at_ms = clock_wall_ms(),
         .vmid = vmid,
         .kind = kind,
-        .outcome = "ok",
+        .outcome = outcome,
         .detail = detail,
         .source = "felhomctl",
         .duration_us = -1,
     };
     return event_add(session->store, &event, error);
+}
+
+int session_event(const struct session *session, uint32_t vmid, const char *kind,
+                  const char *detail, struct error *error)
+{
+    return add_event(session, vmid, kind, "ok", detail, error);
+}
+
+void session_event_failed(const struct session *session, uint32_t vmid, const char *kind,
+                          const char *why)
+{
+    struct error ignored;
+    (void)add_event(session, vmid, kind, "error", why, &ignored);
 }
 
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,

@@ -30,6 +30,14 @@ void session_close(struct session *session);
 int session_event(const struct session *session, uint32_t vmid, const char *kind,
                   const char *detail, struct error *error);
 
+/*
+ * Adds an event that the operator's verb has failed and taken back what it did. This also keeps a
+ * transaction from coming back whose commit failed once it was written: what is written next takes
+ * its place in the store's log. That the event cannot be added is no failure.
+ */
+void session_event_failed(const struct session *session, uint32_t vmid, const char *kind,
+                          const char *why);
+
 /* Like guest_find, but the message of ERROR_MISSING says to enroll the guest. */
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
                        struct error *error);

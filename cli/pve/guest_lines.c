@@ -246,13 +246,12 @@ static int apply_hookscript(const struct guest_lines_desired *desired, struct bu
 }
 
 /* Has a key that the next start would change or remove stay as it is: for Proxmox's command, by
- * setting it to what it is. Takes ownership of key and value. */
-static void keep_line(const struct guest_lines_desired *desired, struct buffer *text, char *key,
-                      char *value, struct line_changes *changes)
+ * setting it to what it is. Takes ownership of the change. */
+static void keep_line(const struct guest_lines_desired *desired, struct buffer *text,
+                      struct line_change change, struct line_changes *changes)
 {
-    struct line_change change = {.key = key, .value = value};
     if (changes_add(desired, changes, change))
-        config_text_unpend(text, key);
+        config_text_unpend(text, change.key);
 }
 
 /* Removes every line with the path of a guest's directory, except one that is right; returns true
@@ -273,7 +272,8 @@ static bool remove_wrong_mounts(const struct guest_lines_desired *desired,
                                                           desired->vmid, key, value);
         found = found || right;
         if (right && pending)
-            keep_line(desired, text, steal(key), steal(value), changes);
+            keep_line(desired, text, (struct line_change){steal(key), steal(value), false, false},
+                      changes);
         else if (!right && !(pending && !*pending && desired->by_command))
             remove_line(desired, text, &line, changes);
     }

@@ -115,6 +115,8 @@ int host_setup_snippet(const char *directory, const char *hook, struct steps *st
         return -1;
     if (directory_make(directory, SNIPPETS_MODE, NOBODY, (gid_t)-1, &dirfd, error) < 0)
         return fail_context(error, "snippets directory (--snippets names another)");
+    if (ret_made)
+        *ret_made = (struct snippet_made){missing, false};
     bool made = symlinkat(hook, dirfd, HOOKSCRIPT_NAME) == 0;
     if (!made && errno != EEXIST)
         return fail_errno(error, errno, "cannot link %s/" HOOKSCRIPT_NAME, directory);
@@ -123,6 +125,6 @@ int host_setup_snippet(const char *directory, const char *hook, struct steps *st
     steps_add(steps, made ? STEP_DONE : STEP_ALREADY, "snippet", "%s/%s -> %s", directory,
               HOOKSCRIPT_NAME, hook);
     if (ret_made)
-        *ret_made = (struct snippet_made){missing, made};
+        ret_made->link = made;
     return 0;
 }

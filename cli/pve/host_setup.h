@@ -37,7 +37,8 @@ struct snippet_made {
 
 /* Makes DIRECTORY/felhom-hook a link to hook, makes the directory (0755) if it is missing, and adds
  * a step. ERROR_CONFLICT if something else has that name; ERROR_MISSING for a hook that cannot be
- * run, as no guest with that hookscript could start. ret_made may be NULL. */
+ * run, as no guest with that hookscript could start. *ret_made is set on failure, too; ret_made may
+ * be NULL. */
 int host_setup_snippet(const char *directory, const char *hook, struct steps *steps,
                        struct snippet_made *ret_made, struct error *error);
 

@@ -396,7 +396,7 @@ static int make_changes(struct enrolling *enrolling, struct error *error)
     return end_former_guest(enrolling, error);
 }
 
-static void take_back(struct enrolling *enrolling)
+static void take_back(struct enrolling *enrolling, const char *why)
 {
     struct steps *steps = &enrolling->steps;
     const struct config *config = &enrolling->session->config;
@@ -415,6 +415,7 @@ static void take_back(struct enrolling *enrolling)
         steps_add_left(steps, "store", &problem);
     if (host_setup_remove_snippet(snippets, &enrolling->snippet, &problem) < 0)
         steps_add_left(steps, "snippet", &problem);
+    session_event_failed(enrolling->session, vmid, "enroll", why);
 }
 
 static int enroll(struct enrolling *enrolling, struct error *error)
@@ -430,7 +431,7 @@ static int enroll(struct enrolling *enrolling, struct error *error)
         node_nics_set_enrolled(enrolling->nics, enrolling->vmid);
         return 0;
     }
-    take_back(enrolling);
+    take_back(enrolling, error->message);
     return -1;
 }
 

@@ -137,7 +137,7 @@ static int remove_enrolment(struct unenrolling *unenrolling, struct error *error
     return 0;
 }
 
-static void take_back(struct unenrolling *unenrolling)
+static void take_back(struct unenrolling *unenrolling, const char *why)
 {
     const struct config *config = &unenrolling->session.config;
     struct steps *steps = &unenrolling->steps;
@@ -148,6 +148,7 @@ static void take_back(struct unenrolling *unenrolling)
         steps_add_left(steps, "enrolment", &problem);
     if (enrolment_undo_config(config, &unenrolling->config, &problem) < 0)
         steps_add_left(steps, "configuration", &problem);
+    session_event_failed(&unenrolling->session, unenrolling->vmid, "unenroll", why);
 }
 
 /* --- what cannot be taken back, and is done again by another run --- */
@@ -225,7 +226,7 @@ static int unenroll(struct unenrolling *unenrolling, struct error *error)
     if (restore_config(unenrolling, error) < 0 || remove_enrolment(unenrolling, error) < 0 ||
         guest_directory_lock(config, unenrolling->vmid, &lock, error) < 0 ||
         remove_from_store(unenrolling, error) < 0) {
-        take_back(unenrolling);
+        take_back(unenrolling, error->message);
         return -1;
     }
     if (remove_directories(unenrolling, error) == 0)
