@@ -84,6 +84,7 @@ static void restore_surroundings(void)
     (void)signal(SIGPIPE, SIG_DFL);
     (void)umask(022);
     (void)unsetenv(CONFIG_FILE_VARIABLE);
+    (void)unsetenv("TZ");
     (void)setenv("PATH", PROXMOX_PATH, 1);
 }
 

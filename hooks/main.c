@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@
 #include "store/files/config_file.h"
 
 #define EXIT_USAGE 2
+
+/* The heap grows by that much at a time: about what a reaction needs in all. */
+#define HEAP_STEP (384 * 1024)
 
 struct call {
     uint32_t vmid;
@@ -173,6 +177,9 @@ static int clean_environment(struct error *error)
         return fail(error, ERROR_SYSTEM, "cannot clear the environment");
     if (kept && setenv(CONFIG_FILE_VARIABLE, kept, 1) < 0)
         return fail_errno(error, errno, "setenv");
+    /* Nothing here depends on the host's time zone, which the C library would read from a file. */
+    if (setenv("TZ", "UTC0", 1) < 0)
+        return fail_errno(error, errno, "setenv");
     return 0;
 }
 
@@ -252,6 +259,7 @@ int main(int argc, char **argv)
         ignore_phase(&call);
         return EXIT_SUCCESS;
     }
+    (void)mallopt(M_TOP_PAD, HEAP_STEP);
     mem_exit_with(EXIT_SUCCESS); /* until the operator's policy is known */
     struct report *report = report_new();
     if (!report) {

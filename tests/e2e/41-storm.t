@@ -92,8 +92,10 @@ for _ in $(seq 20); do
     while :; do :; done &
     busy+=($!)
 done
+before=$(md5sum "$LOCK")
 said=$(phase 1000 pre-start 2>&1)
 like "beside twenty busy processes a guest gets its identity" "$? $said" '^0 felhom: 1000 pre-start: token gen 3 minted'
+unlike "its hook has noted for others that it got on" "$(md5sum "$LOCK")" "^${before%% *}"
 kill "${busy[@]}"
 wait "${busy[@]}" 2>/dev/null
 
