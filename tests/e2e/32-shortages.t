@@ -242,7 +242,7 @@ damaged_pages() {
     hook pre-start
     is "$what: on_error: block keeps the guest from starting" $status 1
     like "$what: the message says how to recover" "$said" \
-        "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init.; each guest gets a new token"
+        "the store $DB is damaged.*move the directory $HOST/state/db away and run .felhomctl init., then .felhomctl rotate --all. for"
     try ctl rotate 8200
     like "$what: felhomctl names the damage" "$status $said" "^1 .*the store $DB is damaged"
     mv "$HOST/state/db" "$HOST/away.$2"
