@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/units.h"
@@ -114,7 +115,10 @@ static bool check_all(FILE *out)
     cleanup_server_config struct server_config *current = NULL;
     if (server_config_load(&current, &error) < 0)
         return report_error(out, &error);
-    (void)fprintf(out, "ok: configuration %s\n", config_file_path());
+    if (access(config_file_path(), F_OK) == 0)
+        (void)fprintf(out, "ok: configuration %s\n", config_file_path());
+    else
+        (void)fprintf(out, "warning: there is no %s: defaults are in force\n", config_file_path());
     bool address = check_address(current, out);
     bool store = check_store(&current->config, out);
     bool identity = check_identity(current, out);

@@ -40,17 +40,39 @@ bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
     return poll(polled, 2, timeout_ms) > 0;
 }
 
-int session_open(struct session *ret, struct error *error)
+/* Takes over the configuration. */
+static int session_open_store(struct config *config, struct session *ret, struct error *error)
 {
-    struct session session = {.store = NULL};
-    if (config_file_load(&session.config, error) < 0 ||
-        store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
+    struct session session = {.config = *config};
+    if (store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
                    error) < 0) {
         session_close(&session);
         return -1;
     }
     *ret = session;
     return 0;
+}
+
+int session_open(struct session *ret, struct error *error)
+{
+    struct config config;
+    return config_file_load(&config, error) < 0 ? -1 : session_open_store(&config, ret, error);
+}
+
+int session_open_unattended(struct session *ret, struct error *ret_fault, struct error *error)
+{
+    struct config config;
+    ret_fault->kind = ERROR_NONE;
+    if (config_file_load(&config, error) < 0) {
+        if (!config_file_recover(&config)) {
+            config_free(&config);
+            return -1;
+        }
+        (void)fail(ret_fault, error->kind,
+                   "%.300s: until that is corrected, %s" CONFIG_FILE_KEPT " is in force",
+                   error->message, config_file_path());
+    }
+    return session_open_store(&config, ret, error);
 }
 
 void session_close(struct session *session)

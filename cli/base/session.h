@@ -22,6 +22,12 @@ struct session {
 /* Loads agent.yaml and opens the existing store; if there is none, the message says to run init.
  * The caller closes the session, which wakes felhomd if the store was written. */
 int session_open(struct session *ret, struct error *error);
+
+/* Like session_open, but goes by the last good agent.yaml while agent.yaml is bad: for what guests
+ * depend on and no operator attends. ret_fault->message then says what is wrong; else its kind is
+ * ERROR_NONE. Fails if there is no such copy. */
+int session_open_unattended(struct session *ret, struct error *ret_fault, struct error *error);
+
 void session_close(struct session *session);
 
 #define cleanup_session cleanup(session_close)

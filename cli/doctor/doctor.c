@@ -10,6 +10,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/base/output.h"
 #include "cli/base/verb.h"
@@ -190,18 +192,35 @@ static void run_checks(struct doctor *doctor)
     }
 }
 
+static void note_no_settings(struct doctor *doctor, const char *path)
+{
+    cleanup_free char *kept = mem_format("%s" CONFIG_FILE_KEPT, path);
+    cleanup_free char *remedy = mem_format("cp -p %s %s && systemctl reload felhomd", kept, path);
+    doctor_warn(doctor, access(kept, F_OK) == 0 ? remedy : NULL,
+                "there is no %s: defaults are in force", path);
+}
+
 /* Without agent.yaml no other check knows the paths. */
 static bool check_settings(struct doctor *doctor)
 {
     struct error error;
+    struct stat status;
+    const char *path = config_file_path();
+    bool there = stat(path, &status) == 0;
+    bool other = there && !S_ISREG(status.st_mode);
     doctor->check = "settings";
-    if (config_file_load(&doctor->config, &error) == 0) {
-        doctor_ok(doctor, "%s", config_file_path());
-        return true;
+    if (config_file_load(&doctor->config, &error) < 0) {
+        cleanup_free char *remedy =
+            other ? mem_format("mv %s %s.other && editor %s", path, path, path)
+                  : mem_format("editor %s", path);
+        doctor_fail(doctor, remedy, "%s; nothing else can be checked", error.message);
+        return false;
     }
-    cleanup_free char *remedy = mem_format("editor %s", config_file_path());
-    doctor_fail(doctor, remedy, "%s; nothing else can be checked", error.message);
-    return false;
+    if (there)
+        doctor_ok(doctor, "%s", path);
+    else
+        note_no_settings(doctor, path);
+    return true;
 }
 
 static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct doctor_guest *ret)

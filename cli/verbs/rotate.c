@@ -433,8 +433,15 @@ static int check_arguments(const struct invocation *invocation, struct error *er
 
 static int rotate(struct rotate_run *run, const struct invocation *invocation, struct error *error)
 {
-    if (check_arguments(invocation, error) < 0 || session_open(&run->session, error) < 0)
+    struct error fault = {.kind = ERROR_NONE};
+    if (check_arguments(invocation, error) < 0)
         return -1;
+    /* What the timer runs: tokens must not come to their end for a mistake in agent.yaml. */
+    if ((invocation->values[OPTION_DUE] ? session_open_unattended(&run->session, &fault, error)
+                                        : session_open(&run->session, error)) < 0)
+        return -1;
+    if (fault.kind != ERROR_NONE)
+        steps_add(&run->steps, STEP_WARNING, "agent.yaml", "%s", fault.message);
     if ((invocation->vmids.count > 0 ? rotate_named(run, invocation, error)
                                      : rotate_all(run, invocation->values[OPTION_DUE], error)) < 0)
         return -1;

@@ -38,6 +38,7 @@ place() {
     enrolment) echo /etc/pve/priv/felhom/8200.yaml ;;
     guest) echo /etc/pve/lxc/8200.conf ;;
     storages) echo /etc/pve/storage.cfg ;;
+    pve.pem) echo /etc/pve/pve-root-ca.pem ;;
     chained) echo /var/lib/vz/snippets/theirs ;;
     *) echo "/etc/felhom-agent/$1" ;;
     esac
@@ -54,7 +55,6 @@ host_id: slip-host
 bootstrap: {schema: felhom.bootstrap/v2}
 hub: {url: "http://127.0.0.1:9/hub", api_key_file: $(place hub.key), ca_file: $(place hub.pem)}
 registry: {mode: gitea, host: "127.0.0.1:9", username: u, secret_file: $(place registry.secret), ca_file: $(place registry.pem)}
-pve: {ca_file: $(place pve.pem)}
 END
     printf 'web:\n  port: 8080\n' >$TEMPLATE
     echo hub-key >"$(place hub.key)"
@@ -62,6 +62,7 @@ END
     echo 'felhom-agent@pve!agent-pve1=00000000-1111-2222-3333-444444444444' >"$(place pve.token)"
     chmod 600 /etc/felhom-agent/{hub.key,registry.secret,pve.token}
     ! world_is_root || chown daemon /etc/felhom-agent/{hub.key,registry.secret,pve.token}
+    rm -rf "$(place pve.pem)"
     for vmid in hub registry pve; do cp "$PEM" "$(place $vmid.pem)"; done
     for vmid in 8200 8300 8400; do
         mv "$HOST/guests/$vmid.conf" "$HOST/pve/lxc/"
@@ -197,6 +198,7 @@ row() {
         like "$what: doctor names it" "$remedy" "$named"
         eval "${remedy##*$'\t'}" >"$HOST/remedied" 2>&1
         is "$what: what doctor advises mends it" "$(doctor | grep -E "$named")" ""
+        [ "$file" != settings ] || start 8200
         is "$what: and the guest has all its files" "$(given 8200 | tr -d t)" bac
     fi
 }
@@ -204,14 +206,16 @@ row() {
 while read -r file slip first second third who named; do
     row "$file" "$slip" "$first" "$second" "$third" "$who" "$named"
 done <<'END'
-settings        tab       tbac    tbac    tbac    hcrds agent.yaml:7:1: .*a tab
-settings        bracket   tbac    tbac    tbac    hcrds agent.yaml:[78]:[0-9]: .*flow
-settings        twice     tbac    tbac    tbac    hcrds agent.yaml:6:1: host_id: .*first in line 1
+settings        tab       tbac    tbac    tbac    hcrds agent.yaml:6:1: .*a tab
+settings        bracket   tbac    tbac    tbac    hcrds agent.yaml:[67]:[0-9]: .*flow
+settings        twice     tbac    tbac    tbac    hcrds agent.yaml:5:1: host_id: .*first in line 1
 settings        type      tbac    tbac    tbac    hcrds agent.yaml:1:10: host_id: must be a text
 settings        directory tbac    tbac    tbac    hcrds agent.yaml: not a regular file
 settings        huge      tbac    tbac    tbac    hcrds agent.yaml: larger than
 settings        binary    tbac    tbac    tbac    hcrds agent.yaml:1:1: 
 settings        mode      tbac    tbac    tbac    cd    agent.yaml: .*ermission denied|agent.yaml: felhomd cannot read
+settings        missing   tac     tac     tac     d     settings there is no /etc/felhom-agent/agent.yaml: defaults are in force
+settings        empty     tac     tac     tac     -     -
 template        mode      tbac    tbac    tbac    cd    controller.template: .*(Permission denied|felhomd cannot read)
 template        tab       tba     tba     tba     hcrd  controller.yaml:4:1: .*a tab
 template        bracket   tba     tba     tba     hcrd  controller.yaml:[34]:[0-9]: .*flow

@@ -76,6 +76,20 @@ is "and that is mended, too" "$(pin)" 'ok: the guest has the current certificate
 ctl identity retire >/dev/null
 is "after retire: doctor accepts the one that is left" "$(count) $(pin)" '1 ok: the guest has the current certificate|null'
 
+# --- the timer that gives new tokens, while agent.yaml is bad ---
+{ cat "$HOST/paths.yaml" && echo 'token: {max_age: 3h}'; } >"$HOST/agent.yaml"
+"$BIN/felhomd" --keep-settings
+phase 8200 pre-start >/dev/null 2>&1
+phase 8200 post-start
+sql 'UPDATE token SET created_at_ms = created_at_ms - 9000000 WHERE revoked_at_ms IS NULL'
+before=$(cat "$(token_of 8200)")
+echo 'surprise: 1' >>"$HOST/agent.yaml"
+like "rotate --due goes by the last good agent.yaml, and says so" "$(ctl rotate --due 2>&1)" \
+    "done +8200 .*warning +agent.yaml +agent.yaml:[0-9]+:1: surprise: .*agent.yaml.good is in force|warning +agent.yaml +agent.yaml:[0-9]+:1: surprise: .*agent.yaml.good is in force.*done +8200 "
+unlike "the guest has a new token" "$(cat "$(token_of 8200)")" "$before"
+like "rotate 8200, which an operator runs, refuses" "$(ctl rotate 8200 2>&1)" '^felhomctl: agent.yaml:[0-9]+:1: surprise: '
+cp "$HOST/paths.yaml" "$HOST/agent.yaml"
+
 # --- the key: what runs goes on, what starts leaves nothing behind ---
 holdings() { echo "$(ls "/proc/$1/task" | wc -l) threads, $(ls "/proc/$1/fd" | wc -l) descriptors"; }
 answers() { curl -sk -o /dev/null --max-time 120 "https://$ENDPOINT/healthz"; }

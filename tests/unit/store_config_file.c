@@ -102,6 +102,43 @@ static void test_unreadable_file_is_no_default(void **state)
                  "/large: larger than 1048576 bytes");
 }
 
+static void test_last_good_one(void **state)
+{
+    (void)state;
+    struct config found;
+    use("agent.yaml");
+    assert_int_equal(config_file_keep(&error), 0); /* there is none */
+    assert_int_equal(count_entries(scratch), 0);
+    shell("echo 'host_id: first' >agent.yaml");
+    assert_int_equal(config_file_keep(&error), 0);
+    assert_content("agent.yaml.good", "host_id: first\n");
+    shell("printf 'host_id: second\\nhook: [' >agent.yaml");
+    assert_int_equal(config_file_keep(&error), 0);
+    assert_content("agent.yaml.good", "host_id: first\n");
+    assert_true(config_file_recover(&found));
+    assert_string_equal(found.host_id, "first");
+    config_free(&found);
+    shell("rm agent.yaml; mkdir agent.yaml");
+    assert_true(config_file_recover(&found));
+    assert_string_equal(found.host_id, "first");
+    config_free(&found);
+    shell("rmdir agent.yaml; echo 'host_id: third' >agent.yaml");
+    assert_int_equal(config_file_keep(&error), 0);
+    assert_content("agent.yaml.good", "host_id: third\n");
+    assert_int_equal(count_entries(scratch), 2);
+}
+
+static void test_no_last_good_one(void **state)
+{
+    (void)state;
+    struct config found;
+    use("agent.yaml");
+    shell("printf 'host_id: mine\\nhook: [' >agent.yaml; echo 'hook: 7' >agent.yaml.good");
+    assert_false(config_file_recover(&found));
+    assert_string_equal(found.host_id, "mine");
+    config_free(&found);
+}
+
 static int load_without_permission(void)
 {
     struct config loaded;
@@ -191,6 +228,8 @@ int main(void)
         test(test_mistakes_are_named_by_file_and_line),
         test(test_unreadable_file_is_no_default),
         test(test_file_without_permission),
+        test(test_last_good_one),
+        test(test_no_last_good_one),
         test(test_guest),
         test(test_guest_that_is_not_there),
         test(test_guest_that_cannot_be_read),
