@@ -2,6 +2,7 @@
 #include "server/answer.h"
 
 #include <civetweb.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/api/route.h"
@@ -76,14 +77,27 @@ static bool connections_are_crowded(struct context *context)
     return listener && listener_crowded(listener);
 }
 
+static void note_handlers_refusal(const struct request *request, const struct reply *reply,
+                                  struct refusal *refusal)
+{
+    if (reply->refused == REFUSAL_NONE)
+        return;
+    refusal->reason = reply->refused;
+    refusal->vmid = request->vmid;
+    (void)snprintf(refusal->detail, sizeof refusal->detail, "%.*s", (int)sizeof refusal->detail - 1,
+                   reply->why);
+}
+
 /* Answers the request if it is within the rate and its token is good; otherwise *refusal says
  * why not. */
 static void admit_and_answer(struct context *context, struct request *request, struct reply *reply,
                              struct refusal *refusal)
 {
     if (check_request_rate(context, request, reply, refusal) &&
-        auth_admit(context, request, reply, refusal))
+        auth_admit(context, request, reply, refusal)) {
         answer_by_route(context, request, reply);
+        note_handlers_refusal(request, reply, refusal);
+    }
     store_return(request->view);
 }
 

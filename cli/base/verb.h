@@ -12,7 +12,7 @@
 #include "schema/base/error.h"
 #include "schema/base/vmid.h"
 
-#define VERB_OPTIONS_MAX 16
+#define VERB_OPTIONS_MAX 18
 
 enum output_format { OUTPUT_TEXT, OUTPUT_JSON, OUTPUT_JSON_PRETTY, OUTPUT_YAML };
 

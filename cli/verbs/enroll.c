@@ -46,6 +46,9 @@ enum {
     OPTION_ALL,
     OPTION_CHAIN,
     OPTION_KEEP,
+    OPTION_QUOTA_SNAPSHOTS,
+    OPTION_QUOTA_SNAPSHOT_INTERVAL,
+    OPTION_QUOTA_BACKUP_INTERVAL,
 };
 static const struct verb_option options[] = {
     [OPTION_MOUNT] = {"mount", "entry|mp",
@@ -63,6 +66,12 @@ static const struct verb_option options[] = {
     [OPTION_ALL] = {"all", NULL, "all containers of this host except templates"},
     [OPTION_CHAIN] = {"chain", NULL, "keep the guest's other hookscript: felhom-hook calls it"},
     [OPTION_KEEP] = {"keep", NULL, "keep the enrolment, though it looks like another guest's"},
+    [OPTION_QUOTA_SNAPSHOTS] = {"quota-snapshots", "COUNT",
+                                "how many snapshots it may have, instead of agent.yaml's quota"},
+    [OPTION_QUOTA_SNAPSHOT_INTERVAL] = {"quota-snapshot-interval", "DURATION",
+                                        "from one request for a snapshot to the next"},
+    [OPTION_QUOTA_BACKUP_INTERVAL] = {"quota-backup-interval", "DURATION",
+                                      "from one request for a backup to the next"},
 };
 
 /* One guest that is being enrolled. */
@@ -104,6 +113,13 @@ static const char *value_or(const struct invocation *invocation, int option, con
     return value ? value : otherwise;
 }
 
+/* "default" takes the value out of the enrolment again, so that agent.yaml's is in force. */
+static const char *quota_value(const struct invocation *invocation, int option)
+{
+    const char *value = invocation->values[option];
+    return value && strcmp(value, "default") == 0 ? "" : value;
+}
+
 static struct enrolment_values given_values(const struct invocation *invocation)
 {
     return (struct enrolment_values){
@@ -115,6 +131,9 @@ static struct enrolment_values given_values(const struct invocation *invocation)
         .image = invocation->values[OPTION_IMAGE],
         .keep = invocation->values[OPTION_KEEP],
         .retrieval_password_file = invocation->values[OPTION_PASSWORD_FILE],
+        .quota_snapshots = quota_value(invocation, OPTION_QUOTA_SNAPSHOTS),
+        .quota_snapshot_interval = quota_value(invocation, OPTION_QUOTA_SNAPSHOT_INTERVAL),
+        .quota_backup_interval = quota_value(invocation, OPTION_QUOTA_BACKUP_INTERVAL),
     };
 }
 

@@ -91,6 +91,9 @@ static int apply_values(const struct enrolment_values *values, struct enrolment 
         {&enrolment->customer_email, values->customer_email},
         {&enrolment->image, values->image},
         {&enrolment->chain, values->chain},
+        {&enrolment->quota_snapshots, values->quota_snapshots},
+        {&enrolment->quota_snapshot_interval, values->quota_snapshot_interval},
+        {&enrolment->quota_backup_interval, values->quota_backup_interval},
         {&enrolment->hub_retrieval_password, password.data},
     };
     *ret_changed = false;

@@ -24,7 +24,10 @@ struct enrolment_values {
     const char *customer_email;
     const char *image;
     const char *chain;
-    bool keep;                           /* the guest counts as the one that the enrolment is of */
+    bool keep;                   /* the guest counts as the one that the enrolment is of */
+    const char *quota_snapshots; /* this and the next two: "" takes the value out */
+    const char *quota_snapshot_interval;
+    const char *quota_backup_interval;
     const char *retrieval_password_file; /* its first line is the password */
 };
 

@@ -73,6 +73,17 @@ static const struct {
     {"lookup failed", 0,
      "the kernel or the store did not say who the client is: look at felhomd's log (journalctl -u "
      "felhomd)"},
+    {"too many snapshots", 0,
+     "delete a snapshot of the guest's that is no longer needed (pct delsnapshot VMID NAME; for a "
+     "virtual machine qm), or raise quota.snapshots: for this guest alone by felhomctl enroll VMID "
+     "--quota-snapshots"},
+    {"snapshots too often", 0,
+     "have the client wait as long as Retry-After says, or lower quota.snapshot_interval: for this "
+     "guest alone by felhomctl enroll VMID --quota-snapshot-interval"},
+    {"backups too often", 0,
+     "have the client ask GET /backup/due first, and wait as long as Retry-After says; or lower "
+     "quota.backup_interval: for this guest alone by felhomctl enroll VMID "
+     "--quota-backup-interval"},
     {"malformed request", 0, "the client's request is not valid HTTP: look at the request"},
     {"unknown path", 0,
      "the client requests a path that does not exist: GET /openapi.yaml lists all paths"},

@@ -208,6 +208,10 @@ static const struct yaml_key keys[] = {
     ENUM    (local_api.source_binding,      "auto",     bindings),
     SPECIAL (local_api.routers,             NULL,       config_vmids),
 
+    COUNT   (quota.snapshots,               "10",       0, QUOTA_SNAPSHOTS_MOST),
+    DURATION(quota.snapshot_interval,       "1m",       0, CENTURY_MS),
+    DURATION(quota.backup_interval,         "10m",      0, CENTURY_MS),
+
     ENUM    (hook.on_error,                 "continue", reactions),
     DURATION(hook.deadline,                 "20s",      SECOND_MS, HOUR_MS),
 

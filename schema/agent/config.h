@@ -29,6 +29,13 @@ struct storage_class {
     char *name; /* "fast", "slow" or any other word of the operator's */
 };
 
+/* How much a guest may have its host do. 0: as much as it likes. */
+struct quota {
+    uint32_t snapshots;            /* how many snapshots it may have and still take another */
+    uint64_t snapshot_interval_ms; /* from one request for a snapshot to the next */
+    uint64_t backup_interval_ms;   /* the same for backups */
+};
+
 /* The default of controller.guest_path: where guests look for controller.yaml by themselves. */
 #define CONFIG_CONTROLLER_PATH "/opt/docker/felhom-controller/controller.yaml"
 
@@ -45,6 +52,7 @@ struct config {
         enum source_binding source_binding;
         struct vmids routers; /* guests that route for others */
     } local_api;
+    struct quota quota; /* each guest's; its enrolment may say otherwise */
     struct {
         enum on_error on_error;
         uint64_t deadline_ms;

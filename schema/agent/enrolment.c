@@ -9,6 +9,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "schema/yaml/keys.h"
 #include "schema/yaml/tree.h"
@@ -129,6 +130,9 @@ static const struct yaml_key keys[] = {
     TEXT("chain",                  chain,                  rule_snippet),
     TEXT("guest.volume",           guest_volume,           rule_line),
     TEXT("guest.hwaddrs",          guest_hwaddrs,          rule_line),
+    TEXT("quota.snapshots",         quota_snapshots,         rule_snapshots),
+    TEXT("quota.snapshot_interval", quota_snapshot_interval, rule_duration),
+    TEXT("quota.backup_interval",   quota_backup_interval,   rule_duration),
     {"run", &run_options, offsetof(struct enrolment, run), "", {NULL}},
     {"controller", &yaml_anything, 0, NULL, {NULL}},
 };
@@ -154,6 +158,17 @@ void enrolment_salvage(const char *text, size_t length, struct enrolment *ret)
     *ret = (struct enrolment){.customer_id = NULL};
     yaml_settings_load_part(text, length, &root);
     yaml_table_salvage(&table, root, ret);
+}
+
+struct quota enrolment_quota(const struct enrolment *enrolment, const struct quota *standard)
+{
+    struct quota quota = *standard;
+    if (*enrolment->quota_snapshots)
+        quota.snapshots = (uint32_t)strtoul(enrolment->quota_snapshots, NULL, 10);
+    /* "" is no duration, and leaves the value as it is. */
+    (void)duration_parse(enrolment->quota_snapshot_interval, &quota.snapshot_interval_ms);
+    (void)duration_parse(enrolment->quota_backup_interval, &quota.backup_interval_ms);
+    return quota;
 }
 
 static const char *enrolment_field_text(const struct yaml_key *key,

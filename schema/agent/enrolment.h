@@ -6,10 +6,11 @@
  *     customer: {id: acme, name: ACME, domain: acme.example, email: it@acme.example}
  *     hub: {retrieval_password: ...}
  *     image: registry.example/controller:v1   # instead of controller.image
+ *     quota: {snapshots: 3, snapshot_interval: 5m, backup_interval: 1h} # instead of agent.yaml's
  *     run: [--memory=512m, --publish=8080:80] # the controller container's options
  *     chain: local:snippets/other             # a hookscript that ours runs in each phase
- *     guest: {volume: local-lvm:vm-8200-disk-0, hwaddrs: "BC:24:11:00:00:01"} # what enroll has
- * seen controller: {...}                       # more keys for this guest's controller.yaml
+ *     guest: {volume: local-lvm:vm-8200-disk-0, hwaddrs: "BC:24:11:00:00:01"} # what enroll saw
+ *     controller: {...}                       # more keys for this guest's controller.yaml
  */
 #ifndef FELHOM_ENROLMENT_H
 #define FELHOM_ENROLMENT_H
@@ -17,6 +18,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "schema/agent/config.h"
 #include "schema/base/buffer.h"
 #include "schema/base/error.h"
 #include "schema/yaml/keys.h"
@@ -30,10 +32,13 @@ struct enrolment {
     char *customer_email;
     char *hub_retrieval_password; /* secret: wiped by enrolment_free */
     char *image;
-    char *chain;         /* STORAGE:snippets/NAME */
-    char *guest_volume;  /* the volume of the guest's root file system, or its first disk */
-    char *guest_hwaddrs; /* its hardware addresses, separated by commas */
-    char *run;           /* options, one on each line; see run_options below */
+    char *chain;           /* STORAGE:snippets/NAME */
+    char *guest_volume;    /* the volume of the guest's root file system, or its first disk */
+    char *guest_hwaddrs;   /* its hardware addresses, separated by commas */
+    char *quota_snapshots; /* this and the next two as in agent.yaml; "": what that says */
+    char *quota_snapshot_interval;
+    char *quota_backup_interval;
+    char *run; /* options, one on each line; see run_options below */
 };
 
 /*
@@ -47,6 +52,9 @@ int enrolment_parse(const char *name, const char *text, size_t length, struct en
 /* Reads a text that enrolment_parse refuses: keeps each value that is valid on its own and leaves
  * the others empty. The caller frees *ret with enrolment_free. */
 void enrolment_salvage(const char *text, size_t length, struct enrolment *ret);
+
+/* The guest's quota: what the enrolment says of it, else what agent.yaml does. */
+struct quota enrolment_quota(const struct enrolment *enrolment, const struct quota *standard);
 
 void enrolment_free(struct enrolment *enrolment);
 

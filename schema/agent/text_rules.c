@@ -3,9 +3,11 @@
 
 #include <limits.h>
 #include <linux/if.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/pve/storage_config.h"
 
 static bool is_name(const char *text)
@@ -133,6 +135,19 @@ static bool is_window(const char *text)
            strncmp(text, text + 6, 5) != 0;
 }
 
+/* At most QUOTA_SNAPSHOTS_MOST, which has five digits. */
+static bool is_snapshots(const char *text)
+{
+    return text_is_all(text, DIGITS) && strlen(text) <= 5 &&
+           strtoul(text, NULL, 10) <= QUOTA_SNAPSHOTS_MOST;
+}
+
+static bool is_duration(const char *text)
+{
+    uint64_t ms;
+    return duration_parse(text, &ms);
+}
+
 const struct yaml_text_rule rule_name = {
     is_name, 128, "letters, digits, - _ and . only, without - or . in front"};
 const struct yaml_text_rule rule_host_id = {
@@ -146,6 +161,9 @@ const struct yaml_text_rule rule_storage = {
     is_storage, 100, "a storage's id: letters, digits, - _ and ., with a letter in front"};
 const struct yaml_text_rule rule_snippet = {is_snippet, 255,
                                             "a hookscript's volume: STORAGE:snippets/NAME"};
+const struct yaml_text_rule rule_snapshots = {is_snapshots, 5, "a number from 0 to 10000"};
+const struct yaml_text_rule rule_duration = {
+    is_duration, 32, "a duration: digits and one of s m h d, such as 30s or 24h, or 0"};
 const struct yaml_text_rule rule_path = {
     is_path, PATH_MAX - 1, "an absolute path without . or .. in it, // or a / at its end"};
 const struct yaml_text_rule rule_mount_path = {

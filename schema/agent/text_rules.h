@@ -35,6 +35,11 @@ extern const struct yaml_text_rule rule_url;
 extern const struct yaml_text_rule rule_https;
 /* HOST or HOST:PORT. */
 extern const struct yaml_text_rule rule_authority;
+/* A number of snapshots, from 0 to this. */
+#define QUOTA_SNAPSHOTS_MOST 10000
+extern const struct yaml_text_rule rule_snapshots;
+/* A duration, as duration_parse reads it. */
+extern const struct yaml_text_rule rule_duration;
 /* A daily window: HH:MM-HH:MM. */
 extern const struct yaml_text_rule rule_window;
 

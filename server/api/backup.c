@@ -3,8 +3,9 @@
  * The endpoints of backups, snapshots, rollbacks and restore tests.
  *
  * A guest that asks for a backup, a snapshot or a rollback gets a job in the store, which
- * server/jobs carries out; the reply does not wait for it. The list of snapshots is asked of
- * Proxmox. The state of backups and restore tests is read from the store.
+ * server/jobs carries out, as far as the guest's quota allows; the reply does not wait for it. The
+ * list of snapshots is asked of Proxmox. The state of backups and restore tests is read from the
+ * store.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include <time.h>
 
 #include "schema/agent/backup_due.h"
+#include "schema/agent/enrolment.h"
+#include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "server/api/handlers.h"
@@ -41,41 +44,79 @@ static bool check_pve_token(struct context *context, const struct request *reque
     return false;
 }
 
-/* Records the job. If the guest has an unfinished job, fails with ERROR_CONFLICT and fills in
- * *ret_running. */
-static int store_job(struct context *context, const struct job *job, int64_t *ret_job_id,
-                     struct job *ret_running, struct error *error)
+/* A request that becomes a job, and what it must keep to. */
+struct job_request {
+    struct job job;
+    struct quota quota;
+    struct job_limit limit;
+};
+
+/* Reads the guest's quota: from its enrolment, of which the valid values count, else from
+ * agent.yaml. */
+static int quota_read(struct store *store, const struct request *request, struct quota *ret,
+                      struct error *error)
 {
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(context->stores, &loan, error) == 0 &&
-        job_add(loan.store, job, clock_wall_ms(), ret_job_id, ret_running, error) == 0)
-        return 0;
-    if (ret_running->job_id == 0)
-        store_loan_failed(&loan, error);
-    return -1;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(enrolment_free) struct enrolment enrolment = {.customer_id = NULL};
+    if (guest_get_enrolment(store, request->vmid, &text, error) < 0)
+        return -1;
+    enrolment_salvage(buffer_text(&text), text.length, &enrolment);
+    *ret = enrolment_quota(&enrolment, &request->config->quota);
+    return 0;
 }
 
-/* Records the job (of which kind, name and description are set) for the guest of the request,
- * and wakes the jobs thread: 202 {vmid, job_id, phase}; 409 if the guest has an unfinished job. */
+/* Replies that the guest asks too early for a job of this kind. */
+static void reply_too_early(const struct job_request *wanted, const struct job_obstacle *obstacle,
+                            struct reply *reply)
+{
+    const char *kind = job_kind_names[wanted->job.kind];
+    const uint32_t seconds = (uint32_t)((obstacle->wait_ms + SECOND_MS - 1) / SECOND_MS);
+    const long long interval_s = wanted->limit.interval_ms / SECOND_MS;
+    cleanup_free char *text = mem_format("too early: from one %s of this guest to the next it has "
+                                         "to be %lld seconds; try again in %u seconds",
+                                         kind, interval_s, seconds);
+    cleanup_free char *why = mem_format("%u of the %lld seconds from one %s to the next are left",
+                                        seconds, interval_s, kind);
+    reply_refuse(reply, 429, seconds,
+                 wanted->job.kind == JOB_BACKUP ? REFUSAL_BACKUPS_TOO_OFTEN
+                                                : REFUSAL_SNAPSHOTS_TOO_OFTEN,
+                 text, why);
+}
+
+/* The job was not recorded, or would not be: says why. */
+static void reply_obstacle(struct context *context, const struct job_request *wanted,
+                           const struct job_obstacle *obstacle, struct store_loan *loan,
+                           const struct error *error, struct reply *reply)
+{
+    if (obstacle->wait_ms > 0)
+        reply_too_early(wanted, obstacle, reply);
+    else if (obstacle->running.job_id || obstacle->outdated)
+        reply_error(reply, 409, error->message);
+    else
+        reply_internal_failure(reply, context, loan, error);
+}
+
+/* Records the job for the guest of the request, and wakes the jobs thread: 202 {vmid, job_id,
+ * phase}; 409 if the guest has an unfinished job, 429 if it asks too early. */
 static void enqueue_job(struct context *context, const struct request *request,
-                        const struct job *job, struct reply *reply)
+                        const struct job_request *wanted, struct reply *reply)
 {
     struct error error;
-    struct job running = {0};
-    struct job added = *job;
-    added.vmid = request->vmid;
-    if (store_job(context, &added, &added.job_id, &running, &error) == 0) {
-        jobs_wake(context->jobs);
-        nudge_send(request->config->paths.state);
-        reply_data(reply, 202,
-                   json_pack("{s:I, s:I, s:s}", "vmid", (json_int_t)added.vmid, "job_id",
-                             (json_int_t)added.job_id, "phase", job_phase_names[JOB_RUNNING]));
+    int64_t job_id = 0;
+    struct job_obstacle obstacle = {.wait_ms = 0};
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(context->stores, &loan, &error) < 0 ||
+        job_add(loan.store, &wanted->job, &wanted->limit, clock_wall_ms(), &job_id, &obstacle,
+                &error) < 0) {
+        reply_obstacle(context, wanted, &obstacle, &loan, &error, reply);
         return;
     }
-    if (running.job_id)
-        reply_error(reply, 409, error.message);
-    else
-        reply_internal_failure(reply, context, NULL, &error);
+    store_return(&loan);
+    jobs_wake(context->jobs);
+    nudge_send(request->config->paths.state);
+    reply_data(reply, 202,
+               json_pack("{s:I, s:I, s:s}", "vmid", (json_int_t)request->vmid, "job_id",
+                         (json_int_t)job_id, "phase", job_phase_names[JOB_RUNNING]));
 }
 
 /* --- the snapshots that Proxmox lists --- */
@@ -212,20 +253,79 @@ static bool check_snapshot_request(struct context *context, const struct request
            check_snapshot_possible(context, request, reply);
 }
 
+/* Reads the quota, and refuses at once, without a question to Proxmox, what job_add would refuse.
+ */
+static bool check_snapshot_interval(struct context *context, const struct request *request,
+                                    struct job_request *wanted, struct reply *reply)
+{
+    struct error error;
+    struct job newest;
+    struct job_obstacle obstacle = {.wait_ms = 0};
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(context->stores, &loan, &error) < 0 ||
+        quota_read(loan.store, request, &wanted->quota, &error) < 0 ||
+        job_newest(loan.store, request->vmid, JOB_SNAPSHOT, &newest, &error) < 0) {
+        reply_internal_failure(reply, context, &loan, &error);
+        return false;
+    }
+    /* The snapshots are counted after this: if another one is requested meanwhile, job_add sees
+     * that by its number. */
+    wanted->limit = (struct job_limit){
+        .interval_ms = (int64_t)wanted->quota.snapshot_interval_ms,
+        .seen = newest.job_id,
+    };
+    if (job_check(loan.store, &wanted->job, &wanted->limit, clock_wall_ms(), &obstacle, &error) ==
+        0)
+        return true;
+    reply_obstacle(context, wanted, &obstacle, &loan, &error, reply);
+    return false;
+}
+
+/* Replies that the guest has as many snapshots as it may. */
+static void reply_too_many(const struct request *request, const struct pve_snapshots *snapshots,
+                           uint32_t most, struct reply *reply)
+{
+    const char *oldest = snapshots->items[0].name;
+    cleanup_free char *text =
+        mem_format("this guest has %zu snapshots, and may have %u: the oldest is %s; have the "
+                   "operator delete one on the host (delsnapshot %u %s), or raise the quota",
+                   snapshots->count, most, oldest, request->vmid, oldest);
+    cleanup_free char *why =
+        mem_format("%zu snapshots, %u allowed; oldest: %s", snapshots->count, most, oldest);
+    reply_refuse(reply, 409, 0, REFUSAL_TOO_MANY_SNAPSHOTS, text, why);
+}
+
+static bool check_snapshot_count(struct context *context, const struct request *request,
+                                 uint32_t most, struct reply *reply)
+{
+    cleanup(pve_snapshots_free) struct pve_snapshots snapshots = {0};
+    if (most == 0)
+        return true;
+    if (!fetch_snapshots(context, request, &snapshots, reply))
+        return false;
+    if (snapshots.count < most)
+        return true;
+    reply_too_many(request, &snapshots, most, reply);
+    return false;
+}
+
 void snapshot_post(struct context *context, const struct request *request, struct reply *reply)
 {
-    struct job job = {.kind = JOB_SNAPSHOT};
+    struct job_request wanted = {.job = {.kind = JOB_SNAPSHOT, .vmid = request->vmid}};
+    struct job *job = &wanted.job;
     static const struct json_body_key keys[] = {
         [NAME] = {"name", false, SNAPSHOT_NAME_SIZE - 1},
-        [DESCRIPTION] = {"description", false, sizeof job.description - 1},
+        [DESCRIPTION] = {"description", false, sizeof job->description - 1},
     };
-    cleanup(snapshot_body_free) struct snapshot_body wanted = {0};
-    if (!body_read(request, keys, ARRAY_SIZE(keys), wanted.values, reply) ||
-        !check_snapshot_request(context, request, &wanted, &job, reply))
+    cleanup(snapshot_body_free) struct snapshot_body body = {0};
+    if (!body_read(request, keys, ARRAY_SIZE(keys), body.values, reply) ||
+        !check_snapshot_request(context, request, &body, job, reply))
         return;
-    if (wanted.values[DESCRIPTION])
-        (void)snprintf(job.description, sizeof job.description, "%s", wanted.values[DESCRIPTION]);
-    enqueue_job(context, request, &job, reply);
+    if (body.values[DESCRIPTION])
+        (void)snprintf(job->description, sizeof job->description, "%s", body.values[DESCRIPTION]);
+    if (check_snapshot_interval(context, request, &wanted, reply) &&
+        check_snapshot_count(context, request, wanted.quota.snapshots, reply))
+        enqueue_job(context, request, &wanted, reply);
 }
 
 static bool snapshots_contain(const struct pve_snapshots *snapshots, const char *name)
@@ -253,15 +353,16 @@ static bool snapshot_exists(struct context *context, const struct request *reque
 
 void rollback_post(struct context *context, const struct request *request, struct reply *reply)
 {
-    struct job job = {.kind = JOB_ROLLBACK};
+    struct job_request wanted = {.job = {.kind = JOB_ROLLBACK, .vmid = request->vmid},
+                                 .limit = {.seen = -1}};
     static const struct json_body_key keys[] = {
         [NAME] = {"name", true, SNAPSHOT_NAME_SIZE - 1},
     };
-    cleanup(snapshot_body_free) struct snapshot_body wanted = {0};
-    if (body_read(request, keys, ARRAY_SIZE(keys), wanted.values, reply) &&
-        check_snapshot_request(context, request, &wanted, &job, reply) &&
-        snapshot_exists(context, request, job.name, reply))
-        enqueue_job(context, request, &job, reply);
+    cleanup(snapshot_body_free) struct snapshot_body body = {0};
+    if (body_read(request, keys, ARRAY_SIZE(keys), body.values, reply) &&
+        check_snapshot_request(context, request, &body, &wanted.job, reply) &&
+        snapshot_exists(context, request, wanted.job.name, reply))
+        enqueue_job(context, request, &wanted, reply);
 }
 
 /* --- backups and restore tests --- */
@@ -274,10 +375,9 @@ static int64_t newest_backup_ms(const struct backup *backup, const struct job *j
     return job->job_id && is_later ? job->finished_at_ms : backup->at_ms;
 }
 
-static int backup_read_state(const struct request *request, struct backup_state *ret,
-                             struct error *error)
+static int backup_read_state(struct store *store, const struct request *request,
+                             struct backup_state *ret, struct error *error)
 {
-    struct store *store = request->view->store;
     struct backup backup;
     struct job job;
     const struct config *config = request->config;
@@ -307,7 +407,7 @@ void backup_due_get(struct context *context, const struct request *request, stru
 {
     struct error error;
     struct backup_state state;
-    if (backup_read_state(request, &state, &error) < 0) {
+    if (backup_read_state(request->view->store, request, &state, &error) < 0) {
         reply_internal_failure(reply, context, request->view, &error);
         return;
     }
@@ -373,14 +473,38 @@ void restore_test_status_get(struct context *context, const struct request *requ
     reply_data(reply, 200, describe_restore_test(request->vmid, &test, phase));
 }
 
+/* False if the store cannot be read; the reply then says so. */
+static bool find_backup_limit(struct context *context, const struct request *request,
+                              struct job_request *wanted, struct reply *reply)
+{
+    struct error error;
+    struct backup_state state;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(context->stores, &loan, &error) < 0 ||
+        quota_read(loan.store, request, &wanted->quota, &error) < 0 ||
+        backup_read_state(loan.store, request, &state, &error) < 0) {
+        reply_internal_failure(reply, context, &loan, &error);
+        return false;
+    }
+    wanted->job.due = backup_due_decide(&state).due;
+    wanted->limit = (struct job_limit){
+        .interval_ms = (int64_t)wanted->quota.backup_interval_ms,
+        /* A backup that is dated in the future makes no room for further ones. */
+        .backup_at_ms = state.backup_at_ms <= state.now_ms ? state.backup_at_ms : 0,
+        .seen = -1,
+    };
+    return true;
+}
+
 void backup_post(struct context *context, const struct request *request, struct reply *reply)
 {
     static const struct json_body_key no_keys[1];
-    static const struct job job = {.kind = JOB_BACKUP};
+    struct job_request wanted = {.job = {.kind = JOB_BACKUP, .vmid = request->vmid}};
     char *no_values[1];
     if (body_read(request, no_keys, 0, no_values, reply) &&
-        check_pve_token(context, request, reply))
-        enqueue_job(context, request, &job, reply);
+        check_pve_token(context, request, reply) &&
+        find_backup_limit(context, request, &wanted, reply))
+        enqueue_job(context, request, &wanted, reply);
 }
 
 static json_t *describe_backup(const struct backup *backup)

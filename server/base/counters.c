@@ -79,6 +79,9 @@ const char *refusal_reason_name(enum refusal_reason reason)
         [REFUSAL_FOREIGN_PATH] = "path of another guest",
         [REFUSAL_LOOKUP_FAILED] = "lookup failed",
         [REFUSAL_FOREIGN_TOKEN] = "token of another guest",
+        [REFUSAL_TOO_MANY_SNAPSHOTS] = "too many snapshots",
+        [REFUSAL_SNAPSHOTS_TOO_OFTEN] = "snapshots too often",
+        [REFUSAL_BACKUPS_TOO_OFTEN] = "backups too often",
     };
     return names[reason];
 }

@@ -175,12 +175,17 @@ void reply_unauthorized(struct reply *reply)
     reply_header(reply, "WWW-Authenticate", "Bearer");
 }
 
-void reply_later(struct reply *reply, int status, uint32_t seconds)
+static void reply_retry_after(struct reply *reply, uint32_t seconds)
 {
     char value[16];
     (void)snprintf(value, sizeof value, "%" PRIu32, seconds);
-    reply_error(reply, status, NULL);
     reply_header(reply, "Retry-After", value);
+}
+
+void reply_later(struct reply *reply, int status, uint32_t seconds)
+{
+    reply_error(reply, status, NULL);
+    reply_retry_after(reply, seconds);
 }
 
 void reply_header(struct reply *reply, const char *name, const char *value)
@@ -272,6 +277,16 @@ void reply_upstream_failure(struct reply *reply, struct context *context, const 
     throttled_log_line(&context->log, LOG_WARNING, "a guest had to be told: %s", error->message);
     reply_error(reply, 503, error->message);
     reply_header(reply, "Retry-After", UPSTREAM_RETRY_SECONDS);
+}
+
+void reply_refuse(struct reply *reply, int status, uint32_t seconds, enum refusal_reason reason,
+                  const char *text, const char *why)
+{
+    reply_error(reply, status, text);
+    if (seconds > 0)
+        reply_retry_after(reply, seconds);
+    reply_set_why(reply, why);
+    reply->refused = reason;
 }
 
 int reply_send(struct mg_connection *connection, const struct reply *reply, bool head,

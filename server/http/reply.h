@@ -18,6 +18,7 @@
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
+#include "server/base/counters.h"
 #include "store/tables/event.h"
 
 struct context;
@@ -37,7 +38,8 @@ struct reply {
     struct buffer body;
     bool close;                             /* the connection must be closed after the reply */
     char request_id[REQUEST_ID_LENGTH + 1]; /* "": reply_compose makes one up */
-    char why[256];          /* why it is a refusal, for the operator alone; never a secret */
+    char why[256];               /* why it is a refusal, for the operator alone; never a secret */
+    enum refusal_reason refused; /* why the handler has refused the request, to be reported */
     struct reply_wait wait; /* if set, the request may wait, and this reply is sent if it cannot */
 };
 
@@ -71,6 +73,13 @@ void reply_internal_failure(struct reply *reply, struct context *context, struct
  * why. */
 void reply_upstream_failure(struct reply *reply, struct context *context,
                             const struct error *error);
+
+/*
+ * Replies that the guest has asked for more than it may, with a text for it, and has this reported
+ * as a refusal, with a text for the operator. seconds: for Retry-After; 0: none.
+ */
+void reply_refuse(struct reply *reply, int status, uint32_t seconds, enum refusal_reason reason,
+                  const char *text, const char *why);
 
 /* Gives the reply its request id, by which the operator can look up a refusal. */
 void reply_assign_id(struct reply *reply);

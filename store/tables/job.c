@@ -28,7 +28,7 @@ const char *const job_phase_names[] = {
 
 #define JOB_COLUMNS \
     "job_id, vmid, kind, phase, upid, name, description, error, created_at_ms, called_at_ms," \
-    " finished_at_ms"
+    " finished_at_ms, due"
 #define SELECT_JOB "SELECT " JOB_COLUMNS " FROM job"
 
 static struct job job_from_row(const struct sql_query *query)
@@ -41,6 +41,7 @@ static struct job job_from_row(const struct sql_query *query)
         .created_at_ms = sql_column_int(query, 8),
         .called_at_ms = sql_column_int(query, 9),
         .finished_at_ms = sql_column_int(query, 10),
+        .due = sql_column_int(query, 11) != 0,
     };
     sql_column_copy(query, 4, job.upid, sizeof job.upid);
     sql_column_copy(query, 5, job.name, sizeof job.name);
@@ -167,7 +168,7 @@ static const char *job_outcome(const struct job *job)
 
 /* --- the life of a job --- */
 
-static int job_refuse_second(struct store *store, uint32_t vmid, struct job *ret_running,
+static int job_refuse_second(struct store *store, uint32_t vmid, struct job_obstacle *ret_obstacle,
                              struct error *error)
 {
     struct job running;
@@ -175,9 +176,62 @@ static int job_refuse_second(struct store *store, uint32_t vmid, struct job *ret
         return -1;
     if (running.job_id == 0)
         return 0;
-    *ret_running = running;
+    ret_obstacle->running = running;
     return fail(error, ERROR_CONFLICT, "job %lld (%s) is running", (long long)running.job_id,
                 job_kind_names[running.kind]);
+}
+
+/* Finds out whether the guest has asked for a backup that was due since the newest one was made. */
+static int job_due_was_asked(struct store *store, uint32_t vmid, int64_t since_ms, bool *ret,
+                             struct error *error)
+{
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store,
+                        "SELECT 1 FROM job WHERE vmid = ?1 AND kind = 'backup' AND due = 1"
+                        " AND created_at_ms >= ?2 LIMIT 1",
+                        sql_values(sql_int(vmid), sql_int(since_ms)), &query, error);
+    if (row < 0)
+        return -1;
+    *ret = row > 0;
+    return 0;
+}
+
+/* A job that is dated in the future, as the clock was set back, does not count: it might for ever.
+ */
+static int job_refuse_early(struct store *store, const struct job *job,
+                            const struct job_limit *limit, const struct job *newest, int64_t now_ms,
+                            struct job_obstacle *ret_obstacle, struct error *error)
+{
+    bool was_asked = true;
+    const int64_t age_ms = now_ms - newest->created_at_ms;
+    if (newest->job_id == 0 || age_ms < 0 || age_ms >= limit->interval_ms)
+        return 0;
+    if (job->due && job_due_was_asked(store, job->vmid, limit->backup_at_ms, &was_asked, error) < 0)
+        return -1;
+    if (!was_asked)
+        return 0;
+    ret_obstacle->wait_ms = limit->interval_ms - age_ms;
+    return fail(error, ERROR_CONFLICT, "job %lld (%s) was requested %lld seconds ago",
+                (long long)newest->job_id, job_kind_names[job->kind], (long long)(age_ms / 1000));
+}
+
+int job_check(struct store *store, const struct job *job, const struct job_limit *limit,
+              int64_t now_ms, struct job_obstacle *ret_obstacle, struct error *error)
+{
+    struct job newest;
+    *ret_obstacle = (struct job_obstacle){.wait_ms = 0};
+    if (job_refuse_second(store, job->vmid, ret_obstacle, error) < 0)
+        return -1;
+    if (!limit)
+        return 0;
+    if (job_newest(store, job->vmid, job->kind, &newest, error) < 0 ||
+        job_refuse_early(store, job, limit, &newest, now_ms, ret_obstacle, error) < 0)
+        return -1;
+    ret_obstacle->outdated = limit->seen >= 0 && newest.job_id != limit->seen;
+    if (!ret_obstacle->outdated)
+        return 0;
+    return fail(error, ERROR_CONFLICT, "job %lld (%s) was requested meanwhile",
+                (long long)newest.job_id, job_kind_names[job->kind]);
 }
 
 static int job_insert(struct store *store, const struct job *job, int64_t now_ms, struct job *ret,
@@ -185,10 +239,11 @@ static int job_insert(struct store *store, const struct job *job, int64_t now_ms
 {
     int row = job_one(store,
                       "INSERT INTO job"
-                      " (vmid, kind, phase, name, description, created_at_ms, changed_at_ms)"
-                      " VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5) RETURNING " JOB_COLUMNS,
+                      " (vmid, kind, phase, name, description, created_at_ms, changed_at_ms, due)"
+                      " VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?6) RETURNING " JOB_COLUMNS,
                       sql_values(sql_int(job->vmid), sql_text(job_kind_names[job->kind]),
-                                 sql_text(job->name), sql_text(job->description), sql_int(now_ms)),
+                                 sql_text(job->name), sql_text(job->description), sql_int(now_ms),
+                                 sql_int(job->due)),
                       ret, error);
     return row < 0 ? -1 : 0;
 }
@@ -204,13 +259,14 @@ static int job_forget_old(struct store *store, const struct job *job, struct err
         error);
 }
 
-int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
-            struct job *ret_running, struct error *error)
+int job_add(struct store *store, const struct job *job, const struct job_limit *limit,
+            int64_t now_ms, int64_t *ret_job_id, struct job_obstacle *ret_obstacle,
+            struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
     struct job added = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
-        job_refuse_second(store, job->vmid, ret_running, error) < 0 ||
+        job_check(store, job, limit, now_ms, ret_obstacle, error) < 0 ||
         job_insert(store, job, now_ms, &added, error) < 0 ||
         job_forget_old(store, job, error) < 0 ||
         job_add_event(store, &added, "ok", job_describe_begin(&added), now_ms, error) < 0 ||

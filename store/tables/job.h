@@ -34,15 +34,38 @@ struct job {
     int64_t created_at_ms;
     int64_t called_at_ms;   /* when Proxmox was about to be called; 0: not yet */
     int64_t finished_at_ms; /* 0: not yet */
+    bool due;               /* a backup that was due when the guest asked for it */
 };
 
+/* What a job must keep to. */
+struct job_limit {
+    /* From one job of the kind to the next, whatever became of the first; 0: no limit. A backup
+     * that is due is exempt from it once: if none that was due was asked for since backup_at_ms. */
+    int64_t interval_ms;
+    int64_t backup_at_ms; /* when the newest backup was made; 0: there is none */
+    int64_t seen; /* the newest job of the kind that the caller knew of as it decided; -1: any */
+};
+
+/* Why a job is not recorded now; one of them is set. */
+struct job_obstacle {
+    struct job running; /* the guest's unfinished job */
+    int64_t wait_ms;    /* until job_limit.interval_ms is over */
+    bool outdated;      /* there is a newer job than job_limit.seen */
+};
+
+/* Checks whether job_add would record the job. ERROR_CONFLICT, with *ret_obstacle, if not. */
+int job_check(struct store *store, const struct job *job, const struct job_limit *limit,
+              int64_t now_ms, struct job_obstacle *ret_obstacle, struct error *error);
+
 /*
- * Records a job with kind, vmid, name and description of *job, and adds an event. *ret_job_id
- * becomes the new job's id. If the guest has an unfinished job, fails with ERROR_CONFLICT and
- * copies that job to *ret_running. Of each kind, the guest's newest 100 finished jobs are kept.
+ * Records a job with kind, vmid, name, description and due of *job, and adds an event. *ret_job_id
+ * becomes the new job's id. If the guest has an unfinished job or the limit (NULL: none) forbids
+ * it, fails with ERROR_CONFLICT and fills in *ret_obstacle. Of each kind, the guest's newest 100
+ * finished jobs are kept.
  */
-int job_add(struct store *store, const struct job *job, int64_t now_ms, int64_t *ret_job_id,
-            struct job *ret_running, struct error *error);
+int job_add(struct store *store, const struct job *job, const struct job_limit *limit,
+            int64_t now_ms, int64_t *ret_job_id, struct job_obstacle *ret_obstacle,
+            struct error *error);
 
 /* Records that Proxmox is about to be called. The caller may call Proxmox once if this returns 0.
  * ERROR_CONFLICT if the job is finished or Proxmox has been called before. */

@@ -17,6 +17,7 @@ mkdir -p "$PVE"
 # settings [STORAGE]
 settings() {
     agent_yaml <<EOF
+quota: {snapshots: 0, snapshot_interval: 0, backup_interval: 0}
 pve: {endpoint: "https://127.0.0.1:$PVE_PORT", token_file: $HOST/pve.token, ca_file: $PVE/ca.pem}
 backup: {storage: ${1:-local}}
 EOF

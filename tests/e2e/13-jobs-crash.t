@@ -12,6 +12,7 @@ USER_NAME='felhom-agent@pve!agent'
 SECRET=0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa
 mkdir -p "$PVE"
 agent_yaml <<EOF
+quota: {snapshot_interval: 0, backup_interval: 0}
 pve: {endpoint: "https://127.0.0.1:$PVE_PORT", token_file: $HOST/pve.token, ca_file: $PVE/ca.pem}
 EOF
 printf '%s=%s\n' "$USER_NAME" $SECRET >"$HOST/pve.token"

@@ -11,6 +11,7 @@ case $BIN in *asan*) handshake=20s ;; *) handshake=2s ;; esac
 # settings REGISTRY_MODE FAILURES
 settings() {
     agent_yaml <<EOF
+quota: {snapshot_interval: 0, backup_interval: 0}
 storage_classes: {local-lvm: fast, usb-backup: slow}
 limits: {requests_per_source: 100000, failures_per_source: $2, connections_per_source: 50, handshake: $handshake}
 pve: {endpoint: "https://127.0.0.1:8006", token_file: $HOST/pve.token, ca_file: $HOST/proxmox/ca.pem}

@@ -150,4 +150,130 @@ rm "$HOST/hogging"
 # shellcheck disable=SC2086
 kill $hogs
 is "a guest beside them is always answered" "$(statuses victim)" '10 200'
+
+# --- quotas: what agent.yaml says of them if it says nothing ---
+standin_control proxmox '{"task_seconds": 0.1}'
+settings "$LIMITS"
+reload
+ended() { [ "$(sql "SELECT count(*) FROM job WHERE vmid = $1 AND finished_at_ms IS NULL")" = 0 ]; }
+for vmid in $HOGS; do
+    ok "the jobs of $vmid end" eventually ended "$vmid"
+done
+# takes VMID WHAT: the job is accepted, and ends
+takes() {
+    is "guest $1 may have a $2" "$(ask "$1" POST "/$2" | cut -d ' ' -f 1)" 202
+    ok "the $2 of $1 ends" eventually ended "$1"
+}
+# header NAME VMID
+header() { sed -n "s/^$1: //Ip" "$HOST/headers.$2" | tr -d '\r'; }
+# too_early VMID WHAT SECONDS: it is refused, as the last one is not that long ago
+too_early() {
+    local reply after
+    reply=$(ask "$1" POST "/$2")
+    after=$(header Retry-After "$1")
+    is "the next $2 of $1 is too early" "$reply" \
+        "429 {\"ok\":false,\"error\":\"too early: from one $2 of this guest to the next it has to be $3 seconds; try again in $after seconds\"}"
+    ok "it may be requested after $after seconds" test "$after" -ge 1 -a "$after" -le "$3"
+}
+# pass SECONDS: as if all jobs had been requested so much earlier
+pass() { sql "UPDATE job SET created_at_ms = created_at_ms - $1 * 1000"; }
+counted() {
+    curl -s --max-time 120 "http://$METRICS/metrics" |
+        awk -v reason="$1" 'index($0, "felhom_refusals_total{reason=\"" reason "\"}") == 1 {print $NF}'
+}
+
+takes 8200 snapshot
+too_early 8200 snapshot 60
+ok "the refusal is counted" test "$(counted 'snapshots too often')" -ge 1
+like "it is explained to the operator" "$(ctl explain "$(header X-Request-Id 8200)")" \
+    'of the 60 seconds from one snapshot to the next are left.*quota.snapshot_interval'
+is "it is in the audit trail" "$(sql "SELECT outcome, detail LIKE 'snapshots too often: %' FROM event WHERE vmid = 8200 AND kind = 'refused' AND detail LIKE 'snapshots%' LIMIT 1")" 'warning|1'
+ok "felhomd stops" daemon_stop
+ok "felhomd starts again" daemon_start
+too_early 8200 snapshot 60
+takes 8200 backup
+pass 60
+takes 8200 snapshot
+standin_control proxmox '{"task_seconds": 0.1, "task_fail": "no space left"}'
+pass 60
+takes 8200 snapshot
+is "that one has failed" "$(sql "SELECT phase FROM job WHERE vmid = 8200 ORDER BY job_id DESC LIMIT 1")" failed
+too_early 8200 snapshot 60
+standin_control proxmox '{"task_seconds": 0.1}'
+
+# The operator's snapshots count, too.
+jq '."8200".snapshots = ([range(10) | {("of-operator-\(.)"): {snaptime: (1795428000 + .), description: ""}}] | add)' \
+    "$PVE/guests.json" >"$PVE/guests.new"
+mv "$PVE/guests.new" "$PVE/guests.json"
+pass 60
+full() {
+    [ "$(ask 8200 POST /snapshot)" = '409 {"ok":false,"error":"this guest has 10 snapshots, and may have 10: the oldest is of-operator-0; have the operator delete one on the host (delsnapshot 8200 of-operator-0), or raise the quota"}' ]
+}
+ok "a guest that has as many snapshots as it may is refused another one" full
+like "that is explained to the operator" "$(ctl explain "$(header X-Request-Id 8200)")" \
+    '10 snapshots, 10 allowed; oldest: of-operator-0.*pct delsnapshot'
+ok "it is counted" test "$(counted 'too many snapshots')" -ge 1
+jq 'del(."8200".snapshots."of-operator-0")' "$PVE/guests.json" >"$PVE/guests.new"
+mv "$PVE/guests.new" "$PVE/guests.json"
+# What Proxmox has answered is good for a second.
+has_room() { [ "$(ask 8200 POST /snapshot | cut -d ' ' -f 1)" = 202 ]; }
+ok "once the operator has deleted one it gets another" eventually has_room
+ok "the snapshot ends" eventually ended 8200
+
+# While Proxmox does not say how many there are, none is promised.
+jobs=$(sql 'SELECT max(job_id) FROM job')
+standin_stop proxmox
+pass 60
+is "without Proxmox a snapshot is not accepted" "$(ask 8200 POST /snapshot | cut -d ' ' -f 1)" 503
+is "no job is recorded" "$(sql 'SELECT max(job_id) FROM job')" "$jobs"
+standin_start proxmox 8006
+
+# --- quotas: backups ---
+too_early 8200 backup 600
+pass 600
+takes 8200 backup
+# A job that was no due one was requested a moment ago and failed; now a backup is due.
+sql "UPDATE job SET phase = 'failed', due = 0 WHERE vmid = 8200 AND kind = 'backup';
+    UPDATE backup SET at_ms = at_ms - 2 * 86400000 WHERE vmid = 8200"
+is "a backup is due" "$(ask 8200 GET /backup/due | cut -d ' ' -f 2- | jq .data.due)" true
+standin_control proxmox '{"task_seconds": 0.1, "task_fail": "no space left"}'
+takes 8200 backup
+is "a backup is still due, as that one failed" "$(ask 8200 GET /backup/due | cut -d ' ' -f 2- | jq .data.due)" true
+too_early 8200 backup 600
+standin_control proxmox '{"task_seconds": 0.1}'
+
+# --- quotas: what agent.yaml and the enrolment say ---
+settings "$LIMITS" 'quota: {snapshots: 3, snapshot_interval: 0, backup_interval: 0}'
+reload
+jq '."8201".snapshots = {}' "$PVE/guests.json" >"$PVE/guests.new"
+mv "$PVE/guests.new" "$PVE/guests.json"
+touch "$HOST/hogging"
+for _ in 1 2 3 4 5 6; do
+    posts 8201
+done
+before=$(counted 'too many snapshots')
+refused() { [ "$(counted 'too many snapshots')" -ge $((before + 3)) ]; }
+ok "a guest that asks six times at once reaches its quota" eventually refused
+rm "$HOST/hogging"
+ok "its last job ends" eventually ended 8201
+is "it has no more snapshots than it may" "$(jq '."8201".snapshots | length' "$PVE/guests.json")" 3
+takes 8200 backup
+takes 8200 backup
+ok "one guest may have another quota" enroll 8201 --quota-snapshots 4 --quota-backup-interval 1h
+is "its enrolment has it" "$(grep -A 2 quota "$HOST/pve/priv/felhom/8201.yaml" | tr '\n' ' ')" \
+    'quota:   snapshots: "4"   backup_interval: "1h" '
+takes 8201 snapshot
+is "its quota is its own" "$(ask 8201 POST /snapshot | cut -c 1-60)" \
+    '409 {"ok":false,"error":"this guest has 4 snapshots, and may'
+takes 8201 backup
+too_early 8201 backup 3600
+ok "it may have that of all again" enroll 8201 --quota-snapshots default --quota-backup-interval default
+not_ok "its enrolment says nothing of it" grep -q quota "$HOST/pve/priv/felhom/8201.yaml"
+takes 8201 backup
+like "a slip is named" "$(enroll 8201 --quota-snapshots many 2>&1)" 'quota.snapshots: must be a number from 0 to 10000'
+sql "UPDATE guest SET enrolment = CAST('quota: {snapshots: x, backup_interval: 1h}' AS BLOB) WHERE vmid = 8201"
+too_early 8201 backup 3600
+is "of an enrolment with a slip the rest is in force" "$(ask 8201 POST /snapshot | cut -c 1-60)" \
+    '409 {"ok":false,"error":"this guest has 4 snapshots, and may'
+ok "felhomd stops" daemon_stop
 tap_done

@@ -112,10 +112,10 @@ static inline int tear_down(void **state)
 static inline int64_t add_job(uint32_t vmid, enum job_kind kind, const char *name)
 {
     int64_t job_id = 0;
-    struct job running;
+    struct job_obstacle running;
     struct job job = {.vmid = vmid, .kind = kind};
     (void)snprintf(job.name, sizeof job.name, "%s", name);
-    OK(job_add(store, &job, clock_wall_ms() - 2000, &job_id, &running, &error));
+    OK(job_add(store, &job, NULL, clock_wall_ms() - 2000, &job_id, &running, &error));
     return job_id;
 }
 

@@ -78,6 +78,9 @@ static void expect_defaults(const struct config *config)
     assert_string_equal(config->pve.endpoint, "https://127.0.0.1:8006");
     assert_string_equal(config->pve.token_file, "/etc/felhom-agent/pve.token");
     assert_string_equal(config->pve.ca_file, "/etc/pve/pve-root-ca.pem");
+    assert_int_equal(config->quota.snapshots, 10);
+    assert_int_equal(config->quota.snapshot_interval_ms, 60000);
+    assert_int_equal(config->quota.backup_interval_ms, 600000);
     assert_string_equal(config->backup.storage, "local");
     assert_string_equal(config->backup.mode, "snapshot");
     assert_string_equal(config->backup.compress, "zstd");
@@ -200,6 +203,7 @@ static const char everything[] =
     "registry: {mode: gitea, host: 'git.example:3000',\n"
     "  username: Jörg, secret_file: /s, ca_file: /rc}\n"
     "pve: {endpoint: 'https://[::1]:8006', token_file: /p, ca_file: /q}\n"
+    "quota: {snapshots: 0, snapshot_interval: 0, backup_interval: 1h}\n"
     "backup: {storage: pbs-1, mode: stop, compress: 0, max_age: 0,\n"
     "  window: '22:00-05:30'}\n"
     "metrics: {listen: 127.0.0.1:9221, textfile: /t/felhom.prom}\n"
@@ -239,6 +243,9 @@ static void expect_everything_but_paths(const struct config *config)
     assert_string_equal(config->registry.host, "git.example:3000");
     assert_string_equal(config->registry.username, "Jörg");
     assert_string_equal(config->pve.endpoint, "https://[::1]:8006");
+    assert_int_equal(config->quota.snapshots, 0);
+    assert_int_equal(config->quota.snapshot_interval_ms, 0);
+    assert_int_equal(config->quota.backup_interval_ms, 3600000);
     assert_string_equal(config->backup.storage, "pbs-1");
     assert_string_equal(config->backup.mode, "stop");
     assert_string_equal(config->backup.compress, "0");

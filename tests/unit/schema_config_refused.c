@@ -15,7 +15,7 @@
 #define PATH_RULE "must be an absolute path without . or .. in it, // or a / at its end"
 
 #define KNOWN_AT_THE_TOP \
-    "unknown key; known at the top: host_id, local_api, hook, limits, token, bootstrap, " \
+    "unknown key; known at the top: host_id, local_api, quota, hook, limits, token, bootstrap, " \
     "controller, hub, registry, pve, backup, restore_test, metrics, storage_classes, paths"
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})

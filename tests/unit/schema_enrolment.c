@@ -32,12 +32,15 @@ static void expect_same(const struct enrolment *a, const struct enrolment *b)
     assert_string_equal(a->chain, b->chain);
     assert_string_equal(a->guest_volume, b->guest_volume);
     assert_string_equal(a->guest_hwaddrs, b->guest_hwaddrs);
+    assert_string_equal(a->quota_snapshots, b->quota_snapshots);
+    assert_string_equal(a->quota_snapshot_interval, b->quota_snapshot_interval);
+    assert_string_equal(a->quota_backup_interval, b->quota_backup_interval);
     assert_string_equal(a->run, b->run);
 }
 
 static struct enrolment nothing(void)
 {
-    return (struct enrolment){"", "", "", "", "", "", "", "", "", ""};
+    return (struct enrolment){"", "", "", "", "", "", "", "", "", "", "", "", ""};
 }
 
 static void nothing_said_is_nothing(void **state)
@@ -63,6 +66,7 @@ static void every_key_is_read(void **state)
               "image: registry.example/controller:v1\n"
               "chain: \"local:snippets/a b.pl\"\n"
               "guest: {volume: local-lvm:vm-1-disk-0, hwaddrs: \"BC:24:11:00:00:01\"}\n"
+              "quota: {snapshots: 3, snapshot_interval: 0, backup_interval: 1h}\n"
               "run: [--memory=512m, \"--env=MOTTO=a b, c\", --init]\n"
               "controller:\n  customer: {id: mallory}\n  any: [thing, {}, ~]\n");
     (void)state;
@@ -75,6 +79,9 @@ static void every_key_is_read(void **state)
     assert_string_equal(enrolment.chain, "local:snippets/a b.pl");
     assert_string_equal(enrolment.guest_volume, "local-lvm:vm-1-disk-0");
     assert_string_equal(enrolment.guest_hwaddrs, "BC:24:11:00:00:01");
+    assert_string_equal(enrolment.quota_snapshots, "3");
+    assert_string_equal(enrolment.quota_snapshot_interval, "0");
+    assert_string_equal(enrolment.quota_backup_interval, "1h");
     assert_string_equal(enrolment.run, "--memory=512m\n--env=MOTTO=a b, c\n--init");
     enrolment_free(&enrolment);
     assert_null(enrolment.hub_retrieval_password);
@@ -95,7 +102,7 @@ static void bad_enrolments_are_refused(void **state)
     } bad[] = {
         {"custmer: {}", "8200.yaml:1:1: custmer: unknown key; did you mean customer?"},
         {"vmid: 8200", "8200.yaml:1:1: vmid: unknown key; known at the top: customer, hub, image, "
-                       "chain, guest, run, controller"},
+                       "chain, guest, quota, run, controller"},
         {"hub:\n  url: a", "8200.yaml:2:3: hub.url: unknown key; known there: retrieval_password"},
         {"customer:\n  id: a b", "8200.yaml:2:7: customer.id: " NAME_RULE},
         {"customer: {id: ../a}", "8200.yaml:1:16: customer.id: " NAME_RULE},
@@ -322,12 +329,64 @@ static void what_is_good_in_a_bad_one_can_be_had(void **state)
     enrolment_free(&enrolment);
 }
 
+static void expect_quota(const char *text, uint32_t snapshots, uint64_t snapshot_interval_ms,
+                         uint64_t backup_interval_ms)
+{
+    static const struct quota standard = {10, 60000, 600000};
+    struct enrolment enrolment;
+    enrolment_salvage(text, strlen(text), &enrolment);
+    const struct quota quota = enrolment_quota(&enrolment, &standard);
+    assert_int_equal(quota.snapshots, snapshots);
+    assert_int_equal(quota.snapshot_interval_ms, snapshot_interval_ms);
+    assert_int_equal(quota.backup_interval_ms, backup_interval_ms);
+    enrolment_free(&enrolment);
+}
+
+static void a_quota_is_that_of_all_where_none_is_given(void **state)
+{
+    (void)state;
+    expect_quota("", 10, 60000, 600000);
+    expect_quota("quota: {}", 10, 60000, 600000);
+    expect_quota("quota: {snapshots: 0}", 0, 60000, 600000);
+    expect_quota("quota: {snapshots: 10000, snapshot_interval: 0}", 10000, 0, 600000);
+    expect_quota("quota: {backup_interval: 1d}", 10, 60000, 86400000);
+    expect_quota("quota: {snapshots: 10001, snapshot_interval: -1, backup_interval: 5}", 10, 60000,
+                 600000);
+    expect_quota("quota: {snapshots: 1e3, snapshot_interval: 1h}", 10, 3600000, 600000);
+    expect_quota("quota: none", 10, 60000, 600000);
+}
+
+static void a_quota_that_is_none_is_refused(void **state)
+{
+    static const char *const bad[][2] = {
+        {"quota: {snapshots: 10001}",
+         "8200.yaml:1:20: quota.snapshots: must be a number from 0 to 10000"},
+        {"quota: {snapshots: -1}",
+         "8200.yaml:1:20: quota.snapshots: must be a number from 0 to 10000"},
+        {"quota: {snapshot_interval: 5}",
+         "8200.yaml:1:28: quota.snapshot_interval: must be a duration: digits and one of s m h d, "
+         "such as 30s or 24h, or 0"},
+        {"quota: {backups: 5}", "8200.yaml:1:9: quota.backups: unknown key; known there: "
+                                "snapshots, snapshot_interval, backup_interval"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct enrolment enrolment;
+        struct error error = {.kind = ERROR_NONE};
+        assert_int_equal(
+            enrolment_parse("8200.yaml", bad[i][0], strlen(bad[i][0]), &enrolment, &error), -1);
+        assert_string_equal(error.message, bad[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_said_is_nothing),
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(bad_enrolments_are_refused),
+        cmocka_unit_test(a_quota_is_that_of_all_where_none_is_given),
+        cmocka_unit_test(a_quota_that_is_none_is_refused),
         cmocka_unit_test(a_password_is_never_told),
         cmocka_unit_test(the_longest_customer_id),
         cmocka_unit_test(only_what_is_set_is_written),

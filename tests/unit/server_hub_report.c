@@ -96,7 +96,7 @@ static void test_backups(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
-    struct job running;
+    struct job_obstacle running;
     int64_t job_id;
     const struct backup backup = {
         .archive = "usb:backup/x.tar", .size_bytes = 1, .at_ms = NOW_MS - 90500};
@@ -105,7 +105,7 @@ static void test_backups(void **state)
     put_guest(store, 102);
     OK(backup_put(store, 101, &backup, &error));
     struct job job = {.vmid = 102, .kind = JOB_BACKUP};
-    OK(job_add(store, &job, 1, &job_id, &running, &error));
+    OK(job_add(store, &job, NULL, 1, &job_id, &running, &error));
     OK(job_finish(store, job_id, false, "no space", 2, &error));
     cleanup_json json_t *value = report(store, "{}");
     assert_part(value, "backups",

@@ -51,11 +51,11 @@ static void test_begins(void **state)
 static void test_description_is_passed_on(void **state)
 {
     (void)state;
-    struct job running;
+    struct job_obstacle running;
     int64_t job_id;
     const struct job job = {
         .vmid = 8200, .kind = JOB_SNAPSHOT, .name = "one", .description = "a&b"};
-    OK(job_add(store, &job, clock_wall_ms(), &job_id, &running, &error));
+    OK(job_add(store, &job, NULL, clock_wall_ms(), &job_id, &running, &error));
     assert_seconds(step(8200), 1);
     assert_asked("\"snapname=one&description=a%26b\"", 1);
 }

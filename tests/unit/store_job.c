@@ -20,8 +20,8 @@ static struct job job_named(enum job_kind kind, const char *name)
 static int64_t add(struct store *store, const struct job *job, int64_t now_ms)
 {
     int64_t job_id = -1;
-    struct job running;
-    OK(job_add(store, job, now_ms, &job_id, &running, &error));
+    struct job_obstacle obstacle;
+    OK(job_add(store, job, NULL, now_ms, &job_id, &obstacle, &error));
     return job_id;
 }
 
@@ -121,16 +121,131 @@ static void test_second_is_refused(void **state)
     cleanup_store struct store *store = store_with_guest();
     const struct job first = job_named(JOB_BACKUP, "");
     const struct job second = job_named(JOB_SNAPSHOT, "before");
-    struct job running = {0};
+    struct job_obstacle obstacle = {0};
     int64_t job_id = -1;
     (void)add(store, &first, 5000);
-    FAILS(job_add(store, &second, 6000, &job_id, &running, &error), ERROR_CONFLICT,
+    FAILS(job_add(store, &second, NULL, 6000, &job_id, &obstacle, &error), ERROR_CONFLICT,
           "job 1 (backup) is running");
     assert_int_equal(job_id, -1);
-    assert_int_equal(running.job_id, 1);
-    assert_int_equal(running.kind, JOB_BACKUP);
+    assert_int_equal(obstacle.running.job_id, 1);
+    assert_int_equal(obstacle.running.kind, JOB_BACKUP);
     assert_raw("SELECT count(*) FROM job", "1");
     assert_raw("SELECT count(*) FROM event", "1");
+}
+
+/* --- limits --- */
+
+static void end_jobs(struct store *store)
+{
+    OK(job_finish(store, unfinished(store, 8200).job_id, true, NULL, 1000000, &error));
+}
+
+/* Adds the job at that time; returns how long to wait otherwise. */
+static int64_t add_within(struct store *store, const struct job *job, const struct job_limit *limit,
+                          int64_t now_ms)
+{
+    struct job_obstacle obstacle = {0};
+    struct job_obstacle same = {0};
+    struct error problem;
+    int64_t job_id = -1;
+    const int checked = job_check(store, job, limit, now_ms, &same, &problem);
+    const int added = job_add(store, job, limit, now_ms, &job_id, &obstacle, &error);
+    assert_int_equal(checked, added);
+    assert_int_equal(same.wait_ms, obstacle.wait_ms);
+    assert_int_equal(same.outdated, obstacle.outdated);
+    if (added == 0) {
+        end_jobs(store);
+        return 0;
+    }
+    assert_int_equal(error.kind, ERROR_CONFLICT);
+    assert_string_equal(error.message, problem.message);
+    return obstacle.outdated ? -1 : obstacle.wait_ms;
+}
+
+static void test_interval(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_with_guest();
+    const struct job snapshot = job_named(JOB_SNAPSHOT, "one");
+    const struct job backup = job_named(JOB_BACKUP, "");
+    const struct job_limit limit = {.interval_ms = 60000, .seen = -1};
+    put_guest(store, 8300);
+    assert_int_equal(add_within(store, &snapshot, &limit, 100000), 0);
+    assert_int_equal(add_within(store, &snapshot, &limit, 100000), 60000);
+    assert_int_equal(add_within(store, &snapshot, &limit, 159999), 1);
+    assert_string_equal(error.message, "job 1 (snapshot) was requested 59 seconds ago");
+    assert_int_equal(add_within(store, &backup, &limit, 159999), 0); /* each kind by itself */
+    assert_int_equal(add_within(store, &snapshot, &limit, 160000), 0);
+    assert_int_equal(add_within(store, &snapshot, &limit, 1000), 0); /* the clock was set back */
+    const struct job_limit none = {.interval_ms = 0, .seen = -1};
+    assert_int_equal(add_within(store, &snapshot, &none, 1000), 0);
+    assert_int_equal(add_within(store, &snapshot, NULL, 1000), 0);
+}
+
+/* Whatever becomes of a job, it counts. */
+static void test_failed_jobs_count(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_with_guest();
+    const struct job snapshot = job_named(JOB_SNAPSHOT, "one");
+    const struct job_limit limit = {.interval_ms = 60000, .seen = -1};
+    const int64_t first = add(store, &snapshot, 100000);
+    OK(job_finish(store, first, false, "no space", 100500, &error));
+    assert_int_equal(add_within(store, &snapshot, &limit, 101000), 59000);
+}
+
+static void test_a_backup_that_is_due_passes_once(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_with_guest();
+    const struct job backup = job_named(JOB_BACKUP, "");
+    struct job due = backup;
+    struct job_limit limit = {.interval_ms = 600000, .backup_at_ms = 50000, .seen = -1};
+    due.due = true;
+    assert_int_equal(add_within(store, &backup, &limit, 100000), 0);
+    assert_int_equal(add_within(store, &backup, &limit, 101000), 599000);
+    assert_int_equal(add_within(store, &due, &limit, 101000), 0);
+    assert_int_equal(add_within(store, &due, &limit, 102000), 599000); /* it has failed */
+    assert_int_equal(add_within(store, &due, &limit, 701000), 0);      /* the interval is over */
+    limit.backup_at_ms = 701001; /* a backup was made, and the next one is due */
+    assert_int_equal(add_within(store, &due, &limit, 702000), 0);
+    assert_int_equal(add_within(store, &due, &limit, 703000), 599000);
+}
+
+static void test_a_decision_that_is_outdated(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_with_guest();
+    const struct job snapshot = job_named(JOB_SNAPSHOT, "one");
+    const struct job backup = job_named(JOB_BACKUP, "");
+    const struct job_limit first = {.seen = 0};
+    const struct job_limit second = {.seen = 1};
+    assert_int_equal(add_within(store, &snapshot, &first, 1000), 0);
+    assert_int_equal(add_within(store, &backup, NULL, 1000), 0);
+    assert_int_equal(add_within(store, &snapshot, &first, 2000), -1);
+    assert_string_equal(error.message, "job 1 (snapshot) was requested meanwhile");
+    assert_int_equal(add_within(store, &snapshot, &second, 2000), 0);
+}
+
+static void test_mark(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_with_guest();
+    const struct job snapshot = job_named(JOB_SNAPSHOT, "one");
+    struct job_mark mark;
+    put_guest(store, 8300);
+    (void)add_backup(store, 8300);
+    OK(job_mark(store, 8200, &mark, &error));
+    assert_int_equal(mark.newest, 0);
+    assert_int_equal(mark.unfinished, 0);
+    const int64_t job_id = add(store, &snapshot, 1000);
+    OK(job_mark(store, 8200, &mark, &error));
+    assert_int_equal(mark.newest, job_id);
+    assert_int_equal(mark.unfinished, 1);
+    end_jobs(store);
+    OK(job_mark(store, 8200, &mark, &error));
+    assert_int_equal(mark.newest, job_id);
+    assert_int_equal(mark.unfinished, 0);
 }
 
 static void test_guests_do_not_hinder_each_other(void **state)
@@ -149,12 +264,12 @@ static void test_unknown_guest(void **state)
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
     const struct job job = job_named(JOB_BACKUP, "");
-    struct job running = {0};
+    struct job_obstacle obstacle = {0};
     int64_t job_id = -1;
-    FAILS(job_add(store, &job, 5000, &job_id, &running, &error), ERROR_MISSING,
+    FAILS(job_add(store, &job, NULL, 5000, &job_id, &obstacle, &error), ERROR_MISSING,
           "the store knows no such guest");
     assert_int_equal(job_id, -1);
-    assert_int_equal(running.job_id, 0);
+    assert_int_equal(obstacle.running.job_id, 0);
     assert_raw("SELECT count(*) FROM event", "0");
 }
 
@@ -429,12 +544,15 @@ static void test_no_table(void **state)
     const struct job job = job_named(JOB_BACKUP, "");
     const struct backup backup = {.archive = "local:backup/a"};
     struct backup got_backup;
+    struct job_obstacle obstacle;
+    struct job_mark mark;
     struct job got;
     struct visits visits = {0};
     char upid[UPID_SIZE];
     int64_t job_id = -1;
     run_raw("DROP TABLE job; DROP TABLE backup");
-    assert_int_equal(job_add(store, &job, 5000, &job_id, &got, &error), -1);
+    assert_int_equal(job_add(store, &job, NULL, 5000, &job_id, &obstacle, &error), -1);
+    assert_int_equal(job_mark(store, 8200, &mark, &error), -1);
     assert_int_equal(job_call(store, 1, 5000, &error), -1);
     assert_int_equal(job_uncall(store, 1, &error), -1);
     assert_int_equal(job_set_upid(store, 1, UPID, &error), -1);
@@ -455,14 +573,14 @@ static void test_no_event_no_change(void **state)
     (void)state;
     cleanup_store struct store *store = store_with_guest();
     const struct job job = job_named(JOB_BACKUP, "");
-    struct job running;
+    struct job_obstacle obstacle;
     int64_t job_id = add_backup(store, 8200);
     run_raw("DROP TABLE event");
     assert_int_equal(job_snapshotted(store, job_id, 6000, &error), -1);
     assert_int_equal(job_finish(store, job_id, true, NULL, 6000, &error), -1);
     assert_raw("SELECT phase || ' ' || (finished_at_ms IS NULL) FROM job", "running 1");
     run_raw("DELETE FROM job");
-    assert_int_equal(job_add(store, &job, 5000, &job_id, &running, &error), -1);
+    assert_int_equal(job_add(store, &job, NULL, 5000, &job_id, &obstacle, &error), -1);
     assert_raw("SELECT count(*) FROM job", "0");
 }
 
@@ -474,6 +592,11 @@ int main(void)
         store_test(test_added),
         store_test(test_begin_is_told_by_kind),
         store_test(test_second_is_refused),
+        store_test(test_interval),
+        store_test(test_failed_jobs_count),
+        store_test(test_a_backup_that_is_due_passes_once),
+        store_test(test_a_decision_that_is_outdated),
+        store_test(test_mark),
         store_test(test_guests_do_not_hinder_each_other),
         store_test(test_unknown_guest),
         store_test(test_guest_takes_its_jobs_along),

@@ -42,9 +42,9 @@ static void tokens_by_state(void **state)
 
 static void add_job(struct store *store, uint32_t vmid, enum job_kind kind, int64_t *ret_id)
 {
-    struct job running;
+    struct job_obstacle running;
     const struct job job = {.vmid = vmid, .kind = kind, .name = "a"};
-    OK(job_add(store, &job, NOW_MS, ret_id, &running, &error));
+    OK(job_add(store, &job, NULL, NOW_MS, ret_id, &running, &error));
 }
 
 static void jobs_by_kind_and_phase(void **state)
