@@ -37,6 +37,7 @@ static int guest_lacks_identity(struct reaction *reaction, struct guest *ret_gue
                                 struct error *error)
 {
     enum token_verdict verdict;
+    struct guest_directory directory;
     struct token_life newest;
     struct error problem;
     struct store *store = reaction->store;
@@ -44,7 +45,7 @@ static int guest_lacks_identity(struct reaction *reaction, struct guest *ret_gue
     if (guest_find(store, reaction->vmid, ret_guest, &problem) < 0 &&
         fail_unless_missing(error, &problem) < 0)
         return -1;
-    if (issue_check(reaction->config, store, reaction->vmid, &verdict, error) < 0 ||
+    if (issue_check(reaction->config, store, reaction->vmid, &directory, &verdict, error) < 0 ||
         token_newest(store, reaction->vmid, &newest, error) < 0)
         return -1;
     *ret = verdict != TOKEN_GOOD && !is_revoked_on_purpose(ret_guest, &newest);

@@ -344,8 +344,7 @@ void doctor_check_guest_token(struct doctor *doctor)
     const struct doctor_guest *guest = doctor->guest;
     if (!doctor->store)
         return;
-    if (issue_check(config, doctor->store, guest->vmid, &verdict, &error) < 0 ||
-        guest_directory_inspect(config->paths.guests, guest->vmid, &directory, &error) < 0 ||
+    if (issue_check(config, doctor->store, guest->vmid, &directory, &verdict, &error) < 0 ||
         token_find(doctor->store, directory.token_id, &token, &error) < 0)
         doctor_fail(doctor, NULL, "%s", error.message);
     else if (verdict != TOKEN_GOOD)

@@ -173,21 +173,13 @@ static int issue_check_token(const struct token_text *token, struct store *store
 }
 
 int issue_check(const struct config *config, struct store *store, uint32_t vmid,
-                enum token_verdict *ret, struct error *error)
+                struct guest_directory *ret_directory, enum token_verdict *ret, struct error *error)
 {
-    struct error problem;
-    struct guest_directory directory;
     cleanup_token_text struct token_text token = {0};
-    *ret = TOKEN_MALFORMED;
-    if (guest_directory_inspect(config->paths.guests, vmid, &directory, error) < 0)
+    if (guest_directory_inspect_token(config->paths.guests, vmid, ret_directory, &token, error) < 0)
         return -1;
-    if (!directory.live)
-        return 0;
-    if (guest_directory_read_token(config->paths.guests, vmid, &token, &problem) == 0)
-        return issue_check_token(&token, store, vmid, ret, error);
-    if (problem.kind == ERROR_INVALID)
-        return 0;
-    return fail_unless_missing(error, &problem);
+    *ret = TOKEN_MALFORMED;
+    return ret_directory->token_id[0] ? issue_check_token(&token, store, vmid, ret, error) : 0;
 }
 
 bool issue_guest_runs(const struct config *config, enum guest_kind kind, uint32_t vmid,

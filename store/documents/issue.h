@@ -89,11 +89,13 @@ int issue_mint(struct issue *issue, int64_t now_ms, struct error *error);
 int issue_publish(struct issue *issue, struct error *error);
 
 /*
- * Checks what the guest has now: *ret is the verdict on the token in its directory, TOKEN_MALFORMED
- * if there is none or bootstrap.json is missing, TOKEN_UNKNOWN if it is another guest's.
+ * Checks what the guest has now: *ret_directory is what is in its directory, *ret the verdict on
+ * the token in its directory, TOKEN_MALFORMED if there is none or bootstrap.json is missing,
+ * TOKEN_UNKNOWN if it is another guest's.
  */
 int issue_check(const struct config *config, struct store *store, uint32_t vmid,
-                enum token_verdict *ret, struct error *error);
+                struct guest_directory *ret_directory, enum token_verdict *ret,
+                struct error *error);
 
 /* Returns the command that gives the NIC another hardware address. The caller frees it. */
 char *issue_nic_remedy(const struct config *config, enum guest_kind kind, uint32_t vmid,

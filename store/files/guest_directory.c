@@ -300,18 +300,19 @@ static bool token_file_parse(const struct buffer *content, struct token_text *re
     return token_text_parse(buffer_text(content), length, ret);
 }
 
-static int directory_read_token_id(int fd, struct guest_directory *ret, struct error *error)
+static int directory_read_token(int fd, struct guest_directory *ret, struct token_text *ret_token,
+                                struct error *error)
 {
     cleanup_buffer struct buffer content = BUFFER_EMPTY;
-    cleanup_token_text struct token_text token = {0};
     if (file_read_at(fd, "token", TOKEN_FILE_LIMIT, &content, error) < 0)
         return -1;
-    if (token_file_parse(&content, &token))
-        (void)snprintf(ret->token_id, sizeof ret->token_id, "%s", token.id);
+    if (token_file_parse(&content, ret_token))
+        (void)snprintf(ret->token_id, sizeof ret->token_id, "%s", ret_token->id);
     return 0;
 }
 
-static int directory_inspect(int fd, struct guest_directory *ret, struct error *error)
+static int directory_inspect(int fd, struct guest_directory *ret, struct token_text *ret_token,
+                             struct error *error)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -321,17 +322,25 @@ static int directory_inspect(int fd, struct guest_directory *ret, struct error *
     ret->gid = status.st_gid;
     if (directory_has_secrets(fd, &ret->live, error) < 0)
         return -1;
-    return ret->live ? directory_read_token_id(fd, ret, error) : 0;
+    return ret->live ? directory_read_token(fd, ret, ret_token, error) : 0;
 }
 
 int guest_directory_inspect(const char *guests_dir, uint32_t vmid, struct guest_directory *ret,
                             struct error *error)
 {
+    cleanup_token_text struct token_text token = {0};
+    return guest_directory_inspect_token(guests_dir, vmid, ret, &token, error);
+}
+
+int guest_directory_inspect_token(const char *guests_dir, uint32_t vmid,
+                                  struct guest_directory *ret, struct token_text *ret_token,
+                                  struct error *error)
+{
     struct guest_directory found = {.live = false};
     cleanup_opening struct opening directory = opening_new(guests_dir, vmid);
     if (opening_find(&directory, guests_dir, error) < 0)
         return -1;
-    if (directory.fd >= 0 && directory_inspect(directory.fd, &found, error) < 0)
+    if (directory.fd >= 0 && directory_inspect(directory.fd, &found, ret_token, error) < 0)
         return fail_context(error, "%s", directory.path);
     *ret = found;
     return 0;

@@ -110,6 +110,12 @@ struct guest_directory {
 int guest_directory_inspect(const char *guests_dir, uint32_t vmid, struct guest_directory *ret,
                             struct error *error);
 
+/* Does the same and hands out the token, unless ret->token_id is "". The caller wipes *ret_token
+ * with token_text_wipe, whatever is returned. */
+int guest_directory_inspect_token(const char *guests_dir, uint32_t vmid,
+                                  struct guest_directory *ret, struct token_text *ret_token,
+                                  struct error *error);
+
 /* Appends the content of one of the files to out. ERROR_MISSING if the file or the directory does
  * not exist. */
 int guest_directory_read(const char *guests_dir, uint32_t vmid, const char *name,
