@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any text: its lines cover the live section without a gap, and what is inserted can be removed
- * without a trace. */
+/* Any text: its lines cover the live section without a gap, what is inserted can be removed without
+ * a trace, and a pending change that is taken out is none any more. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "cli/pve/config.h"
 #include "schema/base/cleanup.h"
+#include "schema/pve/guest_config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,6 +47,17 @@ static void remove_inserted(struct buffer *text)
     config_text_remove(text, &last);
 }
 
+static void check_unpend(const struct buffer *whole)
+{
+    struct error ignored;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup(guest_config_free) struct guest_config guest = {0};
+    buffer_add(&text, buffer_text(whole), whole->length);
+    config_text_unpend(&text, "mp0");
+    if (guest_config_parse(GUEST_LXC, buffer_text(&text), text.length, &guest, &ignored) == 0)
+        require(!guest_config_pending(&guest, "mp0"));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
@@ -54,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     config_text_insert(&text, KEY, VALUE);
     require(walk(&text) > live);
     remove_inserted(&text);
+    check_unpend(&text);
     require(text.length == size && (size == 0 || memcmp(text.data, data, size) == 0));
     return 0;
 }

@@ -118,6 +118,27 @@ static void a_mention_in_any_section_counts(void **state)
     assert_false(config_text_mentions(&buffer, "mp0"));
 }
 
+static void assert_unpended(const char *before, const char *after)
+{
+    cleanup_buffer struct buffer buffer = text_of(before);
+    config_text_unpend(&buffer, "mp0");
+    assert_string_equal(buffer_text(&buffer), after);
+}
+
+static void a_pending_change_is_taken_out(void **state)
+{
+    (void)state;
+    assert_unpended("mp0: a\n[pve:pending]\ndelete: mp0\n", "mp0: a\n[pve:pending]\n");
+    assert_unpended("[pve:pending]\ndelete: mp1,!mp0;mp2 mp00\n",
+                    "[pve:pending]\ndelete: mp1,mp2,mp00\n");
+    assert_unpended("[PVE:Pending]\nmp0: b\nmp01: c\n", "[PVE:Pending]\nmp01: c\n");
+    assert_unpended("[pve:pending]\ndelete: !mp1\n", "[pve:pending]\ndelete: !mp1\n");
+    assert_unpended("delete: mp0\n[snap]\ndelete: mp0\nmp0: a\n",
+                    "delete: mp0\n[snap]\ndelete: mp0\nmp0: a\n");
+    assert_unpended("[pve:pending]\ndelete: mp0", "[pve:pending]\n");
+    assert_unpended("", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +147,7 @@ int main(void)
         cmocka_unit_test(insertion_keeps_all_else_and_can_be_undone),
         cmocka_unit_test(removal_goes_on_behind_the_line),
         cmocka_unit_test(a_mention_in_any_section_counts),
+        cmocka_unit_test(a_pending_change_is_taken_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

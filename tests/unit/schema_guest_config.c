@@ -424,6 +424,31 @@ static void assert_json(enum guest_kind kind, const char *text, const char *expe
     guest_config_free(&config);
 }
 
+static void assert_renewed(enum guest_kind kind, const char *text, const char *expected)
+{
+    struct guest_config config;
+    parse(kind, text, &config);
+    cleanup_free char *value = nic_without_hwaddr(&config.nics[0], kind);
+    if (expected)
+        assert_string_equal(value, expected);
+    else
+        assert_null(value);
+    guest_config_free(&config);
+}
+
+static void test_a_nic_without_its_address(void **state)
+{
+    (void)state;
+    assert_renewed(GUEST_LXC,
+                   "net0: name=eth0,hwaddr=BC:24:11:00:00:01,bridge=vmbr0,firewall=on,trunks=2;3\n",
+                   "name=eth0,bridge=vmbr0,firewall=1,trunks=2;3,type=veth");
+    assert_renewed(GUEST_QEMU, "net0: virtio=BC:24:11:00:00:01,bridge=vmbr0,queues=2\n",
+                   "virtio,bridge=vmbr0,queues=2");
+    assert_renewed(GUEST_QEMU, "net0: bridge=vmbr0,model=e1000,macaddr=BC:24:11:00:00:01\n",
+                   "bridge=vmbr0,e1000");
+    assert_renewed(GUEST_LXC, "lxc.net.0.hwaddr: BC:24:11:00:00:01\n", NULL);
+}
+
 static void test_pending_changes(void **state)
 {
     (void)state;
@@ -538,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_qemu_fields),
         cmocka_unit_test(test_qemu_keeps_what_was_good_before),
         cmocka_unit_test(test_qemu_stops_at_any_section),
+        cmocka_unit_test(test_a_nic_without_its_address),
         cmocka_unit_test(test_pending_changes),
         cmocka_unit_test(test_nics_of_raw_lines),
         cmocka_unit_test(test_json),
