@@ -90,6 +90,88 @@ bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret)
     }
 }
 
+/* Ports and number are in the first 8 bytes, which every first fragment has. */
+#define FRAGMENT_LEAST 8
+#define DATA_MOST      UINT16_MAX
+
+/* all: the length of the TCP header and the data. */
+static bool segment_parse_tcp(const uint8_t *bytes, size_t length, bool is_fragment, uint32_t all,
+                              struct segment *segment)
+{
+    struct tcphdr tcp = {0};
+    if (length < (is_fragment ? FRAGMENT_LEAST : sizeof tcp))
+        return false;
+    memcpy(&tcp, bytes, length < sizeof tcp ? length : sizeof tcp);
+    uint32_t header = (uint32_t)tcp.th_off * 4;
+    segment->source.port = tcp.th_sport;
+    segment->destination.port = tcp.th_dport;
+    segment->sequence = ntohl(tcp.th_seq);
+    if (is_fragment) {
+        segment->length = DATA_MOST;
+        return true;
+    }
+    segment->length = all > header ? all - header : 0;
+    return segment->length > 0 && !(tcp.th_flags & TH_SYN);
+}
+
+static bool segment_parse_v4(const uint8_t *bytes, size_t length, struct segment *segment)
+{
+    struct ip ip;
+    if (length < sizeof ip)
+        return false;
+    memcpy(&ip, bytes, sizeof ip);
+    uint32_t header = (uint32_t)ip.ip_hl * 4;
+    uint32_t total = ntohs(ip.ip_len);
+    if (header < sizeof ip || header > length || ip.ip_p != IPPROTO_TCP ||
+        (ntohs(ip.ip_off) & IP_OFFMASK) != 0)
+        return false;
+    syn_end_set_v4(&segment->source, &ip.ip_src);
+    syn_end_set_v4(&segment->destination, &ip.ip_dst);
+    /* 0 stands for more than fits into the field, between devices of one kernel. */
+    uint32_t all = total == 0 ? DATA_MOST : total > header ? total - header : 0;
+    return segment_parse_tcp(bytes + header, length - header, ntohs(ip.ip_off) & IP_MF, all,
+                             segment);
+}
+
+static bool segment_parse_v6(const uint8_t *bytes, size_t length, struct segment *segment)
+{
+    struct ip6_hdr ip;
+    if (length < sizeof ip)
+        return false;
+    memcpy(&ip, bytes, sizeof ip);
+    if (ip.ip6_nxt != IPPROTO_TCP)
+        return false;
+    segment->source.address = ip.ip6_src;
+    segment->destination.address = ip.ip6_dst;
+    return segment_parse_tcp(bytes + sizeof ip, length - sizeof ip, false, ntohs(ip.ip6_plen),
+                             segment);
+}
+
+/* FNV-1a */
+static uint64_t segment_hash(const uint8_t *bytes, size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
+{
+    *ret = (struct segment){.length = 0};
+    if (length == 0)
+        return false;
+    ret->content = segment_hash(bytes, length);
+    switch (bytes[0] >> 4) {
+    case 4:
+        return segment_parse_v4(bytes, length, ret);
+    case 6:
+        return segment_parse_v6(bytes, length, ret);
+    default:
+        return false;
+    }
+}
+
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b)
 {
     return a->port == b->port && IN6_ARE_ADDR_EQUAL(&a->address, &b->address);

@@ -44,6 +44,21 @@ bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret);
 bool syn_parse_saved(const uint8_t *bytes, size_t length, const struct sockaddr *source,
                      const struct sockaddr *destination, struct syn *ret);
 
+/* A packet of a connection that carries data of the peer's. */
+struct segment {
+    struct syn_end source;
+    struct syn_end destination;
+    uint32_t sequence; /* of its first byte, in host byte order */
+    uint32_t length;   /* of its data, at least 1 */
+    uint64_t content;  /* a hash of what was seen of it, from its IP header on */
+};
+
+/* Reads an IPv4 or IPv6 packet that holds a TCP header and data, as syn_parse_packet does; of the
+ * packet, at least the headers must be there. The first fragment of an IPv4 packet counts as one
+ * with as much data as there can be, since what it does not hold follows in fragments without
+ * ports. Returns false for anything else, *ret is undefined then. */
+bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret);
+
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b);
 
 /* Converts an AF_INET or AF_INET6 address; another family becomes all zeroes. */

@@ -44,6 +44,10 @@ void arrivals_note(struct arrivals *arrivals, int socket);
 /* Returns what was noted of the open connection. */
 struct arrival arrivals_get(struct arrivals *arrivals, int socket);
 
+/* Forgets how the open connection came in. Returns true if its first data came the same way, as far
+ * as can be told; to be called once, when some has come or none will. */
+bool arrivals_confirm(struct arrivals *arrivals, int socket);
+
 /* Returns 1 if the address is behind a router as seen from the link, 0 if it is on the link itself,
  * -1 on failure. */
 int arrival_is_routed(const struct arrival *arrival, struct in_addr address, struct error *error);

@@ -15,6 +15,7 @@
 #include "schema/base/memory.h"
 #include "server/base/counters.h"
 #include "server/base/limiter.h"
+#include "server/net/arrival.h"
 #include "store/base/log.h"
 
 #define STACK_KEEP_BYTES 4096 /* for the frames of the calls below, which are in use */
@@ -83,18 +84,39 @@ static bool connection_is_admitted(struct connection *connection)
     return refusal == REFUSAL_NONE;
 }
 
+/* Whoever has begun the connection must also be the one who has gone on with it. */
+static bool connection_is_confirmed(struct connection *connection)
+{
+    const struct connection_context *context = connection->context;
+    return !context->arrivals || arrivals_confirm(context->arrivals, connection->socket);
+}
+
+static void connection_refuse_other(struct connection *connection)
+{
+    struct connection_context *context = connection->context;
+    counters_add_refusal(context->counters, REFUSAL_UNWITNESSED);
+    tls_close(steal(connection->session));
+    gate_refuse(context->gate, &connection->peer, REFUSAL_UNWITNESSED);
+}
+
 int connection_open(struct connection *connection, int socket)
 {
     struct connection_context *context = connection->context;
     connection->socket = socket;
-    if (!connection_is_admitted(connection))
-        return -1;
-    if (connection_shake_hands(connection) < 0) {
-        gate_leave(context->gate, &connection->peer);
-        stack_give_back(connection->stack_lowest);
+    if (!connection_is_admitted(connection)) {
+        (void)connection_is_confirmed(connection);
         return -1;
     }
-    return 0;
+    bool has_shaken_hands = connection_shake_hands(connection) == 0;
+    bool is_confirmed = connection_is_confirmed(connection);
+    if (has_shaken_hands && is_confirmed)
+        return 0;
+    if (has_shaken_hands)
+        connection_refuse_other(connection);
+    else
+        gate_leave(context->gate, &connection->peer);
+    stack_give_back(connection->stack_lowest);
+    return -1;
 }
 
 /* If bytes are left unread, close() sends a reset, and the client may lose our last answer. */

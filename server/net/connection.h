@@ -18,6 +18,7 @@
 #include "server/net/peer.h"
 #include "server/tls/session.h"
 
+struct arrivals;
 struct counters;
 struct throttled_log;
 struct tls_context;
@@ -25,6 +26,7 @@ struct tls_context;
 /* What all connections of a listener share; all of it is borrowed. */
 struct connection_context {
     struct gate *gate;
+    struct arrivals *arrivals; /* may be NULL */
     struct tls_context *tls;
     struct counters *counters; /* may be NULL */
     struct throttled_log *log;

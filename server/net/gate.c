@@ -297,6 +297,16 @@ void gate_leave(struct gate *gate, const struct peer *peer)
     atomic_fetch_sub(&gate->connections, 1);
 }
 
+void gate_refuse(struct gate *gate, const struct peer *peer, enum refusal_reason refusal)
+{
+    struct peer unknown = *peer;
+    unknown.vmid = 0;
+    unknown.identity = PEER_UNKNOWN;
+    unknown.has_hwaddr = false;
+    gate_leave(gate, peer);
+    report_refusal(gate, &unknown, refusal);
+}
+
 uint32_t gate_connections(const struct gate *gate)
 {
     return atomic_load(&gate->connections);

@@ -52,6 +52,10 @@ void gate_reconfigure(struct gate *gate, const struct config *config, const stru
 enum refusal_reason gate_enter(struct gate *gate, int socket, struct peer *ret);
 void gate_leave(struct gate *gate, const struct peer *peer);
 
+/* Does the same as gate_leave for a connection that turns out to be another peer's, and reports
+ * that under its address alone. */
+void gate_refuse(struct gate *gate, const struct peer *peer, enum refusal_reason refusal);
+
 /*
  * felhomd's self-test (server/systemd/watchdog.h) connects from an address that the allow list,
  * source binding and limits need not admit. So the gate can expect one connection: it admits the

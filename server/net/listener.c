@@ -81,6 +81,7 @@ static int listener_context_init(struct listener *listener, struct error *error)
     };
     listener->context = (struct connection_context){
         .gate = options->gate,
+        .arrivals = options->arrivals,
         .counters = options->counters,
         .log = &listener->log,
     };

@@ -32,28 +32,46 @@
 #define ETHER_TYPE            ((uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL))
 #define IF(test, value, t, f) BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), (t), (f))
 
-/* Takes a SYN without ACK to the port, over IPv4 or IPv6. The jumps count from the next
- * instruction. */
+#define IF_MORE_THAN_X(t, f) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_X, 0, (t), (f))
+
+/* Takes of TCP over IPv4 or IPv6 to the port: SYNs without ACK, packets with data, and the first
+ * fragments of packets. The jumps count from the next instruction. */
 #define FILTER_OF(port) \
     { \
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETHERTYPE_IPV6, 10, 0), \
-            IF(BPF_JEQ, ETHERTYPE_IP, 0, 18), \
-            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(9)), /* the protocol */ \
-            IF(BPF_JEQ, IPPROTO_TCP, 0, 16), \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETHERTYPE_IPV6, 23, 0), \
+            IF(BPF_JEQ, ETHERTYPE_IP, 0, 37), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(9)), /* IPv4: the protocol */ \
+            IF(BPF_JEQ, IPPROTO_TCP, 0, 35), \
             BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(6)), /* the fragment's offset */ \
-            IF(BPF_JSET, 0x1fff, 14, 0), \
+            IF(BPF_JSET, 0x1fff, 33, 0), \
             BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(0)), /* the header's length */ \
             BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 15), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 2), \
-            BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_JMP | BPF_JA, 3), \
-            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(6)), /* IPv6: the next header */ \
-            IF(BPF_JEQ, IPPROTO_TCP, 0, 7), BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 40), \
-            BPF_STMT(BPF_LD | BPF_H | BPF_IND, PACKET(2)), /* both: the destination port */ \
-            IF(BPF_JEQ, (port), 0, 4), \
+            BPF_STMT(BPF_MISC | BPF_TAX, 0), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_IND, PACKET(2)), /* the destination port */ \
+            IF(BPF_JEQ, (port), 0, 27), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(6)), /* more fragments: taken */ \
+            IF(BPF_JSET, 0x2000, 24, 0), \
             BPF_STMT(BPF_LD | BPF_B | BPF_IND, PACKET(13)), /* the flags */ \
-            BPF_STMT(BPF_ALU | BPF_AND | BPF_K, TH_SYN | TH_ACK), IF(BPF_JEQ, TH_SYN, 0, 1), \
+            IF(BPF_JSET, TH_SYN, 21, 0), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_IND, PACKET(12)), /* TCP's header's length */ \
+            BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 2), \
+            BPF_STMT(BPF_ALU | BPF_ADD | BPF_X, 0), BPF_STMT(BPF_MISC | BPF_TAX, 0), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(2)), /* the whole length; 0: more */ \
+            IF_MORE_THAN_X(15, 0), IF(BPF_JEQ, 0, 14, 15), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(6)), /* IPv6: the next header */ \
+            IF(BPF_JEQ, IPPROTO_TCP, 0, 13), BPF_STMT(BPF_LDX | BPF_W | BPF_IMM, 40), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_IND, PACKET(2)), /* the destination port */ \
+            IF(BPF_JEQ, (port), 0, 10), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_IND, PACKET(13)), /* the flags */ \
+            IF(BPF_JSET, TH_SYN, 6, 0), \
+            BPF_STMT(BPF_LD | BPF_B | BPF_IND, PACKET(12)), /* TCP's header's length */ \
+            BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 4), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 2), \
+            BPF_STMT(BPF_MISC | BPF_TAX, 0), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(4)), /* the length without IPv6's header */ \
+            IF_MORE_THAN_X(1, 2), IF(BPF_JSET, TH_ACK, 1, 0), /* both, of the flags: a SYN */ \
             BPF_STMT(BPF_RET | BPF_K, SNAP_LENGTH), BPF_STMT(BPF_RET | BPF_K, 0), \
     }
-#define FILTER_LENGTH 22
+#define FILTER_LENGTH 41
 
 static int ring_set_filter(int fd, uint16_t port)
 {
@@ -177,8 +195,12 @@ static bool frame_parse(const struct tpacket2_hdr *frame, struct syn_seen *ret)
     const uint8_t *bytes = (const uint8_t *)frame;
     const struct sockaddr_ll *from = (const void *)(bytes + SOURCE_AT);
     uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
-    if (frame->tp_snaplen < before_packet ||
-        !syn_parse_packet(bytes + frame->tp_net, frame->tp_snaplen - before_packet, &ret->syn))
+    if (frame->tp_snaplen < before_packet)
+        return false;
+    const uint8_t *packet = bytes + frame->tp_net;
+    size_t length = frame->tp_snaplen - before_packet;
+    ret->is_segment = !syn_parse_packet(packet, length, &ret->syn);
+    if (ret->is_segment && !segment_parse(packet, length, &ret->segment))
         return false;
     if (before_packet >= ETHER_HDR_LEN) {
         ret->syn.has_hwaddr = true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A packet socket on all devices, whose filter has the kernel copy the SYNs to one port, and
- * nothing else, into a ring of memory that it shares with felhomd (packet_mmap.rst). The filter
- * cannot be changed once it is there: whoever took felhomd over would see no other packet by it.
+ * A packet socket on all devices, whose filter has the kernel copy the beginnings of the SYNs and
+ * of the data to one TCP port, and nothing else, into a ring of memory that it shares with felhomd
+ * (packet_mmap.rst). The filter cannot be changed once it is there: whoever took felhomd over would
+ * see no other packet by it.
  */
 #ifndef FELHOM_SYN_RING_H
 #define FELHOM_SYN_RING_H
@@ -21,9 +22,11 @@ struct syn_ring {
     uint64_t lost;
 };
 
-/* Where a SYN was seen. */
+/* What was seen, and where. */
 struct syn_seen {
+    bool is_segment; /* it is data, not a SYN */
     struct syn syn;
+    struct segment segment;
     int device;          /* its index */
     unsigned short type; /* of the device, ARPHRD_ETHER and so on */
 };
@@ -38,10 +41,10 @@ bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port);
 
 void syn_ring_close(struct syn_ring *ring);
 
-/* Reads the next SYN; false if there is none yet. */
+/* Reads the next SYN or data; false if there is none yet. */
 bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret);
 
-/* How many SYNs found no place since the ring was opened here. */
+/* How many of them found no place since the ring was opened here. */
 uint64_t syn_ring_lost(struct syn_ring *ring);
 
 #endif

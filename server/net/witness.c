@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/net/witness.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
@@ -28,17 +29,24 @@
 
 #define NOTES_PER_DEVICE 128u  /* SYNs of one device whose connections were not accepted yet */
 #define DEVICES_MOST     4096u /* the one that was quiet for longest is forgotten then */
+#define HELD_MOST        4096u /* connections that were found and not yet confirmed */
+#define CONTENTS_KEPT    4u
+#define DRAIN_PAUSE_MS   2 /* so that the thread wakes once for many packets */
 #define DEVICE_BUCKETS   1024u
 #define NOTE_BUCKETS     4096u
 
-/* A SYN whose connection has not been looked up yet. */
+/* A SYN whose connection has not been looked up yet, or not been confirmed. */
 struct note {
     LIST_ENTRY(note) in_bucket;
-    TAILQ_ENTRY(note) in_device;
-    struct device *device; /* the first one that saw it */
+    TAILQ_ENTRY(note) in_queue; /* of the device, or of those that are held */
+    struct device *device;      /* the first one that saw it; NULL: it was looked up, and is held */
     struct syn syn;
     enum witness_path path;
     uint32_t vmid;
+    int first_device;                 /* the index of that device */
+    bool is_taken_over;               /* the first byte of data came another way */
+    uint32_t data_count;              /* how often it came the way of the SYN */
+    uint64_t contents[CONTENTS_KEPT]; /* of the newest of these packets */
 };
 LIST_HEAD(note_list, note);
 TAILQ_HEAD(note_queue, note);
@@ -66,6 +74,8 @@ struct witness {
     struct syn_end *ends;
     size_t end_count;
     uint32_t device_count;
+    uint32_t held_count;
+    struct note_queue held; /* the oldest first */
     struct device_list devices[DEVICE_BUCKETS];
     struct note_list notes[NOTE_BUCKETS];
 };
@@ -173,25 +183,44 @@ static struct note *note_find(struct witness *witness, const struct syn *syn)
     return NULL;
 }
 
-static void note_free(struct note *note)
+static void note_leave_queue(struct witness *witness, struct note *note)
+{
+    TAILQ_REMOVE(note->device ? &note->device->notes : &witness->held, note, in_queue);
+    if (note->device)
+        note->device->note_count--;
+    else
+        witness->held_count--;
+}
+
+static void note_free(struct witness *witness, struct note *note)
 {
     LIST_REMOVE(note, in_bucket);
-    TAILQ_REMOVE(&note->device->notes, note, in_device);
-    note->device->note_count--;
+    note_leave_queue(witness, note);
     free(note);
+}
+
+static void note_hold(struct witness *witness, struct note *note)
+{
+    note_leave_queue(witness, note);
+    note->device = NULL;
+    if (witness->held_count == HELD_MOST)
+        note_free(witness, TAILQ_FIRST(&witness->held));
+    TAILQ_INSERT_TAIL(&witness->held, note, in_queue);
+    witness->held_count++;
 }
 
 static void note_add(struct witness *witness, struct device *device, const struct syn *syn)
 {
     struct note *note = mem_new(struct note);
     if (device->note_count == NOTES_PER_DEVICE)
-        note_free(TAILQ_FIRST(&device->notes));
+        note_free(witness, TAILQ_FIRST(&device->notes));
     note->device = device;
+    note->first_device = device->index;
     note->syn = *syn;
     note->path = device->path;
     note->vmid = device->vmid;
     LIST_INSERT_HEAD(note_bucket(witness, &syn->source, &syn->destination), note, in_bucket);
-    TAILQ_INSERT_TAIL(&device->notes, note, in_device);
+    TAILQ_INSERT_TAIL(&device->notes, note, in_queue);
     device->note_count++;
 }
 
@@ -214,8 +243,43 @@ static struct witness_sighting sighting_of(const struct note *note)
 {
     if (!note)
         return (struct witness_sighting){.path = WITNESS_NONE};
-    return (struct witness_sighting){note->path, note->vmid, note->syn.has_hwaddr,
-                                     note->syn.hwaddr};
+    return (struct witness_sighting){note->path, note->vmid, note->syn.has_hwaddr, note->syn.hwaddr,
+                                     note->syn};
+}
+
+/* --- data --- */
+
+static bool has_first_byte(const struct segment *segment, const struct syn *syn)
+{
+    uint32_t first = ntohl(syn->sequence) + 1;
+    return first - segment->sequence < segment->length;
+}
+
+/* The devices of one guest are one way, and so are all that are no guest's, such as the links of a
+ * bond. */
+static bool is_way_of(const struct note *note, const struct device *device)
+{
+    return device->index == note->first_device ||
+           (device->path == note->path && device->vmid == note->vmid &&
+            (device->path == WITNESS_GUEST || device->path == WITNESS_OUTSIDE));
+}
+
+static bool has_content(const struct note *note, uint64_t content)
+{
+    for (size_t i = 0; i < CONTENTS_KEPT && i < note->data_count; i++)
+        if (note->contents[i] == content)
+            return true;
+    return false;
+}
+
+/* A packet is seen by each device that it passes; the first one of them tells which way it came. */
+static void note_see_data(struct note *note, const struct segment *segment,
+                          const struct device *device)
+{
+    if (is_way_of(note, device))
+        note->contents[note->data_count++ % CONTENTS_KEPT] = segment->content;
+    else if (!has_content(note, segment->content))
+        note->is_taken_over = true;
 }
 
 /* --- devices that were seen --- */
@@ -228,7 +292,7 @@ static struct device_list *device_bucket(struct witness *witness, int index)
 static void device_free(struct witness *witness, struct device *device)
 {
     while (!TAILQ_EMPTY(&device->notes))
-        note_free(TAILQ_FIRST(&device->notes));
+        note_free(witness, TAILQ_FIRST(&device->notes));
     LIST_REMOVE(device, in_bucket);
     witness->device_count--;
     free(device);
@@ -277,20 +341,30 @@ static bool is_any(const struct in6_addr *address)
     return IN6_IS_ADDR_UNSPECIFIED(address) || IN6_ARE_ADDR_EQUAL(address, &any_v4);
 }
 
-static bool is_watched(const struct witness *witness, const struct syn *syn)
+static bool is_watched(const struct witness *witness, const struct syn_end *destination)
 {
     for (size_t i = 0; i < witness->end_count; i++) {
         const struct syn_end *end = &witness->ends[i];
-        if (end->port == syn->destination.port &&
-            (is_any(&end->address) || IN6_ARE_ADDR_EQUAL(&end->address, &syn->destination.address)))
+        if (end->port == destination->port &&
+            (is_any(&end->address) || IN6_ARE_ADDR_EQUAL(&end->address, &destination->address)))
             return true;
     }
     return false;
 }
 
+static void witness_see_data(struct witness *witness, const struct syn_seen *seen)
+{
+    const struct segment *segment = &seen->segment;
+    struct note *note;
+    LIST_FOREACH(note, note_bucket(witness, &segment->source, &segment->destination), in_bucket)
+    if (is_between(&note->syn, &segment->source, &segment->destination) &&
+        has_first_byte(segment, &note->syn))
+        note_see_data(note, segment, device_get(witness, seen));
+}
+
 static void witness_note(struct witness *witness, const struct syn_seen *seen)
 {
-    if (!is_watched(witness, &seen->syn))
+    if (!is_watched(witness, &seen->syn.destination))
         return;
     struct device *device = device_get(witness, seen);
     struct note *note = note_find(witness, &seen->syn);
@@ -306,7 +380,10 @@ static void witness_drain(struct witness *witness)
 {
     struct syn_seen seen;
     while (syn_ring_next(&witness->ring, &seen))
-        witness_note(witness, &seen);
+        if (seen.is_segment)
+            witness_see_data(witness, &seen);
+        else
+            witness_note(witness, &seen);
 }
 
 static void *witness_run(void *data)
@@ -319,6 +396,8 @@ static void *witness_run(void *data)
         witness_drain(witness);
         (void)pthread_mutex_unlock(&witness->lock);
         (void)poll(polled, ARRAY_SIZE(polled), -1);
+        if (polled[1].revents == 0)
+            (void)poll(&polled[1], 1, DRAIN_PAUSE_MS);
     }
     return NULL;
 }
@@ -333,6 +412,7 @@ static struct witness *witness_new(uint16_t port)
     if (getentropy(&witness->secret, sizeof witness->secret) < 0)
         witness->secret = (uint64_t)clock_steady_us(); /* weak, but better than not serving */
     witness->secret |= 1;
+    TAILQ_INIT(&witness->held);
     return witness;
 }
 
@@ -391,6 +471,11 @@ void witness_close(struct witness *witness)
             device_free(witness, device);
         }
     }
+    struct note *next;
+    for (struct note *note = TAILQ_FIRST(&witness->held); note; note = next) {
+        next = TAILQ_NEXT(note, in_queue);
+        free(note);
+    }
     syn_ring_close(&witness->ring);
     cleanup_close_fn(&witness->stop_fd);
     (void)pthread_mutex_destroy(&witness->lock);
@@ -416,19 +501,19 @@ void witness_watch(struct witness *witness, const struct syn_end *ends, size_t c
     (void)pthread_mutex_unlock(&witness->lock);
 }
 
-static struct witness_sighting witness_take(struct note *note)
+static struct witness_sighting witness_take(struct witness *witness, struct note *note)
 {
-    struct witness_sighting sighting = sighting_of(note);
     if (note)
-        note_free(note);
-    return sighting;
+        note_hold(witness, note);
+    return sighting_of(note);
 }
 
 struct witness_sighting witness_find(struct witness *witness, const struct syn *syn)
 {
     (void)pthread_mutex_lock(&witness->lock);
     witness_drain(witness);
-    struct witness_sighting sighting = witness_take(note_find(witness, syn));
+    struct note *note = note_find(witness, syn);
+    struct witness_sighting sighting = witness_take(witness, note && note->device ? note : NULL);
     (void)pthread_mutex_unlock(&witness->lock);
     return sighting;
 }
@@ -441,7 +526,7 @@ static struct note *note_find_only(struct witness *witness, const struct syn_end
     struct note *note;
     LIST_FOREACH(note, note_bucket(witness, source, destination), in_bucket)
     {
-        if (!is_between(&note->syn, source, destination))
+        if (!note->device || !is_between(&note->syn, source, destination))
             continue;
         if (only)
             return NULL;
@@ -455,9 +540,22 @@ struct witness_sighting witness_find_ends(struct witness *witness, const struct 
 {
     (void)pthread_mutex_lock(&witness->lock);
     witness_drain(witness);
-    struct witness_sighting sighting = witness_take(note_find_only(witness, source, destination));
+    struct witness_sighting sighting =
+        witness_take(witness, note_find_only(witness, source, destination));
     (void)pthread_mutex_unlock(&witness->lock);
     return sighting;
+}
+
+bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting)
+{
+    lock_scope(&witness->lock);
+    witness_drain(witness);
+    struct note *note = note_find(witness, &sighting->syn);
+    if (!note || note->device)
+        return false;
+    bool is_confirmed = note->data_count > 0 && !note->is_taken_over;
+    note_free(witness, note);
+    return is_confirmed;
 }
 
 uint64_t witness_lost(struct witness *witness)
@@ -480,6 +578,9 @@ struct saved_note {
     int32_t path;
     uint32_t vmid;
     struct syn syn;
+    uint32_t is_taken_over;
+    uint32_t data_count;
+    uint64_t contents[CONTENTS_KEPT];
 };
 
 static bool note_save(const struct note *note, int device, int fd)
@@ -491,13 +592,16 @@ static bool note_save(const struct note *note, int device, int fd)
     saved.path = (int32_t)note->path;
     saved.vmid = note->vmid;
     saved.syn = note->syn;
+    saved.is_taken_over = note->is_taken_over;
+    saved.data_count = note->data_count;
+    memcpy(saved.contents, note->contents, sizeof saved.contents);
     return write(fd, &saved, sizeof saved) == (ssize_t)sizeof saved;
 }
 
 static bool device_save(const struct device *device, int fd)
 {
     const struct note *note;
-    TAILQ_FOREACH(note, &device->notes, in_device)
+    TAILQ_FOREACH(note, &device->notes, in_queue)
     if (!note_save(note, device->index, fd))
         return false;
     return true;
@@ -530,7 +634,11 @@ void witness_load(struct witness *witness, int fd)
         const struct syn_seen seen = {.syn = saved.syn, .device = saved.device};
         struct device *device = device_get(witness, &seen);
         note_add(witness, device, &saved.syn);
-        TAILQ_LAST(&device->notes, note_queue)->path = (enum witness_path)saved.path;
-        TAILQ_LAST(&device->notes, note_queue)->vmid = saved.vmid;
+        struct note *note = TAILQ_LAST(&device->notes, note_queue);
+        note->path = (enum witness_path)saved.path;
+        note->vmid = saved.vmid;
+        note->is_taken_over = saved.is_taken_over != 0;
+        note->data_count = saved.data_count;
+        memcpy(note->contents, saved.contents, sizeof note->contents);
     }
 }

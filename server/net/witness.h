@@ -4,9 +4,14 @@
  * that its peer cannot choose. Addresses, Ethernet and IP, and what the kernel's neighbour and
  * forwarding tables make of them, are what the peer says they are.
  *
- * It is a packet socket on all devices, whose filter lets the kernel copy nothing but the SYNs to
- * felhomd's port, and a thread that notes for each SYN the guest whose port it came through. A
+ * It is a packet socket on all devices, whose filter lets the kernel copy nothing but what is sent
+ * to felhomd's port, and a thread that notes for each SYN the guest whose port it came through. A
  * connection is then found by the SYN that the kernel saved of it.
+ *
+ * A SYN alone does not say who goes on with the connection: whoever draws the host's answer to
+ * himself, by ARP or by another's Ethernet address, can do so in place of the one who began. So the
+ * witness also looks through which port the first byte of data comes in, before which nobody has
+ * said anything, and after which TLS holds the two ends together.
  *
  * Each device keeps its own newest SYNs, so that a guest that sends thousands forgets nothing but
  * its own. All memory is bounded. Every function may be called from any thread.
@@ -37,6 +42,7 @@ struct witness_sighting {
     uint32_t vmid;   /* of WITNESS_GUEST, else 0 */
     bool has_hwaddr; /* false if the device has no Ethernet headers, or path is WITNESS_NONE */
     struct hwaddr hwaddr;
+    struct syn syn; /* that was seen; of WITNESS_NONE undefined */
 };
 
 /*
@@ -72,14 +78,19 @@ int witness_start(struct witness *witness, struct error *error);
  * what is forwarded to others takes no place; copied. Before the first call none are. */
 void witness_watch(struct witness *witness, const struct syn_end *ends, size_t count);
 
-/* Tells how this SYN came in, and forgets it: it has begun one connection and begins no other.
- * Knows all that came in before the call. */
+/* Tells how this SYN came in, once: it has begun one connection and begins no other. Knows all that
+ * came in before the call. From now on the witness looks for the first data of that connection,
+ * until witness_confirm. */
 struct witness_sighting witness_find(struct witness *witness, const struct syn *syn);
 
 /* The same for a connection of which the kernel saved no SYN (a SYN cookie): found if exactly one
  * SYN between these two ends was seen, by whatever sequence number. */
 struct witness_sighting witness_find_ends(struct witness *witness, const struct syn_end *source,
                                           const struct syn_end *destination);
+
+/* To be called once for each sighting that was found. Returns true if all that has come in of the
+ * first byte of data has come the way of the SYN, and something has. */
+bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting);
 
 /* How many SYNs the kernel could not hand over because too many came in at once. */
 uint64_t witness_lost(struct witness *witness);

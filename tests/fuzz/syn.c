@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A SYN as any peer may send it: nothing beyond the bytes is read, and what is taken of a saved one
- * lies between the addresses that were asked for. */
+/* A SYN, or a packet with data, as any peer may send it: nothing beyond the bytes is read, and what
+ * is taken of a saved one lies between the addresses that were asked for. */
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,6 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t header = 0; header <= 18 && header <= size; header++)
         if (syn_parse_packet(bytes + header, size - header, &syn))
             check_saved(bytes, size, &syn);
+    for (size_t header = 0; header <= 18 && header <= size; header++) {
+        struct segment segment;
+        if (segment_parse(bytes + header, size - header, &segment) && segment.length == 0)
+            abort();
+    }
     free(exact);
     return 0;
 }

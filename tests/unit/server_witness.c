@@ -65,6 +65,7 @@ struct sent {
     uint8_t flags;
     uint16_t fragment;
     uint8_t options; /* words of IP options */
+    uint8_t data;    /* bytes of it */
 };
 
 #define SYN_OF(...) ((struct sent){__VA_ARGS__})
@@ -85,8 +86,9 @@ static struct sent completed(const struct sent *sent)
 static size_t write_ip(uint8_t *at, const struct sent *sent)
 {
     if (strchr(sent->source, ':')) {
-        struct ip6_hdr ip = {
-            .ip6_nxt = IPPROTO_TCP, .ip6_hops = 64, .ip6_plen = htons(sizeof(struct tcphdr))};
+        struct ip6_hdr ip = {.ip6_nxt = IPPROTO_TCP,
+                             .ip6_hops = 64,
+                             .ip6_plen = htons((uint16_t)(sizeof(struct tcphdr) + sent->data))};
         ip.ip6_vfc = 6 << 4;
         assert_int_equal(inet_pton(AF_INET6, sent->source, &ip.ip6_src), 1);
         assert_int_equal(inet_pton(AF_INET6, sent->destination, &ip.ip6_dst), 1);
@@ -99,7 +101,7 @@ static size_t write_ip(uint8_t *at, const struct sent *sent)
                     .ip_ttl = 64,
                     .ip_p = IPPROTO_TCP,
                     .ip_off = htons(sent->fragment),
-                    .ip_len = htons((uint16_t)(length + sizeof(struct tcphdr)))};
+                    .ip_len = htons((uint16_t)(length + sizeof(struct tcphdr) + sent->data))};
     assert_int_equal(inet_pton(AF_INET, sent->source, &ip.ip_src), 1);
     assert_int_equal(inet_pton(AF_INET, sent->destination, &ip.ip_dst), 1);
     memset(at, 1, length); /* options of one byte that do nothing */
@@ -125,7 +127,8 @@ static size_t write_frame(uint8_t *frame, const struct sent *wanted)
     size_t length = sizeof ether;
     length += write_ip(frame + length, sent);
     memcpy(frame + length, &tcp, sizeof tcp);
-    return length + sizeof tcp;
+    memset(frame + length + sizeof tcp, sent->data, sent->data);
+    return length + sizeof tcp + sent->data;
 }
 
 /* Bridges and pairs hand frames on within the call, or the kernel's own thread does soon. */
@@ -316,13 +319,90 @@ static void test_ends_alone(void **state)
     send_frame(&sent);
     send_frame(&SYN_OF(.source_port = 40001));
     let_pass(witness, "n8200");
-    assert_int_equal(witness_find_ends(witness, &syn.source, &syn.destination).vmid, 8200);
+    const struct witness_sighting first = witness_find_ends(witness, &syn.source, &syn.destination);
+    assert_int_equal(first.vmid, 8200);
+    assert_false(witness_confirm(witness, &first));
     send_frame(&sent);
     send_frame(&SYN_OF(.link = "n8300", .sequence = 2));
     let_pass(witness, "n8200");
     let_pass(witness, "n8300");
     assert_int_equal(witness_find_ends(witness, &syn.source, &syn.destination).path, WITNESS_NONE);
     witness_close(witness);
+}
+
+/* Who begins a connection and who goes on with it. */
+static void assert_confirmed(const char *link, const struct sent *data, size_t count, bool wanted)
+{
+    struct witness *witness = begin();
+    const struct sent sent = {.link = link, .sequence = 100};
+    struct syn syn = syn_of(&sent);
+    send_frame(&sent);
+    let_pass(witness, link);
+    const struct witness_sighting sighting = witness_find(witness, &syn);
+    assert_int_not_equal(sighting.path, WITNESS_NONE);
+    for (size_t i = 0; i < count; i++) {
+        send_frame(&data[i]);
+        let_pass(witness, completed(&data[i]).link);
+    }
+    if (witness_confirm(witness, &sighting) != wanted)
+        fail_test("%s: first data by %s at %u with %u bytes", link,
+                  count > 0 ? completed(&data[0]).link : "nobody", count > 0 ? data[0].sequence : 0,
+                  count > 0 ? data[0].data : 0);
+    assert_false(witness_confirm(witness, &sighting)); /* once */
+    witness_close(witness);
+}
+
+#define FIRST_OF(name) \
+    { \
+        .link = (name), .flags = TH_ACK | TH_PUSH, .sequence = 101, .data = 40 \
+    }
+
+static void test_who_goes_on(void **state)
+{
+    const struct sent own = FIRST_OF("n8200");
+    const struct sent other = FIRST_OF("n8300");
+    const struct sent outside = FIRST_OF("nlan");
+    const struct sent both[] = {own, other};
+    const struct sent behind_a_firewall = FIRST_OF("n8300");
+    const struct sent other_to_8300 = {.flags = TH_ACK, .sequence = 101, .data = 39};
+    const struct sent twisted[] = {own, other_to_8300};
+    (void)state;
+    assert_confirmed("n8200", NULL, 0, false);
+    assert_confirmed("n8200", &own, 1, true);
+    assert_confirmed("n8200", &other, 1, false);
+    assert_confirmed("n8200", &outside, 1, false);
+    assert_confirmed("n8200", both, 2, true); /* the same packet: nobody says anything else */
+    assert_confirmed("n8300", &behind_a_firewall, 1, true);
+    assert_confirmed("n8300", twisted, 2, false);
+    assert_confirmed("nlan", &outside, 1, true);
+    assert_confirmed("nlan", &own, 1, false);
+}
+
+/* Bytes before the first one are thrown away by the kernel; what comes in fragments has its ports
+ * in the first one alone. */
+static void test_first_data_in_disguise(void **state)
+{
+    const struct sent own = FIRST_OF("n8200");
+    const struct sent later = {.link = "n8300", .flags = TH_ACK, .sequence = 102, .data = 40};
+    const struct sent early = {.link = "n8300", .flags = TH_ACK, .sequence = 71, .data = 40};
+    const struct sent too_early = {.link = "n8300", .flags = TH_ACK, .sequence = 61, .data = 40};
+    const struct sent fragment = {
+        .link = "n8300", .flags = TH_ACK, .sequence = 61, .data = 4, .fragment = IP_MF};
+    const struct sent bare = {.link = "n8300", .flags = TH_ACK, .sequence = 101};
+    const struct sent options = {
+        .link = "n8300", .flags = TH_ACK, .sequence = 101, .data = 1, .options = 10};
+    (void)state;
+    const struct {
+        struct sent sent;
+        bool wanted;
+    } cases[] = {
+        {later, true},     {early, false}, {too_early, true},
+        {fragment, false}, {bare, true},   {options, false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const struct sent sent[] = {cases[i].sent, own};
+        assert_confirmed("n8200", sent, ARRAY_SIZE(sent), cases[i].wanted);
+    }
 }
 
 /* Whoever sends many forgets but its own. */
@@ -390,6 +470,8 @@ int main(void)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_the_host_itself),
         cmocka_unit_test(test_ends_alone),
+        cmocka_unit_test(test_who_goes_on),
+        cmocka_unit_test(test_first_data_in_disguise),
         cmocka_unit_test(test_a_flood),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
