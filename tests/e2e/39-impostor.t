@@ -7,7 +7,7 @@
 world_enter "$0" "$@"
 world_host
 echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
-TRIES=${TRIES:-$(rounds 24 | wc -l)} # of each lie; `TRIES=200 make e2e T=39` takes some minutes
+TRIES=${TRIES:-$(rounds 16 | wc -l)} # of each lie; `TRIES=200 make e2e T=39` takes some minutes
 # settings BINDING: limits that nobody meets, so that each try is answered for what it is
 settings() {
     agent_yaml <<END
@@ -77,9 +77,9 @@ attacked() {
             got=$(cat "$HOST/lies.$vmid")
             is "$what: never answered" \
                 "$(jq -c '.[] | del(."401", ."403", .closed, .lost)' <<<"$got" 2>&1 | sort -u)" '{}' || diag "$got"
-            # A lie that nobody has looked at proves nothing.
-            is "$what: something came of each kind" \
-                "$(jq -r --argjson tries "$TRIES" 'to_entries[] | select(.value.lost == $tries) | .key' <<<"$got")" ""
+            # A lie that nobody has looked at proves nothing. Of those who want the same MAC one may get all the answers.
+            is "$what: what needs nobody else's MAC was looked at" \
+                "$(jq -r 'to_entries[] | select(.key == ("plain", "syn", "overflow") and .value.lost) | .key' <<<"$got")" ""
             diag "$what: $(jq -sc add <<<"$got")"
         done <<<"$attackers"
     done
@@ -118,7 +118,7 @@ if [ $can_filter = yes ]; then
     done &
     victim=$!
     for token in "$(token_of 8200)" /dev/null; do
-        got=$(in_guest 8300 tests/lib/hijacker "$ENDPOINT" "$TRIES" "$(hwaddr_of 8300)/192.168.0.30" \
+        got=$(in_guest 8300 tests/lib/hijacker "$ENDPOINT" $(((TRIES + 1) / 2)) "$(hwaddr_of 8300)/192.168.0.30" \
             "$(hwaddr_of 8200)/192.168.0.20" <"$token" 2>&1)
         is "whoever goes on with 8200's connections, $([ "$token" = /dev/null ] && echo without || echo with) its token, is not 8200" \
             "$(jq -c 'del(.closed, .lost)' <<<"$got" 2>&1)" '{}' || diag "$got"
