@@ -52,7 +52,7 @@ ask() {
     request "$1" "$(token_of "$1")" "$3" "${options[@]}" |
         awk '{line = line previous; previous = $0} END {print previous, line}'
 }
-questions() { standin_requests "${1:-proxmox}" 'select(.method == "GET" and (.path | endswith("/snapshot"))) | .path' | grep -o '82[0-9]*' | tr '\n' ' '; }
+questions() { standin_requests proxmox 'select(.method == "GET" and (.path | endswith("/snapshot"))) | .path' | grep -o '82[0-9]*' | tr '\n' ' '; }
 waiting() {
     [ "$(curl -s --max-time 120 "http://$METRICS/metrics" |
         awk -v peer="$1" 'index($0, "felhom_waiting_requests{peer=\"" peer "\"}") == 1 {print $2}')" = "$2" ]
