@@ -11,7 +11,7 @@
 #include "store/files/file.h"
 
 /* How long a hook waits in all while others get on. */
-#define LONGEST_WAIT_MS 120000
+#define LONGEST_WAIT_US INT64_C(120000000)
 
 int queue_enter(const struct config *config, struct queue_wait *wait, struct queue_place *place,
                 struct error *error)
@@ -78,7 +78,7 @@ int64_t queue_time_is_up_us(const struct config *config, const struct queue_wait
     if (since_us == 0)
         return up_us;
     int64_t progress_us = last_progress_us(config);
-    int64_t patience_us = since_us + LONGEST_WAIT_MS * 1000 - waited_us;
+    int64_t patience_us = since_us + LONGEST_WAIT_US - waited_us;
     int64_t stuck_us = up_us + (progress_us > since_us ? progress_us - since_us : 0);
     int64_t longest_us = patience_us > up_us ? patience_us : up_us;
     return stuck_us < longest_us ? stuck_us : longest_us;

@@ -180,7 +180,7 @@ like "enroll refuses to be called without guests" "$(ctl enroll 2>&1)" '^felhomc
 printf 'dir: own\n\tpath %s\n\tcontent snippets\n' "$HOST" >"$HOST/pve/storage.cfg"
 cat >"$HOST/snippets/other" <<END
 #!/bin/bash
-echo "other: \$*, \$(ls /proc/self/fd | wc -l) descriptors, umask \$(umask), \${FELHOM_AGENT_CONFIG:-no settings}" | tee -a $HOST/other.log
+echo "other: \$*, \$(ls /proc/self/fd | wc -l) descriptors, umask \$(umask), \${FELHOM_AGENT_CONFIG:-no settings}, \${TZ:-no time zone}" | tee -a $HOST/other.log
 exit \$(cat $HOST/other.status)
 END
 chmod 755 "$HOST/snippets/other"
@@ -201,7 +201,7 @@ output=$(phase 8700 pre-start 7</dev/null)
 like "a start calls both hookscripts, ours first" "$output" \
     $'^felhom: 8700 pre-start: token gen 1 .*\nother: 8700 pre-start, '
 like "the other hookscript is called as by Proxmox" "$output" \
-    'other: 8700 pre-start, 4 descriptors, umask 0022, no settings$'
+    'other: 8700 pre-start, 4 descriptors, umask 0022, no settings, no time zone$'
 ok "the guest has its token before the other hookscript is called" test -s "$(token_of 8700)"
 for each in post-start pre-stop post-stop; do
     like "$each calls the other hookscript, too" "$(phase 8700 $each)" "other: 8700 $each, "
