@@ -116,13 +116,13 @@ struct way {
     struct expected required;
 };
 
-#define PORT_OF(vmid, hwaddr) \
+#define PORT_OF(guest, address) \
     { \
-        WITNESS_GUEST, vmid, true, hwaddr \
+        .path = WITNESS_GUEST, .vmid = (guest), .has_hwaddr = true, .hwaddr = (address) \
     }
-#define OUTSIDE(hwaddr) \
+#define OUTSIDE(address) \
     { \
-        WITNESS_OUTSIDE, 0, true, hwaddr \
+        .path = WITNESS_OUTSIDE, .has_hwaddr = true, .hwaddr = (address) \
     }
 
 static void check_ways(const struct way *ways, size_t count, bool is_witnessed)
