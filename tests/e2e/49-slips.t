@@ -127,9 +127,10 @@ start() {
 }
 # As the user that the unit has, if there is one: root reads everything.
 check() { "${as_daemon[@]}" --check >"$HOST/checked" 2>&1; }
-doctor() { ctl doctor --output-format json | jq -r '.checks[] | select(.result != "ok") | "\(.id) \(.reason)\t\(.remedy)"'; }
+doctor() { ctl doctor 8200 --output-format json | jq -r '.checks[] | select(.result != "ok") | "\(.id) \(.reason)\t\(.remedy)"'; }
 log_size() { wc -c <"$HOST/felhomd.log"; }
 log_since() { tail -c "+$(($1 + 1))" "$HOST/felhomd.log"; }
+outcome() { sql "SELECT outcome FROM event WHERE vmid = $1 AND kind = 'pre-start' ORDER BY seq DESC LIMIT 1"; }
 # What doctor prints to be done. The editor puts the good content back.
 # shellcheck disable=SC2317
 editor() { put_good; }
@@ -192,6 +193,11 @@ row() {
         like "$what: a reload names it" "$(log_since "$size")" "$named"
     fi
     is "$what: felhomd serves the other guest" "$(api 8300 storage)" 200
+    if [ "$3" = tba ]; then
+        is "$what: controller.yaml cannot be asked for" "$(api 8300 controller.yaml)" 500
+        like "$what: and the reply says what to do" "$(<"$HOST/reply")" 'felhomctl doctor on the host says which'
+        is "$what: the audit trail has a warning" "$(outcome 8300)" warning
+    fi
     [[ $who != *s* ]] || like "$what: felhomd does not start, and names it" "$("$BIN/felhomd" 2>&1)" "$named"
     if [[ $who == *d* ]]; then
         remedy=$(doctor | grep -E "$named" | head -n 1)
@@ -270,4 +276,31 @@ registry.pem    binary    tbac    tbac    tbac    crd   registry.ca_file: .*hold
 pve.pem         directory tbac    tbac    tbac    crd   pve.ca_file: .*not a regular file
 pve.pem         huge      tbac    tbac    tbac    crd   pve.ca_file: .*larger than
 END
+
+# --- while agent.yaml is bad, nobody gets what is not theirs, and what has ended stays ended ---
+put_good
+slip $SETTINGS tab
+sed -i 's|^lxc.mount.entry:.*|lxc.mount.entry: /run/felhom-agent/export/8200 etc/x none bind,ro 0 0|' /etc/pve/lxc/8300.conf
+start 8300
+is "agent.yaml is bad: a guest that mounts another's directory does not start" "$(<"$HOST/status.8300")" 1
+like "agent.yaml is bad: the message names that mount" "$(<"$HOST/err.8300")" 'mounts the directory of guest 8200'
+start 8200
+cp "$(token_of 8200)" "$HOST/ended"
+phase 8200 post-stop
+is "agent.yaml is bad: a stop takes the secrets away" "$(ls "$(directory_of 8200)")" agent.crt
+is "agent.yaml is bad: and ends the token" \
+    "$(curl -sk -o /dev/null -w '%{http_code}' -H "@$(header_file "$HOST/ended")" "https://$ENDPOINT/storage")" 401
+
+# --- felhomd starts with the mistakes that it can go on with, and names them ---
+put_good
+daemon_stop
+slip $TEMPLATE tab
+slip "$(place registry.secret)" empty
+size=$(log_size)
+daemon_start
+like "a start names each file" "$(log_since "$size")" \
+    'controller.template: .*controller.yaml:4:1: .*registry.secret_file: .*does not hold one line'
+start 8200
+is "and serves the guests" "$(given 8200)" tba
+daemon_stop
 tap_done
