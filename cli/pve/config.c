@@ -382,7 +382,7 @@ void config_text_unpend(struct buffer *text, const char *key)
     bool pending = false;
     for (size_t start = 0; start < text->length;) {
         struct slice line = line_at(text, start);
-        if (is_section(line))
+        if (guest_line_is_section(GUEST_LXC, line))
             pending = guest_line_is_pending(GUEST_LXC, line);
         cleanup_free char *rest = !pending                     ? NULL
                                   : slice_starts(line, prefix) ? mem_copy_text("")

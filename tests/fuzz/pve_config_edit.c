@@ -47,8 +47,11 @@ static void remove_inserted(struct buffer *text)
     config_text_remove(text, &last);
 }
 
+/* A text with NUL bytes is refused before. */
 static void check_unpend(const struct buffer *whole)
 {
+    if (memchr(buffer_text(whole), '\0', whole->length))
+        return;
     struct error ignored;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(guest_config_free) struct guest_config guest = {0};

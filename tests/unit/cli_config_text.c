@@ -136,6 +136,9 @@ static void a_pending_change_is_taken_out(void **state)
     assert_unpended("delete: mp0\n[snap]\ndelete: mp0\nmp0: a\n",
                     "delete: mp0\n[snap]\ndelete: mp0\nmp0: a\n");
     assert_unpended("[pve:pending]\ndelete: mp0", "[pve:pending]\n");
+    /* A section of Proxmox's for virtual machines; in a container it is none. */
+    assert_unpended("[pve:pending]\n[special:cloudinit]\nmp0: a\n",
+                    "[pve:pending]\n[special:cloudinit]\n");
     assert_unpended("", "");
 }
 
