@@ -2,6 +2,7 @@
 /* doctor: what the agent stores (state directory, store, TLS identity), and the clock, which is
  * compared with store and certificate. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -105,7 +106,37 @@ void doctor_check_store(struct doctor *doctor)
 #define READER_LOCK_LAST  127
 
 #define LOOKS    10 /* a process is stuck if each of them finds it reading */
-#define PAUSE_NS (100 * 1000 * 1000L)
+#define PAUSE_NS 100000000L
+
+/* The words of a line of /proc/locks: "1: POSIX ADVISORY READ 1234 00:2b:5678 123 123". */
+enum {
+    LOCK_NUMBER,
+    LOCK_CLASS,
+    LOCK_MODE,
+    LOCK_ACCESS,
+    LOCK_PID,
+    LOCK_FILE,
+    LOCK_FIRST,
+    LOCK_WORDS
+};
+
+/* Returns the process that the line says reads from the store; 0 if it says so of none. */
+static int reader_of_line(char *line, ino_t index)
+{
+    const char *words[LOCK_WORDS];
+    size_t count = 0;
+    for (char *word; count < LOCK_WORDS && (word = strsep(&line, " \n"));)
+        if (*word)
+            words[count++] = word;
+    if (count < LOCK_WORDS || strcmp(words[LOCK_CLASS], "POSIX") != 0 ||
+        strcmp(words[LOCK_ACCESS], "READ") != 0)
+        return 0;
+    const char *inode = strrchr(words[LOCK_FILE], ':');
+    long first = strtol(words[LOCK_FIRST], NULL, 10);
+    bool reads = inode && strtoull(inode + 1, NULL, 10) == index && first >= READER_LOCK_FIRST &&
+                 first <= READER_LOCK_LAST;
+    return reads ? (int)strtol(words[LOCK_PID], NULL, 10) : 0;
+}
 
 /* Returns a process that reads from the store now, the lowest above after; 0 if there is none. */
 static int next_reader(ino_t index, int after)
@@ -114,13 +145,8 @@ static int next_reader(ino_t index, int after)
     int found = 0;
     cleanup_file FILE *locks = fopen("/proc/locks", "re");
     while (locks && fgets(line, sizeof line, locks)) {
-        int pid = 0;
-        unsigned long inode = 0;
-        long first = 0;
-        if (sscanf(line, "%*d: POSIX ADVISORY READ %d %*x:%*x:%lu %ld", &pid, &inode, &first) ==
-                3 &&
-            inode == index && first >= READER_LOCK_FIRST && first <= READER_LOCK_LAST &&
-            pid > after && (found == 0 || pid < found))
+        int pid = reader_of_line(line, index);
+        if (pid > after && (found == 0 || pid < found))
             found = pid;
     }
     return found;

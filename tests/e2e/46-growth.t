@@ -142,6 +142,7 @@ like "beside a process that reads it grows" "$(doctor result) $(doctor reason)" 
 like "a start beside it goes on" "$(phase 8200 pre-start 2>&1)" 'minted'
 remedy=$(doctor remedy)
 eval "$remedy" >/dev/null
-wait $READER
 is "what doctor advises mends it: $remedy" "$(doctor result)" ok
+kill $READER 2>/dev/null
+wait $READER
 tap_done
