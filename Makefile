@@ -57,7 +57,9 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# What is freed is wiped in felhomd and felhomctl (schema/base/memory.h says why, and why not in the hook).
+# What is freed is wiped (schema/base/memory.h says why). A static program needs --wrap for that.
+LINK_HOOK += -Wl,-u,wiping_free,--wrap=free,--defsym=__wrap_free=wiping_free
+LINK_HOOK += -Wl,--wrap=realloc,--defsym=__wrap_realloc=wiping_realloc
 WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif
 ifeq ($(shell uname -m),x86_64)

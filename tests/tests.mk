@@ -58,7 +58,7 @@ $(BUILD)/allocations.so: tests/faults/allocations.c | build/.packages-check
 	$(call QUIET,LINK)$(CC) $(HARNESS_FLAGS) -shared -fPIC -o $@ $<
 # The hook as a dynamic program, to which allocations.so can be preloaded.
 $(BUILD)/felhom-hook-shared: $(BUILD)/hooks/main.o $(BUILD)/hooks.a $(BUILD)/store.a $(BUILD)/schema.a
-	$(call QUIET,LINK)$(CC) $(LINK) -o $@ $^ $(LIBS_STORE)
+	$(call QUIET,LINK)$(CC) $(LINK) $(WIPING) -o $@ $^ $(LIBS_STORE)
 
 # Containers for tests, where they can be made: by root.
 GUEST_IMAGE := build/guest/rootfs/.ready

@@ -48,11 +48,9 @@ void mem_exhausted(void) __attribute__((noreturn, cold));
 /*
  * Replacements for free and realloc that wipe all memory before it is released, whoever releases
  * it: SQLite, libyaml, jansson, libcurl and OpenSSL hold copies of secrets, too, and free them
- * unwiped. The Makefile links these two in place of the C library's free and realloc, for felhomd,
- * felhomctl and all libraries that they use. felhom-hook goes without, as wiping takes it a
- * twentieth of its time: it ends some milliseconds later, leaves no core, and the kernel clears its
- * memory before another process gets it. Builds with sanitizers, which bring their own heap, go
- * without as well.
+ * unwiped. The Makefile links these two in place of the C library's free and realloc, for the
+ * programs and for all libraries that they use. Builds with sanitizers, which bring their own heap,
+ * go without.
  */
 
 /* Like free(3), but wipes the whole block first. */
