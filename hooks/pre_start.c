@@ -131,7 +131,7 @@ int reaction_give_identity(struct reaction *reaction, struct issue *issue, enum 
     if (issue_load_sources(issue, error) < 0 || write_drafts(reaction, issue, error) < 0 ||
         record_and_mint(reaction, issue, state, error) < 0 || issue_publish(issue, error) < 0)
         return -1;
-    if (issue->older > 0 && retire_older(reaction, issue->token.generation, error) < 0)
+    if (issue->token.older > 0 && retire_older(reaction, issue->token.generation, error) < 0)
         return -1;
     if (issue->unexported.kind != ERROR_NONE && issue->unexported.kind != ERROR_DENIED) {
         *error = issue->unexported;

@@ -8,6 +8,7 @@
 
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
+#include "store/db/token_record.h"
 #include "store/tables/event.h"
 
 /* What is left of the deadline for reporting that the store's lock could not be had. */
@@ -62,6 +63,7 @@ int reaction_open_store(struct reaction *reaction, struct error *error)
 {
     if (reaction->store)
         return 0;
+    token_record_use(reaction->config->paths.run);
     return store_open(reaction->config->paths.state, STORE_OPEN_CREATE, lock_wait_ms(reaction),
                       &reaction->store, error);
 }

@@ -17,6 +17,7 @@
 #include "schema/base/memory.h"
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
+#include "store/db/token_record.h"
 #include "store/tables/event.h"
 
 /* How long to wait for a killed child to end; one that sleeps in the kernel is left behind. */
@@ -59,6 +60,7 @@ static void record_failure(const struct phase *phase, struct reaction *reaction)
 {
     struct error ignored;
     cleanup_transaction struct transaction transaction = {0};
+    token_record_use(reaction->config->paths.run);
     if (!reaction->store && store_open(reaction->config->paths.state, STORE_OPEN_EXISTING,
                                        RECORD_MS, &reaction->store, &ignored) < 0)
         return;

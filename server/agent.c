@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "server/answer.h"
 #include "server/base/guest_refresh.h"
 #include "server/base/host_figures.h"
@@ -26,9 +28,12 @@
 #include "server/registry/registry.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
+#include "store/base/nudge.h"
+#include "store/db/token_record.h"
 #include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 #define PEM_FILE "tls/agent.pem"
 
@@ -175,7 +180,114 @@ int agent_open(struct agent *agent, struct error *error)
         privileges_drop(config->config.paths.state, error) < 0 ||
         agent_load_identity(config, &agent->pins, error) < 0)
         return -1;
+    token_record_use(config->config.paths.run);
     return store_pool_new(config->config.paths.state, &context->stores, error);
+}
+
+/* --- the store as a whole --- */
+
+static struct store_mark store_mark_of(const struct config *config)
+{
+    struct store_mark mark = {0};
+    cleanup_free char *database = mem_format("%s/db/agent.db", config->paths.state);
+    cleanup_free char *records = mem_format("%s/tokens", config->paths.run);
+    const char *const paths[] = {database, records};
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+        struct stat status = {0};
+        (void)stat(paths[i], &status);
+        mark.inodes[i] = status.st_ino;
+        mark.changed_at[i] = status.st_ctim;
+    }
+    return mark;
+}
+
+static int agent_audit_store(struct agent *agent, const struct config *config, struct error *error)
+{
+    struct token_audit found;
+    cleanup_store_loan struct store_loan loan = {0};
+    store_pool_look(agent->context.stores);
+    if (store_borrow(agent->context.stores, &loan, error) < 0 ||
+        token_audit(loan.store, clock_wall_ms(), &found, error) < 0)
+        return store_loan_failed(&loan, error);
+    if (found.count == 0)
+        return 0;
+    log_line(LOG_ERR,
+             "the store has gone back to an earlier state, or is damaged: it does not agree with "
+             "what this boot has seen of guest %u%s; %d tokens are ended, and running guests get "
+             "new ones: see felhomctl doctor",
+             found.vmid, found.count > 1 ? " and others" : "", found.ended);
+    nudge_send(config->paths.state);
+    return 0;
+}
+
+static void *agent_checkpoint(void *data)
+{
+    struct agent *agent = data;
+    struct error error;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow_writer(agent->context.stores, &loan, &error) == 0)
+        store_checkpoint(loan.store);
+    atomic_store(&agent->checkpointer.ended, true);
+    return NULL;
+}
+
+static bool log_has_commits(const struct config *config)
+{
+    struct stat status;
+    cleanup_free char *log = mem_format("%s/db/agent.db-wal", config->paths.state);
+    return stat(log, &status) == 0 && status.st_size > 0;
+}
+
+static void checkpointer_join(struct checkpointer *checkpointer)
+{
+    if (checkpointer->started)
+        (void)pthread_join(checkpointer->thread, NULL);
+    checkpointer->started = false;
+}
+
+/* How long commits may be in the log alone. */
+#define CHECKPOINT_US (30 * SECOND_US)
+
+static void agent_start_checkpoint(struct agent *agent)
+{
+    struct checkpointer *checkpointer = &agent->checkpointer;
+    if (checkpointer->started && !atomic_load(&checkpointer->ended))
+        return;
+    checkpointer->due_us = clock_steady_us() + CHECKPOINT_US;
+    checkpointer_join(checkpointer);
+    atomic_store(&checkpointer->ended, false);
+    checkpointer->started =
+        pthread_create(&checkpointer->thread, NULL, agent_checkpoint, agent) == 0;
+}
+
+/* Guests can bring the store into doubt by what they present, but not more often than this. */
+#define DOUBT_PAUSE_US SECOND_US
+
+static bool agent_has_to_audit(struct agent *agent, const struct config *config)
+{
+    const struct store_mark now = store_mark_of(config);
+    if (memcmp(&now, &agent->audited, sizeof now) != 0)
+        return true;
+    return clock_steady_us() - agent->audited_us >= DOUBT_PAUSE_US &&
+           atomic_load(&agent->context.store_in_doubt);
+}
+
+/* What cannot be audited is refused: the mark stays, so that it is tried again. */
+void agent_watch_store(struct agent *agent)
+{
+    struct error error;
+    cleanup_server_config struct server_config *config = context_config(&agent->context);
+    if (agent_has_to_audit(agent, &config->config)) {
+        atomic_store(&agent->context.store_in_doubt, false);
+        agent->audited_us = clock_steady_us();
+        if (agent_audit_store(agent, &config->config, &error) == 0)
+            agent->audited = store_mark_of(&config->config);
+        else
+            throttled_log_line(&agent->context.log, LOG_ERR, "the store cannot be audited: %s",
+                               error.message);
+    }
+    if (clock_steady_us() >= agent->checkpointer.due_us && log_has_commits(&config->config))
+        agent_start_checkpoint(agent);
 }
 
 /* What is known of connections that the next felhomd will accept. */
@@ -190,6 +302,7 @@ static void agent_leave_notes(struct agent *agent)
 void agent_close(struct agent *agent)
 {
     struct context *context = &agent->context;
+    checkpointer_join(&agent->checkpointer);
     exporter_free(agent->exporter);
     waiters_stop(context->waiters);
     registry_stop(context->registry);
@@ -318,6 +431,8 @@ int agent_start(struct agent *agent, struct error *error)
                                              &agent->context};
     if (agent_write_host(agent, config, error) < 0)
         return -1;
+    agent->checkpointer.due_us = clock_steady_us() + CHECKPOINT_US;
+    agent_watch_store(agent);
     if (agent_start_witness(agent, config, error) < 0)
         return -1;
     agent->context.arrivals = arrivals_new(agent->context.witness);
@@ -406,6 +521,9 @@ static int agent_check_unchanging(const struct agent *agent, const struct server
     if (strcmp(old->paths.state, new->config.paths.state) != 0)
         return fail(error, ERROR_CONFLICT,
                     "paths.state cannot change while felhomd runs: systemctl restart felhomd");
+    if (strcmp(old->paths.run, new->config.paths.run) != 0)
+        return fail(error, ERROR_CONFLICT,
+                    "paths.run cannot change while felhomd runs: systemctl restart felhomd");
     if (witness && witness_port(witness) != agent_port(&new->config))
         return fail(error, ERROR_CONFLICT,
                     "the port of local_api cannot change while felhomd runs: systemctl restart "

@@ -6,7 +6,11 @@
 #ifndef FELHOM_AGENT_H
 #define FELHOM_AGENT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "schema/agent/pin.h"
 #include "schema/base/error.h"
@@ -16,11 +20,29 @@
 
 struct exporter;
 
+/* The files of which an audit of the store compares the contents. */
+struct store_mark {
+    ino_t inodes[2];
+    struct timespec changed_at[2];
+};
+
+/* The thread that copies the store's log into the database: a slow disk must not hold up the main
+ * thread. */
+struct checkpointer {
+    pthread_t thread;
+    bool started; /* and not yet joined */
+    atomic_bool ended;
+    int64_t due_us; /* not before */
+};
+
 struct agent {
     struct context context;    /* shared by all threads */
     struct exporter *exporter; /* the metrics for Prometheus; NULL until the agent listens */
     struct handover handover;  /* keeps the listening socket across restarts */
     struct pins pins;          /* of the certificate that connections are shown */
+    struct store_mark audited; /* what was there when the store was last audited */
+    int64_t audited_us;        /* when that was tried; 0: never */
+    struct checkpointer checkpointer;
     bool host_unsaved; /* the pins or the configuration could not be written to the store yet */
     struct identity_mark identity; /* of the certificate at agent_follow_identity's last look */
     bool identity_failed;          /* that one could not be shown */
@@ -51,6 +73,13 @@ int agent_locate(struct agent *agent, struct error *error);
 /* Starts the threads and begins to listen. To be called once, after agent_locate. After a
  * failure agent_close ends what was started. */
 int agent_start(struct agent *agent, struct error *error);
+
+/*
+ * Audits the store (token_audit) if it is in doubt, or if the database or the record of the tokens
+ * was changed since the last audit; and if commits are in the store's log alone, has it copied into
+ * the database, so that little can be lost with the log.
+ */
+void agent_watch_store(struct agent *agent);
 
 /* Stops listening, and returns when the requests under way have been answered. */
 void agent_stop(struct agent *agent);

@@ -6,8 +6,8 @@
  *   - waits until the host has the address to listen on,
  *   - starts the agent (server/agent.h), whose other threads serve the requests,
  *   - then handles signals, feeds the watchdog, and every ten seconds looks for stopped guests
- *     (server/sweep.h), for guests whose NICs or mounts have changed (server/base/guest_refresh.h)
- *     and for a new certificate.
+ *     (server/sweep.h), for guests whose NICs or mounts have changed (server/base/guest_refresh.h),
+ *     for a store that has gone back and for a new certificate.
  */
 #include <arpa/inet.h>
 #include <getopt.h>
@@ -156,6 +156,7 @@ static sigset_t block_signals(void)
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
     (void)sigaddset(&signals, SIGNAL_NEW_IDENTITY);
+    (void)sigaddset(&signals, SIGNAL_STORE_IN_DOUBT);
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     return signals;
@@ -269,6 +270,7 @@ static void sweep_if_due(struct agent *agent, struct main_duties *duties)
         return;
     sweep_guests(duties, &agent->context);
     refresh_guests(&agent->context);
+    agent_watch_store(agent);
     agent_follow_identity(agent);
     host_figures_sample(agent->context.figures);
     /* Returns to the system what a burst of connections has left free in the heap. */
@@ -297,6 +299,8 @@ static int daemon_serve(struct agent *agent, struct main_duties *duties, const s
             return 0;
         if (number == SIGNAL_NEW_IDENTITY)
             agent_follow_identity(agent);
+        if (number == SIGNAL_STORE_IN_DOUBT)
+            agent_watch_store(agent);
         if (number != SIGHUP)
             continue;
         notify_reloading();

@@ -9,6 +9,7 @@
 
 #include "store/base/clock.h"
 #include "store/base/nudge.h"
+#include "store/db/token_record.h"
 #include "store/files/config_file.h"
 #include "store/tables/event.h"
 
@@ -44,6 +45,7 @@ bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
 static int session_open_store(struct config *config, struct session *ret, struct error *error)
 {
     struct session session = {.config = *config};
+    token_record_use(session.config.paths.run);
     if (store_open(session.config.paths.state, STORE_OPEN_EXISTING, SESSION_BUSY_MS, &session.store,
                    error) < 0) {
         session_close(&session);

@@ -22,6 +22,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/json/json.h"
+#include "store/db/token_record.h"
 #include "store/documents/issue.h"
 #include "store/files/config_file.h"
 
@@ -45,8 +46,9 @@ static const struct check {
     {"state", HOST, doctor_check_state}, /* the state directory and its owner */
     {"store", HOST, doctor_check_store}, /* can be opened and is intact; sets doctor->store */
     {"store.privacy", HOST, doctor_check_store_privacy},
-    {"store.log", HOST, doctor_check_store_log}, /* SQLite's log is taken into the database */
-    {"identity", HOST, doctor_check_identity},   /* key and certificate belong together */
+    {"store.log", HOST, doctor_check_store_log},       /* SQLite's log is taken into the database */
+    {"store.record", HOST, doctor_check_store_record}, /* has not gone back: RUN/tokens */
+    {"identity", HOST, doctor_check_identity},         /* key and certificate belong together */
     {"identity.privacy", HOST, doctor_check_identity_privacy},
     {"host", HOST, doctor_check_host_record},        /* what the store has of the host is current */
     {"clock", HOST, doctor_check_clock},             /* not behind the store or the certificate */
@@ -216,6 +218,7 @@ static bool check_settings(struct doctor *doctor)
         doctor_fail(doctor, remedy, "%s; nothing else can be checked", error.message);
         return false;
     }
+    token_record_use(doctor->config.paths.run);
     if (there)
         doctor_ok(doctor, "%s", path);
     else

@@ -68,6 +68,7 @@ void doctor_check_state(struct doctor *doctor);
 void doctor_check_store(struct doctor *doctor);
 void doctor_check_store_privacy(struct doctor *doctor);
 void doctor_check_store_log(struct doctor *doctor);
+void doctor_check_store_record(struct doctor *doctor);
 void doctor_check_identity(struct doctor *doctor);
 void doctor_check_identity_privacy(struct doctor *doctor);
 void doctor_check_host_record(struct doctor *doctor);

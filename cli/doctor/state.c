@@ -18,6 +18,7 @@
 #include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/tables/event.h"
+#include "store/tables/token.h"
 
 void doctor_check_state(struct doctor *doctor)
 {
@@ -216,6 +217,44 @@ void doctor_check_store_log(struct doctor *doctor)
         note_large_log(doctor, path, (long long)(status.st_size / MIB));
     else
         doctor_ok(doctor, "%s has %lld KiB", path, (long long)status.st_size / 1024);
+}
+
+/* Both root's programs and felhomd, which owns the state directory, work there; no other user. */
+static bool record_is_private(const struct config *config, const char *path)
+{
+    struct stat state;
+    struct stat status;
+    return stat(config->paths.state, &state) == 0 && lstat(path, &status) == 0 &&
+           status.st_mode == (S_IFDIR | 0700) && status.st_uid == state.st_uid;
+}
+
+/* What is found twice is not just being changed. */
+void doctor_check_store_record(struct doctor *doctor)
+{
+    struct error error;
+    cleanup_free char *path = mem_format("%s/tokens", doctor->config.paths.run);
+    struct token_audit found = {.count = 1};
+    for (int i = 0; doctor->store && found.count > 0 && i < 2; i++) {
+        if (token_audit_look(doctor->store, clock_wall_ms(), &found, &error) < 0) {
+            doctor_fail(doctor, "felhomctl rotate --all", "%s", error.message);
+            return;
+        }
+    }
+    if (!doctor->store)
+        return;
+    if (!record_is_private(&doctor->config, path))
+        doctor_fail(doctor, DOCTOR_INIT,
+                    "%s is not a directory of mode 0700 of the state directory's owner: without it "
+                    "no token is good",
+                    path);
+    else if (found.count == 0)
+        doctor_ok(doctor, "the store agrees with what this boot has seen of the guests' tokens");
+    else
+        doctor_fail(doctor, "felhomctl rotate --all",
+                    "the store has gone back to an earlier state, or is damaged: it does not agree "
+                    "with what this boot has seen of %d guest%s (%u%s)",
+                    found.count, found.count == 1 ? "" : "s", found.vmid,
+                    found.count == 1 ? "" : " and others");
 }
 
 /* --- owners and modes --- */

@@ -49,6 +49,9 @@ static const struct {
     {"expired token", 0,
      "have the client read the file again; if the file itself holds that token, run felhomctl "
      "rotate VMID"},
+    {"unrecorded token", 0,
+     "the store has gone back to an earlier state, or what the host remembers of the token in "
+     "/run/felhom-agent/tokens is gone: run felhomctl doctor, then felhomctl rotate --all"},
     {"too many bad tokens", 0,
      "the client may try again within a minute; look at the refusals before this one, or raise "
      "limits.failures_per_source"},

@@ -3,6 +3,7 @@
  * request Proxmox's token. */
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/base/output.h"
@@ -15,6 +16,7 @@
 #include "cli/verbs/report.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/db/token_record.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/host/host.h"
@@ -85,11 +87,29 @@ static int make_directories(const struct config *config, struct steps *steps, st
     return make_directory("enrolment", config->paths.enrolment, 0700, steps, error);
 }
 
+/* Both root's programs and felhomd write there; no other user may. */
+static int make_records(const struct config *config, struct steps *steps, struct error *error)
+{
+    struct stat state;
+    cleanup_close int fd = -1;
+    cleanup_free char *path = mem_format("%s/tokens", config->paths.run);
+    bool missing = access(path, F_OK) < 0 && errno == ENOENT;
+    if (stat(config->paths.state, &state) < 0)
+        return fail_errno(error, errno, "%s", config->paths.state);
+    if (directory_make(path, 0700, state.st_uid, state.st_gid, &fd, error) < 0)
+        return -1;
+    if (file_settle(fd, 0700, state.st_uid, state.st_gid) < 0)
+        return fail_errno(error, errno, "cannot set owner and mode of %s", path);
+    add_step(steps, missing, "tokens", path);
+    return 0;
+}
+
 static int make_store(struct session *session, struct steps *steps, struct error *error)
 {
     const char *state = session->config.paths.state;
     cleanup_free char *path = mem_format("%s/db/agent.db", state);
     bool missing = access(path, F_OK) < 0 && errno == ENOENT;
+    token_record_use(session->config.paths.run);
     if (store_open(state, STORE_OPEN_CREATE, SESSION_BUSY_MS, &session->store, error) < 0)
         return -1;
     add_step(steps, missing, "store", path);
@@ -170,7 +190,7 @@ static int make_all(struct session *session, const struct invocation *invocation
     if (config_file_load(&session->config, error) < 0 ||
         make_state(&session->config, user, steps, error) < 0 ||
         make_directories(&session->config, steps, error) < 0 ||
-        make_store(session, steps, error) < 0)
+        make_records(&session->config, steps, error) < 0 || make_store(session, steps, error) < 0)
         return -1;
     make_snippet(&session->config, steps);
     if (make_identity(session, ret, steps, error) < 0)

@@ -28,6 +28,7 @@
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
+#include "store/db/token_record.h"
 #include "store/documents/issue.h"
 #include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
@@ -91,16 +92,23 @@ static int64_t token_end_ms(const struct token_life *token, int64_t max_age_ms)
 }
 
 /* A rotation that finished leaves the newest token in the directory, and no older token that is
- * good for longer than the overlap. */
+ * good for longer than the overlap. One that is not what the store has, as of a damaged store, is
+ * none. */
 static int rotation_was_cut_short(const struct rotation *rotation, const struct token_life *newest,
                                   int64_t now_ms, bool *ret, struct error *error)
 {
     int older = 0;
+    enum token_verdict verdict;
+    struct guest_directory directory;
     int64_t overlap_ms = (int64_t)rotation->session->config.token.overlap_ms;
     if (token_count_before(rotation->session->store, rotation->vmid, newest->generation,
                            now_ms + overlap_ms, &older, error) < 0)
         return -1;
-    *ret = older > 0 || strcmp(rotation->directory.token_id, newest->id) != 0;
+    if (issue_check(&rotation->session->config, rotation->session->store, rotation->vmid,
+                    &directory, &verdict, error) < 0)
+        return -1;
+    *ret = older > 0 || strcmp(rotation->directory.token_id, newest->id) != 0 ||
+           (verdict != TOKEN_GOOD && verdict != TOKEN_EXPIRED);
     return 0;
 }
 
@@ -235,8 +243,8 @@ static int rotation_retire_older(struct rotation *rotation, struct error *error)
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
         rotation_check_still_good(rotation, now_ms, error) < 0 ||
-        token_end_before(store, rotation->vmid, rotation->issue.token.generation, end_ms, error) <
-            0 ||
+        token_end_before(store, rotation->vmid, rotation->issue.token.generation, end_ms, now_ms,
+                         error) < 0 ||
         token_find(store, rotation->issue.token.text.id, &rotation->token, error) < 0 ||
         token_find(store, rotation->directory.token_id, &rotation->replaced, error) < 0 ||
         rotation_record(rotation, error) < 0)
@@ -431,6 +439,19 @@ static int check_arguments(const struct invocation *invocation, struct error *er
     return fail(error, ERROR_INVALID, "rotate: give VMID..., --all or --due");
 }
 
+/* A store that has gone back would let tokens that have ended be rotated like good ones. */
+static int audit_store(struct rotate_run *run, struct error *error)
+{
+    struct token_audit found;
+    if (token_audit(run->session.store, clock_wall_ms(), &found, error) < 0)
+        return -1;
+    if (found.count > 0)
+        steps_add(&run->steps, STEP_WARNING, "store",
+                  "has gone back to an earlier state, or is damaged: %d tokens are ended",
+                  found.ended);
+    return 0;
+}
+
 static int rotate(struct rotate_run *run, const struct invocation *invocation, struct error *error)
 {
     struct error fault = {.kind = ERROR_NONE};
@@ -442,6 +463,10 @@ static int rotate(struct rotate_run *run, const struct invocation *invocation, s
         return -1;
     if (fault.kind != ERROR_NONE)
         steps_add(&run->steps, STEP_WARNING, "agent.yaml", "%s", fault.message);
+    if (invocation->values[OPTION_DUE])
+        token_record_take_renewal();
+    if (audit_store(run, error) < 0)
+        return -1;
     if ((invocation->vmids.count > 0 ? rotate_named(run, invocation, error)
                                      : rotate_all(run, invocation->values[OPTION_DUE], error)) < 0)
         return -1;

@@ -2,6 +2,7 @@
 #include "server/base/context.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "schema/base/memory.h"
 #include "server/base/lock.h"
@@ -95,4 +96,10 @@ void context_set_config(struct context *context, struct server_config *config)
     context->config = config;
     (void)pthread_mutex_unlock(&context->lock);
     server_config_unref(old);
+}
+
+void context_doubt_store(struct context *context)
+{
+    if (!atomic_exchange(&context->store_in_doubt, true))
+        (void)kill(getpid(), SIGNAL_STORE_IN_DOUBT);
 }

@@ -6,14 +6,15 @@
  * of them.
  *
  * server/agent.c sets each member before it starts the first thread that reads the member, and
- * frees the members after the last thread has ended. In between only two members change: config
- * (under lock) and listener (atomic).
+ * frees the members after the last thread has ended. In between only three members change: config
+ * (under lock), and listener and store_in_doubt (atomic).
  */
 #ifndef FELHOM_CONTEXT_H
 #define FELHOM_CONTEXT_H
 
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -104,7 +105,14 @@ struct context {
     struct registry *registry;
     struct snapshot_lists *snapshots;    /* what request threads ask Proxmox for */
     _Atomic(struct listener *) listener; /* NULL while the daemon does not listen */
+    atomic_bool store_in_doubt;          /* the main thread is to audit the store */
 };
+
+/* The signal on which the main thread audits the store, if that is in doubt. */
+#define SIGNAL_STORE_IN_DOUBT SIGUSR2
+
+/* Has the main thread audit the store. Any thread may call it. */
+void context_doubt_store(struct context *context);
 
 /* Makes the locks, the log and the counters ready; every other member is zero afterwards. */
 void context_init(struct context *context);

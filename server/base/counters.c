@@ -76,6 +76,7 @@ const char *refusal_reason_name(enum refusal_reason reason)
         [REFUSAL_UNKNOWN_TOKEN] = "unknown token",
         [REFUSAL_REVOKED_TOKEN] = "revoked token",
         [REFUSAL_EXPIRED_TOKEN] = "expired token",
+        [REFUSAL_UNRECORDED_TOKEN] = "unrecorded token",
         [REFUSAL_FOREIGN_PATH] = "path of another guest",
         [REFUSAL_LOOKUP_FAILED] = "lookup failed",
         [REFUSAL_FOREIGN_TOKEN] = "token of another guest",

@@ -37,9 +37,10 @@ enum refusal_reason {
     REFUSAL_UNKNOWN_TOKEN,
     REFUSAL_REVOKED_TOKEN,
     REFUSAL_EXPIRED_TOKEN,
-    REFUSAL_FOREIGN_PATH,  /* the path is /guests/VMID of a guest other than the token's */
-    REFUSAL_FOREIGN_TOKEN, /* the request came from the MAC of a guest other than the token's */
-    REFUSAL_LOOKUP_FAILED, /* it could not be found out who is asking */
+    REFUSAL_UNRECORDED_TOKEN, /* the store says it is good, the record does not */
+    REFUSAL_FOREIGN_PATH,     /* the path is /guests/VMID of a guest other than the token's */
+    REFUSAL_FOREIGN_TOKEN,    /* the request came from the MAC of a guest other than the token's */
+    REFUSAL_LOOKUP_FAILED,    /* it could not be found out who is asking */
     REFUSAL_TOO_MANY_SNAPSHOTS,  /* the guest has as many as its quota allows */
     REFUSAL_SNAPSHOTS_TOO_OFTEN, /* quota.snapshot_interval is not over */
     REFUSAL_BACKUPS_TOO_OFTEN,   /* quota.backup_interval is not over */

@@ -180,6 +180,12 @@ void store_return(struct store_loan *loan)
     *loan = (struct store_loan){0};
 }
 
+void store_pool_look(struct store_pool *pool)
+{
+    lock_scope(&pool->lock);
+    pool->looked_us = -STORE_POOL_LOOK_US;
+}
+
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error)
 {
     cleanup_store_loan struct store_loan loan = {0};

@@ -59,6 +59,10 @@ static inline int store_loan_failed(struct store_loan *loan, const struct error 
     return -1;
 }
 
+/* Has the next loan look whether the database was replaced, however short a time ago it was looked
+ * at. */
+void store_pool_look(struct store_pool *pool);
+
 /* Reads the host (host_get) with a store that is borrowed for that alone. */
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error);
 

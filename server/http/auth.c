@@ -21,6 +21,7 @@ enum refusal_reason auth_refusal_reason(enum token_verdict verdict)
         [TOKEN_UNKNOWN] = REFUSAL_UNKNOWN_TOKEN,
         [TOKEN_REVOKED] = REFUSAL_REVOKED_TOKEN,
         [TOKEN_EXPIRED] = REFUSAL_EXPIRED_TOKEN,
+        [TOKEN_BEHIND] = REFUSAL_UNRECORDED_TOKEN,
     };
     return reasons[verdict];
 }
@@ -54,16 +55,41 @@ static void auth_refuse_token(struct context *context, const struct request *req
     reply_unauthorized(reply);
 }
 
+static int auth_look_up_token(struct context *context, const struct request *request,
+                              struct token_check *ret, struct error *error)
+{
+    const struct presented_token *token = &request->token;
+    if (store_borrow_view(context->stores, request->view, error) < 0)
+        return -1;
+    return token_check(request->view->store, token->text, token->length, clock_wall_ms(), ret,
+                       error);
+}
+
+/* A token that is not on record may be one of a view, or of a file, that is older than the record:
+ * then it is on record in the next view. */
+static int auth_look_up_token_twice(struct context *context, const struct request *request,
+                                    struct token_check *ret, struct error *error)
+{
+    if (auth_look_up_token(context, request, ret, error) < 0)
+        return -1;
+    if (ret->verdict != TOKEN_BEHIND)
+        return 0;
+    store_return(request->view);
+    store_pool_look(context->stores);
+    if (auth_look_up_token(context, request, ret, error) < 0)
+        return -1;
+    if (ret->verdict == TOKEN_BEHIND)
+        context_doubt_store(context);
+    return 0;
+}
+
 /* Fills in vmid and token_id of the request if the token is good. */
 static bool auth_check_token(struct context *context, struct request *request, struct reply *reply,
                              struct refusal *refusal)
 {
     struct error error;
     struct token_check check;
-    const struct presented_token *token = &request->token;
-    if (store_borrow_view(context->stores, request->view, &error) < 0 ||
-        token_check(request->view->store, token->text, token->length, clock_wall_ms(), &check,
-                    &error) < 0) {
+    if (auth_look_up_token_twice(context, request, &check, &error) < 0) {
         reply_internal_failure(reply, context, request->view, &error);
         return false;
     }

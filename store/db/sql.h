@@ -22,6 +22,15 @@ struct sql_prepared {
     sqlite3_stmt *statement;
 };
 
+/* A record that the next commit writes (store/db/token_record.h). */
+struct sql_queued_record {
+    uint32_t vmid;
+    bool missing; /* there was none before */
+    bool must;    /* it names a token that is good */
+    bool drafted; /* its draft is written */
+    struct buffer text;
+};
+
 struct store {
     sqlite3 *connection;
     char *path;
@@ -29,6 +38,10 @@ struct store {
     size_t prepared_count;
     uint32_t busy_ms;
     int64_t deadline_us; /* of the current wait for a lock */
+    char boot_id[40];    /* "" until it is read */
+    struct sql_queued_record *queued;
+    size_t queued_count;
+    int records_fd; /* the directory of the records, locked during a commit; else -1 */
 };
 
 /* Opens the existing file store->path and makes the settings that do not require reading the

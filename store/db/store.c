@@ -13,6 +13,7 @@
 #include "schema/base/memory.h"
 #include "store/db/migrations.h"
 #include "store/db/sql.h"
+#include "store/db/token_record.h"
 #include "store/files/file.h"
 
 static int store_make_entry(const struct owned_directory *directory, const char *name, mode_t type,
@@ -164,10 +165,17 @@ static int store_find_database(const char *state_dir, bool create, bool only_loo
     return 0;
 }
 
+static struct store *store_new(void)
+{
+    struct store *store = mem_new(struct store);
+    store->records_fd = -1;
+    return store;
+}
+
 int store_peek_version(const char *state_dir, int *ret, struct error *error)
 {
     int64_t version;
-    cleanup_store struct store *store = mem_new(struct store);
+    cleanup_store struct store *store = store_new();
     cleanup_free char *real = realpath(state_dir, NULL);
     store->path = mem_format("%s/db/agent.db", real ? real : state_dir);
     if (access(store->path, F_OK) < 0 && errno == ENOENT)
@@ -219,6 +227,8 @@ static int store_migrate_one_step(struct store *store, int64_t *version, struct 
         mem_format("%s; PRAGMA user_version = %d", migrations[*version], next);
     if (store_run_script(store, script, error) < 0)
         return fail_context(error, "migration of %s to version %d", store->path, next);
+    if (next == TOKEN_RECORD_SCHEMA && token_record_adopt(store, error) < 0)
+        return fail_context(error, "migration of %s to version %d", store->path, next);
     *version = next;
     return transaction_commit(&transaction, error);
 }
@@ -251,7 +261,7 @@ void store_use_little_memory(void)
 int store_open(const char *state_dir, enum store_open_mode mode, uint32_t busy_ms,
                struct store **ret, struct error *error)
 {
-    cleanup_store struct store *store = mem_new(struct store);
+    cleanup_store struct store *store = store_new();
     store->busy_ms = busy_ms;
     if (store_find_database(state_dir, mode == STORE_OPEN_CREATE, false, &store->path, error) < 0 ||
         sql_connect(store, error) < 0 || store_migrate(store, error) < 0)
@@ -276,7 +286,7 @@ static int store_require_newest(struct store *store, struct error *error)
 int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store **ret,
                          struct error *error)
 {
-    cleanup_store struct store *store = mem_new(struct store);
+    cleanup_store struct store *store = store_new();
     store->busy_ms = busy_ms;
     if (store_find_database(state_dir, false, true, &store->path, error) < 0 ||
         sql_connect_read_only(store, error) < 0 || store_require_newest(store, error) < 0)
@@ -303,6 +313,7 @@ void store_close(struct store *store)
 {
     if (!store)
         return;
+    token_record_drop(store);
     sql_disconnect(store);
     free(store->path);
     free(store);
@@ -320,12 +331,16 @@ int store_begin_view(struct store *store, struct error *error)
 
 int store_commit(struct store *store, struct error *error)
 {
-    return sql_run(store, "COMMIT", SQL_NO_VALUES, error);
+    if (token_record_prepare(store, error) < 0 ||
+        sql_run(store, "COMMIT", SQL_NO_VALUES, error) < 0)
+        return -1;
+    return token_record_write(store, error);
 }
 
 void store_rollback(struct store *store)
 {
     struct error ignored;
+    token_record_drop(store);
     if (!sqlite3_get_autocommit(store->connection))
         (void)sql_run(store, "ROLLBACK", SQL_NO_VALUES, &ignored);
 }
@@ -353,6 +368,11 @@ void transaction_end(struct transaction *transaction)
 {
     if (transaction->store)
         store_rollback(transaction->store);
+}
+
+void store_checkpoint(struct store *store)
+{
+    sql_checkpoint(store);
 }
 
 int store_data_version(struct store *store, int64_t *ret, struct error *error)

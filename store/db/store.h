@@ -46,6 +46,10 @@ int store_open_read_only(const char *state_dir, uint32_t busy_ms, struct store *
  * finds. */
 int store_check(struct store *store, struct error *error);
 
+/* Copies the log into the database and empties it, unless another process is in the way: what is in
+ * the log alone can be lost with it. */
+void store_checkpoint(struct store *store);
+
 /* Rolls back an open transaction and closes the database. NULL is allowed. */
 void store_close(struct store *store);
 
@@ -55,7 +59,8 @@ static inline void store_close_fn(struct store **store)
 }
 #define cleanup_store cleanup(store_close_fn)
 
-/* BEGIN IMMEDIATE: until commit or rollback, no other process can write. */
+/* BEGIN IMMEDIATE: until commit or rollback, no other process can write. store_commit also writes
+ * the records of guests whose tokens have changed (store/db/token_record.h). */
 int store_begin(struct store *store, struct error *error);
 int store_commit(struct store *store, struct error *error);
 void store_rollback(struct store *store);

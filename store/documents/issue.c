@@ -142,11 +142,9 @@ static int issue_add_event(const struct issue *issue, int64_t now_ms, struct err
 int issue_mint(struct issue *issue, int64_t now_ms, struct error *error)
 {
     int64_t end_ms = token_life_end(now_ms, issue->config->token.max_age_ms);
-    if (token_mint_prepared(issue->store, issue->vmid, now_ms, end_ms, &issue->token, error) < 0 ||
-        issue_add_event(issue, now_ms, error) < 0)
+    if (token_mint_prepared(issue->store, issue->vmid, now_ms, end_ms, &issue->token, error) < 0)
         return -1;
-    return token_count_before(issue->store, issue->vmid, issue->token.generation, now_ms,
-                              &issue->older, error);
+    return issue_add_event(issue, now_ms, error);
 }
 
 int issue_draft(struct issue *issue, struct error *error)

@@ -53,7 +53,6 @@ struct issue {
     struct error unexported;  /* why issue_make_directory has made no export; else ERROR_NONE */
     struct document_sources sources;
     struct token token;
-    int older; /* how many older tokens of the guest are good besides the new one */
     struct guest_drafts drafts;
     struct error fault; /* as documents_render tells it */
 };

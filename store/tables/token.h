@@ -18,6 +18,7 @@
 struct token {
     struct token_text text; /* secret: wipe it with token_text_wipe */
     int64_t generation;     /* 1, 2 and so on for each guest */
+    int older;              /* how many older tokens of the guest have not ended */
 };
 
 /* Makes the text of a new token. It is good once token_mint_prepared has recorded it. */
@@ -39,6 +40,8 @@ int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expir
 /* The reason with which felhomctl revoke revokes: such a guest gets no new token until it starts
  * again, or until the operator says so. */
 #define TOKEN_REVOKED_BY_OPERATOR "felhomctl revoke"
+/* The reason with which token_audit revokes. */
+#define TOKEN_REVOKED_BEHIND "the store had gone back to an earlier state"
 
 /* Revokes the guest's tokens of generations below before (INT64_MAX: all). *ret_count (ret_count
  * may be NULL): how many of them were still good. */
@@ -55,6 +58,7 @@ enum token_verdict {
     TOKEN_UNKNOWN,
     TOKEN_REVOKED,
     TOKEN_EXPIRED,
+    TOKEN_BEHIND, /* by the store it is good, but it is not on record: the store has gone back */
 };
 
 /* Returns "good", "malformed" and so on, for events and logs. Guests never see it. */
@@ -91,6 +95,7 @@ struct token_life {
     int64_t expires_at_ms; /* 0: does not expire */
     int64_t revoked_at_ms; /* 0: not revoked */
     char revoked_reason[256];
+    bool other_boot; /* it was minted in an earlier boot of the host, and has ended with that */
 };
 
 /* Returns TOKEN_GOOD, TOKEN_REVOKED or TOKEN_EXPIRED. */
@@ -114,6 +119,27 @@ int token_each(struct store *store, uint32_t vmid,
 /* Makes the guest's tokens of generations below before expire at end_ms at the latest. Tokens that
  * expire sooner or are revoked stay as they are. */
 int token_end_before(struct store *store, uint32_t vmid, int64_t before, int64_t end_ms,
+                     int64_t now_ms, struct error *error);
+
+/* --- a store that has gone back --- */
+
+/* What an audit has found. */
+struct token_audit {
+    int count;     /* guests with which the store does not agree with the record; 0: all is well */
+    uint32_t vmid; /* the first of them */
+    int ended;     /* how many good tokens token_audit has ended */
+};
+
+/* Compares what the store says of all guests' tokens with the record (store/db/token_record.h).
+ * Changes nothing. What another process is just changing may be found as well. */
+int token_audit_look(struct store *store, int64_t now_ms, struct token_audit *ret,
                      struct error *error);
+
+/*
+ * Does the same, for certain, and if the store is behind for any guest, ends all tokens, adds an
+ * event and asks for new tokens for the running guests (token_record_ask_renewal): whatever else
+ * the store has forgotten, no token that had ended becomes good.
+ */
+int token_audit(struct store *store, int64_t now_ms, struct token_audit *ret, struct error *error);
 
 #endif

@@ -49,13 +49,20 @@ phase 8200 pre-start >/dev/null && phase 8200 post-start
 ok "(the log has data)" test -s "$DB-wal"
 cp -a "$HOST/state/db" "$HOST/db"
 cp -a "$(directory_of 8200)" "$HOST/directory"
+cp -a "$HOST/run/tokens" "$HOST/tokens"
 
 # harm COMMAND...: damages the store with that command, while felhomd has it open or not
 harm() {
+    until fresh; do :; done
+    "$@"
+}
+# What the harm is done to: felhomd has not yet copied the log, which it does now and then, into the database.
+fresh() {
     rm -rf "$HOST/state/db"* && cp -a "$HOST/db" "$HOST/state/db" && cp -a "$HOST/directory/." "$(directory_of 8200)/"
+    cp -a "$HOST/tokens/." "$HOST/run/tokens/"
     : >"$HOST/felhomd.log"
     ! is_running || { daemon_start && [ "$(status_now)" = 200 ]; } || diag "felhomd did not answer before the harm"
-    "$@"
+    [ -s "$DB-wal" ] || { is_running && daemon_stop; return 1; }
 }
 # garbage FILE FIRST [BYTES]: overwrites that many bytes of it, or all from there on
 garbage() {

@@ -17,6 +17,7 @@ GUESTS = HOST + "/run/guests"
 DIRECTORY = GUESTS + "/" + VMID
 EXPORT = HOST + "/run/export/" + VMID
 DB = HOST + "/state/db"
+RECORDS = HOST + "/run/tokens"
 KEPT = HOST + "/kept"
 SECRETS = ["bootstrap.json", "controller.yaml", "token"]
 FILES = ["agent.crt"] + SECRETS
@@ -47,7 +48,7 @@ def like(source, target):
 
 def keep():
     shutil.rmtree(KEPT, ignore_errors=True)
-    for name, place in (("db", DB), ("guest", DIRECTORY)):
+    for name, place in (("db", DB), ("guest", DIRECTORY), ("records", RECORDS)):
         if os.path.isdir(place):
             copy(place, KEPT + "/" + name)
 
@@ -73,6 +74,8 @@ def put_back():
     if os.path.isdir(KEPT + "/guest"):
         empty(DIRECTORY)
         copy(KEPT + "/guest", DIRECTORY)
+        empty(RECORDS)
+        copy(KEPT + "/records", RECORDS)
         return
     unmount_exports()
     shutil.rmtree(HOST + "/run", ignore_errors=True)
@@ -184,6 +187,15 @@ def digest(token):
     return hashlib.sha256(token.encode()).digest()
 
 
+def recorded():
+    """The ids of the tokens that are on record, without which felhomd accepts none."""
+    try:
+        lines = open(RECORDS + "/" + VMID).read().splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.split()[0] for line in lines[1:]]
+
+
 def broken(store, directory):
     """What must hold after every death and every failure."""
     wrong = store.wrong + directory.wrong
@@ -193,6 +205,8 @@ def broken(store, directory):
             wrong.append("%s holds a token that is not known" % name)
         elif kept[2] is not None:
             wrong.append("%s holds a token that was revoked" % name)
+        elif token[4:12] not in recorded():
+            wrong.append("%s holds a token that is not on record" % name)
     return wrong
 
 

@@ -61,7 +61,8 @@ is 'the user felhom-agent is in the groups felhom-agent and www-data' "$(id -nG 
 ok 'felhomd --check succeeds as the user felhom-agent' does setpriv --reuid felhom-agent --regid felhom-agent \
     --init-groups felhomd --check
 is 'the units are enabled' \
-    "$(systemctl is-enabled felhomd felhom-restore-test.timer felhom-token-age.timer | sort -u)" enabled
+    "$(systemctl is-enabled felhomd felhom-restore-test.timer felhom-token-age.timer felhom-token-age.path | sort -u)" \
+    enabled
 is "felhomd has the package's version" "$(felhomd --version)" \
     "felhomd $(dpkg-query -W -f '${Version}' felhom-agent | sed 's/-.*//')"
 ok 'every key in the installed agent.yaml is a comment' test -z \

@@ -7,6 +7,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
 #include "schema/base/memory.h"
+#include "store/db/token_record.h"
 #include "store/files/file.h"
 #include "tests/unit/scratch.h"
 
@@ -84,6 +85,7 @@ static inline int node_make(void **state)
         "        pve: %s/pve, enrolment: %s/pve/priv/felhom, cgroup: %s/cgroup}\n",
         r, r, r, r, r, r, r);
     scratch_write("agent.yaml", settings);
+    token_record_use(in_scratch("run")); /* by the test itself, as by felhomctl */
     return setenv("FELHOM_AGENT_CONFIG", in_scratch("agent.yaml"), 1);
 }
 

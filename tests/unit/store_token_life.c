@@ -78,15 +78,15 @@ static void test_end_before(void **state)
     struct token sooner = mint(store, 1000, 4999);
     struct token later = mint(store, 1000, 5001);
     struct token newest = mint(store, 1000, 0);
-    OK(token_end_before(store, 8200, newest.generation, 5000, &error));
+    OK(token_end_before(store, 8200, newest.generation, 5000, 1, &error));
     assert_end(store, &revoked, 0);
     assert_end(store, &endless, 5000);
     assert_end(store, &sooner, 4999);
     assert_end(store, &later, 5000);
     assert_end(store, &newest, 0);
-    OK(token_end_before(store, 8200, newest.generation, 9000, &error));
+    OK(token_end_before(store, 8200, newest.generation, 9000, 1, &error));
     assert_end(store, &endless, 5000); /* never longer */
-    OK(token_end_before(store, 8300, INT64_MAX, 1, &error));
+    OK(token_end_before(store, 8300, INT64_MAX, 1, 1, &error));
     assert_end(store, &newest, 0);
 }
 
@@ -98,7 +98,7 @@ static void test_good_until_the_end(void **state)
     put_guest(store, 8200);
     struct token old = mint(store, 1000, 0);
     struct token new = mint(store, 2000, 0);
-    OK(token_end_before(store, 8200, new.generation, 5000, &error));
+    OK(token_end_before(store, 8200, new.generation, 5000, 1, &error));
     OK(token_recheck(store, old.text.id, 4999, &verdict, &error));
     assert_int_equal(verdict, TOKEN_GOOD);
     OK(token_recheck(store, old.text.id, 5000, &verdict, &error));
@@ -114,7 +114,7 @@ static void test_ended_ones_are_forgotten(void **state)
     OK(store_begin(store, &error));
     for (int i = 0; i < 150; i++)
         (void)mint(store, 1000, 0);
-    OK(token_end_before(store, 8200, 150, 2000, &error));
+    OK(token_end_before(store, 8200, 150, 2000, 1, &error));
     (void)mint(store, 1999, 0);
     OK(store_commit(store, &error));
     assert_raw("SELECT count(*) FROM token", "151");
