@@ -75,10 +75,11 @@ static void devices_free(struct devices *devices)
     free(devices->items);
 }
 
-static void devices_add(struct devices *devices, const char *key, char *text)
+/* Takes ownership of the device's texts. */
+static void devices_add(struct devices *devices, struct device device)
 {
     devices->items = mem_resize(devices->items, devices->count + 1, sizeof *devices->items);
-    devices->items[devices->count++] = (struct device){mem_copy_text(key), text};
+    devices->items[devices->count++] = device;
 }
 
 static const struct device *devices_find(const struct devices *devices, const char *key)
@@ -91,16 +92,17 @@ static const struct device *devices_find(const struct devices *devices, const ch
 
 static int devices_add_nic(const struct nic_row *nic, void *data)
 {
-    devices_add(data, nic->key, mem_format("%s %s %s", nic->hwaddr, nic->bridge, nic->ip));
+    devices_add(data, (struct device){mem_copy_text(nic->key),
+                                      mem_format("%s %s %s", nic->hwaddr, nic->bridge, nic->ip)});
     return 0;
 }
 
 static void devices_add_mount(struct devices *devices, const struct mount *mount)
 {
-    devices_add(devices, mount->key,
-                mem_format("%d %s %s %s %d %d %lld", (int)mount->kind, mount->storage,
-                           mount->source, mount->mount_point, mount->read_only, mount->backup,
-                           (long long)mount->size_bytes));
+    char *text = mem_format("%d %s %s %s %d %d %lld", (int)mount->kind, mount->storage,
+                            mount->source, mount->mount_point, mount->read_only, mount->backup,
+                            (long long)mount->size_bytes);
+    devices_add(devices, (struct device){mem_copy_text(mount->key), text});
 }
 
 /* What the store has of the guest. */
