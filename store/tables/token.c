@@ -517,13 +517,11 @@ static int audit_compare_lists(const struct audit *audit, uint32_t vmid,
     return row;
 }
 
-/* Returns 1 if the store is behind in what concerns this guest. A guest that is new to the store
- * has no token that could have ended. The record may lag by a change whose process was killed. */
+/* Returns 1 if the store is behind in what concerns this guest. The record may lag by a change
+ * whose process was killed. */
 static int audit_judge(const struct audit *audit, const struct audited *guest,
                        const struct token_record *record)
 {
-    if (guest->generation == 0)
-        return 0;
     if (record->changes > guest->changes)
         return 1;
     return record->exists && record->changes < guest->changes
@@ -531,10 +529,13 @@ static int audit_judge(const struct audit *audit, const struct audited *guest,
                : audit_compare_lists(audit, guest->vmid, record);
 }
 
+/* A guest that is new to the store has no token that could have ended. */
 static int audit_guest(const struct audited *guest, void *context)
 {
     const struct audit *audit = context;
     cleanup_token_record struct token_record record = {0};
+    if (guest->generation == 0)
+        return 0;
     if (token_record_read(guest->vmid, &record, audit->error) < 0)
         return -1;
     int behind = audit_judge(audit, guest, &record);
