@@ -210,11 +210,15 @@ def broken(store, directory):
     return wrong
 
 
+def holds(names):
+    return "the directory holds " + ",".join(names)
+
+
 def missing_of_identity(store, directory):
     """A guest that has all that it is given."""
     wrong = []
     if directory.names != FILES:
-        wrong.append("the directory holds " + ",".join(directory.names))
+        wrong.append(holds(directory.names))
     newest = store.newest()
     for name, token in directory.tokens.items():
         if not newest or store.tokens.get(digest(token)) != newest:
