@@ -62,7 +62,7 @@ _felhomctl() {
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$current") && return ;;
     --retrieval-password-file | --hook) mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     --snippets) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
-    --customer* | --image | --since | --limit) return ;;
+    --customer* | --image | --quota* | --since | --limit) return ;;
     esac
     if [[ $current == -* ]]; then
         _felhomctl_words "$(_felhomctl_options "$verb")"

@@ -182,7 +182,8 @@ void doctor_check_guest_port(struct doctor *doctor)
         doctor_warn(doctor, "pvesh set /cluster/firewall/options --enable 1",
                     "%s has no port on this host by which the guest is known (SR-IOV, passed "
                     "through), but its MAC alone, and Proxmox's firewall, which keeps others from "
-                    "taking it, is off",
+                    "taking it, is off; once it is on, it drops what no rule allows, so first add "
+                    "the rules that felhomctl firewall prints, and those that you need yourself",
                     nic->key);
     else if (remedy)
         doctor_warn(doctor, remedy,

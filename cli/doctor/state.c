@@ -234,26 +234,28 @@ void doctor_check_store_record(struct doctor *doctor)
     struct error error;
     cleanup_free char *path = mem_format("%s/tokens", doctor->config.paths.run);
     struct token_audit found = {.count = 1};
-    for (int i = 0; doctor->store && found.count > 0 && i < 2; i++) {
+    if (!doctor->store)
+        return;
+    if (!record_is_private(&doctor->config, path)) {
+        doctor_fail(doctor, DOCTOR_INIT,
+                    "%s is not a directory of mode 0700 of the state directory's owner: without it "
+                    "no token is good",
+                    path);
+        return;
+    }
+    for (int i = 0; found.count > 0 && i < 2; i++) {
         if (token_audit_look(doctor->store, clock_wall_ms(), &found, &error) < 0) {
             doctor_fail(doctor, "felhomctl rotate --all", "%s", error.message);
             return;
         }
     }
-    if (!doctor->store)
-        return;
-    if (!record_is_private(&doctor->config, path))
-        doctor_fail(doctor, DOCTOR_INIT,
-                    "%s is not a directory of mode 0700 of the state directory's owner: without it "
-                    "no token is good",
-                    path);
-    else if (found.count == 0)
+    if (found.count == 0)
         doctor_ok(doctor, "the store agrees with what this boot has seen of the guests' tokens");
     else
         doctor_fail(doctor, "felhomctl rotate --all",
-                    "the store has gone back to an earlier state, or is damaged: it does not agree "
-                    "with what this boot has seen of %d guest%s (%u%s)",
-                    found.count, found.count == 1 ? "" : "s", found.vmid,
+                    "the store has gone back to an earlier state, or is damaged, or files in %s "
+                    "are gone: it does not agree with what this boot has seen of %d guest%s (%u%s)",
+                    path, found.count, found.count == 1 ? "" : "s", found.vmid,
                     found.count == 1 ? "" : " and others");
 }
 

@@ -23,6 +23,7 @@
 #include "cli/verbs/revocation.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "schema/json/json.h"
 #include "schema/pve/guest_config.h"
 #include "store/base/cgroup.h"
@@ -454,16 +455,29 @@ static int enroll(struct enrolling *enrolling, struct error *error)
     return -1;
 }
 
-static const char *next_text(const struct enrolling *enrolling)
+static bool sets_quota(const struct invocation *invocation)
+{
+    return invocation->values[OPTION_QUOTA_SNAPSHOTS] ||
+           invocation->values[OPTION_QUOTA_SNAPSHOT_INTERVAL] ||
+           invocation->values[OPTION_QUOTA_BACKUP_INTERVAL];
+}
+
+/* The caller frees it. */
+static char *next_text(const struct enrolling *enrolling)
 {
     static const char *const texts[] = {
         [MOUNT_FORM_NONE] = "the hook runs at the machine's next start",
         [MOUNT_FORM_ENTRY] = "it takes effect at the guest's next start; a reboot from inside the "
                              "guest does not count",
-        [MOUNT_FORM_MP] = "a running guest sees the directory now; it is filled at its next "
-                          "start; a reboot from inside the guest does not count",
+        [MOUNT_FORM_MP] = "a running guest sees the directory now; felhomctl rotate fills it, or "
+                          "its next start; a reboot from inside the guest does not count",
     };
-    return enrolling->steps.changed ? texts[enrolling->form] : "nothing, all was as requested";
+    if (!enrolling->steps.changed)
+        return mem_format("nothing, all was as requested");
+    return mem_format(
+        "%s%s",
+        sets_quota(enrolling->invocation) ? "the quota is in force now; as for the rest, " : "",
+        texts[enrolling->form]);
 }
 
 static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
@@ -471,8 +485,10 @@ static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
     json_t *report = json_object();
     output_put_int(report, "vmid", enrolling->vmid);
     output_put_text(report, "mount", mount_form_name(enrolling->form));
-    if (enrolled)
-        output_put_text(report, "next", next_text(enrolling));
+    if (enrolled) {
+        cleanup_free char *next = next_text(enrolling);
+        output_put_text(report, "next", next);
+    }
     return report;
 }
 

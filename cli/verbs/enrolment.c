@@ -240,10 +240,23 @@ static int remove_file(const char *path, struct error *error)
     return fail_errno(error, errno, "cannot remove %s", path);
 }
 
+/* Where nothing can be written, the file is as it was. */
+static bool enrolment_is_as_before(const struct config *config, uint32_t vmid,
+                                   const struct enrolment_memory *memory)
+{
+    struct error ignored;
+    cleanup(enrolment_memory_free) struct enrolment_memory now = {0};
+    return enrolment_file_remember(config, vmid, &now, &ignored) == 0 && now.existed &&
+           now.text.length == memory->text.length &&
+           memcmp(buffer_text(&now.text), buffer_text(&memory->text), now.text.length) == 0;
+}
+
 int enrolment_file_restore(const struct config *config, uint32_t vmid,
                            const struct enrolment_memory *memory, struct error *error)
 {
     cleanup_free char *path = enrolment_path(config, vmid);
+    if (memory->existed && enrolment_is_as_before(config, vmid, memory))
+        return 0;
     if (memory->existed)
         return write_enrolment(config, vmid, &memory->text, error);
     if (remove_file(path, error) < 0)

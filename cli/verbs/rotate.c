@@ -447,8 +447,9 @@ static int audit_store(struct rotate_run *run, struct error *error)
         return -1;
     if (found.count > 0)
         steps_add(&run->steps, STEP_WARNING, "store",
-                  "has gone back to an earlier state, or is damaged: %d tokens are ended",
-                  found.ended);
+                  "has gone back to an earlier state, or is damaged, or files in %s/tokens are "
+                  "gone: %d tokens are ended",
+                  run->session.config.paths.run, found.ended);
     return 0;
 }
 

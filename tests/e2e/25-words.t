@@ -64,6 +64,13 @@ is 'completion offers every verb' "$(completes felhomctl '' | sort)" "$(sort <<<
 is 'completion completes a verb' "$(completes felhomctl une)" unenroll
 is 'completion completes an option' "$(completes felhomctl enroll 8200 --customer-n)" --customer-name
 is 'completion offers the choices of an option' "$(completes felhomctl enroll 8200 --mount '')" $'entry\nmp'
+offers_guests=''
+for verb in $verbs; do
+    for option in $(ctl "$verb" --help | sed -n 's/^  \(--[a-z-]*\) [A-Za-z].*/\1/p'); do
+        completes felhomctl "$verb" "$option" '' | grep -q '^8200' && offers_guests+=" $verb $option"
+    done
+done
+is 'completion offers no guest where an option wants its value' "$offers_guests" ''
 is 'completion offers output formats' "$(completes felhomctl --output-format j)" $'json\njson-pretty'
 is 'completion offers verbs after a global option' "$(completes felhomctl --output-format json rev)" revoke
 is 'completion offers guests with their names' "$(completes felhomctl guest '')" $'8200 (guest8200)\n8201 (guest8201)'

@@ -119,6 +119,13 @@ is "the older ones stay ended" "$(accepted)" ''
 # --- no false alarm ---
 sql "DELETE FROM event WHERE kind = 'store'"
 daemon_stop
+mv "$HOST/run/tokens" "$HOST/run/tokens.aside"
+: >"$HOST/run/tokens"
+is "a file in the record's place: doctor names init" \
+    "$(doctor | jq -r '.checks[] | select(.id == "store.record") | "\(.result) \(.remedy)"')" 'error felhomctl init'
+like "and init says what is in its way" "$(ctl init 2>&1)" "$HOST/run/tokens is not a directory: move it out of the way"
+rm "$HOST/run/tokens"
+mv "$HOST/run/tokens.aside" "$HOST/run/tokens"
 for vmid in $VMIDS; do
     "$BIN/felhom-hook" "$vmid" pre-start >/dev/null
     ctl rotate "$vmid" >/dev/null

@@ -259,7 +259,8 @@ ok "its last job ends" eventually ended 8201
 is "it has no more snapshots than it may" "$(jq '."8201".snapshots | length' "$PVE/guests.json")" 3
 takes 8200 backup
 takes 8200 backup
-ok "one guest may have another quota" enroll 8201 --quota-snapshots 4 --quota-backup-interval 1h
+like "one guest may have another quota, which is said to be in force at once" \
+    "$(enroll 8201 --quota-snapshots 4 --quota-backup-interval 1h)" 'Next: the quota is in force now'
 is "its enrolment has it" "$(grep -A 2 quota "$HOST/pve/priv/felhom/8201.yaml" | tr '\n' ' ')" \
     'quota:   snapshots: "4"   backup_interval: "1h" '
 takes 8201 snapshot

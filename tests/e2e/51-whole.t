@@ -163,6 +163,12 @@ each_fault() {
     nothing "$form, the last step fails" 'trapped' enroll_here "$@"
     sql 'DROP TRIGGER trap'
 }
+# An enrolment that is there already is not written again to take back what was never written.
+again_read_only() {
+    mount -o remount,ro,bind /etc/pve
+    nothing 'enrolled again, /etc/pve is read-only' 'Read-only file system' enroll_here --customer other
+    mount -o remount,rw,bind /etc/pve
+}
 # The configuration is as Proxmox would write it, so that its commands leave no trace in it.
 as_proxmox() { pct set 8200 --delete net9; }
 pct() { /usr/sbin/pct "$@"; }
@@ -230,6 +236,7 @@ for form in entry mp; do
     phase 8200 pre-start >/dev/null
     before=$(sql 'SELECT count(*) FROM token WHERE revoked_at_ms IS NULL')
     is "$form: the guest has a token" "$before" 1
+    again_read_only
     nothing "unenroll, $form, locked" 'guest 8200 is locked \(backup\)' locked ctl unenroll 8200
     fails fail 'pct is unwell'
     nothing "unenroll, $form, pct fails" 'pct is unwell' ctl unenroll 8200

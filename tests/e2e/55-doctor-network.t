@@ -40,7 +40,9 @@ is "rp_filter=2 mends it" "$(found rp_filter)" ''
 
 # --- guests without a port ---
 like "a running guest without a port is named, with the remedy, while Proxmox's firewall is off" "$(found guest.port 8200)" \
-    '^warning net0 has no port .*firewall.* is off / pvesh set /cluster/firewall/options --enable 1$'
+    '^warning net0 has no port .*firewall.* is off.* / pvesh set /cluster/firewall/options --enable 1$'
+like "and says what has to be done before that, as the firewall drops what no rule allows" "$(found guest.port 8200)" \
+    'once it is on, it drops what no rule allows, so first add the rules that felhomctl firewall prints.* / '
 is "one that does not run is not" "$(found guest.port 8300)" ''
 printf '[OPTIONS]\nenable: 1\n' >"$HOST/pve/firewall/cluster.fw"
 like "with the firewall on, a guest that could take its MAC is" "$(found guest.port 8200)" \
