@@ -36,10 +36,18 @@ END
 is 'agent.yaml(5) documents every key with its default' "$(sed -n 's/^\.It Ic //p' schema/agent.yaml.5 | sort)" \
     "$(keys | sort)"
 for program in felhomd felhom-hook; do
+    is "$program(8) begins with the options that it has" \
+        "$(sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESC/p' "$(ls */$program.8)" | grep -o 'Fl -[a-z-]*' | sed 's/Fl /-/' | sort)" \
+        "$("$BIN/$program" --help 2>&1 | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | sort)"
     for option in $("$BIN/$program" --help 2>&1 | sed -n 's/^  \(--[a-z]*\).*/\1/p'); do
         ok "$program(8) has $option" mentions "$(ls */$program.8)" "Fl ${option#-}"
     done
 done
+
+# The daemon's page and its unit have the same places that it may write to.
+is "felhomd(8) says where the unit lets it write" \
+    "$(sed -n '/read-only file system/,/cluster file system/s|^\.Pa \(/[^ ]*\).*|\1|p' server/felhomd.8 | sort)" \
+    "$(sed -n 's/^ReadWritePaths=-*//p' debian/felhom-agent.felhomd.service | sort)"
 
 # --- completion ---
 guest_config 8200 </dev/null
