@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* post-start: the guest runs. Does it have its identity, which pre-start may have failed to give
  * it, and does it see its directory? */
-#include <string.h>
 
 #include "hooks/reaction.h"
 #include "schema/base/cleanup.h"
@@ -28,7 +27,7 @@ static void check_sighting(struct reaction *reaction, const char *mount_form)
 static bool is_revoked_on_purpose(const struct guest *guest, const struct token_life *newest)
 {
     return guest->state == GUEST_STARTING && newest->created_at_ms >= guest->changed_at_ms &&
-           strcmp(newest->revoked_reason, TOKEN_REVOKED_BY_OPERATOR) == 0;
+           token_ended_on_purpose(newest->revoked_reason);
 }
 
 /* Whether pre-start has failed, or what it has made is gone. ret_guest: all zero if the store does

@@ -145,8 +145,7 @@ static void rotation_judge_loss(struct rotation *rotation, const struct guest *r
     rotation->anew = true;
     if (!rotation_guest_is_served(rotation, row))
         rotation->outcome = ROTATION_NO_TOKEN;
-    else if (rotation->only_due &&
-             strcmp(rotation->token.revoked_reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
+    else if (rotation->only_due && token_ended_on_purpose(rotation->token.revoked_reason))
         rotation->outcome = ROTATION_ON_PURPOSE;
 }
 
@@ -328,6 +327,17 @@ static void note_rotated(struct rotate_run *run, uint32_t vmid, const struct rot
         steps_add_guest(&run->steps, STEP_WARNING, vmid, "%s", rotation->issue.unexported.message);
 }
 
+static void note_on_purpose(struct rotate_run *run, uint32_t vmid, const char *reason)
+{
+    if (strcmp(reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, ON_PURPOSE);
+    else
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid,
+                        "has no token: it was revoked, or the guest stopped, before the store went "
+                        "back: felhomctl rotate %u gives it one",
+                        vmid);
+}
+
 static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rotation *rotation)
 {
     switch (rotation->outcome) {
@@ -345,7 +355,7 @@ static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rot
         steps_add_guest(&run->steps, STEP_ALREADY, vmid, NO_TOKEN);
         break;
     case ROTATION_ON_PURPOSE:
-        steps_add_guest(&run->steps, STEP_ALREADY, vmid, ON_PURPOSE);
+        note_on_purpose(run, vmid, rotation->token.revoked_reason);
         break;
     }
 }

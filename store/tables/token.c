@@ -544,6 +544,12 @@ static int audit_guest(const struct audited *guest, void *context)
     return behind < 0 ? -1 : 0;
 }
 
+bool token_ended_on_purpose(const char *revoked_reason)
+{
+    return strcmp(revoked_reason, TOKEN_REVOKED_BY_OPERATOR) == 0 ||
+           strcmp(revoked_reason, TOKEN_REVOKED_BEFORE) == 0;
+}
+
 int token_audit_look(struct store *store, int64_t now_ms, struct token_audit *ret,
                      struct error *error)
 {
@@ -568,7 +574,7 @@ static int audit_end_guest(const struct audited *guest, void *context)
     if (token_record_read(guest->vmid, &record, audit->error) < 0)
         return -1;
     const char *reason =
-        record.exists && record.count == 0 ? TOKEN_REVOKED_BY_OPERATOR : TOKEN_REVOKED_BEHIND;
+        record.exists && record.count == 0 ? TOKEN_REVOKED_BEFORE : TOKEN_REVOKED_BEHIND;
     if (token_revoke_rows(audit->store, guest->vmid, INT64_MAX, audit->now_ms, reason, &good, &all,
                           audit->error) < 0)
         return -1;

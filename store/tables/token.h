@@ -40,8 +40,13 @@ int token_mint(struct store *store, uint32_t vmid, int64_t now_ms, int64_t expir
 /* The reason with which felhomctl revoke revokes: such a guest gets no new token until it starts
  * again, or until the operator says so. */
 #define TOKEN_REVOKED_BY_OPERATOR "felhomctl revoke"
-/* The reason with which token_audit revokes. */
+/* The reasons with which token_audit revokes: what may still have been good, and what the record
+ * says had ended: by the operator or with a stop. */
 #define TOKEN_REVOKED_BEHIND "the store had gone back to an earlier state"
+#define TOKEN_REVOKED_BEFORE "ended before the store went back to an earlier state"
+
+/* Whether the operator has revoked it with this reason, as far as can be known. */
+bool token_ended_on_purpose(const char *revoked_reason);
 
 /* Revokes the guest's tokens of generations below before (INT64_MAX: all). *ret_count (ret_count
  * may be NULL): how many of them were still good. */

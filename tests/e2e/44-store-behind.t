@@ -78,6 +78,8 @@ behind() {
     ok "$1: running guests have new tokens without a restart" eventually is_served 8200
     for vmid in 8201 8202; do ok "$1: so has $vmid" eventually is_served $vmid; done
     not_ok "$1: but not the one whose token the operator had revoked" test -e "$(token_of 8203)"
+    like "$1: for that one, rotate --due says what is known of it, and what to do" "$(ctl rotate --due)" \
+        'already +8203 +has no token: it was revoked, or the guest stopped, before the store went back: felhomctl rotate 8203 gives it one'
     is "$1: still no token is good that had ended" "$(accepted)" ''
     events=$(sql "SELECT detail FROM event WHERE kind = 'store'")
     like "$1: an event says so" "$events" 'has gone back to an earlier state: .*tokens are ended'
