@@ -20,6 +20,13 @@ cp -a --reflink=auto "$ROOT" "$ROOTFS/$NAME"
 for unit in sys-kernel-debug.mount systemd-modules-load.service; do
     ln -sf /dev/null "$ROOTFS/$NAME/etc/systemd/system/$unit"
 done
+# A container has a boot id of its own, which lies over the kernel's in /proc. A unit with a /proc of its own would see
+# the kernel's, and the hook another.
+for unit in felhomd felhom-token-age; do
+    mkdir -p "$ROOTFS/$NAME/usr/lib/systemd/system/$unit.service.d"
+    printf '[Service]\nBindReadOnlyPaths=/proc/sys/kernel/random/boot_id\n' \
+        >"$ROOTFS/$NAME/usr/lib/systemd/system/$unit.service.d/container.conf"
+done
 echo host1 >"$ROOTFS/$NAME/etc/hostname"
 cp -r "$PACKAGES" "$ROOTFS/$NAME/packages"
 rm -rf "$ROOTFS/$NAME/src"
