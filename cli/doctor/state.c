@@ -20,12 +20,38 @@
 #include "store/tables/event.h"
 #include "store/tables/token.h"
 
-void doctor_check_state(struct doctor *doctor)
+/* The record of tokens is made anew at each boot, so that it has the owner whom this host means. */
+static bool is_of_another_host(const struct doctor *doctor, uid_t uid)
 {
-    struct stat status;
+    struct stat record;
+    cleanup_free char *path = mem_format("%s/tokens", doctor->config.paths.run);
+    return uid != 0 && lstat(path, &record) == 0 && record.st_uid != uid;
+}
+
+static void check_state_owner(struct doctor *doctor, uid_t uid)
+{
     struct owner owner;
     struct error ignored;
     bool known = false;
+    const char *state = doctor->config.paths.state;
+    (void)host_setup_owner(STATE_USER, &owner, &known, &ignored);
+    bool other = known && geteuid() == 0 && owner.uid != 0 && uid != owner.uid;
+    if (other && uid == 0) {
+        doctor_fail(doctor, DOCTOR_INIT, "%s belongs to root, not to " STATE_USER, state);
+    } else if (other && is_of_another_host(doctor, uid)) {
+        cleanup_free char *remedy = mem_format("chown -R " STATE_USER ": %s", state);
+        doctor_fail(doctor, remedy,
+                    "%s belongs to uid %u, not to " STATE_USER
+                    ": on another host, that may have been its number",
+                    state, uid);
+    } else {
+        doctor_ok(doctor, "%s", state);
+    }
+}
+
+void doctor_check_state(struct doctor *doctor)
+{
+    struct stat status;
     const char *state = doctor->config.paths.state;
     if (stat(state, &status) < 0 || !S_ISDIR(status.st_mode)) {
         doctor_fail(doctor, DOCTOR_INIT, "there is no directory %s", state);
@@ -36,11 +62,7 @@ void doctor_check_state(struct doctor *doctor)
         doctor_fail(doctor, remedy, "%s: users other than its owner may write to it", state);
         return;
     }
-    (void)host_setup_owner(STATE_USER, &owner, &known, &ignored);
-    if (known && geteuid() == 0 && owner.uid != 0 && status.st_uid == 0)
-        doctor_fail(doctor, DOCTOR_INIT, "%s belongs to root, not to " STATE_USER, state);
-    else
-        doctor_ok(doctor, "%s", state);
+    check_state_owner(doctor, status.st_uid);
 }
 
 /* --- the store --- */

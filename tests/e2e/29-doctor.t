@@ -141,6 +141,22 @@ mends 'open identity' identity.privacy null error 'tls has a wrong owner or mode
 if world_is_root; then
     chown 1:1 "$STATE/db/agent.db"
     mends 'owner of the store' store.privacy null error 'agent.db has a wrong owner or mode'
+    # A copy that is put back has the owner who put it there, or a number that another host gave its felhom-agent.
+    { cat /etc/passwd && echo 'felhom-agent:x:61234:61234::/:/bin/false'; } >"$HOST/passwd"
+    mount --bind "$HOST/passwd" /etc/passwd
+    chown -R 61234 "$STATE" "$HOST/run/tokens"
+    for uid in 0 998; do
+        chown -R $uid "$STATE"
+        mends "the state belongs to uid $uid" state null error "belongs to (root|uid 998), not to felhom-agent"
+        is "the state belonged to uid $uid: all of it is felhom-agent's" \
+            "$(part store.privacy result null) $(part identity.privacy result null) $(find "$STATE" ! -user 61234 ! -name nudge)" 'ok ok '
+        [ "$(part store.record result null)" = ok ] || eval "$(part store.record remedy null)" >/dev/null
+        is "the state belonged to uid $uid: and the record is in order" "$(part store.record result null)" ok
+    done
+    chown -R 998 "$STATE" "$HOST/run/tokens"
+    is "another user's host, as init --user makes it, is in order" "$(part state result null)" ok
+    chown -R 0 "$STATE" "$HOST/run/tokens"
+    umount /etc/passwd
 fi
 version=$(sql 'PRAGMA user_version')
 sql 'PRAGMA user_version = 99'
