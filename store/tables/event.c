@@ -143,9 +143,11 @@ int event_note(struct store *store, int64_t at_ms, uint32_t vmid, const char *ki
 #define SELECT_EVENT \
     "SELECT seq, at_ms, vmid, kind, outcome, detail, source, duration_us, origin FROM event"
 
-/* A guest's events are those of its share, and the refusals of its tokens, whoever sent them. */
+/* A guest's events are those of its share, the refusals of its tokens, whoever sent them, and of
+ * the requests that it sent, whoever's token they had. */
 #define OWN_SINCE     " WHERE share = ?3 AND seq > ?1"
 #define REFUSED_SINCE " WHERE kind = '" EVENT_REFUSED "' AND vmid = ?3 AND seq > ?1"
+#define SENT_SINCE    " WHERE share = -1 - ?3 AND vmid IS NOT ?3 AND seq > ?1"
 
 static struct event event_from_row(const struct sql_query *query)
 {
@@ -175,6 +177,7 @@ int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                struct error *error)
 {
     const char *sql = vmid ? SELECT_EVENT OWN_SINCE " UNION ALL " SELECT_EVENT REFUSED_SINCE
+                                                    " UNION ALL " SELECT_EVENT SENT_SINCE
                                                     " ORDER BY seq LIMIT ?2"
                            : SELECT_EVENT " WHERE seq > ?1 AND ?3 = 0 ORDER BY seq LIMIT ?2";
     return event_visit(store, sql, sql_values(sql_int(since), sql_int(limit), sql_int(vmid)), visit,
@@ -187,6 +190,7 @@ int event_each_newest(struct store *store, uint32_t vmid, int64_t since, int lim
 {
     const char *sql = vmid ? SELECT_EVENT " WHERE seq IN (SELECT seq FROM event" OWN_SINCE
                                           " UNION ALL SELECT seq FROM event" REFUSED_SINCE
+                                          " UNION ALL SELECT seq FROM event" SENT_SINCE
                                           " ORDER BY seq DESC LIMIT ?2) ORDER BY seq"
                            : SELECT_EVENT
                           " WHERE seq IN (SELECT seq FROM event WHERE seq > ?1 AND ?3 = 0"

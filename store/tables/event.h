@@ -50,7 +50,8 @@ int event_note(struct store *store, int64_t at_ms, uint32_t vmid, const char *ki
                const char *outcome, const char *detail, struct error *error);
 
 /* Visits events with seq > since in ascending order, at most limit, until visit returns non-zero;
- * returns that value, or -1 on failure. vmid 0: events of all guests. */
+ * returns that value, or -1 on failure. vmid 0: events of all guests.
+ * Of a guest, also the refusals of its tokens and of the requests that it sent. */
 int event_each(struct store *store, uint32_t vmid, int64_t since, int limit,
                int (*visit)(const struct event *event, void *context), void *context,
                struct error *error);

@@ -85,7 +85,10 @@ is "the reply to a revoked token has the same headers as that to no token" \
 sed 's/x$/y/; t; s/.$/x/' "$HOST/old" >"$HOST/malformed"
 refused 8300 "$HOST/malformed" /backup/due
 is "explain: a malformed token" "$(explained "$what")" '[401,"malformed token","GET","/backup/due",null,null,8300]'
+like "events of the guest that sent it show it, though it had no guest's token" "$(ctl events 8300 --limit 1)" 'refused .*malformed'
 refused 8300 "$(token_of 8200)" /storage
+like "a refusal is among the events of the guest that sent it" "$(ctl events 8300 --limit 1)" 'refused .*token of another guest'
+is "and among those of the guest whose token it was, once" "$(ctl events 8200 | grep -c 'token of another guest')" 1
 is "explain: another guest's token" "$(explained "$what")" \
     "[403,\"token of another guest\",\"GET\",\"/storage\",8200,\"$(id_of "$(token_of 8200)")\",8300]"
 refused 8200 "$(token_of 8200)" /guests/8300/storage

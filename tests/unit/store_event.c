@@ -285,8 +285,8 @@ static void test_a_backlog_goes_some_at_a_time(void **state)
     assert_raw("SELECT count(*) || ' ' || min(seq) FROM event", "10001 20001");
 }
 
-/* A guest's events: its own, and refusals of its tokens, whoever had them. */
-static void test_refusals_of_its_tokens_are_a_guests(void **state)
+/* A guest's events: its own, and refusals of its tokens, whoever had them, and of what it sent. */
+static void test_refusals_of_its_tokens_and_requests_are_a_guests(void **state)
 {
     (void)state;
     cleanup_store struct store *store = store_of_scratch();
@@ -297,15 +297,19 @@ static void test_refusals_of_its_tokens_are_a_guests(void **state)
     add_many(1, 8300, EVENT_REFUSED, 8200); /* 3 */
     add_many(1, 8200, EVENT_REFUSED, 0);    /* 4 */
     add_many(1, 8200, "backup", 0);         /* 5 */
+    add_many(1, 8200, EVENT_REFUSED, 8200); /* 6, once */
+    add_many(1, 8300, EVENT_REFUSED, 8300); /* 7 */
+    add_many(1, 0, EVENT_REFUSED, 8200);    /* 8 */
+    add_many(1, 0, EVENT_REFUSED, 0);       /* 9 */
     OK(event_each(store, 8200, 0, 10, note, &seen, &error));
-    assert_int_equal(seen.count, 4);
-    assert_int_equal(seen.seqs[1], 2);
-    assert_int_equal(seen.seqs[2], 4);
-    assert_int_equal(seen.seqs[3], 5);
+    assert_int_equal(seen.count, 7);
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(seen.seqs[i], i + 1);
+    assert_int_equal(seen.seqs[6], 8);
     OK(event_each_newest(store, 8200, 0, 2, note, &newest, &error));
     assert_int_equal(newest.count, 2);
-    assert_int_equal(newest.seqs[0], 4);
-    assert_int_equal(newest.seqs[1], 5);
+    assert_int_equal(newest.seqs[0], 6);
+    assert_int_equal(newest.seqs[1], 8);
 }
 
 static void add_kind(struct store *store, uint32_t vmid, const char *kind)
@@ -460,7 +464,7 @@ int main(void)
         store_test(test_each_has_its_share),
         store_test(test_many_shares_are_smaller),
         store_test(test_a_backlog_goes_some_at_a_time),
-        store_test(test_refusals_of_its_tokens_are_a_guests),
+        store_test(test_refusals_of_its_tokens_and_requests_are_a_guests),
         store_test(test_own_ones),
         store_test(test_own_ones_stop),
         store_test(test_a_new_guest_has_none_of_before),
