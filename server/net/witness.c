@@ -291,8 +291,11 @@ static struct device_list *device_bucket(struct witness *witness, int index)
 
 static void device_free(struct witness *witness, struct device *device)
 {
-    while (!TAILQ_EMPTY(&device->notes))
-        note_free(witness, TAILQ_FIRST(&device->notes));
+    struct note *next;
+    for (struct note *note = TAILQ_FIRST(&device->notes); note; note = next) {
+        next = TAILQ_NEXT(note, in_queue);
+        note_free(witness, note);
+    }
     LIST_REMOVE(device, in_bucket);
     witness->device_count--;
     free(device);
@@ -518,21 +521,26 @@ struct witness_sighting witness_find(struct witness *witness, const struct syn *
     return sighting;
 }
 
-/* Returns the only SYN between the two ends; NULL if there is none or several. */
+static bool is_free_between(const struct note *note, const struct syn_end *source,
+                            const struct syn_end *destination)
+{
+    return note->device && is_between(&note->syn, source, destination);
+}
+
+/* Returns the only SYN between the two ends that no connection has taken; NULL if there is none or
+ * several. */
 static struct note *note_find_only(struct witness *witness, const struct syn_end *source,
                                    const struct syn_end *destination)
 {
     struct note *only = NULL;
     struct note *note;
+    size_t count = 0;
     LIST_FOREACH(note, note_bucket(witness, source, destination), in_bucket)
-    {
-        if (!note->device || !is_between(&note->syn, source, destination))
-            continue;
-        if (only)
-            return NULL;
+    if (is_free_between(note, source, destination)) {
         only = note;
+        count++;
     }
-    return only;
+    return count == 1 ? only : NULL;
 }
 
 struct witness_sighting witness_find_ends(struct witness *witness, const struct syn_end *source,
