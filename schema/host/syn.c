@@ -7,6 +7,8 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "schema/base/mbedtls.h"
+
 #define VLAN_TAG_LENGTH  4
 #define ETHER_TYPE_AT    12
 #define ETHER_TYPE_BYTES 2
@@ -106,6 +108,7 @@ static bool segment_parse_tcp(const uint8_t *bytes, size_t length, bool is_fragm
     segment->source.port = tcp.th_sport;
     segment->destination.port = tcp.th_dport;
     segment->sequence = ntohl(tcp.th_seq);
+    segment->is_fragment = is_fragment;
     if (is_fragment) {
         segment->length = DATA_MOST;
         return true;
@@ -147,13 +150,13 @@ static bool segment_parse_v6(const uint8_t *bytes, size_t length, struct segment
                              segment);
 }
 
-/* FNV-1a */
-static uint64_t segment_hash(const uint8_t *bytes, size_t length)
+uint64_t segment_content(const struct segment *segment)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
+    uint8_t hash[DIGEST_BYTES];
+    uint64_t content;
+    digest_sha256(segment->head, segment->head_length, hash);
+    memcpy(&content, hash, sizeof content);
+    return content;
 }
 
 bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
@@ -161,7 +164,8 @@ bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
     *ret = (struct segment){.length = 0};
     if (length == 0)
         return false;
-    ret->content = segment_hash(bytes, length);
+    ret->head_length = length < sizeof ret->head ? length : sizeof ret->head;
+    memcpy(ret->head, bytes, ret->head_length);
     switch (bytes[0] >> 4) {
     case 4:
         return segment_parse_v4(bytes, length, ret);

@@ -44,13 +44,17 @@ bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret);
 bool syn_parse_saved(const uint8_t *bytes, size_t length, const struct sockaddr *source,
                      const struct sockaddr *destination, struct syn *ret);
 
+#define SEGMENT_HEAD_MOST 160
+
 /* A packet of a connection that carries data of the peer's. */
 struct segment {
     struct syn_end source;
     struct syn_end destination;
     uint32_t sequence; /* of its first byte, in host byte order */
     uint32_t length;   /* of its data, at least 1 */
-    uint64_t content;  /* a hash of what was seen of it, from its IP header on */
+    bool is_fragment;  /* the first one; the others hold more data */
+    size_t head_length;
+    uint8_t head[SEGMENT_HEAD_MOST]; /* the beginning of the packet, from its IP header on */
 };
 
 /* Reads an IPv4 or IPv6 packet that holds a TCP header and data, as syn_parse_packet does; of the
@@ -58,6 +62,9 @@ struct segment {
  * with as much data as there can be, since what it does not hold follows in fragments without
  * ports. Returns false for anything else, *ret is undefined then. */
 bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret);
+
+/* A hash of the packet's head: whoever knows one packet cannot find another that has the same. */
+uint64_t segment_content(const struct segment *segment);
 
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b);
 

@@ -156,12 +156,12 @@ struct arrival arrivals_get(struct arrivals *arrivals, int socket)
     return arrivals->items[index];
 }
 
-bool arrivals_confirm(struct arrivals *arrivals, int socket)
+bool arrivals_confirm(struct arrivals *arrivals, int socket, size_t size)
 {
     const struct arrival arrival = arrivals_get(arrivals, socket);
     if (!arrivals->witness || arrival.seen.path == WITNESS_NONE)
         return true;
-    return witness_confirm(arrivals->witness, &arrival.seen);
+    return witness_confirm(arrivals->witness, &arrival.seen, size);
 }
 
 /* --- routes --- */

@@ -44,9 +44,9 @@ void arrivals_note(struct arrivals *arrivals, int socket);
 /* Returns what was noted of the open connection. */
 struct arrival arrivals_get(struct arrivals *arrivals, int socket);
 
-/* Forgets how the open connection came in. Returns true if its first data came the same way, as far
- * as can be told; to be called once, when some has come or none will. */
-bool arrivals_confirm(struct arrivals *arrivals, int socket);
+/* Forgets how the open connection came in. Returns true if its first size bytes came the same way,
+ * as far as can be told; to be called once, when they have been read or none will be (0). */
+bool arrivals_confirm(struct arrivals *arrivals, int socket, size_t size);
 
 /* Returns 1 if the address is behind a router as seen from the link, 0 if it is on the link itself,
  * -1 on failure. */

@@ -88,7 +88,8 @@ static bool connection_is_admitted(struct connection *connection)
 static bool connection_is_confirmed(struct connection *connection)
 {
     const struct connection_context *context = connection->context;
-    return !context->arrivals || arrivals_confirm(context->arrivals, connection->socket);
+    size_t size = connection->session ? tls_handshake_size(connection->session) : 0;
+    return !context->arrivals || arrivals_confirm(context->arrivals, connection->socket, size);
 }
 
 static void connection_refuse_other(struct connection *connection)

@@ -30,10 +30,20 @@
 #define NOTES_PER_DEVICE 128u  /* SYNs of one device whose connections were not accepted yet */
 #define DEVICES_MOST     4096u /* the one that was quiet for longest is forgotten then */
 #define HELD_MOST        4096u /* connections that were found and not yet confirmed */
-#define CONTENTS_KEPT    4u
+#define CONTENTS_KEPT    8u
 #define DRAIN_PAUSE_MS   2 /* so that the thread wakes once for many packets */
 #define DEVICE_BUCKETS   1024u
 #define NOTE_BUCKETS     4096u
+
+/* What has come in of a connection's data, in bytes from the first one on. */
+struct progress {
+    uint32_t until;      /* up to here all has come the way of the SYN */
+    uint32_t ahead_from; /* the same of a part beyond a gap, up to ahead_until */
+    uint32_t ahead_until;
+    uint32_t other_from;              /* the first byte that came another way */
+    uint32_t count;                   /* how many packets have come the way of the SYN */
+    uint64_t contents[CONTENTS_KEPT]; /* of the newest of these packets */
+};
 
 /* A SYN whose connection has not been looked up yet, or not been confirmed. */
 struct note {
@@ -43,10 +53,8 @@ struct note {
     struct syn syn;
     enum witness_path path;
     uint32_t vmid;
-    int first_device;                 /* the index of that device */
-    bool is_taken_over;               /* the first byte of data came another way */
-    uint32_t data_count;              /* how often it came the way of the SYN */
-    uint64_t contents[CONTENTS_KEPT]; /* of the newest of these packets */
+    int first_device; /* the index of that device */
+    struct progress progress;
 };
 LIST_HEAD(note_list, note);
 TAILQ_HEAD(note_queue, note);
@@ -217,6 +225,7 @@ static void note_add(struct witness *witness, struct device *device, const struc
     note->device = device;
     note->first_device = device->index;
     note->syn = *syn;
+    note->progress.other_from = UINT32_MAX;
     note->path = device->path;
     note->vmid = device->vmid;
     LIST_INSERT_HEAD(note_bucket(witness, &syn->source, &syn->destination), note, in_bucket);
@@ -249,10 +258,15 @@ static struct witness_sighting sighting_of(const struct note *note)
 
 /* --- data --- */
 
-static bool has_first_byte(const struct segment *segment, const struct syn *syn)
+/* Says which bytes of the connection the packet holds; returns false if it holds none. */
+static bool place_of(const struct segment *segment, const struct syn *syn, uint32_t *ret_from,
+                     uint32_t *ret_until)
 {
-    uint32_t first = ntohl(syn->sequence) + 1;
-    return first - segment->sequence < segment->length;
+    uint32_t from = segment->sequence - (ntohl(syn->sequence) + 1);
+    uint32_t until = from + segment->length;
+    *ret_from = (int32_t)from < 0 ? 0 : from;
+    *ret_until = until;
+    return (int32_t)until > 0;
 }
 
 /* The devices of one guest are one way, and so are all that are no guest's, such as the links of a
@@ -264,22 +278,51 @@ static bool is_way_of(const struct note *note, const struct device *device)
             (device->path == WITNESS_GUEST || device->path == WITNESS_OUTSIDE));
 }
 
-static bool has_content(const struct note *note, uint64_t content)
+static bool has_content(const struct progress *progress, uint64_t content)
 {
-    for (size_t i = 0; i < CONTENTS_KEPT && i < note->data_count; i++)
-        if (note->contents[i] == content)
+    for (size_t i = 0; i < CONTENTS_KEPT && i < progress->count; i++)
+        if (progress->contents[i] == content)
             return true;
     return false;
 }
 
-/* A packet is seen by each device that it passes; the first one of them tells which way it came. */
+/* Whether this can be a packet that came the way of the SYN, on its way on. The port of another
+ * guest is no part of that way. */
+static bool is_passing_on(const struct note *note, const struct segment *segment,
+                          const struct device *device)
+{
+    return device->path != WITNESS_GUEST && has_content(&note->progress, segment_content(segment));
+}
+
+static void progress_add(struct progress *progress, uint32_t from, uint32_t until)
+{
+    if (from > progress->until) {
+        progress->ahead_from = from;
+        progress->ahead_until = until;
+        return;
+    }
+    if (until > progress->until)
+        progress->until = until;
+    if (progress->ahead_from <= progress->until && progress->ahead_until > progress->until)
+        progress->until = progress->ahead_until;
+}
+
+/* A packet is seen by each device that it passes; the first one of them tells which way it came. Of
+ * a fragment nobody knows which way the others came. */
 static void note_see_data(struct note *note, const struct segment *segment,
                           const struct device *device)
 {
-    if (is_way_of(note, device))
-        note->contents[note->data_count++ % CONTENTS_KEPT] = segment->content;
-    else if (!has_content(note, segment->content))
-        note->is_taken_over = true;
+    uint32_t from;
+    uint32_t until;
+    struct progress *progress = &note->progress;
+    if (!place_of(segment, &note->syn, &from, &until))
+        return;
+    if (is_way_of(note, device) && !segment->is_fragment) {
+        progress->contents[progress->count++ % CONTENTS_KEPT] = segment_content(segment);
+        progress_add(progress, from, until);
+    } else if (!is_passing_on(note, segment, device) && from < progress->other_from) {
+        progress->other_from = from;
+    }
 }
 
 /* --- devices that were seen --- */
@@ -360,8 +403,7 @@ static void witness_see_data(struct witness *witness, const struct syn_seen *see
     const struct segment *segment = &seen->segment;
     struct note *note;
     LIST_FOREACH(note, note_bucket(witness, &segment->source, &segment->destination), in_bucket)
-    if (is_between(&note->syn, &segment->source, &segment->destination) &&
-        has_first_byte(segment, &note->syn))
+    if (is_between(&note->syn, &segment->source, &segment->destination))
         note_see_data(note, segment, device_get(witness, seen));
 }
 
@@ -554,14 +596,15 @@ struct witness_sighting witness_find_ends(struct witness *witness, const struct 
     return sighting;
 }
 
-bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting)
+bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting, size_t size)
 {
     lock_scope(&witness->lock);
     witness_drain(witness);
     struct note *note = note_find(witness, &sighting->syn);
     if (!note || note->device)
         return false;
-    bool is_confirmed = note->data_count > 0 && !note->is_taken_over;
+    const struct progress *progress = &note->progress;
+    bool is_confirmed = size > 0 && progress->until >= size && progress->other_from >= size;
     note_free(witness, note);
     return is_confirmed;
 }
@@ -586,9 +629,7 @@ struct saved_note {
     int32_t path;
     uint32_t vmid;
     struct syn syn;
-    uint32_t is_taken_over;
-    uint32_t data_count;
-    uint64_t contents[CONTENTS_KEPT];
+    struct progress progress;
 };
 
 static bool note_save(const struct note *note, int device, int fd)
@@ -600,9 +641,7 @@ static bool note_save(const struct note *note, int device, int fd)
     saved.path = (int32_t)note->path;
     saved.vmid = note->vmid;
     saved.syn = note->syn;
-    saved.is_taken_over = note->is_taken_over;
-    saved.data_count = note->data_count;
-    memcpy(saved.contents, note->contents, sizeof saved.contents);
+    saved.progress = note->progress;
     return write(fd, &saved, sizeof saved) == (ssize_t)sizeof saved;
 }
 
@@ -645,8 +684,6 @@ void witness_load(struct witness *witness, int fd)
         struct note *note = TAILQ_LAST(&device->notes, note_queue);
         note->path = (enum witness_path)saved.path;
         note->vmid = saved.vmid;
-        note->is_taken_over = saved.is_taken_over != 0;
-        note->data_count = saved.data_count;
-        memcpy(note->contents, saved.contents, sizeof note->contents);
+        note->progress = saved.progress;
     }
 }

@@ -9,9 +9,9 @@
  * connection is then found by the SYN that the kernel saved of it.
  *
  * A SYN alone does not say who goes on with the connection: whoever draws the host's answer to
- * himself, by ARP or by another's Ethernet address, can do so in place of the one who began. So the
- * witness also looks through which port the first byte of data comes in, before which nobody has
- * said anything, and after which TLS holds the two ends together.
+ * himself, by ARP or by another's Ethernet address, can do so in place of the one who began, from
+ * the first byte on or from a later one. So the witness also looks through which port each byte of
+ * the TLS handshake comes in, after which TLS holds the two ends together.
  *
  * Each device keeps its own newest SYNs, so that a guest that sends thousands forgets nothing but
  * its own. All memory is bounded. Every function may be called from any thread.
@@ -79,8 +79,8 @@ int witness_start(struct witness *witness, struct error *error);
 void witness_watch(struct witness *witness, const struct syn_end *ends, size_t count);
 
 /* Tells how this SYN came in, once: it has begun one connection and begins no other. Knows all that
- * came in before the call. From now on the witness looks for the first data of that connection,
- * until witness_confirm. */
+ * came in before the call. From now on the witness looks for the data of that connection, until
+ * witness_confirm. */
 struct witness_sighting witness_find(struct witness *witness, const struct syn *syn);
 
 /* The same for a connection of which the kernel saved no SYN (a SYN cookie): found if exactly one
@@ -88,9 +88,10 @@ struct witness_sighting witness_find(struct witness *witness, const struct syn *
 struct witness_sighting witness_find_ends(struct witness *witness, const struct syn_end *source,
                                           const struct syn_end *destination);
 
-/* To be called once for each sighting that was found. Returns true if all that has come in of the
- * first byte of data has come the way of the SYN, and something has. */
-bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting);
+/* To be called once for each sighting that was found. size: how many bytes have been read of the
+ * connection. Returns true if each of them was seen to come the way of the SYN, and none to come
+ * another way as well, and there are some. */
+bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting, size_t size);
 
 /* How many SYNs the kernel could not hand over because too many came in at once. */
 uint64_t witness_lost(struct witness *witness);

@@ -42,6 +42,7 @@ struct tls_session {
     bool first_wait_shortened; /* an interruption has shortened the wait for the first request */
     bool timed_out;
     bool broken; /* an answer was cut short, so nothing may be sent after it */
+    size_t handshake_size;
     size_t request_size;
     struct read_ahead ahead;
     mbedtls_ssl_context ssl;
@@ -71,9 +72,8 @@ static int read_ahead_take(struct tls_session *session, unsigned char *bytes, si
     return (int)count;
 }
 
-static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+static int session_receive(struct tls_session *session, unsigned char *bytes, size_t size)
 {
-    struct tls_session *session = context;
     if (read_ahead_count(session) > 0)
         return read_ahead_take(session, bytes, size);
     if (size >= AHEAD)
@@ -84,6 +84,16 @@ static int receive_bytes(void *context, unsigned char *bytes, size_t size)
     session->ahead.begin = 0;
     session->ahead.end = (size_t)count;
     return read_ahead_take(session, bytes, size);
+}
+
+/* mbedTLS asks for no more than the record that it needs. */
+static int receive_bytes(void *context, unsigned char *bytes, size_t size)
+{
+    struct tls_session *session = context;
+    int count = session_receive(session, bytes, size);
+    if (session->phase == PHASE_HANDSHAKE && count > 0)
+        session->handshake_size += (size_t)count;
+    return count;
 }
 
 static int send_bytes(void *context, const unsigned char *bytes, size_t size)
@@ -186,6 +196,11 @@ int tls_accept(struct tls_context *context, int socket, struct tls_session **ret
     session_enter_phase(session, PHASE_FIRST, context->limits.request_ms);
     *ret = session;
     return 0;
+}
+
+size_t tls_handshake_size(const struct tls_session *session)
+{
+    return session->handshake_size;
 }
 
 /* The first byte that is read after an answer begins a request. */

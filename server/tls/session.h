@@ -26,6 +26,9 @@ struct tls_session;
 int tls_accept(struct tls_context *context, int socket, struct tls_session **ret,
                struct error *error);
 
+/* Returns how many bytes the client has sent for the handshake. */
+size_t tls_handshake_size(const struct tls_session *session);
+
 /* Waits for bytes of a request and returns how many were read, at least one; -1 at the end of the
  * connection, on a failure or at the deadline. Skips blanks and empty lines before a request. */
 int tls_read(struct tls_session *session, void *bytes, size_t size);

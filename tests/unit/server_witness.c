@@ -321,7 +321,7 @@ static void test_ends_alone(void **state)
     let_pass(witness, "n8200");
     const struct witness_sighting first = witness_find_ends(witness, &syn.source, &syn.destination);
     assert_int_equal(first.vmid, 8200);
-    assert_false(witness_confirm(witness, &first));
+    assert_false(witness_confirm(witness, &first, 1));
     send_frame(&sent);
     send_frame(&SYN_OF(.link = "n8300", .sequence = 2));
     let_pass(witness, "n8200");
@@ -330,8 +330,9 @@ static void test_ends_alone(void **state)
     witness_close(witness);
 }
 
-/* Who begins a connection and who goes on with it. */
-static void assert_confirmed(const char *link, const struct sent *data, size_t count, bool wanted)
+/* Who begins a connection and who goes on with it. size: how much of it was read. */
+static void assert_confirmed_of(const char *link, const struct sent *data, size_t count,
+                                size_t size, bool wanted)
 {
     struct witness *witness = begin();
     const struct sent sent = {.link = link, .sequence = 100};
@@ -344,12 +345,17 @@ static void assert_confirmed(const char *link, const struct sent *data, size_t c
         send_frame(&data[i]);
         let_pass(witness, completed(&data[i]).link);
     }
-    if (witness_confirm(witness, &sighting) != wanted)
+    if (witness_confirm(witness, &sighting, size) != wanted)
         fail_test("%s: first data by %s at %u with %u bytes", link,
                   count > 0 ? completed(&data[0]).link : "nobody", count > 0 ? data[0].sequence : 0,
                   count > 0 ? data[0].data : 0);
-    assert_false(witness_confirm(witness, &sighting)); /* once */
+    assert_false(witness_confirm(witness, &sighting, size)); /* once */
     witness_close(witness);
+}
+
+static void assert_confirmed(const char *link, const struct sent *data, size_t count, bool wanted)
+{
+    assert_confirmed_of(link, data, count, 40, wanted);
 }
 
 #define FIRST_OF(name) \
@@ -363,6 +369,7 @@ static void test_who_goes_on(void **state)
     const struct sent other = FIRST_OF("n8300");
     const struct sent outside = FIRST_OF("nlan");
     const struct sent both[] = {own, other};
+    const struct sent passed_on[] = {own, outside};
     const struct sent behind_a_firewall = FIRST_OF("n8300");
     const struct sent other_to_8300 = {.flags = TH_ACK, .sequence = 101, .data = 39};
     const struct sent twisted[] = {own, other_to_8300};
@@ -371,7 +378,8 @@ static void test_who_goes_on(void **state)
     assert_confirmed("n8200", &own, 1, true);
     assert_confirmed("n8200", &other, 1, false);
     assert_confirmed("n8200", &outside, 1, false);
-    assert_confirmed("n8200", both, 2, true); /* the same packet: nobody says anything else */
+    assert_confirmed("n8200", both, 2, false); /* the same packet, but no guest passes it on */
+    assert_confirmed("n8200", passed_on, 2, true);
     assert_confirmed("n8300", &behind_a_firewall, 1, true);
     assert_confirmed("n8300", twisted, 2, false);
     assert_confirmed("nlan", &outside, 1, true);
@@ -384,6 +392,7 @@ static void test_first_data_in_disguise(void **state)
 {
     const struct sent own = FIRST_OF("n8200");
     const struct sent later = {.link = "n8300", .flags = TH_ACK, .sequence = 102, .data = 40};
+    const struct sent beyond = {.link = "n8300", .flags = TH_ACK, .sequence = 141, .data = 40};
     const struct sent early = {.link = "n8300", .flags = TH_ACK, .sequence = 71, .data = 40};
     const struct sent too_early = {.link = "n8300", .flags = TH_ACK, .sequence = 61, .data = 40};
     const struct sent fragment = {
@@ -396,13 +405,45 @@ static void test_first_data_in_disguise(void **state)
         struct sent sent;
         bool wanted;
     } cases[] = {
-        {later, true},     {early, false}, {too_early, true},
+        {later, false},    {early, false}, {too_early, true}, {beyond, true},
         {fragment, false}, {bare, true},   {options, false},
     };
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         const struct sent sent[] = {cases[i].sent, own};
         assert_confirmed("n8200", sent, ARRAY_SIZE(sent), cases[i].wanted);
     }
+}
+
+#define PART_OF(name, first, count) \
+    { \
+        .link = (name), .flags = TH_ACK, .sequence = 101 + (first), .data = (count) \
+    }
+
+/* Whoever lets the other one say the first bytes alone goes on with the rest. */
+static void test_every_byte_counts(void **state)
+{
+    const struct sent whole[] = {PART_OF("n8200", 0, 40), PART_OF("n8200", 40, 60)};
+    const struct sent begun[] = {PART_OF("n8200", 0, 1), PART_OF("n8300", 1, 99)};
+    const struct sent finished[] = {PART_OF("n8200", 0, 60), PART_OF("n8300", 60, 40)};
+    const struct sent unseen[] = {PART_OF("n8200", 0, 1)};
+    const struct sent both[] = {PART_OF("n8300", 1, 99), PART_OF("n8200", 0, 100)};
+    const struct sent turned[] = {PART_OF("n8200", 40, 60), PART_OF("n8200", 0, 40)};
+    const struct sent again[] = {PART_OF("n8200", 0, 40), PART_OF("n8200", 20, 80)};
+    const struct sent gap[] = {PART_OF("n8200", 0, 39), PART_OF("n8200", 40, 60)};
+    struct sent fragment[] = {PART_OF("n8200", 0, 1)};
+    (void)state;
+    fragment[0].fragment = IP_MF;
+    assert_confirmed_of("n8200", whole, 2, 100, true);
+    assert_confirmed_of("n8200", whole, 2, 101, false);
+    assert_confirmed_of("n8200", begun, 2, 100, false);
+    assert_confirmed_of("n8200", finished, 2, 100, false);
+    assert_confirmed_of("n8200", unseen, 1, 100, false);
+    assert_confirmed_of("n8200", both, 2, 100, false);
+    assert_confirmed_of("n8200", turned, 2, 100, true);
+    assert_confirmed_of("n8200", again, 2, 100, true);
+    assert_confirmed_of("n8200", gap, 2, 100, false);
+    assert_confirmed_of("n8200", fragment, 1, 1, false);
+    assert_confirmed_of("n8200", whole, 2, 0, false);
 }
 
 /* Whoever sends many forgets but its own. */
@@ -462,17 +503,12 @@ static void test_names_of_ports(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_of_ports),
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_what_is_no_syn_to_us),
-        cmocka_unit_test(test_other_segments),
-        cmocka_unit_test(test_only_the_very_syn),
-        cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_the_host_itself),
-        cmocka_unit_test(test_ends_alone),
-        cmocka_unit_test(test_who_goes_on),
-        cmocka_unit_test(test_first_data_in_disguise),
-        cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_names_of_ports),       cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_what_is_no_syn_to_us), cmocka_unit_test(test_other_segments),
+        cmocka_unit_test(test_only_the_very_syn),    cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_the_host_itself),      cmocka_unit_test(test_ends_alone),
+        cmocka_unit_test(test_who_goes_on),          cmocka_unit_test(test_first_data_in_disguise),
+        cmocka_unit_test(test_every_byte_counts),    cmocka_unit_test(test_a_flood),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
 }
