@@ -37,6 +37,9 @@ static const char *const network[] = {
     "for port in fwpr8200p0 veth8300i0 tap8400i1 eno1; do ip link set $port master vmbr0; done",
     "ip -o link | sed 's/^[0-9]*: //; s/[@:].*//' | while read -r link; do ip link set $link up; "
     "done",
+    /* Until then the kernel throws away what is sent. */
+    "for link in n8200 n8300 n8400 nlan; do until ip -o link show $link | grep -q 'state UP'; do "
+    "sleep 0.01; done; done",
 };
 
 static int make_network(void **state)
