@@ -139,7 +139,9 @@ static void send_frame(const struct sent *sent)
 {
     uint8_t frame[256];
     size_t length = write_frame(frame, sent);
-    cleanup_close int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    static int fd = -1; /* to close one takes long where other programs are busy */
+    if (fd < 0)
+        fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     struct sockaddr_ll to = {.sll_family = AF_PACKET,
                              .sll_ifindex = (int)if_nametoindex(completed(sent).link),
                              .sll_protocol = htons(ETH_P_IP)};
