@@ -85,6 +85,7 @@ void doctor_check_former(struct doctor *doctor);
 /* network.c: how guests are told apart, and how they get through. */
 void doctor_check_neighbours(struct doctor *doctor);
 void doctor_check_rp_filter(struct doctor *doctor);
+void doctor_check_ports(struct doctor *doctor);
 void doctor_check_guest_port(struct doctor *doctor);
 
 /* daemon.c: felhomd, Proxmox's firewall, felhomd's files and its API token. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/base/socket.h"
 #include "cli/doctor/doctor.h"
 #include "cli/pve/firewall_file.h"
 #include "cli/pve/guests.h"
@@ -15,6 +16,7 @@
 #include "schema/base/text.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
+#include "store/host/host.h"
 
 #define SYSCTL_LIMIT   4096
 #define FIREWALL_LIMIT ((size_t)1 << 20)
@@ -84,6 +86,26 @@ void doctor_check_rp_filter(struct doctor *doctor)
 }
 
 /* --- ports --- */
+
+/* Without a packet socket felhomd knows guests by their MACs, which others can take. */
+void doctor_check_ports(struct doctor *doctor)
+{
+    struct error ignored;
+    struct sockaddr_in endpoint;
+    if (doctor->config.local_api.source_binding == BINDING_OFF ||
+        host_endpoint(&doctor->config, &endpoint, &ignored) < 0)
+        return;
+    ino_t listener = socket_listening(&endpoint);
+    pid_t felhomd = listener ? socket_holder(listener) : 0;
+    if (felhomd == 0)
+        return; /* doctor_check_answer reports it */
+    if (socket_packet_is_held(felhomd))
+        doctor_ok(doctor, "felhomd sees through which port each connection comes in");
+    else
+        doctor_warn(doctor, "systemctl restart felhomd",
+                    "felhomd has no packet socket, and so knows guests by their MACs alone, which "
+                    "others can take; its unit opens one before it starts");
+}
 
 static bool nic_has_port(uint32_t vmid, const struct nic *nic)
 {

@@ -13,6 +13,7 @@
 
 #include "cli/base/output.h"
 #include "cli/base/session.h"
+#include "cli/base/socket.h"
 #include "cli/base/verb.h"
 #include "cli/pve/command.h"
 #include "cli/pve/config.h"
@@ -46,12 +47,9 @@ struct daemon_status {
     char unit[16]; /* systemd's word for felhomd.service: "active", ...; "" where there is none */
 };
 
-#define LISTENING       0x0a /* in /proc/net/tcp */
-#define SYSTEMD_RUNS    "/run/systemd/system"
-#define SYSTEMCTL       "/usr/bin/systemctl"
-#define SYSTEMCTL_US    (3 * SECOND_US)
-#define NO_INODE        UINT64_C(0)
-#define DESCRIPTOR_SIZE 64
+#define SYSTEMD_RUNS "/run/systemd/system"
+#define SYSTEMCTL    "/usr/bin/systemctl"
+#define SYSTEMCTL_US (3 * SECOND_US)
 
 static const char *daemon_state_text(enum daemon_state state)
 {
@@ -62,64 +60,6 @@ static const char *daemon_state_text(enum daemon_state state)
         [DAEMON_LISTENING] = "listens",
     };
     return texts[state];
-}
-
-/* The inode in a line of /proc/net/tcp if that socket listens at the wanted address. */
-static uint64_t listening_inode(const char *line, const struct sockaddr_in *wanted)
-{
-    uint32_t address;
-    unsigned int port;
-    unsigned int state;
-    uint64_t inode;
-    /* NOLINTNEXTLINE(cert-err34-c): the kernel writes it. */
-    int count = sscanf(line,
-                       " %*u: %8" SCNx32 ":%4x %*8x:%*4x %2x %*8x:%*8x %*x:%*8x %*8x %*u %*u "
-                       "%" SCNu64,
-                       &address, &port, &state, &inode);
-    bool fits = count == 4 && state == LISTENING && address == wanted->sin_addr.s_addr &&
-                htons((uint16_t)port) == wanted->sin_port;
-    return fits ? inode : NO_INODE;
-}
-
-static uint64_t listening_socket(const char *endpoint)
-{
-    char line[512];
-    struct sockaddr_in wanted = {0};
-    uint64_t inode = NO_INODE;
-    cleanup_file FILE *table = fopen("/proc/net/tcp", "re");
-    if (!table || !endpoint_parse(endpoint, &wanted))
-        return NO_INODE;
-    while (inode == NO_INODE && fgets(line, sizeof line, table))
-        inode = listening_inode(line, &wanted);
-    return inode;
-}
-
-static bool process_has_socket(const char *process, const char *socket)
-{
-    char target[DESCRIPTOR_SIZE];
-    const struct dirent *entry;
-    cleanup_free char *path = mem_format("/proc/%s/fd", process);
-    cleanup_directory DIR *descriptors = opendir(path);
-    while (descriptors && (entry = readdir(descriptors))) {
-        ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, target, sizeof target);
-        if (length == (ssize_t)strlen(socket) && memcmp(target, socket, (size_t)length) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* 0 where it is not found: only root sees the descriptors of other users' processes. */
-static pid_t process_with_socket(uint64_t inode)
-{
-    const struct dirent *entry;
-    cleanup_free char *socket = mem_format("socket:[%" PRIu64 "]", inode);
-    cleanup_directory DIR *processes = opendir("/proc");
-    while (processes && (entry = readdir(processes))) {
-        long pid = strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && process_has_socket(entry->d_name, socket))
-            return (pid_t)pid;
-    }
-    return 0;
 }
 
 /* On a scratch host felhomd is not a unit of systemd. */
@@ -147,10 +87,11 @@ static struct daemon_status daemon_status_get(const struct config *config, const
 {
     static const enum daemon_state states[2][2] = {{DAEMON_ABSENT, DAEMON_FOREIGN},
                                                    {DAEMON_STARTING, DAEMON_LISTENING}};
-    uint64_t inode = listening_socket(endpoint);
+    struct sockaddr_in address;
+    ino_t inode = endpoint_parse(endpoint, &address) ? socket_listening(&address) : 0;
     struct daemon_status status = {
-        .state = states[nudge_has_listener(config->paths.state)][inode != NO_INODE],
-        .pid = inode == NO_INODE ? 0 : process_with_socket(inode),
+        .state = states[nudge_has_listener(config->paths.state)][inode != 0],
+        .pid = inode == 0 ? 0 : socket_holder(inode),
     };
     unit_state(config, status.unit, sizeof status.unit);
     return status;

@@ -38,6 +38,25 @@ like "until there is a bridge of Proxmox's firewall: it is named, with the remed
 echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
 is "rp_filter=2 mends it" "$(found rp_filter)" ''
 
+# --- felhomd's own sight ---
+is "what does not run has no sight" "$(found ports)" ''
+daemon_start
+like "felhomd sees the ports" "$(found ports)" '^ok felhomd sees through which port'
+daemon_stop
+felhomd=$BIN/felhomd
+BIN=$HOST/bin
+mkdir "$BIN"
+printf '#!/bin/bash\nexec setpriv --bounding-set=-net_raw --inh-caps=-net_raw %s\n' "$felhomd" >"$BIN/felhomd"
+chmod +x "$BIN/felhomd"
+daemon_start
+BIN=${felhomd%/felhomd}
+like "felhomd that has no packet socket is named, with the remedy" "$(found ports)" \
+    '^warning felhomd has no packet socket.* MACs alone.* / systemctl restart felhomd$'
+agent_yaml <<<'local_api: {source_binding: off}'
+is "it needs none where it does not look where a connection comes from" "$(found ports)" ''
+agent_yaml </dev/null
+daemon_stop
+
 # --- guests without a port ---
 like "a running guest without a port is named, with the remedy, while Proxmox's firewall is off" "$(found guest.port 8200)" \
     '^warning net0 has no port .*firewall.* is off.* / pvesh set /cluster/firewall/options --enable 1$'
