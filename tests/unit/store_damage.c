@@ -89,11 +89,11 @@ static void test_the_check_shows_none_either(void **state)
     assert_int_equal(work(STORE_OPEN_CREATE, 8200), 0);
     run_raw("CREATE INDEX strange ON guest (name); PRAGMA writable_schema = ON;"
             " UPDATE sqlite_schema SET name = CAST(x'1b5b324aff' AS TEXT), sql = 'CREATE INDEX ' ||"
-            " char(34) || CAST(x'1b5b324aff' AS TEXT) || char(34) || ' ON guest (name) WHERE name"
-            " IS NULL' WHERE name = 'strange'");
+            " char(34) || CAST(x'1b5b324aff' AS TEXT) || char(34) || ' ON guest (kind)'"
+            " WHERE name = 'strange'");
     OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 100, &store, &error));
     assert_int_equal(store_check(store, &error), -1);
-    assert_non_null(strstr(error.message, "in index ?[2J?"));
+    assert_non_null(strstr(error.message, "index ?[2J?"));
     assert_plain(error.message);
 }
 
