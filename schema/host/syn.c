@@ -37,87 +37,21 @@ void syn_end_set(struct syn_end *end, const struct sockaddr *address)
     }
 }
 
-static bool syn_parse_tcp(const uint8_t *bytes, size_t length, struct syn *syn)
-{
-    struct tcphdr tcp;
-    if (length < sizeof tcp)
-        return false;
-    memcpy(&tcp, bytes, sizeof tcp);
-    syn->source.port = tcp.th_sport;
-    syn->destination.port = tcp.th_dport;
-    syn->sequence = tcp.th_seq;
-    return (tcp.th_flags & (TH_SYN | TH_ACK)) == TH_SYN;
-}
-
-static bool syn_parse_v4(const uint8_t *bytes, size_t length, struct syn *syn)
-{
-    struct ip ip;
-    if (length < sizeof ip)
-        return false;
-    memcpy(&ip, bytes, sizeof ip);
-    size_t header = (size_t)ip.ip_hl * 4;
-    if (header < sizeof ip || header > length || ip.ip_p != IPPROTO_TCP ||
-        (ntohs(ip.ip_off) & IP_OFFMASK) != 0)
-        return false;
-    syn_end_set_v4(&syn->source, &ip.ip_src);
-    syn_end_set_v4(&syn->destination, &ip.ip_dst);
-    return syn_parse_tcp(bytes + header, length - header, syn);
-}
-
-static bool syn_parse_v6(const uint8_t *bytes, size_t length, struct syn *syn)
-{
-    struct ip6_hdr ip;
-    if (length < sizeof ip)
-        return false;
-    memcpy(&ip, bytes, sizeof ip);
-    if (ip.ip6_nxt != IPPROTO_TCP)
-        return false;
-    syn->source.address = ip.ip6_src;
-    syn->destination.address = ip.ip6_dst;
-    return syn_parse_tcp(bytes + sizeof ip, length - sizeof ip, syn);
-}
-
-bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret)
-{
-    *ret = (struct syn){.has_hwaddr = false};
-    if (length == 0)
-        return false;
-    switch (bytes[0] >> 4) {
-    case 4:
-        return syn_parse_v4(bytes, length, ret);
-    case 6:
-        return syn_parse_v6(bytes, length, ret);
-    default:
-        return false;
-    }
-}
-
 /* Ports and number are in the first 8 bytes, which every first fragment has. */
 #define FRAGMENT_LEAST 8
 #define DATA_MOST      UINT16_MAX
 
-/* all: the length of the TCP header and the data. */
-static bool segment_parse_tcp(const uint8_t *bytes, size_t length, bool is_fragment, uint32_t all,
-                              struct segment *segment)
-{
-    struct tcphdr tcp = {0};
-    if (length < (is_fragment ? FRAGMENT_LEAST : sizeof tcp))
-        return false;
-    memcpy(&tcp, bytes, length < sizeof tcp ? length : sizeof tcp);
-    uint32_t header = (uint32_t)tcp.th_off * 4;
-    segment->source.port = tcp.th_sport;
-    segment->destination.port = tcp.th_dport;
-    segment->sequence = ntohl(tcp.th_seq);
-    segment->is_fragment = is_fragment;
-    if (is_fragment) {
-        segment->length = DATA_MOST;
-        return true;
-    }
-    segment->length = all > header ? all - header : 0;
-    return segment->length > 0 && !(tcp.th_flags & TH_SYN);
-}
+/* A packet that holds TCP, as far as its IP header tells. */
+struct tcp_packet {
+    struct syn_end source;      /* without its port */
+    struct syn_end destination; /* likewise */
+    const uint8_t *tcp;         /* from TCP's header on, borrowed */
+    size_t length;              /* of what is there of it */
+    uint32_t all;               /* the length of TCP's header and the data */
+    bool is_fragment;           /* the first one */
+};
 
-static bool segment_parse_v4(const uint8_t *bytes, size_t length, struct segment *segment)
+static bool tcp_packet_parse_v4(const uint8_t *bytes, size_t length, struct tcp_packet *packet)
 {
     struct ip ip;
     if (length < sizeof ip)
@@ -128,15 +62,17 @@ static bool segment_parse_v4(const uint8_t *bytes, size_t length, struct segment
     if (header < sizeof ip || header > length || ip.ip_p != IPPROTO_TCP ||
         (ntohs(ip.ip_off) & IP_OFFMASK) != 0)
         return false;
-    syn_end_set_v4(&segment->source, &ip.ip_src);
-    syn_end_set_v4(&segment->destination, &ip.ip_dst);
+    syn_end_set_v4(&packet->source, &ip.ip_src);
+    syn_end_set_v4(&packet->destination, &ip.ip_dst);
+    packet->tcp = bytes + header;
+    packet->length = length - header;
     /* 0 stands for more than fits into the field, between devices of one kernel. */
-    uint32_t all = total == 0 ? DATA_MOST : total > header ? total - header : 0;
-    return segment_parse_tcp(bytes + header, length - header, ntohs(ip.ip_off) & IP_MF, all,
-                             segment);
+    packet->all = total == 0 ? DATA_MOST : total > header ? total - header : 0;
+    packet->is_fragment = ntohs(ip.ip_off) & IP_MF;
+    return true;
 }
 
-static bool segment_parse_v6(const uint8_t *bytes, size_t length, struct segment *segment)
+static bool tcp_packet_parse_v6(const uint8_t *bytes, size_t length, struct tcp_packet *packet)
 {
     struct ip6_hdr ip;
     if (length < sizeof ip)
@@ -144,10 +80,69 @@ static bool segment_parse_v6(const uint8_t *bytes, size_t length, struct segment
     memcpy(&ip, bytes, sizeof ip);
     if (ip.ip6_nxt != IPPROTO_TCP)
         return false;
-    segment->source.address = ip.ip6_src;
-    segment->destination.address = ip.ip6_dst;
-    return segment_parse_tcp(bytes + sizeof ip, length - sizeof ip, false, ntohs(ip.ip6_plen),
-                             segment);
+    packet->source.address = ip.ip6_src;
+    packet->destination.address = ip.ip6_dst;
+    packet->tcp = bytes + sizeof ip;
+    packet->length = length - sizeof ip;
+    packet->all = ntohs(ip.ip6_plen);
+    return true;
+}
+
+static bool tcp_packet_parse(const uint8_t *bytes, size_t length, struct tcp_packet *ret)
+{
+    *ret = (struct tcp_packet){.length = 0};
+    if (length == 0)
+        return false;
+    switch (bytes[0] >> 4) {
+    case 4:
+        return tcp_packet_parse_v4(bytes, length, ret);
+    case 6:
+        return tcp_packet_parse_v6(bytes, length, ret);
+    default:
+        return false;
+    }
+}
+
+bool syn_parse_packet(const uint8_t *bytes, size_t length, struct syn *ret)
+{
+    struct tcp_packet packet;
+    struct tcphdr tcp;
+    *ret = (struct syn){.has_hwaddr = false};
+    if (!tcp_packet_parse(bytes, length, &packet) || packet.length < sizeof tcp)
+        return false;
+    memcpy(&tcp, packet.tcp, sizeof tcp);
+    ret->source = packet.source;
+    ret->destination = packet.destination;
+    ret->source.port = tcp.th_sport;
+    ret->destination.port = tcp.th_dport;
+    ret->sequence = tcp.th_seq;
+    return (tcp.th_flags & (TH_SYN | TH_ACK)) == TH_SYN;
+}
+
+bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
+{
+    struct tcp_packet packet;
+    struct tcphdr tcp = {0};
+    *ret = (struct segment){.length = 0};
+    if (!tcp_packet_parse(bytes, length, &packet) ||
+        packet.length < (packet.is_fragment ? FRAGMENT_LEAST : sizeof tcp))
+        return false;
+    memcpy(&tcp, packet.tcp, packet.length < sizeof tcp ? packet.length : sizeof tcp);
+    uint32_t header = (uint32_t)tcp.th_off * 4;
+    ret->source = packet.source;
+    ret->destination = packet.destination;
+    ret->source.port = tcp.th_sport;
+    ret->destination.port = tcp.th_dport;
+    ret->sequence = ntohl(tcp.th_seq);
+    ret->is_fragment = packet.is_fragment;
+    ret->head_length = length < sizeof ret->head ? length : sizeof ret->head;
+    memcpy(ret->head, bytes, ret->head_length);
+    if (packet.is_fragment) {
+        ret->length = DATA_MOST;
+        return true;
+    }
+    ret->length = packet.all > header ? packet.all - header : 0;
+    return ret->length > 0 && !(tcp.th_flags & TH_SYN);
 }
 
 uint64_t segment_content(const struct segment *segment)
@@ -157,23 +152,6 @@ uint64_t segment_content(const struct segment *segment)
     digest_sha256(segment->head, segment->head_length, hash);
     memcpy(&content, hash, sizeof content);
     return content;
-}
-
-bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
-{
-    *ret = (struct segment){.length = 0};
-    if (length == 0)
-        return false;
-    ret->head_length = length < sizeof ret->head ? length : sizeof ret->head;
-    memcpy(ret->head, bytes, ret->head_length);
-    switch (bytes[0] >> 4) {
-    case 4:
-        return segment_parse_v4(bytes, length, ret);
-    case 6:
-        return segment_parse_v6(bytes, length, ret);
-    default:
-        return false;
-    }
 }
 
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b)
