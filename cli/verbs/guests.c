@@ -6,6 +6,7 @@
 #include "cli/verbs/report.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
@@ -93,14 +94,49 @@ static int add_mounts(struct store *store, uint32_t vmid, json_t *list, struct e
     return 0;
 }
 
-/* All of the enrolment but its password. */
-static int put_enrolment(struct store *store, uint32_t vmid, json_t *object, struct error *error)
+/* Adds a limit of the quota, as a text and as a number; 0: there is no limit. own: what the guest's
+ * enrolment says of it; "" if nothing. */
+static void add_limit(json_t *list, const char *key, const char *limit, int64_t value,
+                      const char *own)
+{
+    json_t *row = json_object();
+    output_put_texts(row, "key", key, "limit", value ? limit : "none");
+    output_put_int(row, "value", value);
+    output_put_text(row, "set_by", *own ? "enrolment" : "agent.yaml");
+    json_append(list, row);
+}
+
+/* The value of an interval is in seconds. */
+static void add_interval(json_t *list, const char *key, uint64_t ms, const char *own)
+{
+    cleanup_free char *limit = duration_format(ms);
+    add_limit(list, key, limit, (int64_t)(ms / SECOND_MS), own);
+}
+
+/* What felhomd allows the guest: by its enrolment, else by agent.yaml. */
+static json_t *quota_report(const struct config *config, const struct enrolment *enrolment)
+{
+    json_t *list = json_array();
+    const struct quota quota = enrolment_quota(enrolment, &config->quota);
+    cleanup_free char *snapshots = mem_format("%u", quota.snapshots);
+    add_limit(list, "snapshots", snapshots, quota.snapshots, enrolment->quota_snapshots);
+    add_interval(list, "snapshot_interval", quota.snapshot_interval_ms,
+                 enrolment->quota_snapshot_interval);
+    add_interval(list, "backup_interval", quota.backup_interval_ms,
+                 enrolment->quota_backup_interval);
+    return list;
+}
+
+/* All of the enrolment but its password; of one with a mistake, what is valid, as felhomd does. */
+static int put_enrolment(const struct session *session, uint32_t vmid, json_t *object,
+                         struct error *error)
 {
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
-    if (guest_get_enrolment(store, vmid, &text, error) < 0 ||
-        enrolment_parse("enrolment", buffer_text(&text), text.length, &enrolment, error) < 0)
+    if (guest_get_enrolment(session->store, vmid, &text, error) < 0)
         return -1;
+    enrolment_salvage(buffer_text(&text), text.length, &enrolment);
+    json_set(object, "quota", quota_report(&session->config, &enrolment));
     output_put_texts(object, "customer_id", enrolment.customer_id, "customer_name",
                      enrolment.customer_name, "customer_domain", enrolment.customer_domain,
                      "customer_email", enrolment.customer_email, "image", enrolment.image);
@@ -115,17 +151,19 @@ static json_t *put_list(json_t *object, const char *key)
     return list;
 }
 
-/* All that is known of the guest: its mounts, NICs, tokens (never a secret), newest events. */
-static int guest_report(struct store *store, const struct guest *guest, json_t **ret,
+/* All that is known of the guest: its quota, mounts, NICs, tokens (never a secret), newest
+ * events. */
+static int guest_report(const struct session *session, const struct guest *guest, json_t **ret,
                         struct error *error)
 {
+    struct store *store = session->store;
     cleanup_json json_t *whole = NULL;
     if (guest_row(store, guest, &whole, error) < 0)
         return -1;
     output_put_time(whole, "changed_at", guest->changed_at_ms);
     output_put_int(whole, "root_uid", guest->root_uid);
     output_put_int(whole, "root_gid", guest->root_gid);
-    if (put_enrolment(store, guest->vmid, whole, error) < 0 ||
+    if (put_enrolment(session, guest->vmid, whole, error) < 0 ||
         add_mounts(store, guest->vmid, put_list(whole, "mounts"), error) < 0 ||
         nic_each(store, guest->vmid, visit_nic, put_list(whole, "nics"), error) < 0 ||
         token_each(store, guest->vmid, visit_token, put_list(whole, "tokens"), error) < 0 ||
@@ -150,6 +188,11 @@ static const struct output_column fields[] = {
     {"domain", "customer_domain", SHAPE_PLAIN},
     {"e-mail", "customer_email", SHAPE_PLAIN},
     {"image", "image", SHAPE_PLAIN},
+};
+static const struct output_column quota[] = {
+    {"QUOTA", "key", SHAPE_PLAIN},
+    {"LIMIT", "limit", SHAPE_PLAIN},
+    {"SET BY", "set_by", SHAPE_PLAIN},
 };
 static const struct output_column mounts[] = {
     {"MOUNT", "key", SHAPE_PLAIN},     {"AT", "mount_point", SHAPE_PLAIN},
@@ -178,9 +221,8 @@ static const struct {
     const struct output_column *columns;
     size_t count;
 } tables[] = {
-    {"mounts", mounts, ARRAY_SIZE(mounts)},
-    {"nics", nics, ARRAY_SIZE(nics)},
-    {"tokens", tokens, ARRAY_SIZE(tokens)},
+    {"quota", quota, ARRAY_SIZE(quota)},    {"mounts", mounts, ARRAY_SIZE(mounts)},
+    {"nics", nics, ARRAY_SIZE(nics)},       {"tokens", tokens, ARRAY_SIZE(tokens)},
     {"events", events, ARRAY_SIZE(events)},
 };
 
@@ -199,7 +241,7 @@ static int run_guest(const struct invocation *invocation, struct error *error)
     struct guest guest;
     if (session_open(&session, error) < 0 ||
         session_find_guest(&session, invocation->vmid, &guest, error) < 0 ||
-        guest_report(session.store, &guest, &whole, error) < 0)
+        guest_report(&session, &guest, &whole, error) < 0)
         return -1;
     if (!output_value(invocation, whole))
         print_text(invocation->out, whole);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/base/units.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 #include "schema/base/text.h"
 
 /* Ten digits are enough for a century in seconds, and cannot overflow a uint64_t. */
@@ -39,4 +41,13 @@ bool duration_parse(const char *text, uint64_t *ret_ms)
         return false;
     *ret_ms = count * unit;
     return true;
+}
+
+char *duration_format(uint64_t ms)
+{
+    uint64_t seconds = ms / SECOND_MS;
+    for (size_t i = ARRAY_SIZE(units); seconds > 0 && i-- > 0;)
+        if (seconds * SECOND_MS % units[i].ms == 0)
+            return mem_format("%" PRIu64 "%c", seconds * SECOND_MS / units[i].ms, units[i].letter);
+    return mem_copy_text("0");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Units of time and size as constants whose suffix says what they count (_S, _MS, _US), and the
- * parser for durations such as "24h" in agent.yaml. */
+ * parser and the writer of durations such as "24h" in agent.yaml. */
 #ifndef FELHOM_UNITS_H
 #define FELHOM_UNITS_H
 
@@ -34,5 +34,9 @@
 /* Reads a duration: digits followed by s, m, h or d, or "0" alone. Returns false for anything else
  * and for more than 100 years. */
 bool duration_parse(const char *text, uint64_t *ret_ms);
+
+/* Writes a duration as duration_parse reads it, in the largest unit of which it is a multiple; "0"
+ * for less than a second. The caller frees the text with free(). */
+char *duration_format(uint64_t ms);
 
 #endif

@@ -104,7 +104,8 @@ static int value_read_duration(const struct yaml_key *key, const struct yaml_tre
     uint64_t ms;
     if (!duration_parse(value->text, &ms))
         return yaml_refuse(&value->place, key->path, error,
-                           "must be a duration: digits and one of s m h d, such as 30s or 24h");
+                           "must be a duration: digits and one of s m h d, such as 30s or 24h%s",
+                           key->rule.bounds.least == 0 ? ", or 0" : "");
     if (ms < key->rule.bounds.least || ms > key->rule.bounds.most)
         return yaml_refuse(&value->place, key->path, error, "must be from %jus to %jus",
                            (uintmax_t)(key->rule.bounds.least / 1000),

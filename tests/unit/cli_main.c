@@ -249,17 +249,80 @@ static void tokens_are_revoked_and_scrubbed(void **state)
     scratch_make_directory("run/guests/8200");
     scratch_write("run/guests/8200/token", token);
     scratch_write("run/guests/8200/agent.crt", "x");
+    scratch_write("pve/lxc/8200.conf", "hostname: web\n");
     cleanup_outcome struct outcome first = felhomctl("revoke", "8200", NULL);
     cleanup_outcome struct outcome again = felhomctl("revoke", "8200", NULL);
     cleanup_outcome struct outcome list = felhomctl("guest", "8200", NULL);
     assert_int_equal(first.status, 0);
     assert_contains(&first.out, "1 revoked");
-    assert_contains(&first.out, "the guest gets a new token at its next start");
+    assert_contains(&first.out,
+                    "the guest gets a new token at its next start, or by felhomctl rotate 8200.");
     assert_contains(&again.out, "already  tokens           0 revoked");
     assert_contains(&list.out, "revoked");
     assert_contains(&list.out, "felhomctl revoke");
     assert_false(scratch_exists("run/guests/8200/token"));
     assert_true(scratch_exists("run/guests/8200/agent.crt"));
+}
+
+/* What revoke advises works: rotate gives nothing to a guest that does not run. */
+static void what_comes_after_revoke_depends_on_the_guest(void **state)
+{
+    (void)state;
+    char token[128];
+    make_guest(token, sizeof token);
+    cleanup_outcome struct outcome destroyed = felhomctl("revoke", "8200", NULL);
+    scratch_write("pve/lxc/8200.conf", "hostname: web\n");
+    scratch_make_directory("cgroup/lxc");
+    cleanup_outcome struct outcome stopped = felhomctl("revoke", "8200", NULL);
+    assert_contains(&destroyed.out, "Next: nothing, as there is no guest 8200 on this node.");
+    assert_contains(&stopped.out, "Next: the guest gets a new token at its next start.");
+}
+
+/* limits: of snapshots, of their interval and of that of backups, each with who set it. */
+static void assert_quota(const char *const limits[3][2], const json_int_t values[3])
+{
+    static const char *const keys[] = {"snapshots", "snapshot_interval", "backup_interval"};
+    cleanup_outcome struct outcome text = felhomctl("guest", "8200", NULL);
+    cleanup_outcome struct outcome json = felhomctl("guest", "8200", "--output-format=json", NULL);
+    json_t *whole = json_of(&json);
+    const json_t *rows = json_object_get(whole, "quota");
+    assert_int_equal(json_array_size(rows), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *row = json_array_get(rows, i);
+        cleanup_free char *line =
+            mem_format("\n%-19s%-7s%s\n", keys[i], limits[i][0], limits[i][1]);
+        assert_contains(&text.out, line);
+        assert_string_equal(json_string_value(json_object_get(row, "key")), keys[i]);
+        assert_string_equal(json_string_value(json_object_get(row, "limit")), limits[i][0]);
+        assert_string_equal(json_string_value(json_object_get(row, "set_by")), limits[i][1]);
+        assert_int_equal(json_integer_value(json_object_get(row, "value")), values[i]);
+    }
+    json_decref(whole);
+}
+
+static void a_guest_is_shown_with_its_quota(void **state)
+{
+    static const char enrolment[] = "quota: {snapshots: 3, snapshot_interval: 90s}\n";
+    static const char mistaken[] = "colour: blue\nquota: {snapshots: 3, backup_interval: soon}\n";
+    (void)state;
+    char token[128];
+    struct error error;
+    cleanup_store struct store *store = NULL;
+    make_guest(token, sizeof token);
+    assert_quota((const char *const[3][2]){{"10", "agent.yaml"},
+                                           {"1m", "agent.yaml"},
+                                           {"10m", "agent.yaml"}},
+                 (const json_int_t[3]){10, 60, 600});
+    shell("echo 'quota: {backup_interval: 0}' >>agent.yaml");
+    assert_int_equal(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 1000, &store, &error), 0);
+    assert_int_equal(guest_set_enrolment(store, 8200, enrolment, strlen(enrolment), &error), 0);
+    assert_quota(
+        (const char *const[3][2]){{"3", "enrolment"}, {"90s", "enrolment"}, {"none", "agent.yaml"}},
+        (const json_int_t[3]){3, 90, 0});
+    assert_int_equal(guest_set_enrolment(store, 8200, mistaken, strlen(mistaken), &error), 0);
+    assert_quota(
+        (const char *const[3][2]){{"3", "enrolment"}, {"1m", "agent.yaml"}, {"none", "agent.yaml"}},
+        (const json_int_t[3]){3, 60, 0});
 }
 
 static void unknown_guests_fail(void **state)
@@ -327,6 +390,8 @@ int main(void)
         scratch_test(guests_are_listed, node_make),
         scratch_test(a_guest_is_shown_without_its_secret, node_make),
         scratch_test(tokens_are_revoked_and_scrubbed, node_make),
+        scratch_test(what_comes_after_revoke_depends_on_the_guest, node_make),
+        scratch_test(a_guest_is_shown_with_its_quota, node_make),
         scratch_test(unknown_guests_fail, node_make),
         scratch_test(identity_shows_the_certificate, node_make),
         scratch_test(a_file_is_parsed_without_settings, node_make),

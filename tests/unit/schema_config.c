@@ -319,6 +319,24 @@ static void values_at_their_bounds(void **state)
                                           "secret_file: /s"));
 }
 
+static void durations_are_written_as_they_are_read(void **state)
+{
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } rows[] = {{0, "0"},         {999, "0"},        {1000, "1s"},
+                {90000, "90s"},   {3600000, "1h"},   {5400000, "90m"},
+                {86400000, "1d"}, {90000000, "25h"}, {UINT64_C(3153600000000), "36500d"}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t again;
+        cleanup_free char *text = duration_format(rows[i].ms);
+        assert_string_equal(text, rows[i].text);
+        assert_true(duration_parse(text, &again));
+        assert_int_equal(again, rows[i].ms / 1000 * 1000);
+    }
+}
+
 static void durations(void **state)
 {
     uint64_t ms = 7;
@@ -343,6 +361,7 @@ int main(void)
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(values_at_their_bounds),
         cmocka_unit_test(durations),
+        cmocka_unit_test(durations_are_written_as_they_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

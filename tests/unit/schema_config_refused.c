@@ -106,6 +106,12 @@ static void bad_numbers(void **state)
     refuse_values("hook", "deadline", why,
                   VALUES("5", "s", "5 s", "-5s", "5ms", "5S", "1.5s", "''", "00", "99999999999s",
                          "36501d", "9999999999d"));
+    refuse_values("token", "max_age",
+                  "must be a duration: digits and one of s m h d, such as 30s or 24h, or 0",
+                  VALUES("5", "''", "00", "36501d"));
+    refuse_values("quota", "snapshot_interval",
+                  "must be a duration: digits and one of s m h d, such as 30s or 24h, or 0",
+                  VALUES("5", "none"));
     refuse_values("hook", "deadline", "must be from 1s to 3600s", VALUES("0", "0s", "3601s", "2h"));
     refuse_values("local_api", "listen", "must be A.B.C.D:PORT, with a port from 1 to 65535",
                   VALUES("8443", "192.168.0.162", "'[::1]:8443'", "host:8443"));
