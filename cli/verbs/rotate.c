@@ -36,7 +36,6 @@
 #include "store/tables/token.h"
 
 #define TIMER_PERIOD_MS HOUR_MS /* felhom-token-age.timer's */
-#define NO_TOKEN        "has no token: it gets one when it starts"
 #define ON_PURPOSE      "has no token: it was revoked by " TOKEN_REVOKED_BY_OPERATOR
 
 /* --- one guest --- */
@@ -327,6 +326,17 @@ static void note_rotated(struct rotate_run *run, uint32_t vmid, const struct rot
         steps_add_guest(&run->steps, STEP_WARNING, vmid, "%s", rotation->issue.unexported.message);
 }
 
+/* Why the guest gets no token now. */
+static const char *no_token_text(const struct rotation *rotation)
+{
+    struct error problem;
+    cleanup(guest_config_free) struct guest_config config = {0};
+    if (config_file_load_guest(&rotation->session->config, rotation->vmid, &config, &problem) < 0 &&
+        problem.kind == ERROR_MISSING)
+        return "has no token: it is not on this node";
+    return "has no token: it gets one when it starts";
+}
+
 static void note_on_purpose(struct rotate_run *run, uint32_t vmid, const char *reason)
 {
     if (strcmp(reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
@@ -352,7 +362,7 @@ static void note_outcome(struct rotate_run *run, uint32_t vmid, const struct rot
                             (long long)rotation->left_ms / 3600000);
         break;
     case ROTATION_NO_TOKEN:
-        steps_add_guest(&run->steps, STEP_ALREADY, vmid, NO_TOKEN);
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid, "%s", no_token_text(rotation));
         break;
     case ROTATION_ON_PURPOSE:
         note_on_purpose(run, vmid, rotation->token.revoked_reason);
@@ -419,7 +429,7 @@ static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error 
         rotation_run(&rotation, error) < 0)
         return -1;
     if (rotation.outcome == ROTATION_NO_TOKEN)
-        return fail(error, ERROR_CONFLICT, "guest %u " NO_TOKEN, vmid);
+        return fail(error, ERROR_CONFLICT, "guest %u %s", vmid, no_token_text(&rotation));
     note_outcome(run, vmid, &rotation);
     return 0;
 }

@@ -17,12 +17,11 @@
 #include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/documents/issue.h"
 #include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
-
-#define NEXT "a running guest keeps its mount, now empty, until it stops"
 
 struct unenrolling {
     struct session session;
@@ -30,6 +29,7 @@ struct unenrolling {
     struct steps steps;
     bool found;                /* the guest's configuration is on this node: */
     struct guest_config guest; /* this */
+    bool runs;                 /* as a container, which keeps its mount until it stops */
     char *chain;               /* another hookscript, which takes the place of ours again */
     /* What is taken back if a later step fails. */
     struct config_undo config;
@@ -107,6 +107,18 @@ static int prepare_unenroll(struct unenrolling *unenrolling, struct error *error
     if (guest_mount_check_export(config, vmid, error) < 0)
         return -1;
     return guest_directory_check_removable(config->paths.guests, vmid, error);
+}
+
+/* The store may know that it runs, and is told to forget the guest. */
+static void note_whether_it_runs(struct unenrolling *unenrolling)
+{
+    struct guest row;
+    struct error ignored;
+    const struct session *session = &unenrolling->session;
+    bool known = guest_find(session->store, unenrolling->vmid, &row, &ignored) == 0;
+    unenrolling->runs = unenrolling->found && unenrolling->guest.kind == GUEST_LXC &&
+                        issue_guest_runs(&session->config, unenrolling->guest.kind,
+                                         unenrolling->vmid, known ? &row : NULL);
 }
 
 /* --- what can be taken back --- */
@@ -223,6 +235,7 @@ static int unenroll(struct unenrolling *unenrolling, struct error *error)
     const struct config *config = &unenrolling->session.config;
     if (prepare_unenroll(unenrolling, error) < 0)
         return -1;
+    note_whether_it_runs(unenrolling);
     if (restore_config(unenrolling, error) < 0 || remove_enrolment(unenrolling, error) < 0 ||
         guest_directory_lock(config, unenrolling->vmid, &lock, error) < 0 ||
         remove_from_store(unenrolling, error) < 0) {
@@ -236,6 +249,17 @@ static int unenroll(struct unenrolling *unenrolling, struct error *error)
                         "left: unenroll again once this is mended");
 }
 
+/* What is left for the operator to know. The caller frees it with free(). */
+static char *next_text(const struct unenrolling *unenrolling)
+{
+    if (!unenrolling->steps.changed)
+        return mem_copy_text("nothing, it was gone already");
+    if (!unenrolling->found)
+        return mem_format("nothing, as there is no guest %u on this node", unenrolling->vmid);
+    return mem_copy_text(unenrolling->runs ? "the guest keeps its mount, now empty, until it stops"
+                                           : "nothing");
+}
+
 static int run_unenroll(const struct invocation *invocation, struct error *error)
 {
     cleanup(unenrolling_free) struct unenrolling unenrolling = {
@@ -247,9 +271,9 @@ static int run_unenroll(const struct invocation *invocation, struct error *error
         return -1;
     int result = unenroll(&unenrolling, error);
     output_put_int(report, "vmid", invocation->vmid);
+    cleanup_free char *next = next_text(&unenrolling);
     if (result == 0)
-        output_put_text(report, "next",
-                        unenrolling.steps.changed ? NEXT : "nothing, it was gone already");
+        output_put_text(report, "next", next);
     steps_print(&unenrolling.steps, invocation, report);
     return result;
 }

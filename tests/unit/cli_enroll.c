@@ -257,6 +257,24 @@ static void unenrolling_leaves_nothing(void **state)
     assert_null(strstr(buffer_text(&again.out), "done"));
 }
 
+/* Nothing is said of a mount that there is not. */
+static void unenrolling_says_what_is_left(void **state)
+{
+    (void)state;
+    scratch_make_directory("cgroup/lxc");
+    cleanup_outcome struct outcome stopped_in = enroll("8200");
+    cleanup_outcome struct outcome stopped = felhomctl("unenroll", "8200", NULL);
+    assert_contains(&stopped.out, "Next: nothing.");
+    scratch_make_directory("cgroup/lxc/8200");
+    cleanup_outcome struct outcome running_in = enroll("8200");
+    cleanup_outcome struct outcome running = felhomctl("unenroll", "8200", NULL);
+    assert_contains(&running.out, "Next: the guest keeps its mount, now empty, until it stops.");
+    scratch_write("pve/qemu-server/8201.conf", "name: vm\n");
+    cleanup_outcome struct outcome machine_in = enroll("8201");
+    cleanup_outcome struct outcome machine = felhomctl("unenroll", "8201", NULL);
+    assert_contains(&machine.out, "Next: nothing.");
+}
+
 static void unenrolling_ends_tokens_even_of_a_destroyed_guest(void **state)
 {
     (void)state;
@@ -274,6 +292,7 @@ static void unenrolling_ends_tokens_even_of_a_destroyed_guest(void **state)
     assert_int_equal(out.status, 0);
     assert_contains(&out.out, "1 revoked");
     assert_contains(&out.out, "there is none on this node");
+    assert_contains(&out.out, "Next: nothing, as there is no guest 8200 on this node.");
     assert_int_equal(
         token_check(store, token.text.text, strlen(token.text.text), 2000, &check, &error), 0);
     assert_int_not_equal(check.verdict, TOKEN_GOOD);
@@ -330,6 +349,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(controller_keys_are_never_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(a_bad_enrolment_file_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(unenrolling_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(unenrolling_says_what_is_left, setup, teardown),
         cmocka_unit_test_setup_teardown(unenrolling_ends_tokens_even_of_a_destroyed_guest, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(our_mount_is_taken_away_and_no_other, setup, teardown),

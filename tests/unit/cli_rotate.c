@@ -138,6 +138,10 @@ static void only_what_is_live(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(not_live); i++) {
         run_sql(not_live[i]);
+        cleanup_outcome struct outcome gone = felhomctl("rotate", "8200", NULL);
+        assert_string_equal(buffer_text(&gone.err),
+                            "felhomctl: guest 8200 has no token: it is not on this node\n");
+        scratch_write("pve/lxc/8200.conf", "hostname: web\n");
         cleanup_outcome struct outcome one = felhomctl("rotate", "8200", NULL);
         cleanup_outcome struct outcome all = felhomctl("rotate", "--all", NULL);
         assert_int_equal(one.status, 1);
@@ -146,6 +150,7 @@ static void only_what_is_live(void **state)
         assert_int_equal(all.status, 0);
         assert_string_equal(buffer_text(&all.out),
                             "already  8200             has no token: it gets one when it starts\n");
+        assert_int_equal(unlink(in_scratch("pve/lxc/8200.conf")), 0);
     }
 }
 
