@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,6 +26,12 @@
 #include "store/db/token_record.h"
 #include "store/documents/issue.h"
 #include "store/files/config_file.h"
+#include "store/identity/rollover.h"
+
+#define ROTATE           "felhomctl rotate %u"
+#define ROTATE_ALL       "felhomctl rotate --all"
+#define CHECK_IDENTITIES "identities"
+#define CHECK_PINS       "pins"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
 enum { OPTION_SNIPPETS };
@@ -123,13 +130,24 @@ static void print_heading(FILE *out, json_int_t vmid, bool first)
         (void)fprintf(out, "%sguest %" JSON_INTEGER_FORMAT "\n", first ? "" : "\n", vmid);
 }
 
-static void print_finding(FILE *out, const json_t *finding)
+/* Whether a finding about the host names the command that mends the same for several guests. */
+static bool is_mended_with_others(const struct doctor *doctor, const json_t *finding)
+{
+    char rotate[DOCTOR_COMMAND_SIZE];
+    uint32_t vmid = (uint32_t)json_integer_value(json_object_get(finding, "vmid"));
+    (void)snprintf(rotate, sizeof rotate, ROTATE, vmid);
+    return strcmp(json_get_text(finding, "remedy", ""), rotate) == 0 &&
+           ((doctor->lost.count > 1 && vmids_has(&doctor->lost, vmid)) ||
+            (doctor->unpinned.count > 1 && vmids_has(&doctor->unpinned, vmid)));
+}
+
+static void print_finding(FILE *out, const struct doctor *doctor, const json_t *finding)
 {
     const char *remedy = json_get_text(finding, "remedy", NULL);
     cleanup_free char *reason = output_printable(json_get_text(finding, "reason", ""));
     (void)fprintf(out, "  %-8s %-18s %s\n", json_get_text(finding, "result", ""),
                   json_get_text(finding, "id", ""), reason);
-    if (!remedy)
+    if (!remedy || is_mended_with_others(doctor, finding))
         return;
     cleanup_free char *command = output_printable(remedy);
     (void)fprintf(out, "  %-8s %-18s to fix it: %s\n", "", "", command);
@@ -145,7 +163,7 @@ static void print_findings(FILE *out, const struct doctor *doctor)
         json_int_t vmid = json_integer_value(json_object_get(finding, "vmid"));
         if (vmid != last)
             print_heading(out, vmid, i == 0);
-        print_finding(out, finding);
+        print_finding(out, doctor, finding);
         last = vmid;
     }
     (void)fprintf(out, "\n%zu ok, %zu warnings, %zu errors\n", doctor->counts[GRADE_OK],
@@ -227,6 +245,16 @@ static bool check_settings(struct doctor *doctor)
     return true;
 }
 
+/* What ended with a stop of the guest is no concern once it runs again: then it has a newer one. */
+static void doctor_guest_load_ended(const struct doctor *doctor, struct doctor_guest *ret)
+{
+    struct error ignored;
+    struct token_life newest;
+    if (ret->known && token_newest(doctor->store, ret->vmid, &newest, &ignored) == 0 &&
+        newest.revoked_at_ms != 0 && token_ended_on_purpose(newest.revoked_reason))
+        ret->ended = newest;
+}
+
 static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct doctor_guest *ret)
 {
     struct error ignored;
@@ -240,12 +268,13 @@ static void doctor_guest_load(const struct doctor *doctor, uint32_t vmid, struct
         ret->sight = guest_mount_visibility(config, vmid);
     if (ret->here && ret->config.kind == GUEST_LXC)
         ret->foreign = guest_mount_check(config, vmid, &ret->config, &ret->mount, &ignored) < 0;
+    doctor_guest_load_ended(doctor, ret);
     (void)snprintf(ret->enroll, sizeof ret->enroll, "felhomctl enroll %u", vmid);
     (void)snprintf(ret->reboot, sizeof ret->reboot, "pct reboot %u", vmid);
     if (ret->sight == VISIBILITY_REMOVED)
         (void)snprintf(ret->rotate, sizeof ret->rotate, "%s", ret->reboot);
     else
-        (void)snprintf(ret->rotate, sizeof ret->rotate, "felhomctl rotate %u", vmid);
+        (void)snprintf(ret->rotate, sizeof ret->rotate, ROTATE, vmid);
 }
 
 static void doctor_guest_free(struct doctor_guest *guest)
@@ -262,23 +291,36 @@ static void check_guest(struct doctor *doctor, uint32_t vmid)
     doctor->guest = NULL;
 }
 
-/* One command for all guests that lack a token, among the findings about the host, which end before
- * the index first_guest. */
-static void note_lost_guests(struct doctor *doctor, size_t first_guest)
+/* Reports what several guests lack with the one command that mends it, among the findings about the
+ * host, which end before the index first_guest. */
+static void note_guests(struct doctor *doctor, size_t first_guest, const char *check,
+                        const struct vmids *guests, const char *remedy, const char *what)
 {
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
-    if (doctor->lost.count < 2)
+    if (guests->count < 2)
         return;
-    for (size_t i = 0; i < doctor->lost.count; i++)
-        buffer_add_format(&list, "%s%u", i ? ", " : "", doctor->lost.items[i]);
-    doctor->check = "identities";
-    doctor_fail(doctor, "felhomctl rotate --all", "%zu running guests have no good token: %s",
-                doctor->lost.count, buffer_text(&list));
+    for (size_t i = 0; i < guests->count; i++)
+        buffer_add_format(&list, "%s%u", i ? ", " : "", guests->items[i]);
+    doctor->check = check;
+    doctor_fail(doctor, remedy, "%zu running guests %s: %s", guests->count, what,
+                buffer_text(&list));
     size_t last = json_array_size(doctor->findings) - 1;
     json_t *finding = json_incref(json_array_get(doctor->findings, last));
     if (json_array_remove(doctor->findings, last) < 0 ||
         json_array_insert_new(doctor->findings, first_guest, finding) < 0)
         mem_exhausted();
+}
+
+/* A step of a rollover that was interrupted is completed by the same step; it changes no token. */
+static const char *pins_remedy(const struct doctor *doctor)
+{
+    struct error ignored;
+    cleanup(rollover_free) struct rollover rollover = {0};
+    if (rollover_load(doctor->config.paths.state, &rollover, &ignored) < 0)
+        return ROTATE_ALL;
+    if (rollover_has(&rollover.next))
+        return "felhomctl identity stage";
+    return rollover_has(&rollover.previous) ? "felhomctl identity switch" : ROTATE_ALL;
 }
 
 static int check_enrolled_guests(struct doctor *doctor, struct error *error)
@@ -290,7 +332,10 @@ static int check_enrolled_guests(struct doctor *doctor, struct error *error)
     for (size_t i = 0; i < guests.count; i++)
         if (node_guest_is_enrolled(&doctor->config, guests.items[i]))
             check_guest(doctor, guests.items[i]);
-    note_lost_guests(doctor, first_guest);
+    note_guests(doctor, first_guest, CHECK_IDENTITIES, &doctor->lost, ROTATE_ALL,
+                "have no good token");
+    note_guests(doctor, first_guest, CHECK_PINS, &doctor->unpinned, pins_remedy(doctor),
+                "lack a certificate of felhomd's");
     return 0;
 }
 
@@ -316,6 +361,7 @@ static void doctor_free(struct doctor *doctor)
     config_free(&doctor->config);
     json_decref(doctor->findings);
     vmids_free(&doctor->lost);
+    vmids_free(&doctor->unpinned);
 }
 
 static int doctor_run(const struct invocation *invocation, struct error *error)

@@ -17,6 +17,7 @@
 #include "store/db/store.h"
 #include "store/files/guest_mount.h"
 #include "store/tables/guest.h"
+#include "store/tables/token.h"
 
 enum grade { GRADE_OK, GRADE_WARNING, GRADE_ERROR, GRADE_MAX };
 
@@ -32,6 +33,7 @@ struct doctor_guest {
     bool running;
     bool known;               /* the store has a row of it */
     bool foreign;             /* a container that mounts another guest's directory */
+    struct token_life ended;  /* its newest token, if that has been ended on purpose; else zero */
     struct guest_mount mount; /* how a container mounts its own directory */
     enum visibility sight;    /* whether a running container sees its directory */
     /* The commands that most remedies are. What is written for a guest that does not see its
@@ -51,6 +53,7 @@ struct doctor {
     json_t *findings;                 /* array of {id, vmid, result, reason, remedy} */
     size_t counts[GRADE_MAX];         /* findings of each grade */
     struct vmids lost;                /* running guests whose remedy is a new token */
+    struct vmids unpinned;            /* running guests that lack a certificate they need */
 };
 
 /* Reports a finding of the running check: the reason as a text, and the command that fixes it or

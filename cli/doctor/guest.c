@@ -14,6 +14,7 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
+#include "schema/json/json.h"
 #include "store/base/clock.h"
 #include "store/documents/issue.h"
 #include "store/files/config_file.h"
@@ -276,6 +277,8 @@ void doctor_check_guest_directory(struct doctor *doctor)
     const char *remedy;
     const struct doctor_guest *guest = doctor->guest;
     const struct volume *volume = guest->mount.volume;
+    if (guest->ended.generation)
+        return; /* doctor_check_guest_token reports it */
     guest_config_disk_ids(&guest->config, volume ? volume->idmap : NULL, &uid, &gid);
     cleanup_free char *fault = first_fault(doctor, uid, gid, &remedy);
     if (fault)
@@ -320,6 +323,22 @@ static bool is_overdue(const struct doctor *doctor, const struct token_life *tok
     return max_age_ms && left_ms < HOUR_MS && left_ms < max_age_ms / 4;
 }
 
+/* Whoever ended it may want it so: what else the guest lacks then, the same remedy gives it. */
+static void note_ended_token(struct doctor *doctor)
+{
+    const struct doctor_guest *guest = doctor->guest;
+    cleanup_json json_t *at = json_time(guest->ended.revoked_at_ms);
+    if (strcmp(guest->ended.revoked_reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
+        doctor_warn(doctor, guest->rotate,
+                    "the operator has revoked the guest's tokens (" TOKEN_REVOKED_BY_OPERATOR
+                    ", %s): it has none until its next start",
+                    json_is_string(at) ? json_string_value(at) : "at an unknown time");
+    else
+        doctor_warn(doctor, guest->rotate,
+                    "the guest has no token until its next start: it was revoked, or the guest "
+                    "stopped, before the store went back to an earlier state");
+}
+
 static void note_bad_token(struct doctor *doctor, enum token_verdict verdict)
 {
     const struct doctor_guest *guest = doctor->guest;
@@ -344,6 +363,10 @@ void doctor_check_guest_token(struct doctor *doctor)
     const struct doctor_guest *guest = doctor->guest;
     if (!doctor->store)
         return;
+    if (guest->ended.generation) {
+        note_ended_token(doctor);
+        return;
+    }
     if (issue_check(config, doctor->store, guest->vmid, &directory, &verdict, &error) < 0 ||
         token_find(doctor->store, directory.token_id, &token, &error) < 0)
         doctor_fail(doctor, NULL, "%s", error.message);
@@ -362,6 +385,14 @@ static bool holds_certificate(const struct buffer *certificates, const struct id
     return strstr(buffer_text(certificates), buffer_text(&identity->certificate_pem));
 }
 
+static void note_unpinned(struct doctor *doctor, const char *reason)
+{
+    const struct doctor_guest *guest = doctor->guest;
+    if (guest->sight != VISIBILITY_REMOVED)
+        vmids_add(&doctor->unpinned, guest->vmid);
+    doctor_fail(doctor, guest->rotate, "%s", reason);
+}
+
 /* Several certificates lie there while one replaces another: first the one that felhomd shows. */
 void doctor_check_guest_pin(struct doctor *doctor)
 {
@@ -370,18 +401,18 @@ void doctor_check_guest_pin(struct doctor *doctor)
     cleanup_buffer struct buffer known = BUFFER_EMPTY;
     cleanup(rollover_free) struct rollover rollover = {0};
     cleanup_free char *path = guest_path(doctor, doctor->config.paths.guests, "agent.crt");
-    if (rollover_load(doctor->config.paths.state, &rollover, &ignored) < 0 ||
+    if (doctor->guest->ended.generation ||
+        rollover_load(doctor->config.paths.state, &rollover, &ignored) < 0 ||
         file_read(path, FILE_LIMIT, &known, &ignored) < 0)
-        return; /* doctor_check_identity and doctor_check_guest_directory report it */
+        return; /* other checks report it */
     bool recorded = doctor->store && host_get(doctor->store, &host, &ignored) == 0;
     const struct pins *pins = recorded ? &host.pins : NULL;
     const struct identity *coming = rollover_coming(&rollover, pins);
     if (!holds_certificate(&known, rollover_shown(&rollover, pins)))
-        doctor_fail(doctor, doctor->guest->rotate,
-                    "the certificate in the guest's directory is not the current one");
+        note_unpinned(doctor, "the certificate in the guest's directory is not the current one");
     else if (coming && !holds_certificate(&known, coming))
-        doctor_fail(doctor, doctor->guest->rotate,
-                    "the guest's directory lacks the certificate that felhomd is to show next");
+        note_unpinned(doctor,
+                      "the guest's directory lacks the certificate that felhomd is to show next");
     else
         doctor_ok(doctor, "the guest has the current certificate%s",
                   coming ? ", and the next one" : "");

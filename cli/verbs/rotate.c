@@ -44,13 +44,14 @@ enum rotation_outcome {
     ROTATION_DONE,
     ROTATION_NOT_DUE,
     ROTATION_NO_TOKEN,   /* the guest does not run */
-    ROTATION_ON_PURPOSE, /* the operator has revoked its tokens: with only_due */
+    ROTATION_ON_PURPOSE, /* the operator has revoked its tokens, and has not named it now */
 };
 
 struct rotation {
     const struct session *session;
     uint32_t vmid;
     bool only_due;
+    bool named; /* by the operator, who may undo a revoke by that */
     enum rotation_outcome outcome;
     bool anew; /* the guest has no token that could be replaced: all that pre-start does is done */
     struct guest_directory directory;
@@ -137,6 +138,17 @@ static bool rotation_guest_is_served(const struct rotation *rotation, const stru
            node_guest_is_enrolled(&rotation->session->config, rotation->vmid);
 }
 
+/* Of a guest that the store has lost, the record still says that it is to have no token. */
+static bool rotation_ended_on_purpose(const struct rotation *rotation)
+{
+    struct error ignored;
+    cleanup_token_record struct token_record record = {0};
+    if (rotation->token.generation != 0)
+        return token_ended_on_purpose(rotation->token.revoked_reason);
+    return token_record_read(rotation->vmid, &record, &ignored) == 0 && record.exists &&
+           record.changes > 0 && record.count == 0;
+}
+
 /* For a guest without a token that could be replaced. What the operator has revoked stays revoked
  * until the guest starts again, or until the operator names it. */
 static void rotation_judge_loss(struct rotation *rotation, const struct guest *row)
@@ -144,7 +156,7 @@ static void rotation_judge_loss(struct rotation *rotation, const struct guest *r
     rotation->anew = true;
     if (!rotation_guest_is_served(rotation, row))
         rotation->outcome = ROTATION_NO_TOKEN;
-    else if (rotation->only_due && token_ended_on_purpose(rotation->token.revoked_reason))
+    else if (!rotation->named && rotation_ended_on_purpose(rotation))
         rotation->outcome = ROTATION_ON_PURPOSE;
 }
 
@@ -282,7 +294,7 @@ static int rotation_run(struct rotation *rotation, struct error *error)
 enum { OPTION_ALL, OPTION_DUE };
 
 static const struct verb_option options[] = {
-    [OPTION_ALL] = {"all", NULL, "all running guests"},
+    [OPTION_ALL] = {"all", NULL, "all running guests but those whose tokens revoke has ended"},
     [OPTION_DUE] = {"due", NULL,
                     "running guests that have lost their token, or whose token expires within a "
                     "third of token.max_age or two hours"},
@@ -340,7 +352,10 @@ static const char *no_token_text(const struct rotation *rotation)
 static void note_on_purpose(struct rotate_run *run, uint32_t vmid, const char *reason)
 {
     if (strcmp(reason, TOKEN_REVOKED_BY_OPERATOR) == 0)
-        steps_add_guest(&run->steps, STEP_ALREADY, vmid, ON_PURPOSE);
+        steps_add_guest(&run->steps, STEP_ALREADY, vmid,
+                        "has no token: it was revoked by " TOKEN_REVOKED_BY_OPERATOR
+                        ": felhomctl rotate %u gives it one",
+                        vmid);
     else
         steps_add_guest(&run->steps, STEP_ALREADY, vmid,
                         "has no token: it was revoked, or the guest stopped, before the store went "
@@ -380,14 +395,6 @@ static void rotate_listed(struct rotate_run *run, uint32_t vmid, bool only_due)
         note_outcome(run, vmid, &rotation);
 }
 
-static bool is_known(const struct vmids *vmids, uint32_t vmid)
-{
-    for (size_t i = 0; i < vmids->count; i++)
-        if (vmids->items[i] == vmid)
-            return true;
-    return false;
-}
-
 /* The guests of the store, and those that it should know: it may have been lost. */
 static int list_guests(struct rotate_run *run, struct vmids *ret, struct error *error)
 {
@@ -401,7 +408,7 @@ static int list_guests(struct rotate_run *run, struct vmids *ret, struct error *
     size_t known = ret->count;
     for (size_t i = 0; i < here.count; i++) {
         const struct vmids stored = {ret->items, known};
-        if (!is_known(&stored, here.items[i]) && node_guest_is_enrolled(config, here.items[i]))
+        if (!vmids_has(&stored, here.items[i]) && node_guest_is_enrolled(config, here.items[i]))
             vmids_add(ret, here.items[i]);
     }
     return 0;
@@ -424,6 +431,7 @@ static int rotate_named_one(struct rotate_run *run, uint32_t vmid, struct error 
 {
     struct guest guest;
     cleanup(rotation_free) struct rotation rotation = rotation_new(&run->session, vmid, false);
+    rotation.named = true;
     if ((session_find_guest(&run->session, vmid, &guest, error) < 0 &&
          !node_guest_is_enrolled(&run->session.config, vmid)) ||
         rotation_run(&rotation, error) < 0)

@@ -140,8 +140,10 @@ is "rotate with a guest and --due prints what to give" "$(ctl rotate 8200 --due 
 like "the text output names both tokens" "$(ctl rotate 8300)" \
     '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of [0-9A-Za-z]{8}$'
 ctl revoke 8300 >/dev/null
-is "--due leaves alone what the operator has revoked" "$(ctl rotate --due | grep 8300)" \
-    "already  8300             has no token: it was revoked by felhomctl revoke"
+for which in --due --all; do
+    is "$which leaves alone what the operator has revoked" "$(ctl rotate $which | grep 8300)" \
+        "already  8300             has no token: it was revoked by felhomctl revoke: felhomctl rotate 8300 gives it one"
+done
 like "a guest whose tokens the operator revoked gets one when the operator says so" "$(ctl rotate 8300)" \
     '^done     8300             token [0-9A-Za-z]{8} gen [0-9]+ in place of none that is known$'
 phase 8300 pre-start >/dev/null

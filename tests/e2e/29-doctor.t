@@ -375,8 +375,20 @@ umount "$HOST/run/export/8200"
 mends 'no export' guest.export 8200 error 'does not show the guest.s directory read-only'
 rm "$(token_of 8200)"
 mends 'no token in the directory' guest.token 8200 error 'no token in the guest.s directory'
+# What the operator has revoked is named once, as what it is, and no command for other faults undoes it.
+of_8200() { doctor | jq -c '[.checks[] | select(.vmid == 8200 and .result != "ok") | .id]'; }
+before=$(of_8200)
 ctl revoke 8200 >/dev/null
-mends 'revoked token' guest.token 8200 error 'is revoked|no token'
+ctl identity stage >/dev/null
+is 'a revoked guest: nothing but its token is named' "$(of_8200)" "$(jq -c '. + ["guest.token"]' <<<"$before")"
+doctor >/dev/null
+is 'a revoked guest: exit status 3' $? 3
+ctl rotate --all >/dev/null
+is 'a revoked guest: rotate --all leaves it as it is' "$(part guest.token result 8200)" warning
+mends 'a revoked guest' guest.token 8200 warning \
+    'the operator has revoked .* \(felhomctl revoke, 20[0-9-]*T[0-9:]*Z\): it has none until its next start'
+is 'a revoked guest: the command brings all that it lacked' "$(of_8200)" "$before"
+ctl identity switch >/dev/null && ctl identity retire >/dev/null
 sed -i '$a token: {max_age: 2h}' "$HOST/agent.yaml"
 is 'doctor accepts a fresh token' "$(part guest.token result 8200)" ok
 sql "UPDATE token SET created_at_ms = created_at_ms - 6600000 WHERE revoked_at_ms IS NULL"
