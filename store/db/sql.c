@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -336,6 +337,21 @@ int sql_run(struct store *store, const char *sql, struct sql_values values, stru
     while (row > 0)
         row = sql_step(&query, error);
     return row;
+}
+
+int sql_must_change(struct store *store, const char *sql, struct sql_values values,
+                    struct error *error, enum error_kind kind, const char *format, ...)
+{
+    char message[sizeof error->message];
+    va_list args;
+    if (sql_run(store, sql, values, error) < 0)
+        return -1;
+    if (sql_changes(store))
+        return 0;
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return fail(error, kind, "%s", message);
 }
 
 int sql_number(struct store *store, const char *sql, struct sql_values values, int64_t *ret,

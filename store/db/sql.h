@@ -116,6 +116,11 @@ int sql_step(struct sql_query *query, struct error *error);
 /* Runs a statement to its end and ignores its rows. */
 int sql_run(struct store *store, const char *sql, struct sql_values values, struct error *error);
 
+/* Runs a statement that must change a row: if it changes none, fails with this kind and message. */
+int sql_must_change(struct store *store, const char *sql, struct sql_values values,
+                    struct error *error, enum error_kind kind, const char *format, ...)
+    __attribute__((format(printf, 6, 7)));
+
 /* Reads the number in the first row; 0 if there is no row. */
 int sql_number(struct store *store, const char *sql, struct sql_values values, int64_t *ret,
                struct error *error);

@@ -19,14 +19,13 @@ static int credential_check_count(struct store *store, uint32_t vmid, struct err
 static int credential_insert(struct store *store, const char *name, const char *registry,
                              uint32_t vmid, int64_t now_ms, struct error *error)
 {
-    if (sql_run(store,
-                "INSERT INTO credential (name, registry, vmid, state, minted, failures,"
-                " created_at_ms, next_try_at_ms) SELECT ?1, ?2, ?3, 'minting', 0, 0, ?4, ?4"
-                " WHERE EXISTS (SELECT 1 FROM token WHERE vmid = ?3 AND revoked_at_ms IS NULL)",
-                sql_values(sql_text(name), sql_text(registry), sql_int(vmid), sql_int(now_ms)),
-                error) < 0)
-        return -1;
-    return sql_changes(store) ? 0 : fail(error, ERROR_CONFLICT, "guest %u has stopped", vmid);
+    return sql_must_change(
+        store,
+        "INSERT INTO credential (name, registry, vmid, state, minted, failures,"
+        " created_at_ms, next_try_at_ms) SELECT ?1, ?2, ?3, 'minting', 0, 0, ?4, ?4"
+        " WHERE EXISTS (SELECT 1 FROM token WHERE vmid = ?3 AND revoked_at_ms IS NULL)",
+        sql_values(sql_text(name), sql_text(registry), sql_int(vmid), sql_int(now_ms)), error,
+        ERROR_CONFLICT, "guest %u has stopped", vmid);
 }
 
 int credential_begin(struct store *store, const char *name, const char *registry, uint32_t vmid,

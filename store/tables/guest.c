@@ -15,19 +15,7 @@ const char *const guest_state_names[] = {
     NULL,
 };
 
-static int guest_fail_unknown(uint32_t vmid, struct error *error)
-{
-    return fail(error, ERROR_MISSING, "the store knows no guest %u", vmid);
-}
-
-/* Runs a statement that must change the guest's row. */
-static int guest_change(struct store *store, uint32_t vmid, const char *sql,
-                        struct sql_values values, struct error *error)
-{
-    if (sql_run(store, sql, values, error) < 0)
-        return -1;
-    return sql_changes(store) ? 0 : guest_fail_unknown(vmid, error);
-}
+#define UNKNOWN_GUEST "the store knows no guest %u"
 
 #define NEWEST_EVENT "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)"
 
@@ -81,7 +69,7 @@ int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct err
     int row =
         sql_first(store, SELECT_GUEST " WHERE vmid = ?1", sql_values(sql_int(vmid)), &query, error);
     if (row <= 0)
-        return row < 0 ? -1 : guest_fail_unknown(vmid, error);
+        return row < 0 ? -1 : fail(error, ERROR_MISSING, UNKNOWN_GUEST, vmid);
     *ret = guest_from_row(&query);
     return 0;
 }
@@ -93,7 +81,7 @@ int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
     int row = sql_first(store, "SELECT generation, changed_at_ms FROM guest WHERE vmid = ?1",
                         sql_values(sql_int(vmid)), &query, error);
     if (row <= 0)
-        return row < 0 ? -1 : guest_fail_unknown(vmid, error);
+        return row < 0 ? -1 : fail(error, ERROR_MISSING, UNKNOWN_GUEST, vmid);
     *ret = (struct guest_version){sql_column_int(&query, 0), sql_column_int(&query, 1)};
     return 0;
 }
@@ -101,9 +89,10 @@ int guest_version(struct store *store, uint32_t vmid, struct guest_version *ret,
 int guest_set_state(struct store *store, uint32_t vmid, enum guest_state state, int64_t now_ms,
                     struct error *error)
 {
-    return guest_change(
-        store, vmid, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
-        sql_values(sql_int(vmid), sql_text(guest_state_names[state]), sql_int(now_ms)), error);
+    return sql_must_change(
+        store, "UPDATE guest SET state = ?2, changed_at_ms = ?3 WHERE vmid = ?1",
+        sql_values(sql_int(vmid), sql_text(guest_state_names[state]), sql_int(now_ms)), error,
+        ERROR_MISSING, UNKNOWN_GUEST, vmid);
 }
 
 int guest_remove(struct store *store, uint32_t vmid, struct error *error)
@@ -151,8 +140,9 @@ int guest_list(struct store *store, struct vmids *vmids, struct error *error)
 int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
                         struct error *error)
 {
-    return guest_change(store, vmid, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
-                        sql_values(sql_int(vmid), sql_bytes(text, length)), error);
+    return sql_must_change(store, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
+                           sql_values(sql_int(vmid), sql_bytes(text, length)), error, ERROR_MISSING,
+                           UNKNOWN_GUEST, vmid);
 }
 
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)

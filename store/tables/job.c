@@ -276,42 +276,34 @@ int job_add(struct store *store, const struct job *job, const struct job_limit *
     return 0;
 }
 
-/* Runs a statement that must change the job's row. otherwise: why it may not have. */
-static int job_change(struct store *store, int64_t job_id, const char *sql,
-                      struct sql_values values, const char *otherwise, struct error *error)
-{
-    if (sql_run(store, sql, values, error) < 0)
-        return -1;
-    if (sql_changes(store))
-        return 0;
-    return fail(error, ERROR_CONFLICT, "job %lld %s", (long long)job_id, otherwise);
-}
-
 int job_call(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
 {
-    return job_change(store, job_id,
-                      "UPDATE job SET called_at_ms = ?2, changed_at_ms = ?2"
-                      " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
-                      sql_values(sql_int(job_id), sql_int(now_ms)),
-                      "was called before, or is finished", error);
+    return sql_must_change(store,
+                           "UPDATE job SET called_at_ms = ?2, changed_at_ms = ?2"
+                           " WHERE job_id = ?1 AND called_at_ms IS NULL AND finished_at_ms IS NULL",
+                           sql_values(sql_int(job_id), sql_int(now_ms)), error, ERROR_CONFLICT,
+                           "job %lld was called before, or is finished", (long long)job_id);
 }
 
 int job_uncall(struct store *store, int64_t job_id, struct error *error)
 {
-    return job_change(store, job_id,
-                      "UPDATE job SET called_at_ms = NULL"
-                      " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
-                      sql_values(sql_int(job_id)), "was begun, or is finished", error);
+    return sql_must_change(store,
+                           "UPDATE job SET called_at_ms = NULL"
+                           " WHERE job_id = ?1 AND upid = '' AND finished_at_ms IS NULL",
+                           sql_values(sql_int(job_id)), error, ERROR_CONFLICT,
+                           "job %lld was begun, or is finished", (long long)job_id);
 }
 
 int job_set_upid(struct store *store, int64_t job_id, const char *upid, struct error *error)
 {
-    return job_change(store, job_id,
-                      "UPDATE job SET upid = ?2 WHERE job_id = ?1 AND upid = ''"
-                      " AND finished_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM job AS other"
-                      " WHERE other.vmid = job.vmid AND other.upid = ?2)",
-                      sql_values(sql_int(job_id), sql_text(upid)),
-                      "cannot have this task: it has another one, or another job has it", error);
+    return sql_must_change(
+        store,
+        "UPDATE job SET upid = ?2 WHERE job_id = ?1 AND upid = ''"
+        " AND finished_at_ms IS NULL AND NOT EXISTS (SELECT 1 FROM job AS other"
+        " WHERE other.vmid = job.vmid AND other.upid = ?2)",
+        sql_values(sql_int(job_id), sql_text(upid)), error, ERROR_CONFLICT,
+        "job %lld cannot have this task: it has another one, or another job has it",
+        (long long)job_id);
 }
 
 int job_snapshotted(struct store *store, int64_t job_id, int64_t now_ms, struct error *error)
@@ -404,26 +396,17 @@ int restore_test_begin(struct store *store, const struct restore_test *test, str
                    error);
 }
 
-/* Runs a statement that must change the guest's test. */
-static int restore_test_change(struct store *store, uint32_t vmid, const char *sql,
-                               struct sql_values values, struct error *error)
-{
-    if (sql_run(store, sql, values, error) < 0)
-        return -1;
-    if (sql_changes(store))
-        return 0;
-    return fail(error, ERROR_MISSING, "the store knows no restore test of guest %u", vmid);
-}
+#define UNKNOWN_TEST "the store knows no restore test of guest %u"
 
 static int restore_test_set_result(struct store *store, uint32_t vmid, const char *problem,
                                    int64_t now_ms, struct error *error)
 {
-    return restore_test_change(store, vmid,
-                               "UPDATE restore_test SET passed = ?2, error = ?3,"
-                               " finished_at_ms = ?4 WHERE vmid = ?1",
-                               sql_values(sql_int(vmid), sql_int(!problem),
-                                          sql_text(problem ? problem : ""), sql_int(now_ms)),
-                               error);
+    return sql_must_change(store,
+                           "UPDATE restore_test SET passed = ?2, error = ?3,"
+                           " finished_at_ms = ?4 WHERE vmid = ?1",
+                           sql_values(sql_int(vmid), sql_int(!problem),
+                                      sql_text(problem ? problem : ""), sql_int(now_ms)),
+                           error, ERROR_MISSING, UNKNOWN_TEST, vmid);
 }
 
 static int restore_test_add_event(struct store *store, uint32_t vmid, const char *problem,
@@ -459,9 +442,8 @@ int restore_test_finish(struct store *store, uint32_t vmid, const char *problem,
 
 int restore_test_forget_spare(struct store *store, uint32_t vmid, struct error *error)
 {
-    return restore_test_change(store, vmid,
-                               "UPDATE restore_test SET spare_vmid = 0 WHERE vmid = ?1",
-                               sql_values(sql_int(vmid)), error);
+    return sql_must_change(store, "UPDATE restore_test SET spare_vmid = 0 WHERE vmid = ?1",
+                           sql_values(sql_int(vmid)), error, ERROR_MISSING, UNKNOWN_TEST, vmid);
 }
 
 #define SELECT_TEST \
