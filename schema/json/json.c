@@ -167,7 +167,7 @@ json_t *json_text(const char *text)
 
 json_t *json_text_or_null(const char *text)
 {
-    return *text ? json_text(text) : json_null();
+    return text && *text ? json_text(text) : json_null();
 }
 
 json_t *json_integer_or_null(int64_t number)

@@ -23,7 +23,7 @@
  */
 json_t *json_text(const char *text);
 
-/* Return a new reference: null for "" and for a negative number (not known). */
+/* Return a new reference: null for NULL, for "" and for a negative number (not known). */
 json_t *json_text_or_null(const char *text);
 json_t *json_integer_or_null(int64_t number);
 

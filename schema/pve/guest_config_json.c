@@ -9,11 +9,6 @@
 #include "schema/json/json.h"
 #include "schema/pve/guest_setting.h"
 
-static json_t *text_or_null(const char *text)
-{
-    return text ? json_text(text) : json_null();
-}
-
 /* Proxmox represents numbers above 64 bits as doubles and writes 15 digits of them. */
 static json_t *size_json(const char *text)
 {
@@ -153,8 +148,8 @@ static json_t *unprivileged_json(const struct guest_config *config)
 static json_t *lxc_json(const struct guest_config *config)
 {
     json_t *object = json_object();
-    json_set(object, "hostname", text_or_null(*config->name ? config->name : NULL));
-    json_set(object, "hookscript", text_or_null(config->hookscript));
+    json_set(object, "hostname", json_text_or_null(config->name));
+    json_set(object, "hookscript", json_text_or_null(config->hookscript));
     json_set(object, "unprivileged", unprivileged_json(config));
     json_set(object, "root_uid", root_id_json(config, IDMAP_UID, config->root_uid));
     json_set(object, "root_gid", root_id_json(config, IDMAP_GID, config->root_gid));
@@ -167,8 +162,8 @@ static json_t *lxc_json(const struct guest_config *config)
 static json_t *qemu_json(const struct guest_config *config)
 {
     json_t *object = json_object();
-    json_set(object, "name", text_or_null(*config->name ? config->name : NULL));
-    json_set(object, "hookscript", text_or_null(config->hookscript));
+    json_set(object, "name", json_text_or_null(config->name));
+    json_set(object, "hookscript", json_text_or_null(config->hookscript));
     json_set(object, "disks", volumes_json(config));
     json_set(object, "nets", nics_json(config));
     return object;
