@@ -110,7 +110,7 @@ static bool directory_holds(const struct pin_update *update, const char *name,
     cleanup_buffer struct buffer there = BUFFER_EMPTY;
     if (guest_directory_read(guests_dir(update), update->vmid, name, &there, &ignored) < 0)
         return content->length == 0 && ignored.kind == ERROR_MISSING;
-    return there.length == content->length && memcmp(there.data, content->data, there.length) == 0;
+    return buffer_equals(&there, content);
 }
 
 static bool directory_is_current(const struct pin_update *update)

@@ -80,6 +80,12 @@ const char *buffer_text(const struct buffer *buffer)
     return buffer->data ? buffer->data : "";
 }
 
+bool buffer_equals(const struct buffer *one, const struct buffer *other)
+{
+    return one->length == other->length &&
+           memcmp(buffer_text(one), buffer_text(other), one->length) == 0;
+}
+
 void buffer_free(struct buffer *buffer)
 {
     if (buffer->data)

@@ -8,6 +8,7 @@
 #ifndef FELHOM_BUFFER_H
 #define FELHOM_BUFFER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct buffer {
@@ -35,6 +36,8 @@ char *buffer_reserve(struct buffer *buffer, size_t extra);
 /* Returns the content as a NUL-terminated text, "" while the buffer is empty. The buffer owns the
  * text; it is valid until the buffer changes. */
 const char *buffer_text(const struct buffer *buffer);
+
+bool buffer_equals(const struct buffer *one, const struct buffer *other);
 
 /* Wipes and frees the content; the buffer is empty afterwards. Can be used with cleanup(). */
 void buffer_free(struct buffer *buffer);

@@ -195,8 +195,7 @@ static int pull_record_success(const struct pull_record *record, const struct du
         hub_config_put(record->store, &pull, buffer_text(body), body->length, record->now_ms,
                        error) < 0)
         return -1;
-    const bool is_changed =
-        old.length != body->length || memcmp(buffer_text(&old), buffer_text(body), old.length) != 0;
+    const bool is_changed = !buffer_equals(&old, body);
     if ((is_changed && pull_add_event(record, due, "ok", detail, error) < 0) ||
         store_commit(record->store, error) < 0)
         return -1;

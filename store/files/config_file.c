@@ -70,9 +70,7 @@ int config_file_keep(struct error *error)
     cleanup_close int fd = open(*directory ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", directory);
-    if (file_read_at(fd, name, DOCUMENT_LIMIT, &kept, &ignored) == 0 &&
-        kept.length == text.length &&
-        memcmp(buffer_text(&kept), buffer_text(&text), text.length) == 0)
+    if (file_read_at(fd, name, DOCUMENT_LIMIT, &kept, &ignored) == 0 && buffer_equals(&kept, &text))
         return 0;
     return file_replace_at(fd, name, 0644, (uid_t)-1, (gid_t)-1, text.data, text.length, true,
                            error);

@@ -399,7 +399,7 @@ int tls_directory_put_certificate(const struct owned_directory *tls, const char 
     struct error ignored;
     cleanup_buffer struct buffer now = BUFFER_EMPTY;
     if (file_read_at(tls->fd, name, TLS_FILE_LIMIT, &now, &ignored) == 0 &&
-        now.length == pem->length && memcmp(now.data, pem->data, now.length) == 0)
+        buffer_equals(&now, pem))
         return 0;
     return tls_directory_put(tls, name, 0644, pem, error);
 }

@@ -62,6 +62,22 @@ static void test_reserved_room_is_there(void **state)
     assert_int_equal(strlen(buffer.data), 5 + LONGEST);
 }
 
+static void test_equal_are_those_with_the_same_bytes(void **state)
+{
+    (void)state;
+    cleanup_buffer struct buffer one = BUFFER_EMPTY;
+    cleanup_buffer struct buffer other = BUFFER_EMPTY;
+    assert_true(buffer_equals(&one, &other));
+    buffer_add(&one, "a\0b", 3);
+    assert_false(buffer_equals(&one, &other));
+    buffer_add(&other, "a\0c", 3);
+    assert_false(buffer_equals(&one, &other));
+    other.data[2] = 'b';
+    assert_true(buffer_equals(&one, &other));
+    buffer_add_text(&other, "b");
+    assert_false(buffer_equals(&one, &other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +85,7 @@ int main(void)
         cmocka_unit_test(test_formats_fit_at_every_length),
         cmocka_unit_test(test_bytes_are_added_one_by_one),
         cmocka_unit_test(test_reserved_room_is_there),
+        cmocka_unit_test(test_equal_are_those_with_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
