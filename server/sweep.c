@@ -97,13 +97,6 @@ static void sight_free(struct sight *sight)
     }
 }
 
-static int vmid_compare(const void *one, const void *other)
-{
-    uint32_t left = *(const uint32_t *)one;
-    uint32_t right = *(const uint32_t *)other;
-    return (left > right) - (left < right);
-}
-
 /* Adds the guest that an entry VMIDSUFFIX stands for. */
 static void listing_add(struct listing *listing, const char *name, const char *suffix)
 {
@@ -130,8 +123,7 @@ static void listing_read(const char *path, const char *suffix, struct listing *r
     for (errno = 0; (entry = readdir(directory)); errno = 0)
         listing_add(ret, entry->d_name, suffix);
     ret->others = errno == 0 ? PRESENCE_NO : PRESENCE_YES;
-    if (ret->vmids.count > 1)
-        qsort(ret->vmids.items, ret->vmids.count, sizeof *ret->vmids.items, vmid_compare);
+    vmids_sort(&ret->vmids);
 }
 
 static enum presence listing_presence(const struct listing *listing, uint32_t vmid)

@@ -45,13 +45,6 @@ static int list_directory(const struct config *config, const char *name, struct 
     return 0;
 }
 
-static int compare_vmids(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left;
-    uint32_t b = *(const uint32_t *)right;
-    return (a > b) - (a < b);
-}
-
 static int list_guests(const struct config *config, bool containers_only, struct vmids *ret,
                        struct error *error)
 {
@@ -59,8 +52,7 @@ static int list_guests(const struct config *config, bool containers_only, struct
     if (list_directory(config, "lxc", &guests, error) < 0 ||
         (!containers_only && list_directory(config, "qemu-server", &guests, error) < 0))
         return -1;
-    if (guests.count > 0)
-        qsort(guests.items, guests.count, sizeof *guests.items, compare_vmids);
+    vmids_sort(&guests);
     *ret = steal(guests);
     return 0;
 }
@@ -105,8 +97,7 @@ int node_former_guests_list(const struct config *config, struct vmids *ret, stru
     while ((entry = readdir(directory)))
         if (vmid_of_file(entry->d_name, ".yaml", &vmid) && !exists_anywhere(config, vmid))
             vmids_add(&guests, vmid);
-    if (guests.count > 0)
-        qsort(guests.items, guests.count, sizeof *guests.items, compare_vmids);
+    vmids_sort(&guests);
     *ret = steal(guests);
     return 0;
 }

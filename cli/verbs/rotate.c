@@ -405,12 +405,9 @@ static int list_guests(struct rotate_run *run, struct vmids *ret, struct error *
         return -1;
     if (node_guests_list(config, &here, &no_proxmox) < 0)
         return 0;
-    size_t known = ret->count;
-    for (size_t i = 0; i < here.count; i++) {
-        const struct vmids stored = {ret->items, known};
-        if (!vmids_has(&stored, here.items[i]) && node_guest_is_enrolled(config, here.items[i]))
+    for (size_t i = 0; i < here.count; i++)
+        if (!vmids_has(ret, here.items[i]) && node_guest_is_enrolled(config, here.items[i]))
             vmids_add(ret, here.items[i]);
-    }
     return 0;
 }
 

@@ -34,3 +34,16 @@ bool vmids_has(const struct vmids *vmids, uint32_t vmid)
             return true;
     return false;
 }
+
+int vmid_compare(const void *one, const void *other)
+{
+    uint32_t left = *(const uint32_t *)one;
+    uint32_t right = *(const uint32_t *)other;
+    return (left > right) - (left < right);
+}
+
+void vmids_sort(struct vmids *vmids)
+{
+    if (vmids->count > 1) /* qsort takes no NULL */
+        qsort(vmids->items, vmids->count, sizeof *vmids->items, vmid_compare);
+}

@@ -26,4 +26,8 @@ void vmids_free(struct vmids *vmids);
 void vmids_add(struct vmids *vmids, uint32_t vmid);
 bool vmids_has(const struct vmids *vmids, uint32_t vmid);
 
+/* Sorts the list in ascending order; vmid_compare is for qsort and bsearch over uint32_t. */
+void vmids_sort(struct vmids *vmids);
+int vmid_compare(const void *one, const void *other);
+
 #endif
