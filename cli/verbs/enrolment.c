@@ -116,9 +116,7 @@ static bool is_as_rendered(const struct enrolment *enrolment, const struct buffe
 {
     struct error ignored;
     cleanup_buffer struct buffer rendered = BUFFER_EMPTY;
-    return enrolment_render(enrolment, &rendered, &ignored) == 0 &&
-           rendered.length == text->length &&
-           memcmp(buffer_text(&rendered), buffer_text(text), text->length) == 0;
+    return enrolment_render(enrolment, &rendered, &ignored) == 0 && buffer_equals(&rendered, text);
 }
 
 /* Notes which guest it is. Returns whether the enrolment changed. */
@@ -247,8 +245,7 @@ static bool enrolment_is_as_before(const struct config *config, uint32_t vmid,
     struct error ignored;
     cleanup(enrolment_memory_free) struct enrolment_memory now = {0};
     return enrolment_file_remember(config, vmid, &now, &ignored) == 0 && now.existed &&
-           now.text.length == memory->text.length &&
-           memcmp(buffer_text(&now.text), buffer_text(&memory->text), now.text.length) == 0;
+           buffer_equals(&now.text, &memory->text);
 }
 
 int enrolment_file_restore(const struct config *config, uint32_t vmid,
@@ -300,75 +297,77 @@ int enrolment_file_drop(const struct config *config, uint32_t vmid, struct error
 
 /* --- the guest's configuration --- */
 
-/* An argument list for pve_command_run that owns its texts. */
-struct command {
-    char **items; /* ends with NULL */
+/* A call of `pct set` or `qm set`: one for all changes, as each takes most of a second. */
+struct set_command {
+    char **arguments; /* owns its texts; NULL ends it */
     size_t count;
+    size_t fixed;           /* how many of them change nothing */
+    struct buffer deleted;  /* keys separated by commas */
+    struct buffer reverted; /* likewise: keys whose pending change is dropped */
 };
 
-static void command_free(struct command *command)
+static void set_command_free(struct set_command *command)
 {
     for (size_t i = 0; i < command->count; i++)
-        free(command->items[i]);
-    free(command->items);
+        free(command->arguments[i]);
+    free(command->arguments);
+    buffer_free(&command->deleted);
+    buffer_free(&command->reverted);
 }
 
 /* Takes ownership of the text. */
-static void command_add(struct command *command, char *text)
+static void set_command_add(struct set_command *command, char *text)
 {
-    command->items = mem_resize(command->items, command->count + 2, sizeof *command->items);
-    command->items[command->count++] = text;
-    command->items[command->count] = NULL;
+    command->arguments =
+        mem_resize(command->arguments, command->count + 2, sizeof *command->arguments);
+    command->arguments[command->count++] = text;
+    command->arguments[command->count] = NULL;
 }
 
-static void command_add_setting(struct command *command, const char *key, const char *value)
+static struct set_command set_command_new(enum guest_kind kind, uint32_t vmid)
 {
-    command_add(command, mem_format("--%s", key));
-    command_add(command, mem_copy_text(value));
-}
-
-static struct command command_set(enum guest_kind kind, uint32_t vmid)
-{
-    struct command command = {0};
-    command_add(&command, mem_copy_text(pve_command_of(kind)));
-    command_add(&command, mem_copy_text("set"));
-    command_add(&command, mem_format("%u", vmid));
+    struct set_command command = {0};
+    set_command_add(&command, mem_copy_text(pve_command_of(kind)));
+    set_command_add(&command, mem_copy_text("set"));
+    set_command_add(&command, mem_format("%u", vmid));
+    command.fixed = command.count;
     return command;
 }
 
-static void add_key(struct buffer *keys, const char *key)
+static void set_command_set(struct set_command *command, const char *key, const char *value)
+{
+    set_command_add(command, mem_format("--%s", key));
+    set_command_add(command, mem_copy_text(value));
+}
+
+static void set_command_list(struct buffer *keys, const char *key)
 {
     buffer_add_format(keys, "%s%s", keys->length ? "," : "", key);
 }
 
-/* One call for all changes, as each call of pct takes most of a second. removed, reverted: keys
- * separated by commas. */
-static int command_finish(struct command *command, const struct buffer *removed,
-                          const struct buffer *reverted, struct error *error)
+static int set_command_run(struct set_command *command, struct error *error)
 {
-    size_t fixed = 3;
-    if (removed->length)
-        command_add_setting(command, "delete", buffer_text(removed));
-    if (reverted->length)
-        command_add_setting(command, "revert", buffer_text(reverted));
-    return command->count == fixed ? 0
-                                   : pve_command_run((const char *const *)command->items, error);
+    if (command->deleted.length)
+        set_command_set(command, "delete", buffer_text(&command->deleted));
+    if (command->reverted.length)
+        set_command_set(command, "revert", buffer_text(&command->reverted));
+    if (command->count == command->fixed)
+        return 0;
+    return pve_command_run((const char *const *)command->arguments, error);
 }
 
 static int change_by_command(enum guest_kind kind, uint32_t vmid,
                              const struct line_changes *changes, struct error *error)
 {
-    static const struct buffer none = BUFFER_EMPTY;
-    cleanup(command_free) struct command command = command_set(kind, vmid);
-    cleanup_buffer struct buffer removed = BUFFER_EMPTY;
+    cleanup(set_command_free) struct set_command command = set_command_new(kind, vmid);
     for (size_t i = 0; i < changes->count; i++) {
         const struct line_change *change = &changes->items[i];
         if (change->by_command && change->removed)
-            add_key(&removed, change->key);
+            set_command_list(&command.deleted, change->key);
         else if (change->by_command)
-            command_add_setting(&command, change->key, change->value);
+            set_command_set(&command, change->key, change->value);
     }
-    return command_finish(&command, &removed, &none, error);
+    return set_command_run(&command, error);
 }
 
 /* Releases Proxmox's lock at its end, as the command that follows takes it itself. */
@@ -458,27 +457,13 @@ static bool is_same_value(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* What a call of pct or qm is given to make keys what they were. */
-struct undo_command {
-    struct command command;
-    struct buffer removed;
-    struct buffer reverted;
-};
-
-static void undo_command_free(struct undo_command *undo)
-{
-    command_free(&undo->command);
-    buffer_free(&undo->removed);
-    buffer_free(&undo->reverted);
-}
-
 /* value NULL or "": the key is removed. */
-static void undo_command_put(struct undo_command *undo, const char *key, const char *value)
+static void set_command_restore(struct set_command *command, const char *key, const char *value)
 {
     if (value && *value)
-        command_add_setting(&undo->command, key, value);
+        set_command_set(command, key, value);
     else
-        add_key(&undo->removed, key);
+        set_command_list(&command->deleted, key);
 }
 
 /* Has Proxmox's command set each key back that its last call changed, or made pending. */
@@ -487,8 +472,7 @@ static int undo_by_command(const struct config_undo *undo, const struct buffer *
 {
     cleanup(guest_config_free) struct guest_config before = {0};
     cleanup(guest_config_free) struct guest_config after = {0};
-    cleanup(undo_command_free) struct undo_command command = {
-        .command = command_set(undo->kind, undo->vmid)};
+    cleanup(set_command_free) struct set_command command = set_command_new(undo->kind, undo->vmid);
     if (guest_config_parse(undo->kind, buffer_text(&undo->before), undo->before.length, &before,
                            error) < 0 ||
         guest_config_parse(undo->kind, buffer_text(now), now->length, &after, error) < 0)
@@ -501,15 +485,15 @@ static int undo_by_command(const struct config_undo *undo, const struct buffer *
         if (!undo->changes.items[i].by_command)
             continue;
         if (!is_same_value(old, new))
-            undo_command_put(&command, key, old);
+            set_command_restore(&command, key, old);
         else if (is_same_value(old_pending, guest_config_pending(&after, key)))
             continue;
         else if (old_pending)
-            undo_command_put(&command, key, old_pending);
+            set_command_restore(&command, key, old_pending);
         else
-            add_key(&command.reverted, key);
+            set_command_list(&command.reverted, key);
     }
-    return command_finish(&command.command, &command.removed, &command.reverted, error);
+    return set_command_run(&command, error);
 }
 
 static bool remove_added(struct buffer *text, const struct line_change *change)
@@ -540,11 +524,6 @@ static bool undo_lines(const struct config_undo *undo, struct buffer *text)
     return changed;
 }
 
-static bool is_same_text(const struct buffer *a, const struct buffer *b)
-{
-    return a->length == b->length && memcmp(buffer_text(a), buffer_text(b), a->length) == 0;
-}
-
 /* Takes back the edits. *ret_now gets the text that others have made of it, to be taken back by
  * command; nothing if there is no need. */
 static int undo_by_edit(const struct config *config, const struct config_undo *undo,
@@ -553,7 +532,7 @@ static int undo_by_edit(const struct config *config, const struct config_undo *u
     cleanup_pve_config struct pve_config file = PVE_CONFIG_CLOSED;
     if (pve_config_hold(config, undo->kind, undo->vmid, PVE_CONFIG_WAIT_MS, &file, error) < 0)
         return -1;
-    if (is_same_text(&file.text, &undo->edited)) {
+    if (buffer_equals(&file.text, &undo->edited)) {
         buffer_free(&file.text);
         buffer_add(&file.text, buffer_text(&undo->before), undo->before.length);
         return undo->changes.edited ? pve_config_write(&file, error) : 0;
