@@ -44,8 +44,8 @@ static bool check_request_rate(struct context *context, const struct request *re
     if (seconds == 0)
         return true;
     reply_later(reply, 429, seconds);
-    reply->close =
-        true; /* on a kept connection a client could ask for thousands of these a second */
+    /* On a kept connection a client could ask for thousands of these a second. */
+    reply->close = true;
     refusal->reason = REFUSAL_TOO_MANY_REQUESTS;
     return false;
 }

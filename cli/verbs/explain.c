@@ -40,9 +40,8 @@ static const struct {
      "the client sends something other than what the file token holds, or only part of it: have it "
      "read the file again, without its newline"},
     {"unknown token", 0,
-     "the token belongs to another host or to an earlier store: run felhomctl rotate VMID, and "
-     "have "
-     "the client read the file again"},
+     "the token belongs to another host or to an earlier store: run felhomctl rotate VMID, "
+     "and have the client read the file again"},
     {"revoked token", 0,
      "the client keeps an old token: have it read the file again whenever a request fails; if the "
      "file itself holds that token, or is gone, run felhomctl rotate VMID"},
