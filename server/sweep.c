@@ -310,9 +310,7 @@ static int sweep_revoke_tokens(const struct sweep *sweep, const struct sweep_loo
     const char *reason = sweep_find_reason(sweep, look, &guest);
     if (!reason)
         return 0;
-    if (token_revoke_before(look->store, vmid, INT64_MAX, look->now_ms, reason, &count, error) <
-            0 ||
-        credential_doom(look->store, vmid, look->now_ms, error) < 0 ||
+    if (credential_revoke_all(look->store, vmid, look->now_ms, reason, &count, error) < 0 ||
         guest_set_state(look->store, vmid, GUEST_STOPPED, look->now_ms, error) < 0)
         return -1;
     return count > 0 ? sweep_record_revocation(look, vmid, reason, count, error) : 0;

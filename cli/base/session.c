@@ -11,6 +11,8 @@
 #include "store/base/nudge.h"
 #include "store/db/token_record.h"
 #include "store/files/config_file.h"
+#include "store/files/guest_directory.h"
+#include "store/tables/credential.h"
 #include "store/tables/event.h"
 
 int session_interrupt_open(int *ret_fd, struct error *error)
@@ -111,6 +113,33 @@ void session_event_failed(const struct session *session, uint32_t vmid, const ch
 {
     struct error ignored;
     (void)add_event(session, vmid, kind, "error", why, &ignored);
+}
+
+static int revoke_tokens(struct store *store, uint32_t vmid, const char *reason, int *ret_count,
+                         struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        credential_revoke_all(store, vmid, clock_wall_ms(), reason, ret_count, error) < 0)
+        return -1;
+    return transaction_commit(&transaction, error);
+}
+
+/* The file goes first, so that it never holds a revoked token; the lock keeps a rotation from
+ * writing a new token meanwhile. */
+int session_revoke(const struct session *session, uint32_t vmid, const char *reason, int *ret_count,
+                   struct error *error)
+{
+    struct error of_scrub;
+    cleanup_close int lock = -1;
+    if (guest_directory_lock(&session->config, vmid, &lock, error) < 0)
+        return -1;
+    int scrubbed = guest_directory_scrub(session->config.paths.guests, vmid, &of_scrub);
+    if (revoke_tokens(session->store, vmid, reason, ret_count, error) < 0)
+        return -1;
+    if (scrubbed < 0)
+        return fail(error, of_scrub.kind, "all tokens are revoked, but %.400s", of_scrub.message);
+    return 0;
 }
 
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,

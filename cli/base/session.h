@@ -44,6 +44,13 @@ int session_event(const struct session *session, uint32_t vmid, const char *kind
 void session_event_failed(const struct session *session, uint32_t vmid, const char *kind,
                           const char *why);
 
+/*
+ * Deletes the secrets in GUESTS/VMID, then revokes all of the guest's tokens and dooms its registry
+ * tokens, even if deleting failed. *ret_count is the number of good tokens that were revoked.
+ */
+int session_revoke(const struct session *session, uint32_t vmid, const char *reason, int *ret_count,
+                   struct error *error);
+
 /* Like guest_find, but the message of ERROR_MISSING says to enroll the guest. */
 int session_find_guest(const struct session *session, uint32_t vmid, struct guest *ret,
                        struct error *error);

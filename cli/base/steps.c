@@ -52,6 +52,11 @@ void steps_add(struct steps *steps, enum step_outcome outcome, const char *about
     va_end(args);
 }
 
+void steps_add_revoked(struct steps *steps, int count)
+{
+    steps_add(steps, count ? STEP_DONE : STEP_ALREADY, "tokens", "%d revoked", count);
+}
+
 void steps_undo(struct steps *steps)
 {
     size_t i;

@@ -26,6 +26,9 @@ void steps_free(struct steps *steps);
 void steps_add(struct steps *steps, enum step_outcome outcome, const char *about,
                const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* Adds the step that so many of a guest's tokens were revoked. */
+void steps_add_revoked(struct steps *steps, int count);
+
 /* Turns the steps that were done into ones that were taken back. */
 void steps_undo(struct steps *steps);
 

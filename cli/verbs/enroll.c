@@ -20,7 +20,6 @@
 #include "cli/pve/guests.h"
 #include "cli/pve/host_setup.h"
 #include "cli/verbs/enrolment.h"
-#include "cli/verbs/revocation.h"
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
@@ -403,8 +402,11 @@ static int end_former_guest(struct enrolling *enrolling, struct error *error)
         return 0;
     if (guest_forget_past(enrolling->session->store, enrolling->vmid, error) < 0)
         return -1;
-    return revocation_run(enrolling->session, enrolling->vmid, "the VMID is a new guest's",
-                          &enrolling->steps, &count, error);
+    if (session_revoke(enrolling->session, enrolling->vmid, "the VMID is a new guest's", &count,
+                       error) < 0)
+        return -1;
+    steps_add_revoked(&enrolling->steps, count);
+    return 0;
 }
 
 static int make_changes(struct enrolling *enrolling, struct error *error)

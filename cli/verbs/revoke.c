@@ -4,7 +4,6 @@
 #include "cli/base/session.h"
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
-#include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "store/documents/issue.h"
@@ -30,8 +29,9 @@ static int revoke_guest(const struct session *session, uint32_t vmid, struct gue
                         struct steps *steps, int *ret_count, struct error *error)
 {
     if (guest_find(session->store, vmid, ret_guest, error) < 0 ||
-        revocation_run(session, vmid, TOKEN_REVOKED_BY_OPERATOR, steps, ret_count, error) < 0)
+        session_revoke(session, vmid, TOKEN_REVOKED_BY_OPERATOR, ret_count, error) < 0)
         return -1;
+    steps_add_revoked(steps, *ret_count);
     cleanup_free char *detail = mem_format("%d tokens revoked", *ret_count);
     return *ret_count ? session_event(session, vmid, "revoke", detail, error) : 0;
 }

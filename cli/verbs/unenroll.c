@@ -14,13 +14,14 @@
 #include "cli/base/steps.h"
 #include "cli/base/verb.h"
 #include "cli/verbs/enrolment.h"
-#include "cli/verbs/revocation.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/base/clock.h"
 #include "store/documents/issue.h"
 #include "store/files/config_file.h"
 #include "store/files/guest_directory.h"
 #include "store/files/guest_mount.h"
+#include "store/tables/credential.h"
 #include "store/tables/guest.h"
 
 struct unenrolling {
@@ -178,7 +179,8 @@ static int remove_from_store(struct unenrolling *unenrolling, struct error *erro
         return -1;
     bool known = guest_find(store, vmid, &guest, &unknown) == 0;
     if ((!known && fail_unless_missing(error, &unknown) < 0) ||
-        revocation_in_transaction(store, vmid, "felhomctl unenroll", &count, error) < 0 ||
+        credential_revoke_all(store, vmid, clock_wall_ms(), "felhomctl unenroll", &count, error) <
+            0 ||
         guest_remove(store, vmid, error) < 0)
         return -1;
     if ((steps->changed || known || count > 0) &&
@@ -186,7 +188,7 @@ static int remove_from_store(struct unenrolling *unenrolling, struct error *erro
         return -1;
     if (transaction_commit(&transaction, error) < 0)
         return -1;
-    steps_add(steps, count ? STEP_DONE : STEP_ALREADY, "tokens", "%d revoked", count);
+    steps_add_revoked(steps, count);
     steps_add(steps, known ? STEP_DONE : STEP_ALREADY, "store", "%s guest %u", removal_word(known),
               vmid);
     return 0;

@@ -3,6 +3,7 @@
 
 #include "schema/base/memory.h"
 #include "store/db/sql.h"
+#include "store/tables/token.h"
 
 static int credential_check_count(struct store *store, uint32_t vmid, struct error *error)
 {
@@ -87,6 +88,14 @@ int credential_doom(struct store *store, uint32_t vmid, int64_t now_ms, struct e
                    "UPDATE credential SET state = 'doomed', next_try_at_ms = ?2"
                    " WHERE vmid = ?1 AND failures = 0",
                    sql_values(sql_int(vmid), sql_int(now_ms)), error);
+}
+
+int credential_revoke_all(struct store *store, uint32_t vmid, int64_t now_ms, const char *reason,
+                          int *ret_count, struct error *error)
+{
+    if (token_revoke_before(store, vmid, INT64_MAX, now_ms, reason, ret_count, error) < 0)
+        return -1;
+    return credential_doom(store, vmid, now_ms, error);
 }
 
 #define STALE \

@@ -37,6 +37,11 @@ int credential_live(struct store *store, const char *name, int64_t replaced_unti
 /* Dooms all tokens of a guest that has stopped or was removed, to be deleted at once. */
 int credential_doom(struct store *store, uint32_t vmid, int64_t now_ms, struct error *error);
 
+/* Revokes all bearer tokens of the guest and dooms the registry tokens that it got by them, in the
+ * caller's transaction. *ret_count: how many bearer tokens were still good. */
+int credential_revoke_all(struct store *store, uint32_t vmid, int64_t now_ms, const char *reason,
+                          int *ret_count, struct error *error);
+
 /*
  * Dooms tokens that were never confirmed by credential_live, and tokens of guests without a bearer
  * token that is not revoked. except: the name of a token that is being minted now; "" for none.

@@ -12,14 +12,13 @@
 #include "store/files/guest_directory.h"
 #include "store/tables/credential.h"
 #include "store/tables/guest.h"
-#include "store/tables/token.h"
 
 static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error *error)
 {
     int count = 0;
     char detail[64];
-    if (token_revoke_before(reaction->store, reaction->vmid, INT64_MAX, now_ms, "the guest stopped",
-                            &count, error) < 0)
+    if (credential_revoke_all(reaction->store, reaction->vmid, now_ms, "the guest stopped", &count,
+                              error) < 0)
         return -1;
     (void)snprintf(detail, sizeof detail, "%d: the guest stopped", count);
     return count == 0 ? 0 : reaction_event(reaction, "revoke", "ok", detail, error);
@@ -33,7 +32,6 @@ static int record_stop(struct reaction *reaction, struct error *error)
     if (reaction_begin(reaction, &transaction, error) < 0 ||
         guest_find(reaction->store, reaction->vmid, &guest, error) < 0 ||
         revoke_tokens(reaction, now_ms, error) < 0 ||
-        credential_doom(reaction->store, reaction->vmid, now_ms, error) < 0 ||
         guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPED, now_ms, error) < 0 ||
         reaction_phase_event(reaction, error) < 0)
         return -1;
