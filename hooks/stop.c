@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * post-stop: the guest is gone; so is what it knew. The files go first: a file must never outlive
- * the token in it. Mounts are left alone: this phase runs in the LXC monitor's private mount
- * namespace.
- */
+/* pre-stop and post-stop: the guest is asked to stop, and keeps its token until it has; then it is
+ * gone, and so is what it knew. */
 #include <stdio.h>
 
 #include "hooks/reaction.h"
@@ -12,6 +9,18 @@
 #include "store/files/guest_directory.h"
 #include "store/tables/credential.h"
 #include "store/tables/guest.h"
+
+int react_pre_stop(struct reaction *reaction, struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (reaction_open_store(reaction, error) < 0 ||
+        reaction_begin(reaction, &transaction, error) < 0 ||
+        guest_set_state(reaction->store, reaction->vmid, GUEST_STOPPING, clock_wall_ms(), error) <
+            0 ||
+        reaction_phase_event(reaction, error) < 0)
+        return -1;
+    return reaction_commit(reaction, &transaction, error);
+}
 
 static int revoke_tokens(struct reaction *reaction, int64_t now_ms, struct error *error)
 {
@@ -38,6 +47,8 @@ static int record_stop(struct reaction *reaction, struct error *error)
     return reaction_commit(reaction, &transaction, error);
 }
 
+/* The files go first: a file must never outlive the token in it. Mounts are left alone: this phase
+ * runs in the LXC monitor's private mount namespace. */
 int react_post_stop(struct reaction *reaction, struct error *error)
 {
     cleanup_close int lock = -1;
