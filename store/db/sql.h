@@ -44,6 +44,11 @@ struct store {
     int records_fd; /* the directory of the records, locked during a commit; else -1 */
 };
 
+/* The files schema/sql/NNNN_*.sql, embedded at build time by tools/embed-migrations: migrations[i]
+ * takes the database from user_version i to i + 1. */
+extern const char *const migrations[];
+extern const int migration_count;
+
 /* Opens the existing file store->path and makes the settings that do not require reading the
  * file. */
 int sql_connect(struct store *store, struct error *error);

@@ -11,7 +11,6 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "store/db/migrations.h"
 #include "store/db/sql.h"
 #include "store/db/token_record.h"
 #include "store/files/file.h"
