@@ -35,7 +35,6 @@
 #include "store/base/log.h"
 #include "store/db/store.h"
 #include "store/files/config_file.h"
-#include "store/files/named_files.h"
 
 /* --- felhomd --check: would it start, and what would it lack? --- */
 
@@ -100,9 +99,9 @@ static bool check_named_files(const struct config *config, FILE *out)
     struct error error;
     bool good = true;
     struct named_file files[NAMED_FILES_MAX];
-    size_t count = named_files_list(config, files);
+    size_t count = config_file_list_named(config, files);
     for (size_t i = 0; i < count; i++)
-        if (named_file_check(&files[i], &error) < 0)
+        if (config_file_check_named(&files[i], &error) < 0)
             good = report_error(out, &error);
     return good;
 }
@@ -176,9 +175,9 @@ static void log_named_files(struct agent *agent)
     struct error error;
     struct named_file files[NAMED_FILES_MAX];
     cleanup_server_config struct server_config *current = context_config(&agent->context);
-    size_t count = named_files_list(&current->config, files);
+    size_t count = config_file_list_named(&current->config, files);
     for (size_t i = 0; i < count; i++)
-        if (named_file_check(&files[i], &error) < 0)
+        if (config_file_check_named(&files[i], &error) < 0)
             log_line(LOG_ERR, "%s; felhomctl doctor says how to mend it", error.message);
 }
 

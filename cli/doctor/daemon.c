@@ -25,7 +25,6 @@
 #include "store/base/clock.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
-#include "store/files/named_files.h"
 #include "store/host/host.h"
 #include "store/host/probe.h"
 #include "store/identity/identity.h"
@@ -206,8 +205,13 @@ static bool is_readable_by_daemon(const struct doctor *doctor, const struct stat
     return (file->st_mode & S_IROTH) || state.st_uid == 0;
 }
 
+static bool is_secret(const struct named_file *file)
+{
+    return file->kind == NAMED_PASSWORD || file->kind == NAMED_KEY;
+}
+
 /* Returns the command that mends the file, which the caller frees with free(). problem: of
- * named_file_check, or of kind ERROR_DENIED if its owner or mode is wrong. */
+ * config_file_check_named, or of kind ERROR_DENIED if its owner or mode is wrong. */
 static char *named_file_remedy(const struct doctor *doctor, const struct named_file *file,
                                const struct error *problem)
 {
@@ -216,10 +220,10 @@ static char *named_file_remedy(const struct doctor *doctor, const struct named_f
     if (problem->kind == ERROR_MISSING)
         return mem_format("editor %s && systemctl reload felhomd", config_file_path());
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-        return file->may_be_missing
+        return file->kind == NAMED_TEMPLATE
                    ? mem_format("mv %s %s.other && felhomctl rotate --all", path, path)
                    : mem_format("mv %s %s.other && editor %s", path, path, path);
-    if (problem->kind == ERROR_DENIED && file->kind == NAMED_LINE)
+    if (problem->kind == ERROR_DENIED && is_secret(file))
         return mem_format("chown --reference=%s %s; chmod 0600 %s", doctor->config.paths.state,
                           path, path);
     if (problem->kind == ERROR_DENIED)
@@ -232,14 +236,14 @@ static bool check_named_file(struct doctor *doctor, const struct named_file *fil
 {
     struct stat status;
     struct error problem;
-    bool right = named_file_check(file, &problem) == 0;
+    bool right = config_file_check_named(file, &problem) == 0;
     if (right && stat(file->path, &status) == 0) {
-        right = file->kind == NAMED_LINE ? is_for_daemon_alone(doctor, &status)
-                                         : is_readable_by_daemon(doctor, &status);
+        right = is_secret(file) ? is_for_daemon_alone(doctor, &status)
+                                : is_readable_by_daemon(doctor, &status);
         if (!right)
             (void)fail(&problem, ERROR_DENIED,
-                       file->kind == NAMED_LINE ? "%s: only felhomd may be able to read %s"
-                                                : "%s: felhomd cannot read %s",
+                       is_secret(file) ? "%s: only felhomd may be able to read %s"
+                                       : "%s: felhomd cannot read %s",
                        file->key, file->path);
     }
     if (right)
@@ -251,9 +255,9 @@ static bool check_named_file(struct doctor *doctor, const struct named_file *fil
 
 void doctor_check_files(struct doctor *doctor)
 {
-    const struct named_file settings = {"agent.yaml", NAMED_TEMPLATE, true, config_file_path()};
+    const struct named_file settings = {"agent.yaml", NAMED_TEMPLATE, config_file_path()};
     struct named_file files[NAMED_FILES_MAX];
-    size_t count = named_files_list(&doctor->config, files);
+    size_t count = config_file_list_named(&doctor->config, files);
     size_t faults = !check_named_file(doctor, &settings);
     for (size_t i = 0; i < count; i++)
         if (strcmp(files[i].key, "pve.token_file") != 0) /* doctor_check_pve_token is about it */

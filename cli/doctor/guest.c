@@ -20,7 +20,6 @@
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/files/guest_directory.h"
-#include "store/files/named_files.h"
 #include "store/host/host.h"
 #include "store/identity/rollover.h"
 #include "store/tables/token.h"
@@ -242,9 +241,9 @@ static bool is_left_out(const struct doctor *doctor, const char *name, const cha
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     if (strcmp(name, "controller.yaml") != 0 || lstat(path, &status) == 0)
         return false;
-    size_t count = named_files_list(&doctor->config, files);
+    size_t count = config_file_list_named(&doctor->config, files);
     for (size_t i = 0; i < count; i++)
-        if (files[i].kind == NAMED_TEMPLATE && named_file_check(&files[i], &ignored) < 0)
+        if (files[i].kind == NAMED_TEMPLATE && config_file_check_named(&files[i], &ignored) < 0)
             return true;
     return load_enrolment(doctor, &enrolment, &ignored) < 0;
 }

@@ -13,22 +13,19 @@
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "schema/base/text.h"
 #include "schema/base/version.h"
 #include "schema/json/json.h"
 #include "server/base/host_figures.h"
 #include "server/base/worker.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
-#include "store/files/file.h"
+#include "store/files/config_file.h"
 #include "store/host/host.h"
 #include "store/tables/guest.h"
 #include "store/tables/job.h"
 
 #define SCHEMA      "felhom.host-report/v1"
 #define REAL_DIGITS 15 /* all that a double holds exactly: 12.3 is not 12.300000000000001 */
-#define KEY_LIMIT   4096
-#define LINE_BLANKS " \t\r\n"
 
 /* A list of the report, while it is made from the store. */
 struct report_list {
@@ -195,23 +192,6 @@ static int64_t heartbeat_poll_ms(const struct hub_heartbeat *heartbeat, const st
     return (int64_t)config->hub.poll_ms;
 }
 
-/* Adds to out the key: the file must hold one line of visible characters. */
-static int heartbeat_read_key(const char *path, struct buffer *out, struct error *error)
-{
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    if (file_read(path, KEY_LIMIT, &text, error) < 0)
-        return fail_context(error, "hub.api_key_file");
-    const struct slice key = slice_trim(slice_of(buffer_text(&text)), LINE_BLANKS);
-    bool is_key = key.length > 0;
-    for (size_t i = 0; i < key.length; i++)
-        is_key = is_key && key.text[i] > ' ' && key.text[i] <= '~';
-    if (!is_key)
-        return fail(error, ERROR_INVALID, "hub.api_key_file: %s does not hold one line with a key",
-                    path);
-    buffer_add(out, key.text, key.length);
-    return 0;
-}
-
 static int heartbeat_render(struct hub_heartbeat *heartbeat, const struct config *config,
                             struct buffer *out, struct error *error)
 {
@@ -241,7 +221,8 @@ static int heartbeat_send(struct hub_heartbeat *heartbeat, const struct config *
     cleanup_buffer struct buffer key = BUFFER_EMPTY;
     cleanup_buffer struct buffer report = BUFFER_EMPTY;
     cleanup_http_reply struct http_reply reply = {0};
-    if (heartbeat_read_key(config->hub.api_key_file, &key, error) < 0 ||
+    const struct named_file key_file = {"hub.api_key_file", NAMED_KEY, config->hub.api_key_file};
+    if (config_file_read_secret(&key_file, &key, error) < 0 ||
         heartbeat_render(heartbeat, config, &report, error) < 0)
         return -1;
     const struct hub_request request = {

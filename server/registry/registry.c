@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/registry/registry.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,31 +12,20 @@
 #include "server/base/worker.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
-#include "store/files/file.h"
+#include "store/files/config_file.h"
 
-#define FILE_LIMIT ((size_t)4096)
-#define PAUSE_US   (5 * SECOND_US)
+#define PAUSE_US (5 * SECOND_US)
 
 /* --- the registry as agent.yaml describes it --- */
 
 int registry_read_secret(const struct config *config, struct buffer *out, struct error *error)
 {
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    const char *path = config->registry.secret_file;
-    if (file_read(path, FILE_LIMIT, &text, error) < 0) {
-        error->kind = ERROR_INVALID;
-        return fail_context(error, "registry.secret_file");
-    }
-    size_t length = text.length;
-    while (length > 0 && strchr("\r\n", text.data[length - 1]))
-        length--; /* the line end that editors add */
-    bool is_line = length > 0;
-    for (size_t i = 0; i < length; i++)
-        is_line = is_line && !iscntrl((unsigned char)text.data[i]);
-    if (!is_line)
-        return fail(error, ERROR_INVALID, "registry.secret_file: %s does not hold one line", path);
-    buffer_add(out, text.data, length);
-    return 0;
+    const struct named_file file = {"registry.secret_file", NAMED_PASSWORD,
+                                    config->registry.secret_file};
+    if (config_file_read_secret(&file, out, error) == 0)
+        return 0;
+    error->kind = ERROR_INVALID;
+    return -1;
 }
 
 char *registry_account(const struct config *config)

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/files/config_file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mbedtls/error.h>
+#include <mbedtls/x509_crt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
+#include "schema/base/units.h"
 #include "schema/pve/storage_config.h"
+#include "schema/yaml/tree.h"
 #include "store/files/file.h"
 
-#define DOCUMENT_LIMIT ((size_t)1 << 20)
+#define DOCUMENT_LIMIT     MIB
+#define SECRET_LIMIT       (4 * KIB)
+#define CERTIFICATES_LIMIT (8 * MIB)
 
 const char *config_file_path(void)
 {
@@ -139,4 +148,131 @@ int config_file_hookscript_path(const struct config *config, const char *volume,
 int config_file_read_template(const struct config *config, struct buffer *out, struct error *error)
 {
     return file_read_if_exists(config->controller.template_file, out, NULL, error);
+}
+
+/* --- the files that agent.yaml names --- */
+
+size_t config_file_list_named(const struct config *config,
+                              struct named_file ret[static NAMED_FILES_MAX])
+{
+    struct error ignored;
+    cleanup_buffer struct buffer token = BUFFER_EMPTY;
+    bool has_registry = config->registry.mode != REGISTRY_NONE;
+    bool has_hub = *config->hub.url;
+    /* Without its token felhomd does not talk to Proxmox. */
+    bool has_token = file_read(config->pve.token_file, SECRET_LIMIT, &token, &ignored) == 0 ||
+                     ignored.kind != ERROR_MISSING;
+    const struct {
+        bool needed;
+        struct named_file file;
+    } files[NAMED_FILES_MAX] = {
+        {true, {"controller.template", NAMED_TEMPLATE, config->controller.template_file}},
+        {has_hub, {"hub.api_key_file", NAMED_KEY, config->hub.api_key_file}},
+        {has_hub, {"hub.ca_file", NAMED_CERTIFICATES, config->hub.ca_file}},
+        {has_registry, {"registry.secret_file", NAMED_PASSWORD, config->registry.secret_file}},
+        {has_registry, {"registry.ca_file", NAMED_CERTIFICATES, config->registry.ca_file}},
+        {has_token, {"pve.token_file", NAMED_PASSWORD, config->pve.token_file}},
+        {has_token, {"pve.ca_file", NAMED_CERTIFICATES, config->pve.ca_file}},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < NAMED_FILES_MAX; i++)
+        if (files[i].needed && *files[i].file.path)
+            ret[count++] = files[i].file;
+    return count;
+}
+
+static int check_template(const struct named_file *file, const struct buffer *text,
+                          struct error *error)
+{
+    cleanup_yaml_tree struct yaml_tree *root = NULL;
+    return yaml_tree_load(file->path, buffer_text(text), text->length, &root, error);
+}
+
+/* Blanks may belong to a password; the line end that editors add does not. */
+static struct slice password_in(struct slice text)
+{
+    struct slice line = slice_trim_end(text, "\r\n");
+    for (size_t i = 0; i < line.length; i++)
+        if (iscntrl((unsigned char)line.text[i]))
+            return (struct slice){"", 0};
+    return line;
+}
+
+/* A key goes into a header, which has visible characters alone. */
+static struct slice key_in(struct slice text)
+{
+    struct slice line = slice_trim(text, " \t\r\n");
+    for (size_t i = 0; i < line.length; i++)
+        if (line.text[i] <= ' ' || line.text[i] > '~')
+            return (struct slice){"", 0};
+    return line;
+}
+
+static int find_secret(const struct named_file *file, const struct buffer *text, struct slice *ret,
+                       struct error *error)
+{
+    const struct slice whole = {buffer_text(text), text->length};
+    const struct slice secret = file->kind == NAMED_KEY ? key_in(whole) : password_in(whole);
+    if (secret.length == 0)
+        return fail(error, ERROR_INVALID, "%s: does not hold one line with a %s", file->path,
+                    file->kind == NAMED_KEY ? "key" : "secret");
+    *ret = secret;
+    return 0;
+}
+
+static int check_secret(const struct named_file *file, const struct buffer *text,
+                        struct error *error)
+{
+    struct slice ignored;
+    return find_secret(file, text, &ignored, error);
+}
+
+static int check_certificates(const struct named_file *file, const struct buffer *text,
+                              struct error *error)
+{
+    char reason[128];
+    cleanup(mbedtls_x509_crt_free) mbedtls_x509_crt chain;
+    mbedtls_x509_crt_init(&chain);
+    errno = 0; /* see mbedtls_check_memory */
+    int result =
+        mbedtls_x509_crt_parse(&chain, (const unsigned char *)buffer_text(text), text->length + 1);
+    /* A positive number counts those that mbedTLS does not understand; libcurl may. */
+    if (result >= 0)
+        return 0;
+    mbedtls_check_memory(result);
+    mbedtls_strerror(result, reason, sizeof reason);
+    return fail(error, ERROR_INVALID, "%s: holds no certificate in PEM (%s)", file->path, reason);
+}
+
+int config_file_check_named(const struct named_file *file, struct error *error)
+{
+    static const struct {
+        size_t limit;
+        int (*check)(const struct named_file *file, const struct buffer *text, struct error *error);
+    } kinds[] = {
+        [NAMED_TEMPLATE] = {DOCUMENT_LIMIT, check_template},
+        [NAMED_CERTIFICATES] = {CERTIFICATES_LIMIT, check_certificates},
+        [NAMED_PASSWORD] = {SECRET_LIMIT, check_secret},
+        [NAMED_KEY] = {SECRET_LIMIT, check_secret},
+    };
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (file_read(file->path, kinds[file->kind].limit, &text, error) < 0) {
+        if (error->kind == ERROR_MISSING && file->kind == NAMED_TEMPLATE)
+            return 0;
+        return fail_context(error, "%s", file->key);
+    }
+    if (kinds[file->kind].check(file, &text, error) < 0)
+        return fail_context(error, "%s", file->key);
+    return 0;
+}
+
+int config_file_read_secret(const struct named_file *file, struct buffer *out, struct error *error)
+{
+    struct slice secret;
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (file_read(file->path, SECRET_LIMIT, &text, error) < 0 ||
+        find_secret(file, &text, &secret, error) < 0)
+        return fail_context(error, "%s", file->key);
+    buffer_add(out, secret.text, secret.length);
+    return 0;
 }

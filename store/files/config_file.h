@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds and reads the configuration files that others write: agent.yaml, the guests' configurations
- * in /etc/pve, the operator's enrolments and the template for controller.yaml. The parsers are in
+ * Finds and reads the configuration files that others write: agent.yaml and the files that it
+ * names, the guests' configurations in /etc/pve, and the operator's enrolments. The parsers are in
  * schema/; this module knows the paths and which files may be missing.
  */
 #ifndef FELHOM_CONFIG_FILE_H
 #define FELHOM_CONFIG_FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "schema/agent/config.h"
@@ -63,5 +64,39 @@ int config_file_hookscript_path(const struct config *config, const char *volume,
 /* Appends the operator's template for controller.yaml to out; nothing if the file does not
  * exist. */
 int config_file_read_template(const struct config *config, struct buffer *out, struct error *error);
+
+/*
+ * --- the files that agent.yaml names ---
+ *
+ * felhomd reads them while it works. Whoever changes one of them, or agent.yaml, can check them
+ * before felhomd needs them.
+ */
+
+enum named_file_kind {
+    NAMED_TEMPLATE,     /* for controller.yaml; may be missing */
+    NAMED_CERTIFICATES, /* in PEM */
+    NAMED_PASSWORD,     /* a secret: one line of text */
+    NAMED_KEY,          /* a secret: one line of visible ASCII characters */
+};
+
+struct named_file {
+    const char *key; /* of agent.yaml, such as hub.ca_file */
+    enum named_file_kind kind;
+    const char *path; /* owned by the configuration */
+};
+
+#define NAMED_FILES_MAX 7
+
+/* Lists the files that the configuration needs, and returns their number. */
+size_t config_file_list_named(const struct config *config,
+                              struct named_file ret[static NAMED_FILES_MAX]);
+
+/* Fails if this process cannot read the file or its content is no use: "KEY: PATH: why", for a
+ * template with line and column. ERROR_MISSING if there is no such file and there must be one. */
+int config_file_check_named(const struct named_file *file, struct error *error);
+
+/* Appends the secret in the file to out, without the end of its line. Fails like
+ * config_file_check_named. */
+int config_file_read_secret(const struct named_file *file, struct buffer *out, struct error *error);
 
 #endif

@@ -231,8 +231,8 @@ static void test_a_secret_that_is_none(void **state)
     static const char *const commands[] = {"''",        "'\\n\\n'",   "'a\\nb\\n'",
                                            "'a\\000b'", "'a\\tb\\n'", "'\\177'"};
     (void)state;
-    cleanup_free char *problem =
-        mem_format("registry.secret_file: %s/secret does not hold one line", scratch);
+    cleanup_free char *problem = mem_format(
+        "registry.secret_file: %s/secret: does not hold one line with a secret", scratch);
     world.registry = registry_start(&world.context);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         shell("printf %s >secret", commands[i]);

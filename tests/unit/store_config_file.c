@@ -217,6 +217,38 @@ static void test_enrolment_and_template(void **state)
     assert_string_equal(buffer_text(&out), "enrolled\ntemplate\n");
 }
 
+/* What is told of a file is what felhomd makes of it when it reads it. */
+static void assert_secret(enum named_file_kind kind, const char *content, const char *secret)
+{
+    cleanup_buffer struct buffer out = BUFFER_EMPTY;
+    const struct named_file file = {"the.key", kind, in_scratch("secret")};
+    shell("printf '%s' >secret", content);
+    assert_int_equal(config_file_check_named(&file, &error), secret ? 0 : -1);
+    assert_int_equal(config_file_read_secret(&file, &out, &error), secret ? 0 : -1);
+    assert_string_equal(buffer_text(&out), secret ? secret : "");
+    if (!secret) {
+        assert_int_equal(error.kind, ERROR_INVALID);
+        assert_memory_equal(error.message, "the.key: ", strlen("the.key: "));
+        assert_non_null(strstr(error.message, "/secret: does not hold one line with a "));
+    }
+}
+
+static void test_secrets(void **state)
+{
+    static const char *const neither[] = {"", "\\n\\r\\n", "a\\nb", "a\\000b", "a\\000", "\\001"};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(neither); i++) {
+        assert_secret(NAMED_PASSWORD, neither[i], NULL);
+        assert_secret(NAMED_KEY, neither[i], NULL);
+    }
+    assert_secret(NAMED_PASSWORD, "pass\\r\\n", "pass");
+    assert_secret(NAMED_KEY, "key\\r\\n", "key");
+    assert_secret(NAMED_PASSWORD, " two w\\303\\266rter ", " two w\303\266rter ");
+    assert_secret(NAMED_KEY, "two words", NULL);
+    assert_secret(NAMED_KEY, "w\\303\\266rt", NULL);
+    assert_secret(NAMED_KEY, " \\tkey ", "key");
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -234,6 +266,7 @@ int main(void)
         test(test_guest_that_is_not_there),
         test(test_guest_that_cannot_be_read),
         test(test_enrolment_and_template),
+        test(test_secrets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
