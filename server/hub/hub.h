@@ -2,14 +2,13 @@
 /*
  * The hub: a server of the operator, outside this host. One worker thread talks to it:
  *
- *   pull.c       gets each guest's configuration, GET {hub.url}/api/v1/config/{customer}, with the
- *                guest's own retrieval password, and records it in the store
- *   heartbeat.c  posts a report about the host, POST {hub.url}/api/v1/host-report, with the key in
- *                hub.api_key_file
- *   hub.c        the worker thread, which calls both; how a request to the hub is made
+ *   pull.c  gets each guest's configuration, GET {hub.url}/api/v1/config/{customer}, with the
+ *           guest's own retrieval password, and records it in the store
+ *   hub.c   posts a report about the host, POST {hub.url}/api/v1/host-report, with the key in
+ *           hub.api_key_file; also the worker thread, and how a request to the hub is made
  *
  * Guests are answered from the store alone, so a hub that is away delays nobody. This header is for
- * all three files. Except for hub_start, hub_stop and hub_wake, everything in it is for the worker
+ * both files. Except for hub_start, hub_stop and hub_wake, everything in it is for the worker
  * thread.
  */
 #ifndef FELHOM_HUB_H
@@ -81,7 +80,7 @@ struct hub_puller {
  */
 int64_t hub_pull_turn(struct hub_puller *puller, const struct config *config, bool fresh);
 
-/* --- the host's report: heartbeat.c --- */
+/* --- the host's report: hub.c --- */
 
 struct hub_heartbeat {
     struct store_pool *stores;

@@ -3,13 +3,11 @@
  * Credentials of the container registry. registry.mode tells where they come from: none; static,
  * the same one for all guests, from registry.secret_file; gitea, a token minted for each request.
  *
- *   registry.c  what the API calls; how often a guest may ask; the worker thread
- *   mint.c      has the registry make a token, in the thread of the request
- *   deletion.c  has the registry delete doomed tokens (store/tables/credential.h), in the worker
- *               thread
- *   gitea.c     the requests to the registry
+ *   registry.c  what the API calls; how often a guest may ask; has the registry make a token, in
+ * the thread of the request; the worker thread deletion.c  has the registry delete doomed tokens
+ * (store/tables/credential.h), in the worker thread gitea.c     the requests to the registry
  *
- * This header is for the first three files and for the API.
+ * This header is for the first two files and for the API.
  */
 #ifndef FELHOM_REGISTRY_H
 #define FELHOM_REGISTRY_H
@@ -95,7 +93,7 @@ void mint_pace_destroy(struct mint_pace *pace);
  * now_us by clock_steady_us. */
 uint32_t mint_pace_take(struct mint_pace *pace, uint32_t vmid, int64_t now_us);
 
-/* --- minting, one token at a time: mint.c --- */
+/* --- minting, one token at a time: registry.c --- */
 
 struct registry_mint {
     struct store_pool *stores;

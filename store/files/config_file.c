@@ -268,7 +268,7 @@ int config_file_check_named(const struct named_file *file, struct error *error)
 
 int config_file_read_secret(const struct named_file *file, struct buffer *out, struct error *error)
 {
-    struct slice secret;
+    struct slice secret = {"", 0};
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (file_read(file->path, SECRET_LIMIT, &text, error) < 0 ||
         find_secret(file, &text, &secret, error) < 0)
