@@ -10,10 +10,12 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <mbedtls/base64.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +30,100 @@
 #include "schema/base/text.h"
 #include "schema/base/version.h"
 #include "server/base/counters.h"
-#include "server/outbound/curl.h"
 
 #define HEAD_LIMIT 65536 /* bytes of status lines and headers */
+
+/* --- libcurl --- */
+
+/* libcurl is loaded when it is first needed, because it brings thirty libraries into memory, and a
+ * host without a Proxmox token, a hub and a registry should not have to carry them. curl->easy_init
+ * is curl_easy_init. */
+#define CURL_FUNCTIONS(F) \
+    F(global_init) \
+    F(easy_init) \
+    F(easy_cleanup) \
+    F(easy_setopt) \
+    F(easy_perform) \
+    F(easy_getinfo) \
+    F(easy_strerror) \
+    F(share_init) \
+    F(share_setopt) \
+    F(share_cleanup) \
+    F(slist_append) \
+    F(slist_free_all) \
+    F(url) \
+    F(url_cleanup) \
+    F(url_get) \
+    F(url_set) \
+    F(url_strerror) \
+    F(free)
+
+struct curl {
+#define CURL_MEMBER(name) __typeof__((curl_##name)) *(name);
+    CURL_FUNCTIONS(CURL_MEMBER)
+#undef CURL_MEMBER
+};
+
+static const struct {
+    const char *symbol;
+    size_t member; /* offset of the member in struct curl */
+} curl_functions[] = {
+#define CURL_SYMBOL(name) {"curl_" #name, offsetof(struct curl, name)},
+    CURL_FUNCTIONS(CURL_SYMBOL)
+#undef CURL_SYMBOL
+};
+
+/* The one libcurl of the process; it stays loaded. Written only in curl_load_once, which
+ * pthread_once calls. */
+static struct {
+    pthread_once_t once;
+    int result;
+    struct error error;
+    struct curl curl;
+} loaded = {.once = PTHREAD_ONCE_INIT};
+
+static int curl_find_functions(void *library)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(curl_functions); i++) {
+        void *function = dlsym(library, curl_functions[i].symbol);
+        if (!function)
+            return fail(&loaded.error, ERROR_SYSTEM, "the installed libcurl has no %s: update it",
+                        curl_functions[i].symbol);
+        memcpy((char *)&loaded.curl + curl_functions[i].member, &function, sizeof function);
+    }
+    return 0;
+}
+
+static int curl_open_library(void)
+{
+    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return fail(&loaded.error, ERROR_SYSTEM,
+                    "libcurl is not installed: apt-get install libcurl4 (libcurl4t64 on Debian "
+                    "13), then restart felhomd");
+    if (curl_find_functions(library) < 0)
+        return -1;
+    if (loaded.curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return fail(&loaded.error, ERROR_SYSTEM, "libcurl does not start");
+    return 0;
+}
+
+static void curl_load_once(void)
+{
+    loaded.result = curl_open_library();
+}
+
+/* Returns the functions, the same for all threads; NULL if libcurl cannot be used. */
+static const struct curl *curl_load(struct error *error)
+{
+    (void)pthread_once(&loaded.once, curl_load_once);
+    if (loaded.result == 0)
+        return &loaded.curl;
+    *error = loaded.error;
+    return NULL;
+}
+
+/* --- a transfer --- */
 
 /* One request, while it is made. */
 struct http_transfer {
