@@ -113,7 +113,7 @@ $(BUILD)/migrations.c: $(MIGRATIONS) tools/embed-migrations tools/embed-text Mak
 	$(call QUIET,MAKE)tools/embed-migrations $(MIGRATIONS) >$@
 $(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text Makefile
 	@mkdir -p $(@D)
-	$(call QUIET,MAKE)(echo '#include "server/api/handlers.h"'; tools/embed-text openapi_document $<) >$@
+	$(call QUIET,MAKE)(echo '#include "server/api/route.h"'; tools/embed-text openapi_document $<) >$@
 $(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 

@@ -82,18 +82,18 @@ struct listing {
     struct vmids vmids;   /* in ascending order */
 };
 
-/* What the host's directories say at one moment. */
-struct sight {
+/* The guests that the host's directories name at one moment. */
+struct host_guests {
     struct listing configured[KINDS];
     struct listing running[KINDS][CGROUP_HIERARCHIES];
 };
 
-static void sight_free(struct sight *sight)
+static void host_guests_free(struct host_guests *listed)
 {
     for (size_t kind = 0; kind < KINDS; kind++) {
-        vmids_free(&sight->configured[kind].vmids);
+        vmids_free(&listed->configured[kind].vmids);
         for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
-            vmids_free(&sight->running[kind][i].vmids);
+            vmids_free(&listed->running[kind][i].vmids);
     }
 }
 
@@ -134,7 +134,7 @@ static enum presence listing_presence(const struct listing *listing, uint32_t vm
     return listed ? PRESENCE_YES : listing->others;
 }
 
-static void sight_read(const struct config *config, struct sight *ret)
+static void host_guests_read(const struct config *config, struct host_guests *ret)
 {
     for (size_t kind = 0; kind < KINDS; kind++) {
         cleanup_free char *directory = mem_format("%s/%s", config->paths.pve, directories[kind]);
@@ -147,19 +147,20 @@ static void sight_read(const struct config *config, struct sight *ret)
     }
 }
 
-static enum presence sight_configured(const struct sight *sight, uint32_t vmid)
+static enum presence host_guests_configured(const struct host_guests *listed, uint32_t vmid)
 {
     enum presence presence = PRESENCE_UNKNOWN;
     for (size_t kind = 0; kind < KINDS; kind++)
-        presence = presence_combine(presence, listing_presence(&sight->configured[kind], vmid));
+        presence = presence_combine(presence, listing_presence(&listed->configured[kind], vmid));
     return presence;
 }
 
-static enum presence sight_running(const struct sight *sight, enum guest_kind kind, uint32_t vmid)
+static enum presence host_guests_running(const struct host_guests *listed, enum guest_kind kind,
+                                         uint32_t vmid)
 {
     enum presence presence = PRESENCE_UNKNOWN;
     for (size_t i = 0; i < CGROUP_HIERARCHIES; i++)
-        presence = presence_combine(presence, listing_presence(&sight->running[kind][i], vmid));
+        presence = presence_combine(presence, listing_presence(&listed->running[kind][i], vmid));
     return presence;
 }
 
@@ -173,7 +174,7 @@ static enum presence sight_running(const struct sight *sight, enum guest_kind ki
 struct sweep_look {
     const struct config *config;
     struct store *store;
-    const struct sight *sight; /* NULL: each guest is looked for when it is asked about */
+    const struct host_guests *listed; /* NULL: each guest is looked for when it is asked about */
     int64_t now_us;
     int64_t now_ms;
 };
@@ -233,8 +234,8 @@ static bool guest_is_absent(const struct sweep_look *look, const struct guest *g
     if (guest_is_about_to_run(look, guest))
         return false;
     return PRESENCE_NO ==
-           (look->sight ? sight_running(look->sight, guest->kind, guest->vmid)
-                        : presence_running(look->config->paths.cgroup, guest->kind, guest->vmid));
+           (look->listed ? host_guests_running(look->listed, guest->kind, guest->vmid)
+                         : presence_running(look->config->paths.cgroup, guest->kind, guest->vmid));
 }
 
 /* Returns since when the guest is absent; otherwise_us if it was not absent at the last sweep, or
@@ -274,8 +275,8 @@ static void sweep_note_absences(struct sweep *sweep, const struct sweep_look *lo
 
 static bool guest_is_gone(const struct sweep_look *look, uint32_t vmid)
 {
-    return PRESENCE_NO == (look->sight ? sight_configured(look->sight, vmid)
-                                       : presence_configured(look->config->paths.pve, vmid));
+    return PRESENCE_NO == (look->listed ? host_guests_configured(look->listed, vmid)
+                                        : presence_configured(look->config->paths.pve, vmid));
 }
 
 /* Returns why the tokens of the guest are to be revoked; NULL if they are not. */
@@ -415,11 +416,11 @@ static int sweep_events(struct sweep *sweep, const struct sweep_look *look, int6
 int sweep_run(struct sweep *sweep, const struct config *config, struct store *store, int64_t now_us,
               int64_t now_ms, struct error *error)
 {
-    cleanup(sight_free) struct sight sight = {0};
+    cleanup(host_guests_free) struct host_guests listed = {0};
     cleanup(sweep_plan_free) struct sweep_plan plan = {0};
-    const struct sweep_look at_all = {config, store, &sight, now_us, now_ms};
+    const struct sweep_look at_all = {config, store, &listed, now_us, now_ms};
     const struct sweep_look at_one = {config, store, NULL, now_us, now_ms};
-    sight_read(config, &sight);
+    host_guests_read(config, &listed);
     if (sweep_plan_view(sweep, &at_all, &plan, error) < 0 ||
         sweep_each(sweep_revoke_tokens, sweep, &at_one, &plan.revoke, error) < 0 ||
         sweep_each(sweep_forget_past, sweep, &at_one, &plan.forget, error) < 0 ||

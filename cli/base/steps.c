@@ -69,7 +69,7 @@ void steps_undo(struct steps *steps)
     steps->changed = false;
 }
 
-void steps_add_left(struct steps *steps, const char *about, const struct error *problem)
+void steps_add_not_undone(struct steps *steps, const char *about, const struct error *problem)
 {
     steps_add(steps, STEP_WARNING, about, "could not be taken back: %s", problem->message);
 }

@@ -33,7 +33,7 @@ void steps_add_revoked(struct steps *steps, int count);
 void steps_undo(struct steps *steps);
 
 /* Adds a warning that something which a later step's failure had to take back is still there. */
-void steps_add_left(struct steps *steps, const char *about, const struct error *problem);
+void steps_add_not_undone(struct steps *steps, const char *about, const struct error *problem);
 
 /* Adds a step whose subject is a guest's VMID. */
 void steps_add_guest(struct steps *steps, enum step_outcome outcome, uint32_t vmid,

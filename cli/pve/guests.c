@@ -104,7 +104,7 @@ int node_former_guests_list(const struct config *config, struct vmids *ret, stru
 
 static bool has_enrolment(const struct config *config, uint32_t vmid)
 {
-    cleanup_free char *path = mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     return access(path, F_OK) == 0;
 }
 

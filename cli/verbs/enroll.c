@@ -93,7 +93,7 @@ struct enrolling {
     struct guest row;        /* this */
     struct buffer enrolment; /* with this enrolment */
     bool written;            /* the enrolment file, of which there was before: */
-    struct enrolment_memory file;
+    struct saved_enrolment file;
     struct config_undo config;
 };
 
@@ -103,7 +103,7 @@ static void enrolling_free(struct enrolling *enrolling)
     enrolment_plan_free(&enrolling->plan);
     steps_free(&enrolling->steps);
     buffer_free(&enrolling->enrolment);
-    enrolment_memory_free(&enrolling->file);
+    saved_enrolment_free(&enrolling->file);
     config_undo_free(&enrolling->config);
 }
 
@@ -168,7 +168,7 @@ static int check_hookscript(struct enrolling *enrolling, struct enrolment_values
     return 0;
 }
 
-static struct guest_lines_desired desired_lines(const struct enrolling *enrolling)
+static struct guest_lines_desired enrolled_lines(const struct enrolling *enrolling)
 {
     return (struct guest_lines_desired){
         .vmid = enrolling->vmid,
@@ -185,7 +185,7 @@ static int check_new_config(const struct enrolling *enrolling, struct error *err
     const struct config *config = &enrolling->session->config;
     cleanup(guest_config_free) struct guest_config guest = {0};
     struct guest_mount own;
-    if (enrolment_try_config(config, enrolling->guest.kind, desired_lines(enrolling), &guest,
+    if (enrolment_try_config(config, enrolling->guest.kind, enrolled_lines(enrolling), &guest,
                              error) < 0)
         return -1;
     return guest.kind == GUEST_LXC ? guest_mount_check(config, enrolling->vmid, &guest, &own, error)
@@ -205,7 +205,7 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
     enrolling->form = choose_mount_form(enrolling);
     if (enrolment_plan_make(config, vmid, &enrolling->guest, &values, &enrolling->plan, error) <
             0 ||
-        enrolment_file_remember(config, vmid, &enrolling->file, error) < 0)
+        enrolment_file_save(config, vmid, &enrolling->file, error) < 0)
         return -1;
     return check_new_config(enrolling, error);
 }
@@ -294,7 +294,7 @@ static int change_config(struct enrolling *enrolling, struct error *error)
 {
     size_t before = json_array_size(enrolling->steps.list);
     if (enrolment_change_config(&enrolling->session->config, enrolling->guest.kind,
-                                desired_lines(enrolling), &enrolling->steps, &enrolling->config,
+                                enrolled_lines(enrolling), &enrolling->steps, &enrolling->config,
                                 error) < 0)
         return -1;
     if (json_array_size(enrolling->steps.list) == before)
@@ -322,8 +322,8 @@ static struct guest new_row(const struct enrolling *enrolling)
     uint32_t vmid = enrolling->vmid;
     struct guest row = enrolling->row;
     if (!enrolling->known) {
-        bool runs =
-            cgroup_look(enrolling->session->config.paths.cgroup, config->kind, vmid) == CGROUP_RUNS;
+        bool runs = cgroup_guest_state(enrolling->session->config.paths.cgroup, config->kind,
+                                       vmid) == CGROUP_RUNS;
         row = (struct guest){
             .vmid = vmid,
             .state = runs ? GUEST_RUNNING : GUEST_STOPPED,
@@ -418,7 +418,7 @@ static int make_changes(struct enrolling *enrolling, struct error *error)
     return end_former_guest(enrolling, error);
 }
 
-static void take_back(struct enrolling *enrolling, const char *why)
+static void undo_enroll(struct enrolling *enrolling, const char *why)
 {
     struct steps *steps = &enrolling->steps;
     const struct config *config = &enrolling->session->config;
@@ -427,16 +427,16 @@ static void take_back(struct enrolling *enrolling, const char *why)
     struct error problem;
     steps_undo(steps);
     if (enrolment_undo_config(config, &enrolling->config, &problem) < 0)
-        steps_add_left(steps, "configuration", &problem);
+        steps_add_not_undone(steps, "configuration", &problem);
     if (enrolling->directory_made &&
         guest_directory_remove(config->paths.guests, vmid, &problem) < 0)
-        steps_add_left(steps, "directory", &problem);
+        steps_add_not_undone(steps, "directory", &problem);
     if (enrolling->written && enrolment_file_restore(config, vmid, &enrolling->file, &problem) < 0)
-        steps_add_left(steps, "enrolment", &problem);
+        steps_add_not_undone(steps, "enrolment", &problem);
     if (enrolling->put && restore_row(enrolling, &problem) < 0)
-        steps_add_left(steps, "store", &problem);
+        steps_add_not_undone(steps, "store", &problem);
     if (host_setup_remove_snippet(snippets, &enrolling->snippet, &problem) < 0)
-        steps_add_left(steps, "snippet", &problem);
+        steps_add_not_undone(steps, "snippet", &problem);
     session_event_failed(enrolling->session, vmid, "enroll", why);
 }
 
@@ -453,7 +453,7 @@ static int enroll(struct enrolling *enrolling, struct error *error)
         node_nics_set_enrolled(enrolling->nics, enrolling->vmid);
         return 0;
     }
-    take_back(enrolling, error->message);
+    undo_enroll(enrolling, error->message);
     return -1;
 }
 

@@ -24,11 +24,6 @@
 
 /* --- ENROLMENT/VMID.yaml --- */
 
-static char *enrolment_path(const struct config *config, uint32_t vmid)
-{
-    return mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
-}
-
 void enrolment_plan_free(struct enrolment_plan *plan)
 {
     buffer_free(&plan->text);
@@ -149,7 +144,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
                         const struct guest_config *guest, const struct enrolment_values *values,
                         struct enrolment_plan *ret, struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     cleanup(enrolment_plan_free) struct enrolment_plan plan = {0};
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     bool changed = false;
@@ -178,7 +173,7 @@ int enrolment_plan_make(const struct config *config, uint32_t vmid,
 int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     cleanup(enrolment_free) struct enrolment enrolment = {0};
     if (config_file_read_enrolment(config, vmid, &text, error) < 0)
@@ -192,21 +187,21 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
     return 0;
 }
 
-void enrolment_memory_free(struct enrolment_memory *memory)
+void saved_enrolment_free(struct saved_enrolment *saved)
 {
-    buffer_free(&memory->text);
+    buffer_free(&saved->text);
 }
 
-int enrolment_file_remember(const struct config *config, uint32_t vmid,
-                            struct enrolment_memory *ret, struct error *error)
+int enrolment_file_save(const struct config *config, uint32_t vmid, struct saved_enrolment *ret,
+                        struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
-    cleanup(enrolment_memory_free) struct enrolment_memory memory = {0};
-    if (enrolment_exists(config->paths.enrolment, &memory.directory_existed, error) < 0 ||
-        enrolment_exists(path, &memory.existed, error) < 0 ||
-        config_file_read_enrolment(config, vmid, &memory.text, error) < 0)
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
+    cleanup(saved_enrolment_free) struct saved_enrolment saved = {0};
+    if (enrolment_exists(config->paths.enrolment, &saved.directory_existed, error) < 0 ||
+        enrolment_exists(path, &saved.existed, error) < 0 ||
+        config_file_read_enrolment(config, vmid, &saved.text, error) < 0)
         return -1;
-    *ret = steal(memory);
+    *ret = steal(saved);
     return 0;
 }
 
@@ -240,25 +235,25 @@ static int remove_file(const char *path, struct error *error)
 
 /* Where nothing can be written, the file is as it was. */
 static bool enrolment_is_as_before(const struct config *config, uint32_t vmid,
-                                   const struct enrolment_memory *memory)
+                                   const struct saved_enrolment *saved)
 {
     struct error ignored;
-    cleanup(enrolment_memory_free) struct enrolment_memory now = {0};
-    return enrolment_file_remember(config, vmid, &now, &ignored) == 0 && now.existed &&
-           buffer_equals(&now.text, &memory->text);
+    cleanup(saved_enrolment_free) struct saved_enrolment now = {0};
+    return enrolment_file_save(config, vmid, &now, &ignored) == 0 && now.existed &&
+           buffer_equals(&now.text, &saved->text);
 }
 
 int enrolment_file_restore(const struct config *config, uint32_t vmid,
-                           const struct enrolment_memory *memory, struct error *error)
+                           const struct saved_enrolment *saved, struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
-    if (memory->existed && enrolment_is_as_before(config, vmid, memory))
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
+    if (saved->existed && enrolment_is_as_before(config, vmid, saved))
         return 0;
-    if (memory->existed)
-        return write_enrolment(config, vmid, &memory->text, error);
+    if (saved->existed)
+        return write_enrolment(config, vmid, &saved->text, error);
     if (remove_file(path, error) < 0)
         return -1;
-    if (!memory->directory_existed && access(config->paths.enrolment, F_OK) == 0 &&
+    if (!saved->directory_existed && access(config->paths.enrolment, F_OK) == 0 &&
         rmdir(config->paths.enrolment) < 0 && errno != ENOTEMPTY)
         return fail_errno(error, errno, "cannot remove %s", config->paths.enrolment);
     return 0;
@@ -272,7 +267,7 @@ static char *aside_path(const struct config *config, uint32_t vmid)
 int enrolment_file_set_aside(const struct config *config, uint32_t vmid, bool *ret_removed,
                              struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     cleanup_free char *aside = aside_path(config, vmid);
     *ret_removed = rename(path, aside) == 0;
     if (*ret_removed || errno == ENOENT || errno == ENOTDIR)
@@ -282,7 +277,7 @@ int enrolment_file_set_aside(const struct config *config, uint32_t vmid, bool *r
 
 int enrolment_file_put_back(const struct config *config, uint32_t vmid, struct error *error)
 {
-    cleanup_free char *path = enrolment_path(config, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     cleanup_free char *aside = aside_path(config, vmid);
     if (rename(aside, path) == 0)
         return 0;
@@ -406,7 +401,7 @@ int enrolment_change_config(const struct config *config, enum guest_kind kind,
         return -1;
     if (change_by_command(kind, desired.vmid, &undo.changes, error) < 0) {
         if (enrolment_undo_config(config, &undo, &problem) < 0)
-            steps_add_left(steps, "configuration", &problem);
+            steps_add_not_undone(steps, "configuration", &problem);
         return -1;
     }
     add_changes(&undo.changes, steps);

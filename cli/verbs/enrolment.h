@@ -59,18 +59,18 @@ int enrolment_file_chain(const struct config *config, uint32_t vmid, char **ret,
                          struct error *error);
 
 /* The file as it was before a verb changed it. */
-struct enrolment_memory {
+struct saved_enrolment {
     bool directory_existed;
     bool existed;
-    struct buffer text; /* wiped by enrolment_memory_free */
+    struct buffer text; /* wiped by saved_enrolment_free */
 };
-int enrolment_file_remember(const struct config *config, uint32_t vmid,
-                            struct enrolment_memory *ret, struct error *error);
-void enrolment_memory_free(struct enrolment_memory *memory);
+int enrolment_file_save(const struct config *config, uint32_t vmid, struct saved_enrolment *ret,
+                        struct error *error);
+void saved_enrolment_free(struct saved_enrolment *saved);
 
 /* Makes the file what it was. */
 int enrolment_file_restore(const struct config *config, uint32_t vmid,
-                           const struct enrolment_memory *memory, struct error *error);
+                           const struct saved_enrolment *saved, struct error *error);
 
 /*
  * For a removal that may have to be taken back: renames the file to VMID.yaml.removed, renames it

@@ -87,7 +87,7 @@ static void find_chain(struct unenrolling *unenrolling)
               problem.message);
 }
 
-static struct guest_lines_desired desired_lines(const struct unenrolling *unenrolling)
+static struct guest_lines_desired unenrolled_lines(const struct unenrolling *unenrolling)
 {
     return (struct guest_lines_desired){.vmid = unenrolling->vmid, .other = unenrolling->chain};
 }
@@ -101,7 +101,7 @@ static int prepare_unenroll(struct unenrolling *unenrolling, struct error *error
         return -1;
     if (unenrolling->found) {
         find_chain(unenrolling);
-        if (enrolment_try_config(config, unenrolling->guest.kind, desired_lines(unenrolling),
+        if (enrolment_try_config(config, unenrolling->guest.kind, unenrolled_lines(unenrolling),
                                  &changed, error) < 0)
             return -1;
     }
@@ -130,7 +130,8 @@ static int restore_config(struct unenrolling *unenrolling, struct error *error)
     size_t before = json_array_size(steps->list);
     if (unenrolling->found &&
         enrolment_change_config(&unenrolling->session.config, unenrolling->guest.kind,
-                                desired_lines(unenrolling), steps, &unenrolling->config, error) < 0)
+                                unenrolled_lines(unenrolling), steps, &unenrolling->config,
+                                error) < 0)
         return -1;
     if (json_array_size(steps->list) == before)
         steps_add(steps, STEP_ALREADY, "configuration", "%s",
@@ -150,7 +151,7 @@ static int remove_enrolment(struct unenrolling *unenrolling, struct error *error
     return 0;
 }
 
-static void take_back(struct unenrolling *unenrolling, const char *why)
+static void undo_unenroll(struct unenrolling *unenrolling, const char *why)
 {
     const struct config *config = &unenrolling->session.config;
     struct steps *steps = &unenrolling->steps;
@@ -158,9 +159,9 @@ static void take_back(struct unenrolling *unenrolling, const char *why)
     steps_undo(steps);
     if (unenrolling->file_removed &&
         enrolment_file_put_back(config, unenrolling->vmid, &problem) < 0)
-        steps_add_left(steps, "enrolment", &problem);
+        steps_add_not_undone(steps, "enrolment", &problem);
     if (enrolment_undo_config(config, &unenrolling->config, &problem) < 0)
-        steps_add_left(steps, "configuration", &problem);
+        steps_add_not_undone(steps, "configuration", &problem);
     session_event_failed(&unenrolling->session, unenrolling->vmid, "unenroll", why);
 }
 
@@ -241,7 +242,7 @@ static int unenroll(struct unenrolling *unenrolling, struct error *error)
     if (restore_config(unenrolling, error) < 0 || remove_enrolment(unenrolling, error) < 0 ||
         guest_directory_lock(config, unenrolling->vmid, &lock, error) < 0 ||
         remove_from_store(unenrolling, error) < 0) {
-        take_back(unenrolling, error->message);
+        undo_unenroll(unenrolling, error->message);
         return -1;
     }
     if (remove_directories(unenrolling, error) == 0)

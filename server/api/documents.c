@@ -6,7 +6,7 @@
  */
 #include "store/documents/documents.h"
 #include "schema/base/cleanup.h"
-#include "server/api/handlers.h"
+#include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"

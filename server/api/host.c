@@ -6,7 +6,7 @@
 #include "store/host/host.h"
 #include "schema/base/memory.h"
 #include "schema/base/version.h"
-#include "server/api/handlers.h"
+#include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/base/host_figures.h"
 #include "server/http/reply.h"

@@ -5,7 +5,6 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/vmid.h"
-#include "server/api/handlers.h"
 
 /* Each path also exists as /guests/VMID/PATH, and then always needs a token. */
 static const struct route routes[] = {

@@ -5,7 +5,7 @@
  * mounts are changed, or the agent's configuration is reloaded.
  */
 #include "schema/json/json.h"
-#include "server/api/handlers.h"
+#include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/http/reply.h"
 #include "server/http/reply_cache.h"

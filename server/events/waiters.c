@@ -14,7 +14,6 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
-#include "server/api/handlers.h"
 #include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/base/lock.h"

@@ -47,20 +47,20 @@ static bool cgroup_is_populated(int folder, const char *name)
     return !strstr(events, "populated 0");
 }
 
-enum cgroup_sight cgroup_look(const char *cgroup, enum guest_kind kind, uint32_t vmid)
+enum cgroup_state cgroup_guest_state(const char *cgroup, enum guest_kind kind, uint32_t vmid)
 {
-    enum cgroup_sight sight = CGROUP_UNKNOWN;
+    enum cgroup_state state = CGROUP_UNKNOWN;
     cleanup_free char *name = cgroup_name(kind, vmid);
     for (size_t i = 0; i < CGROUP_HIERARCHIES; i++) {
         cleanup_free char *path = cgroup_folder(cgroup, i, kind);
         cleanup_close int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0)
             continue;
-        sight = CGROUP_ABSENT;
+        state = CGROUP_ABSENT;
         if (faccessat(folder, name, F_OK, 0) == 0 && cgroup_is_populated(folder, name))
             return CGROUP_RUNS;
     }
-    return sight;
+    return state;
 }
 
 static pid_t cgroup_first_pid(int dirfd)

@@ -28,13 +28,13 @@ const char *cgroup_suffix(enum guest_kind kind);
 char *cgroup_name(enum guest_kind kind, uint32_t vmid);
 
 /* Whether a guest runs, by its control groups. */
-enum cgroup_sight {
+enum cgroup_state {
     CGROUP_UNKNOWN, /* no hierarchy has a directory for guests of this kind */
     CGROUP_RUNS,
     CGROUP_ABSENT, /* it has no control group, or one that the guest's last process has left */
 };
 
-enum cgroup_sight cgroup_look(const char *cgroup, enum guest_kind kind, uint32_t vmid);
+enum cgroup_state cgroup_guest_state(const char *cgroup, enum guest_kind kind, uint32_t vmid);
 
 /* Returns the id of one process of the container; 0 if none is found. */
 pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid);

@@ -19,11 +19,6 @@ void controller_parts_free(struct controller_parts *parts)
     buffer_free(&parts->hub_text);
 }
 
-static char *enrolment_name(const struct config *config, const struct controller_parts *parts)
-{
-    return mem_format("%s/%u.yaml", config->paths.enrolment, parts->vmid);
-}
-
 /* A template that cannot be read is at fault like one that cannot be parsed: the store is not. */
 static int controller_read_template(const struct config *config, struct controller_parts *parts,
                                     struct error *error)
@@ -47,7 +42,7 @@ int controller_parts_complete(const struct config *config, struct store *store,
                               struct controller_parts *parts, struct error *error)
 {
     const struct buffer *text = &parts->enrolment_text;
-    cleanup_free char *name = enrolment_name(config, parts);
+    cleanup_free char *name = config_file_enrolment_path(config, parts->vmid);
     if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, error) < 0 ||
         controller_read_template(config, parts, error) < 0)
         return -1;
@@ -64,7 +59,7 @@ static int controller_render_parts(const struct config *config,
                                    const struct buffer *hub_text, const char *token,
                                    struct buffer *out, struct error *error)
 {
-    cleanup_free char *name = enrolment_name(config, parts);
+    cleanup_free char *name = config_file_enrolment_path(config, parts->vmid);
     const struct controller controller = {
         .template = yaml_source(config->controller.template_file, &parts->template_text),
         .hub = yaml_source("the hub's configuration", hub_text),
@@ -166,7 +161,7 @@ static void sources_load_enrolment(const struct config *config, struct store *st
     struct error fault;
     struct controller_parts *parts = &sources->controller;
     struct buffer *text = &parts->enrolment_text;
-    cleanup_free char *name = enrolment_name(config, parts);
+    cleanup_free char *name = config_file_enrolment_path(config, parts->vmid);
     if (config_file_read_enrolment(config, parts->vmid, text, &fault) < 0)
         buffer_add_text(text, UNREADABLE);
     else if (enrolment_parse(name, buffer_text(text), text->length, &parts->enrolment, &fault) == 0)

@@ -183,8 +183,8 @@ int issue_check(const struct config *config, struct store *store, uint32_t vmid,
 bool issue_guest_runs(const struct config *config, enum guest_kind kind, uint32_t vmid,
                       const struct guest *row)
 {
-    enum cgroup_sight sight = cgroup_look(config->paths.cgroup, kind, vmid);
-    if (sight == CGROUP_UNKNOWN)
+    enum cgroup_state state = cgroup_guest_state(config->paths.cgroup, kind, vmid);
+    if (state == CGROUP_UNKNOWN)
         return row && (row->state == GUEST_RUNNING || row->state == GUEST_STOPPING);
-    return sight == CGROUP_RUNS;
+    return state == CGROUP_RUNS;
 }

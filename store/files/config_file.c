@@ -128,10 +128,15 @@ int config_file_load_guest(const struct config *config, uint32_t vmid, struct gu
     return fail(error, ERROR_MISSING, "%s: no such guest configuration on this node", path);
 }
 
+char *config_file_enrolment_path(const struct config *config, uint32_t vmid)
+{
+    return mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
+}
+
 int config_file_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
                                struct error *error)
 {
-    cleanup_free char *path = mem_format("%s/%u.yaml", config->paths.enrolment, vmid);
+    cleanup_free char *path = config_file_enrolment_path(config, vmid);
     return file_read_if_exists(path, out, NULL, error);
 }
 

@@ -49,7 +49,10 @@ int config_file_keep(struct error *error);
 int config_file_load_guest(const struct config *config, uint32_t vmid, struct guest_config *ret,
                            struct error *error);
 
-/* Appends ENROLMENT/VMID.yaml to out; nothing if the file does not exist. */
+/* Returns ENROLMENT/VMID.yaml, the path of the guest's enrolment. The caller frees it. */
+char *config_file_enrolment_path(const struct config *config, uint32_t vmid);
+
+/* Appends that file to out; nothing if it does not exist. */
 int config_file_read_enrolment(const struct config *config, uint32_t vmid, struct buffer *out,
                                struct error *error);
 

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "schema/base/cleanup.h"
-#include "server/api/handlers.h"
 #include "tests/unit/test.h"
 
 static const struct route *find(const char *method, const char *path)

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "server/api/handlers.h"
+#include "server/api/route.h"
 #include "server/base/context.h"
 #include "server/http/refusal.h"
 #include "server/http/reply.h"
