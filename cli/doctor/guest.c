@@ -82,8 +82,8 @@ void doctor_check_guest_enrolment(struct doctor *doctor)
     cleanup_free char *another = NULL;
     if (load_enrolment(doctor, &enrolment, &error) < 0)
         doctor_fail(doctor, remedy, "%s", error.message);
-    else if ((another = guest_mark_differs(&doctor->config, doctor->guest->vmid, &enrolment,
-                                           &doctor->guest->config)))
+    else if ((another = guest_fingerprint_differs(&doctor->config, doctor->guest->vmid, &enrolment,
+                                                  &doctor->guest->config)))
         doctor_fail(doctor, anew,
                     "%u.yaml is of %s; to take it over all the same: felhomctl enroll %u --keep",
                     doctor->guest->vmid, another, doctor->guest->vmid);

@@ -15,7 +15,7 @@
 #include "schema/base/vmid.h"
 #include "store/files/config_file.h"
 
-#define MARK_MAX 1000 /* bytes of a mark's text */
+#define FINGERPRINT_MAX 1000 /* bytes of a fingerprint's text */
 
 /* Reads the VMID of a file VMID.SUFFIX; returns false for any other name. */
 static bool vmid_of_file(const char *name, const char *suffix, uint32_t *ret)
@@ -183,7 +183,7 @@ uint32_t node_nics_sharing(const struct node_nics *nics, uint32_t vmid, const st
 /* A text of other characters would be no valid enrolment. */
 static char *plain_or_empty(const char *text)
 {
-    bool plain = strlen(text) < MARK_MAX;
+    bool plain = strlen(text) < FINGERPRINT_MAX;
     for (const char *c = text; *c; c++)
         plain = plain && *c > ' ' && *c < 0x7f;
     return mem_copy_text(plain ? text : "");
@@ -202,7 +202,7 @@ static char *describe_hwaddrs(const struct guest_config *guest)
     cleanup_buffer struct buffer list = BUFFER_EMPTY;
     char hwaddr[HWADDR_TEXT_SIZE];
     for (size_t i = 0; i < guest->nic_count; i++) {
-        if (!guest->nics[i].has_hwaddr || list.length + sizeof hwaddr > MARK_MAX)
+        if (!guest->nics[i].has_hwaddr || list.length + sizeof hwaddr > FINGERPRINT_MAX)
             continue;
         hwaddr_format(&guest->nics[i].hwaddr, hwaddr);
         buffer_add_format(&list, "%s%s", list.length ? "," : "", hwaddr);
@@ -222,23 +222,24 @@ static bool has_common_part(const char *left, const char *right)
     return false;
 }
 
-struct guest_mark guest_mark_of(const struct guest_config *guest)
+struct guest_fingerprint guest_fingerprint_of(const struct guest_config *guest)
 {
-    return (struct guest_mark){describe_volume(guest), describe_hwaddrs(guest)};
+    return (struct guest_fingerprint){describe_volume(guest), describe_hwaddrs(guest)};
 }
 
-void guest_mark_free(struct guest_mark *mark)
+void guest_fingerprint_free(struct guest_fingerprint *fingerprint)
 {
-    free(mark->volume);
-    free(mark->hwaddrs);
+    free(fingerprint->volume);
+    free(fingerprint->hwaddrs);
 }
 
-char *guest_mark_differs(const struct config *config, uint32_t vmid,
-                         const struct enrolment *enrolment, const struct guest_config *guest)
+char *guest_fingerprint_differs(const struct config *config, uint32_t vmid,
+                                const struct enrolment *enrolment, const struct guest_config *guest)
 {
-    cleanup(guest_mark_free) struct guest_mark mark = guest_mark_of(guest);
-    const char *volume = mark.volume;
-    const char *hwaddrs = mark.hwaddrs;
+    cleanup(guest_fingerprint_free) struct guest_fingerprint fingerprint =
+        guest_fingerprint_of(guest);
+    const char *volume = fingerprint.volume;
+    const char *hwaddrs = fingerprint.hwaddrs;
     bool same;
     if (*enrolment->guest_hwaddrs && *hwaddrs)
         same = has_common_part(enrolment->guest_hwaddrs, hwaddrs);

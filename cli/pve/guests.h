@@ -55,14 +55,14 @@ uint32_t node_nics_sharing(const struct node_nics *nics, uint32_t vmid, const st
 /* By what a guest can be told from a former one with its VMID: the volume of its root file system
  * or its first disk, and its hardware addresses, separated by commas. The enrolment has the same
  * two. */
-struct guest_mark {
+struct guest_fingerprint {
     char *volume;
     char *hwaddrs;
 };
 
-/* The caller frees the mark with guest_mark_free. */
-struct guest_mark guest_mark_of(const struct guest_config *guest);
-void guest_mark_free(struct guest_mark *mark);
+/* The caller frees the fingerprint with guest_fingerprint_free. */
+struct guest_fingerprint guest_fingerprint_of(const struct guest_config *guest);
+void guest_fingerprint_free(struct guest_fingerprint *fingerprint);
 
 /*
  * Returns what tells that the enrolment is of a guest that had the VMID before, as Proxmox gives
@@ -71,7 +71,8 @@ void guest_mark_free(struct guest_mark *mark);
  * hardware address in common makes it the same; the volume counts only where one of the two has no
  * NIC, as Proxmox names a new guest's volume like the former one's.
  */
-char *guest_mark_differs(const struct config *config, uint32_t vmid,
-                         const struct enrolment *enrolment, const struct guest_config *guest);
+char *guest_fingerprint_differs(const struct config *config, uint32_t vmid,
+                                const struct enrolment *enrolment,
+                                const struct guest_config *guest);
 
 #endif

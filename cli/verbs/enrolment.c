@@ -117,9 +117,10 @@ static bool is_as_rendered(const struct enrolment *enrolment, const struct buffe
 /* Notes which guest it is. Returns whether the enrolment changed. */
 static bool record_guest(struct enrolment *enrolment, const struct guest_config *guest)
 {
-    cleanup(guest_mark_free) struct guest_mark mark = guest_mark_of(guest);
-    bool changed = replace_text(&enrolment->guest_volume, mark.volume);
-    return replace_text(&enrolment->guest_hwaddrs, mark.hwaddrs) || changed;
+    cleanup(guest_fingerprint_free) struct guest_fingerprint fingerprint =
+        guest_fingerprint_of(guest);
+    bool changed = replace_text(&enrolment->guest_volume, fingerprint.volume);
+    return replace_text(&enrolment->guest_hwaddrs, fingerprint.hwaddrs) || changed;
 }
 
 /* Decides whose the existing file is. *enrolment becomes empty if a new customer's begins. */
@@ -127,7 +128,7 @@ static int check_owner(const struct config *config, uint32_t vmid, const char *p
                        const struct guest_config *guest, const struct enrolment_values *values,
                        struct enrolment *enrolment, bool *ret_replaces, struct error *error)
 {
-    cleanup_free char *another = guest_mark_differs(config, vmid, enrolment, guest);
+    cleanup_free char *another = guest_fingerprint_differs(config, vmid, enrolment, guest);
     *ret_replaces = another && !values->keep && values->customer_id;
     if (!another || values->keep)
         return 0;

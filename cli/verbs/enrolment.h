@@ -41,7 +41,7 @@ struct enrolment_plan {
 /*
  * Works out the file's new content without writing it: the given values replace those of the
  * existing file. ERROR_CONFLICT if a change would lose an existing file's controller keys; or if
- * the file is of another guest (guest_mark_differs), and neither keep nor a customer's id is
+ * the file is of another guest (guest_fingerprint_differs), and neither keep nor a customer's id is
  * given. With a customer's id, the content begins anew.
  */
 int enrolment_plan_make(const struct config *config, uint32_t vmid,

@@ -27,8 +27,7 @@ struct peer {
     struct sockaddr_in address;
     char address_text[INET_ADDRSTRLEN];
     enum peer_identity identity;
-    uint32_t
-        vmid; /* the guest through whose port it came, or whose hardware address it has; else 0 */
+    uint32_t vmid; /* the guest whose port it came through or whose hardware address it has; or 0 */
     bool has_hwaddr; /* the SYN came in an Ethernet frame, whose sender this is */
     struct hwaddr hwaddr;
     uint32_t source; /* the peer's row in the source table; only the gate uses it */

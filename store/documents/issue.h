@@ -40,8 +40,7 @@ struct issue {
     struct store *store;         /* may be NULL for issue_inspect and issue_make_directory */
     uint32_t vmid;
     const char *source; /* of the event of the mint; NULL: the host itself */
-    int64_t
-        started_us; /* when the caller began, by clock_steady_us; 0: the event has no duration */
+    int64_t started_us; /* clock_steady_us() when the caller began; 0: the event has no duration */
 
     struct guest_config guest; /* set by issue_inspect */
     struct guest_mount own;
