@@ -190,7 +190,7 @@ static struct store_mark store_mark_of(const struct config *config)
 {
     struct store_mark mark = {0};
     cleanup_free char *database = mem_format("%s/db/agent.db", config->paths.state);
-    cleanup_free char *records = mem_format("%s/tokens", config->paths.run);
+    cleanup_free char *records = token_record_directory(config->paths.run);
     const char *const paths[] = {database, records};
     for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
         struct stat status = {0};

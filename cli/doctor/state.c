@@ -15,6 +15,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "store/base/clock.h"
+#include "store/db/token_record.h"
 #include "store/host/host.h"
 #include "store/identity/identity.h"
 #include "store/tables/event.h"
@@ -24,7 +25,7 @@
 static bool is_of_another_host(const struct doctor *doctor, uid_t uid)
 {
     struct stat record;
-    cleanup_free char *path = mem_format("%s/tokens", doctor->config.paths.run);
+    cleanup_free char *path = token_record_directory(doctor->config.paths.run);
     return uid != 0 && lstat(path, &record) == 0 && record.st_uid != uid;
 }
 
@@ -254,7 +255,7 @@ static bool record_is_private(const struct config *config, const char *path)
 void doctor_check_store_record(struct doctor *doctor)
 {
     struct error error;
-    cleanup_free char *path = mem_format("%s/tokens", doctor->config.paths.run);
+    cleanup_free char *path = token_record_directory(doctor->config.paths.run);
     struct token_audit found = {.count = 1};
     if (!doctor->store)
         return;

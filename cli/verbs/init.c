@@ -92,7 +92,7 @@ static int make_records(const struct config *config, struct steps *steps, struct
 {
     struct stat state;
     cleanup_close int fd = -1;
-    cleanup_free char *path = mem_format("%s/tokens", config->paths.run);
+    cleanup_free char *path = token_record_directory(config->paths.run);
     bool missing = access(path, F_OK) < 0 && errno == ENOENT;
     if (stat(config->paths.state, &state) < 0)
         return fail_errno(error, errno, "%s", config->paths.state);

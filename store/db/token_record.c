@@ -26,10 +26,15 @@
 /* Set before there are threads. */
 static char *records_dir;
 
+char *token_record_directory(const char *run_dir)
+{
+    return mem_format("%s/tokens", run_dir);
+}
+
 void token_record_use(const char *run_dir)
 {
     free(records_dir);
-    records_dir = run_dir ? mem_format("%s/tokens", run_dir) : NULL;
+    records_dir = run_dir ? token_record_directory(run_dir) : NULL;
 }
 
 bool token_record_is_kept(void)

@@ -35,6 +35,9 @@ struct store;
  * every token is good that the database says is good. */
 void token_record_use(const char *run_dir);
 
+/* Returns RUN_DIR/tokens, the directory of the records. The caller frees it. */
+char *token_record_directory(const char *run_dir);
+
 struct token_record_item {
     char id[TOKEN_ID_LENGTH + 1];
     int64_t expires_at_ms; /* 0: never */
