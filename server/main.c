@@ -34,6 +34,7 @@
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/db/store.h"
+#include "store/db/token_record.h"
 #include "store/files/config_file.h"
 
 /* --- felhomd --check: would it start, and what would it lack? --- */
@@ -127,9 +128,10 @@ static bool check_all(FILE *out)
 
 /* --- the main thread --- */
 
-#define SWEEP_US     (10 * SECOND_US)
-#define RETRY_US     SECOND_US        /* until the next self-test, after one that failed */
-#define BOOT_WAIT_US (15 * SECOND_US) /* how long the boot of the host waits for felhomd */
+#define SWEEP_US      (10 * SECOND_US)
+#define RETRY_US      SECOND_US        /* until the next self-test, after one that failed */
+#define BOOT_WAIT_US  (15 * SECOND_US) /* how long the boot of the host waits for felhomd */
+#define CLOCK_STEP_MS MINUTE_MS        /* by how much the wall clock may be corrected unnoticed */
 
 /* The wait for the address to listen on. */
 struct address_wait {
@@ -143,6 +145,7 @@ struct main_duties {
     int64_t next_test_us;
     struct sweep sweep;
     int64_t next_sweep_us;
+    int64_t clock_ahead_ms; /* of the wall clock before that since the boot; 0: not known yet */
 };
 
 /* Blocks the signals in this thread and in all that it starts, so that only wait_for_signal
@@ -263,10 +266,29 @@ static void self_test_if_due(struct agent *agent, struct main_duties *duties)
     duties->next_test_us = clock_steady_us() + (answers ? self_test_interval_us() : RETRY_US);
 }
 
+/* If the wall clock was set, tokens with a date of expiry may have come to their end, or do not
+ * come to it in time: has those replaced now that are due, and not when the timer asks. */
+static void watch_clock(struct main_duties *duties)
+{
+    const int64_t ahead_ms = clock_wall_ms() - clock_boot_ms();
+    const int64_t step_ms = ahead_ms - duties->clock_ahead_ms;
+    const bool is_known = duties->clock_ahead_ms != 0;
+    if (is_known && step_ms > -CLOCK_STEP_MS && step_ms < CLOCK_STEP_MS)
+        return;
+    duties->clock_ahead_ms = ahead_ms;
+    if (!is_known)
+        return;
+    log_line(LOG_NOTICE,
+             "the clock was set %s by %lld seconds: guests get new tokens if theirs are due",
+             step_ms > 0 ? "forward" : "back", llabs(step_ms) / SECOND_MS);
+    token_record_ask_renewal();
+}
+
 static void sweep_if_due(struct agent *agent, struct main_duties *duties)
 {
     if (clock_steady_us() < duties->next_sweep_us)
         return;
+    watch_clock(duties);
     sweep_guests(duties, &agent->context);
     refresh_guests(&agent->context);
     agent_watch_store(agent);

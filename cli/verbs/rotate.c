@@ -119,7 +119,10 @@ static int rotation_judge_age(struct rotation *rotation, int64_t now_ms, struct 
     if (rotation_was_cut_short(rotation, &rotation->token, now_ms, &cut_short, error) < 0)
         return -1;
     rotation->left_ms = token_end_ms(&rotation->token, max_age_ms) - now_ms;
-    if (!cut_short && (max_age_ms == 0 || rotation->left_ms >= due_margin_ms(max_age_ms)))
+    /* The clock was ahead when it was minted: when it comes to its end cannot be told. */
+    bool is_dated_ahead = max_age_ms != 0 && rotation->token.created_at_ms > now_ms;
+    if (!cut_short && !is_dated_ahead &&
+        (max_age_ms == 0 || rotation->left_ms >= due_margin_ms(max_age_ms)))
         rotation->outcome = ROTATION_NOT_DUE;
     return 0;
 }

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "schema/base/buffer.h"
@@ -50,7 +49,7 @@ void token_record_free(struct token_record *record)
     *record = (struct token_record){0};
 }
 
-/* Parses "ID EXPIRES"; returns the end of the line, or NULL. */
+/* Parses "ID END"; returns the end of the line, or NULL. */
 static const char *record_parse_item(const char *line, struct token_record_item *ret)
 {
     char *end;
@@ -58,7 +57,7 @@ static const char *record_parse_item(const char *line, struct token_record_item 
         return NULL;
     memcpy(ret->id, line, TOKEN_ID_LENGTH);
     ret->id[TOKEN_ID_LENGTH] = '\0';
-    ret->expires_at_ms = strtoll(line + TOKEN_ID_LENGTH + 1, &end, 10);
+    ret->end_ms = strtoll(line + TOKEN_ID_LENGTH + 1, &end, 10);
     return *end == '\n' ? end + 1 : NULL;
 }
 
@@ -80,6 +79,12 @@ static bool record_parse(const char *text, struct token_record *record)
     return true;
 }
 
+/* Something else is in the file's place: a symbolic link, a directory, a socket. */
+static bool is_no_file(int errnum)
+{
+    return errnum == ELOOP || errnum == EISDIR || errnum == ENXIO;
+}
+
 int token_record_read(uint32_t vmid, struct token_record *ret, struct error *error)
 {
     char text[RECORD_LIMIT];
@@ -88,9 +93,9 @@ int token_record_read(uint32_t vmid, struct token_record *ret, struct error *err
         return 0;
     cleanup_free char *path = mem_format("%s/%u", records_dir, vmid);
     cleanup_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return 0;
     ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (length < 0 && (errno == ENOENT || is_no_file(errno)))
+        return 0;
     if (length < 0)
         return fail_errno(error, errno, "cannot read %s", path);
     text[length] = '\0';
@@ -108,10 +113,15 @@ static const struct token_record_item *record_find(const struct token_record *re
     return NULL;
 }
 
-bool token_record_lists(const struct token_record *record, const char *id, int64_t now_ms)
+bool token_record_lists(const struct token_record *record, const char *id)
+{
+    return record_find(record, id) != NULL;
+}
+
+bool token_record_is_over(const struct token_record *record, const char *id)
 {
     const struct token_record_item *item = record_find(record, id);
-    return item && (item->expires_at_ms == 0 || now_ms < item->expires_at_ms);
+    return item && item->end_ms && item->end_ms <= clock_boot_ms();
 }
 
 const char *token_record_boot(struct store *store, struct error *error)
@@ -142,14 +152,16 @@ static struct sql_queued_record *queue_place(struct store *store, uint32_t vmid)
     return place;
 }
 
-/* What the list of a guest's good tokens is made of. */
+/* What the list of a guest's tokens is made of. */
 struct listing {
-    const struct token_record *before; /* NULL: whatever the database says is good, is */
+    const struct token_record *before; /* NULL: whatever the database has not revoked is listed */
     const char *fresh;                 /* NULL: none */
+    int64_t now_ms;
     struct buffer text;
     struct token_record_item *dropped;
     size_t dropped_count;
-    int good; /* by the database, of whatever boot */
+    int good;      /* by the database, of whatever boot */
+    bool has_good; /* one of them is listed */
 };
 
 static void listing_free(struct listing *listing)
@@ -158,58 +170,75 @@ static void listing_free(struct listing *listing)
     free(listing->dropped);
 }
 
+/* By the wall clock of now. What is over was over at the boot at the latest. */
+static int64_t end_since_boot(int64_t expires_at_ms, int64_t now_ms)
+{
+    int64_t end_ms = clock_boot_ms() + (expires_at_ms - now_ms);
+    if (expires_at_ms == 0)
+        return 0;
+    return end_ms > 0 ? end_ms : 1;
+}
+
 /* No change makes a token good for longer. */
 static void listing_limit(struct token_record_item *item, const struct token_record_item *before)
 {
-    if (before->expires_at_ms &&
-        (item->expires_at_ms == 0 || item->expires_at_ms > before->expires_at_ms))
-        item->expires_at_ms = before->expires_at_ms;
+    if (before->end_ms && (item->end_ms == 0 || item->end_ms > before->end_ms))
+        item->end_ms = before->end_ms;
 }
 
-static void listing_add(struct listing *listing, const struct sql_query *query)
+static void listing_drop(struct listing *listing, const struct token_record_item *item)
 {
-    struct token_record_item item = {.expires_at_ms = sql_column_int(query, 1)};
+    listing->dropped = mem_resize(listing->dropped, listing->dropped_count + 1, sizeof *item);
+    listing->dropped[listing->dropped_count++] = *item;
+}
+
+static void listing_add(struct listing *listing, const struct sql_query *query, bool is_good)
+{
+    struct token_record_item item = {.end_ms =
+                                         end_since_boot(sql_column_int(query, 1), listing->now_ms)};
     sql_column_copy(query, 0, item.id, sizeof item.id);
     if (listing->before && (!listing->fresh || strcmp(item.id, listing->fresh) != 0)) {
         const struct token_record_item *before = record_find(listing->before, item.id);
         if (!before) {
-            listing->dropped =
-                mem_resize(listing->dropped, listing->dropped_count + 1, sizeof item);
-            listing->dropped[listing->dropped_count++] = item;
+            listing_drop(listing, &item);
             return;
         }
         listing_limit(&item, before);
     }
-    buffer_add_format(&listing->text, "%s %" PRId64 "\n", item.id, item.expires_at_ms);
+    listing->has_good |= is_good;
+    buffer_add_format(&listing->text, "%s %" PRId64 "\n", item.id, item.end_ms);
 }
 
-static int listing_read(struct listing *listing, struct store *store, uint32_t vmid, int64_t now_ms,
+static int listing_read(struct listing *listing, struct store *store, uint32_t vmid,
                         struct error *error)
 {
     const char *boot = token_record_boot(store, error);
     cleanup_query struct sql_query query = {0};
     if (!boot)
         return -1;
-    int row = sql_first(store,
-                        "SELECT id, expires_at_ms, boot_id = ?3 FROM token WHERE vmid = ?1"
-                        " AND revoked_at_ms IS NULL AND (expires_at_ms = 0 OR expires_at_ms > ?2)",
-                        sql_values(sql_int(vmid), sql_int(now_ms), sql_text(boot)), &query, error);
+    int row = sql_first(
+        store,
+        "SELECT id, expires_at_ms, boot_id = ?3, expires_at_ms = 0 OR expires_at_ms > ?2"
+        " FROM token WHERE vmid = ?1 AND revoked_at_ms IS NULL",
+        sql_values(sql_int(vmid), sql_int(listing->now_ms), sql_text(boot)), &query, error);
     for (; row > 0; row = sql_step(&query, error)) {
-        listing->good++;
+        const bool is_good = sql_column_int(&query, 3) != 0;
+        listing->good += is_good;
         if (sql_column_int(&query, 2))
-            listing_add(listing, &query);
+            listing_add(listing, &query, is_good);
     }
     return row;
 }
 
 static int listing_revoke_dropped(const struct listing *listing, struct store *store,
-                                  int64_t now_ms, struct error *error)
+                                  struct error *error)
 {
     for (size_t i = 0; i < listing->dropped_count; i++)
         if (sql_run(store,
                     "UPDATE token SET revoked_at_ms = ?2, revoked_reason = 'it is not on record'"
                     " WHERE id = ?1",
-                    sql_values(sql_text(listing->dropped[i].id), sql_int(now_ms)), error) < 0)
+                    sql_values(sql_text(listing->dropped[i].id), sql_int(listing->now_ms)),
+                    error) < 0)
             return -1;
     return 0;
 }
@@ -220,19 +249,20 @@ static void listing_queue(struct listing *listing, struct store *store, uint32_t
     buffer_free(&place->text);
     place->text = steal(listing->text);
     place->missing |= missing;
-    place->must = strchr(buffer_text(&place->text), ' ') != NULL;
+    place->must = listing->has_good;
 }
 
 int token_record_queue(struct store *store, uint32_t vmid, int64_t changes,
                        const struct token_record *before, const char *fresh, int64_t now_ms,
                        int *ret_good, struct error *error)
 {
-    cleanup(listing_free) struct listing listing = {.before = before, .fresh = fresh};
+    cleanup(listing_free) struct listing listing = {
+        .before = before, .fresh = fresh, .now_ms = now_ms};
     if (!records_dir)
         listing.before = NULL;
     buffer_add_format(&listing.text, "%" PRId64 "\n", changes);
-    if (listing_read(&listing, store, vmid, now_ms, error) < 0 ||
-        listing_revoke_dropped(&listing, store, now_ms, error) < 0)
+    if (listing_read(&listing, store, vmid, error) < 0 ||
+        listing_revoke_dropped(&listing, store, error) < 0)
         return -1;
     if (ret_good)
         *ret_good = listing.good;
@@ -315,6 +345,9 @@ static int record_publish(int directory, uint32_t vmid, struct error *error)
     const struct record_names names = record_names_of(vmid);
     if (renameat(directory, names.draft, directory, names.name) == 0)
         return 0;
+    if (errno == EISDIR && unlinkat(directory, names.name, AT_REMOVEDIR) == 0 &&
+        renameat(directory, names.draft, directory, names.name) == 0)
+        return 0;
     (void)fail_errno(error, errno, "cannot replace %s/%s", records_dir, names.name);
     (void)unlinkat(directory, names.draft, 0);
     return -1;
@@ -383,14 +416,6 @@ int token_record_write(struct store *store, struct error *error)
 
 /* --- the migration --- */
 
-/* The time of the host's start, by the clock of now. */
-static int64_t boot_time_ms(void)
-{
-    struct timespec up;
-    (void)clock_gettime(CLOCK_BOOTTIME, &up);
-    return clock_wall_ms() - (int64_t)up.tv_sec * 1000 - up.tv_nsec / 1000000;
-}
-
 static int adopt_guest(struct store *store, uint32_t vmid, struct error *error)
 {
     cleanup_token_record struct token_record record = {0};
@@ -405,10 +430,11 @@ int token_record_adopt(struct store *store, struct error *error)
 {
     const char *boot = token_record_boot(store, error);
     cleanup_query struct sql_query query = {0};
-    if (!boot || sql_run(store,
-                         "UPDATE token SET boot_id = ?1"
-                         " WHERE revoked_at_ms IS NULL AND created_at_ms >= ?2",
-                         sql_values(sql_text(boot), sql_int(boot_time_ms())), error) < 0)
+    if (!boot ||
+        sql_run(store,
+                "UPDATE token SET boot_id = ?1"
+                " WHERE revoked_at_ms IS NULL AND created_at_ms >= ?2",
+                sql_values(sql_text(boot), sql_int(clock_wall_ms() - clock_boot_ms())), error) < 0)
         return -1;
     int row = sql_first(store, "SELECT vmid FROM guest", SQL_NO_VALUES, &query, error);
     for (; row > 0; row = sql_step(&query, error))

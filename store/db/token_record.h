@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What this boot of the host knows of the guests' tokens without the database: RUN/tokens/VMID, in
- * memory (tmpfs), says how often the guest's tokens have changed, and names those that are good by
- * their public ids.
+ * memory (tmpfs), says how often the guest's tokens have changed, and names those that have not
+ * been revoked by their public ids, with their ends as times since the host's boot: a token that
+ * has come to its end stays ended if the wall clock is set back.
  *
  * A database can go back to an earlier state without a word: an old copy is put back, or a flipped
  * bit in its log hides the commits after it. Tokens that had ended would be good again. So a token
@@ -40,7 +41,7 @@ char *token_record_directory(const char *run_dir);
 
 struct token_record_item {
     char id[TOKEN_ID_LENGTH + 1];
-    int64_t expires_at_ms; /* 0: never */
+    int64_t end_ms; /* since the host's boot (clock_boot_ms); 0: never */
 };
 
 struct token_record {
@@ -58,8 +59,11 @@ void token_record_free(struct token_record *record);
 /* Returns true if records are kept (token_record_use). */
 bool token_record_is_kept(void);
 
-/* Returns true if the record lists the token as good at now_ms. */
-bool token_record_lists(const struct token_record *record, const char *id, int64_t now_ms);
+/* Returns true if the record lists the token. */
+bool token_record_lists(const struct token_record *record, const char *id);
+
+/* Returns true if the record lists the token and it has come to its end. */
+bool token_record_is_over(const struct token_record *record, const char *id);
 
 /* Returns the id of this boot of the host, borrowed from the store; NULL on failure. */
 const char *token_record_boot(struct store *store, struct error *error);
@@ -68,9 +72,10 @@ const char *token_record_boot(struct store *store, struct error *error);
  * Has the next commit write the guest's record. changes: the guest's count of changes, this one
  * included. before: the record as it is now. fresh: the id of the token that this transaction
  * mints, or NULL. The record will list that one and those that it has listed and that the database
- * says are good at now_ms. Any other that the database says is good, because a process was killed
- * before it gave it out or because the database is behind, is revoked. *ret_good (may be NULL) is
- * the number of tokens that were not ended, those of earlier boots included.
+ * says are not revoked, even if they have expired: by a clock that is set back they might not have.
+ * Any other that is not revoked, because a process was killed before it gave it out or because the
+ * database is behind, is revoked. *ret_good (may be NULL) is the number of tokens that have not
+ * ended at now_ms, those of earlier boots included.
  */
 int token_record_queue(struct store *store, uint32_t vmid, int64_t changes,
                        const struct token_record *before, const char *fresh, int64_t now_ms,

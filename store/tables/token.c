@@ -418,17 +418,17 @@ static enum token_verdict token_verdict_of(bool well_formed, bool same_hash,
 }
 
 /* A token that the database says is good has to be on record as well. */
-static int token_confirm(const struct kept *kept, const char *id, int64_t now_ms,
-                         enum token_verdict *verdict, struct error *error)
+static int token_confirm(const struct kept *kept, const char *id, enum token_verdict *verdict,
+                         struct error *error)
 {
     cleanup_token_record struct token_record record = {0};
     if (*verdict != TOKEN_GOOD || !token_record_is_kept())
         return 0;
     if (token_record_read(kept->vmid, &record, error) < 0)
         return -1;
-    if (record.changes > kept->changes || !token_record_lists(&record, id, 0))
+    if (record.changes > kept->changes || !token_record_lists(&record, id))
         *verdict = TOKEN_BEHIND;
-    else if (!token_record_lists(&record, id, now_ms))
+    else if (token_record_is_over(&record, id))
         *verdict = TOKEN_EXPIRED;
     return 0;
 }
@@ -455,7 +455,7 @@ int token_check(struct store *store, const char *text, size_t length, int64_t no
     };
     if (well_formed)
         memcpy(ret->id, presented.id, sizeof ret->id);
-    return token_confirm(&kept, presented.id, now_ms, &ret->verdict, error);
+    return token_confirm(&kept, presented.id, &ret->verdict, error);
 }
 
 int token_recheck(struct store *store, const char *id, int64_t now_ms, enum token_verdict *ret,
@@ -465,7 +465,7 @@ int token_recheck(struct store *store, const char *id, int64_t now_ms, enum toke
     if (kept_token_find(store, id, &kept, error) < 0)
         return -1;
     *ret = token_verdict_of(true, kept.vmid != 0, &kept, now_ms);
-    return token_confirm(&kept, id, now_ms, ret, error);
+    return token_confirm(&kept, id, ret, error);
 }
 
 /* --- a store that has gone back --- */
@@ -504,7 +504,7 @@ static int audit_compare_lists(const struct audit *audit, uint32_t vmid,
                         sql_values(sql_int(vmid), sql_int(audit->now_ms), sql_text(audit->boot)),
                         &query, audit->error);
     for (; row > 0; row = sql_step(&query, audit->error))
-        if (!token_record_lists(record, sql_column_text(&query, 0), 0))
+        if (!token_record_lists(record, sql_column_text(&query, 0)))
             return 1;
     for (size_t i = 0; row == 0 && i < record->count; i++) {
         if (sql_number(audit->store, "SELECT count(*) FROM token WHERE id = ?1 AND vmid = ?2",

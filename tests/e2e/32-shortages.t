@@ -297,6 +297,33 @@ limits: {requests_per_source: 10000}'
     like "with the clock right again the guest starts" "$status $said" '^0 .*gen 4 minted'
     is "after that start only its token is valid" \
         "$(sql 'SELECT group_concat(generation) FROM token WHERE revoked_at_ms IS NULL')" 4
+
+    # Tokens that end: the overlap and max_age are times that pass.
+    settings <<<'token: {overlap: 1s, max_age: 30d}
+limits: {requests_per_source: 10000}'
+    reload
+    mkdir -p "$HOST/cgroup/lxc/8200"
+    phase 8200 post-start
+    cp "$(token_of 8200)" "$HOST/old"
+    "${JUMPING[@]}" "$BIN/felhomctl" rotate 8200 >/dev/null
+    ok "after the overlap the old token is refused" eventually answers 401 "$HOST/old"
+    rm -f "$HOST/run/tokens/renew"
+    echo '-1h' >"$HOST/clock"
+    ok "and stays so when the clock is set back" eventually answers 401 "$HOST/old"
+    is "while the new one is good" "$(status_now)" 200
+    ok "felhomd notices that the clock was set, and has tokens renewed that are due" eventually test -e "$HOST/run/tokens/renew"
+    echo '+365d' >"$HOST/clock"
+    like "with the clock a year ahead tokens are due" "$("${JUMPING[@]}" "$BIN/felhomctl" rotate --due)" '^done +8200 '
+    is "and the guest is served" "$(status_now)" 200
+    ok "felhomd has noticed" eventually logged 'the clock was set forward by'
+    cp "$(token_of 8200)" "$HOST/ahead"
+    echo '+0' >"$HOST/clock"
+    said=$("${JUMPING[@]}" "$BIN/felhomctl" rotate --due)
+    like "with the clock right again, a token of next year is due: max_age is counted from now" "$said" '^done +8200 '
+    ok "and ends after the overlap" eventually answers 401 "$HOST/ahead"
+    unlike "the store is not taken for one that has gone back" \
+        "$said$(sql "SELECT group_concat(detail) FROM event WHERE kind = 'store'")" 'gone back'
+    is "the guest is served" "$(status_now)" 200
     ok "felhomd exits with 0" daemon_stop
 }
 

@@ -410,9 +410,97 @@ static void test_flipped_bits(void **state)
     }
 }
 
+static enum token_verdict verdict_at(struct store *store, const struct token_text *token,
+                                     int64_t now_ms)
+{
+    struct token_check check;
+    OK(token_check(store, token->text, strlen(token->text), now_ms, &check, &error));
+    return check.verdict;
+}
+
+#define HOUR ((int64_t)3600000)
+#define YEAR ((int64_t)365 * 24 * HOUR)
+
+/* Waits until the token has come to its end by a clock that stands at now_ms. */
+static void await_end(struct store *store, const struct token_text *token, int64_t now_ms)
+{
+    const int64_t give_up_us = clock_steady_us() + INT64_C(120000000);
+    while (verdict_at(store, token, now_ms) == TOKEN_GOOD && clock_steady_us() < give_up_us)
+        (void)usleep(10000);
+    assert_int_equal(verdict_at(store, token, now_ms), TOKEN_EXPIRED);
+}
+
+/* The end of a token is that of a time that passes, not of a date. */
+static void test_a_clock_that_is_set_back(void **state)
+{
+    (void)state;
+    struct token new;
+    cleanup_store struct store *store = store_of_scratch();
+    put_guest(store, 8200);
+    const struct token_text old = mint(store, 8200);
+    const int64_t now_ms = clock_wall_ms();
+    OK(token_mint(store, 8200, now_ms, 0, &new, &error));
+    OK(token_end_before(store, 8200, new.generation, now_ms + 200, now_ms, &error));
+    await_end(store, &old, now_ms - HOUR);
+    assert_int_equal(verdict_at(store, &new.text, now_ms - HOUR), TOKEN_GOOD);
+    /* What is done while the clock is wrong does not make it good for longer either. */
+    OK(token_mint(store, 8200, now_ms - HOUR, 0, &new, &error));
+    assert_int_equal(verdict_at(store, &old, now_ms - HOUR), TOKEN_EXPIRED);
+    enum token_verdict again;
+    OK(token_recheck(store, old.id, now_ms - HOUR, &again, &error));
+    assert_int_equal(again, TOKEN_EXPIRED);
+}
+
+/* A rotation while the clock was a year ahead: afterwards the store is not taken for one that has
+ * gone back, and the overlap is as long as it should be. */
+static void test_a_clock_that_was_ahead(void **state)
+{
+    (void)state;
+    struct token new;
+    cleanup_store struct store *store = store_of_scratch();
+    put_guest(store, 8200);
+    struct token aged;
+    const int64_t now_ms = clock_wall_ms();
+    const int64_t ahead_ms = now_ms + YEAR;
+    OK(token_mint(store, 8200, now_ms, now_ms + HOUR, &aged, &error));
+    const struct token_text unlimited = mint(store, 8200);
+    OK(token_mint(store, 8200, ahead_ms, 0, &new, &error));
+    OK(token_end_before(store, 8200, new.generation, ahead_ms + 200, ahead_ms, &error));
+    assert_int_equal(audit(store).count, 0);
+    assert_int_equal(count_events(), 0);
+    assert_int_equal(verdict_at(store, &new.text, now_ms), TOKEN_GOOD);
+    assert_int_equal(verdict_at(store, &aged.text, now_ms), TOKEN_EXPIRED);
+    await_end(store, &unlimited, now_ms);
+    assert_int_equal(audit(store).count, 0);
+}
+
+/* It counts as no record: no other guest's token is concerned, and the next one replaces it. */
+static void test_something_else_in_a_records_place(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"ln -s /etc/hostname", "mkfifo", "mkdir"};
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        shell("rm -rf state run && mkdir state");
+        cleanup_store struct store *store = store_of_scratch();
+        put_guest(store, 8200);
+        put_guest(store, 8300);
+        const struct token_text one = mint(store, 8200);
+        shell("rm run/tokens/8200; %s run/tokens/8200", ways[i]);
+        assert_verdict(store, &one, TOKEN_BEHIND);
+        assert_int_equal(audit(store).count, 1);
+        const struct token_text other = mint(store, 8300);
+        assert_verdict(store, &other, TOKEN_GOOD);
+        const struct token_text again = mint(store, 8200);
+        assert_verdict(store, &again, TOKEN_GOOD);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        scratch_test(test_a_clock_that_is_set_back, setup),
+        scratch_test(test_a_clock_that_was_ahead, setup),
+        scratch_test(test_something_else_in_a_records_place, setup),
         scratch_test(test_an_older_copy, setup),
         scratch_test(test_who_gets_a_new_token, setup),
         scratch_test(test_a_copy_without_its_log, setup),
