@@ -236,6 +236,16 @@ static int64_t job_not_begun(const struct job_world *world, const struct job *jo
     return SECOND_US;
 }
 
+/* True if there is no time left to have the job begun. The wall clock, by which its age is known
+ * after a restart of felhomd as well, may be set back meanwhile. */
+static bool job_is_too_late(int64_t age_ms, struct job_memory *memory)
+{
+    const int64_t now_us = clock_steady_us();
+    if (memory->begin_until_us == 0)
+        memory->begin_until_us = now_us + RETRY_MS * 1000;
+    return age_ms >= RETRY_MS || now_us >= memory->begin_until_us;
+}
+
 static int64_t job_call_step(const struct job_world *world, const struct job *job,
                              struct job_memory *memory)
 {
@@ -243,7 +253,7 @@ static int64_t job_call_step(const struct job_world *world, const struct job *jo
     struct pve_guest guest;
     char upid[UPID_SIZE];
     const int64_t age_ms = clock_wall_ms() - job->created_at_ms;
-    if (age_ms >= RETRY_MS)
+    if (job_is_too_late(age_ms, memory))
         return job_failed(world, job, memory->problem.kind ? memory->problem.message : TOO_LATE);
     if (job->kind == JOB_ROLLBACK && age_ms >= 0 && age_ms < ANSWER_MS)
         return (ANSWER_MS - age_ms) * 1000;

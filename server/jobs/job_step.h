@@ -36,6 +36,7 @@ struct job_world {
 struct job_memory {
     struct error problem;    /* why Proxmox has not begun the job, if it almost certainly has not */
     uint32_t failures;       /* calls in a row that got no answer, or did not begin the job */
+    int64_t begin_until_us;  /* until when to have it begun; 0: not tried yet */
     int64_t silent_since_us; /* since when Proxmox has not been answering */
     int64_t missing_since_us; /* since when Proxmox has been answering that there is no such task */
     int64_t start_awaited_since_us; /* since when a guest that was rolled back should be running */

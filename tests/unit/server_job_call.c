@@ -185,6 +185,22 @@ static void test_too_late(void **state)
     assert_asked("\"method\": \"POST\"", 0);
 }
 
+/* An unfinished job keeps the guest from any other. */
+static void test_too_late_with_the_clock_put_back(void **state)
+{
+    (void)state;
+    standin_stop();
+    (void)add_job(8200, JOB_BACKUP, "");
+    age_job(-3600000);
+    assert_seconds(step(8200), 2);
+    memory.begin_until_us -= 599 * SECOND_US;
+    assert_seconds(step(8200), 4);
+    memory.begin_until_us -= SECOND_US;
+    assert_seconds(step(8200), -1);
+    standin_start("proxmox");
+    assert_raw("SELECT phase FROM job", "failed");
+}
+
 static void test_proxys_daemon_is_away(void **state)
 {
     (void)state;
@@ -276,6 +292,7 @@ int main(void)
         job_test(test_rollback_waits_for_the_answer),
         job_test(test_nothing_else_waits),
         job_test(test_clock_was_put_back),
+        job_test(test_too_late_with_the_clock_put_back),
         job_test(test_privilege_is_missing),
         job_test(test_token_is_not_known),
         job_test(test_guest_is_elsewhere),
