@@ -22,6 +22,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
 #include "schema/json/json.h"
+#include "schema/pve/reply.h"
 #include "store/base/clock.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
@@ -147,15 +148,12 @@ void doctor_check_firewall(struct doctor *doctor)
 static char *token_name(const struct doctor *doctor)
 {
     struct error ignored;
-    cleanup_buffer struct buffer line = BUFFER_EMPTY;
-    if (file_read(doctor->config.pve.token_file, TOKEN_FILE_LIMIT, &line, &ignored) < 0)
+    const struct named_file file = {"pve.token_file", NAMED_API_TOKEN,
+                                    doctor->config.pve.token_file};
+    cleanup_buffer struct buffer token = BUFFER_EMPTY;
+    if (config_file_read_secret(&file, &token, &ignored) < 0)
         return NULL;
-    const char *text = buffer_text(&line);
-    const char *secret = strchr(text, '=');
-    const char *id = strchr(text, '!');
-    if (!secret || !id || id > secret || !memchr(text, '@', (size_t)(id - text)))
-        return NULL;
-    return mem_copy_text_n(text, (size_t)(secret - text));
+    return mem_copy_text_n(buffer_text(&token), api_token_user_length(buffer_text(&token)));
 }
 
 /* felhomd runs as the owner of the state directory: only that user and root may read the file. */
@@ -207,7 +205,7 @@ static bool is_readable_by_daemon(const struct doctor *doctor, const struct stat
 
 static bool is_secret(const struct named_file *file)
 {
-    return file->kind == NAMED_PASSWORD || file->kind == NAMED_KEY;
+    return file->kind == NAMED_PASSWORD || file->kind == NAMED_KEY || file->kind == NAMED_API_TOKEN;
 }
 
 /* Returns the command that mends the file, which the caller frees with free(). problem: of

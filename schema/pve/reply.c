@@ -105,6 +105,50 @@ bool upid_parse(const char *text, struct upid *ret)
     return !*text;
 }
 
+/* --- API tokens --- */
+
+#define UUID_LENGTH 36
+
+/* True for the name of a realm, or of a token within its user. */
+static bool token_is_id(const char *text, size_t length)
+{
+    return length >= 2 && strchr(LETTERS, text[0]) && strspn(text, LETTERS DIGITS ".-_") >= length;
+}
+
+/* True for the name of a user: Proxmox forbids blanks, : and / in it; % and ; would change the
+ * meaning of the header. */
+static bool token_is_user(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7F || strchr(":/%;", text[i]))
+            return false;
+    return length > 0;
+}
+
+static bool token_is_uuid(const char *text)
+{
+    static const char shape[] = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
+    if (strlen(text) != UUID_LENGTH)
+        return false;
+    for (size_t i = 0; shape[i]; i++)
+        if (shape[i] == '-' ? text[i] != '-' : !strchr(HEX_DIGITS, text[i]))
+            return false;
+    return true;
+}
+
+size_t api_token_user_length(const char *text)
+{
+    const char *secret = strrchr(text, '=');
+    const char *id = secret ? memrchr(text, '!', (size_t)(secret - text)) : NULL;
+    const char *realm = id ? memrchr(text, '@', (size_t)(id - text)) : NULL;
+    if (!realm || !token_is_uuid(secret + 1) || secret - text >= API_TOKEN_USER_SIZE)
+        return 0;
+    bool is_token = token_is_user(text, (size_t)(realm - text)) &&
+                    token_is_id(realm + 1, (size_t)(id - realm - 1)) &&
+                    token_is_id(id + 1, (size_t)(secret - id - 1));
+    return is_token ? (size_t)(secret - text) : 0;
+}
+
 /* --- the data of a reply --- */
 
 /* Fails with ERROR_CORRUPT; what: how the reply differs from Proxmox's documentation. */

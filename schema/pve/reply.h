@@ -6,7 +6,8 @@
  * documents it fails with ERROR_CORRUPT. Nothing here makes a request.
  *
  * Also what replies contain: names of snapshots, UPIDs, by which Proxmox names tasks, and the log
- * of a backup task, which tells when the guest's applications may be started again.
+ * of a backup task, which tells when the guest's applications may be started again. And API tokens,
+ * which requests carry.
  */
 #ifndef FELHOM_PVE_REPLY_H
 #define FELHOM_PVE_REPLY_H
@@ -46,6 +47,14 @@ struct upid {
 
 /* Parses a UPID. Returns false for any other text and leaves *ret untouched. */
 bool upid_parse(const char *text, struct upid *ret);
+
+/* --- API tokens --- */
+
+#define API_TOKEN_USER_SIZE 128 /* of USER@REALM!TOKENID, including the NUL */
+
+/* Returns the length of USER@REALM!TOKENID if the text is USER@REALM!TOKENID=UUID and nothing else;
+ * otherwise 0. */
+size_t api_token_user_length(const char *text);
 
 /* --- replies --- */
 

@@ -37,7 +37,7 @@ static bool check_pve_token(struct context *context, const struct request *reque
                             struct reply *reply)
 {
     struct error error;
-    char user[PVE_USER_SIZE];
+    char user[API_TOKEN_USER_SIZE];
     if (pve_token_check(request->config, user, &error) == 0)
         return true;
     reply_upstream_failure(reply, context, &error);

@@ -22,91 +22,34 @@
 #include "schema/base/vmid.h"
 #include "server/outbound/http_client.h"
 #include "store/base/clock.h"
-#include "store/files/file.h"
+#include "store/files/config_file.h"
 
-#define TOKEN_FILE_LIMIT ((size_t)4096)
-#define UUID_LENGTH      ((size_t)36)
-#define REPLY_LIMIT      (4 * MIB) /* a list of backups has some 300 bytes for each backup */
-#define TASKS_MAX        "1000"    /* of one type, for one guest, since the job was begun */
+#define REPLY_LIMIT (4 * MIB) /* a list of backups has some 300 bytes for each backup */
+#define TASKS_MAX   "1000"    /* of one type, for one guest, since the job was begun */
 
 /* --- the API token --- */
-
-/* True for the name of a realm, or of a token within its user. */
-static bool token_is_id(const char *text, size_t length)
-{
-    return length >= 2 && strchr(LETTERS, text[0]) && strspn(text, LETTERS DIGITS ".-_") >= length;
-}
-
-/* True for the name of a user: Proxmox forbids blanks, : and / in it; % and ; would change the
- * meaning of the header. */
-static bool token_is_user(const char *text, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7F || strchr(":/%;", text[i]))
-            return false;
-    return length > 0;
-}
-
-static bool token_is_uuid(const char *text)
-{
-    static const char shape[] = "hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh";
-    if (strlen(text) != UUID_LENGTH)
-        return false;
-    for (size_t i = 0; shape[i]; i++)
-        if (shape[i] == '-' ? text[i] != '-' : !strchr(DIGITS "abcdefABCDEF", text[i]))
-            return false;
-    return true;
-}
-
-/* Returns the length of USER@REALM!TOKENID; 0 if the text is not a token. */
-static size_t token_user_length(const char *text)
-{
-    const char *secret = strrchr(text, '=');
-    const char *id = secret ? memrchr(text, '!', (size_t)(secret - text)) : NULL;
-    const char *realm = id ? memrchr(text, '@', (size_t)(id - text)) : NULL;
-    if (!realm || !token_is_uuid(secret + 1) || secret - text >= PVE_USER_SIZE)
-        return 0;
-    bool is_token = token_is_user(text, (size_t)(realm - text)) &&
-                    token_is_id(realm + 1, (size_t)(id - realm - 1)) &&
-                    token_is_id(id + 1, (size_t)(secret - id - 1));
-    return is_token ? (size_t)(secret - text) : 0;
-}
-
-static int token_read_line(const char *path, struct buffer *out, struct error *error)
-{
-    if (file_read(path, TOKEN_FILE_LIMIT, out, error) < 0) {
-        if (error->kind == ERROR_MISSING)
-            return fail(error, ERROR_MISSING,
-                        "there is no Proxmox API token: felhomctl init --pve-token makes one");
-        if (error->kind == ERROR_SYSTEM)
-            error->kind = ERROR_DENIED;
-        return -1;
-    }
-    if (out->length > 0 && out->data[out->length - 1] == '\n')
-        out->data[--out->length] = '\0';
-    return 0;
-}
 
 /* Adds USER@REALM!TOKENID=UUID to out. Fails as pve_token_check does. */
 static int pve_token_read(const struct config *config, struct buffer *out, struct error *error)
 {
-    cleanup_buffer struct buffer line = BUFFER_EMPTY;
-    const char *path = config->pve.token_file;
-    if (token_read_line(path, &line, error) < 0)
-        return -1;
-    /* A NUL byte would hide what follows it. */
-    if (strlen(buffer_text(&line)) != line.length || token_user_length(buffer_text(&line)) == 0)
-        return fail(error, ERROR_INVALID, "%s: not one line USER@REALM!TOKENID=UUID", path);
-    buffer_add(out, line.data, line.length);
-    return 0;
+    const struct named_file file = {"pve.token_file", NAMED_API_TOKEN, config->pve.token_file};
+    if (config_file_read_secret(&file, out, error) == 0)
+        return 0;
+    if (error->kind == ERROR_MISSING)
+        return fail(error, ERROR_MISSING,
+                    "there is no Proxmox API token: felhomctl init --pve-token makes one");
+    if (error->kind == ERROR_SYSTEM)
+        error->kind = ERROR_DENIED;
+    return -1;
 }
 
-int pve_token_check(const struct config *config, char ret_user[PVE_USER_SIZE], struct error *error)
+int pve_token_check(const struct config *config, char ret_user[API_TOKEN_USER_SIZE],
+                    struct error *error)
 {
     cleanup_buffer struct buffer token = BUFFER_EMPTY;
     if (pve_token_read(config, &token, error) < 0)
         return -1;
-    size_t length = token_user_length(buffer_text(&token));
+    size_t length = api_token_user_length(buffer_text(&token));
     if (ret_user) {
         memcpy(ret_user, buffer_text(&token), length);
         ret_user[length] = '\0';
@@ -359,7 +302,7 @@ int pve_task_log(const struct pve_call *call, const char *upid, int64_t start, i
 int pve_task_find(const struct pve_call *call, const char *type, uint32_t vmid, int64_t since,
                   char ret_upid[static UPID_SIZE], struct error *error)
 {
-    char user[PVE_USER_SIZE];
+    char user[API_TOKEN_USER_SIZE];
     cleanup_pve_request struct pve_request request = pve_request_to("GET", "tasks");
     if (pve_token_check(call->config, user, error) < 0)
         return -1;

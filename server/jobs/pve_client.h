@@ -46,8 +46,8 @@ struct pve_guest {
  * file, with a message that says how to make one; ERROR_INVALID if the file holds something else;
  * ERROR_DENIED if it cannot be read. ret_user (may be NULL) becomes USER@REALM!TOKENID.
  */
-#define PVE_USER_SIZE 128
-int pve_token_check(const struct config *config, char ret_user[PVE_USER_SIZE], struct error *error);
+int pve_token_check(const struct config *config, char ret_user[API_TOKEN_USER_SIZE],
+                    struct error *error);
 
 /* The next three functions have Proxmox begin a task; ret_upid becomes its UPID. */
 int pve_snapshot_create(const struct pve_call *call, const struct pve_guest *guest,

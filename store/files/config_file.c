@@ -14,6 +14,7 @@
 #include "schema/base/memory.h"
 #include "schema/base/text.h"
 #include "schema/base/units.h"
+#include "schema/pve/reply.h"
 #include "schema/pve/storage_config.h"
 #include "schema/yaml/tree.h"
 #include "store/files/file.h"
@@ -176,7 +177,7 @@ size_t config_file_list_named(const struct config *config,
         {has_hub, {"hub.ca_file", NAMED_CERTIFICATES, config->hub.ca_file}},
         {has_registry, {"registry.secret_file", NAMED_PASSWORD, config->registry.secret_file}},
         {has_registry, {"registry.ca_file", NAMED_CERTIFICATES, config->registry.ca_file}},
-        {has_token, {"pve.token_file", NAMED_PASSWORD, config->pve.token_file}},
+        {has_token, {"pve.token_file", NAMED_API_TOKEN, config->pve.token_file}},
         {has_token, {"pve.ca_file", NAMED_CERTIFICATES, config->pve.ca_file}},
     };
     size_t count = 0;
@@ -213,14 +214,34 @@ static struct slice key_in(struct slice text)
     return line;
 }
 
+static struct slice api_token_in(struct slice text)
+{
+    size_t length = text.length;
+    if (length > 0 && text.text[length - 1] == '\n')
+        length--;
+    cleanup_buffer struct buffer line = BUFFER_EMPTY;
+    buffer_add(&line, text.text, length);
+    bool is_token = strlen(buffer_text(&line)) == length && /* no NUL hides what follows it */
+                    api_token_user_length(buffer_text(&line)) > 0;
+    return is_token ? (struct slice){text.text, length} : (struct slice){"", 0};
+}
+
 static int find_secret(const struct named_file *file, const struct buffer *text, struct slice *ret,
                        struct error *error)
 {
-    const struct slice whole = {buffer_text(text), text->length};
-    const struct slice secret = file->kind == NAMED_KEY ? key_in(whole) : password_in(whole);
+    static const struct {
+        struct slice (*find)(struct slice text); /* of no length: there is none */
+        const char *what;
+    } kinds[] = {
+        [NAMED_PASSWORD] = {password_in, "with a secret"},
+        [NAMED_KEY] = {key_in, "with a key"},
+        [NAMED_API_TOKEN] = {api_token_in, "USER@REALM!TOKENID=UUID"},
+    };
+    const struct slice secret =
+        kinds[file->kind].find((struct slice){buffer_text(text), text->length});
     if (secret.length == 0)
-        return fail(error, ERROR_INVALID, "%s: does not hold one line with a %s", file->path,
-                    file->kind == NAMED_KEY ? "key" : "secret");
+        return fail(error, ERROR_INVALID, "%s: does not hold one line %s", file->path,
+                    kinds[file->kind].what);
     *ret = secret;
     return 0;
 }
@@ -259,6 +280,7 @@ int config_file_check_named(const struct named_file *file, struct error *error)
         [NAMED_CERTIFICATES] = {CERTIFICATES_LIMIT, check_certificates},
         [NAMED_PASSWORD] = {SECRET_LIMIT, check_secret},
         [NAMED_KEY] = {SECRET_LIMIT, check_secret},
+        [NAMED_API_TOKEN] = {SECRET_LIMIT, check_secret},
     };
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (file_read(file->path, kinds[file->kind].limit, &text, error) < 0) {

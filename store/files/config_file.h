@@ -80,6 +80,7 @@ enum named_file_kind {
     NAMED_CERTIFICATES, /* in PEM */
     NAMED_PASSWORD,     /* a secret: one line of text */
     NAMED_KEY,          /* a secret: one line of visible ASCII characters */
+    NAMED_API_TOKEN,    /* a secret: one line USER@REALM!TOKENID=UUID */
 };
 
 struct named_file {

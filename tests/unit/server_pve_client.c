@@ -164,7 +164,7 @@ static void test_token(void **state)
         "a!b@pve!agent",
     };
     for (size_t i = 0; i < ARRAY_SIZE(users); i++) {
-        char user[PVE_USER_SIZE];
+        char user[API_TOKEN_USER_SIZE];
         cleanup_free char *line = mem_format("%s=%s", users[i], SECRET);
         standin_write("pve.token", line);
         assert_done(pve_token_check(&config, user, &error));
@@ -216,8 +216,9 @@ static void test_odd_tokens(void **state)
         "felhom\x7F"
         "agent@pve!agent=" SECRET,
     };
-    cleanup_free char *message =
-        mem_format("%s/pve.token: not one line USER@REALM!TOKENID=UUID", scratch);
+    cleanup_free char *message = mem_format("pve.token_file: %s/pve.token: does not hold one line "
+                                            "USER@REALM!TOKENID=UUID",
+                                            scratch);
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         standin_write("pve.token", texts[i]);
         if (pve_token_check(&config, NULL, &error) == 0)
@@ -234,15 +235,16 @@ static void test_token_of_length(void **state)
     static const struct {
         int letters;
         int result;
-    } cases[] = {{PVE_USER_SIZE - 1 - 10, 0}, {PVE_USER_SIZE - 10, -1}};
+    } cases[] = {{API_TOKEN_USER_SIZE - 1 - 10, 0}, {API_TOKEN_USER_SIZE - 10, -1}};
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        char user[PVE_USER_SIZE];
+        char user[API_TOKEN_USER_SIZE];
         cleanup_free char *line = mem_format("%0*d@pve!agent=%s", cases[i].letters, 0, SECRET);
         standin_write("pve.token", line);
         assert_int_equal(pve_token_check(&config, user, &error), cases[i].result);
     }
     shell("head -c 5000 /dev/zero >pve.token");
-    cleanup_free char *message = mem_format("%s/pve.token: larger than 4096 bytes", scratch);
+    cleanup_free char *message =
+        mem_format("pve.token_file: %s/pve.token: larger than 4096 bytes", scratch);
     assert_failed(pve_token_check(&config, NULL, &error), ERROR_INVALID, message);
 }
 
@@ -263,7 +265,8 @@ static void test_unreadable_token(void **state)
     shell("chmod 0 pve.token");
     in_child(check_unreadable);
     shell("mv pve.token pve.token.away && mkdir pve.token");
-    cleanup_free char *message = mem_format("%s/pve.token: not a regular file", scratch);
+    cleanup_free char *message =
+        mem_format("pve.token_file: %s/pve.token: not a regular file", scratch);
     assert_failed(pve_token_check(&config, NULL, &error), ERROR_INVALID, message);
     shell("rmdir pve.token");
 }

@@ -229,9 +229,11 @@ static void assert_secret(enum named_file_kind kind, const char *content, const 
     if (!secret) {
         assert_int_equal(error.kind, ERROR_INVALID);
         assert_memory_equal(error.message, "the.key: ", strlen("the.key: "));
-        assert_non_null(strstr(error.message, "/secret: does not hold one line with a "));
+        assert_non_null(strstr(error.message, "/secret: does not hold one line "));
     }
 }
+
+#define TOKEN "felhom-agent@pve!agent=0f4a1c52-97d3-4bb5-8a55-6d4f0e21c9aa"
 
 static void test_secrets(void **state)
 {
@@ -241,6 +243,12 @@ static void test_secrets(void **state)
         assert_secret(NAMED_PASSWORD, neither[i], NULL);
         assert_secret(NAMED_KEY, neither[i], NULL);
     }
+    assert_secret(NAMED_API_TOKEN, TOKEN "\\n", TOKEN);
+    assert_secret(NAMED_API_TOKEN, TOKEN, TOKEN);
+    assert_secret(NAMED_API_TOKEN, "", NULL);
+    assert_secret(NAMED_API_TOKEN, TOKEN "\\n\\n", NULL);
+    assert_secret(NAMED_API_TOKEN, TOKEN "\\000\\n", NULL);
+    assert_secret(NAMED_API_TOKEN, "felhom:agent@pve!agent=short", NULL);
     assert_secret(NAMED_PASSWORD, "pass\\r\\n", "pass");
     assert_secret(NAMED_KEY, "key\\r\\n", "key");
     assert_secret(NAMED_PASSWORD, " two w\\303\\266rter ", " two w\303\266rter ");
