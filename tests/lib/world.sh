@@ -164,9 +164,13 @@ daemon_start() {
     return 1
 }
 
+# Its log's end is shown if felhomd did not end well, or before its time.
 daemon_stop() {
+    local status=0
     kill -TERM "$DAEMON"
-    wait "$DAEMON"
+    wait "$DAEMON" || status=$?
+    [ $status -eq 0 ] || { echo "felhomd ended with $status:" && tail -n 20 "$HOST/felhomd.log"; } | sed 's/^/# /' >&2
+    return $status
 }
 
 # reload: felhomd has taken agent.yaml up, or said why not.
