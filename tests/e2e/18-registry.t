@@ -112,8 +112,8 @@ is "another guest's token gives 403" "$(status_of 8201 "$(token_of 8200)" /regis
 is "another guest's path gives 403" "$(status_of 8201 "$(token_of 8201)" /guests/8200/registry-credential)" 403
 is "a request without a token gives 401" "$(status_of 8201 - /registry-credential)" 401
 is "the refused requests minted no token" "$(calls)" 2
-rm "$HOST/pve/lxc/8207.conf" # destroyed: what the sweep does about it is seen below
 ok "(a guest that is then destroyed has a token)" test -n "$(minted 8207)"
+rm "$HOST/pve/lxc/8207.conf" # destroyed: what the sweep does about it is seen below
 
 die
 daemon_start

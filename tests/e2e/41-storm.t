@@ -103,6 +103,7 @@ wait "${busy[@]}" 2>/dev/null
 # holder HOW: another process is the first in the queue, until let_go
 mkfifo "$HOST/hold"
 holder() {
+    rm -f "$HOST/held"
     tests/lib/queue-holder "$LOCK" "$1" <"$HOST/hold" >"$HOST/held" &
     HOLDER=$!
     exec 9>"$HOST/hold"
