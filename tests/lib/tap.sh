@@ -13,12 +13,15 @@ tap_result() {
     else
         tap_failures=$((tap_failures + 1))
         echo "not ok $tap_count - $2"
+        diag "failed: $2"
     fi
     return "$1"
 }
 
+# Several tests write at the same time: each line says whose it is.
 diag() {
-    sed 's/^/# /' <<<"$*" >&2
+    local name=${0##*/}
+    sed "s/^/# ${name%%-*}: /" <<<"$*" >&2
 }
 
 # ok WHAT COMMAND...: the command succeeds. Its standard output would pass for TAP.
