@@ -56,6 +56,12 @@ void mem_exhausted(void) __attribute__((noreturn, cold));
 /* Like free(3), but wipes the whole block first. */
 void wiping_free(void *memory);
 
+/* From now on the pages of a large block that are not in memory are left as they are: mostly they
+ * were never written, and wiping them would cost a page fault each. For a process that ends after
+ * some milliseconds, before anything of it is swapped out, and a good part of whose memory is
+ * buffers of libraries that stay empty. */
+void mem_wipe_written_pages(void);
+
 /* Like realloc(3), but wipes the old block if the content has to move. A block that shrinks by less
  * than half keeps its size. */
 void *wiping_realloc(void *memory, size_t size);

@@ -85,20 +85,34 @@ static bool is_no_file(int errnum)
     return errnum == ELOOP || errnum == EISDIR || errnum == ENXIO;
 }
 
+/* Returns the file's text, which the caller frees; NULL if it cannot be read. It is replaced, never
+ * written in place. */
+static char *record_read_file(int fd)
+{
+    struct stat about;
+    if (fstat(fd, &about) < 0)
+        return NULL;
+    size_t limit = about.st_size < RECORD_LIMIT ? (size_t)about.st_size : RECORD_LIMIT;
+    char *text = mem_new_array(limit + 1, 1);
+    ssize_t length = read(fd, text, limit);
+    if (length >= 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 int token_record_read(uint32_t vmid, struct token_record *ret, struct error *error)
 {
-    char text[RECORD_LIMIT];
     *ret = (struct token_record){0};
     if (!records_dir)
         return 0;
     cleanup_free char *path = mem_format("%s/%u", records_dir, vmid);
     cleanup_close int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (length < 0 && (errno == ENOENT || is_no_file(errno)))
+    cleanup_free char *text = fd < 0 ? NULL : record_read_file(fd);
+    if (!text && (errno == ENOENT || is_no_file(errno)))
         return 0;
-    if (length < 0)
+    if (!text)
         return fail_errno(error, errno, "cannot read %s", path);
-    text[length] = '\0';
     if (!record_parse(text, ret))
         token_record_free(ret);
     return 0;
