@@ -226,24 +226,24 @@ static struct slice api_token_in(struct slice text)
     return is_token ? (struct slice){text.text, length} : (struct slice){"", 0};
 }
 
+/* Fails if the file holds no secret of its kind. */
 static int find_secret(const struct named_file *file, const struct buffer *text, struct slice *ret,
                        struct error *error)
 {
-    static const struct {
-        struct slice (*find)(struct slice text); /* of no length: there is none */
-        const char *what;
-    } kinds[] = {
-        [NAMED_PASSWORD] = {password_in, "with a secret"},
-        [NAMED_KEY] = {key_in, "with a key"},
-        [NAMED_API_TOKEN] = {api_token_in, "USER@REALM!TOKENID=UUID"},
-    };
-    const struct slice secret =
-        kinds[file->kind].find((struct slice){buffer_text(text), text->length});
-    if (secret.length == 0)
-        return fail(error, ERROR_INVALID, "%s: does not hold one line %s", file->path,
-                    kinds[file->kind].what);
-    *ret = secret;
-    return 0;
+    const struct slice whole = {buffer_text(text), text->length};
+    const char *what = "with a secret";
+    if (file->kind == NAMED_API_TOKEN) {
+        *ret = api_token_in(whole);
+        what = "USER@REALM!TOKENID=UUID";
+    } else if (file->kind == NAMED_KEY) {
+        *ret = key_in(whole);
+        what = "with a key";
+    } else {
+        *ret = password_in(whole);
+    }
+    if (ret->length > 0)
+        return 0;
+    return fail(error, ERROR_INVALID, "%s: does not hold one line %s", file->path, what);
 }
 
 static int check_secret(const struct named_file *file, const struct buffer *text,
