@@ -20,13 +20,16 @@
 #define SAVE_WITH_ETHERNET 2 /* since Linux 5.10 (tcp(7) does not say so) */
 #define SAVED_SYN_MAX      256
 
+/* SO_OOBINLINE: each byte that has been sent is read, so that their number says where one stands.
+ * Anybody can call another's bytes urgent, and Linux would then leave them out. */
 int arrival_prepare(int listening, struct error *error)
 {
     const int with_ethernet = SAVE_WITH_ETHERNET;
     const int on = 1;
     if (setsockopt(listening, IPPROTO_TCP, TCP_SAVE_SYN, &with_ethernet, sizeof with_ethernet) ==
             0 &&
-        setsockopt(listening, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == 0)
+        setsockopt(listening, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) == 0 &&
+        setsockopt(listening, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on) == 0)
         return 0;
     return fail_errno(error, errno, "cannot have the kernel save how connections come in");
 }

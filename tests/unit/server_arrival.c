@@ -147,6 +147,26 @@ static void test_with_a_witness(void **state)
     witness_close(witness);
 }
 
+/* Others can mark a guest's bytes as urgent: they are read and counted all the same. */
+static void test_urgent_bytes(void **state)
+{
+    uint16_t port;
+    char bytes[8] = "";
+    cleanup_close int listening = listen_here(&port);
+    cleanup_close int client = -1;
+    cleanup_close int server = -1;
+    size_t count = 0;
+    (void)state;
+    connect_here(listening, &client, &server);
+    assert_int_equal(send(client, "a", 1, MSG_OOB), 1);
+    assert_int_equal(send(client, "b", 1, 0), 1);
+    assert_int_equal(send(client, "c", 1, MSG_OOB), 1);
+    assert_int_equal(shutdown(client, SHUT_WR), 0);
+    for (ssize_t more = 1; more > 0; count += (size_t)more)
+        more = recv(server, bytes + count, sizeof bytes - 1 - count, 0);
+    assert_string_equal(bytes, "abc");
+}
+
 static void test_what_was_never_noted(void **state)
 {
     struct arrivals *arrivals = arrivals_new(NULL);
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_without_a_witness),
         cmocka_unit_test(test_with_a_witness),
+        cmocka_unit_test(test_urgent_bytes),
         cmocka_unit_test(test_what_was_never_noted),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
