@@ -41,7 +41,9 @@ struct store {
     char boot_id[40];    /* "" until it is read */
     struct sql_queued_record *queued;
     size_t queued_count;
-    int records_fd; /* the directory of the records, locked during a commit; else -1 */
+    int64_t begun_us;    /* when the transaction began to wait for the database */
+    int records_fd;      /* the directory of the records, open during a commit; else -1 */
+    bool records_locked; /* by this process */
 };
 
 /* The files schema/sql/NNNN_*.sql, embedded at build time by tools/embed-migrations: migrations[i]

@@ -11,6 +11,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/base/clock.h"
 #include "store/db/sql.h"
 #include "store/db/token_record.h"
 #include "store/files/file.h"
@@ -320,6 +321,7 @@ void store_close(struct store *store)
 
 int store_begin(struct store *store, struct error *error)
 {
+    store->begun_us = clock_steady_us();
     return sql_run(store, "BEGIN IMMEDIATE", SQL_NO_VALUES, error);
 }
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -294,6 +293,7 @@ void token_record_drop(struct store *store)
     store->queued_count = 0;
     if (store->records_fd >= 0)
         (void)close(steal_fd(&store->records_fd));
+    store->records_locked = false;
 }
 
 /* --- writing --- */
@@ -381,12 +381,13 @@ static int record_prepare(int directory, const struct sql_queued_record *record,
 
 int token_record_settle(struct store *store, struct error *error)
 {
-    if (!records_dir || store->records_fd >= 0)
+    if (!records_dir || store->records_locked)
         return 0;
-    if (records_open(store, &store->records_fd, error) < 0)
+    if ((store->records_fd < 0 && records_open(store, &store->records_fd, error) < 0) ||
+        file_lock_until(store->records_fd, records_dir,
+                        store->begun_us + (int64_t)store->busy_ms * 1000, error) < 0)
         return -1;
-    if (TEMP_FAILURE_RETRY(flock(store->records_fd, LOCK_EX)) < 0)
-        return fail_errno(error, errno, "cannot lock %s", records_dir);
+    store->records_locked = true;
     return 0;
 }
 

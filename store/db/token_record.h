@@ -86,12 +86,15 @@ int token_record_queue(struct store *store, uint32_t vmid, int64_t changes,
 int token_record_adopt(struct store *store, struct error *error);
 
 /* For store_commit: what comes before, and what after the commit. If the record cannot be written,
- * the transaction fails before it is committed, unless it leaves the guest without a good token. */
+ * the transaction fails before it is committed, unless it leaves the guest without a good token:
+ * then the record is removed. */
 int token_record_prepare(struct store *store, struct error *error);
 int token_record_write(struct store *store, struct error *error);
 
 /* Waits, within an open transaction, until the records of all commits before are written; they stay
- * as they are until the transaction ends. */
+ * as they are until the transaction ends. The waits of a transaction, this one and that for the
+ * database, take as long as store_open was told at most; ERROR_BUSY. Besides root felhomd's user
+ * can hold that lock. */
 int token_record_settle(struct store *store, struct error *error);
 
 /* Drops what is queued: the transaction was rolled back. */

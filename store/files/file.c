@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "store/base/clock.h"
 
 void owned_directory_close(struct owned_directory *directory)
 {
@@ -427,5 +430,27 @@ int file_open_lock(const char *run_dir, const char *name, int *ret_fd, struct er
     if (fd < 0)
         return fail_errno(error, errno, "%s/%s", run_dir, name);
     *ret_fd = fd;
+    return 0;
+}
+
+/* A lock is held for less than a millisecond, unless its holder is stuck. */
+#define LOCK_PAUSE_FIRST_NS   100000
+#define LOCK_PAUSE_LONGEST_NS 20000000
+
+int file_lock_until(int fd, const char *path, int64_t deadline_us, struct error *error)
+{
+    struct timespec pause = {.tv_nsec = LOCK_PAUSE_FIRST_NS};
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail_errno(error, errno, "cannot lock %s", path);
+        if (clock_steady_us() >= deadline_us)
+            return fail(error, ERROR_BUSY,
+                        "another process holds the lock of %s: `fuser -v %s` shows it; if it does "
+                        "not end by itself, end it (felhomd: `systemctl restart felhomd`)",
+                        path, path);
+        (void)nanosleep(&pause, NULL);
+        if (pause.tv_nsec < LOCK_PAUSE_LONGEST_NS)
+            pause.tv_nsec *= 2;
+    }
     return 0;
 }

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "schema/base/buffer.h"
@@ -61,6 +62,13 @@ int directory_make(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret
  * directory_open accepts. The caller closes *ret_fd.
  */
 int file_open_lock(const char *run_dir, const char *name, int *ret_fd, struct error *error);
+
+/*
+ * Locks an open file or directory with flock(), for which it waits until deadline_us
+ * (clock_steady_us) at most; then ERROR_BUSY. For locks that a user can hold for ever who may not
+ * hold up root. The message names path.
+ */
+int file_lock_until(int fd, const char *path, int64_t deadline_us, struct error *error);
 
 /* Writes all length bytes, with as many calls of write() as it takes. Returns -1 with errno set on
  * failure. */

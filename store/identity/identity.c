@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -24,6 +23,7 @@
 #include "schema/base/mbedtls.h"
 #include "schema/base/memory.h"
 #include "schema/base/units.h"
+#include "store/base/clock.h"
 #include "store/files/file.h"
 
 #define VALID_YEARS       20
@@ -33,6 +33,7 @@
 #define KEY_PEM_ROOM      512
 #define CERT_PEM_ROOM     4096
 #define GENERAL_NAMES_MAX (DNS_NAME_MAX + 32)
+#define LOCK_WAIT_US      (10 * SECOND_US)
 
 #define FALLBACK_NAME "felhom-agent"
 
@@ -358,8 +359,8 @@ int tls_directory_make(struct owned_directory *tls, struct error *error)
 {
     if (directory_make(tls->path, 0700, tls->uid, tls->gid, &tls->fd, error) < 0)
         return -1;
-    if (TEMP_FAILURE_RETRY(flock(tls->fd, LOCK_EX)) < 0)
-        return fail_errno(error, errno, "cannot lock %s", tls->path);
+    if (file_lock_until(tls->fd, tls->path, clock_steady_us() + LOCK_WAIT_US, error) < 0)
+        return -1;
     if (file_settle(tls->fd, 0700, tls->uid, tls->gid) < 0)
         return fail_errno(error, errno, "cannot set owner and mode of %s", tls->path);
     if (file_drafts_clear(tls->fd, error) < 0)

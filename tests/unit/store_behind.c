@@ -2,6 +2,7 @@
 /* A store that goes back to an earlier state, or is damaged: no token that had ended is good. */
 #include <fcntl.h>
 #include <stdint.h>
+#include <sys/file.h>
 
 #include "store/base/clock.h"
 #include "store/db/token_record.h"
@@ -231,6 +232,7 @@ static void test_the_first_record_is_made_before_the_commit(void **state)
     cleanup_store struct store *store = store_of_scratch();
     put_guest(store, 8200);
     run_raw("CREATE TRIGGER refuse BEFORE INSERT ON token BEGIN SELECT RAISE(ABORT, 'no'); END");
+
     struct token token;
     assert_int_equal(token_mint(store, 8200, 1, 0, &token, &error), -1);
     run_raw("DROP TRIGGER refuse");
@@ -495,6 +497,34 @@ static void test_something_else_in_a_records_place(void **state)
     }
 }
 
+/* The user whom felhomd runs as can lock the directory of the records for ever. */
+static void test_the_lock_of_the_records(void **state)
+{
+    struct token token;
+    cleanup_store struct store *made = store_of_scratch();
+    cleanup_store struct store *store = NULL;
+    (void)state;
+    put_guest(made, 8200);
+    OK(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 20, &store, &error));
+    const struct token_text first = mint(store, 8200);
+    assert_verdict(store, &first, TOKEN_GOOD);
+    cleanup_close int fd = open(in_scratch("run/tokens"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+
+    assert_int_equal(token_mint(store, 8200, clock_wall_ms(), 0, &token, &error), -1);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    assert_non_null(strstr(error.message, in_scratch("run/tokens")));
+    assert_verdict(store, &first, TOKEN_GOOD);
+    end_tokens(store, 8200);
+    assert_verdict(store, &first, TOKEN_REVOKED);
+    assert_false(is_there("run/tokens/8200"));
+    assert_int_equal(audit(store).count, 0);
+
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    const struct token_text second = mint(store, 8200);
+    assert_verdict(store, &second, TOKEN_GOOD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +541,7 @@ int main(void)
         scratch_test(test_the_first_record_is_made_before_the_commit, setup),
         scratch_test(test_a_new_store, setup),
         scratch_test(test_the_migration, setup),
+        scratch_test(test_the_lock_of_the_records, setup),
         scratch_test(test_flipped_bits, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
