@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Fails unless the answer is a complete route. NLMSG_ERROR is another type. */
 static int answer_expect_route(const struct netlink_answer *answer, struct error *error)
@@ -17,20 +18,28 @@ static int answer_expect_route(const struct netlink_answer *answer, struct error
     return fail(error, ERROR_MISSING, "the kernel knows no route to the peer");
 }
 
-/* Returns the attribute's content; NULL if the message has no such attribute of that size. */
-static const void *attribute_find(const struct netlink_answer *answer, uint16_t type, size_t size)
+/* Returns the attribute of this type between the two bytes; NULL if there is none. */
+static const struct rtattr *attribute_between(const struct netlink_answer *answer, size_t at,
+                                              size_t end, uint16_t type)
 {
-    const struct nlmsghdr *header = (const struct nlmsghdr *)answer->bytes;
-    size_t at = NLMSG_SPACE(sizeof(struct rtmsg));
-    while (at + sizeof(struct rtattr) <= header->nlmsg_len) {
+    while (at + sizeof(struct rtattr) <= end) {
         const struct rtattr *attribute = (const void *)(answer->bytes + at);
-        if (attribute->rta_len < sizeof(*attribute) || at + attribute->rta_len > header->nlmsg_len)
+        if (attribute->rta_len < sizeof(*attribute) || at + attribute->rta_len > end)
             return NULL;
-        if (attribute->rta_type == type && attribute->rta_len == RTA_LENGTH(size))
-            return RTA_DATA(attribute);
+        if (attribute->rta_type == type)
+            return attribute;
         at += RTA_ALIGN(attribute->rta_len);
     }
     return NULL;
+}
+
+/* Returns the attribute's content; NULL if the route has no such attribute of that size. */
+static const void *attribute_find(const struct netlink_answer *answer, uint16_t type, size_t size)
+{
+    const struct nlmsghdr *header = (const struct nlmsghdr *)answer->bytes;
+    const struct rtattr *attribute =
+        attribute_between(answer, NLMSG_SPACE(sizeof(struct rtmsg)), header->nlmsg_len, type);
+    return attribute && attribute->rta_len == RTA_LENGTH(size) ? RTA_DATA(attribute) : NULL;
 }
 
 static bool is_on_link(const struct netlink_answer *answer)
@@ -51,4 +60,46 @@ int netlink_answer_link(const struct netlink_answer *answer, int *ret_interface,
         return fail(error, ERROR_MISSING, "the peer is not on a link of this host");
     *ret_interface = *interface;
     return 0;
+}
+
+static void link_copy_name(const struct netlink_answer *answer, size_t at, size_t end,
+                           struct netlink_link *ret)
+{
+    const struct rtattr *attribute = attribute_between(answer, at, end, IFLA_IFNAME);
+    size_t size = attribute ? RTA_PAYLOAD(attribute) : 0;
+    if (size > 0)
+        memcpy(ret->name, RTA_DATA(attribute), size < IF_NAMESIZE ? size : IF_NAMESIZE - 1);
+}
+
+/* Reads the notice between the two bytes. */
+static bool link_parse(const struct netlink_answer *answer, size_t at, size_t end,
+                       struct netlink_link *ret)
+{
+    const struct nlmsghdr *header = (const void *)(answer->bytes + at);
+    struct ifinfomsg info;
+    if ((header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) ||
+        end - at < NLMSG_LENGTH(sizeof info))
+        return false;
+    memcpy(&info, answer->bytes + at + NLMSG_HDRLEN, sizeof info);
+    *ret = (struct netlink_link){.index = info.ifi_index,
+                                 .is_gone = header->nlmsg_type == RTM_DELLINK};
+    link_copy_name(answer, at + NLMSG_SPACE(sizeof info), end, ret);
+    return info.ifi_family == AF_UNSPEC;
+}
+
+bool netlink_answer_next_link(const struct netlink_answer *answer, size_t *at,
+                              struct netlink_link *ret)
+{
+    while (*at + sizeof(struct nlmsghdr) <= answer->length) {
+        const struct nlmsghdr *header = (const void *)(answer->bytes + *at);
+        size_t begin = *at;
+        size_t left = answer->length - begin;
+        if (header->nlmsg_len < sizeof *header)
+            return false;
+        *at += NLMSG_ALIGN((size_t)header->nlmsg_len);
+        if (link_parse(answer, begin, begin + (header->nlmsg_len < left ? header->nlmsg_len : left),
+                       ret))
+            return true;
+    }
+    return false;
 }

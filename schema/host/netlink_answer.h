@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parser for the kernel's rtnetlink answer about one IPv4 address: which interface leads to it
- * (RTM_GETROUTE). felhomd finds out with it whether a peer is on a link of this host. Nothing here
- * opens a socket.
+ * Parsers for what the kernel says by rtnetlink. Its answer about one IPv4 address: which interface
+ * leads to it (RTM_GETROUTE); felhomd finds out with it whether a peer is on a link of this host.
+ * And its notices about network devices (RTNLGRP_LINK). Nothing here opens a socket.
  */
 #ifndef FELHOM_NETLINK_ANSWER_H
 #define FELHOM_NETLINK_ANSWER_H
 
+#include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "schema/base/error.h"
@@ -26,5 +28,20 @@ struct netlink_answer {
  */
 int netlink_answer_link(const struct netlink_answer *answer, int *ret_interface,
                         struct error *error);
+
+/* What has happened to a network device. */
+struct netlink_link {
+    int index;
+    bool is_gone;           /* it is no device of this network namespace any more */
+    char name[IF_NAMESIZE]; /* its name now, or its last one; "" if the notice does not say it */
+};
+
+/*
+ * Parses the next notice about a device, RTM_NEWLINK or RTM_DELLINK, at or after byte *at of what
+ * was received, and advances *at. A bridge's notices about its ports are none. Returns false if
+ * there are no more. The end of a notice may be cut off.
+ */
+bool netlink_answer_next_link(const struct netlink_answer *answer, size_t *at,
+                              struct netlink_link *ret);
 
 #endif

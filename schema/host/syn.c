@@ -145,13 +145,69 @@ bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
     return ret->length > 0 && !(tcp.th_flags & TH_SYN);
 }
 
-uint64_t segment_content(const struct segment *segment)
+/* Whoever knows one packet cannot find another with the same. */
+static uint64_t segment_content(const struct segment *segment)
 {
     uint8_t hash[DIGEST_BYTES];
     uint64_t content;
     digest_sha256(segment->head, segment->head_length, hash);
     memcpy(&content, hash, sizeof content);
     return content;
+}
+
+bool segment_find_place(const struct segment *segment, const struct syn *syn,
+                        struct segment_place *ret)
+{
+    uint32_t from = segment->sequence - (ntohl(syn->sequence) + 1);
+    uint32_t until = from + segment->length;
+    *ret = (struct segment_place){(int32_t)from < 0 ? 0 : from, until};
+    return (int32_t)until > 0;
+}
+
+static void progress_add_ahead(struct progress *progress, const struct segment_place *place)
+{
+    struct segment_place *ahead = &progress->ahead;
+    bool is_joined = place->from <= ahead->until && place->until >= ahead->from;
+    if (!is_joined)
+        *ahead = *place;
+    if (place->from < ahead->from)
+        ahead->from = place->from;
+    if (place->until > ahead->until)
+        ahead->until = place->until;
+}
+
+void progress_add(struct progress *progress, const struct segment *segment,
+                  const struct segment_place *place)
+{
+    progress->contents[progress->count++ % PROGRESS_CONTENTS] = segment_content(segment);
+    if (place->from > progress->until) {
+        progress_add_ahead(progress, place);
+        return;
+    }
+    if (place->until > progress->until)
+        progress->until = place->until;
+    if (progress->ahead.from <= progress->until && progress->ahead.until > progress->until)
+        progress->until = progress->ahead.until;
+}
+
+void progress_add_other(struct progress *progress, const struct segment_place *place)
+{
+    if (place->from < progress->other_from)
+        progress->other_from = place->from;
+}
+
+bool progress_has(const struct progress *progress, const struct segment *segment)
+{
+    uint64_t content = segment_content(segment);
+    for (size_t i = 0; i < PROGRESS_CONTENTS && i < progress->count; i++)
+        if (progress->contents[i] == content)
+            return true;
+    return false;
+}
+
+bool progress_covers(const struct progress *progress, size_t size)
+{
+    return size > 0 && progress->until >= size && progress->other_from >= size;
 }
 
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b)

@@ -63,8 +63,39 @@ struct segment {
  * ports. Returns false for anything else, *ret is undefined then. */
 bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret);
 
-/* A hash of the packet's head: whoever knows one packet cannot find another that has the same. */
-uint64_t segment_content(const struct segment *segment);
+/* Which bytes of a connection a packet holds; the first one is 0. */
+struct segment_place {
+    uint32_t from;
+    uint32_t until;
+};
+
+/* Finds that for the connection that this SYN has begun; returns false if the packet holds none. */
+bool segment_find_place(const struct segment *segment, const struct syn *syn,
+                        struct segment_place *ret);
+
+#define PROGRESS_CONTENTS 8
+
+/* What has been seen of the beginning of a connection's data. */
+struct progress {
+    uint32_t until;                       /* up to here all has come the right way */
+    struct segment_place ahead;           /* so has a part beyond a gap */
+    uint32_t other_from;                  /* the first byte that came another way */
+    uint32_t count;                       /* how many packets have come the right way */
+    uint64_t contents[PROGRESS_CONTENTS]; /* of the newest of them */
+};
+#define PROGRESS_NONE ((struct progress){.other_from = UINT32_MAX})
+
+/* Adds a packet that has come the right way, or another one. */
+void progress_add(struct progress *progress, const struct segment *segment,
+                  const struct segment_place *place);
+void progress_add_other(struct progress *progress, const struct segment_place *place);
+
+/* Returns true if the packet has the same head as one of the newest that came the right way.
+ * Whoever knows one packet cannot find another that counts as the same. */
+bool progress_has(const struct progress *progress, const struct segment *segment);
+
+/* Returns true if the first size bytes, at least one, came the right way alone. */
+bool progress_covers(const struct progress *progress, size_t size);
 
 bool syn_end_equal(const struct syn_end *a, const struct syn_end *b);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "schema/base/cleanup.h"
 
@@ -18,10 +19,12 @@
  * each fill the ring in a quarter of a second; the memory counts as felhomd's own. */
 #define FRAME_SIZE  256u
 #define BLOCK_SIZE  (1u << 16)
-#define BLOCK_COUNT 16u
-#define FRAME_COUNT (BLOCK_COUNT * (BLOCK_SIZE / FRAME_SIZE))
+#define BLOCK_COUNT (SYN_RING_FRAMES / (BLOCK_SIZE / FRAME_SIZE))
 #define RING_SIZE   ((size_t)BLOCK_SIZE * BLOCK_COUNT)
 #define SNAP_LENGTH 160u
+
+#define LOOK_OVER_LEAST 16
+#define LOOK_OVER_MOST  512
 
 /* Where in a frame the kernel writes which device it came from. */
 #define SOURCE_AT \
@@ -107,7 +110,7 @@ static int ring_set_up(struct syn_ring *ring, uint16_t port)
 {
     const int on = 1;
     const int version = TPACKET_V2;
-    const struct tpacket_req request = {BLOCK_SIZE, BLOCK_COUNT, FRAME_SIZE, FRAME_COUNT};
+    const struct tpacket_req request = {BLOCK_SIZE, BLOCK_COUNT, FRAME_SIZE, SYN_RING_FRAMES};
     const struct sockaddr_ll all = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
     if (ring_set_filter(ring->fd, port) < 0 ||
         setsockopt(ring->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
@@ -118,9 +121,18 @@ static int ring_set_up(struct syn_ring *ring, uint16_t port)
     return bind(ring->fd, (const struct sockaddr *)&all, sizeof all);
 }
 
+/* Each CPU can be filling one frame; a kernel whose CPUs leave off in between, a few more. */
+static uint32_t look_over_count(void)
+{
+    long count = 2 * sysconf(_SC_NPROCESSORS_CONF);
+    if (count < LOOK_OVER_LEAST)
+        return LOOK_OVER_LEAST;
+    return count < LOOK_OVER_MOST ? (uint32_t)count : LOOK_OVER_MOST;
+}
+
 int syn_ring_open(struct syn_ring *ring, uint16_t port, struct error *error)
 {
-    *ring = (struct syn_ring){.is_frame_known = true};
+    *ring = (struct syn_ring){.is_end_known = true, .look_over = look_over_count()};
     ring->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (ring->fd >= 0 && ring_set_up(ring, port) == 0)
         return 0;
@@ -135,7 +147,7 @@ int syn_ring_open(struct syn_ring *ring, uint16_t port, struct error *error)
 
 bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port)
 {
-    struct syn_ring adopted = {.fd = fd};
+    struct syn_ring adopted = {.fd = fd, .look_over = look_over_count()};
     if (!ring_has_filter(fd, port) || ring_map(&adopted) < 0)
         return false;
     *ring = adopted;
@@ -150,44 +162,111 @@ void syn_ring_close(struct syn_ring *ring)
     *ring = (struct syn_ring){.fd = -1};
 }
 
-static struct tpacket2_hdr *frame_at(const struct syn_ring *ring, uint32_t index)
+static struct tpacket2_hdr *frame_at(const struct syn_ring *ring, uint64_t number)
 {
-    return (void *)(ring->memory + (size_t)(index % FRAME_COUNT) * FRAME_SIZE);
+    return (void *)(ring->memory + (size_t)(number % SYN_RING_FRAMES) * FRAME_SIZE);
 }
 
-static bool frame_is_full(const struct tpacket2_hdr *frame)
+static bool frame_is_full(const struct syn_ring *ring, uint64_t number)
 {
-    return __atomic_load_n(&frame->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
+    return __atomic_load_n(&frame_at(ring, number)->tp_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER;
 }
 
-static bool is_older(const struct tpacket2_hdr *a, const struct tpacket2_hdr *b)
+static void gaps_add(struct syn_ring *ring, uint64_t from, uint64_t until)
 {
-    return a->tp_sec != b->tp_sec ? a->tp_sec < b->tp_sec : a->tp_nsec < b->tp_nsec;
+    for (uint64_t number = from; number < until; number++)
+        if (ring->gap_count < SYN_RING_GAPS)
+            ring->gaps[ring->gap_count++] = number;
+        else
+            ring->lost++;
 }
 
-/* Where the process before us stopped reading is not written anywhere: the next frame is the oldest
- * full one. The kernel may fill frames meanwhile, so those before it are looked at again. */
-static bool ring_find_frame(struct syn_ring *ring)
+static void gap_remove(struct syn_ring *ring, uint32_t index)
 {
-    const struct tpacket2_hdr *oldest = NULL;
-    for (uint32_t i = 0; i < FRAME_COUNT; i++) {
-        const struct tpacket2_hdr *frame = frame_at(ring, i);
-        if (!frame_is_full(frame) || (oldest && !is_older(frame, oldest)))
+    ring->gap_count--;
+    memmove(&ring->gaps[index], &ring->gaps[index + 1],
+            (ring->gap_count - index) * sizeof ring->gaps[0]);
+}
+
+/*
+ * Where the process before us stopped reading is not written anywhere. The frames that are full
+ * follow each other, but for gaps: they begin after the longest stretch of others. Those just
+ * before may be gaps.
+ */
+static bool ring_find_end(struct syn_ring *ring)
+{
+    uint32_t empty = 0;
+    uint32_t longest = 0;
+    bool any = false;
+    for (uint64_t i = 0; i < 2 * (uint64_t)SYN_RING_FRAMES; i++) {
+        if (!frame_is_full(ring, i)) {
+            empty++;
             continue;
-        oldest = frame;
-        ring->frame = i;
+        }
+        if (!any || empty > longest) {
+            longest = empty;
+            ring->begin = SYN_RING_FRAMES + i % SYN_RING_FRAMES;
+        }
+        any = true;
+        empty = 0;
     }
-    if (!oldest)
+    if (!any)
         return false;
-    for (;;) {
-        uint32_t before = (ring->frame + FRAME_COUNT - 1) % FRAME_COUNT;
-        if (!frame_is_full(frame_at(ring, before)) || !is_older(frame_at(ring, before), oldest))
-            break;
-        ring->frame = before;
-        oldest = frame_at(ring, before);
-    }
-    ring->is_frame_known = true;
+    ring->end = ring->begin;
+    gaps_add(ring, ring->end - (longest < ring->look_over ? longest : ring->look_over), ring->end);
+    ring->is_end_known = true;
     return true;
+}
+
+/* Returns true and the first full frame among the gaps and those from the end on, before limit. */
+static bool ring_find_full(const struct syn_ring *ring, uint64_t limit, uint64_t *ret)
+{
+    for (uint32_t i = 0; i < ring->gap_count && ring->gaps[i] < limit; i++)
+        if (frame_is_full(ring, ring->gaps[i])) {
+            *ret = ring->gaps[i];
+            return true;
+        }
+    for (uint64_t number = ring->end; number < limit; number++)
+        if (frame_is_full(ring, number)) {
+            *ret = number;
+            return true;
+        }
+    return false;
+}
+
+/* An earlier one may have become full while later ones were looked at. */
+static bool ring_find_next(const struct syn_ring *ring, uint64_t *ret)
+{
+    if (!ring_find_full(ring, ring->end + ring->look_over, ret))
+        return false;
+    while (ring_find_full(ring, *ret, ret))
+        continue;
+    return true;
+}
+
+static void ring_mark_read(struct syn_ring *ring, uint64_t number)
+{
+    if (number >= ring->end) {
+        gaps_add(ring, ring->end, number);
+        ring->end = number + 1;
+        return;
+    }
+    for (uint32_t i = 0; i < ring->gap_count; i++)
+        if (ring->gaps[i] == number) {
+            gap_remove(ring, i);
+            return;
+        }
+}
+
+/* The kernel does not go beyond a frame that is being filled: one that the next round reaches was
+ * none. */
+static void ring_drop_false_gaps(struct syn_ring *ring)
+{
+    while (ring->gap_count > 0 &&
+           ring->gaps[0] + SYN_RING_FRAMES <= ring->end + 2 * (uint64_t)ring->look_over) {
+        ring->lost += ring->gaps[0] >= ring->begin;
+        gap_remove(ring, 0);
+    }
 }
 
 static bool frame_parse(const struct tpacket2_hdr *frame, struct syn_seen *ret)
@@ -207,22 +286,24 @@ static bool frame_parse(const struct tpacket2_hdr *frame, struct syn_seen *ret)
         memcpy(ret->syn.hwaddr.bytes, bytes + frame->tp_mac + ETHER_ADDR_LEN, ETHER_ADDR_LEN);
     }
     ret->device = from->sll_ifindex;
-    ret->type = from->sll_hatype;
     return true;
 }
 
 bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret)
 {
+    uint64_t number;
     bool parsed = false;
-    if (!ring->is_frame_known && !ring_find_frame(ring))
+    if (!ring->is_end_known && !ring_find_end(ring))
         return false;
     while (!parsed) {
-        struct tpacket2_hdr *frame = frame_at(ring, ring->frame);
-        if (!frame_is_full(frame))
+        if (!ring_find_next(ring, &number))
             return false;
+        struct tpacket2_hdr *frame = frame_at(ring, number);
+        ring->is_losing |= (frame->tp_status & TP_STATUS_LOSING) != 0;
         parsed = frame_parse(frame, ret);
         __atomic_store_n(&frame->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-        ring->frame = (ring->frame + 1) % FRAME_COUNT;
+        ring_mark_read(ring, number);
+        ring_drop_false_gaps(ring);
     }
     return true;
 }
@@ -234,5 +315,6 @@ uint64_t syn_ring_lost(struct syn_ring *ring)
     socklen_t size = sizeof statistics;
     if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0)
         ring->lost += statistics.tp_drops;
+    ring->is_losing = false;
     return ring->lost;
 }

@@ -14,11 +14,20 @@
 #include "schema/base/error.h"
 #include "schema/host/syn.h"
 
+#define SYN_RING_FRAMES 4096u /* that find place before they are read */
+#define SYN_RING_GAPS   1024u
+
 struct syn_ring {
     int fd; /* -1: none; readable if there is something to read */
     uint8_t *memory;
-    uint32_t frame;      /* the next one to read */
-    bool is_frame_known; /* false: the next one has to be looked for */
+    bool is_end_known; /* false: where to go on has to be found */
+    /* Frames are counted on from round to round. */
+    uint64_t end;                 /* no frame from this one on has been read */
+    uint64_t gaps[SYN_RING_GAPS]; /* those before it that have not, ascending */
+    uint32_t gap_count;
+    uint64_t begin;     /* a gap before this one may be none: it was read by another process */
+    uint32_t look_over; /* how many frames may be filled at the same time */
+    bool is_losing;     /* some have been lost since syn_ring_lost was called last */
     uint64_t lost;
 };
 
@@ -27,8 +36,7 @@ struct syn_seen {
     bool is_segment; /* it is data, not a SYN */
     struct syn syn;
     struct segment segment;
-    int device;          /* its index */
-    unsigned short type; /* of the device, ARPHRD_ETHER and so on */
+    int device; /* its index */
 };
 
 /* Needs CAP_NET_RAW; ERROR_DENIED without it. port: in host byte order. Ends with
@@ -41,7 +49,12 @@ bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port);
 
 void syn_ring_close(struct syn_ring *ring);
 
-/* Reads the next SYN or data; false if there is none yet. */
+/*
+ * Reads the next SYN or data; false if there is none yet. Each CPU fills a frame of its own, so
+ * that one may be full while an earlier one is not: it is read all the same. Whatever the host's
+ * TCP has received was full before; of two frames of which the one was full before the other was
+ * begun, that one is read first.
+ */
 bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret);
 
 /* How many of them found no place since the ring was opened here. */

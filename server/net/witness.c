@@ -3,16 +3,12 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
-#include <net/if_arp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/random.h>
@@ -21,29 +17,18 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "schema/base/text.h"
-#include "schema/base/vmid.h"
 #include "server/base/lock.h"
+#include "server/net/device.h"
 #include "server/net/syn_ring.h"
 #include "store/base/clock.h"
 
 #define NOTES_PER_DEVICE 128u  /* SYNs of one device whose connections were not accepted yet */
 #define DEVICES_MOST     4096u /* the one that was quiet for longest is forgotten then */
 #define HELD_MOST        4096u /* connections that were found and not yet confirmed */
-#define CONTENTS_KEPT    8u
-#define DRAIN_PAUSE_MS   2 /* so that the thread wakes once for many packets */
+#define DRAIN_PAUSE_MS   2     /* so that the thread wakes once for many packets, */
+#define DRAIN_MANY       512u  /* unless that many had come in */
 #define DEVICE_BUCKETS   1024u
 #define NOTE_BUCKETS     4096u
-
-/* What has come in of a connection's data, in bytes from the first one on. */
-struct progress {
-    uint32_t until;      /* up to here all has come the way of the SYN */
-    uint32_t ahead_from; /* the same of a part beyond a gap, up to ahead_until */
-    uint32_t ahead_until;
-    uint32_t other_from;              /* the first byte that came another way */
-    uint32_t count;                   /* how many packets have come the way of the SYN */
-    uint64_t contents[CONTENTS_KEPT]; /* of the newest of these packets */
-};
 
 /* A SYN whose connection has not been looked up yet, or not been confirmed. */
 struct note {
@@ -53,7 +38,8 @@ struct note {
     struct syn syn;
     enum witness_path path;
     uint32_t vmid;
-    int first_device; /* the index of that device */
+    int first_device;     /* the index of that device */
+    uint64_t lost_before; /* of all frames; at most as many as were before it */
     struct progress progress;
 };
 LIST_HEAD(note_list, note);
@@ -63,6 +49,7 @@ TAILQ_HEAD(note_queue, note);
 struct device {
     LIST_ENTRY(device) in_bucket;
     int index;
+    char name[IF_NAMESIZE];
     enum witness_path path; /* which way a SYN has come that comes in here */
     uint32_t vmid;
     uint32_t note_count;
@@ -78,6 +65,9 @@ struct witness {
     pthread_t thread;
     pthread_mutex_t lock; /* guards all members below */
     struct syn_ring ring;
+    uint64_t lost_at_drain; /* how many frames were known to be lost when it was last emptied */
+    uint64_t lost_before;   /* and the time before */
+    struct device_notices notices;
     uint64_t secret; /* odd; as peers do not know it, they cannot fill one bucket */
     struct syn_end *ends;
     size_t end_count;
@@ -87,64 +77,6 @@ struct witness {
     struct device_list devices[DEVICE_BUCKETS];
     struct note_list notes[NOTE_BUCKETS];
 };
-
-/* --- devices --- */
-
-/* Reads NUMBER, the separator, and digits up to the end. */
-static bool port_owner_after(const char *text, char separator, uint32_t *ret_vmid)
-{
-    size_t length = strspn(text, DIGITS);
-    if (text[length] != separator || !text_is_all(text + length + 1, DIGITS))
-        return false;
-    cleanup_free char *number = mem_copy_text_n(text, length);
-    return vmid_parse(number, ret_vmid);
-}
-
-bool witness_port_owner(const char *device, uint32_t *ret_vmid)
-{
-    static const struct {
-        const char *prefix;
-        char separator;
-    } ports[] = {{"veth", 'i'}, {"tap", 'i'}, {"fwpr", 'p'}};
-    for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
-        const char *rest = text_after(device, ports[i].prefix);
-        if (rest && port_owner_after(rest, ports[i].separator, ret_vmid))
-            return true;
-    }
-    return false;
-}
-
-/*
- * Returns true for a device that gets its frames from another one, which sees them first. If such a
- * device is the first to see a SYN, the sighting by the other one was lost, and with it whose port
- * that was.
- */
-static bool is_upper_device(int socket, const char *name)
-{
-    static const char *const drivers[] = {
-        "bridge",  "802.1Q VLAN Support", "vrf",    "bonding", "team",
-        "macvlan", "openvswitch",         "ipvlan", NULL};
-    struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
-    struct ifreq request = {.ifr_data = (char *)&info};
-    memcpy(request.ifr_name, name, IF_NAMESIZE);
-    if (ioctl(socket, SIOCETHTOOL, &request) < 0)
-        return false;
-    info.driver[sizeof info.driver - 1] = '\0';
-    return text_index(info.driver, drivers) >= 0;
-}
-
-static void device_describe(struct device *device, int socket, unsigned short type)
-{
-    char name[IF_NAMESIZE] = "";
-    if (!if_indextoname((unsigned int)device->index, name))
-        device->path = WITNESS_NONE;
-    else if (witness_port_owner(name, &device->vmid))
-        device->path = WITNESS_GUEST;
-    else if (type == ARPHRD_LOOPBACK)
-        device->path = WITNESS_HOST;
-    else
-        device->path = is_upper_device(socket, name) ? WITNESS_NONE : WITNESS_OUTSIDE;
-}
 
 /* --- notes --- */
 
@@ -225,9 +157,10 @@ static void note_add(struct witness *witness, struct device *device, const struc
     note->device = device;
     note->first_device = device->index;
     note->syn = *syn;
-    note->progress.other_from = UINT32_MAX;
+    note->progress = PROGRESS_NONE;
     note->path = device->path;
     note->vmid = device->vmid;
+    note->lost_before = witness->lost_before;
     LIST_INSERT_HEAD(note_bucket(witness, &syn->source, &syn->destination), note, in_bucket);
     TAILQ_INSERT_TAIL(&device->notes, note, in_queue);
     device->note_count++;
@@ -258,32 +191,14 @@ static struct witness_sighting sighting_of(const struct note *note)
 
 /* --- data --- */
 
-/* Says which bytes of the connection the packet holds; returns false if it holds none. */
-static bool place_of(const struct segment *segment, const struct syn *syn, uint32_t *ret_from,
-                     uint32_t *ret_until)
-{
-    uint32_t from = segment->sequence - (ntohl(syn->sequence) + 1);
-    uint32_t until = from + segment->length;
-    *ret_from = (int32_t)from < 0 ? 0 : from;
-    *ret_until = until;
-    return (int32_t)until > 0;
-}
-
 /* The devices of one guest are one way, and so are all that are no guest's, such as the links of a
  * bond. */
 static bool is_way_of(const struct note *note, const struct device *device)
 {
+    if (device->path == WITNESS_GUEST)
+        return note->path == WITNESS_GUEST && device->vmid == note->vmid;
     return device->index == note->first_device ||
-           (device->path == note->path && device->vmid == note->vmid &&
-            (device->path == WITNESS_GUEST || device->path == WITNESS_OUTSIDE));
-}
-
-static bool has_content(const struct progress *progress, uint64_t content)
-{
-    for (size_t i = 0; i < CONTENTS_KEPT && i < progress->count; i++)
-        if (progress->contents[i] == content)
-            return true;
-    return false;
+           (device->path == WITNESS_OUTSIDE && note->path == WITNESS_OUTSIDE);
 }
 
 /* Whether this can be a packet that came the way of the SYN, on its way on. The port of another
@@ -291,20 +206,7 @@ static bool has_content(const struct progress *progress, uint64_t content)
 static bool is_passing_on(const struct note *note, const struct segment *segment,
                           const struct device *device)
 {
-    return device->path != WITNESS_GUEST && has_content(&note->progress, segment_content(segment));
-}
-
-static void progress_add(struct progress *progress, uint32_t from, uint32_t until)
-{
-    if (from > progress->until) {
-        progress->ahead_from = from;
-        progress->ahead_until = until;
-        return;
-    }
-    if (until > progress->until)
-        progress->until = until;
-    if (progress->ahead_from <= progress->until && progress->ahead_until > progress->until)
-        progress->until = progress->ahead_until;
+    return device->path != WITNESS_GUEST && progress_has(&note->progress, segment);
 }
 
 /* A packet is seen by each device that it passes; the first one of them tells which way it came. Of
@@ -312,17 +214,13 @@ static void progress_add(struct progress *progress, uint32_t from, uint32_t unti
 static void note_see_data(struct note *note, const struct segment *segment,
                           const struct device *device)
 {
-    uint32_t from;
-    uint32_t until;
-    struct progress *progress = &note->progress;
-    if (!place_of(segment, &note->syn, &from, &until))
+    struct segment_place place;
+    if (!segment_find_place(segment, &note->syn, &place))
         return;
-    if (is_way_of(note, device) && !segment->is_fragment) {
-        progress->contents[progress->count++ % CONTENTS_KEPT] = segment_content(segment);
-        progress_add(progress, from, until);
-    } else if (!is_passing_on(note, segment, device) && from < progress->other_from) {
-        progress->other_from = from;
-    }
+    if (is_way_of(note, device) && !segment->is_fragment)
+        progress_add(&note->progress, segment, &place);
+    else if (!is_passing_on(note, segment, device))
+        progress_add_other(&note->progress, &place);
 }
 
 /* --- devices that were seen --- */
@@ -356,26 +254,50 @@ static void forget_quietest_device(struct witness *witness)
         device_free(witness, quietest);
 }
 
-static struct device *device_add(struct witness *witness, const struct syn_seen *seen)
+/* An upper device is the first to see a SYN only if the sighting by the other one was lost, and
+ * with it whose port that was. */
+static void device_describe(struct device *device, int socket)
+{
+    static const enum witness_path paths[] = {[DEVICE_UNKNOWN] = WITNESS_NONE,
+                                              [DEVICE_UPPER] = WITNESS_NONE,
+                                              [DEVICE_LOOPBACK] = WITNESS_HOST,
+                                              [DEVICE_PORT] = WITNESS_GUEST,
+                                              [DEVICE_OUTSIDE] = WITNESS_OUTSIDE};
+    const struct device_identity identity = device_identify(socket, device->index);
+    memcpy(device->name, identity.name, sizeof device->name);
+    device->path = paths[identity.kind];
+    device->vmid = identity.vmid;
+}
+
+static struct device *device_add(struct witness *witness, int index)
 {
     struct device *device = mem_new(struct device);
     if (witness->device_count == DEVICES_MOST)
         forget_quietest_device(witness);
-    device->index = seen->device;
+    device->index = index;
     TAILQ_INIT(&device->notes);
-    device_describe(device, witness->ring.fd, seen->type);
     LIST_INSERT_HEAD(device_bucket(witness, device->index), device, in_bucket);
     witness->device_count++;
     return device;
 }
 
-static struct device *device_get(struct witness *witness, const struct syn_seen *seen)
+static struct device *device_find(struct witness *witness, int index)
 {
     struct device *device;
-    LIST_FOREACH(device, device_bucket(witness, seen->device), in_bucket)
-    if (device->index == seen->device)
+    LIST_FOREACH(device, device_bucket(witness, index), in_bucket)
+    if (device->index == index)
         return device;
-    return device_add(witness, seen);
+    return NULL;
+}
+
+static struct device *device_get(struct witness *witness, int index)
+{
+    struct device *device = device_find(witness, index);
+    if (!device) {
+        device = device_add(witness, index);
+        device_describe(device, witness->ring.fd);
+    }
+    return device;
 }
 
 /* --- the socket --- */
@@ -404,14 +326,14 @@ static void witness_see_data(struct witness *witness, const struct syn_seen *see
     struct note *note;
     LIST_FOREACH(note, note_bucket(witness, &segment->source, &segment->destination), in_bucket)
     if (is_between(&note->syn, &segment->source, &segment->destination))
-        note_see_data(note, segment, device_get(witness, seen));
+        note_see_data(note, segment, device_get(witness, seen->device));
 }
 
 static void witness_note(struct witness *witness, const struct syn_seen *seen)
 {
     if (!is_watched(witness, &seen->syn.destination))
         return;
-    struct device *device = device_get(witness, seen);
+    struct device *device = device_get(witness, seen->device);
     struct note *note = note_find(witness, &seen->syn);
     device->used_us = clock_steady_us();
     if (note)
@@ -420,29 +342,107 @@ static void witness_note(struct witness *witness, const struct syn_seen *seen)
         note_add(witness, device, &seen->syn);
 }
 
-/* Notes all that has come in. Call with the lock held. */
-static void witness_drain(struct witness *witness)
+/* Returns how many frames it has read: at least all those that had come in before the call. */
+static uint32_t witness_read_ring(struct witness *witness)
 {
     struct syn_seen seen;
-    while (syn_ring_next(&witness->ring, &seen))
+    uint32_t count = 0;
+    for (; count < SYN_RING_FRAMES && syn_ring_next(&witness->ring, &seen); count++)
         if (seen.is_segment)
             witness_see_data(witness, &seen);
         else
             witness_note(witness, &seen);
+    return count;
+}
+
+/* --- devices that become others --- */
+
+/* Forgets what is taken to have come in by this device, or by the same guest's others. */
+static void forget_notes_of(struct witness *witness, const struct device *device)
+{
+    for (size_t i = 0; i < NOTE_BUCKETS; i++) {
+        struct note *next;
+        for (struct note *note = LIST_FIRST(&witness->notes[i]); note; note = next) {
+            next = LIST_NEXT(note, in_bucket);
+            if (note->first_device == device->index ||
+                (device->path == WITNESS_GUEST && is_way_of(note, device)))
+                note_free(witness, note);
+        }
+    }
+}
+
+static void forget_all_devices(struct witness *witness)
+{
+    for (size_t i = 0; i < DEVICE_BUCKETS; i++) {
+        struct device *next;
+        for (struct device *device = LIST_FIRST(&witness->devices[i]); device; device = next) {
+            next = LIST_NEXT(device, in_bucket);
+            device_free(witness, device);
+        }
+    }
+    while (!TAILQ_EMPTY(&witness->held))
+        note_free(witness, TAILQ_FIRST(&witness->held));
+}
+
+/*
+ * What was read before the notice can have come in by the device before or after the change, and so
+ * can what lies in the ring now; what comes into the ring from now on has come in after it.
+ */
+static void witness_see_change(struct witness *witness, const struct netlink_link *link)
+{
+    struct device *device = device_find(witness, link->index);
+    if (!link->is_gone && (!device || strcmp(device->name, link->name) == 0))
+        return;
+    if (device)
+        forget_notes_of(witness, device);
+    else
+        device = device_add(witness, link->index);
+    device->path = WITNESS_NONE;
+    device->vmid = 0;
+    (void)witness_read_ring(witness);
+    device = device_find(witness, link->index);
+    if (device)
+        device_free(witness, device);
+}
+
+static void witness_lose_notices(struct witness *witness)
+{
+    struct syn_seen ignored;
+    for (uint32_t i = 0; i < SYN_RING_FRAMES && syn_ring_next(&witness->ring, &ignored); i++)
+        continue;
+    forget_all_devices(witness);
+}
+
+/* Notes all that has come in. Call with the lock held. Returns how many frames that were. */
+static uint32_t witness_drain(struct witness *witness)
+{
+    struct netlink_link link;
+    witness->lost_before = witness->lost_at_drain;
+    witness->lost_at_drain = witness->ring.lost;
+    uint32_t count = witness_read_ring(witness);
+    if (witness->ring.is_losing || count == SYN_RING_FRAMES)
+        (void)syn_ring_lost(&witness->ring);
+    while (device_notices_next(&witness->notices, &link))
+        if (link.index == 0)
+            witness_lose_notices(witness);
+        else
+            witness_see_change(witness, &link);
+    return count;
 }
 
 static void *witness_run(void *data)
 {
     struct witness *witness = data;
-    struct pollfd polled[] = {{.fd = witness->ring.fd, .events = POLLIN},
-                              {.fd = witness->stop_fd, .events = POLLIN}};
-    while (polled[1].revents == 0) {
+    struct pollfd polled[] = {{.fd = witness->stop_fd, .events = POLLIN},
+                              {.fd = witness->ring.fd, .events = POLLIN},
+                              {.fd = witness->notices.fd, .events = POLLIN}};
+    while (polled[0].revents == 0) {
         (void)pthread_mutex_lock(&witness->lock);
-        witness_drain(witness);
+        uint32_t count = witness_drain(witness);
         (void)pthread_mutex_unlock(&witness->lock);
         (void)poll(polled, ARRAY_SIZE(polled), -1);
-        if (polled[1].revents == 0)
-            (void)poll(&polled[1], 1, DRAIN_PAUSE_MS);
+        if (polled[0].revents == 0 && count < DRAIN_MANY)
+            (void)poll(polled, 1, DRAIN_PAUSE_MS);
     }
     return NULL;
 }
@@ -453,6 +453,7 @@ static struct witness *witness_new(uint16_t port)
     (void)pthread_mutex_init(&witness->lock, NULL);
     witness->port = port;
     witness->ring.fd = -1;
+    witness->notices.fd = -1;
     witness->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (getentropy(&witness->secret, sizeof witness->secret) < 0)
         witness->secret = (uint64_t)clock_steady_us(); /* weak, but better than not serving */
@@ -464,7 +465,8 @@ static struct witness *witness_new(uint16_t port)
 int witness_open(uint16_t port, struct witness **ret, struct error *error)
 {
     struct witness *witness = witness_new(port);
-    if (syn_ring_open(&witness->ring, port, error) < 0) {
+    if (device_notices_open(&witness->notices.fd, error) < 0 ||
+        syn_ring_open(&witness->ring, port, error) < 0) {
         witness_close(witness);
         return -1;
     }
@@ -476,8 +478,10 @@ bool witness_adopt(uint16_t port, int *fd, struct witness **ret)
 {
     if (*fd < 0)
         return false;
+    struct error ignored;
     struct witness *witness = witness_new(port);
-    if (!syn_ring_adopt(&witness->ring, *fd, port)) {
+    if (device_notices_open(&witness->notices.fd, &ignored) < 0 ||
+        !syn_ring_adopt(&witness->ring, *fd, port)) {
         witness_close(witness);
         return false;
     }
@@ -509,19 +513,9 @@ void witness_close(struct witness *witness)
     if (!witness)
         return;
     witness_stop(witness);
-    for (size_t i = 0; i < DEVICE_BUCKETS; i++) {
-        struct device *next;
-        for (struct device *device = LIST_FIRST(&witness->devices[i]); device; device = next) {
-            next = LIST_NEXT(device, in_bucket);
-            device_free(witness, device);
-        }
-    }
-    struct note *next;
-    for (struct note *note = TAILQ_FIRST(&witness->held); note; note = next) {
-        next = TAILQ_NEXT(note, in_queue);
-        free(note);
-    }
+    forget_all_devices(witness);
     syn_ring_close(&witness->ring);
+    cleanup_close_fn(&witness->notices.fd);
     cleanup_close_fn(&witness->stop_fd);
     (void)pthread_mutex_destroy(&witness->lock);
     free(witness->ends);
@@ -556,7 +550,7 @@ static struct witness_sighting witness_take(struct witness *witness, struct note
 struct witness_sighting witness_find(struct witness *witness, const struct syn *syn)
 {
     (void)pthread_mutex_lock(&witness->lock);
-    witness_drain(witness);
+    (void)witness_drain(witness);
     struct note *note = note_find(witness, syn);
     struct witness_sighting sighting = witness_take(witness, note && note->device ? note : NULL);
     (void)pthread_mutex_unlock(&witness->lock);
@@ -589,7 +583,7 @@ struct witness_sighting witness_find_ends(struct witness *witness, const struct 
                                           const struct syn_end *destination)
 {
     (void)pthread_mutex_lock(&witness->lock);
-    witness_drain(witness);
+    (void)witness_drain(witness);
     struct witness_sighting sighting =
         witness_take(witness, note_find_only(witness, source, destination));
     (void)pthread_mutex_unlock(&witness->lock);
@@ -599,12 +593,12 @@ struct witness_sighting witness_find_ends(struct witness *witness, const struct 
 bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting, size_t size)
 {
     lock_scope(&witness->lock);
-    witness_drain(witness);
+    (void)witness_drain(witness);
     struct note *note = note_find(witness, &sighting->syn);
     if (!note || note->device)
         return false;
-    const struct progress *progress = &note->progress;
-    bool is_confirmed = size > 0 && progress->until >= size && progress->other_from >= size;
+    bool is_confirmed = progress_covers(&note->progress, size) &&
+                        note->lost_before == syn_ring_lost(&witness->ring);
     note_free(witness, note);
     return is_confirmed;
 }
@@ -645,11 +639,11 @@ static bool note_save(const struct note *note, int device, int fd)
     return write(fd, &saved, sizeof saved) == (ssize_t)sizeof saved;
 }
 
-static bool device_save(const struct device *device, int fd)
+static bool device_save(const struct device *device, uint64_t lost, int fd)
 {
     const struct note *note;
     TAILQ_FOREACH(note, &device->notes, in_queue)
-    if (!note_save(note, device->index, fd))
+    if (note->lost_before == lost && !note_save(note, device->index, fd))
         return false;
     return true;
 }
@@ -661,11 +655,12 @@ int witness_save(struct witness *witness)
     lock_scope(&witness->lock);
     if (fd < 0)
         return -1;
-    witness_drain(witness);
+    (void)witness_drain(witness);
+    uint64_t lost = syn_ring_lost(&witness->ring);
     for (size_t i = 0; i < DEVICE_BUCKETS; i++) {
         const struct device *device;
         LIST_FOREACH(device, &witness->devices[i], in_bucket)
-        if (!device_save(device, fd))
+        if (!device_save(device, lost, fd))
             return -1;
     }
     return steal_fd(&fd);
@@ -678,8 +673,7 @@ void witness_load(struct witness *witness, int fd)
     if (lseek(fd, 0, SEEK_SET) < 0)
         return;
     while (read(fd, &saved, sizeof saved) == (ssize_t)sizeof saved && saved.size == sizeof saved) {
-        const struct syn_seen seen = {.syn = saved.syn, .device = saved.device};
-        struct device *device = device_get(witness, &seen);
+        struct device *device = device_get(witness, saved.device);
         note_add(witness, device, &saved.syn);
         struct note *note = TAILQ_LAST(&device->notes, note_queue);
         note->path = (enum witness_path)saved.path;

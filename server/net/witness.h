@@ -13,6 +13,9 @@
  * the first byte on or from a later one. So the witness also looks through which port each byte of
  * the TLS handshake comes in, after which TLS holds the two ends together.
  *
+ * A device can get another name, and one that is gone can leave its number to another guest's. The
+ * kernel gives notice of it; what can have come in by the one or by the other is forgotten.
+ *
  * Each device keeps its own newest SYNs, so that a guest that sends thousands forgets nothing but
  * its own. All memory is bounded. Every function may be called from any thread.
  */
@@ -90,15 +93,11 @@ struct witness_sighting witness_find_ends(struct witness *witness, const struct 
 
 /* To be called once for each sighting that was found. size: how many bytes have been read of the
  * connection. Returns true if each of them was seen to come the way of the SYN, and none to come
- * another way as well, and there are some. */
+ * another way as well, and there are some. If frames were lost since the SYN came in, any of them
+ * may have come another way: false. */
 bool witness_confirm(struct witness *witness, const struct witness_sighting *sighting, size_t size);
 
 /* How many SYNs the kernel could not hand over because too many came in at once. */
 uint64_t witness_lost(struct witness *witness);
-
-/* Returns true and the VMID if a network device of this name is a guest's port on this host:
- * vethVMIDiN, tapVMIDiN and, between the bridges of Proxmox's firewall, fwprVMIDpN
- * (PVE::Network). */
-bool witness_port_owner(const char *device, uint32_t *ret_vmid);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An answer of the kernel's about a route: whatever bytes come, nothing beyond them is read,
- * and a failure says why. */
+/* An answer of the kernel's about a route, or its notices about devices: whatever bytes come,
+ * nothing beyond them is read, and a failure says why. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +27,25 @@ static int read_before(const uint8_t *data, size_t size, int beyond, int *interf
     return link;
 }
 
+/* Adds up what the notices say. */
+static uint64_t read_notices(const uint8_t *data, size_t size, int beyond)
+{
+    uint64_t sum = 0;
+    size_t at = 0;
+    struct netlink_link link;
+    struct netlink_answer answer = {.length = size};
+    memset(answer.bytes, beyond, sizeof answer.bytes);
+    memcpy(answer.bytes, data, size);
+    while (netlink_answer_next_link(&answer, &at, &link)) {
+        if (strnlen(link.name, sizeof link.name) == sizeof link.name)
+            abort();
+        sum = sum * 31 + (unsigned int)link.index + link.is_gone;
+        for (const char *c = link.name; *c; c++)
+            sum = sum * 31 + (unsigned char)*c;
+    }
+    return sum;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int interfaces[2] = {0};
@@ -35,6 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int first = read_before(data, size, 0x00, &interfaces[0]);
     int second = read_before(data, size, 0xFF, &interfaces[1]);
     if (first != second || interfaces[0] != interfaces[1])
+        abort();
+    if (read_notices(data, size, 0x00) != read_notices(data, size, 0xFF))
         abort();
     return 0;
 }

@@ -144,6 +144,73 @@ static void test_too_many(void **state)
     syn_ring_close(&ring);
 }
 
+/* As the kernel marks them: whether the frame can be read. */
+static uint32_t *mark_of(struct syn_ring *ring, uint32_t frame)
+{
+    return (uint32_t *)(void *)(ring->memory + (size_t)frame % SYN_RING_FRAMES * 256);
+}
+
+/* Another CPU is still filling a frame: those after it are read, it itself once it is full. */
+static void test_a_frame_that_is_being_filled(void **state)
+{
+    (void)state;
+    struct syn_ring ring = open_ring();
+    ring.look_over = 3;
+    for (uint16_t port = 2000; port < 2008; port++)
+        send_syn(port);
+    uint32_t full = *mark_of(&ring, 2);
+    *mark_of(&ring, 2) = *mark_of(&ring, 4) = *mark_of(&ring, 5) = 0;
+    assert_next(&ring, 2000);
+    assert_next(&ring, 2001);
+    assert_next(&ring, 2003);
+    assert_next(&ring, 2006);
+    *mark_of(&ring, 4) = full;
+    assert_next(&ring, 2004);
+    *mark_of(&ring, 2) = full;
+    assert_next(&ring, 2002);
+    assert_next(&ring, 2007);
+    assert_none(&ring);
+    *mark_of(&ring, 5) = full;
+    assert_next(&ring, 2005);
+    send_syn(2008);
+    assert_next(&ring, 2008);
+    assert_none(&ring);
+    syn_ring_close(&ring);
+}
+
+/* It was being filled when one process went and the next one came. */
+static void test_it_is_filled_for_the_next_process(void **state)
+{
+    struct syn_ring next;
+    (void)state;
+    struct syn_ring ring = open_ring();
+    ring.look_over = 3;
+    for (uint16_t port = 2000; port < 2006; port++)
+        send_syn(port);
+    uint32_t full = *mark_of(&ring, 3);
+    assert_next(&ring, 2000);
+    *mark_of(&ring, 1) = *mark_of(&ring, 3) = 0;
+    assert_next(&ring, 2002);
+    int kept = dup(ring.fd);
+    syn_ring_close(&ring);
+    assert_true(syn_ring_adopt(&next, kept, PORT));
+    next.look_over = 3;
+    assert_next(&next, 2004);
+    *mark_of(&next, 1) = *mark_of(&next, 3) = full;
+    assert_next(&next, 2001);
+    assert_next(&next, 2003);
+    assert_next(&next, 2005);
+    assert_none(&next);
+    for (uint32_t i = 0; i < 3 * SYN_RING_FRAMES; i++) {
+        send_syn((uint16_t)(10000 + i));
+        assert_next(&next, (uint16_t)(10000 + i));
+    }
+    assert_none(&next);
+    assert_int_equal(next.gap_count, 0);
+    assert_int_equal(syn_ring_lost(&next), 0);
+    syn_ring_close(&next);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +219,8 @@ int main(void)
         cmocka_unit_test(test_only_the_very_socket_is_adopted),
         cmocka_unit_test(test_the_filter_is_locked),
         cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_a_frame_that_is_being_filled),
+        cmocka_unit_test(test_it_is_filled_for_the_next_process),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
 }

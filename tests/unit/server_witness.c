@@ -8,6 +8,7 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "server/net/device.h"
 #include "server/net/witness.h"
 #include "tests/unit/test.h"
 
@@ -161,7 +163,8 @@ static struct syn syn_of(const struct sent *sent)
 
 /* --- a witness --- */
 
-static struct witness *begin(void)
+/* Without the witness's thread: it sees what has come in when it is asked. */
+static struct witness *begin_asleep(void)
 {
     struct error error;
     struct witness *witness;
@@ -179,6 +182,13 @@ static struct witness *begin(void)
     v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     syn_end_set(&ends[2], (struct sockaddr *)&v4);
     witness_watch(witness, ends, ARRAY_SIZE(ends));
+    return witness;
+}
+
+static struct witness *begin(void)
+{
+    struct error error;
+    struct witness *witness = begin_asleep();
     if (witness_start(witness, &error) < 0)
         fail_test("%s", error.message);
     return witness;
@@ -435,6 +445,8 @@ static void test_every_byte_counts(void **state)
     const struct sent turned[] = {PART_OF("n8200", 40, 60), PART_OF("n8200", 0, 40)};
     const struct sent again[] = {PART_OF("n8200", 0, 40), PART_OF("n8200", 20, 80)};
     const struct sent gap[] = {PART_OF("n8200", 0, 39), PART_OF("n8200", 40, 60)};
+    const struct sent gaps[] = {PART_OF("n8200", 10, 10), PART_OF("n8200", 20, 40),
+                                PART_OF("n8200", 60, 40), PART_OF("n8200", 0, 10)};
     struct sent fragment[] = {PART_OF("n8200", 0, 1)};
     (void)state;
     fragment[0].fragment = IP_MF;
@@ -447,6 +459,7 @@ static void test_every_byte_counts(void **state)
     assert_confirmed_of("n8200", turned, 2, 100, true);
     assert_confirmed_of("n8200", again, 2, 100, true);
     assert_confirmed_of("n8200", gap, 2, 100, false);
+    assert_confirmed_of("n8200", gaps, 4, 100, true);
     assert_confirmed_of("n8200", fragment, 1, 1, false);
     assert_confirmed_of("n8200", whole, 2, 0, false);
 }
@@ -467,6 +480,163 @@ static void test_a_flood(void **state)
     assert_path(witness, &SYN_OF(.link = "n8300", .sequence = 5099, .hwaddr = (uint8_t)4999),
                 WITNESS_GUEST, 8300);
     assert_int_equal(witness_lost(witness), 0);
+    witness_close(witness);
+}
+
+/* --- devices that become others --- */
+
+static void run_command(const char *command)
+{
+    if (system(command) != 0)
+        fail_test("failed: %s", command);
+}
+
+/* Sends SYNs by this end of a guest's NIC until one is known to be the guest's. None may be taken
+ * for another guest's. */
+static void assert_becomes(struct witness *witness, const char *link, uint32_t vmid)
+{
+    static uint32_t sequence = 2000000;
+    for (;;) {
+        struct sent sent = SYN_OF(.link = link, .sequence = ++sequence);
+        struct syn syn = syn_of(&sent);
+        send_frame(&sent);
+        struct witness_sighting sighting = {.path = WITNESS_NONE};
+        for (int i = 0; i < 100 && sighting.path == WITNESS_NONE; i++) {
+            sighting = witness_find(witness, &syn);
+            (void)usleep(1000);
+        }
+        if (sighting.path == WITNESS_GUEST && sighting.vmid == vmid)
+            return;
+        if (sighting.path != WITNESS_NONE)
+            fail_test("%s: path %d, guest %u", link, sighting.path, sighting.vmid);
+    }
+}
+
+static void await_frames(struct witness *witness)
+{
+    struct pollfd polled = {.fd = witness_fd(witness), .events = POLLIN};
+    assert_int_equal(poll(&polled, 1, -1), 1);
+}
+
+/* A port whose number is 900. */
+static void make_port(const char *name)
+{
+    cleanup_free char *command = mem_format(
+        "ip link add %s index 900 type veth peer name n900 && ip link set %s master vmbr0 "
+        "&& ip link set %s up && ip link set n900 up && "
+        "until ip -o link show n900 | grep -q 'state UP'; do sleep 0.01; done",
+        name, name, name);
+    run_command(command);
+}
+
+static void test_a_device_gets_another_name(void **state)
+{
+    (void)state;
+    for (int is_awake = 0; is_awake < 2; is_awake++) {
+        struct witness *witness = is_awake ? begin() : begin_asleep();
+        make_port("veth8600i0");
+        assert_becomes(witness, "n900", 8600);
+        run_command("ip link set veth8600i0 down && ip link set veth8600i0 name veth8700i0 && "
+                    "ip link set veth8700i0 up");
+        assert_becomes(witness, "n900", 8700);
+        run_command("ip link set veth8700i0 down && ip link set veth8700i0 name eno7 && "
+                    "ip link set eno7 up");
+        send_frame(&SYN_OF(.link = "n900", .sequence = 5));
+        await_frames(witness);
+        struct syn syn = syn_of(&SYN_OF(.link = "n900", .sequence = 5));
+        assert_int_equal(witness_find(witness, &syn).vmid, 0);
+        run_command("ip link del eno7");
+        witness_close(witness);
+    }
+}
+
+static void test_a_number_is_given_again(void **state)
+{
+    const struct sent first = {.link = "n900", .sequence = 7};
+    (void)state;
+    for (int is_awake = 0; is_awake < 2; is_awake++) {
+        struct witness *witness = is_awake ? begin() : begin_asleep();
+        struct syn syn = syn_of(&first);
+        make_port("veth8600i0");
+        assert_becomes(witness, "n900", 8600);
+        run_command("ip link del veth8600i0");
+        make_port("veth8700i0");
+        assert_becomes(witness, "n900", 8700);
+        run_command("ip link del veth8700i0");
+        make_port("veth8600i0");
+        /* Nobody has seen this one's name: what it sent is not its successor's. */
+        send_frame(&first);
+        if (!is_awake)
+            await_frames(witness);
+        run_command("ip link del veth8600i0");
+        make_port("veth8700i0");
+        assert_int_not_equal(witness_find(witness, &syn).vmid, 8700);
+        assert_becomes(witness, "n900", 8700);
+        run_command("ip link del veth8700i0");
+        witness_close(witness);
+    }
+}
+
+/* 8600 has begun, and is gone; whoever has its number now goes on. */
+static void test_a_successor_goes_on(void **state)
+{
+    const struct sent sent = {.link = "n900", .sequence = 100};
+    const struct sent data = {
+        .link = "n900", .flags = TH_ACK | TH_PUSH, .sequence = 101, .data = 40};
+    (void)state;
+    for (int is_new = 0; is_new < 2; is_new++) {
+        struct witness *witness = begin_asleep();
+        struct syn syn = syn_of(&sent);
+        make_port("veth8600i0");
+        send_frame(&sent);
+        await_frames(witness);
+        const struct witness_sighting sighting = witness_find(witness, &syn);
+        assert_int_equal(sighting.vmid, 8600);
+        if (is_new) {
+            run_command("ip link del veth8600i0");
+            make_port("veth8700i0");
+        }
+        send_frame(&data);
+        await_frames(witness);
+        assert_int_equal(witness_confirm(witness, &sighting, 40), !is_new);
+        run_command(is_new ? "ip link del veth8700i0" : "ip link del veth8600i0");
+        witness_close(witness);
+    }
+}
+
+/* --- frames that are lost --- */
+
+/* 8200 has sent all, which the host may have thrown away; what 8300 has sent in its place was
+ * lost. */
+static void test_lost_frames(void **state)
+{
+    const struct sent sent = {.link = "n8400", .sequence = 100};
+    const struct sent next = {.link = "n8400", .sequence = 200};
+    const struct sent own = {.link = "n8400", .flags = TH_ACK, .sequence = 101, .data = 40};
+    const struct sent next_own = {.link = "n8400", .flags = TH_ACK, .sequence = 201, .data = 40};
+    struct witness *witness = begin_asleep();
+    struct syn syn = syn_of(&sent);
+    (void)state;
+    send_frame(&sent);
+    let_pass(witness, "n8400");
+    struct witness_sighting sighting = witness_find(witness, &syn);
+    assert_int_equal(sighting.vmid, 8400);
+    send_frame(&own);
+    let_pass(witness, "n8400");
+    for (uint32_t i = 0; i < 5000; i++)
+        send_frame(&SYN_OF(.link = "n8400", .sequence = 300 + i));
+    assert_false(witness_confirm(witness, &sighting, 40));
+    assert_true(witness_lost(witness) > 0);
+
+    /* Connections that begin after that are no worse off. */
+    let_pass(witness, "n8400");
+    syn = syn_of(&next);
+    send_frame(&next);
+    let_pass(witness, "n8400");
+    sighting = witness_find(witness, &syn);
+    send_frame(&next_own);
+    let_pass(witness, "n8400");
+    assert_true(witness_confirm(witness, &sighting, 40));
     witness_close(witness);
 }
 
@@ -499,7 +669,7 @@ static void test_names_of_ports(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         uint32_t vmid = 0;
-        bool is_port = witness_port_owner(cases[i].name, &vmid);
+        bool is_port = device_port_owner(cases[i].name, &vmid);
         if (is_port != (cases[i].vmid != 0) || (is_port && vmid != cases[i].vmid))
             fail_test("%s: %d, guest %u", cases[i].name, is_port, vmid);
     }
@@ -508,12 +678,22 @@ static void test_names_of_ports(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_of_ports),       cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_what_is_no_syn_to_us), cmocka_unit_test(test_other_segments),
-        cmocka_unit_test(test_only_the_very_syn),    cmocka_unit_test(test_copies),
-        cmocka_unit_test(test_the_host_itself),      cmocka_unit_test(test_ends_alone),
-        cmocka_unit_test(test_who_goes_on),          cmocka_unit_test(test_first_data_in_disguise),
-        cmocka_unit_test(test_every_byte_counts),    cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_names_of_ports),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_what_is_no_syn_to_us),
+        cmocka_unit_test(test_other_segments),
+        cmocka_unit_test(test_only_the_very_syn),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_the_host_itself),
+        cmocka_unit_test(test_ends_alone),
+        cmocka_unit_test(test_who_goes_on),
+        cmocka_unit_test(test_first_data_in_disguise),
+        cmocka_unit_test(test_every_byte_counts),
+        cmocka_unit_test(test_a_flood),
+        cmocka_unit_test(test_a_device_gets_another_name),
+        cmocka_unit_test(test_a_number_is_given_again),
+        cmocka_unit_test(test_a_successor_goes_on),
+        cmocka_unit_test(test_lost_frames),
     };
     return cmocka_run_group_tests(tests, make_network, NULL);
 }
