@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/net/origin.h"
 
+#include <errno.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,33 +15,38 @@
 
 /* A NIC of a container and of a virtual machine has a device of this name while the guest runs
  * (PVE::LXC, PVE::QemuServer). */
-static bool nic_has_port(uint32_t vmid, const char *number)
+static int nic_has_port(uint32_t vmid, const char *number, bool *ret, struct error *error)
 {
     static const char *const kinds[] = {"veth", "tap"};
-    for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+    *ret = false;
+    for (size_t i = 0; i < ARRAY_SIZE(kinds) && !*ret; i++) {
         cleanup_free char *name = mem_format("%s%ui%s", kinds[i], vmid, number);
-        if (if_nametoindex(name) > 0)
-            return true;
+        *ret = if_nametoindex(name) > 0;
+        if (!*ret && errno != ENODEV)
+            return fail_errno(error, errno, "cannot see whether there is a device %s", name);
     }
-    return false;
+    return 0;
 }
 
 struct port_search {
     uint32_t vmid;
     bool found;
+    struct error *error;
 };
 
+/* Visits no more once a port is found, or cannot be looked for. */
 static int port_visit(const struct nic_row *nic, void *data)
 {
     struct port_search *search = data;
     const char *number = nic->key + strcspn(nic->key, DIGITS);
-    search->found = nic_has_port(search->vmid, number);
+    if (nic_has_port(search->vmid, number, &search->found, search->error) < 0)
+        return -1;
     return search->found;
 }
 
 int origin_has_port(struct store *store, uint32_t vmid, bool *ret, struct error *error)
 {
-    struct port_search search = {.vmid = vmid};
+    struct port_search search = {.vmid = vmid, .error = error};
     if (nic_each(store, vmid, port_visit, &search, error) < 0)
         return -1;
     *ret = search.found;

@@ -4,6 +4,7 @@
 #include "server/net/origin.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <net/if.h>
 
 #include "store/tables/guest.h"
@@ -23,11 +24,14 @@ static struct {
     struct config config;
     bool routed;
     bool no_routes; /* the kernel does not answer */
+    bool no_descriptors;
 } world;
 
 unsigned int if_nametoindex(const char *name)
 {
-    return strcmp(name, "veth8200i0") == 0 || strcmp(name, "tap8300i1") == 0;
+    errno = world.no_descriptors ? EMFILE : ENODEV;
+    return !world.no_descriptors &&
+           (strcmp(name, "veth8200i0") == 0 || strcmp(name, "tap8300i1") == 0);
 }
 
 int arrival_is_routed(const struct arrival *arrival, struct in_addr address, struct error *error)
@@ -71,6 +75,7 @@ static int set_up(void **state)
     add_guest(8600, "net0", NULL);
     world.routed = false;
     world.no_routes = false;
+    world.no_descriptors = false;
     return 0;
 }
 
@@ -226,9 +231,15 @@ static void test_failures_admit_to_nothing(void **state)
     const struct way store[] = {
         {"no store", PORT_OF(8200, MAC_8200), IS(PEER_UNKNOWN, 0), IS(PEER_UNKNOWN, 0)},
     };
+    const struct way ports[] = {
+        {"whether 8200 has a port cannot be seen", OUTSIDE(MAC_8200), IS(PEER_UNKNOWN, 0),
+         IS(PEER_UNKNOWN, 0)},
+    };
     (void)state;
     world.no_routes = true;
     check_ways(routes, ARRAY_SIZE(routes), true);
+    world.no_descriptors = true;
+    check_ways(ports, ARRAY_SIZE(ports), true);
     shell("mv state away && mkdir -m 700 state && echo no database >state/db");
     (void)usleep(STORE_POOL_LOOK_US);
     check_ways(store, ARRAY_SIZE(store), true);
