@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "cli/arguments.h"
+#include "cli/base/session.h"
 #include "cli/base/verb.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/version.h"
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
         usage_print(stderr, &table, verb);
         return EXIT_USAGE;
     }
+    session_forbid_stops();
     int status = run_arguments(&arguments, &error);
     return status < 0 ? fail_with(&error, EXIT_FAILED) : status;
 }

@@ -80,6 +80,9 @@ void chain_find(struct reaction *reaction)
  * it. */
 static void restore_surroundings(void)
 {
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)umask(022);

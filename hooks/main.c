@@ -190,16 +190,27 @@ static void forbid_core_dumps(void)
     (void)prctl(PR_SET_DUMPABLE, 0);
 }
 
+/* Ctrl-Z at `pct start` must not stop a reaction that holds a lock, or its deadline. */
+static void forbid_stops(void)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTSTP);
+    (void)sigaddset(&signals, SIGTTOU);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
 /*
  * Proxmox leaks descriptors, a shell its whole environment: closes stray descriptors, makes sure
  * that 0, 1 and 2 are open, drops the environment but for FELHOM_AGENT_CONFIG, works from / under
- * umask 077, and forbids core dumps.
+ * umask 077, and forbids core dumps and being stopped by the terminal.
  */
 static int clean_surroundings(struct error *error)
 {
     if (clean_descriptors(error) < 0 || clean_environment(error) < 0)
         return -1;
     (void)signal(SIGPIPE, SIG_IGN);
+    forbid_stops();
     (void)umask(077);
     if (chdir("/") < 0)
         return fail_errno(error, errno, "/");

@@ -30,17 +30,37 @@ int session_interrupt_open(int *ret_fd, struct error *error)
     return 0;
 }
 
+void session_forbid_stops(void)
+{
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTSTP);
+    (void)sigaddset(&signals, SIGTTOU);
+    (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* No lock is held while a verb waits, so the terminal may stop it. */
+static bool poll_and_allow_stops(struct pollfd *polled, nfds_t count, int timeout_ms)
+{
+    sigset_t signals;
+    const struct timespec timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000000L};
+    (void)sigprocmask(SIG_BLOCK, NULL, &signals);
+    (void)sigdelset(&signals, SIGTSTP);
+    (void)sigdelset(&signals, SIGTTOU);
+    return ppoll(polled, count, timeout_ms < 0 ? NULL : &timeout, &signals) > 0;
+}
+
 bool session_interrupt_wait(int fd, int timeout_ms)
 {
     struct pollfd polled = {.fd = fd, .events = POLLIN};
-    return poll(&polled, 1, timeout_ms) > 0;
+    return poll_and_allow_stops(&polled, 1, timeout_ms);
 }
 
 /* poll reports a pipe without a reader as an error, even if no events are requested. */
 bool session_interrupt_wait_or_closed(int fd, FILE *out, int timeout_ms)
 {
     struct pollfd polled[] = {{.fd = fd, .events = POLLIN}, {.fd = fileno(out)}};
-    return poll(polled, 2, timeout_ms) > 0;
+    return poll_and_allow_stops(polled, 2, timeout_ms);
 }
 
 /* Takes over the configuration. */

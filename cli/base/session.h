@@ -57,6 +57,10 @@ int session_find_guest(const struct session *session, uint32_t vmid, struct gues
 
 /* Signals: a verb that has something to clean up does so before it ends. */
 
+/* From here on the terminal (Ctrl-Z) stops the process only while it waits in one of the functions
+ * below. Elsewhere it may hold a lock that guests' starts wait for. */
+void session_forbid_stops(void);
+
 /* Blocks SIGINT, SIGTERM and SIGHUP from here on. The returned descriptor becomes readable when one
  * of them arrives; the caller closes it. */
 int session_interrupt_open(int *ret_fd, struct error *error);

@@ -259,5 +259,37 @@ done
 wrong=$(whole)
 is "a start during a rotation leaves one token" "$wrong" ""
 is "the token of that start is valid" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
+
+# --- Ctrl-Z ---
+# What the terminal sends is still pending (TSTP, the twentieth), or has stopped the process.
+has_stop_signal() { grep -qE '^ShdPnd:.*[89a-f][0-9a-f]{4}$|^State:.T' "/proc/$1/status"; }
+is_stopped() { grep -q '^State:.T' "/proc/$1/status"; }
+stops=
+mkfifo "$HOST/hold"
+for command in "felhomctl rotate 8200" "felhomctl revoke 8200" "felhom-hook 8200 pre-start"; do
+    flock "$HOST/run/hook-8200.lock" cat "$HOST/hold" >/dev/null &
+    exec 9>"$HOST/hold" # once the lock is held
+    # shellcheck disable=SC2086
+    "$BIN"/$command >"$HOST/said" 2>&1 9>&- &
+    pid=$!
+    eventually grep -qE "^[0-9]+: +-> FLOCK.*:$(stat -c %i "$HOST/run/hook-8200.lock") " /proc/locks
+    all=$(pgrep -P $pid | xargs)
+    for one in $pid $all; do
+        kill -TSTP "$one"
+        eventually has_stop_signal "$one"
+        is_stopped "$one" && stops+="$command; "
+    done
+    exec 9>&-
+    [ -z "$stops" ] || kill -CONT $pid $all
+    wait $pid || stops+="$command: $(cat "$HOST/said")"
+done
+is "Ctrl-Z does not stop who may hold a lock that starts wait for" "$stops" ""
+"$BIN/felhomctl" events --follow >/dev/null 2>&1 &
+pid=$!
+kill -TSTP $pid
+ok "it stops felhomctl events --follow, which holds none" eventually is_stopped $pid
+kill -CONT $pid
+kill $pid
+wait $pid
 daemon_stop
 tap_done
