@@ -29,6 +29,7 @@
 #include "schema/base/vmid.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
+#include "store/db/token_record.h"
 #include "store/files/config_file.h"
 
 #define EXIT_USAGE 2
@@ -235,6 +236,15 @@ static void recover_config(struct config *ret, const struct error *error, struct
                        error->message, path);
 }
 
+/* The guest runs, perhaps without an identity: felhom-token-age.path tries again, without a
+ * deadline. */
+static void ask_for_identity(const struct config *config)
+{
+    token_record_use(config->paths.run);
+    token_record_ask_renewal();
+    token_record_use(NULL);
+}
+
 static int react_to_phase(const struct phase *phase, const struct call *call, int64_t started_us,
                           struct report *report)
 {
@@ -256,6 +266,8 @@ static int react_to_phase(const struct phase *phase, const struct call *call, in
     };
     store_use_little_memory();
     supervisor_run(phase, &reaction);
+    if (phase->asks_again && report->outcome != REPORT_DONE)
+        ask_for_identity(&config);
     return conclude(phase, call, report, config.hook.on_error);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/text.h"
 #include "store/base/clock.h"
 #include "store/db/token_record.h"
 #include "store/tables/event.h"
@@ -27,6 +28,7 @@ void report_line(struct report *report, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(report->line, sizeof report->line, format, args);
     va_end(args);
+    text_mask(report->line);
 }
 
 void report_problem(struct report *report, const char *format, ...)
@@ -38,6 +40,7 @@ void report_problem(struct report *report, const char *format, ...)
     (void)vsnprintf(report->problems[report->problem_count], sizeof report->problems[0], format,
                     args);
     va_end(args);
+    text_mask(report->problems[report->problem_count]);
     report->problem_count++;
 }
 
@@ -132,11 +135,11 @@ double reaction_elapsed_ms(const struct reaction *reaction)
 
 /* Nothing is printed in post-stop: Proxmox loses it, and a full pipe would hang the stop. */
 static const struct phase phases[] = {
-    /* name          reaction          can block  line   problems */
-    {"pre-start", react_pre_start, true, true, true},
-    {"post-start", react_post_start, false, false, true},
-    {"pre-stop", react_pre_stop, false, false, true},
-    {"post-stop", react_post_stop, false, false, false},
+    /* name          reaction          can block  line   problems  asks again */
+    {"pre-start", react_pre_start, true, true, true, false},
+    {"post-start", react_post_start, false, false, true, true},
+    {"pre-stop", react_pre_stop, false, false, true, false},
+    {"post-stop", react_post_stop, false, false, false, false},
 };
 
 const struct phase *phase_find(const char *name)

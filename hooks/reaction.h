@@ -118,6 +118,7 @@ struct phase {
     bool can_block;      /* a non-zero exit keeps the guest from starting */
     bool says_what_done; /* one line on standard output, for the task log */
     bool says_problems;  /* problems on standard error */
+    bool asks_again;     /* after a failure, running guests without an identity are looked for */
 };
 
 /* Returns NULL for a phase that we do not react to: Proxmox adds phases. */

@@ -53,6 +53,20 @@ mv "$HOST/away" "$HOST/state"
 phase 8200 post-start
 is "until the next start, even one whose pre-start fails" "$(asks) $(generation)" '200 5'
 
+# Whatever kept both from it may end soon; the unit of the timer is asked then, not in an hour.
+phase 8200 post-stop
+rm -f "$HOST/run/tokens/renew"
+mv "$HOST/state" "$HOST/away"
+phase 8200 pre-start >/dev/null 2>&1
+not_ok "pre-start, which post-start makes up for, asks for nothing" test -e "$HOST/run/tokens/renew"
+phase 8200 post-start >/dev/null 2>&1
+mv "$HOST/away" "$HOST/state"
+ok "a post-start that fails as well asks for an identity" test -e "$HOST/run/tokens/renew"
+mkdir -p "$HOST/cgroup/lxc/8200"
+like "which the unit that is started for it gives" "$(ctl rotate --due)" '^done +8200 |[[:space:]]done +8200 '
+is "so that the guest is served" "$(asks)" 200
+rmdir "$HOST/cgroup/lxc/8200"
+
 # --- rotate, whatever a running guest has lost ---
 phase 8200 post-stop
 mkdir -p "$HOST/cgroup/lxc"
