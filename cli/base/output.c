@@ -8,6 +8,7 @@
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
+#include "schema/base/text.h"
 #include "schema/json/json.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz0123456789_"
@@ -148,28 +149,10 @@ static char *number_text(int64_t number, enum output_shape shape)
     return shape == SHAPE_SIZE ? size_text(number) : mem_format("%" PRId64, number);
 }
 
-/* Returns true for ASCII control characters and for the UTF-8 form of Latin-1's: a terminal obeys
- * both. */
-static bool is_control(const char *at)
-{
-    unsigned char first = (unsigned char)at[0];
-    unsigned char second = (unsigned char)at[1];
-    return first < ' ' || first == 0x7f || (first == 0xc2 && second >= 0x80 && second < 0xa0);
-}
-
 char *output_printable(const char *text)
 {
     char *copy = mem_copy_text(*text ? text : NOTHING);
-    char *to = copy;
-    for (const char *from = copy; *from; from++) {
-        *to = *from;
-        if (is_control(from)) {
-            *to = '?';
-            from += (unsigned char)*from >= 0x80;
-        }
-        to++;
-    }
-    *to = '\0';
+    text_mask(copy);
     return copy;
 }
 

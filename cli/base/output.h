@@ -55,7 +55,7 @@ void output_section(FILE *out, const struct output_column *columns, size_t count
 void output_fields(FILE *out, const struct output_column *columns, size_t count,
                    const json_t *object);
 
-/* Returns the text with '?' for each control character; "-" for "". The caller frees it. */
+/* Returns the text, safe to show (text_mask); "-" for "". The caller frees it. */
 char *output_printable(const char *text);
 
 /* Prints the value as JSON (one line, or pretty) or YAML, whichever format the invocation has. Keys

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "schema/base/text.h"
+
 int fail(struct error *error, enum error_kind kind, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     (void)vsnprintf(error->message, sizeof error->message, format, args);
     va_end(args);
+    text_mask(error->message);
     error->kind = kind;
     return -1;
 }

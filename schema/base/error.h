@@ -22,7 +22,8 @@ enum error_kind {
 
 struct error {
     enum error_kind kind;
-    char message[512]; /* one line without a newline or a final full stop; cut if too long */
+    char message[512]; /* one line that is safe to show (text_mask), without a final full stop; cut
+                        * if too long */
 };
 
 /* Fills *error and returns -1, so that callers can write `return fail(error, ...)`. */

@@ -65,11 +65,42 @@ void text_mask(char *text)
     text_mask_n(text, strlen(text));
 }
 
+/* Returns true for characters by which a terminal moves or changes what it shows, and with which a
+ * line ends: the control characters of ASCII and of Latin-1, those of bidirectional text, and the
+ * separators of lines and paragraphs. */
+static bool is_control_character(const char *at, size_t length)
+{
+    const unsigned char *bytes = (const unsigned char *)at;
+    if (length == 1)
+        return iscntrl(bytes[0]);
+    if (length == 2)
+        return bytes[0] == 0xC2 && bytes[1] < 0xA0;
+    return length == 3 && bytes[0] == 0xE2 &&
+           ((bytes[1] == 0x80 && bytes[2] >= 0xA8 && bytes[2] <= 0xAE) ||
+            (bytes[1] == 0x81 && bytes[2] >= 0xA6 && bytes[2] <= 0xA9));
+}
+
+/* Returns how many bytes from the first on are to be masked; 0 if they are a character that is
+ * safe to show, whose length *ret_length is then. */
+static size_t unsafe_length(const char *bytes, size_t left, size_t *ret_length)
+{
+    char character[5] = "";
+    memcpy(character, bytes, left < 4 ? left : 4);
+    const size_t length = text_character(character);
+    *ret_length = length;
+    if (length == 0)
+        return 1;
+    return is_control_character(character, length) ? length : 0;
+}
+
 void text_mask_n(char *bytes, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
-        if (iscntrl((unsigned char)bytes[i]))
-            bytes[i] = '?';
+    for (size_t i = 0; i < length;) {
+        size_t step;
+        const size_t masked = unsafe_length(bytes + i, length - i, &step);
+        memset(bytes + i, '?', masked);
+        i += masked > 0 ? masked : step;
+    }
 }
 
 /* Returns how many of the length bytes of text fit into room bytes without cutting a UTF-8

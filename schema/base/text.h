@@ -43,14 +43,15 @@ bool text_ends_with(const char *text, const char *end);
 /* Returns true if the text contains a control character. */
 bool text_has_control(const char *text);
 
-/* Replace each control character with '?', in place, so that the text cannot break a log line or
- * send commands to a terminal. */
+/* Replace each byte of a control character, of ASCII, Latin-1 or Unicode's for lines and for
+ * bidirectional text, and each that is not valid UTF-8 with '?', in place, so that the text cannot
+ * break a log line or send commands to a terminal. */
 void text_mask(char *text);
 void text_mask_n(char *bytes, size_t length);
 
 /*
  * Copies text into ret (size bytes) as one line that is safe to show: leading and trailing blanks
- * and line ends are dropped, other control characters become '?'. A text that does not fit is cut
+ * and line ends are dropped, the rest is masked as by text_mask. A text that does not fit is cut
  * between two characters and ends with "...".
  */
 void text_show(char *ret, size_t size, const char *text);

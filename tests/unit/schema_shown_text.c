@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/error.h"
 #include "tests/unit/test.h"
 
 static void test_cases(void **state)
@@ -19,6 +20,16 @@ static void test_cases(void **state)
         {"  around \n", "around"},
         {"a\nb\x1B[1m", "a?b?[1m"},
         {"del\x7F", "del?"},
+        {"a\xC2\x9B"
+         "1m",
+         "a??1m"}, /* the control characters of Latin-1 */
+        {"\x9B"
+         "1m\xFF\xC3",
+         "?1m??"}, /* no UTF-8 */
+        {"a\xE2\x80\xAE"
+         "b",
+         "a???b"},                              /* from right to left */
+        {"\xE2\x81\xA6\xE2\x80\xA8", "??????"}, /* the same, and a line's end */
         {"exactly8", "exactly8"},
         {"nine long", "nine ..."},
         {"four\xC3\xA9\xC3\xA9", "four\xC3\xA9\xC3\xA9"},            /* 8 bytes */
@@ -34,8 +45,20 @@ static void test_cases(void **state)
     }
 }
 
+/* Messages quote what others have written. */
+static void test_a_message(void **state)
+{
+    (void)state;
+    struct error error;
+    (void)fail(&error, ERROR_INVALID, "%s: \x1B]0;title\x07",
+               "caf\xC3\xA9\xC2\x9B"
+               "1m");
+    assert_string_equal(error.message, "caf\xC3\xA9??1m: ?]0;title?");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases),
+                                       cmocka_unit_test(test_a_message)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
