@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/base/guest_refresh.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "schema/base/memory.h"
+#include "schema/base/units.h"
 #include "schema/json/json.h"
+#include "server/base/lock.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
 #include "store/base/nudge.h"
@@ -16,7 +20,9 @@
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 
-#define LOOK_WAIT_US INT64_C(500000) /* for another thread that looks */
+#define LOOK_WAIT_US INT64_C(50000) /* for another thread that looks, from when it has begun */
+#define LOOK_LONG_US (5 * SECOND_US)
+#define LOOK_WAITERS 8 /* this part of all threads may wait, so that the others serve */
 #define LIST_LIMIT   ((size_t)16 << 20)
 
 /* What Proxmox's file system says of itself. */
@@ -26,9 +32,14 @@ struct pve_version {
 };
 
 struct guest_refresh {
-    struct fair_lock looking;   /* held by the thread that looks; guards what follows */
-    int64_t looked_us;          /* 0: never */
-    struct pve_version version; /* at the last look */
+    pthread_mutex_t lock; /* guards the members up to waiting */
+    pthread_cond_t ended;
+    bool is_looking;
+    bool is_told;     /* that the look takes long */
+    int64_t begun_us; /* the look under way, or the last one */
+    int64_t ended_us; /* the last one; 0: none */
+    uint32_t waiting;
+    struct pve_version version; /* at the last look; this and newest are the looking thread's */
     json_int_t newest;          /* the newest number of a configuration at that time */
     atomic_uint_fast64_t serial;
 };
@@ -36,7 +47,8 @@ struct guest_refresh {
 struct guest_refresh *guest_refresh_new(void)
 {
     struct guest_refresh *refresh = mem_new(struct guest_refresh);
-    fair_lock_init(&refresh->looking);
+    (void)pthread_mutex_init(&refresh->lock, NULL);
+    lock_condition_init(&refresh->ended);
     return refresh;
 }
 
@@ -44,7 +56,8 @@ void guest_refresh_free(struct guest_refresh *refresh)
 {
     if (!refresh)
         return;
-    fair_lock_destroy(&refresh->looking);
+    (void)pthread_cond_destroy(&refresh->ended);
+    (void)pthread_mutex_destroy(&refresh->lock);
     free(refresh);
 }
 
@@ -266,7 +279,7 @@ static int refresh_since(const struct look *look, json_int_t since, json_int_t *
     return 0;
 }
 
-static int look_with_lock(struct look *look, struct store_pool *stores, struct error *error)
+static int look_at_pve(struct look *look, struct store_pool *stores, struct error *error)
 {
     struct guest_refresh *refresh = look->refresh;
     struct pve_version now;
@@ -285,20 +298,70 @@ static int look_with_lock(struct look *look, struct store_pool *stores, struct e
     return 0;
 }
 
+/* --- one at a time --- */
+
+/* Waits for the look under way, unless it takes long or many wait for it already. Call with the
+ * lock held. */
+static void refresh_await(struct guest_refresh *refresh, uint32_t threads)
+{
+    const int64_t begun_us = refresh->begun_us;
+    const struct timespec end = lock_time(begun_us + LOOK_WAIT_US);
+    if (refresh->waiting >= threads / LOOK_WAITERS)
+        return;
+    refresh->waiting++;
+    while (refresh->is_looking && refresh->begun_us == begun_us &&
+           pthread_cond_timedwait(&refresh->ended, &refresh->lock, &end) == 0)
+        continue;
+    refresh->waiting--;
+}
+
+/* Returns true if the caller is to look. *ret_long_us becomes how long the look under way has taken
+ * if that is to be told now, else 0. */
+static bool refresh_begin(struct guest_refresh *refresh, uint32_t threads, int64_t *ret_long_us)
+{
+    int64_t now_us = clock_steady_us();
+    lock_scope(&refresh->lock);
+    *ret_long_us = 0;
+    if (refresh->is_looking) {
+        if (!refresh->is_told && now_us - refresh->begun_us >= LOOK_LONG_US) {
+            refresh->is_told = true;
+            *ret_long_us = now_us - refresh->begun_us;
+        }
+        refresh_await(refresh, threads);
+        return false;
+    }
+    if (refresh->ended_us != 0 && now_us - refresh->ended_us < GUEST_REFRESH_PAUSE_US)
+        return false;
+    refresh->is_looking = true;
+    refresh->is_told = false;
+    refresh->begun_us = now_us;
+    return true;
+}
+
+static void refresh_end(struct guest_refresh *refresh)
+{
+    lock_scope(&refresh->lock);
+    refresh->is_looking = false;
+    refresh->ended_us = clock_steady_us();
+    (void)pthread_cond_broadcast(&refresh->ended);
+}
+
 void guest_refresh_look(struct guest_refresh *refresh, struct store_pool *stores,
                         const struct config *config, struct throttled_log *log)
 {
     struct error error;
     struct look look = {.refresh = refresh, .config = config, .log = log};
-    if (fair_lock_acquire(&refresh->looking, 0, config->limits.threads,
-                          clock_steady_us() + LOOK_WAIT_US, &error) < 0)
+    int64_t long_us;
+    bool is_mine = refresh_begin(refresh, config->limits.threads, &long_us);
+    if (long_us > 0)
+        throttled_log_line(log, LOG_WARNING,
+                           "changes of the guests' configurations are not seen: %s has not "
+                           "answered for %lld s",
+                           config->paths.pve, (long long)(long_us / SECOND_US));
+    if (!is_mine)
         return;
-    bool is_due =
-        refresh->looked_us == 0 || clock_steady_us() - refresh->looked_us >= GUEST_REFRESH_PAUSE_US;
-    if (is_due && look_with_lock(&look, stores, &error) < 0)
+    if (look_at_pve(&look, stores, &error) < 0)
         throttled_log_line(log, LOG_WARNING,
                            "changes of the guests' configurations are not seen: %s", error.message);
-    if (is_due)
-        refresh->looked_us = clock_steady_us();
-    fair_lock_release(&refresh->looking);
+    refresh_end(refresh);
 }

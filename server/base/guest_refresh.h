@@ -31,7 +31,8 @@ void guest_refresh_free(struct guest_refresh *refresh);
  * Records the NICs and mounts of each guest of the store whose configuration has changed since the
  * last look, with an event for the guest; the first look is at all guests. Failures are logged; a
  * configuration that cannot be read leaves the guest as it was. /etc/pve can hang: one thread at a
- * time reads it, and the others wait for that one for half a second at most.
+ * time reads it. The others go by what is known, after they have waited until that look is 50 ms
+ * old at most; if it is older, or an eighth of limits.threads wait, they do so at once.
  */
 void guest_refresh_look(struct guest_refresh *refresh, struct store_pool *stores,
                         const struct config *config, struct throttled_log *log);
