@@ -424,6 +424,14 @@ static int agent_start_witness(struct agent *agent, const struct server_config *
     return witness_start(witness, error);
 }
 
+/* Whoever keeps the last good agent.yaml for felhom-hook goes by this. */
+static void agent_note_taken(const struct server_config *config)
+{
+    struct error error;
+    if (config_file_note_taken(config->config.paths.state, config->mark, &error) < 0)
+        log_line(LOG_WARNING, "agent.yaml will not be kept for felhom-hook: %s", error.message);
+}
+
 int agent_start(struct agent *agent, struct error *error)
 {
     const struct server_config *config = agent->context.config;
@@ -448,6 +456,7 @@ int agent_start(struct agent *agent, struct error *error)
         agent_save_host(agent);
     agent->exporter = exporter_new(&agent->context);
     exporter_apply(agent->exporter, &config->config);
+    agent_note_taken(config);
     return 0;
 }
 
@@ -552,6 +561,7 @@ int agent_reload(struct agent *agent, struct error *error)
     if (result == 0) {
         wakeup_workers(&agent->context);
         exporter_apply(agent->exporter, &new->config);
+        agent_note_taken(new);
     }
     if (result == 0 || other_certificate)
         agent_save_host(agent);

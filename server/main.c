@@ -30,6 +30,7 @@
 #include "server/privileges.h"
 #include "server/sweep.h"
 #include "server/systemd/notify.h"
+#include "server/systemd/reload.h"
 #include "server/systemd/watchdog.h"
 #include "store/base/clock.h"
 #include "store/base/log.h"
@@ -139,8 +140,9 @@ struct address_wait {
     struct error logged;
 };
 
-/* What the main thread does besides handling signals, once the daemon listens. */
+/* What the main thread does besides handling signals; all but reload once the daemon listens. */
 struct main_duties {
+    struct reload reload;
     struct watchdog watchdog;
     int64_t next_test_us;
     struct sweep sweep;
@@ -184,15 +186,18 @@ static void log_named_files(struct agent *agent)
             log_line(LOG_ERR, "%s; felhomctl doctor says how to mend it", error.message);
 }
 
-static void daemon_reload(struct agent *agent)
+static void daemon_reload(struct agent *agent, struct reload *reload)
 {
     struct error error;
+    reload_accept(reload);
     if (agent_reload(agent, &error) < 0) {
         log_line(LOG_ERR, "reload failed, the old configuration stays in force: %s", error.message);
+        reload_finish(reload, &error);
         return;
     }
     log_named_files(agent);
     log_line(LOG_NOTICE, "configuration reloaded");
+    reload_finish(reload, NULL);
 }
 
 /* Feeds the watchdog and tells the service manager what felhomd waits for. The log gets a line
@@ -210,8 +215,8 @@ static void notify_waiting_for(struct address_wait *waiting, const struct error 
 
 /* Waits for the address, then starts the agent. *ret_ended becomes true if a signal ended the
  * daemon before the address was there. */
-static int daemon_start(struct agent *agent, const sigset_t *signals, bool *ret_ended,
-                        struct error *error)
+static int daemon_start(struct agent *agent, struct reload *reload, const sigset_t *signals,
+                        bool *ret_ended, struct error *error)
 {
     struct address_wait waiting = {.since_us = clock_steady_us()};
     while (agent_locate(agent, error) < 0) {
@@ -220,7 +225,7 @@ static int daemon_start(struct agent *agent, const sigset_t *signals, bool *ret_
         notify_waiting_for(&waiting, error);
         int number = wait_for_signal(signals, SECOND_US);
         if (number == SIGHUP)
-            daemon_reload(agent);
+            daemon_reload(agent, reload);
         *ret_ended = number == SIGTERM || number == SIGINT;
         if (*ret_ended)
             return 0;
@@ -325,7 +330,7 @@ static int daemon_serve(struct agent *agent, struct main_duties *duties, const s
         if (number != SIGHUP)
             continue;
         notify_reloading();
-        daemon_reload(agent);
+        daemon_reload(agent, &duties->reload);
         if (!agent_listens(agent))
             return fail(error, ERROR_SYSTEM, "nothing is listened on any more, see above");
         notify_ready();
@@ -337,17 +342,20 @@ static int daemon_run(struct error *error)
 {
     bool ended = false;
     struct agent agent;
-    struct main_duties duties = {0};
+    struct main_duties duties = {.reload = {.socket = -1}};
     const sigset_t signals = block_signals();
     int result = agent_open(&agent, error);
-    if (result == 0)
-        result = daemon_start(&agent, &signals, &ended, error);
+    if (result == 0) {
+        reload_begin(&duties.reload, agent.context.config->config.paths.state);
+        result = daemon_start(&agent, &duties.reload, &signals, &ended, error);
+    }
     if (result == 0 && !ended) {
         log_named_files(&agent);
         notify_ready();
         result = daemon_serve(&agent, &duties, &signals, error);
     }
     notify_stopping();
+    reload_end(&duties.reload);
     agent_stop(&agent);
     agent_close(&agent);
     sweep_clear(&duties.sweep);
@@ -359,22 +367,25 @@ static int daemon_run(struct error *error)
 #define EXIT_USAGE 2
 
 static const char usage[] =
-    "usage: felhomd [--check | --open-packet-socket | --keep-settings | --version | --help]\n"
+    "usage: felhomd [--check | --reload | --open-packet-socket | --keep-settings | --version |\n"
+    "               --help]\n"
     "Serves the local API to the guests of this host.\n"
     "\n"
     "  --check    say whether felhomd would start and what it would lack, and change nothing\n"
+    "  --reload   have the felhomd that runs read agent.yaml again, and fail if it refuses it\n"
     "  --open-packet-socket\n"
     "             open the socket that shows where connections come from, and leave it\n"
     "             with systemd for the felhomd that starts next; for felhomd.service\n"
     "  --keep-settings\n"
-    "             copy a good agent.yaml to agent.yaml.good, by which felhom-hook goes while\n"
-    "             agent.yaml is bad; for felhomd.service\n"
+    "             copy the agent.yaml that felhomd has taken up to agent.yaml.good, by which\n"
+    "             felhom-hook goes while agent.yaml is bad; for felhomd.service\n"
     "  --version  print the version\n"
     "  --help     print this text\n";
 
 enum action {
     ACTION_RUN,
     ACTION_CHECK,
+    ACTION_RELOAD,
     ACTION_OPEN,
     ACTION_KEEP,
     ACTION_VERSION,
@@ -386,6 +397,7 @@ static enum action parse_arguments(int argc, char **argv)
 {
     static const struct option options[] = {
         {"check", no_argument, NULL, ACTION_CHECK},
+        {"reload", no_argument, NULL, ACTION_RELOAD},
         {"open-packet-socket", no_argument, NULL, ACTION_OPEN},
         {"keep-settings", no_argument, NULL, ACTION_KEEP},
         {"version", no_argument, NULL, ACTION_VERSION},
@@ -421,6 +433,20 @@ static int open_packet_socket(void)
     return EXIT_SUCCESS;
 }
 
+/* Less than systemd allows for a reload. */
+#define RELOAD_WAIT_MS 60000
+
+static int reload_daemon(void)
+{
+    struct error error;
+    cleanup(config_free) struct config config = {0};
+    if (config_file_load(&config, &error) == 0 &&
+        reload_request(config.paths.state, RELOAD_WAIT_MS, &error) == 0)
+        return EXIT_SUCCESS;
+    (void)fprintf(stderr, "felhomd --reload: %s\n", error.message);
+    return EXIT_FAILURE;
+}
+
 static int keep_settings(void)
 {
     struct error error;
@@ -437,6 +463,8 @@ int main(int argc, char **argv)
         return run_daemon();
     case ACTION_CHECK:
         return check_all(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+    case ACTION_RELOAD:
+        return reload_daemon();
     case ACTION_OPEN:
         return open_packet_socket();
     case ACTION_KEEP:

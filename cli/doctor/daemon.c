@@ -6,7 +6,9 @@
  * works.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <grp.h>
+#include <libgen.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +26,7 @@
 #include "schema/json/json.h"
 #include "schema/pve/reply.h"
 #include "store/base/clock.h"
+#include "store/base/nudge.h"
 #include "store/files/config_file.h"
 #include "store/files/file.h"
 #include "store/host/host.h"
@@ -32,6 +35,7 @@
 
 #define SYSTEMD          "/run/systemd/system"
 #define SYSTEMCTL        "/usr/bin/systemctl"
+#define RELOAD           "systemctl reload felhomd"
 #define MAKE_TOKEN       "felhomctl init --pve-token"
 #define TOKEN_FILE_LIMIT (4 * KIB)
 #define PVE_FILE_LIMIT   MIB
@@ -262,6 +266,63 @@ void doctor_check_files(struct doctor *doctor)
             faults += !check_named_file(doctor, &files[i]);
     if (faults == 0)
         doctor_ok(doctor, "felhomd can use agent.yaml and all files that it names");
+}
+
+/* --- the copy of agent.yaml that felhom-hook goes by while agent.yaml is bad --- */
+
+/* Returns the command after which root can write to the file or directory, which the caller frees
+ * with free(). errnum: why root cannot now. */
+static char *writable_remedy(const char *path, int errnum)
+{
+    if (errnum == EROFS)
+        return mem_format("mount -o remount,rw \"$(findmnt -no TARGET -T %s)\"", path);
+    return mem_format("chattr -i %s", path);
+}
+
+/* Reports if there can be no new copy, and then returns false. */
+static bool check_kept_place(struct doctor *doctor, const char *kept)
+{
+    struct stat status;
+    cleanup_free char *directory = mem_copy_text(kept);
+    const char *const places[] = {dirname(directory), kept};
+    if (lstat(kept, &status) == 0 && !S_ISREG(status.st_mode)) {
+        cleanup_free char *remedy = mem_format("mv %s %s.other && " RELOAD, kept, kept);
+        doctor_fail(doctor, remedy, "%s is not a regular file: no agent.yaml can be kept in it",
+                    kept);
+        return false;
+    }
+    for (size_t i = 0; geteuid() == 0 && i < ARRAY_SIZE(places); i++) {
+        if (access(places[i], W_OK) == 0 || errno == ENOENT)
+            continue;
+        int errnum = errno;
+        cleanup_free char *remedy = writable_remedy(places[i], errnum);
+        doctor_fail(doctor, remedy, "no agent.yaml can be kept in %s: %s", kept, strerror(errnum));
+        return false;
+    }
+    return true;
+}
+
+void doctor_check_kept(struct doctor *doctor)
+{
+    struct error ignored;
+    bool same = false;
+    char now[CONFIG_MARK_SIZE];
+    char taken[CONFIG_MARK_SIZE];
+    struct config config;
+    const char *state = doctor->config.paths.state;
+    const char *path = config_file_path();
+    cleanup_free char *kept = mem_format("%s" CONFIG_FILE_KEPT, path);
+    if (!check_kept_place(doctor, kept) || access(path, F_OK) < 0 || !nudge_has_listener(state) ||
+        !config_file_taken(state, taken) || config_file_load_marked(&config, now, &ignored) < 0)
+        return; /* other checks report the rest */
+    config_free(&config);
+    if (strcmp(now, taken) != 0)
+        doctor_warn(doctor, RELOAD, "%s has been changed since felhomd has taken it up", path);
+    else if (config_file_kept_is_same(&same, &ignored) < 0 || !same)
+        doctor_warn(doctor, "felhomd --keep-settings",
+                    "%s is not the agent.yaml that felhomd has taken up", kept);
+    else
+        doctor_ok(doctor, "felhomd has taken %s up, and %s is its copy", path, kept);
 }
 
 /* --- what the token may do --- */

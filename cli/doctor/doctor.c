@@ -70,6 +70,7 @@ static const struct check {
     {"unit", HOST, doctor_check_unit},           /* felhomd.service is active */
     {"answer", HOST, doctor_check_answer},       /* felhomd answers a request */
     {"ports", HOST, doctor_check_ports},         /* felhomd sees who connects by which port */
+    {"settings.kept", HOST, doctor_check_kept},  /* agent.yaml is taken up, its copy is the same */
     {"firewall", HOST, doctor_check_firewall},   /* Proxmox's firewall lets guests in */
     {"files", HOST, doctor_check_files},         /* those that agent.yaml names */
     {"pve-token", HOST, doctor_check_pve_token}, /* the file of the API token */

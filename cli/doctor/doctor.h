@@ -96,6 +96,7 @@ void doctor_check_unit(struct doctor *doctor);
 void doctor_check_answer(struct doctor *doctor);
 void doctor_check_firewall(struct doctor *doctor);
 void doctor_check_files(struct doctor *doctor);
+void doctor_check_kept(struct doctor *doctor);
 void doctor_check_pve_token(struct doctor *doctor);
 void doctor_check_pve_privileges(struct doctor *doctor);
 void doctor_check_pve_secret(struct doctor *doctor);

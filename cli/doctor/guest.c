@@ -214,20 +214,29 @@ struct entry {
 };
 
 /* Returns what is wrong with the file, which the caller frees with free(); NULL if nothing is.
- * *ret_remedy: the command that mends it, borrowed from the guest. */
+ * *ret_remedy: the command that mends it, to be freed as well. */
 static char *entry_fault(const struct doctor_guest *guest, const char *path, mode_t mode,
-                         uint32_t uid, uint32_t gid, const char **ret_remedy)
+                         uint32_t uid, uint32_t gid, char **ret_remedy)
 {
     struct stat status;
-    *ret_remedy = guest->rotate;
-    if (lstat(path, &status) < 0)
+    if (lstat(path, &status) < 0) {
+        *ret_remedy = mem_copy_text(guest->rotate);
         return mem_format("there is no %s", path);
-    if (status.st_mode != mode)
+    }
+    if ((status.st_mode & S_IFMT) != (mode & S_IFMT)) {
+        /* Out of the guest's directory, which holds nothing but what the guest is given. */
+        *ret_remedy = mem_format("mv %s \"$(mktemp -d)\" && %s", path, guest->rotate);
+        return mem_format("%s is not a %s", path, S_ISDIR(mode) ? "directory" : "regular file");
+    }
+    if (status.st_mode != mode) {
+        *ret_remedy = mem_copy_text(guest->rotate);
         return mem_format("%s has mode %06o, not %06o", path, status.st_mode, mode);
-    *ret_remedy = guest->reboot;
-    if (status.st_uid != uid || status.st_gid != gid)
+    }
+    if (status.st_uid != uid || status.st_gid != gid) {
+        *ret_remedy = mem_copy_text(guest->reboot);
         return mem_format("%s belongs to %u:%u, the guest's root is %u:%u", path, status.st_uid,
                           status.st_gid, uid, gid);
+    }
     return NULL;
 }
 
@@ -248,8 +257,7 @@ static bool is_left_out(const struct doctor *doctor, const char *name, const cha
     return load_enrolment(doctor, &enrolment, &ignored) < 0;
 }
 
-static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid,
-                         const char **ret_remedy)
+static char *first_fault(const struct doctor *doctor, uint32_t uid, uint32_t gid, char **ret_remedy)
 {
     static const struct entry entries[] = {
         {"", S_IFDIR | 0700},
@@ -273,7 +281,7 @@ void doctor_check_guest_directory(struct doctor *doctor)
 {
     uint32_t uid;
     uint32_t gid;
-    const char *remedy;
+    cleanup_free char *remedy = NULL;
     const struct doctor_guest *guest = doctor->guest;
     const struct volume *volume = guest->mount.volume;
     if (guest->ended.generation)

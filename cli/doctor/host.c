@@ -2,6 +2,9 @@
 /* doctor: what the host provides (an address to listen on, directories, Proxmox's file system, the
  * link to the hook), and that no guest of it mounts another guest's directory. */
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -55,6 +58,56 @@ static bool is_passable(const char *path)
            !(status.st_mode & (S_IWGRP | S_IWOTH));
 }
 
+static bool is_lock(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 5 && strcmp(name + length - 5, ".lock") == 0;
+}
+
+/* Reports if the file that exists only to be locked cannot be, and then returns false. Opening it
+ * changes nothing. */
+static bool check_lock(struct doctor *doctor, const char *path)
+{
+    struct stat status;
+    cleanup_close int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int errnum = fd < 0 ? errno : 0;
+    if (errnum == ENOENT || (errnum == EACCES && geteuid() != 0) ||
+        (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)))
+        return true;
+    cleanup_free char *remedy = mem_format("mv %s %s.other", path, path);
+    doctor_fail(doctor, remedy,
+                "%s cannot be locked: %s: hooks and felhomctl that need the lock fail", path,
+                errnum ? strerror(errnum) : "it is not a regular file");
+    return false;
+}
+
+static bool check_locks(struct doctor *doctor)
+{
+    bool good = true;
+    const char *run = doctor->config.paths.run;
+    cleanup_directory DIR *directory = opendir(run);
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        cleanup_free char *path = mem_format("%s/%s", run, entry->d_name);
+        if (is_lock(entry->d_name) && !check_lock(doctor, path))
+            good = false;
+    }
+    return good;
+}
+
+/* Reports what has the name of a socket by which felhomd is told something, and then returns
+ * false. */
+static bool check_socket(struct doctor *doctor, const char *name)
+{
+    struct stat status;
+    cleanup_free char *path = mem_format("%s/%s", doctor->config.paths.state, name);
+    if (lstat(path, &status) < 0 || S_ISSOCK(status.st_mode))
+        return true;
+    cleanup_free char *remedy =
+        mem_format("mv %s %s.other && systemctl restart felhomd", path, path);
+    doctor_fail(doctor, remedy, "%s is in the way of a socket of felhomd's", path);
+    return false;
+}
+
 void doctor_check_directories(struct doctor *doctor)
 {
     const struct config *config = &doctor->config;
@@ -70,7 +123,11 @@ void doctor_check_directories(struct doctor *doctor)
                     paths[i]);
         return;
     }
-    doctor_ok(doctor, "%s, %s", config->paths.guests, config->paths.export);
+    bool locks = check_locks(doctor);
+    bool nudge = check_socket(doctor, "nudge");
+    bool reload = check_socket(doctor, "reload");
+    if (locks && nudge && reload)
+        doctor_ok(doctor, "%s, %s", config->paths.guests, config->paths.export);
 }
 
 /* Proxmox's cluster file system has a link "local" to this node's directory, and removes the w bits

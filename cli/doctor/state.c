@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* doctor: what the agent stores (state directory, store, TLS identity), and the clock, which is
  * compared with store and certificate. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +253,31 @@ static bool record_is_private(const struct config *config, const char *path)
            status.st_mode == (S_IFDIR | 0700) && status.st_uid == state.st_uid;
 }
 
+/* Whether the record, or what tells felhom-token-age.path to look at it, has files of that name. */
+static bool is_of_record(const char *name)
+{
+    return strcmp(name, "renew") == 0 || (*name && strspn(name, DIGITS) == strlen(name)) ||
+           (strspn(name, DIGITS) > 0 && strcmp(name + strspn(name, DIGITS), ".new") == 0);
+}
+
+/* Reports what is in the way of a file of the record, and then returns false. */
+static bool check_record_files(struct doctor *doctor, const char *path)
+{
+    cleanup_directory DIR *directory = opendir(path);
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct stat status;
+        if (!is_of_record(entry->d_name) ||
+            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            S_ISREG(status.st_mode))
+            continue;
+        cleanup_free char *remedy = mem_format("mv %s/%s %s/%s.other && felhomctl rotate --all",
+                                               path, entry->d_name, path, entry->d_name);
+        doctor_fail(doctor, remedy, "%s/%s is not a regular file", path, entry->d_name);
+        return false;
+    }
+    return true;
+}
+
 /* What is found twice is not just being changed. */
 void doctor_check_store_record(struct doctor *doctor)
 {
@@ -266,6 +293,8 @@ void doctor_check_store_record(struct doctor *doctor)
                     path);
         return;
     }
+    if (!check_record_files(doctor, path))
+        return;
     for (int i = 0; found.count > 0 && i < 2; i++) {
         if (token_audit_look(doctor->store, clock_wall_ms(), &found, &error) < 0) {
             doctor_fail(doctor, "felhomctl rotate --all", "%s", error.message);

@@ -2,11 +2,11 @@
 #include "server/base/context.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "schema/base/memory.h"
 #include "server/base/lock.h"
-#include "store/files/config_file.h"
 #include "store/host/host.h"
 
 /* --- the configuration --- */
@@ -15,9 +15,11 @@ int server_config_load(struct server_config **ret, struct error *error)
 {
     static atomic_uint_fast64_t loaded;
     struct config config;
-    if (config_file_load(&config, error) < 0)
+    char mark[CONFIG_MARK_SIZE];
+    if (config_file_load_marked(&config, mark, error) < 0)
         return -1;
     struct server_config *new = mem_new(struct server_config);
+    memcpy(new->mark, mark, sizeof mark);
     atomic_init(&new->references, 1);
     new->serial = atomic_fetch_add(&loaded, 1);
     new->config = config;

@@ -24,6 +24,7 @@
 #include "server/base/counters.h"
 #include "server/base/limiter.h"
 #include "server/base/store_pool.h"
+#include "store/files/config_file.h"
 
 /*
  * --- the configuration ---
@@ -38,9 +39,10 @@ struct server_config {
     atomic_uint references;
     uint64_t serial; /* no two loaded configurations have the same one */
     struct config config;
-    struct sockaddr_in address; /* where to listen; server_config_locate sets this and the rest */
-    struct cidr network;        /* the network of that address */
-    const struct cidr *allow;   /* local_api.allow; if that is empty, the network above */
+    char mark[CONFIG_MARK_SIZE]; /* of the agent.yaml that was read */
+    struct sockaddr_in address;  /* where to listen; server_config_locate sets this and the rest */
+    struct cidr network;         /* the network of that address */
+    const struct cidr *allow;    /* local_api.allow; if that is empty, the network above */
     size_t allow_count;
 };
 

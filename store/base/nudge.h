@@ -9,6 +9,7 @@
 #define FELHOM_NUDGE_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "schema/base/error.h"
 
@@ -27,5 +28,20 @@ int nudge_listen(const char *state_dir, int *ret_fd, struct error *error);
 
 /* Reads all nudges that have arrived. Returns true if there were any. */
 bool nudge_receive(int fd);
+
+/*
+ * The socket STATE/reload, with the same mode: whoever connects is told how felhomd's next reload
+ * ends (server/systemd/reload.h).
+ */
+
+/* How many may wait to be accepted. */
+#define NUDGE_RELOAD_MAX 16
+
+/* Like nudge_listen, but *ret_fd becomes a non-blocking listening socket of SOCK_SEQPACKET. */
+int nudge_listen_reload(const char *state_dir, int *ret_fd, struct error *error);
+
+/* Connects to it. *ret_fd: a non-blocking socket, which the caller closes; *ret_pid: the felhomd
+ * that listens. */
+int nudge_connect_reload(const char *state_dir, int *ret_fd, pid_t *ret_pid, struct error *error);
 
 #endif

@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <mbedtls/error.h>
 #include <mbedtls/x509_crt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "schema/base/cleanup.h"
 #include "schema/base/mbedtls.h"
@@ -22,6 +24,7 @@
 #define DOCUMENT_LIMIT     MIB
 #define SECRET_LIMIT       (4 * KIB)
 #define CERTIFICATES_LIMIT (8 * MIB)
+#define TAKEN_FILE         "agent.yaml.taken" /* in the state directory */
 
 const char *config_file_path(void)
 {
@@ -42,13 +45,67 @@ static int file_read_if_exists(const char *path, struct buffer *out, bool *ret_f
     return 0;
 }
 
-int config_file_load(struct config *ret, struct error *error)
+static int config_read(struct buffer *text, struct config *ret, struct error *error)
 {
     const char *path = config_file_path();
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    if (file_read_if_exists(path, &text, NULL, error) < 0)
+    if (file_read_if_exists(path, text, NULL, error) < 0)
         return -1;
-    return config_parse(basename(path), buffer_text(&text), text.length, ret, error);
+    return config_parse(basename(path), buffer_text(text), text->length, ret, error);
+}
+
+int config_file_load(struct config *ret, struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    return config_read(&text, ret, error);
+}
+
+static void mark_text(const struct buffer *text, char ret[static CONFIG_MARK_SIZE])
+{
+    uint8_t digest[DIGEST_BYTES];
+    digest_sha256(buffer_text(text), text->length, digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        (void)snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
+int config_file_load_marked(struct config *ret, char ret_mark[static CONFIG_MARK_SIZE],
+                            struct error *error)
+{
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    if (config_read(&text, ret, error) < 0)
+        return -1;
+    mark_text(&text, ret_mark);
+    return 0;
+}
+
+int config_file_note_taken(const char *state_dir, const char *mark, struct error *error)
+{
+    struct stat state;
+    cleanup_close int fd = -1;
+    cleanup_free char *line = mem_format("%s\n", mark);
+    if (stat(state_dir, &state) < 0)
+        return fail_errno(error, errno, "%s", state_dir);
+    if (directory_open_of(state_dir, state.st_uid, &fd, error) < 0)
+        return -1;
+    return file_replace_at(fd, TAKEN_FILE, 0600, state.st_uid, state.st_gid, line, strlen(line),
+                           false, error);
+}
+
+bool config_file_taken(const char *state_dir, char ret_mark[static CONFIG_MARK_SIZE])
+{
+    struct error ignored;
+    cleanup_buffer struct buffer line = BUFFER_EMPTY;
+    cleanup_close int fd = open(state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || file_read_at(fd, TAKEN_FILE, CONFIG_MARK_SIZE, &line, &ignored) < 0 ||
+        line.length != CONFIG_MARK_SIZE || line.data[line.length - 1] != '\n')
+        return false;
+    memcpy(ret_mark, line.data, CONFIG_MARK_SIZE - 1);
+    ret_mark[CONFIG_MARK_SIZE - 1] = '\0';
+    return true;
+}
+
+static char *kept_path(void)
+{
+    return mem_format("%s" CONFIG_FILE_KEPT, config_file_path());
 }
 
 bool config_file_recover(struct config *ret)
@@ -56,8 +113,8 @@ bool config_file_recover(struct config *ret)
     struct error ignored;
     cleanup_buffer struct buffer kept = BUFFER_EMPTY;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_free char *kept_path = mem_format("%s" CONFIG_FILE_KEPT, config_file_path());
-    if (file_read(kept_path, DOCUMENT_LIMIT, &kept, &ignored) == 0 &&
+    cleanup_free char *path = kept_path();
+    if (file_read(path, DOCUMENT_LIMIT, &kept, &ignored) == 0 &&
         config_parse("", buffer_text(&kept), kept.length, ret, &ignored) == 0)
         return true;
     (void)file_read_if_exists(config_file_path(), &text, NULL, &ignored);
@@ -65,23 +122,48 @@ bool config_file_recover(struct config *ret)
     return false;
 }
 
+int config_file_kept_is_same(bool *ret, struct error *error)
+{
+    cleanup_free char *path = kept_path();
+    cleanup_buffer struct buffer text = BUFFER_EMPTY;
+    cleanup_buffer struct buffer kept = BUFFER_EMPTY;
+    if (file_read(path, DOCUMENT_LIMIT, &kept, error) < 0 ||
+        file_read(config_file_path(), DOCUMENT_LIMIT, &text, error) < 0)
+        return -1;
+    *ret = buffer_equals(&text, &kept);
+    return 0;
+}
+
+static int check_taken(const struct config *config, const struct buffer *text, struct error *error)
+{
+    char now[CONFIG_MARK_SIZE];
+    char taken[CONFIG_MARK_SIZE];
+    mark_text(text, now);
+    if (config_file_taken(config->paths.state, taken) && strcmp(now, taken) == 0)
+        return 0;
+    return fail(error, ERROR_CONFLICT, "felhomd has not taken up this %s: systemctl reload felhomd",
+                config_file_path());
+}
+
 int config_file_keep(struct error *error)
 {
+    bool same = false;
     struct error ignored;
     cleanup(config_free) struct config config = {0};
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_buffer struct buffer kept = BUFFER_EMPTY;
     const char *path = config_file_path();
     cleanup_free char *directory = mem_copy_text_n(path, (size_t)(basename(path) - path));
     cleanup_free char *name = mem_format("%s" CONFIG_FILE_KEPT, basename(path));
     if (file_read(path, DOCUMENT_LIMIT, &text, &ignored) < 0 ||
         config_parse("", buffer_text(&text), text.length, &config, &ignored) < 0)
         return 0;
+    if (check_taken(&config, &text, error) < 0)
+        return -1;
+    if (config_file_kept_is_same(&same, &ignored) == 0 && same)
+        return 0;
     cleanup_close int fd = open(*directory ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail_errno(error, errno, "cannot open %s", directory);
-    if (file_read_at(fd, name, DOCUMENT_LIMIT, &kept, &ignored) == 0 && buffer_equals(&kept, &text))
-        return 0;
     return file_replace_at(fd, name, 0644, (uid_t)-1, (gid_t)-1, text.data, text.length, true,
                            error);
 }

@@ -26,6 +26,19 @@ const char *config_file_path(void);
 /* Reads agent.yaml; a missing file gives all defaults. The caller frees *ret with config_free. */
 int config_file_load(struct config *ret, struct error *error);
 
+/* The SHA-256 of agent.yaml's bytes in hex, and a NUL. Of a missing file, that of no bytes. */
+#define CONFIG_MARK_SIZE 65
+
+/* Like config_file_load; ret_mark tells later whether the file is still the same. */
+int config_file_load_marked(struct config *ret, char ret_mark[static CONFIG_MARK_SIZE],
+                            struct error *error);
+
+/* felhomd notes in STATE/agent.yaml.taken which agent.yaml it has taken up. */
+int config_file_note_taken(const char *state_dir, const char *mark, struct error *error);
+
+/* Returns false if no felhomd has noted it. */
+bool config_file_taken(const char *state_dir, char ret_mark[static CONFIG_MARK_SIZE]);
+
 /*
  * Reads what to go on with where config_file_load refuses agent.yaml and a guest's start cannot
  * wait for the operator: the last good one, if config_file_keep has kept one, and then returns
@@ -37,9 +50,16 @@ bool config_file_recover(struct config *ret);
 /* Beside agent.yaml, where root alone may write: felhom-hook, which is root, goes by it. */
 #define CONFIG_FILE_KEPT ".good"
 
-/* Keeps a copy of a good agent.yaml, called like it with CONFIG_FILE_KEPT appended. A bad
- * or a missing one is no failure, but is not kept. */
+/*
+ * Keeps a copy of the agent.yaml that felhomd has taken up, called like it with CONFIG_FILE_KEPT
+ * appended. A bad or a missing one is no failure, but is not kept; one that felhomd has not taken
+ * up is ERROR_CONFLICT. What felhomd has noted decides only whether the operator's own file is
+ * kept: felhomd writes nothing that root reads as a configuration.
+ */
 int config_file_keep(struct error *error);
+
+/* Compares that copy with agent.yaml. ERROR_MISSING if there is none. */
+int config_file_kept_is_same(bool *ret, struct error *error);
 
 /*
  * Reads the guest's configuration, PVE/lxc/VMID.conf or PVE/qemu-server/VMID.conf. If neither

@@ -34,10 +34,10 @@ felhomctl() { ctl "$@"; }
 systemctl() {
     case $1 in
     stop) rm -f /run/felhomd-is-active && daemon_stop ;;
-    start | enable) daemon_start && : >/run/felhomd-is-active ;;
+    start | enable) daemon_start && "$BIN/felhomd" --keep-settings && : >/run/felhomd-is-active ;;
     restart)
         kill -0 "$DAEMON" 2>/dev/null && daemon_stop
-        daemon_start && : >/run/felhomd-is-active
+        systemctl start felhomd
         ;;
     esac
 }
@@ -105,10 +105,10 @@ doctor >"$HOST/report"
 is 'everything in order: exit status 0' $? 0
 is 'everything in order: the JSON result is ok' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
 is 'everything in order: each check has a finding' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
-    'answer clock cluster directories endpoint files firewall foreign former guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.nic guest.pin guest.token host identity identity.privacy ports pve-token pve-token.privileges pve-token.secret settings snippet state store store.log store.privacy store.record unit '
+    'answer clock cluster directories endpoint files firewall foreign former guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.nic guest.pin guest.token host identity identity.privacy ports pve-token pve-token.privileges pve-token.secret settings settings.kept snippet state store store.log store.privacy store.record unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
 like 'everything in order: the text output' "$text" \
-    $'^host\n  ok       settings .*\nguest 8200\n.*\n33 ok, 0 warnings, 0 errors$'
+    $'^host\n  ok       settings .*\nguest 8200\n.*\n34 ok, 0 warnings, 0 errors$'
 unlike 'the output contains no secret' "$text$(cat "$HOST/report")" \
     "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
@@ -147,9 +147,12 @@ if world_is_root; then
     chown -R 61234 "$STATE" "$HOST/run/tokens"
     for uid in 0 998; do
         chown -R $uid "$STATE"
+        # What felhomd makes anew when it starts
+        anew='( -name nudge -o -name reload -o -name agent.yaml.taken )'
         mends "the state belongs to uid $uid" state null error "belongs to (root|uid 998), not to felhom-agent"
+        # shellcheck disable=SC2086
         is "the state belonged to uid $uid: all of it is felhom-agent's" \
-            "$(part store.privacy result null) $(part identity.privacy result null) $(find "$STATE" ! -user 61234 ! -name nudge)" 'ok ok '
+            "$(part store.privacy result null) $(part identity.privacy result null) $(find "$STATE" ! -user 61234 ! $anew)" 'ok ok '
         [ "$(part store.record result null)" = ok ] || eval "$(part store.record remedy null)" >/dev/null
         is "the state belonged to uid $uid: and the record is in order" "$(part store.record result null)" ok
     done
@@ -222,6 +225,32 @@ like "doctor reports a clock that is behind the certificate's start" "$(at -1y)"
 # --- the host ---
 chmod 0700 "$HOST/run/export"
 mends 'a directory that guests cannot enter' directories null error 'export is not a directory that all users can enter'
+# in_the_way FILE CHECK VMID REASON: a directory has the file's name; afterwards the guest gets its identity
+in_the_way() {
+    rm -rf "$1" "$1.other" && mkdir "$1"
+    mends "a directory ${1#"$HOST"/}" "$2" "$3" error "$4"
+    phase 8200 pre-start >"$HOST/out" 2>&1
+    like "a directory ${1#"$HOST"/}: then the guest starts with its identity" "$(<"$HOST/out")" '8200 pre-start: token gen [0-9]+ minted'
+    phase 8200 post-start
+    rm -rf "$1.other"
+}
+for name in hooks.lock hook-8200.lock restore-test.lock; do
+    in_the_way "$HOST/run/$name" directories null "run/$name cannot be locked: Is a directory"
+done
+ln -sfn nowhere "$HOST/run/hooks.lock"
+mends 'a link hooks.lock' directories null error 'hooks.lock cannot be locked: Too many levels of symbolic links'
+for name in 8200 8200.new renew; do
+    in_the_way "$HOST/run/tokens/$name" store.record null "tokens/$name is not a regular file"
+done
+for name in nudge reload; do
+    in_the_way "$STATE/$name" directories null "$name is in the way of a socket of felhomd's"
+    ok "$name: it is a socket again" test -S "$STATE/$name"
+done
+for name in token bootstrap.json controller.yaml agent.crt; do
+    in_the_way "$(directory_of 8200)/$name" guest.directory 8200 "$name is not a regular file"
+done
+rm -r "$(directory_of 8200)" && : >"$(directory_of 8200)"
+mends "a file in place of the guest's directory" guest.directory 8200 error 'guests/8200 is not a directory'
 rm "$HOST/pve/local"
 broken 'no cluster file system' cluster null error 'not mounted'
 is 'no cluster file system: the remedy' "$REMEDY" 'systemctl start pve-cluster'

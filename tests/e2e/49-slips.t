@@ -137,7 +137,21 @@ editor() { put_good; }
 # shellcheck disable=SC2317
 felhomctl() { ctl "$@"; }
 # shellcheck disable=SC2317
-systemctl() { reload; }
+felhomd() { "$BIN/felhomd" "$@"; }
+# unit_runs SETTING: runs the commands of that setting of felhomd.service, as systemd does; - whatever it exits with
+unit_runs() {
+    local line
+    while read -r line; do
+        "$BIN/felhomd" "${line#*/usr/sbin/felhomd }" || [[ ${line%%/*} == *-* ]] || return 1
+    done < <(sed -n "s/^$1=//p" debian/felhom-agent.felhomd.service)
+}
+# shellcheck disable=SC2317
+systemctl() {
+    case $1 in
+    reload) unit_runs ExecReload ;;
+    restart) daemon_stop; daemon_start && unit_runs ExecStartPost ;;
+    esac
+}
 
 mkdir "$HOST/good"
 for vmid in 8200 8300 8400; do
@@ -156,7 +170,6 @@ else
     as_daemon=(/run/felhomd)
     ctl init >/dev/null
 fi
-"$BIN/felhomd" --keep-settings
 for vmid in 8200 8300 8400; do
     start $vmid
     phase $vmid post-start
@@ -164,6 +177,7 @@ for vmid in 8200 8300 8400; do
     echo none >"$HOST/former.$vmid"
 done
 daemon_start
+unit_runs ExecStartPost
 is "without a mistake each guest gets everything" "$(given 8200) $(given 8300) $(given 8400)" "tbac tbac tbac"
 is "without a mistake felhomd --check finds nothing" "$(check; grep -v ^ok "$HOST/checked")" ""
 is "without a mistake doctor finds nothing" "$(doctor | grep -v '^snippet \|^guest.sight \|^guest.port ')" ""
@@ -276,6 +290,104 @@ registry.pem    binary    tbac    tbac    tbac    crd   registry.ca_file: .*hold
 pve.pem         directory tbac    tbac    tbac    crd   pve.ca_file: .*not a regular file
 pve.pem         huge      tbac    tbac    tbac    crd   pve.ca_file: .*larger than
 END
+
+# --- systemctl reload fails where felhomd refuses, and what it has not taken up is not kept ---
+# refuses WHAT REASON: agent.yaml has been edited, felhomd --check finds nothing wrong with it, felhomd does
+refuses() {
+    local before output
+    before=$(<$SETTINGS.good)
+    ok "$1: felhomd --check finds no error" check
+    output=$(systemctl reload felhomd 2>&1)
+    is "$1: the reload fails" $? 1
+    like "$1: and says why" "$output" "felhomd --reload: felhomd has kept its old configuration: .*$2"
+    is "$1: it is not kept for felhom-hook" "$(<$SETTINGS.good)" "$before"
+    is "$1: nor on demand" "$("$BIN/felhomd" --keep-settings 2>/dev/null; echo $?) $(<$SETTINGS.good)" "1 $before"
+    is "$1: felhomd serves the guests" "$(api 8300 storage)" 200
+    kept "$1" warning 'has been changed since felhomd has taken it up$' 'systemctl reload felhomd'
+}
+# kept WHAT RESULT REASON REMEDY: what doctor says of agent.yaml and its copy
+kept() {
+    local finding
+    finding=$(ctl doctor 8200 --output-format json | jq -r '.checks[] | select(.id == "settings.kept") | "\(.result)|\(.reason)|\(.remedy)"')
+    is "$1: doctor's result and remedy" "${finding%%|*}|${finding##*|}" "$2|$4"
+    like "$1: doctor's reason" "${finding%|*}" "$3"
+    REMEDY=$4
+}
+mended() {
+    eval "$REMEDY" >/dev/null 2>&1
+    kept "$1: mended" ok 'has taken .*agent.yaml up, and .*agent.yaml.good is its copy' null
+}
+put_good
+ok "a reload of what is right succeeds" systemctl reload felhomd
+kept "a reload of what is right" ok 'is its copy' null
+sed -i '$a local_api: {bridge: vmbr9}' $SETTINGS
+refuses "a bridge that is not there" 'there is no bridge vmbr9'
+put_good
+sed -i '$a local_api: {listen: "192.0.2.1:8443"}' $SETTINGS
+refuses "an address that is not the host's" '192.0.2.1'
+put_good
+sed -i '$a local_api: {listen: "192.168.0.162:8444"}' $SETTINGS
+refuses "another port" 'the port of local_api cannot change while felhomd runs: systemctl restart felhomd'
+put_good
+sed -i '$a paths: {run: /run/felhom-other}' $SETTINGS
+refuses "another directory" 'paths.run cannot change while felhomd runs: systemctl restart felhomd'
+put_good
+ip addr add 192.168.0.163/24 dev vmbr0
+python3 -c 'import socket, time
+listener = socket.create_server(("192.168.0.163", 8443))
+time.sleep(86400)' &
+other=$!
+taken_by_another() { [ -n "$(ss -Hltn 'src 192.168.0.163:8443')" ]; }
+eventually taken_by_another
+sed -i '$a local_api: {listen: "192.168.0.163:8443"}' $SETTINGS
+refuses "an address that another program has" '192.168.0.163:8443.*Address already in use'
+kill $other
+wait $other 2>/dev/null
+put_good
+ok "and once all is right again, the reload succeeds" systemctl reload felhomd
+sed -i '$a quota: {snapshots: 7}' $SETTINGS
+kept "not reloaded yet" warning 'has been changed since' 'systemctl reload felhomd'
+mended "not reloaded yet"
+like "what was taken up is kept" "$(<$SETTINGS.good)" 'snapshots: 7'
+put_good
+daemon_stop
+sed -i '$a quota: {snapshots: 8}' $SETTINGS
+not_ok "without felhomd an edit is not kept" "$BIN/felhomd" --keep-settings 2>/dev/null
+like "without felhomd a reload fails" "$(systemctl reload felhomd 2>&1)" \
+    'felhomd --reload: no felhomd listens on .*/reload: Connection refused: systemctl restart felhomd'
+daemon_start
+unit_runs ExecStartPost
+like "what felhomd has taken up as it started is kept then" "$(<$SETTINGS.good)" 'snapshots: 8'
+put_good
+systemctl reload felhomd >/dev/null
+
+# --- the copy itself ---
+rm $SETTINGS.good
+kept "no copy" warning 'agent.yaml.good is not the agent.yaml that felhomd has taken up' 'felhomd --keep-settings'
+mended "no copy"
+echo 'host_id: other' >$SETTINGS.good
+kept "another copy" warning 'agent.yaml.good is not the agent.yaml that' 'felhomd --keep-settings'
+mended "another copy"
+rm $SETTINGS.good && mkdir $SETTINGS.good
+kept "a directory in its place" error 'agent.yaml.good is not a regular file' \
+    "mv $SETTINGS.good $SETTINGS.good.other && systemctl reload felhomd"
+mended "a directory in its place"
+rm -r $SETTINGS.good.other
+if world_is_root && mount --bind /etc/felhom-agent /etc/felhom-agent && mount -o remount,ro,bind /etc/felhom-agent; then
+    kept "a read-only file system" error 'can be kept in .*agent.yaml.good: Read-only file system' \
+        "mount -o remount,rw \"\$(findmnt -no TARGET -T /etc/felhom-agent)\""
+    mended "a read-only file system"
+    umount /etc/felhom-agent
+else
+    skip "a read-only file system" "not root here"
+fi
+if world_is_root && chattr +i $SETTINGS.good 2>/dev/null; then
+    kept "a copy that root may not write" error 'can be kept in .*agent.yaml.good: Operation not permitted' \
+        "chattr -i $SETTINGS.good"
+    mended "a copy that root may not write"
+else
+    skip "a copy that root may not write" "chattr does nothing here"
+fi
 
 # --- while agent.yaml is bad, nobody gets what is not theirs, and what has ended stays ended ---
 put_good

@@ -128,6 +128,7 @@ done
 
 # --- the timer that gives new tokens, while agent.yaml is bad ---
 { cat "$HOST/paths.yaml" && echo 'token: {max_age: 3h}'; } >"$HOST/agent.yaml"
+ok "felhomd takes it up" "$BIN/felhomd" --reload
 "$BIN/felhomd" --keep-settings
 phase 8200 pre-start >/dev/null 2>&1
 phase 8200 post-start

@@ -102,30 +102,90 @@ static void test_unreadable_file_is_no_default(void **state)
                  "/large: larger than 1048576 bytes");
 }
 
+#define TAKEN "state/agent.yaml.taken"
+
+/* Writes an agent.yaml with this host_id, and what follows. */
+static void write_settings(const char *id, const char *rest)
+{
+    shell("printf 'host_id: %s\\npaths: {state: %s}\\n%s' >agent.yaml", id, in_scratch("state"),
+          rest);
+}
+
+/* As felhomd does when it has started or reloaded. */
+static void take_up(void)
+{
+    struct config taken;
+    char mark[CONFIG_MARK_SIZE];
+    assert_int_equal(config_file_load_marked(&taken, mark, &error), 0);
+    assert_int_equal(config_file_note_taken(taken.paths.state, mark, &error), 0);
+    config_free(&taken);
+}
+
+static void assert_kept(const char *id)
+{
+    struct config found;
+    assert_true(config_file_recover(&found));
+    assert_string_equal(found.host_id, id);
+    config_free(&found);
+}
+
 static void test_last_good_one(void **state)
 {
     (void)state;
-    struct config found;
+    bool same;
     use("agent.yaml");
     assert_int_equal(config_file_keep(&error), 0); /* there is none */
     assert_int_equal(count_entries(scratch), 0);
-    shell("echo 'host_id: first' >agent.yaml");
+    shell("mkdir -m 755 state");
+    write_settings("first", "");
+    take_up();
     assert_int_equal(config_file_keep(&error), 0);
-    assert_content("agent.yaml.good", "host_id: first\n");
-    shell("printf 'host_id: second\\nhook: [' >agent.yaml");
+    assert_kept("first");
+    assert_int_equal(config_file_kept_is_same(&same, &error), 0);
+    assert_true(same);
+    write_settings("second", "hook: [");
     assert_int_equal(config_file_keep(&error), 0);
-    assert_content("agent.yaml.good", "host_id: first\n");
-    assert_true(config_file_recover(&found));
-    assert_string_equal(found.host_id, "first");
-    config_free(&found);
+    assert_kept("first");
     shell("rm agent.yaml; mkdir agent.yaml");
-    assert_true(config_file_recover(&found));
-    assert_string_equal(found.host_id, "first");
-    config_free(&found);
-    shell("rmdir agent.yaml; echo 'host_id: third' >agent.yaml");
     assert_int_equal(config_file_keep(&error), 0);
-    assert_content("agent.yaml.good", "host_id: third\n");
-    assert_int_equal(count_entries(scratch), 2);
+    assert_kept("first");
+    shell("rmdir agent.yaml");
+    write_settings("third", "");
+    take_up();
+    assert_int_equal(config_file_keep(&error), 0);
+    assert_kept("third");
+    assert_int_equal(count_entries(scratch), 3);
+}
+
+/* What felhomd has not taken up is not kept, whatever stands in the place of its note. */
+static void test_only_what_was_taken_up_is_kept(void **state)
+{
+    (void)state;
+    static const char *const notes[] = {"rm " TAKEN,
+                                        ": >" TAKEN,
+                                        "echo x >" TAKEN,
+                                        "head -c 65 /dev/zero >" TAKEN,
+                                        "rm " TAKEN "; mkdir " TAKEN,
+                                        "rmdir " TAKEN "; ln -s ../mine " TAKEN,
+                                        "rm -r state"};
+    bool same;
+    use("agent.yaml");
+    shell("mkdir -m 755 state");
+    write_settings("first", "");
+    take_up();
+    shell("cp " TAKEN " mine");
+    assert_int_equal(config_file_keep(&error), 0);
+    write_settings("second", "");
+    assert_fails(ERROR_CONFLICT, config_file_keep(&error), "/agent.yaml: systemctl reload felhomd");
+    assert_kept("first");
+    assert_int_equal(config_file_kept_is_same(&same, &error), 0);
+    assert_false(same);
+    write_settings("first", "");
+    for (size_t i = 0; i < ARRAY_SIZE(notes); i++) {
+        shell("%s", notes[i]);
+        assert_fails(ERROR_CONFLICT, config_file_keep(&error),
+                     "/agent.yaml: systemctl reload felhomd");
+    }
 }
 
 static void test_no_last_good_one(void **state)
@@ -269,6 +329,7 @@ int main(void)
         test(test_unreadable_file_is_no_default),
         test(test_file_without_permission),
         test(test_last_good_one),
+        test(test_only_what_was_taken_up_is_kept),
         test(test_no_last_good_one),
         test(test_guest),
         test(test_guest_that_is_not_there),
