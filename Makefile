@@ -31,6 +31,7 @@ help:
 ## make unit         runs the unit tests;        make unit T=schema_cidr runs one, T='schema_*' some
 ## make e2e          runs the end-to-end tests;  make e2e T=06 runs one
 ## make check-trixie runs every test in a Debian 13 chroot
+## make check-vm     runs tests/e2e/54 with a kernel of Debian's in a virtual machine; T=39: another test
 ## make lint         checks format, layers, circles, sizes; runs static analysers; builds with clang
 ## make fuzz         runs every parser under libFuzzer, FUZZ_SECONDS (60) each
 ## make fuzz-keep    adds the inputs that fuzzing found to those that are kept, tests/fuzz/corpus

@@ -2,7 +2,7 @@
 # The tests: tests/unit by cmocka, tests/e2e by prove with the real programs, tests/bench.
 
 .PHONY: unit compile-units unit-objects e2e check check-plain check-sanitized check-trixie
-.PHONY: prepare-check prepare-trixie demo bench
+.PHONY: prepare-check prepare-trixie check-vm demo bench
 
 # --- units ------------------------------------------------------------------------------------------------
 # A unit test tests/unit/PART_NOUN.c is linked with the part that it names and with the parts below. A function
@@ -87,6 +87,11 @@ prepare-trixie: | build/.packages-chroot
 
 check-trixie: | build/.packages-chroot
 	tools/in-chroot trixie/check make check-plain
+
+# Networks that not every machine's kernel can make, with a kernel of Debian's.
+check-vm: | build/.packages-build build/.packages-check build/.packages-vm
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(HARNESS)
+	tools/in-vm env BIN=$(abspath $(BUILD)) prove --timer $(wildcard tests/e2e/$(or $(T),54)*.t)
 
 demo: | build/.packages-build build/.packages-demo
 	@$(MAKE) --no-print-directory programs

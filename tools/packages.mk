@@ -11,6 +11,7 @@ PACKAGES_LINT  := clang clang-format clang-tidy cppcheck shellcheck universal-ct
                   python3 python3-yaml python3-jsonschema
 PACKAGES_DEMO  := curl openssl jq iproute2 util-linux python3
 PACKAGES_BENCH := perl nginx-light wrk curl jq openssl python3 sqlite3 iproute2 strace util-linux
+PACKAGES_VM        := qemu-system-x86 kmod busybox-static
 PACKAGES_CHROOT    := mmdebstrap debian-archive-keyring
 PACKAGES_DEB       := build-essential dpkg-dev debhelper git
 PACKAGES_DEB_CHECK := autopkgtest lintian lxc uidmap mmdebstrap perl python3
