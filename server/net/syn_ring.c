@@ -23,6 +23,9 @@
 #define RING_SIZE   ((size_t)BLOCK_SIZE * BLOCK_COUNT)
 #define SNAP_LENGTH 160u
 
+#define VLAN_TAG_LENGTH 4u
+#define HEADERS_MOST    80u /* those of IPv4 and the beginning of TCP's */
+
 #define LOOK_OVER_LEAST 16
 #define LOOK_OVER_MOST  512
 
@@ -37,11 +40,19 @@
 
 #define IF_MORE_THAN_X(t, f) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_X, 0, (t), (f))
 
+/* The kernel looks past any number of VLAN tags with VLAN 0 (IEEE 802.1p), but shows packet sockets
+ * the packet behind the first one alone. */
+#define VLAN_ID 0x0fff
+
 /* Takes of TCP over IPv4 or IPv6 to the port: SYNs without ACK, packets with data, and the first
- * fragments of packets. The jumps count from the next instruction. */
+ * fragments of packets; and all that has a further tag with VLAN 0. The jumps count from the next
+ * instruction. */
 #define FILTER_OF(port) \
     { \
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETHERTYPE_IPV6, 23, 0), \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETH_P_8021Q, 1, 0), \
+            IF(BPF_JEQ, ETH_P_8021AD, 0, 2), \
+            BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(0)), /* the further tag */ \
+            IF(BPF_JSET, VLAN_ID, 39, 38), IF(BPF_JEQ, ETHERTYPE_IPV6, 23, 0), \
             IF(BPF_JEQ, ETHERTYPE_IP, 0, 37), \
             BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(9)), /* IPv4: the protocol */ \
             IF(BPF_JEQ, IPPROTO_TCP, 0, 35), \
@@ -74,7 +85,7 @@
             IF_MORE_THAN_X(1, 2), IF(BPF_JSET, TH_ACK, 1, 0), /* both, of the flags: a SYN */ \
             BPF_STMT(BPF_RET | BPF_K, SNAP_LENGTH), BPF_STMT(BPF_RET | BPF_K, 0), \
     }
-#define FILTER_LENGTH 41
+#define FILTER_LENGTH 45
 
 static int ring_set_filter(int fd, uint16_t port)
 {
@@ -269,42 +280,71 @@ static void ring_drop_false_gaps(struct syn_ring *ring)
     }
 }
 
-static bool frame_parse(const struct tpacket2_hdr *frame, struct syn_seen *ret)
+/* What is behind an Ethernet header and, perhaps, VLAN tags. */
+struct packet {
+    const uint8_t *bytes;
+    size_t length;
+    uint16_t type;
+    bool is_tagged;
+};
+
+static void packet_skip_tags(struct packet *packet)
+{
+    while (packet->type == ETH_P_8021Q || packet->type == ETH_P_8021AD) {
+        packet->is_tagged = true;
+        if (packet->length < VLAN_TAG_LENGTH)
+            return;
+        packet->type = (uint16_t)(packet->bytes[2] << 8 | packet->bytes[3]);
+        packet->bytes += VLAN_TAG_LENGTH;
+        packet->length -= VLAN_TAG_LENGTH;
+    }
+}
+
+static enum seen_kind packet_parse(const struct packet *packet, struct syn_seen *ret)
+{
+    if (packet->type != ETHERTYPE_IP && packet->type != ETHERTYPE_IPV6)
+        return SEEN_OTHER;
+    if (syn_parse_packet(packet->bytes, packet->length, &ret->syn))
+        return SEEN_SYN;
+    return segment_parse(packet->bytes, packet->length, &ret->segment) ? SEEN_SEGMENT : SEEN_OTHER;
+}
+
+static void frame_parse(struct syn_ring *ring, const struct tpacket2_hdr *frame,
+                        struct syn_seen *ret)
 {
     const uint8_t *bytes = (const uint8_t *)frame;
     const struct sockaddr_ll *from = (const void *)(bytes + SOURCE_AT);
     uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
+    ret->kind = SEEN_OTHER;
     if (frame->tp_snaplen < before_packet)
-        return false;
-    const uint8_t *packet = bytes + frame->tp_net;
-    size_t length = frame->tp_snaplen - before_packet;
-    ret->is_segment = !syn_parse_packet(packet, length, &ret->syn);
-    if (ret->is_segment && !segment_parse(packet, length, &ret->segment))
-        return false;
+        return;
+    struct packet packet = {.bytes = bytes + frame->tp_net,
+                            .length = frame->tp_snaplen - before_packet,
+                            .type = ntohs(from->sll_protocol)};
+    packet_skip_tags(&packet);
+    /* So much of the copy is tags that the headers may not be there: it could be anything. */
+    if (packet.is_tagged && packet.length < HEADERS_MOST && frame->tp_snaplen < frame->tp_len)
+        ring->lost++;
+    else
+        ret->kind = packet_parse(&packet, ret);
     if (before_packet >= ETHER_HDR_LEN) {
         ret->syn.has_hwaddr = true;
         memcpy(ret->syn.hwaddr.bytes, bytes + frame->tp_mac + ETHER_ADDR_LEN, ETHER_ADDR_LEN);
     }
     ret->device = from->sll_ifindex;
-    return true;
 }
 
 bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret)
 {
     uint64_t number;
-    bool parsed = false;
-    if (!ring->is_end_known && !ring_find_end(ring))
+    if ((!ring->is_end_known && !ring_find_end(ring)) || !ring_find_next(ring, &number))
         return false;
-    while (!parsed) {
-        if (!ring_find_next(ring, &number))
-            return false;
-        struct tpacket2_hdr *frame = frame_at(ring, number);
-        ring->is_losing |= (frame->tp_status & TP_STATUS_LOSING) != 0;
-        parsed = frame_parse(frame, ret);
-        __atomic_store_n(&frame->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
-        ring_mark_read(ring, number);
-        ring_drop_false_gaps(ring);
-    }
+    struct tpacket2_hdr *frame = frame_at(ring, number);
+    ring->is_losing |= (frame->tp_status & TP_STATUS_LOSING) != 0;
+    frame_parse(ring, frame, ret);
+    __atomic_store_n(&frame->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    ring_mark_read(ring, number);
+    ring_drop_false_gaps(ring);
     return true;
 }
 

@@ -32,8 +32,14 @@ struct syn_ring {
 };
 
 /* What was seen, and where. */
+enum seen_kind {
+    SEEN_SYN,
+    SEEN_SEGMENT, /* data */
+    SEEN_OTHER
+};
+
 struct syn_seen {
-    bool is_segment; /* it is data, not a SYN */
+    enum seen_kind kind;
     struct syn syn;
     struct segment segment;
     int device; /* its index */
@@ -50,7 +56,7 @@ bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port);
 void syn_ring_close(struct syn_ring *ring);
 
 /*
- * Reads the next SYN or data; false if there is none yet. Each CPU fills a frame of its own, so
+ * Reads the next frame; false if there is none yet. Each CPU fills a frame of its own, so
  * that one may be full while an earlier one is not: it is read all the same. Whatever the host's
  * TCP has received was full before; of two frames of which the one was full before the other was
  * begun, that one is read first.

@@ -348,9 +348,9 @@ static uint32_t witness_read_ring(struct witness *witness)
     struct syn_seen seen;
     uint32_t count = 0;
     for (; count < SYN_RING_FRAMES && syn_ring_next(&witness->ring, &seen); count++)
-        if (seen.is_segment)
+        if (seen.kind == SEEN_SEGMENT)
             witness_see_data(witness, &seen);
-        else
+        else if (seen.kind == SEEN_SYN)
             witness_note(witness, &seen);
     return count;
 }

@@ -21,7 +21,8 @@
 #include "server/net/witness.h"
 #include "tests/unit/test.h"
 
-#define PORT 8443
+#define PORT       8443
+#define FRAME_MOST 512
 
 /* Guest 8200 as Proxmox's firewall wires it, 8300 and 8400 without it, and a physical port. The
  * other end of each NIC begins with an n. */
@@ -71,6 +72,7 @@ struct sent {
     uint16_t fragment;
     uint8_t options; /* words of IP options */
     uint8_t data;    /* bytes of it */
+    uint8_t tags;    /* VLAN tags, all with VLAN 0 */
 };
 
 #define SYN_OF(...) ((struct sent){__VA_ARGS__})
@@ -127,9 +129,15 @@ static size_t write_frame(uint8_t *frame, const struct sent *wanted)
                          .th_seq = htonl(sent->sequence),
                          .th_off = 5,
                          .th_flags = sent->flags};
+    const uint16_t tag[] = {htons(ETHERTYPE_VLAN), 0};
+    const uint16_t type = ether.ether_type;
     memcpy(ether.ether_dhost, bridge, sizeof bridge);
     memcpy(frame, &ether, sizeof ether);
-    size_t length = sizeof ether;
+    size_t length = sizeof ether - sizeof type;
+    for (uint8_t i = 0; i < sent->tags; i++, length += sizeof tag)
+        memcpy(frame + length, tag, sizeof tag);
+    memcpy(frame + length, &type, sizeof type);
+    length += sizeof type;
     length += write_ip(frame + length, sent);
     memcpy(frame + length, &tcp, sizeof tcp);
     memset(frame + length + sizeof tcp, sent->data, sent->data);
@@ -139,7 +147,7 @@ static size_t write_frame(uint8_t *frame, const struct sent *wanted)
 /* Bridges and pairs hand frames on within the call, or the kernel's own thread does soon. */
 static void send_frame(const struct sent *sent)
 {
-    uint8_t frame[256];
+    uint8_t frame[FRAME_MOST];
     size_t length = write_frame(frame, sent);
     static int fd = -1; /* to close one takes long where other programs are busy */
     if (fd < 0)
@@ -152,9 +160,11 @@ static void send_frame(const struct sent *sent)
 
 static struct syn syn_of(const struct sent *sent)
 {
-    uint8_t frame[256];
+    uint8_t frame[FRAME_MOST];
+    struct sent untagged = *sent;
     struct syn syn;
-    size_t length = write_frame(frame, sent);
+    untagged.tags = 0;
+    size_t length = write_frame(frame, &untagged);
     assert_true(syn_parse_packet(frame + ETHER_HDR_LEN, length - ETHER_HDR_LEN, &syn));
     syn.has_hwaddr = true;
     memcpy(syn.hwaddr.bytes, frame + ETHER_ADDR_LEN, ETHER_ADDR_LEN);
@@ -377,6 +387,32 @@ static void assert_confirmed(const char *link, const struct sent *data, size_t c
     { \
         .link = (name), .flags = TH_ACK | TH_PUSH, .sequence = 101, .data = 40 \
     }
+
+/* The kernel takes packets behind any number of tags. Those that are behind too many to be read
+ * could be anything. */
+static void test_tags(void **state)
+{
+    const struct sent own = FIRST_OF("n8200");
+    const uint8_t tags[] = {1, 2, 3, 8, 16, 30, 60};
+    (void)state;
+    assert_comes_by(&SYN_OF(.link = "n8300", .tags = 1), WITNESS_GUEST, 8300);
+    assert_comes_by(&SYN_OF(.link = "n8300", .tags = 2), WITNESS_GUEST, 8300);
+    assert_comes_by(&SYN_OF(.link = "n8200", .tags = 3), WITNESS_GUEST, 8200);
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
+        struct sent hidden = FIRST_OF("n8300");
+        struct sent others = FIRST_OF("n8300");
+        others.port = 7;
+        hidden.tags = tags[i];
+        others.tags = tags[i];
+        const struct sent before[] = {hidden, own};
+        const struct sent after[] = {own, hidden};
+        const struct sent to_others[] = {own, others};
+        assert_confirmed("n8200", before, 2, false);
+        assert_confirmed("n8200", after, 2, false);
+        if (tags[i] <= 16)
+            assert_confirmed("n8200", to_others, 2, true);
+    }
+}
 
 static void test_who_goes_on(void **state)
 {
@@ -686,6 +722,7 @@ int main(void)
         cmocka_unit_test(test_copies),
         cmocka_unit_test(test_the_host_itself),
         cmocka_unit_test(test_ends_alone),
+        cmocka_unit_test(test_tags),
         cmocka_unit_test(test_who_goes_on),
         cmocka_unit_test(test_first_data_in_disguise),
         cmocka_unit_test(test_every_byte_counts),
