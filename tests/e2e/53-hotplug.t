@@ -123,6 +123,37 @@ ok "it is on record: added" eventually told 'net1 added'
 ok "removed" eventually told 'net1 removed'
 ok "changed" eventually told 'net0 changed'
 
+# --- a port gets another guest's name, and another guest's port the number of one that is gone ---
+# plugged VMID: a NIC more, always with the same number, Ethernet and IP address
+plugged() {
+    ip link add "veth${1}i9" index 900 type veth peer name eth9 netns "$(cat "$HOST/netns/$1")"
+    ip link set "veth${1}i9" master vmbr0 up
+    in_guest "$1" ip link set eth9 address "$(mac 900 9)" up
+    in_guest "$1" ip addr add 192.168.0.92/24 dev eth9
+}
+renamed() { ip link set "veth${1}i9" down && ip link set "veth${1}i9" name "veth${2}i9" && ip link set "veth${2}i9" up; }
+# with_token_of_8200 VMID: what it gets by eth9
+with_token_of_8200() {
+    in_guest "$1" curl -sk -o /dev/null -w '%{http_code} ' --interface eth9 -H "Authorization: Bearer $(cat "$(token_of 8200)")" \
+        "https://$ENDPOINT/storage"
+}
+for vmid in 8200 8300; do in_guest $vmid ip link set eth0 down; done
+got=
+for _ in 1 2 3 4 5; do
+    plugged 8200
+    got+=$(with_token_of_8200 8200)
+    renamed 8200 8300
+    got+=$(with_token_of_8200 8200)
+    renamed 8300 8200
+    got+=$(with_token_of_8200 8200)
+    ip link del veth8200i9
+    plugged 8300
+    got+=$(with_token_of_8200 8300)
+    ip link del veth8300i9
+done
+is "whose a port is, is what its name says at that time" "$(xargs -n 4 <<<"$got" | sort -u)" '200 403 200 403' || diag "$got"
+for vmid in 8200 8300; do in_guest $vmid ip link set eth0 up; done
+
 # --- mounts ---
 mounts() { request 8200 "$(token_of 8200)" /storage | head -n 1 | jq -r '.data.mounts[] | "\(.key)=\(.size_bytes)"' | xargs; }
 mounts_are() { [ "$(mounts)" = "$1" ]; }
