@@ -94,11 +94,11 @@ bool netlink_answer_next_link(const struct netlink_answer *answer, size_t *at,
         const struct nlmsghdr *header = (const void *)(answer->bytes + *at);
         size_t begin = *at;
         size_t left = answer->length - begin;
-        if (header->nlmsg_len < sizeof *header)
+        size_t length = header->nlmsg_len < left ? header->nlmsg_len : left;
+        if (length < sizeof *header)
             return false;
-        *at += NLMSG_ALIGN((size_t)header->nlmsg_len);
-        if (link_parse(answer, begin, begin + (header->nlmsg_len < left ? header->nlmsg_len : left),
-                       ret))
+        *at += NLMSG_ALIGN(length);
+        if (link_parse(answer, begin, begin + length, ret))
             return true;
     }
     return false;
