@@ -35,6 +35,7 @@
 
 #define SYSTEMD          "/run/systemd/system"
 #define SYSTEMCTL        "/usr/bin/systemctl"
+#define RESTART          "systemctl restart felhomd"
 #define RELOAD           "systemctl reload felhomd"
 #define MAKE_TOKEN       "felhomctl init --pve-token"
 #define TOKEN_FILE_LIMIT (4 * KIB)
@@ -92,11 +93,27 @@ static int request_health(const struct sockaddr_in *endpoint, const struct pins 
     return result;
 }
 
+/* Whatever keeps felhomd from its store, another check may have found. */
+static const char *store_remedy(const struct doctor *doctor)
+{
+    size_t i;
+    const json_t *finding;
+    json_array_foreach(doctor->findings, i, finding)
+    {
+        const char *id = json_get_text(finding, "id", "");
+        const char *remedy = json_get_text(finding, "remedy", NULL);
+        if (remedy && (strcmp(id, "state") == 0 || strcmp(id, "store") == 0 ||
+                       strcmp(id, "store.privacy") == 0))
+            return remedy;
+    }
+    return RESTART;
+}
+
 void doctor_check_answer(struct doctor *doctor)
 {
     struct error error;
     struct sockaddr_in endpoint;
-    const char *remedy = "systemctl restart felhomd";
+    const char *remedy = RESTART;
     cleanup(identity_free) struct identity identity = {0};
     if (host_endpoint(&doctor->config, &endpoint, &error) < 0 ||
         identity_load(doctor->config.paths.state, &identity, &error) < 0)
@@ -106,10 +123,14 @@ void doctor_check_answer(struct doctor *doctor)
         doctor_ok(doctor, "felhomd accepts connections; local_api forbids the host any requests");
     else if (shut_out)
         doctor_fail(doctor, remedy, "nothing listens on felhomd's port");
-    else if (request_health(&endpoint, &identity.pins, &error) < 0)
-        doctor_fail(doctor, remedy, "felhomd does not answer as guests require: %s", error.message);
-    else
+    else if (request_health(&endpoint, &identity.pins, &error) == 0)
         doctor_ok(doctor, "felhomd answers with the certificate that guests pin");
+    else if (error.kind == ERROR_CONFLICT)
+        doctor_fail(doctor, store_remedy(doctor),
+                    "felhomd answers, but cannot read its store, so it accepts no token; "
+                    "journalctl -u felhomd says why");
+    else
+        doctor_fail(doctor, remedy, "felhomd does not answer as guests require: %s", error.message);
 }
 
 /* --- Proxmox's firewall --- */

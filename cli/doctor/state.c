@@ -68,6 +68,70 @@ void doctor_check_state(struct doctor *doctor)
     check_state_owner(doctor, status.st_uid);
 }
 
+/* --- who holds a lock --- */
+
+/* The words of a line of /proc/locks: "1: POSIX ADVISORY READ 1234 00:2b:5678 123 123". */
+enum {
+    LOCK_NUMBER,
+    LOCK_CLASS,
+    LOCK_MODE,
+    LOCK_ACCESS,
+    LOCK_PID,
+    LOCK_FILE,
+    LOCK_FIRST,
+    LOCK_WORDS
+};
+
+/* Locks of one kind: on a file, from one of these bytes on. */
+struct lock_kind {
+    ino_t file;
+    const char *access; /* READ or WRITE */
+    long first;
+    long last;
+};
+
+/* Returns the process that has such a lock by this line; 0 if it is another one. */
+static int holder_of_line(char *line, const struct lock_kind *kind)
+{
+    const char *words[LOCK_WORDS];
+    size_t count = 0;
+    for (char *word; count < LOCK_WORDS && (word = strsep(&line, " \n"));)
+        if (*word)
+            words[count++] = word;
+    if (count < LOCK_WORDS || strcmp(words[LOCK_CLASS], "POSIX") != 0 ||
+        strcmp(words[LOCK_ACCESS], kind->access) != 0)
+        return 0;
+    const char *inode = strrchr(words[LOCK_FILE], ':');
+    long first = strtol(words[LOCK_FIRST], NULL, 10);
+    bool held = inode && strtoull(inode + 1, NULL, 10) == kind->file && first >= kind->first &&
+                first <= kind->last;
+    return held ? (int)strtol(words[LOCK_PID], NULL, 10) : 0;
+}
+
+/* Returns the process that has such a lock now, the lowest above after; 0 if there is none. */
+static int next_holder(const struct lock_kind *kind, int after)
+{
+    char line[256];
+    int found = 0;
+    cleanup_file FILE *locks = fopen("/proc/locks", "re");
+    while (locks && fgets(line, sizeof line, locks)) {
+        int pid = holder_of_line(line, kind);
+        if (pid > after && (found == 0 || pid < found))
+            found = pid;
+    }
+    return found;
+}
+
+static void process_name(int pid, char *ret, size_t size)
+{
+    cleanup_free char *path = mem_format("/proc/%d/comm", pid);
+    cleanup_file FILE *file = fopen(path, "re");
+    if (!file || !fgets(ret, (int)size, file))
+        (void)snprintf(ret, size, "unknown");
+    ret[strcspn(ret, "\n")] = '\0';
+    text_mask(ret);
+}
+
 /* --- the store --- */
 
 /* Enrolments are in Proxmox's file system, so a new store loses only past events and tokens. */
@@ -82,9 +146,37 @@ static void note_damaged_store(struct doctor *doctor, const struct error *error)
                 error->message);
 }
 
+/* SQLite's exclusive lock is on these bytes of agent.db. */
+#define EXCLUSIVE_LOCK_FIRST 0x40000000L
+#define EXCLUSIVE_LOCK_LAST  0x400001FFL
+
+/* A process that has the store for itself, as a tool of the operator's may. */
+static void note_locked_store(struct doctor *doctor, const struct error *error)
+{
+    struct stat status;
+    char name[32];
+    int pid = 0;
+    cleanup_free char *path = mem_format("%s/db/agent.db", doctor->config.paths.state);
+    if (stat(path, &status) == 0) {
+        const struct lock_kind exclusive = {status.st_ino, "WRITE", EXCLUSIVE_LOCK_FIRST,
+                                            EXCLUSIVE_LOCK_LAST};
+        pid = next_holder(&exclusive, 0);
+    }
+    if (pid == 0) {
+        doctor_fail(doctor, "systemctl restart felhomd", "%s", error->message);
+        return;
+    }
+    process_name(pid, name, sizeof name);
+    cleanup_free char *remedy = mem_format("kill %d && tail --pid=%d -f /dev/null", pid, pid);
+    doctor_fail(doctor, remedy, "%s: %d (%s)", error->message, pid, name);
+}
+
 static void note_bad_store(struct doctor *doctor, const struct error *error)
 {
     switch (error->kind) {
+    case ERROR_BUSY:
+        note_locked_store(doctor, error);
+        break;
     case ERROR_MISSING:
         doctor_fail(doctor, DOCTOR_INIT, "%s", error->message);
         break;
@@ -134,55 +226,11 @@ void doctor_check_store(struct doctor *doctor)
 #define LOOKS    10 /* a process is stuck if each of them finds it reading */
 #define PAUSE_NS 100000000L
 
-/* The words of a line of /proc/locks: "1: POSIX ADVISORY READ 1234 00:2b:5678 123 123". */
-enum {
-    LOCK_NUMBER,
-    LOCK_CLASS,
-    LOCK_MODE,
-    LOCK_ACCESS,
-    LOCK_PID,
-    LOCK_FILE,
-    LOCK_FIRST,
-    LOCK_WORDS
-};
-
-/* Returns the process that the line says reads from the store; 0 if it says so of none. */
-static int reader_of_line(char *line, ino_t index)
-{
-    const char *words[LOCK_WORDS];
-    size_t count = 0;
-    for (char *word; count < LOCK_WORDS && (word = strsep(&line, " \n"));)
-        if (*word)
-            words[count++] = word;
-    if (count < LOCK_WORDS || strcmp(words[LOCK_CLASS], "POSIX") != 0 ||
-        strcmp(words[LOCK_ACCESS], "READ") != 0)
-        return 0;
-    const char *inode = strrchr(words[LOCK_FILE], ':');
-    long first = strtol(words[LOCK_FIRST], NULL, 10);
-    bool reads = inode && strtoull(inode + 1, NULL, 10) == index && first >= READER_LOCK_FIRST &&
-                 first <= READER_LOCK_LAST;
-    return reads ? (int)strtol(words[LOCK_PID], NULL, 10) : 0;
-}
-
-/* Returns a process that reads from the store now, the lowest above after; 0 if there is none. */
-static int next_reader(ino_t index, int after)
-{
-    char line[256];
-    int found = 0;
-    cleanup_file FILE *locks = fopen("/proc/locks", "re");
-    while (locks && fgets(line, sizeof line, locks)) {
-        int pid = reader_of_line(line, index);
-        if (pid > after && (found == 0 || pid < found))
-            found = pid;
-    }
-    return found;
-}
-
-static bool reads_all_the_time(ino_t index, int pid)
+static bool reads_all_the_time(const struct lock_kind *reading, int pid)
 {
     for (int i = 0; i < LOOKS; i++) {
         (void)nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
-        if (next_reader(index, pid - 1) != pid)
+        if (next_holder(reading, pid - 1) != pid)
             return false;
     }
     return true;
@@ -196,20 +244,11 @@ static int stuck_reader(const char *state)
     cleanup_free char *path = mem_format("%s/db/agent.db-shm", state);
     if (stat(path, &index) < 0)
         return 0;
-    for (int pid = next_reader(index.st_ino, 0); pid > 0; pid = next_reader(index.st_ino, pid))
-        if (pid != getpid() && reads_all_the_time(index.st_ino, pid))
+    const struct lock_kind reading = {index.st_ino, "READ", READER_LOCK_FIRST, READER_LOCK_LAST};
+    for (int pid = next_holder(&reading, 0); pid > 0; pid = next_holder(&reading, pid))
+        if (pid != getpid() && reads_all_the_time(&reading, pid))
             return pid;
     return 0;
-}
-
-static void process_name(int pid, char *ret, size_t size)
-{
-    cleanup_free char *path = mem_format("/proc/%d/comm", pid);
-    cleanup_file FILE *file = fopen(path, "re");
-    if (!file || !fgets(ret, (int)size, file))
-        (void)snprintf(ret, size, "unknown");
-    ret[strcspn(ret, "\n")] = '\0';
-    text_mask(ret);
 }
 
 /* `felhomctl init` commits something, and with that the log is emptied. */

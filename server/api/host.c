@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * GET /host/metrics and GET /healthz: the figures of the host (base/host_figures), and whether
- * felhomd answers.
+ * felhomd answers and can read its store.
  */
 #include "store/host/host.h"
 #include "schema/base/memory.h"
@@ -11,11 +11,21 @@
 #include "server/base/host_figures.h"
 #include "server/http/reply.h"
 #include "server/http/request.h"
+#include "store/base/log.h"
+
+#define RETRY_SECONDS "5"
 
 void healthz_get(struct context *context, const struct request *request, struct reply *reply)
 {
-    (void)context;
+    struct error error;
     (void)request;
+    if (store_pool_check(context->stores, &error) < 0) {
+        throttled_log_line(&context->log, LOG_ERR, "felhomd cannot read its store: %s",
+                           error.message);
+        reply_error(reply, 503, "felhomd cannot read its store");
+        reply_header(reply, "Retry-After", RETRY_SECONDS);
+        return;
+    }
     reply_data(reply, 200, json_pack("{s:s, s:s}", "status", "ok", "version", FELHOM_VERSION));
 }
 

@@ -12,6 +12,7 @@
 #include "schema/base/units.h"
 #include "server/base/lock.h"
 #include "store/base/clock.h"
+#include "store/tables/token.h"
 
 /* More than the threads that run at the same time on most hosts: a worker that is suspended
  * while it holds a store does not keep the others from working. */
@@ -34,9 +35,12 @@ struct store_pool {
     size_t free_places; /* how many more stores may be lent, open or not */
     struct store *open[STORES];
     size_t open_count;
-    struct store_files files; /* the files that the stores in open[] have open */
-    int64_t looked_us;        /* when files was last compared with the disk */
-    uint64_t generation;      /* incremented whenever files changes */
+    struct store_files files;   /* the files that the stores in open[] have open */
+    int64_t looked_us;          /* when files was last compared with the disk */
+    uint64_t generation;        /* incremented whenever files changes */
+    struct error checked;       /* what the last check has found; ERROR_NONE: nothing wrong */
+    pthread_mutex_t check_lock; /* held by who checks; guards the next member */
+    int64_t checked_us;         /* when that was; 0: never */
 };
 
 static struct store_files store_files_stat(const char *state_dir)
@@ -63,6 +67,7 @@ int store_pool_new(const char *state_dir, struct store_pool **ret, struct error 
     lock_condition_init(&pool->returned);
     (void)pthread_mutex_init(&pool->lock, NULL);
     (void)pthread_mutex_init(&pool->writer_lock, NULL);
+    (void)pthread_mutex_init(&pool->check_lock, NULL);
     pool->state_dir = mem_copy_text(state_dir);
     pool->files = store_files_stat(state_dir);
     pool->free_places = STORES;
@@ -85,6 +90,7 @@ void store_pool_free(struct store_pool *pool)
     (void)pthread_cond_destroy(&pool->returned);
     (void)pthread_mutex_destroy(&pool->lock);
     (void)pthread_mutex_destroy(&pool->writer_lock);
+    (void)pthread_mutex_destroy(&pool->check_lock);
     free(pool->state_dir);
     free(pool);
 }
@@ -184,6 +190,43 @@ void store_pool_look(struct store_pool *pool)
 {
     lock_scope(&pool->lock);
     pool->looked_us = -STORE_POOL_LOOK_US;
+}
+
+/* No token has this id. */
+static int pool_read_token(struct store_pool *pool, struct error *error)
+{
+    enum token_verdict verdict;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(pool, &loan, error) == 0 &&
+        token_recheck(loan.store, "--------", clock_wall_ms(), &verdict, error) == 0)
+        return 0;
+    return store_loan_failed(&loan, error);
+}
+
+/* The caller holds check_lock. */
+static void pool_check_if_due(struct store_pool *pool)
+{
+    struct error found = {.kind = ERROR_NONE};
+    if (pool->checked_us && clock_steady_us() < pool->checked_us + STORE_POOL_CHECK_US)
+        return;
+    if (pool_read_token(pool, &found) == 0)
+        found.kind = ERROR_NONE;
+    pool->checked_us = clock_steady_us();
+    lock_scope(&pool->lock);
+    pool->checked = found;
+}
+
+int store_pool_check(struct store_pool *pool, struct error *error)
+{
+    if (pthread_mutex_trylock(&pool->check_lock) == 0) {
+        pool_check_if_due(pool);
+        (void)pthread_mutex_unlock(&pool->check_lock);
+    }
+    lock_scope(&pool->lock);
+    if (pool->checked.kind == ERROR_NONE)
+        return 0;
+    *error = pool->checked;
+    return -1;
 }
 
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error)

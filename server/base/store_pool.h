@@ -63,6 +63,14 @@ static inline int store_loan_failed(struct store_loan *loan, const struct error 
  * at. */
 void store_pool_look(struct store_pool *pool);
 
+/*
+ * Checks that the store can be read: looks up a token that there is not. Any number of clients may
+ * ask: the store is read at most once in STORE_POOL_CHECK_US, by one thread, and the others get
+ * what was found last. Nothing is written.
+ */
+#define STORE_POOL_CHECK_US 1000000
+int store_pool_check(struct store_pool *pool, struct error *error);
+
 /* Reads the host (host_get) with a store that is borrowed for that alone. */
 int store_pool_read_host(struct store_pool *pool, struct host *ret, struct error *error);
 

@@ -35,8 +35,8 @@ bool watchdog_feed(struct watchdog *watchdog, struct context *context, const str
 
 /*
  * Returns 0 if GET /healthz at the address (for 0.0.0.0, at the loopback address) was answered with
- * 200 and a certificate with these pins. The gate admits this one connection whatever its rules say
- * (gate_expect). Takes at most timeout_us.
+ * 200 or 503 and a certificate with these pins. The gate admits this one connection whatever its
+ * rules say (gate_expect). Takes at most timeout_us.
  */
 int watchdog_self_test(const struct sockaddr_in *listening, const struct pins *pins,
                        struct gate *gate, int64_t timeout_us, struct error *error);

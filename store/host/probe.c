@@ -26,6 +26,7 @@
 
 static const char request[] = "GET /healthz HTTP/1.1\r\nHost: felhomd\r\nConnection: close\r\n\r\n";
 static const char good_answer[] = "HTTP/1.1 200 ";
+static const char unready_answer[] = "HTTP/1.1 503 ";
 
 struct client {
     int64_t deadline_us;
@@ -246,8 +247,9 @@ static int probe_check_answer(const struct buffer *answer, struct error *error)
     const char *text = buffer_text(answer);
     if (strncmp(text, good_answer, strlen(good_answer)) == 0)
         return 0;
-    return fail(error, ERROR_INVALID, "felhomd answered \"%.*s\"", (int)strcspn(text, "\r\n"),
-                text);
+    bool unready = strncmp(text, unready_answer, strlen(unready_answer)) == 0;
+    return fail(error, unready ? ERROR_CONFLICT : ERROR_INVALID, "felhomd answered \"%.*s\"",
+                (int)strcspn(text, "\r\n"), text);
 }
 
 static int probe_ask(struct client *client, const struct probe *probe, struct error *error)

@@ -26,7 +26,8 @@ struct probe {
     void *context;
 };
 
-/* Returns 0 if GET /healthz was answered with 200 within timeout_us. ERROR_BUSY if it timed out. */
+/* Returns 0 if GET /healthz was answered with 200 within timeout_us. ERROR_CONFLICT if it was
+ * answered with 503: felhomd works, but cannot read its store. ERROR_BUSY if it timed out. */
 int probe_run(const struct probe *probe, struct error *error);
 
 #endif

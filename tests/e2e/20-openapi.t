@@ -96,7 +96,7 @@ faulty "an example that does not match its schema" 's/cpu_count: 8/cpu_count: ma
 faulty "a required key that is not a property" 's/required: \[vmid, due/required: [vmid, dew/' 'dew is required'
 faulty "a duplicate key" 's#^  /healthz:#  /healthz: {}\n&#' 'there twice'
 faulty "an unused component" 's/^    Health:/    Unused: {type: object}\n&/' 'Unused: nobody uses it'
-faulty "a response without a description" 's/  description: The agent answers\.//' 'response without description'
+faulty "a response without a description" 's/  description: The agent answers and can read its store\.//' 'response without description'
 faulty "an undeclared tag" 's/tags: \[server\]/tags: [servers]/' 'servers is not declared'
 faulty "an invalid status" '0,/"200":/s//"20x":/' '20x is no status'
 tap_done

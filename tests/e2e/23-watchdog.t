@@ -78,6 +78,14 @@ managed
 ok "the service manager is told that felhomd serves" eventually told_more '^STATUS=serving' 0
 ok "felhomd feeds the watchdog again and again" beats 3
 
+mv "$HOST/state/db/agent.db" "$HOST/agent.db" && mkdir "$HOST/state/db/agent.db"
+is_unready() { [ "$(from_host)" = 503 ]; }
+ok "felhomd says when it cannot read its store" eventually is_unready
+ok "the watchdog is fed all the same, as no restart would help" beats 3
+rmdir "$HOST/state/db/agent.db" && mv "$HOST/agent.db" "$HOST/state/db/agent.db"
+is_ready() { [ "$(from_host)" = 200 ]; }
+ok "felhomd says when it can read it again" eventually is_ready
+
 hold 4
 ok "the self-test fails when all workers are busy" eventually is_failing
 ok "the watchdog is not fed while the self-test fails" no_beats

@@ -166,6 +166,24 @@ sql 'PRAGMA user_version = 99'
 broken 'newer store' store null error 'written by a newer felhom-agent'
 is 'newer store: the remedy is an upgrade' "$REMEDY" 'apt install --only-upgrade felhom-agent'
 sql "PRAGMA user_version = $version"
+rm -f "$STATE"/db/* && mkdir "$STATE/db/agent.db"
+cannot_read() { [ "$(part answer result null)" = error ]; }
+eventually cannot_read
+mends 'a felhomd that cannot read its store' answer null error 'felhomd answers, but cannot read its store'
+is 'a felhomd that cannot read its store: the store is in order' "$(part store result null)" ok
+ctl enroll 8200 >/dev/null
+phase 8200 pre-start >/dev/null
+phase 8200 post-start
+systemctl stop felhomd
+python3 -c 'import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+connection.execute("BEGIN EXCLUSIVE")
+open(sys.argv[2], "w").close()
+time.sleep(86400)' "$STATE/db/agent.db" "$HOST/locked" &
+eventually test -e "$HOST/locked"
+mends 'a process that keeps the store locked' store null error 'is locked by another process: [0-9]+ \(python3\)'
+systemctl start felhomd
 daemon_stop
 sql 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null
 is 'doctor can check a store that no process has open' "$(part store result null)" ok

@@ -191,6 +191,33 @@ static void test_a_log_index_that_is_gone_is_heeded(void **state)
     store_return(&loan);
 }
 
+/* Waits until the next check reads the store again. */
+static void check_anew(void)
+{
+    (void)usleep(STORE_POOL_CHECK_US);
+}
+
+static void test_a_check_says_whether_the_store_can_be_read(void **state)
+{
+    (void)state;
+    struct error error;
+    struct store_loan loans[MORE_THAN_ALL] = {0};
+    assert_int_equal(store_pool_check(pool, &error), 0);
+    run("mv db other");
+    check_anew();
+    assert_int_equal(store_pool_check(pool, &error), -1);
+    assert_int_equal(error.kind, ERROR_MISSING);
+    run("mv other db");
+    check_anew();
+    assert_int_equal(store_pool_check(pool, &error), 0);
+    check_anew();
+    (void)borrow_all(loans, &error);
+    assert_int_equal(store_pool_check(pool, &error), -1);
+    assert_int_equal(error.kind, ERROR_BUSY);
+    for (size_t i = 0; i < MORE_THAN_ALL; i++)
+        store_return(&loans[i]);
+}
+
 static void test_nothing_borrowed_is_nothing_to_return(void **state)
 {
     (void)state;
@@ -214,6 +241,7 @@ int main(void)
         TEST(test_a_store_that_cannot_be_opened_costs_no_place),
         TEST(test_another_file_in_its_place_is_heeded),
         TEST(test_a_log_index_that_is_gone_is_heeded),
+        TEST(test_a_check_says_whether_the_store_can_be_read),
         TEST(test_nothing_borrowed_is_nothing_to_return),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

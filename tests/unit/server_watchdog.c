@@ -166,6 +166,13 @@ static int answer_500(struct mg_connection *connection, void *context)
     return 500;
 }
 
+static int answer_503(struct mg_connection *connection, void *context)
+{
+    (void)context;
+    answer_text(connection, 503, "{}");
+    return 503;
+}
+
 static int answer_nothing(struct mg_connection *connection, void *context)
 {
     (void)connection;
@@ -216,6 +223,14 @@ static void test_an_error_is_no_answer(void **state)
     (void)state;
     start_with(answer_500);
     assert_dead_at_once("felhomd answered \"HTTP/1.1 500 X\"");
+}
+
+/* felhomd lives, and no restart would give it a store that it can read. */
+static void test_without_its_store_it_lives(void **state)
+{
+    (void)state;
+    start_with(answer_503);
+    assert_answers();
 }
 
 static void test_silence_is_no_answer(void **state)
@@ -329,6 +344,7 @@ int main(void)
         cmocka_unit_test_teardown(test_listening_everywhere, stop_local),
         cmocka_unit_test_teardown(test_what_is_asked, stop_local),
         cmocka_unit_test_teardown(test_an_error_is_no_answer, stop_local),
+        cmocka_unit_test_teardown(test_without_its_store_it_lives, stop_local),
         cmocka_unit_test_teardown(test_silence_is_no_answer, stop_local),
         cmocka_unit_test_teardown(test_a_late_answer_is_none, stop_local),
         cmocka_unit_test_teardown(test_an_endless_answer_is_cut, stop_local),
