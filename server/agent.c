@@ -220,6 +220,44 @@ static int agent_audit_store(struct agent *agent, const struct config *config, s
     return 0;
 }
 
+static int agent_look_for_lost(struct agent *agent, const struct config *config,
+                               struct error *error)
+{
+    struct token_audit found;
+    cleanup_store_loan struct store_loan loan = {0};
+    if (store_borrow(agent->context.stores, &loan, error) < 0 ||
+        token_audit_lost(loan.store, clock_wall_ms(), &found, error) < 0)
+        return store_loan_failed(&loan, error);
+    if (found.count == 0)
+        return 0;
+    log_line(LOG_ERR,
+             "the store was lost: it knows nothing of the tokens of guest %u%s; running guests get "
+             "new ones",
+             found.vmid, found.count > 1 ? " and others" : "");
+    agent->host_unsaved = true;
+    nudge_send(config->paths.state);
+    return 0;
+}
+
+/* How long there must have been no store: whoever puts another in its place may do so in steps. */
+#define REMAKE_US (10 * SECOND_US)
+
+static void agent_remake_store(struct agent *agent, const struct config *config)
+{
+    struct error error;
+    cleanup_store struct store *store = NULL;
+    int64_t now_us = clock_steady_us();
+    if (agent->missing_us == 0)
+        agent->missing_us = now_us;
+    if (now_us - agent->missing_us < REMAKE_US)
+        return;
+    if (store_open(config->paths.state, STORE_OPEN_CREATE, SECOND_MS, &store, &error) == 0)
+        log_line(LOG_NOTICE, "there was no store any more: a new one was made");
+    else
+        throttled_log_line(&agent->context.log, LOG_ERR, "no new store can be made: %s",
+                           error.message);
+}
+
 static void *agent_checkpoint(void *data)
 {
     struct agent *agent = data;
@@ -278,13 +316,21 @@ void agent_watch_store(struct agent *agent)
     struct error error;
     cleanup_server_config struct server_config *config = context_config(&agent->context);
     if (agent_has_to_audit(agent, &config->config)) {
+        const struct store_mark now = store_mark_of(&config->config);
+        bool other = agent->audited_us != 0 && now.inodes[0] != agent->audited.inodes[0];
         atomic_store(&agent->context.store_in_doubt, false);
         agent->audited_us = clock_steady_us();
-        if (agent_audit_store(agent, &config->config, &error) == 0)
+        if (agent_audit_store(agent, &config->config, &error) == 0 &&
+            agent_look_for_lost(agent, &config->config, &error) == 0) {
             agent->audited = store_mark_of(&config->config);
-        else
+            agent->missing_us = 0;
+            agent->host_unsaved |= other;
+        } else {
             throttled_log_line(&agent->context.log, LOG_ERR, "the store cannot be audited: %s",
                                error.message);
+            if (error.kind == ERROR_MISSING)
+                agent_remake_store(agent, &config->config);
+        }
     }
     if (clock_steady_us() >= agent->checkpointer.due_us && log_has_commits(&config->config))
         agent_start_checkpoint(agent);

@@ -42,6 +42,7 @@ struct agent {
     struct pins pins;          /* of the certificate that connections are shown */
     struct store_mark audited; /* what was there when the store was last audited */
     int64_t audited_us;        /* when that was tried; 0: never */
+    int64_t missing_us;        /* since when there has been no store; 0: there is one */
     struct checkpointer checkpointer;
     bool host_unsaved; /* the pins or the configuration could not be written to the store yet */
     struct identity_mark identity; /* of the certificate at agent_follow_identity's last look */
@@ -76,8 +77,9 @@ int agent_start(struct agent *agent, struct error *error);
 
 /*
  * Audits the store (token_audit) if it is in doubt, or if the database or the record of the tokens
- * was changed since the last audit; and if commits are in the store's log alone, has it copied into
- * the database, so that little can be lost with the log.
+ * was changed since the last audit. Has new tokens given to running guests if the store has lost
+ * them, and makes a new store if there has been none for a while. And if commits are in the store's
+ * log alone, has it copied into the database, so that little can be lost with the log.
  */
 void agent_watch_store(struct agent *agent);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/db/token_record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -456,6 +457,16 @@ int token_record_adopt(struct store *store, struct error *error)
         if (adopt_guest(store, (uint32_t)sql_column_int(&query, 0), error) < 0)
             return -1;
     return row;
+}
+
+void token_record_list(struct vmids *vmids)
+{
+    cleanup_directory DIR *directory = records_dir ? opendir(records_dir) : NULL;
+    for (const struct dirent *entry; directory && (entry = readdir(directory));) {
+        uint32_t vmid;
+        if (vmid_parse(entry->d_name, &vmid))
+            vmids_add(vmids, vmid);
+    }
 }
 
 /* --- renewal --- */

@@ -25,6 +25,7 @@
 #include "schema/agent/token.h"
 #include "schema/base/cleanup.h"
 #include "schema/base/error.h"
+#include "schema/base/vmid.h"
 
 struct store;
 
@@ -99,6 +100,9 @@ int token_record_settle(struct store *store, struct error *error);
 
 /* Drops what is queued: the transaction was rolled back. */
 void token_record_drop(struct store *store);
+
+/* Adds the guests that have a record. */
+void token_record_list(struct vmids *vmids);
 
 /* Asks for new tokens for the guests that have lost theirs: makes RUN/tokens/renew, for which
  * felhom-token-age.path starts `felhomctl rotate --due`. */

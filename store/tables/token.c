@@ -615,3 +615,78 @@ int token_audit(struct store *store, int64_t now_ms, struct token_audit *ret, st
     token_record_ask_renewal();
     return 0;
 }
+
+static int token_is_lost(struct store *store, uint32_t vmid, bool *ret, struct error *error)
+{
+    int64_t known = 0;
+    cleanup_token_record struct token_record record = {0};
+    *ret = false;
+    if (token_record_read(vmid, &record, error) < 0)
+        return -1;
+    if (record.count == 0)
+        return 0;
+    if (sql_number(store, "SELECT count(*) FROM token WHERE vmid = ?1", sql_values(sql_int(vmid)),
+                   &known, error) < 0)
+        return -1;
+    *ret = known == 0;
+    return 0;
+}
+
+static int audit_list_lost(struct store *store, struct token_audit *ret, struct error *error)
+{
+    cleanup(vmids_free) struct vmids recorded = {0};
+    *ret = (struct token_audit){0};
+    token_record_list(&recorded);
+    for (size_t i = 0; i < recorded.count; i++) {
+        bool lost;
+        if (token_is_lost(store, recorded.items[i], &lost, error) < 0)
+            return -1;
+        if (lost && (ret->count++ == 0 || recorded.items[i] < ret->vmid))
+            ret->vmid = recorded.items[i];
+    }
+    return 0;
+}
+
+/* In the caller's transaction. *ret becomes false if there is such an event already. */
+static int audit_note_lost(struct store *store, const struct token_audit *found, int64_t now_ms,
+                           bool *ret, struct error *error)
+{
+    char detail[256];
+    int64_t told = 0;
+    (void)snprintf(detail, sizeof detail,
+                   "the store knows nothing of the tokens of guest %u%s: it was lost; running "
+                   "guests get new ones",
+                   found->vmid, found->count > 1 ? " and others" : "");
+    if (sql_number(store, "SELECT count(*) FROM event WHERE kind = 'store' AND detail = ?1",
+                   sql_values(sql_text(detail)), &told, error) < 0)
+        return -1;
+    *ret = told == 0;
+    return *ret ? event_note(store, now_ms, 0, "store", "error", detail, error) : 0;
+}
+
+int token_audit_lost(struct store *store, int64_t now_ms, struct token_audit *ret,
+                     struct error *error)
+{
+    bool noted;
+    cleanup_transaction struct transaction transaction = {0};
+    if (audit_list_lost(store, ret, error) < 0)
+        return -1;
+    if (ret->count == 0)
+        return 0;
+    /* Again, while nobody changes anything. */
+    if (transaction_begin(store, &transaction, error) < 0 ||
+        token_record_settle(store, error) < 0 || audit_list_lost(store, ret, error) < 0)
+        return -1;
+    if (ret->count == 0)
+        return 0;
+    if (audit_note_lost(store, ret, now_ms, &noted, error) < 0)
+        return -1;
+    if (!noted) {
+        ret->count = 0;
+        return 0;
+    }
+    if (transaction_commit(&transaction, error) < 0)
+        return -1;
+    token_record_ask_renewal();
+    return 0;
+}

@@ -147,4 +147,13 @@ int token_audit_look(struct store *store, int64_t now_ms, struct token_audit *re
  */
 int token_audit(struct store *store, int64_t now_ms, struct token_audit *ret, struct error *error);
 
+/*
+ * Looks for guests that have good tokens by the record, but of which the store knows none: it was
+ * lost, and a new one made. Their tokens are refused. The first time in this store, fills in count
+ * and vmid of *ret, adds an event and asks for new tokens; count is 0 if there are none, or if that
+ * was asked for before, as for guests that do not run.
+ */
+int token_audit_lost(struct store *store, int64_t now_ms, struct token_audit *ret,
+                     struct error *error);
+
 #endif

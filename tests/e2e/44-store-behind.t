@@ -109,6 +109,51 @@ rm "$DB-wal" "$DB-shm" && cp -a "$HOST/copy/agent.db" "$DB"
 daemon_start
 behind 'put back without its log'
 
+# --- the whole database is deleted ---
+# lost WHAT: what must be true then. 8203's tokens the operator had revoked
+lost() {
+    for vmid in 8200 8201 8202; do ok "$1: $vmid has a new token without a restart" eventually is_served $vmid; done
+    is "$1: no token is good that had ended" "$(accepted)" ''
+    like "$1: rotate --due leaves the one whose token the operator had revoked" "$(ctl rotate --due)" \
+        'already +8203 +has no token: it was revoked, .*: felhomctl rotate 8203 gives it one'
+    not_ok "$1: it has none" test -e "$(token_of 8203)"
+    like "$1: an event says so" "$(sql "SELECT detail FROM event WHERE kind = 'store'")" \
+        'knows nothing of the tokens of guest 820[0-2] and others: it was lost; running guests get new ones'
+    host_is_known() { [ "$(result_of host)" = ok ]; }
+    ok "$1: the new store knows the host" eventually host_is_known
+    is "$1: afterwards doctor finds the store in order" "$(result_of store) $(result_of store.record)" 'ok ok'
+    ctl rotate 8203 >/dev/null
+    ok "$1: all guests are served" all_served
+    : >"$HOST/felhomd.log"
+}
+health() { curl -sk -o "$HOST/health" --max-time 120 -w '%{http_code}' "https://$ENDPOINT/healthz"; }
+is_healthy() { [ "$(health)" = "$1" ]; }
+revoked() {
+    rm -rf "$HOST"/ended/*
+    cp "$(token_of 8203)" "$HOST/ended/8203"
+    ctl revoke 8203 >/dev/null
+}
+revoked
+rm -r "$HOST/state/db"
+ok "without its database felhomd says so" eventually is_healthy 503
+is "... by JSON that says nothing else" "$(<"$HOST/health")" '{"ok":false,"error":"felhomd cannot read its store"}'
+kill -STOP "$DAEMON"
+is "doctor names it" "$(doctor | jq -c '.checks[] | select(.id == "store") | [.result, .remedy]')" '["error","felhomctl init"]'
+kill -CONT "$DAEMON"
+lost 'felhomd makes a new one'
+ok "... and felhomd can read it" eventually is_healthy 200
+
+revoked
+rm "$DB" "$DB-wal" "$DB-shm"
+eval "$(doctor | jq -r '.checks[] | select(.id == "store") | .remedy')" >/dev/null
+lost 'what doctor prints makes a new one'
+
+revoked
+daemon_stop
+rm -r "$HOST/state/db"
+daemon_start
+lost 'felhomd starts without one'
+
 # --- the record alone is lost ---
 rm -rf "$HOST"/ended/*
 sql "DELETE FROM event WHERE kind = 'store'"
