@@ -25,6 +25,7 @@
 
 #define VLAN_TAG_LENGTH 4u
 #define HEADERS_MOST    80u /* those of IPv4 and the beginning of TCP's */
+#define COPY_SIZE       10240u /* of a frame that is too long for the ring: tags, up to a jumbo frame */
 
 #define LOOK_OVER_LEAST 16
 #define LOOK_OVER_MOST  512
@@ -41,8 +42,10 @@
 #define IF_MORE_THAN_X(t, f) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_X, 0, (t), (f))
 
 /* The kernel looks past any number of VLAN tags with VLAN 0 (IEEE 802.1p), but shows packet sockets
- * the packet behind the first one alone. */
+ * the packet behind the first one alone. Such frames are taken whole, as their headers can lie
+ * anywhere; nobody sends them but to hide something. */
 #define VLAN_ID 0x0fff
+#define WHOLE   0xffffu
 
 /* Takes of TCP over IPv4 or IPv6 to the port: SYNs without ACK, packets with data, and the first
  * fragments of packets; and all that has a further tag with VLAN 0. The jumps count from the next
@@ -52,7 +55,7 @@
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ETHER_TYPE), IF(BPF_JEQ, ETH_P_8021Q, 1, 0), \
             IF(BPF_JEQ, ETH_P_8021AD, 0, 2), \
             BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(0)), /* the further tag */ \
-            IF(BPF_JSET, VLAN_ID, 39, 38), IF(BPF_JEQ, ETHERTYPE_IPV6, 23, 0), \
+            IF(BPF_JSET, VLAN_ID, 39, 40), IF(BPF_JEQ, ETHERTYPE_IPV6, 23, 0), \
             IF(BPF_JEQ, ETHERTYPE_IP, 0, 37), \
             BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PACKET(9)), /* IPv4: the protocol */ \
             IF(BPF_JEQ, IPPROTO_TCP, 0, 35), \
@@ -84,8 +87,9 @@
             BPF_STMT(BPF_LD | BPF_H | BPF_ABS, PACKET(4)), /* the length without IPv6's header */ \
             IF_MORE_THAN_X(1, 2), IF(BPF_JSET, TH_ACK, 1, 0), /* both, of the flags: a SYN */ \
             BPF_STMT(BPF_RET | BPF_K, SNAP_LENGTH), BPF_STMT(BPF_RET | BPF_K, 0), \
+            BPF_STMT(BPF_RET | BPF_K, WHOLE), \
     }
-#define FILTER_LENGTH 45
+#define FILTER_LENGTH 46
 
 static int ring_set_filter(int fd, uint16_t port)
 {
@@ -116,7 +120,8 @@ static int ring_map(struct syn_ring *ring)
     return 0;
 }
 
-/* The socket sees nothing before it is bound, so nothing comes in unfiltered. */
+/* The socket sees nothing before it is bound, so nothing comes in unfiltered. PACKET_COPY_THRESH:
+ * what is too long for a frame of the ring lies in the socket's queue as well, whole. */
 static int ring_set_up(struct syn_ring *ring, uint16_t port)
 {
     const int on = 1;
@@ -126,6 +131,7 @@ static int ring_set_up(struct syn_ring *ring, uint16_t port)
     if (ring_set_filter(ring->fd, port) < 0 ||
         setsockopt(ring->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
         setsockopt(ring->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof version) < 0 ||
+        setsockopt(ring->fd, SOL_PACKET, PACKET_COPY_THRESH, &on, sizeof on) < 0 ||
         setsockopt(ring->fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0 ||
         ring_map(ring) < 0)
         return -1;
@@ -158,7 +164,7 @@ int syn_ring_open(struct syn_ring *ring, uint16_t port, struct error *error)
 
 bool syn_ring_adopt(struct syn_ring *ring, int fd, uint16_t port)
 {
-    struct syn_ring adopted = {.fd = fd, .look_over = look_over_count()};
+    struct syn_ring adopted = {.fd = fd, .has_old_copies = true, .look_over = look_over_count()};
     if (!ring_has_filter(fd, port) || ring_map(&adopted) < 0)
         return false;
     *ring = adopted;
@@ -309,6 +315,50 @@ static enum seen_kind packet_parse(const struct packet *packet, struct syn_seen 
     return segment_parse(packet->bytes, packet->length, &ret->segment) ? SEEN_SEGMENT : SEEN_OTHER;
 }
 
+/* Parses what is behind an Ethernet header of that length. Of what is cut off nobody knows what it
+ * is: it counts as lost. */
+static void bytes_parse(struct syn_ring *ring, const struct packet *whole, bool is_cut,
+                        struct syn_seen *ret)
+{
+    struct packet packet = *whole;
+    packet_skip_tags(&packet);
+    if (packet.is_tagged && packet.length < HEADERS_MOST && is_cut)
+        ring->lost++;
+    else
+        ret->kind = packet_parse(&packet, ret);
+}
+
+/* Returns how many bytes of the frame's copy in the socket's queue it has read; 0 if there is none.
+ * Copies of frames that were read earlier come before it, if any. */
+static size_t copy_read(const struct syn_ring *ring, const struct tpacket2_hdr *frame,
+                        uint8_t *copy)
+{
+    const uint8_t *beginning = (const uint8_t *)frame + frame->tp_mac;
+    size_t length;
+    do {
+        ssize_t got = recv(ring->fd, copy, COPY_SIZE, MSG_DONTWAIT);
+        if (got <= 0)
+            return 0;
+        length = (size_t)got;
+    } while (length < frame->tp_snaplen || memcmp(copy, beginning, frame->tp_snaplen) != 0);
+    return length;
+}
+
+static void copy_parse(struct syn_ring *ring, const struct tpacket2_hdr *frame,
+                       const struct packet *beginning, struct syn_seen *ret)
+{
+    uint8_t copy[COPY_SIZE];
+    size_t length = copy_read(ring, frame, copy);
+    uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
+    struct packet packet = {.bytes = copy + before_packet, .type = beginning->type};
+    if (length == 0) {
+        ring->lost++;
+        return;
+    }
+    packet.length = length - before_packet;
+    bytes_parse(ring, &packet, length < frame->tp_len, ret);
+}
+
 static void frame_parse(struct syn_ring *ring, const struct tpacket2_hdr *frame,
                         struct syn_seen *ret)
 {
@@ -316,29 +366,38 @@ static void frame_parse(struct syn_ring *ring, const struct tpacket2_hdr *frame,
     const struct sockaddr_ll *from = (const void *)(bytes + SOURCE_AT);
     uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
     ret->kind = SEEN_OTHER;
+    ret->device = from->sll_ifindex;
     if (frame->tp_snaplen < before_packet)
         return;
-    struct packet packet = {.bytes = bytes + frame->tp_net,
-                            .length = frame->tp_snaplen - before_packet,
-                            .type = ntohs(from->sll_protocol)};
-    packet_skip_tags(&packet);
-    /* So much of the copy is tags that the headers may not be there: it could be anything. */
-    if (packet.is_tagged && packet.length < HEADERS_MOST && frame->tp_snaplen < frame->tp_len)
-        ring->lost++;
+    const struct packet packet = {.bytes = bytes + frame->tp_net,
+                                  .length = frame->tp_snaplen - before_packet,
+                                  .type = ntohs(from->sll_protocol)};
+    if (frame->tp_status & TP_STATUS_COPY)
+        copy_parse(ring, frame, &packet, ret);
     else
-        ret->kind = packet_parse(&packet, ret);
+        bytes_parse(ring, &packet, frame->tp_snaplen < frame->tp_len, ret);
     if (before_packet >= ETHER_HDR_LEN) {
         ret->syn.has_hwaddr = true;
         memcpy(ret->syn.hwaddr.bytes, bytes + frame->tp_mac + ETHER_ADDR_LEN, ETHER_ADDR_LEN);
     }
-    ret->device = from->sll_ifindex;
+}
+
+/* A process that ended in between has left the copy of a frame that it has read. */
+static void drop_old_copies(struct syn_ring *ring)
+{
+    uint8_t ignored;
+    while (ring->has_old_copies && recv(ring->fd, &ignored, sizeof ignored, MSG_DONTWAIT) >= 0)
+        continue;
+    ring->has_old_copies = false;
 }
 
 bool syn_ring_next(struct syn_ring *ring, struct syn_seen *ret)
 {
     uint64_t number;
-    if ((!ring->is_end_known && !ring_find_end(ring)) || !ring_find_next(ring, &number))
+    if ((!ring->is_end_known && !ring_find_end(ring)) || !ring_find_next(ring, &number)) {
+        drop_old_copies(ring);
         return false;
+    }
     struct tpacket2_hdr *frame = frame_at(ring, number);
     ring->is_losing |= (frame->tp_status & TP_STATUS_LOSING) != 0;
     frame_parse(ring, frame, ret);

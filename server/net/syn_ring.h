@@ -25,9 +25,10 @@ struct syn_ring {
     uint64_t end;                 /* no frame from this one on has been read */
     uint64_t gaps[SYN_RING_GAPS]; /* those before it that have not, ascending */
     uint32_t gap_count;
-    uint64_t begin;     /* a gap before this one may be none: it was read by another process */
-    uint32_t look_over; /* how many frames may be filled at the same time */
-    bool is_losing;     /* some have been lost since syn_ring_lost was called last */
+    uint64_t begin;      /* a gap before this one may be none: it was read by another process */
+    uint32_t look_over;  /* how many frames may be filled at the same time */
+    bool has_old_copies; /* of long frames that another process has read, perhaps */
+    bool is_losing;      /* some have been lost since syn_ring_lost was called last */
     uint64_t lost;
 };
 

@@ -22,7 +22,7 @@
 #include "tests/unit/test.h"
 
 #define PORT       8443
-#define FRAME_MOST 512
+#define FRAME_MOST 2048
 
 /* Guest 8200 as Proxmox's firewall wires it, 8300 and 8400 without it, and a physical port. The
  * other end of each NIC begins with an n. */
@@ -388,12 +388,12 @@ static void assert_confirmed(const char *link, const struct sent *data, size_t c
         .link = (name), .flags = TH_ACK | TH_PUSH, .sequence = 101, .data = 40 \
     }
 
-/* The kernel takes packets behind any number of tags. Those that are behind too many to be read
- * could be anything. */
+/* The kernel takes packets behind any number of tags; so does the witness, so that nobody can hide
+ * one, or keep others from being confirmed by what could be anything. */
 static void test_tags(void **state)
 {
     const struct sent own = FIRST_OF("n8200");
-    const uint8_t tags[] = {1, 2, 3, 8, 16, 30, 60};
+    const uint8_t tags[] = {1, 2, 3, 8, 16, 30, 60, 250};
     (void)state;
     assert_comes_by(&SYN_OF(.link = "n8300", .tags = 1), WITNESS_GUEST, 8300);
     assert_comes_by(&SYN_OF(.link = "n8300", .tags = 2), WITNESS_GUEST, 8300);
@@ -409,8 +409,7 @@ static void test_tags(void **state)
         const struct sent to_others[] = {own, others};
         assert_confirmed("n8200", before, 2, false);
         assert_confirmed("n8200", after, 2, false);
-        if (tags[i] <= 16)
-            assert_confirmed("n8200", to_others, 2, true);
+        assert_confirmed("n8200", to_others, 2, true);
     }
 }
 
@@ -554,13 +553,14 @@ static void await_frames(struct witness *witness)
     assert_int_equal(poll(&polled, 1, -1), 1);
 }
 
+#define UNTIL_UP "until ip -o link show n900 | grep -q 'state UP'; do sleep 0.01; done"
+
 /* A port whose number is 900. */
 static void make_port(const char *name)
 {
     cleanup_free char *command = mem_format(
         "ip link add %s index 900 type veth peer name n900 && ip link set %s master vmbr0 "
-        "&& ip link set %s up && ip link set n900 up && "
-        "until ip -o link show n900 | grep -q 'state UP'; do sleep 0.01; done",
+        "&& ip link set %s up && ip link set n900 up && " UNTIL_UP,
         name, name, name);
     run_command(command);
 }
@@ -573,12 +573,13 @@ static void test_a_device_gets_another_name(void **state)
         make_port("veth8600i0");
         assert_becomes(witness, "n900", 8600);
         run_command("ip link set veth8600i0 down && ip link set veth8600i0 name veth8700i0 && "
-                    "ip link set veth8700i0 up");
+                    "ip link set veth8700i0 up && " UNTIL_UP);
         assert_becomes(witness, "n900", 8700);
         run_command("ip link set veth8700i0 down && ip link set veth8700i0 name eno7 && "
-                    "ip link set eno7 up");
+                    "ip link set eno7 up && " UNTIL_UP);
         send_frame(&SYN_OF(.link = "n900", .sequence = 5));
-        await_frames(witness);
+        if (!is_awake) /* else the witness's own thread may have read it */
+            await_frames(witness);
         struct syn syn = syn_of(&SYN_OF(.link = "n900", .sequence = 5));
         assert_int_equal(witness_find(witness, &syn).vmid, 0);
         run_command("ip link del eno7");
