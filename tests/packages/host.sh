@@ -2,6 +2,11 @@
 # shellcheck shell=bash
 # A Debian that boots systemd as a Proxmox host with nothing but Proxmox's files, and with network namespaces as guests.
 # To be sourced; the host is used for nothing else and is deleted afterwards.
+# tools/check-deb and tests/packages/systemd.t put the packages there: this is no machine that somebody works on.
+[ -d /packages ] || {
+    echo "$0 changes the whole machine: make check-deb runs it in one of its own" >&2
+    exit 1
+}
 . tests/lib/world.sh
 . tests/lib/tap.sh
 . tests/lib/standin.sh
