@@ -21,6 +21,10 @@ for verb in $verbs; do
         "$(sed -n "/^\.Ss $verb\$/,/^\.S[sh]/p; /^\.Ss $verb /,/^\.S[sh]/p" cli/felhomctl.8 | grep '^\.It Fl' | grep -o 'Fl -[a-z-]*' | sed 's/Fl /-/' | sort -u)" \
         "$(ctl "$verb" --help | sed -n 's/^  \(--[a-z-]*\).*/\1/p' | sort)"
 done
+is 'felhomctl(8) documents every check of doctor' \
+    "$(sed -n '/ids stay the same/,/^\.El/s/^\.It Li //p' cli/felhomctl.8 | sed 's/ , /\n/g' | sort)" \
+    "$({ sed -n 's/^    {"\([a-z._-]*\)", [A-Z]*, doctor_check.*/\1/p' cli/doctor/doctor.c
+        sed -n 's/^#define CHECK_[A-Z]* *"\(.*\)"/\1/p; s/.*->check = "\(.*\)";/\1/p' cli/doctor/doctor.c; } | sort -u)"
 # keys FILE of agent.yaml's comments: "section.key: default"
 keys() {
     python3 - <<'END'
