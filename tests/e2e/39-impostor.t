@@ -125,7 +125,7 @@ if [ $can_filter = yes ]; then
     while [ ! -e "$HOST/enough" ]; do
         in_guest 8200 curl -sk -o /dev/null --connect-timeout "$(cat "$HOST/patience")" --max-time 1 "https://$ENDPOINT/healthz"
     done &
-    victim=$!
+    victim=($!)
     for said in 0 1; do
         for token in "$(token_of 8200)" /dev/null; do
             got=$(in_guest 8300 tests/lib/hijacker "$ENDPOINT" $(((TRIES + 1) / 2)) "$(hwaddr_of 8300)/192.168.0.30" \
