@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
+#include "schema/base/memory.h"
 
 /* A frame holds a SYN with all its headers and options. 4000 SYNs a second that pass four devices
  * each fill the ring in a quarter of a second; the memory counts as felhomd's own. */
@@ -25,7 +26,11 @@
 
 #define VLAN_TAG_LENGTH 4u
 #define HEADERS_MOST    80u /* those of IPv4 and the beginning of TCP's */
-#define COPY_SIZE       10240u /* of a frame that is too long for the ring: tags, up to a jumbo frame */
+
+/* Of a frame that is too long for the ring: no device has longer ones. And room for as many of the
+ * usual length as the ring has frames. */
+#define COPY_MOST   (1u << 20)
+#define COPIES_SIZE (8 << 20)
 
 #define LOOK_OVER_LEAST 16
 #define LOOK_OVER_MOST  512
@@ -120,6 +125,14 @@ static int ring_map(struct syn_ring *ring)
     return 0;
 }
 
+/* Without CAP_NET_ADMIN the kernel grants less. */
+static void ring_make_room_for_copies(int fd)
+{
+    const int size = COPIES_SIZE;
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+}
+
 /* The socket sees nothing before it is bound, so nothing comes in unfiltered. PACKET_COPY_THRESH:
  * what is too long for a frame of the ring lies in the socket's queue as well, whole. */
 static int ring_set_up(struct syn_ring *ring, uint16_t port)
@@ -135,6 +148,7 @@ static int ring_set_up(struct syn_ring *ring, uint16_t port)
         setsockopt(ring->fd, SOL_PACKET, PACKET_RX_RING, &request, sizeof request) < 0 ||
         ring_map(ring) < 0)
         return -1;
+    ring_make_room_for_copies(ring->fd);
     return bind(ring->fd, (const struct sockaddr *)&all, sizeof all);
 }
 
@@ -331,12 +345,12 @@ static void bytes_parse(struct syn_ring *ring, const struct packet *whole, bool 
 /* Returns how many bytes of the frame's copy in the socket's queue it has read; 0 if there is none.
  * Copies of frames that were read earlier come before it, if any. */
 static size_t copy_read(const struct syn_ring *ring, const struct tpacket2_hdr *frame,
-                        uint8_t *copy)
+                        uint8_t *copy, size_t size)
 {
     const uint8_t *beginning = (const uint8_t *)frame + frame->tp_mac;
     size_t length;
     do {
-        ssize_t got = recv(ring->fd, copy, COPY_SIZE, MSG_DONTWAIT);
+        ssize_t got = recv(ring->fd, copy, size, MSG_DONTWAIT);
         if (got <= 0)
             return 0;
         length = (size_t)got;
@@ -347,8 +361,9 @@ static size_t copy_read(const struct syn_ring *ring, const struct tpacket2_hdr *
 static void copy_parse(struct syn_ring *ring, const struct tpacket2_hdr *frame,
                        const struct packet *beginning, struct syn_seen *ret)
 {
-    uint8_t copy[COPY_SIZE];
-    size_t length = copy_read(ring, frame, copy);
+    size_t size = frame->tp_len < COPY_MOST ? frame->tp_len : COPY_MOST;
+    cleanup_free uint8_t *copy = mem_new_array(size, 1);
+    size_t length = copy_read(ring, frame, copy, size);
     uint32_t before_packet = (uint32_t)(frame->tp_net - frame->tp_mac);
     struct packet packet = {.bytes = copy + before_packet, .type = beginning->type};
     if (length == 0) {

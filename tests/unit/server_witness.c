@@ -22,7 +22,7 @@
 #include "tests/unit/test.h"
 
 #define PORT       8443
-#define FRAME_MOST 2048
+#define FRAME_MOST 16384
 
 /* Guest 8200 as Proxmox's firewall wires it, 8300 and 8400 without it, and a physical port. The
  * other end of each NIC begins with an n. */
@@ -32,7 +32,7 @@ static const char *const network[] = {
     "ip link add fwbr8200i0 type bridge forward_delay 0",
     "ip link add veth8200i0 type veth peer name n8200",
     "ip link add fwln8200i0 type veth peer name fwpr8200p0",
-    "ip link add veth8300i0 type veth peer name n8300",
+    "ip link add veth8300i0 mtu 16000 type veth peer name n8300 mtu 16000",
     "ip link add tap8400i1 type veth peer name n8400",
     "ip link add eno1 type veth peer name nlan",
     "ip link set veth8200i0 master fwbr8200i0",
@@ -72,7 +72,7 @@ struct sent {
     uint16_t fragment;
     uint8_t options; /* words of IP options */
     uint8_t data;    /* bytes of it */
-    uint8_t tags;    /* VLAN tags, all with VLAN 0 */
+    uint16_t tags;   /* VLAN tags, all with VLAN 0 */
 };
 
 #define SYN_OF(...) ((struct sent){__VA_ARGS__})
@@ -134,7 +134,7 @@ static size_t write_frame(uint8_t *frame, const struct sent *wanted)
     memcpy(ether.ether_dhost, bridge, sizeof bridge);
     memcpy(frame, &ether, sizeof ether);
     size_t length = sizeof ether - sizeof type;
-    for (uint8_t i = 0; i < sent->tags; i++, length += sizeof tag)
+    for (uint16_t i = 0; i < sent->tags; i++, length += sizeof tag)
         memcpy(frame + length, tag, sizeof tag);
     memcpy(frame + length, &type, sizeof type);
     length += sizeof type;
@@ -393,7 +393,7 @@ static void assert_confirmed(const char *link, const struct sent *data, size_t c
 static void test_tags(void **state)
 {
     const struct sent own = FIRST_OF("n8200");
-    const uint8_t tags[] = {1, 2, 3, 8, 16, 30, 60, 250};
+    const uint16_t tags[] = {1, 2, 3, 8, 16, 30, 60, 250, 3000};
     (void)state;
     assert_comes_by(&SYN_OF(.link = "n8300", .tags = 1), WITNESS_GUEST, 8300);
     assert_comes_by(&SYN_OF(.link = "n8300", .tags = 2), WITNESS_GUEST, 8300);
@@ -411,6 +411,30 @@ static void test_tags(void **state)
         assert_confirmed("n8200", after, 2, false);
         assert_confirmed("n8200", to_others, 2, true);
     }
+}
+
+/* Nobody keeps others from being confirmed by a burst of long frames. */
+static void test_many_long_frames(void **state)
+{
+    const struct sent sent = {.link = "n8400", .sequence = 100};
+    const struct sent own = FIRST_OF("n8400");
+    struct sent other = FIRST_OF("n8300");
+    struct witness *witness = begin_asleep();
+    struct syn syn = syn_of(&sent);
+    (void)state;
+    other.port = 7;
+    other.tags = 300;
+    send_frame(&sent);
+    let_pass(witness, "n8400");
+    const struct witness_sighting sighting = witness_find(witness, &syn);
+    assert_int_equal(sighting.vmid, 8400);
+    send_frame(&own);
+    let_pass(witness, "n8400");
+    for (int i = 0; i < 1500; i++)
+        send_frame(&other);
+    assert_true(witness_confirm(witness, &sighting, 40));
+    assert_int_equal(witness_lost(witness), 0);
+    witness_close(witness);
 }
 
 static void test_who_goes_on(void **state)
@@ -724,6 +748,7 @@ int main(void)
         cmocka_unit_test(test_the_host_itself),
         cmocka_unit_test(test_ends_alone),
         cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_many_long_frames),
         cmocka_unit_test(test_who_goes_on),
         cmocka_unit_test(test_first_data_in_disguise),
         cmocka_unit_test(test_every_byte_counts),
