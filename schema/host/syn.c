@@ -145,8 +145,7 @@ bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret)
     return ret->length > 0 && !(tcp.th_flags & TH_SYN);
 }
 
-/* Whoever knows one packet cannot find another with the same. */
-static uint64_t segment_content(const struct segment *segment)
+uint64_t segment_content(const struct segment *segment)
 {
     uint8_t hash[DIGEST_BYTES];
     uint64_t content;
@@ -176,10 +175,9 @@ static void progress_add_ahead(struct progress *progress, const struct segment_p
         ahead->until = place->until;
 }
 
-void progress_add(struct progress *progress, const struct segment *segment,
-                  const struct segment_place *place)
+void progress_add(struct progress *progress, uint64_t content, const struct segment_place *place)
 {
-    progress->contents[progress->count++ % PROGRESS_CONTENTS] = segment_content(segment);
+    progress->contents[progress->count++ % PROGRESS_CONTENTS] = content;
     if (place->from > progress->until) {
         progress_add_ahead(progress, place);
         return;
@@ -196,9 +194,8 @@ void progress_add_other(struct progress *progress, const struct segment_place *p
         progress->other_from = place->from;
 }
 
-bool progress_has(const struct progress *progress, const struct segment *segment)
+bool progress_has(const struct progress *progress, uint64_t content)
 {
-    uint64_t content = segment_content(segment);
     for (size_t i = 0; i < PROGRESS_CONTENTS && i < progress->count; i++)
         if (progress->contents[i] == content)
             return true;

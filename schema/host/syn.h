@@ -63,6 +63,10 @@ struct segment {
  * ports. Returns false for anything else, *ret is undefined then. */
 bool segment_parse(const uint8_t *bytes, size_t length, struct segment *ret);
 
+/* Returns what tells the packet's head from others: whoever knows one packet cannot find another of
+ * the same content. */
+uint64_t segment_content(const struct segment *segment);
+
 /* Which bytes of a connection a packet holds; the first one is 0. */
 struct segment_place {
     uint32_t from;
@@ -86,13 +90,11 @@ struct progress {
 #define PROGRESS_NONE ((struct progress){.other_from = UINT32_MAX})
 
 /* Adds a packet that has come the right way, or another one. */
-void progress_add(struct progress *progress, const struct segment *segment,
-                  const struct segment_place *place);
+void progress_add(struct progress *progress, uint64_t content, const struct segment_place *place);
 void progress_add_other(struct progress *progress, const struct segment_place *place);
 
-/* Returns true if the packet has the same head as one of the newest that came the right way.
- * Whoever knows one packet cannot find another that counts as the same. */
-bool progress_has(const struct progress *progress, const struct segment *segment);
+/* Returns true if one of the newest packets that came the right way has this content. */
+bool progress_has(const struct progress *progress, uint64_t content);
 
 /* Returns true if the first size bytes, at least one, came the right way alone. */
 bool progress_covers(const struct progress *progress, size_t size);

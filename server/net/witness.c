@@ -203,23 +203,22 @@ static bool is_way_of(const struct note *note, const struct device *device)
 
 /* Whether this can be a packet that came the way of the SYN, on its way on. The port of another
  * guest is no part of that way. */
-static bool is_passing_on(const struct note *note, const struct segment *segment,
-                          const struct device *device)
+static bool is_passing_on(const struct note *note, uint64_t content, const struct device *device)
 {
-    return device->path != WITNESS_GUEST && progress_has(&note->progress, segment);
+    return device->path != WITNESS_GUEST && progress_has(&note->progress, content);
 }
 
 /* A packet is seen by each device that it passes; the first one of them tells which way it came. Of
  * a fragment nobody knows which way the others came. */
-static void note_see_data(struct note *note, const struct segment *segment,
+static void note_see_data(struct note *note, const struct segment *segment, uint64_t content,
                           const struct device *device)
 {
     struct segment_place place;
     if (!segment_find_place(segment, &note->syn, &place))
         return;
     if (is_way_of(note, device) && !segment->is_fragment)
-        progress_add(&note->progress, segment, &place);
-    else if (!is_passing_on(note, segment, device))
+        progress_add(&note->progress, content, &place);
+    else if (!is_passing_on(note, content, device))
         progress_add_other(&note->progress, &place);
 }
 
@@ -320,13 +319,28 @@ static bool is_watched(const struct witness *witness, const struct syn_end *dest
     return false;
 }
 
+/* Returns the note itself, or one after it in its bucket, that is of the same connection; NULL if
+ * there is none. */
+static struct note *note_between(struct note *note, const struct segment *segment)
+{
+    while (note && !is_between(&note->syn, &segment->source, &segment->destination))
+        note = LIST_NEXT(note, in_bucket);
+    return note;
+}
+
+/* There can be many notes of one connection, so the content is hashed once. A device that is new to
+ * the witness may have it forget another one with its notes. */
 static void witness_see_data(struct witness *witness, const struct syn_seen *seen)
 {
     const struct segment *segment = &seen->segment;
-    struct note *note;
-    LIST_FOREACH(note, note_bucket(witness, &segment->source, &segment->destination), in_bucket)
-    if (is_between(&note->syn, &segment->source, &segment->destination))
-        note_see_data(note, segment, device_get(witness, seen->device));
+    const struct note_list *bucket = note_bucket(witness, &segment->source, &segment->destination);
+    if (!note_between(LIST_FIRST(bucket), segment))
+        return;
+    const uint64_t content = segment_content(segment);
+    const struct device *device = device_get(witness, seen->device);
+    struct note *note = note_between(LIST_FIRST(bucket), segment);
+    for (; note; note = note_between(LIST_NEXT(note, in_bucket), segment))
+        note_see_data(note, segment, content, device);
 }
 
 static void witness_note(struct witness *witness, const struct syn_seen *seen)
