@@ -132,10 +132,15 @@ bool token_record_lists(const struct token_record *record, const char *id)
     return record_find(record, id) != NULL;
 }
 
-bool token_record_is_over(const struct token_record *record, const char *id)
+int64_t token_record_left_ms(const struct token_record *record, const char *id)
 {
     const struct token_record_item *item = record_find(record, id);
-    return item && item->end_ms && item->end_ms <= clock_boot_ms();
+    return item && item->end_ms ? item->end_ms - clock_boot_ms() : INT64_MAX;
+}
+
+bool token_record_is_over(const struct token_record *record, const char *id)
+{
+    return token_record_left_ms(record, id) <= 0;
 }
 
 const char *token_record_boot(struct store *store, struct error *error)
@@ -471,13 +476,14 @@ void token_record_list(struct vmids *vmids)
 
 /* --- renewal --- */
 
+/* The directory is felhomd's, and the hook waits for nothing there: O_NONBLOCK is for a pipe. */
 void token_record_ask_renewal(void)
 {
+    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
     cleanup_close int directory =
         records_dir ? open(records_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     if (directory >= 0)
-        cleanup_close_fn(
-            &(int){openat(directory, RENEWAL, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)});
+        cleanup_close_fn(&(int){openat(directory, RENEWAL, flags, 0600)});
 }
 
 void token_record_take_renewal(void)

@@ -63,6 +63,10 @@ bool token_record_is_kept(void);
 /* Returns true if the record lists the token. */
 bool token_record_lists(const struct token_record *record, const char *id);
 
+/* Returns in how many milliseconds the token comes to its end by the record; INT64_MAX if never, or
+ * if the record does not list it. */
+int64_t token_record_left_ms(const struct token_record *record, const char *id);
+
 /* Returns true if the record lists the token and it has come to its end. */
 bool token_record_is_over(const struct token_record *record, const char *id);
 

@@ -497,6 +497,21 @@ static void test_something_else_in_a_records_place(void **state)
     }
 }
 
+/* Whoever asks for new tokens waits for nobody, whatever felhomd's user has put there. */
+static void test_something_else_in_the_requests_place(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"ln -s nowhere", "mkfifo", "mkdir"};
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        shell("rm -rf run && mkdir -p run/tokens && %s run/tokens/renew", ways[i]);
+        token_record_ask_renewal();
+        assert_false(is_there("run/tokens/nowhere"));
+    }
+    shell("rm -rf run && mkdir -p run/tokens");
+    token_record_ask_renewal();
+    assert_true(is_there("run/tokens/renew"));
+}
+
 /* The user whom felhomd runs as can lock the directory of the records for ever. */
 static void test_the_lock_of_the_records(void **state)
 {
@@ -531,6 +546,7 @@ int main(void)
         scratch_test(test_a_clock_that_is_set_back, setup),
         scratch_test(test_a_clock_that_was_ahead, setup),
         scratch_test(test_something_else_in_a_records_place, setup),
+        scratch_test(test_something_else_in_the_requests_place, setup),
         scratch_test(test_an_older_copy, setup),
         scratch_test(test_who_gets_a_new_token, setup),
         scratch_test(test_a_copy_without_its_log, setup),
