@@ -89,6 +89,7 @@ int session_open_unattended(struct session *ret, struct error *ret_fault, struct
     ret_fault->kind = ERROR_NONE;
     if (config_file_load(&config, error) < 0) {
         if (!config_file_recover(&config)) {
+            token_record_use(config.paths.run);
             config_free(&config);
             return -1;
         }

@@ -87,8 +87,22 @@ static int64_t due_margin_ms(int64_t max_age_ms)
 /* By the max_age in force now, which may differ from the one when the token was minted. */
 static int64_t token_end_ms(const struct token_life *token, int64_t max_age_ms)
 {
-    int64_t end_ms = token->created_at_ms + max_age_ms;
+    int64_t end_ms = max_age_ms ? token->created_at_ms + max_age_ms : INT64_MAX;
     return token->expires_at_ms && token->expires_at_ms < end_ms ? token->expires_at_ms : end_ms;
+}
+
+/* By the clock, or by the record if that is sooner, as after the clock was set back. */
+static int rotation_find_left(struct rotation *rotation, int64_t now_ms, struct error *error)
+{
+    const struct token_life *token = &rotation->token;
+    cleanup_token_record struct token_record record = {0};
+    if (token_record_read(rotation->vmid, &record, error) < 0)
+        return -1;
+    int64_t recorded_ms = token_record_left_ms(&record, token->id);
+    int64_t left_ms =
+        token_end_ms(token, (int64_t)rotation->session->config.token.max_age_ms) - now_ms;
+    rotation->left_ms = recorded_ms < left_ms ? recorded_ms : left_ms;
+    return 0;
 }
 
 /* A rotation that finished leaves the newest token in the directory, and no older token that is
@@ -116,13 +130,12 @@ static int rotation_judge_age(struct rotation *rotation, int64_t now_ms, struct 
 {
     bool cut_short;
     int64_t max_age_ms = (int64_t)rotation->session->config.token.max_age_ms;
-    if (rotation_was_cut_short(rotation, &rotation->token, now_ms, &cut_short, error) < 0)
+    if (rotation_was_cut_short(rotation, &rotation->token, now_ms, &cut_short, error) < 0 ||
+        rotation_find_left(rotation, now_ms, error) < 0)
         return -1;
-    rotation->left_ms = token_end_ms(&rotation->token, max_age_ms) - now_ms;
     /* The clock was ahead when it was minted: when it comes to its end cannot be told. */
     bool is_dated_ahead = max_age_ms != 0 && rotation->token.created_at_ms > now_ms;
-    if (!cut_short && !is_dated_ahead &&
-        (max_age_ms == 0 || rotation->left_ms >= due_margin_ms(max_age_ms)))
+    if (!cut_short && !is_dated_ahead && rotation->left_ms >= due_margin_ms(max_age_ms))
         rotation->outcome = ROTATION_NOT_DUE;
     return 0;
 }
@@ -419,7 +432,7 @@ static int rotate_all(struct rotate_run *run, bool only_due, struct error *error
     cleanup(vmids_free) struct vmids vmids = {NULL, 0};
     if (only_due && run->session.config.token.max_age_ms == 0)
         steps_add(&run->steps, STEP_ALREADY, "token.max_age",
-                  "is 0: tokens do not age, so only those that are lost are due");
+                  "is 0: tokens do not age, so only those that are lost or had an end set are due");
     if (list_guests(run, &vmids, error) < 0)
         return -1;
     for (size_t i = 0; i < vmids.count; i++)
@@ -481,19 +494,30 @@ static int audit_store(struct rotate_run *run, struct error *error)
     return 0;
 }
 
+/*
+ * What the timer and the path unit run: tokens must not come to their end for a mistake in
+ * agent.yaml. The request that the path unit has seen is taken even if nothing can be done: it
+ * would start this again at once, until systemd has it watch no more. Only whoever has waited for
+ * the store before may leave that to it.
+ */
+static int rotate_open_unattended(struct rotate_run *run, struct error *error)
+{
+    struct error fault;
+    int result = session_open_unattended(&run->session, &fault, error);
+    if (result == 0 || error->kind != ERROR_BUSY)
+        token_record_take_renewal();
+    if (result == 0 && fault.kind != ERROR_NONE)
+        steps_add(&run->steps, STEP_WARNING, "agent.yaml", "%s", fault.message);
+    return result;
+}
+
 static int rotate(struct rotate_run *run, const struct invocation *invocation, struct error *error)
 {
-    struct error fault = {.kind = ERROR_NONE};
     if (check_arguments(invocation, error) < 0)
         return -1;
-    /* What the timer runs: tokens must not come to their end for a mistake in agent.yaml. */
-    if ((invocation->values[OPTION_DUE] ? session_open_unattended(&run->session, &fault, error)
+    if ((invocation->values[OPTION_DUE] ? rotate_open_unattended(run, error)
                                         : session_open(&run->session, error)) < 0)
         return -1;
-    if (fault.kind != ERROR_NONE)
-        steps_add(&run->steps, STEP_WARNING, "agent.yaml", "%s", fault.message);
-    if (invocation->values[OPTION_DUE])
-        token_record_take_renewal();
     if (audit_store(run, error) < 0)
         return -1;
     if ((invocation->vmids.count > 0 ? rotate_named(run, invocation, error)

@@ -2,6 +2,8 @@
 /* Rotation, and what can happen between its two transactions. */
 #include <string.h>
 
+#include "schema/base/units.h"
+#include "store/base/clock.h"
 #include "store/tables/token.h"
 #include "tests/unit/cli_guest_scratch.h"
 #include "tests/unit/test.h"
@@ -161,8 +163,75 @@ static void nothing_is_due_without_an_age(void **state)
     assert_int_equal(due.status, 0);
     assert_string_equal(buffer_text(&due.out),
                         "already  token.max_age    is 0: tokens do not age, so only those that are "
-                        "lost are due\n");
+                        "lost or had an end set are due\n");
     assert_int_equal(newest().generation, 1);
+}
+
+/* felhom-token-age.path starts the verb for this file, and again at once if it is still there. */
+static void the_request_is_taken(void **state)
+{
+    static const char *const faults[] = {
+        "true",
+        "mv state/db state/other",
+        "mv state/other state/db; echo 'bogus: 1' >>agent.yaml",
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        shell("%s; touch run/tokens/renew", faults[i]);
+        cleanup_outcome struct outcome due = felhomctl("rotate", "--due", NULL);
+        assert_int_equal(due.status, i > 0);
+        assert_false(scratch_exists("run/tokens/renew"));
+    }
+}
+
+#define LATER_MS(hours) (clock_wall_ms() + (hours)*HOUR_MS)
+
+/* Gives the newest token these times: in the store, and in the record, by which it ends as well. */
+static void set_times(int64_t created_ms, int64_t expires_ms, int64_t recorded_ms)
+{
+    const struct token_life life = newest();
+    cleanup_free char *record = mem_format("1\n%s %lld\n", life.id, (long long)recorded_ms);
+    cleanup_free char *sql =
+        mem_format("UPDATE token SET created_at_ms = %lld, expires_at_ms = %lld WHERE id = '%s';"
+                   "UPDATE token SET revoked_at_ms = 1 WHERE id <> '%s';"
+                   "UPDATE guest SET token_changes = 1",
+                   (long long)created_ms, (long long)expires_ms, life.id, life.id);
+    run_sql(sql);
+    scratch_write("run/tokens/8200", record);
+}
+
+static int64_t generation_after_due(void)
+{
+    cleanup_outcome struct outcome due = felhomctl("rotate", "--due", NULL);
+    assert_int_equal(due.status, 0);
+    return newest().generation;
+}
+
+/* The clock was set back: by it the token has long to go. */
+static void due_by_the_record(void **state)
+{
+    cleanup_buffer struct buffer settings = scratch_read("agent.yaml");
+    (void)state;
+    buffer_add_text(&settings, "token: {max_age: 24h}\n");
+    scratch_write("agent.yaml", buffer_text(&settings));
+    set_times(LATER_MS(-4), LATER_MS(20), clock_boot_ms() + 20 * HOUR_MS);
+    assert_int_equal(generation_after_due(), 1);
+    set_times(LATER_MS(-4), LATER_MS(20), clock_boot_ms() + 5 * HOUR_MS);
+    assert_int_equal(generation_after_due(), 2);
+    set_times(LATER_MS(-4), LATER_MS(20), 1);
+    assert_int_equal(generation_after_due(), 3);
+}
+
+/* token.max_age was not 0 when it was minted. */
+static void due_by_its_own_end(void **state)
+{
+    (void)state;
+    set_times(LATER_MS(-4), LATER_MS(20), clock_boot_ms() + 20 * HOUR_MS);
+    assert_int_equal(generation_after_due(), 1);
+    set_times(LATER_MS(-23), LATER_MS(1), clock_boot_ms() + HOUR_MS);
+    assert_int_equal(generation_after_due(), 2);
+    set_times(LATER_MS(-30), LATER_MS(-6), 1);
+    assert_int_equal(generation_after_due(), 3);
 }
 
 int main(void)
@@ -175,6 +244,9 @@ int main(void)
         scratch_test(an_enrolment_at_fault, setup),
         scratch_test(only_what_is_live, setup),
         scratch_test(nothing_is_due_without_an_age, setup),
+        scratch_test(the_request_is_taken, setup),
+        scratch_test(due_by_the_record, setup),
+        scratch_test(due_by_its_own_end, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
