@@ -4,8 +4,10 @@
  * the same one for all guests, from registry.secret_file; gitea, a token minted for each request.
  *
  *   registry.c  what the API calls; how often a guest may ask; has the registry make a token, in
- * the thread of the request; the worker thread deletion.c  has the registry delete doomed tokens
- * (store/tables/credential.h), in the worker thread gitea.c     the requests to the registry
+ *               the thread of the request; the worker thread
+ *   deletion.c  has the registry delete doomed tokens (store/tables/credential.h), in the worker
+ *               thread
+ *   gitea.c     the requests to the registry
  *
  * This header is for the first two files and for the API.
  */
