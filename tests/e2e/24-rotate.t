@@ -261,6 +261,9 @@ is "a start during a rotation leaves one token" "$wrong" ""
 is "the token of that start is valid" "$(status_of 8200 "$(token_of 8200)" /storage)" 200
 
 # --- Ctrl-Z ---
+# With a process group for each command, as a terminal's shell makes it: in one that nobody could continue, the kernel
+# stops nobody.
+set -m
 # What the terminal sends is still pending (TSTP, the twentieth), or has stopped the process.
 has_stop_signal() { grep -qE '^ShdPnd:.*[89a-f][0-9a-f]{4}$|^State:.T' "/proc/$1/status"; }
 is_stopped() { grep -q '^State:.T' "/proc/$1/status"; }
@@ -291,5 +294,6 @@ ok "it stops felhomctl events --follow, which holds none" eventually is_stopped 
 kill -CONT $pid
 kill $pid
 wait $pid
+set +m
 daemon_stop
 tap_done

@@ -373,7 +373,8 @@ kept "a directory in its place" error 'agent.yaml.good is not a regular file' \
     "mv $SETTINGS.good $SETTINGS.good.other && systemctl reload felhomd"
 mended "a directory in its place"
 rm -r $SETTINGS.good.other
-if world_is_root && mount --bind /etc/felhom-agent /etc/felhom-agent && mount -o remount,ro,bind /etc/felhom-agent; then
+if world_is_root && cp -a /etc/felhom-agent "$HOST/etc" && mount -t tmpfs etc /etc/felhom-agent &&
+    cp -a "$HOST/etc/." /etc/felhom-agent && mount -o remount,ro /etc/felhom-agent; then
     kept "a read-only file system" error 'can be kept in .*agent.yaml.good: Read-only file system' \
         "mount -o remount,rw \"\$(findmnt -no TARGET -T /etc/felhom-agent)\""
     mended "a read-only file system"
