@@ -51,7 +51,9 @@ REASON = re.compile(
     "|temporarily unavailable|could not be opened for writing|is damaged|no random numbers|cannot write the output"
 )
 
-STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory|no memory for TLS|no thread to do so: ")
+# The C library says of a thread that it has no memory for that it may be tried again.
+STARVED_REASON = re.compile("out of memory|Cannot allocate memory|[Mm]emory allocation failed|allocate memory|no memory for TLS"
+                            "|no thread to do so: |cannot start the witness's thread: ")
 
 
 def is_told(point, said):
