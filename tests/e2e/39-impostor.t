@@ -53,10 +53,11 @@ lies() {
     in_guest "$1" tests/lib/impostor "$ENDPOINT" "$kinds" "$TRIES" "$(hwaddr_of "$1")/192.168.0.$2" \
         "$(hwaddr_of 8200)/192.168.0.20" "192.168.0.1$2" "203.0.113.$2" <"$3" >"$HOST/lies.$1" 2>&1
 }
-# 8200 asks all the while, and writes down what it gets.
+# 8200 asks all the while, and writes down what it gets. On a machine that is too busy to look at the attackers' thousands
+# of frames, felhomd closes a connection that it has lost sight of; whoever asks tries again then.
 asks_on() {
     while [ ! -e "$HOST/enough" ]; do
-        in_guest 8200 tests/lib/pollers "$ENDPOINT" /storage 25 0.01 <"$HOST/self"
+        in_guest 8200 tests/lib/pollers "$ENDPOINT" /storage 25 0.01 3 <"$HOST/self" 2>>"$HOST/again"
     done
 }
 echo "- $(token_of 8200)" >"$HOST/self"
@@ -94,7 +95,7 @@ attacked() {
     touch "$HOST/enough"
     wait "${victim[@]}"
     is "$1: 8200 was served all the while" "$(awk '{ print $2 }' "$HOST/asked" | sort -u)" 200
-    diag "$(awk '{ sum += $1 } END { print sum }' "$HOST/asked") requests of 8200"
+    diag "$(awk '{ sum += $1 } END { print sum }' "$HOST/asked") requests of 8200, $(grep -c 'tried again' "$HOST/again") tried again"
 }
 attackers='enrolled 8300 30
 not-enrolled 8999 40
