@@ -201,14 +201,12 @@ static struct store_mark store_mark_of(const struct config *config)
     return mark;
 }
 
-static int agent_audit_store(struct agent *agent, const struct config *config, struct error *error)
+static int agent_look_for_older(struct store *store, const struct config *config,
+                                struct error *error)
 {
     struct token_audit found;
-    cleanup_store_loan struct store_loan loan = {0};
-    store_pool_look(agent->context.stores);
-    if (store_borrow(agent->context.stores, &loan, error) < 0 ||
-        token_audit(loan.store, clock_wall_ms(), &found, error) < 0)
-        return store_loan_failed(&loan, error);
+    if (token_audit(store, clock_wall_ms(), &found, error) < 0)
+        return -1;
     if (found.count == 0)
         return 0;
     log_line(LOG_ERR,
@@ -220,14 +218,12 @@ static int agent_audit_store(struct agent *agent, const struct config *config, s
     return 0;
 }
 
-static int agent_look_for_lost(struct agent *agent, const struct config *config,
-                               struct error *error)
+static int agent_look_for_lost(struct agent *agent, struct store *store,
+                               const struct config *config, struct error *error)
 {
     struct token_audit found;
-    cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow(agent->context.stores, &loan, error) < 0 ||
-        token_audit_lost(loan.store, clock_wall_ms(), &found, error) < 0)
-        return store_loan_failed(&loan, error);
+    if (token_audit_lost(store, clock_wall_ms(), &found, error) < 0)
+        return -1;
     if (found.count == 0)
         return 0;
     log_line(LOG_ERR,
@@ -236,6 +232,17 @@ static int agent_look_for_lost(struct agent *agent, const struct config *config,
              found.vmid, found.count > 1 ? " and others" : "");
     agent->host_unsaved = true;
     nudge_send(config->paths.state);
+    return 0;
+}
+
+static int agent_audit_store(struct agent *agent, const struct config *config, struct error *error)
+{
+    cleanup_store_loan struct store_loan loan = {0};
+    store_pool_look(agent->context.stores);
+    if (store_borrow(agent->context.stores, &loan, error) < 0 ||
+        agent_look_for_older(loan.store, config, error) < 0 ||
+        agent_look_for_lost(agent, loan.store, config, error) < 0)
+        return store_loan_failed(&loan, error);
     return 0;
 }
 
@@ -320,8 +327,7 @@ void agent_watch_store(struct agent *agent)
         bool other = agent->audited_us != 0 && now.inodes[0] != agent->audited.inodes[0];
         atomic_store(&agent->context.store_in_doubt, false);
         agent->audited_us = clock_steady_us();
-        if (agent_audit_store(agent, &config->config, &error) == 0 &&
-            agent_look_for_lost(agent, &config->config, &error) == 0) {
+        if (agent_audit_store(agent, &config->config, &error) == 0) {
             agent->audited = store_mark_of(&config->config);
             agent->missing_us = 0;
             agent->host_unsaved |= other;

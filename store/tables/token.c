@@ -616,33 +616,36 @@ int token_audit(struct store *store, int64_t now_ms, struct token_audit *ret, st
     return 0;
 }
 
-static int token_is_lost(struct store *store, uint32_t vmid, bool *ret, struct error *error)
+static uint32_t vmid_from_row(const struct sql_query *query)
 {
-    int64_t known = 0;
-    cleanup_token_record struct token_record record = {0};
-    *ret = false;
-    if (token_record_read(vmid, &record, error) < 0)
-        return -1;
-    if (record.count == 0)
-        return 0;
-    if (sql_number(store, "SELECT count(*) FROM token WHERE vmid = ?1", sql_values(sql_int(vmid)),
-                   &known, error) < 0)
-        return -1;
-    *ret = known == 0;
+    return (uint32_t)sql_column_int(query, 0);
+}
+
+static int vmid_visit(const uint32_t *vmid, void *vmids)
+{
+    vmids_add(vmids, *vmid);
     return 0;
 }
 
+/* The records of guests whose tokens the store has are the other audit's, and not read here. */
 static int audit_list_lost(struct store *store, struct token_audit *ret, struct error *error)
 {
     cleanup(vmids_free) struct vmids recorded = {0};
+    cleanup(vmids_free) struct vmids known = {0};
     *ret = (struct token_audit){0};
     token_record_list(&recorded);
+    if (sql_visit(store, "SELECT DISTINCT vmid FROM token ORDER BY vmid", SQL_NO_VALUES, uint32_t,
+                  vmid_from_row, vmid_visit, &known, error) < 0)
+        return -1;
     for (size_t i = 0; i < recorded.count; i++) {
-        bool lost;
-        if (token_is_lost(store, recorded.items[i], &lost, error) < 0)
+        const uint32_t vmid = recorded.items[i];
+        cleanup_token_record struct token_record record = {0};
+        if (vmids_has(&known, vmid))
+            continue;
+        if (token_record_read(vmid, &record, error) < 0)
             return -1;
-        if (lost && (ret->count++ == 0 || recorded.items[i] < ret->vmid))
-            ret->vmid = recorded.items[i];
+        if (record.count > 0 && (ret->count++ == 0 || vmid < ret->vmid))
+            ret->vmid = vmid;
     }
     return 0;
 }
