@@ -115,7 +115,7 @@ $(BUILD)/migrations.c: $(MIGRATIONS) tools/embed-migrations tools/embed-text Mak
 $(BUILD)/openapi_document.c: schema/openapi.yaml tools/embed-text Makefile
 	@mkdir -p $(@D)
 	$(call QUIET,MAKE)(echo '#include "server/api/route.h"'; tools/embed-text openapi_document $<) >$@
-$(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c
+$(BUILD)/migrations.o $(BUILD)/openapi_document.o: %.o: %.c | build/.packages-build
 	$(call QUIET,CC  )$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # --- CivetWeb, unmodified ---------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ $(BUILD)/civetweb.o: $(GLUE) $(call in_part,server,*.h) $(CIVETWEB)/src/civetweb
 	$(call QUIET,CC  )$(CC) $(CIVETWEB_FLAGS) -x c -c -o $@ - <$(CIVETWEB)/src/civetweb.c
 
 # Objects that include civetweb.h need the fetched source first.
-$(call objects,server) $(BUILD)/server/main.o: | $(CIVETWEB)/src/civetweb.c
+$(call objects,server) $(BUILD)/server/main.o $(BUILD)/openapi_document.o: | $(CIVETWEB)/src/civetweb.c
 
 $(CIVETWEB)/src/civetweb.c: | build/.packages-build
 	tools/fetch-civetweb build/source
