@@ -156,7 +156,7 @@ mv "$STATE/tls/agent.pem" "$HOST/agent.pem"
 { cat "$HOST/paths.yaml" && echo 'limits: {threads: 32}'; } >"$HOST/agent.yaml"
 reload
 like "without its key, a reload that would need a new listener fails with the file's name" \
-    "$(tail -n 1 "$HOST/felhomd.log")" 'reload failed, the old configuration stays in force: .*agent\.pem is missing'
+    "$(grep -F reload "$HOST/felhomd.log" | tail -n 1)" 'reload failed, the old configuration stays in force: .*agent\.pem is missing'
 ok "and the old listener answers" answers
 eventually settled
 before=$(holdings "$DAEMON")
