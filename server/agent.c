@@ -186,19 +186,29 @@ int agent_open(struct agent *agent, struct error *error)
 
 /* --- the store as a whole --- */
 
-static struct store_mark store_mark_of(const struct config *config)
+static struct file_mark file_mark_of(const char *path)
 {
-    struct store_mark mark = {0};
+    struct stat status = {0};
+    (void)stat(path, &status);
+    return (struct file_mark){status.st_ino, status.st_ctim};
+}
+
+static bool file_mark_equals(const struct file_mark *one, const struct file_mark *other)
+{
+    return one->inode == other->inode && one->changed_at.tv_sec == other->changed_at.tv_sec &&
+           one->changed_at.tv_nsec == other->changed_at.tv_nsec;
+}
+
+static struct file_mark database_mark_of(const struct config *config)
+{
     cleanup_free char *database = mem_format("%s/db/agent.db", config->paths.state);
+    return file_mark_of(database);
+}
+
+static struct file_mark records_mark_of(const struct config *config)
+{
     cleanup_free char *records = token_record_directory(config->paths.run);
-    const char *const paths[] = {database, records};
-    for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-        struct stat status = {0};
-        (void)stat(paths[i], &status);
-        mark.inodes[i] = status.st_ino;
-        mark.changed_at[i] = status.st_ctim;
-    }
-    return mark;
+    return file_mark_of(records);
 }
 
 static int agent_look_for_older(struct store *store, const struct config *config,
@@ -268,11 +278,16 @@ static void agent_remake_store(struct agent *agent, const struct config *config)
 static void *agent_checkpoint(void *data)
 {
     struct agent *agent = data;
+    struct checkpointer *checkpointer = &agent->checkpointer;
     struct error error;
     cleanup_store_loan struct store_loan loan = {0};
-    if (store_borrow_writer(agent->context.stores, &loan, &error) == 0)
+    cleanup_server_config struct server_config *config = context_config(&agent->context);
+    if (store_borrow_writer(agent->context.stores, &loan, &error) == 0) {
+        checkpointer->before = database_mark_of(&config->config);
         store_checkpoint(loan.store);
-    atomic_store(&agent->checkpointer.ended, true);
+        checkpointer->after = database_mark_of(&config->config);
+    }
+    atomic_store(&checkpointer->ended, true);
     return NULL;
 }
 
@@ -290,16 +305,28 @@ static void checkpointer_join(struct checkpointer *checkpointer)
     checkpointer->started = false;
 }
 
+/* The checkpoint changed the file, but not what it says: that need not be audited again. */
+static void agent_end_checkpoint(struct agent *agent)
+{
+    struct checkpointer *checkpointer = &agent->checkpointer;
+    if (!checkpointer->started || !atomic_load(&checkpointer->ended))
+        return;
+    checkpointer_join(checkpointer);
+    if (checkpointer->before.inode == checkpointer->after.inode &&
+        file_mark_equals(&checkpointer->before, &agent->audited.database))
+        agent->audited.database = checkpointer->after;
+}
+
 /* How long commits may be in the log alone. */
 #define CHECKPOINT_US (30 * SECOND_US)
 
 static void agent_start_checkpoint(struct agent *agent)
 {
     struct checkpointer *checkpointer = &agent->checkpointer;
-    if (checkpointer->started && !atomic_load(&checkpointer->ended))
+    if (checkpointer->started)
         return;
     checkpointer->due_us = clock_steady_us() + CHECKPOINT_US;
-    checkpointer_join(checkpointer);
+    checkpointer->before = checkpointer->after = (struct file_mark){0};
     atomic_store(&checkpointer->ended, false);
     checkpointer->started =
         pthread_create(&checkpointer->thread, NULL, agent_checkpoint, agent) == 0;
@@ -310,8 +337,10 @@ static void agent_start_checkpoint(struct agent *agent)
 
 static bool agent_has_to_audit(struct agent *agent, const struct config *config)
 {
-    const struct store_mark now = store_mark_of(config);
-    if (memcmp(&now, &agent->audited, sizeof now) != 0)
+    const struct file_mark database = database_mark_of(config);
+    const struct file_mark records = records_mark_of(config);
+    if (!file_mark_equals(&database, &agent->audited.database) ||
+        !file_mark_equals(&records, &agent->audited.records))
         return true;
     return clock_steady_us() - agent->audited_us >= DOUBT_PAUSE_US &&
            atomic_load(&agent->context.store_in_doubt);
@@ -322,13 +351,15 @@ void agent_watch_store(struct agent *agent)
 {
     struct error error;
     cleanup_server_config struct server_config *config = context_config(&agent->context);
+    agent_end_checkpoint(agent);
     if (agent_has_to_audit(agent, &config->config)) {
-        const struct store_mark now = store_mark_of(&config->config);
-        bool other = agent->audited_us != 0 && now.inodes[0] != agent->audited.inodes[0];
+        const struct file_mark database = database_mark_of(&config->config);
+        bool other = agent->audited_us != 0 && database.inode != agent->audited.database.inode;
         atomic_store(&agent->context.store_in_doubt, false);
         agent->audited_us = clock_steady_us();
         if (agent_audit_store(agent, &config->config, &error) == 0) {
-            agent->audited = store_mark_of(&config->config);
+            agent->audited.database = database_mark_of(&config->config);
+            agent->audited.records = records_mark_of(&config->config);
             agent->missing_us = 0;
             agent->host_unsaved |= other;
         } else {

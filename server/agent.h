@@ -20,10 +20,16 @@
 
 struct exporter;
 
+/* By what a change of a file is noticed; all zero: there was none. */
+struct file_mark {
+    ino_t inode;
+    struct timespec changed_at;
+};
+
 /* The files of which an audit of the store compares the contents. */
 struct store_mark {
-    ino_t inodes[2];
-    struct timespec changed_at[2];
+    struct file_mark database;
+    struct file_mark records;
 };
 
 /* The thread that copies the store's log into the database: a slow disk must not hold up the main
@@ -32,7 +38,8 @@ struct checkpointer {
     pthread_t thread;
     bool started; /* and not yet joined */
     atomic_bool ended;
-    int64_t due_us; /* not before */
+    int64_t due_us;                 /* not before */
+    struct file_mark before, after; /* the database around the last checkpoint */
 };
 
 struct agent {
