@@ -9,17 +9,12 @@
 lanes "$0" tokens woken crowd cursors hanging_up reload told
 world_enter "$0" "$@"
 world_host
-# With sanitizers a handshake takes ten times as long.
-case $BIN in
-*asan*) handshake=20s ;;
-*) handshake=2s ;;
-esac
 crowd=100
 
 # settings [THREADS]: far fewer threads than guests that wait
 settings() {
     agent_yaml <<<"local_api: {allow: [192.168.0.0/24, 127.0.0.0/8]}
-limits: {threads: ${1:-24}, connections_per_source: 8, requests_per_source: 10000, failures_per_source: 1000, handshake: $handshake}"
+limits: {threads: ${1:-24}, connections_per_source: 8, requests_per_source: 10000, failures_per_source: 1000, handshake: 20s}"
 }
 # take_token VMID: copies the guest's present token, to be kept after its end
 take_token() { cp "$(token_of "$1")" "$HOST/token.$1"; }

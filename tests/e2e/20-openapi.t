@@ -6,14 +6,12 @@
 . tests/lib/standin.sh
 world_enter "$0" "$@"
 world_host
-# With sanitizers a handshake takes ten times as long.
-case $BIN in *asan*) handshake=20s ;; *) handshake=2s ;; esac
 # settings REGISTRY_MODE FAILURES
 settings() {
     agent_yaml <<EOF
 quota: {snapshot_interval: 0, backup_interval: 0}
 storage_classes: {local-lvm: fast, usb-backup: slow}
-limits: {requests_per_source: 100000, failures_per_source: $2, connections_per_source: 50, handshake: $handshake}
+limits: {requests_per_source: 100000, failures_per_source: $2, connections_per_source: 50, handshake: 20s}
 pve: {endpoint: "https://127.0.0.1:8006", token_file: $HOST/pve.token, ca_file: $HOST/proxmox/ca.pem}
 registry: {mode: $1, host: "127.0.0.1:8008", username: felhom, secret_file: $HOST/registry.secret, ca_file: $HOST/gitea/ca.pem}
 EOF
