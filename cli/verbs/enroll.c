@@ -337,14 +337,6 @@ static struct guest new_row(const struct enrolling *enrolling)
     return row;
 }
 
-static int put_row(struct store *store, const struct guest *row, const struct buffer *enrolment,
-                   struct error *error)
-{
-    if (guest_put(store, row, error) < 0)
-        return -1;
-    return guest_set_enrolment(store, row->vmid, buffer_text(enrolment), enrolment->length, error);
-}
-
 static int write_store(struct enrolling *enrolling, struct error *error)
 {
     cleanup_transaction struct transaction transaction = {0};
@@ -352,7 +344,7 @@ static int write_store(struct enrolling *enrolling, struct error *error)
         find_row(enrolling, error) < 0)
         return -1;
     struct guest row = new_row(enrolling);
-    if (put_row(enrolling->session->store, &row, &enrolling->plan.text, error) < 0 ||
+    if (guest_put_enrolled(enrolling->session->store, &row, &enrolling->plan.text, error) < 0 ||
         transaction_commit(&transaction, error) < 0)
         return -1;
     enrolling->put = true;
@@ -378,7 +370,7 @@ static int restore_row(const struct enrolling *enrolling, struct error *error)
         row.kind = enrolling->row.kind;
         row.root_uid = enrolling->row.root_uid;
         row.root_gid = enrolling->row.root_gid;
-        if (put_row(store, &row, &enrolling->enrolment, error) < 0)
+        if (guest_put_enrolled(store, &row, &enrolling->enrolment, error) < 0)
             return -1;
     }
     return transaction_commit(&transaction, error);

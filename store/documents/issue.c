@@ -112,9 +112,7 @@ int issue_record(struct issue *issue, enum guest_state state, int64_t now_ms, st
     (void)snprintf(guest.name, sizeof guest.name, "%s", config->name);
     (void)snprintf(guest.mount_form, sizeof guest.mount_form, "%s",
                    mount_form_name(issue->own.form));
-    if (guest_put(store, &guest, error) < 0 ||
-        guest_set_enrolment(store, guest.vmid, buffer_text(enrolment), enrolment->length, error) <
-            0 ||
+    if (guest_put_enrolled(store, &guest, enrolment, error) < 0 ||
         nic_replace_all_and_look(store, guest.vmid, config->nics, config->nic_count, &shared,
                                  error) < 0 ||
         (shared && find_sharing_guest(issue, shared, error) < 0))

@@ -21,26 +21,33 @@ const char *const guest_state_names[] = {
 
 #define UPDATE_GUEST \
     "UPDATE guest SET kind = ?2, name = ?3, state = ?4, root_uid = ?5, root_gid = ?6," \
-    " mount_form = ?7, changed_at_ms = ?8 WHERE vmid = ?1"
+    " mount_form = ?7, changed_at_ms = ?8, enrolment = ifnull(?9, enrolment) WHERE vmid = ?1"
 
 #define INSERT_GUEST \
     "INSERT INTO guest (vmid, kind, name, state, root_uid, root_gid, mount_form, changed_at_ms," \
-    " first_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, " NEWEST_EVENT ")"
+    " enrolment, first_seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, " NEWEST_EVENT ")"
 
 /* Two statements, because a single one takes twice as long to prepare, and guests are rarely
  * new. */
-int guest_put(struct store *store, const struct guest *guest, struct error *error)
+int guest_put_enrolled(struct store *store, const struct guest *guest,
+                       const struct buffer *enrolment, struct error *error)
 {
     const struct sql_values row = sql_values(
         sql_int(guest->vmid), sql_text(guest_kind_names[guest->kind]), sql_text(guest->name),
         sql_text(guest_state_names[guest->state]), sql_int(guest->root_uid),
-        sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms));
+        sql_int(guest->root_gid), sql_text(guest->mount_form), sql_int(guest->changed_at_ms),
+        enrolment ? sql_bytes(buffer_text(enrolment), enrolment->length) : sql_bytes(NULL, 0));
     cleanup_transaction struct transaction transaction = {0};
     if (transaction_begin(store, &transaction, error) < 0 ||
         sql_run(store, UPDATE_GUEST, row, error) < 0 ||
         (!sql_changes(store) && sql_run(store, INSERT_GUEST, row, error) < 0))
         return -1;
     return transaction_commit(&transaction, error);
+}
+
+int guest_put(struct store *store, const struct guest *guest, struct error *error)
+{
+    return guest_put_enrolled(store, guest, NULL, error);
 }
 
 #define SELECT_GUEST \
@@ -137,14 +144,6 @@ int guest_list(struct store *store, struct vmids *vmids, struct error *error)
     return guest_each(store, guest_add_vmid, vmids, error);
 }
 
-int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
-                        struct error *error)
-{
-    return sql_must_change(store, "UPDATE guest SET enrolment = ?2 WHERE vmid = ?1",
-                           sql_values(sql_int(vmid), sql_bytes(text, length)), error, ERROR_MISSING,
-                           UNKNOWN_GUEST, vmid);
-}
-
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, struct error *error)
 {
     return sql_add_bytes(store, "SELECT enrolment FROM guest WHERE vmid = ?1",
@@ -153,46 +152,93 @@ int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out, 
 
 /* --- NICs and mounts --- */
 
-/* One statement for both, as pre-start's time counts. */
-#define INSERT_NIC_AND_LOOK \
-    "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)" \
-    " RETURNING EXISTS (SELECT 1 FROM nic WHERE hwaddr = ?3 AND vmid <> ?1)"
+static struct nic_row nic_from_row(const struct sql_query *query)
+{
+    return (struct nic_row){sql_column_text(query, 0), sql_column_text(query, 1),
+                            sql_column_text(query, 2), sql_column_text(query, 3)};
+}
 
-static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic, bool *ret_shared,
+static void nic_format_hwaddr(const struct nic *nic, char ret[static HWADDR_TEXT_SIZE])
+{
+    ret[0] = '\0';
+    if (nic->has_hwaddr)
+        hwaddr_format(&nic->hwaddr, ret);
+}
+
+static bool nic_is_recorded(const struct nic *nic, const struct nic_row *row)
+{
+    char hwaddr[HWADDR_TEXT_SIZE];
+    nic_format_hwaddr(nic, hwaddr);
+    return strcmp(row->hwaddr, hwaddr) == 0 && strcmp(row->bridge, nic->bridge) == 0 &&
+           strcmp(row->ip, nic->ip) == 0;
+}
+
+static const struct nic *nic_find(const struct nic *nics, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(nics[i].key, key) == 0)
+            return &nics[i];
+    return NULL;
+}
+
+#define SELECT_NICS_AND_LOOK \
+    "SELECT key, ifnull(hwaddr, ''), bridge, ip, EXISTS (SELECT 1 FROM nic other" \
+    " WHERE other.hwaddr = nic.hwaddr AND other.vmid <> ?1) FROM nic WHERE vmid = ?1"
+
+/* Returns 1 if these are the NICs that the store has of the guest, and 0 if it has others. */
+static int nics_are_recorded(struct store *store, uint32_t vmid, const struct nic *nics,
+                             size_t count, const struct nic **ret_shared, struct error *error)
+{
+    size_t seen = 0;
+    cleanup_query struct sql_query query = {0};
+    int row = sql_first(store, SELECT_NICS_AND_LOOK, sql_values(sql_int(vmid)), &query, error);
+    *ret_shared = NULL;
+    for (; row > 0; row = sql_step(&query, error), seen++) {
+        const struct nic_row recorded = nic_from_row(&query);
+        const struct nic *nic = nic_find(nics, count, recorded.key);
+        if (!nic || !nic_is_recorded(nic, &recorded))
+            return 0;
+        if (sql_column_int(&query, 4) != 0 && (!*ret_shared || nic < *ret_shared))
+            *ret_shared = nic;
+    }
+    return row < 0 ? -1 : seen == count;
+}
+
+static int nic_insert(struct store *store, uint32_t vmid, const struct nic *nic,
                       struct error *error)
 {
     char hwaddr[HWADDR_TEXT_SIZE];
-    int64_t shared = 0;
-    hwaddr_format(&nic->hwaddr, hwaddr);
-    if (sql_number(store, INSERT_NIC_AND_LOOK,
-                   sql_values(sql_int(vmid), sql_text(nic->key),
-                              sql_text(nic->has_hwaddr ? hwaddr : NULL), sql_text(nic->bridge),
-                              sql_text(nic->ip)),
-                   &shared, error) < 0)
+    nic_format_hwaddr(nic, hwaddr);
+    return sql_run(
+        store, "INSERT INTO nic (vmid, key, hwaddr, bridge, ip) VALUES (?1, ?2, ?3, ?4, ?5)",
+        sql_values(sql_int(vmid), sql_text(nic->key), sql_text(nic->has_hwaddr ? hwaddr : NULL),
+                   sql_text(nic->bridge), sql_text(nic->ip)),
+        error);
+}
+
+static int nic_write_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
+                         struct error *error)
+{
+    if (sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
         return -1;
-    *ret_shared = shared != 0;
+    for (size_t i = 0; i < count; i++)
+        if (nic_insert(store, vmid, &nics[i], error) < 0)
+            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
     return 0;
 }
 
+/* Mostly nothing has changed, and then nothing is written, as pre-start's time counts. */
 int nic_replace_all_and_look(struct store *store, uint32_t vmid, const struct nic *nics,
                              size_t count, const struct nic **ret_shared, struct error *error)
 {
-    const struct nic *found = NULL;
     cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        sql_run(store, "DELETE FROM nic WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
+    if (transaction_begin(store, &transaction, error) < 0)
         return -1;
-    for (size_t i = 0; i < count; i++) {
-        bool shared;
-        if (nic_insert(store, vmid, &nics[i], &shared, error) < 0)
-            return fail_context(error, "%s of guest %u", nics[i].key, vmid);
-        if (shared && !found)
-            found = &nics[i];
-    }
-    if (transaction_commit(&transaction, error) < 0)
+    int same = nics_are_recorded(store, vmid, nics, count, ret_shared, error);
+    if (same == 0 && (nic_write_all(store, vmid, nics, count, error) < 0 ||
+                      nics_are_recorded(store, vmid, nics, count, ret_shared, error) < 0))
         return -1;
-    *ret_shared = found;
-    return 0;
+    return same < 0 ? -1 : transaction_commit(&transaction, error);
 }
 
 int nic_replace_all(struct store *store, uint32_t vmid, const struct nic *nics, size_t count,
@@ -241,12 +287,6 @@ int nic_find_owners(struct store *store, const struct hwaddr *hwaddr, struct hwa
     return result < 0 ? -1 : 0;
 }
 
-static struct nic_row nic_from_row(const struct sql_query *query)
-{
-    return (struct nic_row){sql_column_text(query, 0), sql_column_text(query, 1),
-                            sql_column_text(query, 2), sql_column_text(query, 3)};
-}
-
 int nic_each(struct store *store, uint32_t vmid,
              int (*visit)(const struct nic_row *nic, void *context), void *context,
              struct error *error)
@@ -264,34 +304,6 @@ static const char *const volume_kind_names[] = {
     [VOLUME_DEVICE] = "device",
     NULL,
 };
-
-static int mount_insert(struct store *store, uint32_t vmid, const struct volume *volume,
-                        struct error *error)
-{
-    return sql_run(store,
-                   "INSERT INTO mount"
-                   " (vmid, key, kind, storage, source, mount_point, read_only, backup, size_bytes)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                   sql_values(sql_int(vmid), sql_text(volume->key),
-                              sql_text(volume_kind_names[volume->kind]), sql_text(volume->storage),
-                              sql_text(volume->source), sql_text(volume->mount_point),
-                              sql_int(volume->read_only), sql_int(volume->backup),
-                              sql_int(volume->size_bytes)),
-                   error);
-}
-
-int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
-                      size_t count, struct error *error)
-{
-    cleanup_transaction struct transaction transaction = {0};
-    if (transaction_begin(store, &transaction, error) < 0 ||
-        sql_run(store, "DELETE FROM mount WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
-        return -1;
-    for (size_t i = 0; i < count; i++)
-        if (mount_insert(store, vmid, &volumes[i], error) < 0)
-            return fail_context(error, "%s of guest %u", volumes[i].key, vmid);
-    return transaction_commit(&transaction, error);
-}
 
 static struct mount mount_from_row(const struct sql_query *query)
 {
@@ -351,4 +363,74 @@ void mount_list_free(struct mount_list *list)
     }
     free(list->items);
     *list = (struct mount_list){0};
+}
+
+static const struct volume *volume_find(const struct volume *volumes, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(volumes[i].key, key) == 0)
+            return &volumes[i];
+    return NULL;
+}
+
+static bool volume_is_recorded(const struct volume *volume, const struct mount *mount)
+{
+    return mount->kind == volume->kind && strcmp(mount->storage, volume->storage) == 0 &&
+           strcmp(mount->source, volume->source) == 0 &&
+           strcmp(mount->mount_point, volume->mount_point) == 0 &&
+           mount->read_only == volume->read_only && mount->backup == volume->backup &&
+           mount->size_bytes == volume->size_bytes;
+}
+
+/* Returns 1 if these are the mounts that the store has of the guest, and 0 if it has others. */
+static int mounts_are_recorded(struct store *store, uint32_t vmid, const struct volume *volumes,
+                               size_t count, struct error *error)
+{
+    cleanup(mount_list_free) struct mount_list list = {0};
+    if (mount_list(store, vmid, &list, error) < 0)
+        return -1;
+    for (size_t i = 0; i < list.count; i++) {
+        const struct volume *volume = volume_find(volumes, count, list.items[i].key);
+        if (!volume || !volume_is_recorded(volume, &list.items[i]))
+            return 0;
+    }
+    return list.count == count;
+}
+
+static int mount_insert(struct store *store, uint32_t vmid, const struct volume *volume,
+                        struct error *error)
+{
+    return sql_run(store,
+                   "INSERT INTO mount"
+                   " (vmid, key, kind, storage, source, mount_point, read_only, backup, size_bytes)"
+                   " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                   sql_values(sql_int(vmid), sql_text(volume->key),
+                              sql_text(volume_kind_names[volume->kind]), sql_text(volume->storage),
+                              sql_text(volume->source), sql_text(volume->mount_point),
+                              sql_int(volume->read_only), sql_int(volume->backup),
+                              sql_int(volume->size_bytes)),
+                   error);
+}
+
+static int mount_write_all(struct store *store, uint32_t vmid, const struct volume *volumes,
+                           size_t count, struct error *error)
+{
+    if (sql_run(store, "DELETE FROM mount WHERE vmid = ?1", sql_values(sql_int(vmid)), error) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (mount_insert(store, vmid, &volumes[i], error) < 0)
+            return fail_context(error, "%s of guest %u", volumes[i].key, vmid);
+    return 0;
+}
+
+int mount_replace_all(struct store *store, uint32_t vmid, const struct volume *volumes,
+                      size_t count, struct error *error)
+{
+    cleanup_transaction struct transaction transaction = {0};
+    if (transaction_begin(store, &transaction, error) < 0)
+        return -1;
+    int same = mounts_are_recorded(store, vmid, volumes, count, error);
+    if (same < 0 || (same == 0 && mount_write_all(store, vmid, volumes, count, error) < 0))
+        return -1;
+    return transaction_commit(&transaction, error);
 }

@@ -37,6 +37,11 @@ struct guest {
  * is new to the store does not own events from before this moment. */
 int guest_put(struct store *store, const struct guest *guest, struct error *error);
 
+/* The same, and records the operator's enrolment of the guest (YAML, empty if there is none) for
+ * felhomd, which may not read the enrolment directory. enrolment NULL: it stays as it is. */
+int guest_put_enrolled(struct store *store, const struct guest *guest,
+                       const struct buffer *enrolment, struct error *error);
+
 /* Finds a guest. ERROR_MISSING if the store does not know it. */
 int guest_find(struct store *store, uint32_t vmid, struct guest *ret, struct error *error);
 
@@ -74,10 +79,6 @@ int guest_each(struct store *store, int (*visit)(const struct guest *guest, void
 /* Adds the VMIDs of all guests to *vmids, in ascending order. */
 int guest_list(struct store *store, struct vmids *vmids, struct error *error);
 
-/* Records the operator's enrolment of a guest (YAML) for felhomd, which may not read the enrolment
- * directory. text NULL: there is none. ERROR_MISSING if the store does not know the guest. */
-int guest_set_enrolment(struct store *store, uint32_t vmid, const char *text, size_t length,
-                        struct error *error);
 /* Appends the recorded enrolment to out; nothing if there is none. */
 int guest_get_enrolment(struct store *store, uint32_t vmid, struct buffer *out,
                         struct error *error);

@@ -10,6 +10,7 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 #include "tests/unit/cli_scratch.h"
+#include "tests/unit/enrolment.h"
 #include "tests/unit/test.h"
 
 static json_t *json_of(const struct outcome *outcome)
@@ -315,11 +316,11 @@ static void a_guest_is_shown_with_its_quota(void **state)
                  (const json_int_t[3]){10, 60, 600});
     shell("echo 'quota: {backup_interval: 0}' >>agent.yaml");
     assert_int_equal(store_open(in_scratch("state"), STORE_OPEN_EXISTING, 1000, &store, &error), 0);
-    assert_int_equal(guest_set_enrolment(store, 8200, enrolment, strlen(enrolment), &error), 0);
+    record_enrolment(store, 8200, enrolment, strlen(enrolment));
     assert_quota(
         (const char *const[3][2]){{"3", "enrolment"}, {"90s", "enrolment"}, {"none", "agent.yaml"}},
         (const json_int_t[3]){3, 90, 0});
-    assert_int_equal(guest_set_enrolment(store, 8200, mistaken, strlen(mistaken), &error), 0);
+    record_enrolment(store, 8200, mistaken, strlen(mistaken));
     assert_quota(
         (const char *const[3][2]){{"3", "enrolment"}, {"1m", "agent.yaml"}, {"none", "agent.yaml"}},
         (const json_int_t[3]){3, 60, 0});

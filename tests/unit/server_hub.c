@@ -10,6 +10,7 @@
 #include "store/tables/hub_config.h"
 #include "tests/unit/test.h"
 
+#include "tests/unit/enrolment.h"
 #include "tests/unit/store_fixture.h"
 #include "tests/unit/test_clock.h"
 
@@ -97,7 +98,7 @@ struct world {
 static void enrol(struct world *world, uint32_t vmid, const char *text)
 {
     put_guest(world->store, vmid);
-    OK(guest_set_enrolment(world->store, vmid, text, strlen(text), &error));
+    record_enrolment(world->store, vmid, text, strlen(text));
 }
 
 static void configure(struct world *world)

@@ -7,6 +7,7 @@
 #include "store/tables/job.h"
 #include "tests/unit/test.h"
 
+#include "tests/unit/enrolment.h"
 #include "tests/unit/store_fixture.h"
 
 #define NOW_MS ((int64_t)1800000000000) /* 2027-01-15T08:00:00Z */
@@ -54,7 +55,7 @@ static void put_in_state(struct store *store, uint32_t vmid, enum guest_state st
 {
     put_guest(store, vmid);
     OK(guest_set_state(store, vmid, state, 1, &error));
-    OK(guest_set_enrolment(store, vmid, enrolment, strlen(enrolment), &error));
+    record_enrolment(store, vmid, enrolment, strlen(enrolment));
 }
 
 static void test_an_empty_host(void **state)

@@ -6,6 +6,7 @@
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
 
+#include "tests/unit/enrolment.h"
 #include "tests/unit/store_fixture.h"
 
 static void test_host(void **state)
@@ -111,7 +112,7 @@ static void test_put_keeps_what_is_not_its_own(void **state)
     struct guest guest;
     put_guest(store, 8200);
     OK(token_mint(store, 8200, 1, 0, &token, &error));
-    OK(guest_set_enrolment(store, 8200, "customer: x\n", 12, &error));
+    record_enrolment(store, 8200, "customer: x\n", 12);
     struct guest again = guest_named(8200, "renamed");
     OK(guest_put(store, &again, &error));
     OK(guest_find(store, 8200, &guest, &error));
@@ -208,18 +209,16 @@ static void test_enrolment(void **state)
     static const char odd[] = "a\0b\xff\n";
     cleanup_store struct store *store = store_of_scratch();
     cleanup_buffer struct buffer out = BUFFER_EMPTY;
-    FAILS(guest_set_enrolment(store, 8200, "x", 1, &error), ERROR_MISSING,
-          "the store knows no guest 8200");
     OK(guest_get_enrolment(store, 8200, &out, &error));
     put_guest(store, 8200);
     OK(guest_get_enrolment(store, 8200, &out, &error));
     assert_int_equal(out.length, 0);
-    OK(guest_set_enrolment(store, 8200, odd, sizeof odd - 1, &error));
+    record_enrolment(store, 8200, odd, sizeof odd - 1);
     buffer_add_text(&out, ">");
     OK(guest_get_enrolment(store, 8200, &out, &error));
     assert_int_equal(out.length, sizeof odd);
     assert_memory_equal(out.data + 1, odd, sizeof odd - 1);
-    OK(guest_set_enrolment(store, 8200, NULL, 0, &error));
+    record_enrolment(store, 8200, "", 0);
     buffer_free(&out);
     OK(guest_get_enrolment(store, 8200, &out, &error));
     assert_int_equal(out.length, 0);
@@ -304,6 +303,67 @@ static void test_nic_find_guest(void **state)
     assert_owner(store, &(struct hwaddr){{0}}, 101, 0); /* no address is not an address of zeroes */
 }
 
+/* Records the NICs; returns whether anything was written. *ret_shared: as of
+ * nic_replace_all_and_look. */
+static bool nics_were_written(const struct nic *nics, size_t count, const struct nic **ret_shared)
+{
+    cleanup_store struct store *store = store_of_scratch();
+    OK(nic_replace_all_and_look(store, 8200, nics, count, ret_shared, &error));
+    return store_has_written(store);
+}
+
+static void test_only_other_nics_are_written(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    const struct nic *shared;
+    struct nic nics[] = {nic_of("net1", NULL), nic_of("net0", &hwaddr_a)};
+    put_guest(store, 8200);
+    assert_true(nics_were_written(nics, 2, &shared));
+    assert_false(nics_were_written(nics, 2, &shared));
+    nics[0].bridge = (char *)"vmbr1";
+    assert_true(nics_were_written(nics, 2, &shared));
+    nics[0].ip = (char *)"manual";
+    assert_true(nics_were_written(nics, 2, &shared));
+    nics[0].has_hwaddr = true; /* of zeroes */
+    assert_true(nics_were_written(nics, 2, &shared));
+    nics[1].hwaddr = hwaddr_b;
+    assert_true(nics_were_written(nics, 2, &shared));
+    nics[0].key = (char *)"net2";
+    assert_true(nics_were_written(nics, 2, &shared));
+    assert_false(nics_were_written(nics, 2, &shared));
+    assert_raw(
+        "SELECT group_concat(key || ' ' || ifnull(hwaddr, '-') || ' ' || bridge || ' ' || ip)"
+        " FROM (SELECT * FROM nic ORDER BY key)",
+        "net0 BC:24:11:09:CE:73 vmbr0 dhcp,net2 00:00:00:00:00:00 vmbr1 manual");
+    assert_true(nics_were_written(nics, 1, &shared));
+    assert_false(nics_were_written(nics, 1, &shared));
+    assert_true(nics_were_written(NULL, 0, &shared));
+    assert_false(nics_were_written(NULL, 0, &shared));
+}
+
+/* Whether the guest's own NICs have changed or not. */
+static void test_a_shared_address_is_found(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    const struct nic *shared;
+    const struct nic nics[] = {nic_of("net9", &hwaddr_a), nic_of("net0", &hwaddr_b),
+                               nic_of("net1", NULL)};
+    put_guest(store, 8200);
+    give_nic(store, 101, NULL);
+    assert_true(nics_were_written(nics, 3, &shared));
+    assert_null(shared);
+    give_nic(store, 8300, &hwaddr_b);
+    assert_false(nics_were_written(nics, 3, &shared));
+    assert_ptr_equal(shared, &nics[1]);
+    give_nic(store, 8400, &hwaddr_a);
+    assert_false(nics_were_written(nics, 3, &shared));
+    assert_ptr_equal(shared, &nics[0]);
+    assert_true(nics_were_written(nics + 1, 2, &shared));
+    assert_ptr_equal(shared, &nics[1]);
+}
+
 static struct volume volume_of(const char *key, enum volume_kind kind)
 {
     return (struct volume){.key = (char *)key,
@@ -369,6 +429,49 @@ static void test_mounts_replace(void **state)
     mount_list_free(&list);
 }
 
+/* Records the mounts; returns whether anything was written. */
+static bool mounts_were_written(const struct volume *volumes, size_t count)
+{
+    cleanup_store struct store *store = store_of_scratch();
+    OK(mount_replace_all(store, 8200, volumes, count, &error));
+    return store_has_written(store);
+}
+
+static void test_only_other_mounts_are_written(void **state)
+{
+    (void)state;
+    cleanup_store struct store *store = store_of_scratch();
+    struct volume volumes[] = {volume_of("rootfs", VOLUME_STORAGE),
+                               volume_of("mp0", VOLUME_STORAGE)};
+    struct volume *changing = &volumes[1];
+    put_guest(store, 8200);
+    assert_true(mounts_were_written(volumes, 2));
+    assert_false(mounts_were_written(volumes, 2));
+    changing->kind = VOLUME_BIND;
+    assert_true(mounts_were_written(volumes, 2));
+    changing->storage = (char *)"other";
+    assert_true(mounts_were_written(volumes, 2));
+    changing->source = (char *)"other:1";
+    assert_true(mounts_were_written(volumes, 2));
+    changing->mount_point = (char *)"/srv";
+    assert_true(mounts_were_written(volumes, 2));
+    changing->read_only = true;
+    assert_true(mounts_were_written(volumes, 2));
+    changing->backup = true;
+    assert_true(mounts_were_written(volumes, 2));
+    changing->size_bytes = 0;
+    assert_true(mounts_were_written(volumes, 2));
+    changing->key = (char *)"mp1";
+    assert_true(mounts_were_written(volumes, 2));
+    assert_false(mounts_were_written(volumes, 2));
+    assert_raw("SELECT key || kind || storage || source || mount_point || read_only || backup || "
+               "size_bytes"
+               " FROM mount WHERE key <> 'rootfs'",
+               "mp1bindotherother:1/srv110");
+    assert_true(mounts_were_written(volumes, 1));
+    assert_false(mounts_were_written(volumes, 1));
+}
+
 /* Nothing of a removed guest remains for a new guest with its VMID, and other guests keep their
  * data. */
 static void test_remove_cascades(void **state)
@@ -416,6 +519,9 @@ int main(void)
         store_test(test_nic_find_guest),
         store_test(test_mounts),
         store_test(test_mounts_replace),
+        store_test(test_only_other_nics_are_written),
+        store_test(test_a_shared_address_is_found),
+        store_test(test_only_other_mounts_are_written),
         store_test(test_remove_cascades),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
