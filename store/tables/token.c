@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/tables/token.h"
 
+#include <errno.h>
 #include <mbedtls/constant_time.h>
-#include <mbedtls/ctr_drbg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -125,26 +125,10 @@ static void token_random_wipe(struct token_random *random)
     explicit_bzero(random, sizeof *random);
 }
 
-/* Seeds from the kernel. mbedTLS's own entropy collection on Debian 12 takes longer than the whole
- * hook. */
-static int seed_from_kernel(void *context, unsigned char *ret, size_t size)
-{
-    (void)context;
-    return getrandom(ret, size, 0) == (ssize_t)size ? 0
-                                                    : MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
-}
-
 static int token_random_fill(struct token_random *ret, struct error *error)
 {
-    static const unsigned char purpose[] = "felhom-agent token";
-    cleanup(mbedtls_ctr_drbg_free) mbedtls_ctr_drbg_context drbg;
-    mbedtls_ctr_drbg_init(&drbg);
-    int r = mbedtls_ctr_drbg_seed(&drbg, seed_from_kernel, NULL, purpose, sizeof purpose - 1);
-    if (r == 0)
-        r = mbedtls_ctr_drbg_random(&drbg, (unsigned char *)ret, sizeof *ret);
-    if (r != 0)
-        return fail(error, ERROR_SYSTEM, "no random numbers for a token: mbedTLS error -0x%04x",
-                    (unsigned)-r);
+    if (getentropy(ret, sizeof *ret) < 0)
+        return fail_errno(error, errno, "no random numbers for a token");
     return 0;
 }
 
