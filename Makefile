@@ -50,17 +50,16 @@ HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,-O1
 OPTIMIZE ?= -O2 -g
 # The hook is static (hooks/no_plugins.c says why); sanitizers need it dynamic. Sections for each function and each
-# variable let the linker leave out what the hook never uses of a file that it needs.
-LINK_HOOK = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections,-u,dlopen,--no-warnings
+# variable let the linker leave out what the hook never uses of a file that it needs. -u: no_plugins, unused_sqlite.
+LINK_HOOK = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections \
+            -Wl,-u,dlopen,-u,sqlite3Fts5Init,--no-warnings
 ifdef SANITIZE
 LINK_HOOK = $(LINK)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# What is freed is wiped (schema/base/memory.h says why). A static program needs --wrap for that.
-LINK_HOOK += -Wl,-u,wiping_free,--wrap=free,--defsym=__wrap_free=wiping_free
-LINK_HOOK += -Wl,--wrap=realloc,--defsym=__wrap_realloc=wiping_realloc
+# What is freed is wiped: schema/base/memory.h says why, and why not in the hook.
 WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif
 ifeq ($(shell uname -m),x86_64)

@@ -216,7 +216,6 @@ static int clean_surroundings(struct error *error)
     if (chdir("/") < 0)
         return fail_errno(error, errno, "/");
     forbid_core_dumps();
-    mem_wipe_written_pages();
     return 0;
 }
 

@@ -98,12 +98,6 @@ void reaction_yield(struct reaction *reaction)
     queue_leave(&reaction->place);
 }
 
-void reaction_end(struct reaction *reaction)
-{
-    reaction_yield(reaction);
-    store_close(reaction->store);
-}
-
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,
                    const char *detail, struct error *error)
 {

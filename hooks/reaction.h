@@ -80,9 +80,6 @@ int reaction_commit(struct reaction *reaction, struct transaction *transaction,
 /* Lets the next hook take its turn. */
 void reaction_yield(struct reaction *reaction);
 
-/* Yields, and closes the store if it was opened. */
-void reaction_end(struct reaction *reaction);
-
 /* Adds an event about this phase within the open transaction. outcome: "ok", "warning" or "error".
  */
 int reaction_event(struct reaction *reaction, const char *kind, const char *outcome,

@@ -126,8 +126,7 @@ static void run_and_exit(child_fn *run, const struct phase *phase, struct reacti
     reaction_yield(reaction);
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
-    reaction_end(reaction);
-    _exit(EXIT_SUCCESS);
+    _exit(EXIT_SUCCESS); /* the store is closed with the process, without a last look at it */
 }
 
 static int start_child(child_fn *run, const struct phase *phase, struct reaction *reaction,

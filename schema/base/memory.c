@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "schema/base/memory.h"
 
-#include <errno.h>
 #include <malloc.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,61 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* The C library's own free under its other name; the name "free" resolves to wiping_free. */
 extern void __libc_free(void *memory); /* NOLINT(bugprone-reserved-identifier) */
 
-#define PAGE_SIZE     4096
-#define LARGE_BLOCK   ((size_t)4 * PAGE_SIZE) /* from there on it pays to ask for the pages */
-#define PAGES_AT_ONCE 64
-
-static bool wipes_written_pages;
-
-void mem_wipe_written_pages(void)
-{
-    wipes_written_pages = true;
-}
-
-/* Wipes the pages that were written; all of them if the kernel does not say which. */
-static void wipe_pages(char *pages, size_t count)
-{
-    unsigned char in_memory[PAGES_AT_ONCE];
-    bool known = mincore(pages, count * PAGE_SIZE, in_memory) == 0;
-    for (size_t i = 0; i < count; i++)
-        if (!known || in_memory[i])
-            explicit_bzero(pages + i * PAGE_SIZE, PAGE_SIZE);
-}
-
-static void wipe_large(char *block, size_t size)
-{
-    size_t before = (PAGE_SIZE - (uintptr_t)block % PAGE_SIZE) % PAGE_SIZE;
-    explicit_bzero(block, before);
-    for (block += before, size -= before; size >= PAGE_SIZE;) {
-        size_t count = size / PAGE_SIZE < PAGES_AT_ONCE ? size / PAGE_SIZE : PAGES_AT_ONCE;
-        wipe_pages(block, count);
-        block += count * PAGE_SIZE;
-        size -= count * PAGE_SIZE;
-    }
-    explicit_bzero(block, size);
-}
-
-static void wipe(void *block, size_t size)
-{
-    int saved_errno = errno;
-    if (wipes_written_pages && size >= LARGE_BLOCK)
-        wipe_large(block, size);
-    else
-        explicit_bzero(block, size);
-    errno = saved_errno;
-}
-
 void wiping_free(void *memory)
 {
     if (!memory)
         return;
-    wipe(memory, malloc_usable_size(memory));
+    explicit_bzero(memory, malloc_usable_size(memory));
     __libc_free(memory);
 }
 

@@ -48,19 +48,13 @@ void mem_exhausted(void) __attribute__((noreturn, cold));
 /*
  * Replacements for free and realloc that wipe all memory before it is released, whoever releases
  * it: SQLite, libyaml, jansson, libcurl and OpenSSL hold copies of secrets, too, and free them
- * unwiped. The Makefile links these two in place of the C library's free and realloc, for the
- * programs and for all libraries that they use. Builds with sanitizers, which bring their own heap,
- * go without.
+ * unwiped. The Makefile links these two in place of the C library's free and realloc, for felhomd,
+ * felhomctl and all libraries that they use. felhom-hook goes without, as it ends after some
+ * milliseconds and is never dumped, and so do builds with sanitizers, which bring their own heap.
  */
 
 /* Like free(3), but wipes the whole block first. */
 void wiping_free(void *memory);
-
-/* From now on the pages of a large block that are not in memory are left as they are: mostly they
- * were never written, and wiping them would cost a page fault each. For a process that ends after
- * some milliseconds, before anything of it is swapped out, and a good part of whose memory is
- * buffers of libraries that stay empty. */
-void mem_wipe_written_pages(void);
 
 /* Like realloc(3), but wipes the old block if the content has to move. A block that shrinks by less
  * than half keeps its size. */

@@ -74,7 +74,8 @@ static int start_guest(void)
     int result = react_pre_start(&reaction, &error);
     if (result < 0)
         print_error("%s\n", error.message);
-    reaction_end(&reaction);
+    reaction_yield(&reaction);
+    store_close(reaction.store);
     return result;
 }
 
