@@ -59,7 +59,7 @@ OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-
 LINK     += -fsanitize=$(SANITIZE)
 else
 HARDEN   += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
-# What is freed is wiped: schema/base/memory.h says why, and why not in the hook.
+# What is freed is wiped: schema/base/memory.h says why, and how in the hook.
 WIPING    := -Wl,-u,wiping_free,--defsym=free=wiping_free,--defsym=realloc=wiping_realloc
 endif
 ifeq ($(shell uname -m),x86_64)

@@ -126,7 +126,8 @@ static void run_and_exit(child_fn *run, const struct phase *phase, struct reacti
     reaction_yield(reaction);
     if (reaction->store && store_has_written(reaction->store))
         nudge_send(reaction->config->paths.state);
-    _exit(EXIT_SUCCESS); /* the store is closed with the process, without a last look at it */
+    mem_wipe_heap(); /* the store is closed with the process, without a last look at it */
+    _exit(EXIT_SUCCESS);
 }
 
 static int start_child(child_fn *run, const struct phase *phase, struct reaction *reaction,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* The C library's own free under its other name; the name "free" resolves to wiping_free. */
@@ -41,6 +42,44 @@ void *wiping_realloc(void *memory, size_t size)
     }
     size_t length = malloc_usable_size(memory);
     return size <= length && size >= length / 2 ? memory : wiping_move(memory, length, size);
+}
+
+#define PAGE_SIZE     ((uintptr_t)4096)
+#define PAGES_AT_ONCE 64
+
+static uintptr_t heap_start;
+
+void mem_mark_heap(void)
+{
+    (void)mallopt(M_MMAP_MAX, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, -1);
+    heap_start = (uintptr_t)mem_new(char);
+}
+
+/* Zeroes the pages that are in memory, which all are that were written to; all of them if the
+ * kernel does not say which. The first bytes of the heap, before the start, are the C library's
+ * own. */
+static void wipe_pages(uintptr_t page, size_t count)
+{
+    unsigned char in_memory[PAGES_AT_ONCE];
+    bool known = mincore((void *)page, count * PAGE_SIZE, in_memory) == 0;
+    for (size_t i = 0; i < count; i++, page += PAGE_SIZE) {
+        uintptr_t from = page < heap_start ? heap_start : page;
+        if (!known || in_memory[i])
+            explicit_bzero((void *)from, page + PAGE_SIZE - from);
+    }
+}
+
+void mem_wipe_heap(void)
+{
+    uintptr_t end = (uintptr_t)sbrk(0);
+    uintptr_t page = heap_start / PAGE_SIZE * PAGE_SIZE;
+    while (heap_start && page < end) {
+        size_t left = (end - page) / PAGE_SIZE;
+        size_t count = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
+        wipe_pages(page, count);
+        page += count * PAGE_SIZE;
+    }
 }
 
 static int exit_status = EXIT_MEMORY;

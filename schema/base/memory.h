@@ -49,8 +49,9 @@ void mem_exhausted(void) __attribute__((noreturn, cold));
  * Replacements for free and realloc that wipe all memory before it is released, whoever releases
  * it: SQLite, libyaml, jansson, libcurl and OpenSSL hold copies of secrets, too, and free them
  * unwiped. The Makefile links these two in place of the C library's free and realloc, for felhomd,
- * felhomctl and all libraries that they use. felhom-hook goes without, as it ends after some
- * milliseconds and is never dumped, and so do builds with sanitizers, which bring their own heap.
+ * felhomctl and all libraries that they use. felhom-hook, which ends after some milliseconds, wipes
+ * its whole heap at its end instead. Builds with sanitizers, which bring their own heap, go
+ * without.
  */
 
 /* Like free(3), but wipes the whole block first. */
@@ -59,5 +60,13 @@ void wiping_free(void *memory);
 /* Like realloc(3), but wipes the old block if the content has to move. A block that shrinks by less
  * than half keeps its size. */
 void *wiping_realloc(void *memory, size_t size);
+
+/*
+ * mem_mark_heap: from now on whatever is allocated can be wiped by mem_wipe_heap. To be called
+ * first of all. mem_wipe_heap: wipes all of it, in use or not; afterwards the process can only end,
+ * by _exit(2). For a process with one thread.
+ */
+void mem_mark_heap(void);
+void mem_wipe_heap(void);
 
 #endif

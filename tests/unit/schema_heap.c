@@ -4,6 +4,8 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/unit/test.h"
 
@@ -78,6 +80,40 @@ static void test_what_is_freed_is_wiped(void **state)
     free(after);
 }
 
+/* Ends with 0 if nothing is left of what the blocks have held. */
+static void wipe_and_look(void)
+{
+    uintptr_t starts[6];
+    /* None fits into what was free before. */
+    static const size_t sizes[6] = {9000, 50000, 4097, SIZE, 4096, 3 * SIZE};
+    mem_mark_heap();
+    for (size_t i = 0; i < 6; i++) {
+        char *block = malloc(sizes[i]);
+        starts[i] = (uintptr_t)block;
+        memset(block, 's', sizes[i]);
+        if (i % 2)
+            free(block);
+    }
+    mem_wipe_heap();
+    for (size_t i = 0; i < 6; i++)
+        for (size_t j = 0; j < sizes[i]; j++)
+            if (((const volatile char *)starts[i])[j] != 0)
+                _exit(1 + (int)i);
+    _exit(0);
+}
+
+static void test_a_heap_is_wiped_as_a_whole(void **state)
+{
+    (void)state;
+    NEEDS_PLAIN_HEAP;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0)
+        wipe_and_look();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void test_nothing_is_no_block(void **state)
 {
     (void)state;
@@ -106,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_no_block),
         cmocka_unit_test(test_too_much_leaves_the_block),
         cmocka_unit_test(test_what_is_freed_is_wiped),
+        cmocka_unit_test(test_a_heap_is_wiped_as_a_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
