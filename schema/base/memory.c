@@ -44,38 +44,39 @@ void *wiping_realloc(void *memory, size_t size)
     return size <= length && size >= length / 2 ? memory : wiping_move(memory, length, size);
 }
 
-#define PAGE_SIZE     ((uintptr_t)4096)
-#define PAGES_AT_ONCE 64
+#define PAGE_SIZE     ((size_t)4096)
+#define PAGES_AT_ONCE ((size_t)64)
 
-static uintptr_t heap_start;
+static char *heap_start;
 
 void mem_mark_heap(void)
 {
     (void)mallopt(M_MMAP_MAX, 0);
     (void)mallopt(M_TRIM_THRESHOLD, -1);
-    heap_start = (uintptr_t)mem_new(char);
+    heap_start = mem_new(char);
 }
 
 /* Zeroes the pages that are in memory, which all are that were written to; all of them if the
- * kernel does not say which. The first bytes of the heap, before the start, are the C library's
- * own. */
-static void wipe_pages(uintptr_t page, size_t count)
+ * kernel does not say which. */
+static void wipe_pages(char *pages, size_t count)
 {
     unsigned char in_memory[PAGES_AT_ONCE];
-    bool known = mincore((void *)page, count * PAGE_SIZE, in_memory) == 0;
-    for (size_t i = 0; i < count; i++, page += PAGE_SIZE) {
-        uintptr_t from = page < heap_start ? heap_start : page;
+    bool known = mincore(pages, count * PAGE_SIZE, in_memory) == 0;
+    for (size_t i = 0; i < count; i++)
         if (!known || in_memory[i])
-            explicit_bzero((void *)from, page + PAGE_SIZE - from);
-    }
+            explicit_bzero(pages + i * PAGE_SIZE, PAGE_SIZE);
 }
 
+/* The heap ends with a page; its first bytes, before the start, are the C library's own. */
 void mem_wipe_heap(void)
 {
-    uintptr_t end = (uintptr_t)sbrk(0);
-    uintptr_t page = heap_start / PAGE_SIZE * PAGE_SIZE;
-    while (heap_start && page < end) {
-        size_t left = (end - page) / PAGE_SIZE;
+    if (!heap_start)
+        return;
+    const char *end = sbrk(0);
+    size_t before = PAGE_SIZE - (uintptr_t)heap_start % PAGE_SIZE;
+    explicit_bzero(heap_start, before);
+    for (char *page = heap_start + before; page < end;) {
+        size_t left = ((size_t)(end - page) + PAGE_SIZE - 1) / PAGE_SIZE;
         size_t count = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
         wipe_pages(page, count);
         page += count * PAGE_SIZE;
