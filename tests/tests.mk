@@ -29,6 +29,7 @@ unit-objects: $(UNIT_OBJECTS)
 
 # Tests wait more than they work: four at a time.
 unit: | build/.packages-build build/.packages-check
+	$(if $(T),$(if $(UNITS),,$(error there is no tests/unit/$(T).c)))
 	@$(MAKE) --no-print-directory compile-units
 	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target $(UNITS:=.run)
 .PHONY: $(UNITS:=.run)
@@ -44,6 +45,7 @@ PLAIN   := $(if $(SANITIZE),$(patsubst %,tests/e2e/%.t,20-openapi 25-words 26-gu
 ALL_E2E := $(filter-out $(PLAIN),$(SLOWEST) $(filter-out $(SLOWEST),$(sort $(wildcard tests/e2e/*.t))))
 E2E     ?= $(if $(T),$(wildcard tests/e2e/$(T)*.t),$(ALL_E2E))
 e2e: | build/.packages-build build/.packages-check
+	$(if $(T),$(if $(E2E),,$(error there is no tests/e2e/$(T)*.t)))
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(HARNESS) $(GUEST_IMAGE)
 	BIN=$(abspath $(BUILD)) prove --jobs 4 --timer $(E2E)
 
