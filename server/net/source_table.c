@@ -16,8 +16,8 @@
 
 struct source_table {
     uint32_t sets;
-    uint64_t secret; /* odd; as clients do not know it, they cannot choose an address that shares
-                        a set with a victim */
+    uint64_t secret; /* as clients do not know it, they cannot choose an address that shares a set
+                        with a victim */
     struct source *rows;
 };
 
@@ -28,7 +28,6 @@ struct source_table *source_table_new(uint32_t sets)
     table->rows = mem_new_array((size_t)sets * SOURCE_TABLE_WAYS, sizeof(struct source));
     if (getentropy(&table->secret, sizeof(table->secret)) < 0)
         table->secret = (uint64_t)clock_steady_us(); /* weak, but better than not serving */
-    table->secret |= 1;
     return table;
 }
 
@@ -53,9 +52,18 @@ uint64_t source_key(const struct peer *peer)
     return KEY_OF_HWADDR | key;
 }
 
+/* The finalizer of splitmix64: whatever the secret is, each bit of the key changes half of the
+ * others. */
+static uint64_t mix(uint64_t bits)
+{
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9U;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111ebU;
+    return bits ^ bits >> 31;
+}
+
 static struct source *set_of(struct source_table *table, uint64_t key)
 {
-    uint64_t hash = (key * table->secret) >> 32;
+    uint64_t hash = mix(mix(key ^ table->secret) + table->secret);
     return &table->rows[hash % table->sets * SOURCE_TABLE_WAYS];
 }
 
