@@ -49,10 +49,10 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wformat=2 -Wstrict-prototypes -
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -fPIE
 LINK     := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,-O1
 OPTIMIZE ?= -O2 -g
-# The hook is static (hooks/no_plugins.c says why); sanitizers need it dynamic. Sections for each function and each
-# variable let the linker leave out what the hook never uses of a file that it needs. -u: no_plugins, unused_sqlite.
+# The hook is static (hooks/static_link.c says why); sanitizers need it dynamic. Sections for each function and each
+# variable let the linker leave out what the hook never uses of a file that it needs.
 LINK_HOOK = -static-pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed,--gc-sections \
-            -Wl,-u,dlopen,-u,sqlite3Fts5Init,--no-warnings
+            -Wl,-u,dlopen,--no-warnings
 ifdef SANITIZE
 LINK_HOOK = $(LINK)
 OPTIMIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
