@@ -283,8 +283,8 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     (void)mallopt(M_TOP_PAD, HEAP_STEP);
-    mem_mark_heap();
     mem_exit_with(EXIT_SUCCESS); /* until the operator's policy is known */
+    mem_mark_heap();
     struct report *report = report_new();
     if (!report) {
         (void)fputs("felhom-hook: out of memory\n", stderr);
