@@ -41,6 +41,8 @@ world_host() {
     HOST=$(mktemp -d /tmp/felhom-world.XXXXXX)
     trap world_end EXIT
     mount -t tmpfs -o mode=755 felhom-world "$HOST"
+    # faketime names what it shares after its PID, which another world has, too.
+    mount -t tmpfs -o mode=1777 felhom-world /dev/shm
     mkdir -p "$HOST"/{pve/lxc,pve/qemu-server,pve/nodes/pve1,pve/priv,cgroup,snippets}
     ln -s nodes/pve1 "$HOST/pve/local"
     ip link set lo up
