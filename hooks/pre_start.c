@@ -14,10 +14,12 @@
 #include <stdio.h>
 
 #include "hooks/reaction.h"
+#include "schema/agent/reach.h"
 #include "schema/base/cleanup.h"
 #include "store/base/clock.h"
 #include "store/documents/issue.h"
 #include "store/files/guest_directory.h"
+#include "store/host/reach_facts.h"
 #include "store/tables/credential.h"
 #include "store/tables/token.h"
 
@@ -63,17 +65,30 @@ static int make_directory(struct reaction *reaction, struct issue *issue, struct
 
 static void report_shared_address(struct reaction *reaction, const struct issue *issue)
 {
-    char hwaddr[HWADDR_TEXT_SIZE];
+    const struct reach_host host = {.pve = reaction->config->paths.pve};
+    const struct reach_guest guest = {reaction->vmid, &issue->guest};
     if (!issue->shared)
         return;
-    cleanup_free char *remedy =
-        issue_nic_remedy(reaction->config, issue->guest.kind, reaction->vmid, issue->shared);
-    hwaddr_format(&issue->shared->hwaddr, hwaddr);
-    report_problem(
-        reaction->report,
-        "%s has the address %s that guest %u has as well, so felhomd may refuse both; to "
-        "give it another: %.350s",
-        issue->shared->key, hwaddr, issue->shared_with, remedy);
+    const struct reach reach = reach_of_shared(issue->shared, issue->shared_with);
+    cleanup_free char *sentence = reach_sentence(&host, &guest, &reach);
+    report_problem(reaction->report, "%s", sentence);
+}
+
+/* Of what keeps a guest from felhomd, what can be seen at once; felhomctl doctor looks at the rest.
+ * A host that does not say is no reason for a warning. */
+static void report_reach(struct reaction *reaction, const struct issue *issue)
+{
+    struct error ignored;
+    cleanup(reach_facts_free) struct reach_facts facts = {.socket = -1};
+    const struct reach_guest guest = {reaction->vmid, &issue->guest};
+    if (issue->guest.template || reach_facts_load(reaction->config, &facts, &ignored) < 0)
+        return;
+    cleanup(guest_reach_free) struct guest_reach reach =
+        reach_facts_judge(&facts, &guest, NULL, NULL);
+    if (reach.whole.verdict == REACH_YES)
+        return;
+    cleanup_free char *sentence = reach_sentence(&facts.host, &guest, &reach.whole);
+    report_problem(reaction->report, "%s", sentence);
 }
 
 static int write_drafts(struct reaction *reaction, struct issue *issue, struct error *error)
@@ -149,8 +164,10 @@ int react_pre_start(struct reaction *reaction, struct error *error)
 {
     cleanup_issue struct issue issue = reaction_issue(reaction);
     cleanup_close int lock = -1;
-    if (inspect_guest(reaction, &issue, error) < 0 ||
-        guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0)
+    if (inspect_guest(reaction, &issue, error) < 0)
+        return -1;
+    report_reach(reaction, &issue);
+    if (guest_directory_lock(reaction->config, reaction->vmid, &lock, error) < 0)
         return -1;
     return reaction_give_identity(reaction, &issue, GUEST_STARTING, error);
 }

@@ -135,35 +135,27 @@ void doctor_check_answer(struct doctor *doctor)
 
 /* --- Proxmox's firewall --- */
 
-/* Leaves out empty if there is no such file below /etc/pve. */
-static void read_firewall_file(const struct doctor *doctor, const char *name, struct buffer *out)
-{
-    struct error ignored;
-    cleanup_free char *path = mem_format("%s/%s", doctor->config.paths.pve, name);
-    (void)file_read(path, PVE_FILE_LIMIT, out, &ignored);
-}
-
 void doctor_check_firewall(struct doctor *doctor)
 {
     struct error ignored;
     struct sockaddr_in endpoint = {.sin_port = htons(ENDPOINT_PORT)};
     cleanup_buffer struct buffer cluster = BUFFER_EMPTY;
     cleanup_buffer struct buffer host = BUFFER_EMPTY;
-    read_firewall_file(doctor, "firewall/cluster.fw", &cluster);
-    read_firewall_file(doctor, "local/host.fw", &host);
+    firewall_file_load(&doctor->config, "firewall/cluster.fw", &cluster);
+    firewall_file_load(&doctor->config, "local/host.fw", &host);
     (void)host_endpoint(&doctor->config, &endpoint, &ignored);
     uint16_t port = ntohs(endpoint.sin_port);
-    if (firewall_file_switch(buffer_text(&cluster)) != FIREWALL_ON ||
-        firewall_file_switch(buffer_text(&host)) == FIREWALL_OFF)
+    if (firewall_files_drop_in(buffer_text(&cluster), buffer_text(&host), port)) {
+        struct reach_listener listener = {.link = 0};
+        const struct reach reach = {.reason = REACH_HOST_FIREWALL, .listener = &listener};
+        memcpy(&listener.address, &endpoint, sizeof endpoint);
+        cleanup_free char *words = reach_words(&(struct reach_host){0}, NULL, &reach);
+        doctor_warn(doctor, "felhomctl firewall", "%s", words);
+    } else if (firewall_file_switch(buffer_text(&cluster)) != FIREWALL_ON ||
+               firewall_file_switch(buffer_text(&host)) == FIREWALL_OFF)
         doctor_ok(doctor, "Proxmox's firewall is off on this host");
-    else if (firewall_file_lets_in(buffer_text(&host), port) ||
-             firewall_file_lets_in(buffer_text(&cluster), port))
-        doctor_ok(doctor, "Proxmox's firewall has a rule that accepts port %u", port);
     else
-        doctor_warn(doctor, "felhomctl firewall",
-                    "Proxmox's firewall is on, and no rule was found that lets guests in at port "
-                    "%u; add the rules that the command prints",
-                    port);
+        doctor_ok(doctor, "Proxmox's firewall has a rule that accepts port %u", port);
 }
 
 /* --- the API token --- */

@@ -34,7 +34,7 @@
 #define CHECK_PINS       "pins"
 
 enum { EXIT_WARNINGS = 3, EXIT_ERRORS = 4 };
-enum { OPTION_SNIPPETS };
+enum { OPTION_SNIPPETS, OPTION_PROBE };
 
 /* What a check is about. */
 enum check_subject {
@@ -82,12 +82,14 @@ static const struct check {
     {"guest.hook", CONFIGURED, doctor_check_guest_hook},           /* the hookscript is ours */
     {"guest.nic", CONFIGURED, doctor_check_guest_nic},             /* no other has its addresses */
     {"guest.port", CONFIGURED, doctor_check_guest_port},           /* known by more than its MAC */
-    {"guest.mount", CONTAINER, doctor_check_guest_mount},          /* a line mounts its directory */
-    {"guest.directory", RUNNING, doctor_check_guest_directory},    /* files, modes, owners */
-    {"guest.export", RUNNING, doctor_check_guest_export},          /* the read-only mount of it */
-    {"guest.token", RUNNING, doctor_check_guest_token},            /* the token in it is good */
-    {"guest.pin", RUNNING, doctor_check_guest_pin},                /* its agent.crt is current */
-    {"guest.sight", RUNNING, doctor_check_guest_sight},            /* the guest sees it */
+    {"guest.probe", CONFIGURED, doctor_check_guest_probe},      /* with --probe: it gets through */
+    {"guest.reach", CONFIGURED, doctor_check_guest_reach},      /* by a NIC, to felhomd */
+    {"guest.mount", CONTAINER, doctor_check_guest_mount},       /* a line mounts its directory */
+    {"guest.directory", RUNNING, doctor_check_guest_directory}, /* files, modes, owners */
+    {"guest.export", RUNNING, doctor_check_guest_export},       /* the read-only mount of it */
+    {"guest.token", RUNNING, doctor_check_guest_token},         /* the token in it is good */
+    {"guest.pin", RUNNING, doctor_check_guest_pin},             /* its agent.crt is current */
+    {"guest.sight", RUNNING, doctor_check_guest_sight},         /* the guest sees it */
 };
 
 /* --- findings --- */
@@ -349,6 +351,7 @@ static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct er
         doctor->snippets = SNIPPET_DIRECTORY;
     run_checks(doctor);
     doctor->nics = node_nics_load(&doctor->config);
+    doctor->reach = node_reach_load(&doctor->config, &doctor->nics);
     if (vmid == 0)
         return check_enrolled_guests(doctor, error);
     check_guest(doctor, vmid);
@@ -357,6 +360,7 @@ static int check_host_and_guests(struct doctor *doctor, uint32_t vmid, struct er
 
 static void doctor_free(struct doctor *doctor)
 {
+    node_reach_free(&doctor->reach);
     node_nics_free(&doctor->nics);
     store_close(doctor->store);
     config_free(&doctor->config);
@@ -370,6 +374,7 @@ static int doctor_run(const struct invocation *invocation, struct error *error)
     static const int statuses[GRADE_MAX] = {0, EXIT_WARNINGS, EXIT_ERRORS};
     cleanup(doctor_free) struct doctor doctor = {
         .snippets = invocation->values[OPTION_SNIPPETS],
+        .probes = invocation->values[OPTION_PROBE],
         .findings = json_array(),
     };
     if (check_host_and_guests(&doctor, invocation->vmid, error) < 0)
@@ -380,6 +385,7 @@ static int doctor_run(const struct invocation *invocation, struct error *error)
 
 static const struct verb_option options[] = {
     [OPTION_SNIPPETS] = {"snippets", "DIR", "default: " SNIPPET_DIRECTORY},
+    [OPTION_PROBE] = {"probe", NULL, "connect to felhomd from inside each running container"},
 };
 
 const struct verb verb_doctor = {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cli/pve/guest_reach.h"
 #include "cli/pve/guests.h"
 #include "schema/agent/config.h"
 #include "schema/base/vmid.h"
@@ -50,6 +51,9 @@ struct doctor {
     const struct doctor_guest *guest; /* NULL while the host is checked */
     const char *check;                /* the id of the running check */
     struct node_nics nics;            /* of all guests here; only while guests are checked */
+    struct node_reach reach;          /* likewise */
+    bool probes;                      /* connect to felhomd from inside each guest */
+    bool reached;                     /* so done, the guest has reached felhomd */
     json_t *findings;                 /* array of {id, vmid, result, reason, remedy} */
     size_t counts[GRADE_MAX];         /* findings of each grade */
     struct vmids lost;                /* running guests whose remedy is a new token */
@@ -90,6 +94,10 @@ void doctor_check_neighbours(struct doctor *doctor);
 void doctor_check_rp_filter(struct doctor *doctor);
 void doctor_check_ports(struct doctor *doctor);
 void doctor_check_guest_port(struct doctor *doctor);
+
+/* reach.c: whether the guest reaches felhomd, by what the host knows and by trying. */
+void doctor_check_guest_reach(struct doctor *doctor);
+void doctor_check_guest_probe(struct doctor *doctor);
 
 /* daemon.c: felhomd, Proxmox's firewall, felhomd's files and its API token. */
 void doctor_check_unit(struct doctor *doctor);

@@ -145,20 +145,18 @@ void doctor_check_guest_hook(struct doctor *doctor)
  * both. */
 void doctor_check_guest_nic(struct doctor *doctor)
 {
-    const struct doctor_guest *guest = doctor->guest;
-    const struct guest_config *config = &guest->config;
+    const struct guest_config *config = &doctor->guest->config;
+    const struct reach_host host = {.pve = doctor->config.paths.pve};
+    const struct reach_guest guest = {doctor->guest->vmid, config};
     size_t faults = 0;
     for (size_t i = 0; i < config->nic_count; i++) {
-        const struct nic *nic = &config->nics[i];
-        uint32_t other = node_nics_sharing(&doctor->nics, guest->vmid, nic);
-        char hwaddr[HWADDR_TEXT_SIZE];
+        uint32_t other = node_nics_sharing(&doctor->nics, guest.vmid, &config->nics[i]);
         if (!other)
             continue;
-        cleanup_free char *remedy =
-            issue_nic_remedy(&doctor->config, config->kind, guest->vmid, nic);
-        hwaddr_format(&nic->hwaddr, hwaddr);
-        doctor_warn(doctor, remedy, "%s has the address %s, which guest %u has as well", nic->key,
-                    hwaddr, other);
+        const struct reach reach = reach_of_shared(&config->nics[i], other);
+        cleanup_free char *words = reach_words(&host, &guest, &reach);
+        cleanup_free char *remedy = reach_remedy(&host, &guest, &reach);
+        doctor_warn(doctor, remedy, "%s", words);
         faults++;
     }
     if (faults == 0 && config->nic_count > 0)

@@ -18,9 +18,8 @@
 #include "store/files/file.h"
 #include "store/host/host.h"
 
-#define SYSCTL_LIMIT   4096
-#define FIREWALL_LIMIT ((size_t)1 << 20)
-#define SETTINGS       "/proc/sys/net/ipv4"
+#define SYSCTL_LIMIT 4096
+#define SETTINGS     "/proc/sys/net/ipv4"
 
 #define NEIGHBOURS_FEW 1024 /* Linux's default, which a guest with a few addresses fills */
 
@@ -129,10 +128,8 @@ static const struct nic *find_nic_without_port(const struct doctor_guest *guest)
 
 static bool nic_has_firewall(const struct nic *nic)
 {
-    for (size_t i = 0; i < nic->property_count; i++)
-        if (strcmp(nic->properties[i].key, "firewall") == 0)
-            return strcmp(nic->properties[i].value, "1") == 0;
-    return false;
+    const char *firewall = nic_property(nic, "firewall");
+    return firewall && strcmp(firewall, "1") == 0;
 }
 
 /*
@@ -143,11 +140,10 @@ static bool nic_has_firewall(const struct nic *nic)
 static char *find_filter_remedy(const struct doctor *doctor, uint32_t vmid,
                                 const struct guest_config *guest)
 {
-    struct error ignored;
     const char *command = guest->kind == GUEST_LXC ? "pct" : "qm";
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_free char *path = mem_format("%s/firewall/%u.fw", doctor->config.paths.pve, vmid);
-    (void)file_read(path, FIREWALL_LIMIT, &text, &ignored);
+    cleanup_free char *name = mem_format("firewall/%u.fw", vmid);
+    firewall_file_load(&doctor->config, name, &text);
     if (firewall_file_switch(buffer_text(&text)) != FIREWALL_ON ||
         strstr(buffer_text(&text), "\nmacfilter: 0"))
         return mem_format("pvesh set /nodes/localhost/%s/%u/firewall/options --enable 1 "
@@ -182,15 +178,6 @@ static char *find_unfiltered(const struct doctor *doctor, uint32_t *ret_vmid)
     return remedy;
 }
 
-static bool is_cluster_filtered(const struct doctor *doctor)
-{
-    struct error ignored;
-    cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_free char *path = mem_format("%s/firewall/cluster.fw", doctor->config.paths.pve);
-    (void)file_read(path, FIREWALL_LIMIT, &text, &ignored);
-    return firewall_file_switch(buffer_text(&text)) == FIREWALL_ON;
-}
-
 /* A NIC without a port of a known name is known by its MAC alone, which others can take. */
 void doctor_check_guest_port(struct doctor *doctor)
 {
@@ -200,7 +187,7 @@ void doctor_check_guest_port(struct doctor *doctor)
         return;
     uint32_t other = 0;
     cleanup_free char *remedy = find_unfiltered(doctor, &other);
-    if (!is_cluster_filtered(doctor))
+    if (!doctor->reach.cluster_filtered)
         doctor_warn(doctor, "pvesh set /cluster/firewall/options --enable 1",
                     "%s has no port on this host by which the guest is known (SR-IOV, passed "
                     "through), but its MAC alone, and Proxmox's firewall, which keeps others from "

@@ -17,6 +17,7 @@
 #include "cli/base/verb.h"
 #include "cli/pve/config.h"
 #include "cli/pve/guest_lines.h"
+#include "cli/pve/guest_reach.h"
 #include "cli/pve/guests.h"
 #include "cli/pve/host_setup.h"
 #include "cli/verbs/enrolment.h"
@@ -77,8 +78,9 @@ static const struct verb_option options[] = {
 /* One guest that is being enrolled. */
 struct enrolling {
     const struct invocation *invocation;
-    struct session *session; /* borrowed */
-    struct node_nics *nics;  /* of all guests here; borrowed */
+    struct session *session;        /* borrowed */
+    struct node_nics *nics;         /* of all guests here; borrowed */
+    const struct node_reach *reach; /* borrowed */
     uint32_t vmid;
     struct guest_config guest;
     struct enrolment_plan plan;
@@ -212,21 +214,31 @@ static int prepare_enroll(struct enrolling *enrolling, struct error *error)
 
 static void warn_of_shared_addresses(struct enrolling *enrolling)
 {
-    const struct guest_config *guest = &enrolling->guest;
-    for (size_t i = 0; i < guest->nic_count; i++) {
-        const struct nic *nic = &guest->nics[i];
-        uint32_t other = node_nics_sharing(enrolling->nics, enrolling->vmid, nic);
-        char hwaddr[HWADDR_TEXT_SIZE];
+    const struct guest_config *config = &enrolling->guest;
+    const struct reach_host host = {.pve = enrolling->session->config.paths.pve};
+    const struct reach_guest guest = {enrolling->vmid, config};
+    for (size_t i = 0; i < config->nic_count; i++) {
+        uint32_t other = node_nics_sharing(enrolling->nics, enrolling->vmid, &config->nics[i]);
         if (!other)
             continue;
-        cleanup_free char *remedy =
-            issue_nic_remedy(&enrolling->session->config, guest->kind, enrolling->vmid, nic);
-        hwaddr_format(&nic->hwaddr, hwaddr);
-        steps_add(&enrolling->steps, STEP_WARNING, nic->key,
-                  "has the address %s that guest %u has as well, so felhomd may refuse both; to "
-                  "give it another: %s",
-                  hwaddr, other, remedy);
+        const struct reach reach = reach_of_shared(&config->nics[i], other);
+        cleanup_free char *sentence = reach_sentence(&host, &guest, &reach);
+        steps_add(&enrolling->steps, STEP_WARNING, "reach", "%s", sentence);
     }
+}
+
+/* warn_of_shared_addresses names those that it is about. */
+static void warn_of_reach(struct enrolling *enrolling)
+{
+    if (!enrolling->reach->is_loaded || enrolling->guest.template)
+        return;
+    cleanup(guest_reach_free) struct guest_reach reach =
+        node_reach_judge(enrolling->reach, enrolling->vmid, &enrolling->guest);
+    if (reach.whole.verdict == REACH_YES || reach.whole.reason == REACH_SAME_HWADDR)
+        return;
+    cleanup_free char *sentence =
+        reach_sentence(&enrolling->reach->facts.host, &reach.guest, &reach.whole);
+    steps_add(&enrolling->steps, STEP_WARNING, "reach", "%s", sentence);
 }
 
 static void add_warnings(struct enrolling *enrolling)
@@ -443,6 +455,7 @@ static int enroll(struct enrolling *enrolling, struct error *error)
     add_warnings(enrolling);
     if (make_changes(enrolling, error) == 0) {
         node_nics_set_enrolled(enrolling->nics, enrolling->vmid);
+        warn_of_reach(enrolling);
         return 0;
     }
     undo_enroll(enrolling, error->message);
@@ -487,12 +500,13 @@ static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
 }
 
 static int enroll_one(const struct invocation *invocation, struct session *session,
-                      struct node_nics *nics, struct error *error)
+                      struct node_nics *nics, const struct node_reach *reach, struct error *error)
 {
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = invocation,
         .session = session,
         .nics = nics,
+        .reach = reach,
         .vmid = invocation->vmids.items[0],
         .steps = steps_new(),
     };
@@ -506,6 +520,7 @@ struct enroll_run {
     const struct invocation *invocation;
     struct session *session;
     struct node_nics *nics;
+    const struct node_reach *reach;
     json_t *guests;
     struct vmids failed;
 };
@@ -539,6 +554,7 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
         .invocation = run->invocation,
         .session = run->session,
         .nics = run->nics,
+        .reach = run->reach,
         .vmid = vmid,
         .steps = steps_new(),
     };
@@ -552,9 +568,16 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
 
 /* A failure for one guest does not keep the others from being enrolled. */
 static int enroll_several(const struct invocation *invocation, struct session *session,
-                          struct node_nics *nics, const struct vmids *guests, struct error *error)
+                          struct node_nics *nics, const struct node_reach *reach,
+                          const struct vmids *guests, struct error *error)
 {
-    cleanup(enroll_run_free) struct enroll_run run = {invocation, session, nics, json_array(), {0}};
+    cleanup(enroll_run_free) struct enroll_run run = {
+        .invocation = invocation,
+        .session = session,
+        .nics = nics,
+        .reach = reach,
+        .guests = json_array(),
+    };
     for (size_t i = 0; i < guests->count; i++)
         enroll_listed(&run, guests->items[i]);
     (void)output_value(invocation, run.guests);
@@ -562,12 +585,12 @@ static int enroll_several(const struct invocation *invocation, struct session *s
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,
-                      struct node_nics *nics, struct error *error)
+                      struct node_nics *nics, const struct node_reach *reach, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {0};
     if (node_containers_list(&session->config, &guests, error) < 0)
         return -1;
-    return enroll_several(invocation, session, nics, &guests, error);
+    return enroll_several(invocation, session, nics, reach, &guests, error);
 }
 
 static int run_enroll(const struct invocation *invocation, struct error *error)
@@ -580,10 +603,11 @@ static int run_enroll(const struct invocation *invocation, struct error *error)
     if (session_open(&session, error) < 0)
         return -1;
     cleanup(node_nics_free) struct node_nics nics = node_nics_load(&session.config);
+    cleanup(node_reach_free) struct node_reach reach = node_reach_load(&session.config, &nics);
     if (all)
-        return enroll_all(invocation, &session, &nics, error);
-    return named.count == 1 ? enroll_one(invocation, &session, &nics, error)
-                            : enroll_several(invocation, &session, &nics, &named, error);
+        return enroll_all(invocation, &session, &nics, &reach, error);
+    return named.count == 1 ? enroll_one(invocation, &session, &nics, &reach, error)
+                            : enroll_several(invocation, &session, &nics, &reach, &named, error);
 }
 
 const struct verb verb_enroll = {

@@ -3,6 +3,7 @@
 #include "cli/base/output.h"
 #include "cli/base/session.h"
 #include "cli/base/verb.h"
+#include "cli/pve/guest_reach.h"
 #include "cli/verbs/report.h"
 #include "schema/agent/enrolment.h"
 #include "schema/base/cleanup.h"
@@ -10,6 +11,7 @@
 #include "schema/base/units.h"
 #include "schema/json/json.h"
 #include "store/base/clock.h"
+#include "store/files/config_file.h"
 #include "store/tables/event.h"
 #include "store/tables/guest.h"
 #include "store/tables/token.h"
@@ -151,6 +153,43 @@ static json_t *put_list(json_t *object, const char *key)
     return list;
 }
 
+static void add_reach(json_t *list, const struct guest_reach *reach, const struct reach_host *host,
+                      const struct reach *one)
+{
+    json_t *row = json_object();
+    cleanup_free char *words = reach_words(host, &reach->guest, one);
+    cleanup_free char *remedy = reach_remedy(host, &reach->guest, one);
+    output_put_texts(row, "nic", one->nic ? one->nic->key : "", "verdict",
+                     reach_verdict_name(one->verdict), "reason", reach_reason_name(one->reason),
+                     "text", words);
+    if (remedy)
+        output_put_text(row, "remedy", remedy);
+    else
+        json_set(row, "remedy", json_null());
+    json_append(list, row);
+}
+
+/* Whether the guest reaches felhomd: by each of its NICs as its configuration is now. Of a guest
+ * that is not on this node nothing is said. */
+static void put_reach(const struct session *session, uint32_t vmid, json_t *object)
+{
+    struct error ignored;
+    json_t *list = put_list(object, "reach");
+    cleanup(guest_config_free) struct guest_config config = {0};
+    if (config_file_load_guest(&session->config, vmid, &config, &ignored) < 0)
+        return;
+    cleanup(node_nics_free) struct node_nics nics = node_nics_load(&session->config);
+    cleanup(node_reach_free) struct node_reach node = node_reach_load(&session->config, &nics);
+    if (!node.is_loaded)
+        return;
+    cleanup(guest_reach_free) struct guest_reach reach = node_reach_judge(&node, vmid, &config);
+    output_put_text(object, "reaches", reach_verdict_name(reach.whole.verdict));
+    if (!reach.whole.nic)
+        add_reach(list, &reach, &node.facts.host, &reach.whole);
+    for (size_t i = 0; i < reach.count; i++)
+        add_reach(list, &reach, &node.facts.host, &reach.nics[i]);
+}
+
 /* All that is known of the guest: its quota, mounts, NICs, tokens (never a secret), newest
  * events. */
 static int guest_report(const struct session *session, const struct guest *guest, json_t **ret,
@@ -170,6 +209,7 @@ static int guest_report(const struct session *session, const struct guest *guest
         event_each_newest(store, guest->vmid, 0, EVENTS_SHOWN, visit_event,
                           put_list(whole, "events"), error) < 0)
         return -1;
+    put_reach(session, guest->vmid, whole);
     *ret = steal(whole);
     return 0;
 }
@@ -205,6 +245,12 @@ static const struct output_column nics[] = {
     {"BRIDGE", "bridge", SHAPE_PLAIN},
     {"IP", "ip", SHAPE_PLAIN},
 };
+static const struct output_column reach[] = {
+    {"NIC", "nic", SHAPE_PLAIN},
+    {"REACHES FELHOMD", "verdict", SHAPE_PLAIN},
+    {"WHY", "text", SHAPE_PLAIN},
+    {"REMEDY", "remedy", SHAPE_PLAIN},
+};
 static const struct output_column tokens[] = {
     {"TOKEN", "id", SHAPE_PLAIN},           {"GEN", "token_generation", SHAPE_PLAIN},
     {"STATE", "token", SHAPE_PLAIN},        {"AGE", "token_age_seconds", SHAPE_AGE},
@@ -222,8 +268,8 @@ static const struct {
     size_t count;
 } tables[] = {
     {"quota", quota, ARRAY_SIZE(quota)},    {"mounts", mounts, ARRAY_SIZE(mounts)},
-    {"nics", nics, ARRAY_SIZE(nics)},       {"tokens", tokens, ARRAY_SIZE(tokens)},
-    {"events", events, ARRAY_SIZE(events)},
+    {"nics", nics, ARRAY_SIZE(nics)},       {"reach", reach, ARRAY_SIZE(reach)},
+    {"tokens", tokens, ARRAY_SIZE(tokens)}, {"events", events, ARRAY_SIZE(events)},
 };
 
 static void print_text(FILE *out, const json_t *whole)

@@ -58,7 +58,7 @@ static size_t address_size(sa_family_t family)
     return family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
 }
 
-static void cidr_mask(struct cidr *cidr)
+void cidr_mask(struct cidr *cidr)
 {
     mask_bytes((uint8_t *)&cidr->address, address_size(cidr->family), cidr->prefix);
 }

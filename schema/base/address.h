@@ -35,6 +35,9 @@ bool cidr_parse_host(const char *text, struct cidr *ret);
 #define CIDR_TEXT_SIZE 50
 void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE]);
 
+/* Clears the bits beyond the prefix. */
+void cidr_mask(struct cidr *cidr);
+
 /* Returns true if the address lies in the network. An IPv4-mapped IPv6 address counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
 

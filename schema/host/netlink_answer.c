@@ -103,3 +103,49 @@ bool netlink_answer_next_link(const struct netlink_answer *answer, size_t *at,
     }
     return false;
 }
+
+/* A point-to-point link has its own address in IFA_LOCAL, and the other end's in IFA_ADDRESS. */
+static bool address_parse(const struct netlink_answer *answer, size_t at, size_t end,
+                          struct netlink_address *ret)
+{
+    struct ifaddrmsg info;
+    if (end - at < NLMSG_LENGTH(sizeof info))
+        return false;
+    memcpy(&info, answer->bytes + at + NLMSG_HDRLEN, sizeof info);
+    size_t size = info.ifa_family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+    if ((info.ifa_family != AF_INET && info.ifa_family != AF_INET6) ||
+        info.ifa_prefixlen > 8 * size)
+        return false;
+    at += NLMSG_SPACE(sizeof info);
+    const struct rtattr *address = attribute_between(answer, at, end, IFA_LOCAL);
+    if (!address)
+        address = attribute_between(answer, at, end, IFA_ADDRESS);
+    if (!address || RTA_PAYLOAD(address) != size)
+        return false;
+    *ret = (struct netlink_address){
+        .link = info.ifa_index,
+        .address = {.family = info.ifa_family, .prefix = info.ifa_prefixlen},
+        .is_of_link = info.ifa_scope == RT_SCOPE_LINK,
+    };
+    memcpy(&ret->address.address, RTA_DATA(address), size);
+    return true;
+}
+
+enum netlink_item netlink_answer_next_address(const struct netlink_answer *answer, size_t *at,
+                                              struct netlink_address *ret)
+{
+    while (*at + sizeof(struct nlmsghdr) <= answer->length) {
+        const struct nlmsghdr *header = (const void *)(answer->bytes + *at);
+        size_t begin = *at;
+        if (header->nlmsg_type == NLMSG_DONE)
+            return NETLINK_END;
+        if (header->nlmsg_type == NLMSG_ERROR || header->nlmsg_len < sizeof *header ||
+            header->nlmsg_len > answer->length - begin)
+            return NETLINK_FAILED;
+        *at += NLMSG_ALIGN(header->nlmsg_len);
+        if (header->nlmsg_type == RTM_NEWADDR &&
+            address_parse(answer, begin, begin + header->nlmsg_len, ret))
+            return NETLINK_ADDRESS;
+    }
+    return NETLINK_MORE;
+}

@@ -2,7 +2,8 @@
 /*
  * Parsers for what the kernel says by rtnetlink. Its answer about one IPv4 address: which interface
  * leads to it (RTM_GETROUTE); felhomd finds out with it whether a peer is on a link of this host.
- * And its notices about network devices (RTNLGRP_LINK). Nothing here opens a socket.
+ * Its list of the host's addresses (RTM_GETADDR), and its notices about network devices
+ * (RTNLGRP_LINK). Nothing here opens a socket.
  */
 #ifndef FELHOM_NETLINK_ANSWER_H
 #define FELHOM_NETLINK_ANSWER_H
@@ -11,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "schema/base/address.h"
 #include "schema/base/error.h"
 
 #define NETLINK_ANSWER_MAX 4096
@@ -43,5 +45,22 @@ struct netlink_link {
  */
 bool netlink_answer_next_link(const struct netlink_answer *answer, size_t *at,
                               struct netlink_link *ret);
+
+/* An address of the host. */
+struct netlink_address {
+    unsigned int link;   /* the device that has it */
+    struct cidr address; /* with all its bits, and the prefix of its network */
+    bool is_of_link;     /* it is good on that link alone (fe80::1) */
+};
+
+enum netlink_item { NETLINK_MORE, NETLINK_ADDRESS, NETLINK_END, NETLINK_FAILED };
+
+/*
+ * Parses the next message at or after byte *at of what was received in answer to RTM_GETADDR, and
+ * advances *at. NETLINK_MORE: all is read of what was received, and more is to come; NETLINK_END:
+ * that was the last address; NETLINK_FAILED: the kernel refused.
+ */
+enum netlink_item netlink_answer_next_address(const struct netlink_answer *answer, size_t *at,
+                                              struct netlink_address *ret);
 
 #endif

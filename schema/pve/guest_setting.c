@@ -207,22 +207,36 @@ void nic_from_properties(const char *key, struct property_list *list, struct nic
     *list = (struct property_list){NULL, 0};
 }
 
-char *nic_without_hwaddr(const struct nic *nic, enum guest_kind kind)
+const char *nic_property(const struct nic *nic, const char *key)
 {
-    const char *omitted = kind == GUEST_LXC ? "hwaddr" : "macaddr";
+    for (size_t i = 0; i < nic->property_count; i++)
+        if (strcmp(nic->properties[i].key, key) == 0)
+            return nic->properties[i].value;
+    return NULL;
+}
+
+static void add_nic_property(struct buffer *text, enum guest_kind kind, const char *key,
+                             const char *value)
+{
+    buffer_add_text(text, text->length ? "," : "");
+    if (kind == GUEST_QEMU && strcmp(key, "model") == 0)
+        buffer_add_text(text, value);
+    else
+        buffer_add_format(text, "%s=%s", key, value);
+}
+
+char *nic_changed(const struct nic *nic, enum guest_kind kind, const char *key, const char *value)
+{
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
     if (nic->raw)
         return NULL;
-    for (size_t i = 0; i < nic->property_count; i++) {
-        const struct property *property = &nic->properties[i];
-        const char *comma = text.length ? "," : "";
-        if (strcmp(property->key, omitted) == 0)
-            continue;
-        if (kind == GUEST_QEMU && strcmp(property->key, "model") == 0)
-            buffer_add_format(&text, "%s%s", comma, property->value);
-        else
-            buffer_add_format(&text, "%s%s=%s", comma, property->key, property->value);
-    }
+    for (size_t i = 0; i < nic->property_count; i++)
+        if (strcmp(nic->properties[i].key, key) != 0)
+            add_nic_property(&text, kind, nic->properties[i].key, nic->properties[i].value);
+        else if (value)
+            add_nic_property(&text, kind, key, value);
+    if (value && !nic_property(nic, key))
+        add_nic_property(&text, kind, key, value);
     return mem_copy_text(buffer_text(&text));
 }
 

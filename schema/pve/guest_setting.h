@@ -114,9 +114,13 @@ extern const struct property_schema qemu_nic_schema;
  * with nic_free. */
 void nic_from_properties(const char *key, struct property_list *list, struct nic *ret);
 
-/* Returns the NIC's property string without its hardware address, from which Proxmox makes a NIC
- * with a new one; NULL for a raw NIC. The caller frees it. */
-char *nic_without_hwaddr(const struct nic *nic, enum guest_kind kind);
+/* Returns the NIC's property, under Proxmox's name, or LXC's if it is raw; NULL if it has none. */
+const char *nic_property(const struct nic *nic, const char *key);
+
+/* Returns the NIC's property string with another value of one property, or without it (value NULL).
+ * Without its hardware address, Proxmox makes a NIC with a new one. The caller frees it with
+ * free(). NULL for a raw NIC. */
+char *nic_changed(const struct nic *nic, enum guest_kind kind, const char *key, const char *value);
 
 /* Like nic_from_properties, for the properties of lxc.net.N.* lines under LXC's names. */
 void nic_from_raw(const char *key, struct property_list *list, struct nic *ret);

@@ -2,20 +2,16 @@
 #include "server/net/arrival.h"
 
 #include <errno.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
-#include "schema/host/netlink_answer.h"
 #include "schema/host/syn.h"
 #include "server/base/lock.h"
+#include "store/host/netlink.h"
 
 #define SAVE_WITH_ETHERNET 2 /* since Linux 5.10 (tcp(7) does not say so) */
 #define SAVED_SYN_MAX      256
@@ -169,51 +165,10 @@ bool arrivals_confirm(struct arrivals *arrivals, int socket, size_t size)
 
 /* --- routes --- */
 
-struct route_request {
-    struct nlmsghdr header;
-    struct rtmsg route;
-    struct rtattr address_header;
-    struct in_addr address;
-    struct rtattr interface_header;
-    int interface;
-};
-
-static int route_ask(const struct route_request *request, struct netlink_answer *ret,
-                     struct error *error)
-{
-    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&kernel, sizeof kernel) < 0 ||
-        send(fd, request, request->header.nlmsg_len, 0) < 0)
-        return fail_errno(error, errno, "cannot query the kernel's routes");
-    /* The kernel answers within send(), so recv() need not wait. */
-    ssize_t length = recv(fd, ret->bytes, sizeof ret->bytes, MSG_DONTWAIT);
-    if (length < 0)
-        return fail_errno(error, errno, "the kernel did not answer a query of its routes");
-    ret->length = (size_t)length;
-    return 0;
-}
-
 int arrival_is_routed(const struct arrival *arrival, struct in_addr address, struct error *error)
 {
     int found = 0;
-    struct netlink_answer answer = {.length = 0};
-    struct route_request request = {
-        .header = {.nlmsg_len = sizeof request,
-                   .nlmsg_type = RTM_GETROUTE,
-                   .nlmsg_flags = NLM_F_REQUEST},
-        .route = {.rtm_family = AF_INET, .rtm_dst_len = 32},
-        .address_header = {RTA_LENGTH(sizeof address), RTA_DST},
-        .address = address,
-        .interface_header = {RTA_LENGTH(sizeof(int)), RTA_OIF},
-        .interface = arrival->interface,
-    };
-    /* Without an interface the host's own choice is asked for. */
-    if (arrival->interface == 0)
-        request.header.nlmsg_len = offsetof(struct route_request, interface_header);
-    if (route_ask(&request, &answer, error) < 0)
-        return -1;
-    if (netlink_answer_link(&answer, &found, error) == 0)
+    if (host_route_link(address, arrival->interface, &found, error) == 0)
         return 0;
     return error->kind == ERROR_MISSING ? 1 : -1;
 }

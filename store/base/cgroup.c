@@ -105,3 +105,50 @@ pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid)
     }
     return 0;
 }
+
+/* --- the container's init --- */
+
+#define ANCESTORS_MAX 256
+
+/* A process as its /proc/PID/status shows it. */
+struct process {
+    pid_t parent;
+    int levels;  /* of namespaces of processes, from that of /proc on */
+    pid_t inner; /* its id in the innermost of them */
+};
+
+static bool process_read(pid_t pid, struct process *ret)
+{
+    char status[4096] = "";
+    cleanup_free char *path = mem_format("/proc/%d/status", (int)pid);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, status, sizeof status - 1) <= 0)
+        return false;
+    const char *parent = strstr(status, "\nPPid:");
+    const char *ids = strstr(status, "\nNSpid:");
+    if (!parent || !ids)
+        return false;
+    *ret = (struct process){.parent = (pid_t)strtol(parent + strlen("\nPPid:"), NULL, 10)};
+    ids += strlen("\nNSpid:");
+    while (*ids == '\t') {
+        char *end;
+        ret->inner = (pid_t)strtol(ids + 1, &end, 10);
+        ret->levels++;
+        ids = end;
+    }
+    return true;
+}
+
+/* Docker inside has processes in namespaces of its own: their ancestors lead to the init. A
+ * container without a namespace of processes has no init to look for. */
+pid_t cgroup_container_init(const char *cgroup, uint32_t vmid)
+{
+    struct process process;
+    pid_t pid = cgroup_container_pid(cgroup, vmid);
+    for (int i = 0; i < ANCESTORS_MAX && pid > 0 && process_read(pid, &process); i++) {
+        if (process.levels <= 1 || (process.levels == 2 && process.inner == 1))
+            return pid;
+        pid = process.parent;
+    }
+    return 0;
+}

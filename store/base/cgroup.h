@@ -39,4 +39,8 @@ enum cgroup_state cgroup_guest_state(const char *cgroup, enum guest_kind kind, u
 /* Returns the id of one process of the container; 0 if none is found. */
 pid_t cgroup_container_pid(const char *cgroup, uint32_t vmid);
 
+/* Returns the id of the container's first process, its init; 0 if it is not found. A process inside
+ * may have entered other namespaces than the container's, but its init has not. */
+pid_t cgroup_container_init(const char *cgroup, uint32_t vmid);
+
 #endif

@@ -55,16 +55,6 @@ int issue_load_sources(struct issue *issue, struct error *error)
     return document_sources_load(issue->config, issue->vmid, issue->store, &issue->sources, error);
 }
 
-char *issue_nic_remedy(const struct config *config, enum guest_kind kind, uint32_t vmid,
-                       const struct nic *nic)
-{
-    cleanup_free char *value = nic_without_hwaddr(nic, kind);
-    if (!value)
-        return mem_format("editor %s/lxc/%u.conf", config->paths.pve, vmid);
-    return mem_format("%s set %u --%s '%s'", kind == GUEST_LXC ? "pct" : "qm", vmid, nic->key,
-                      value);
-}
-
 static bool guest_has_hwaddr(const struct config *config, uint32_t vmid,
                              const struct hwaddr *hwaddr)
 {

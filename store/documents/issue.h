@@ -95,10 +95,6 @@ int issue_check(const struct config *config, struct store *store, uint32_t vmid,
                 struct guest_directory *ret_directory, enum token_verdict *ret,
                 struct error *error);
 
-/* Returns the command that gives the NIC another hardware address. The caller frees it. */
-char *issue_nic_remedy(const struct config *config, enum guest_kind kind, uint32_t vmid,
-                       const struct nic *nic);
-
 /* Returns true if the guest runs: by its control groups, or, where the host has none of Proxmox's,
  * by its row in the store. row: NULL if the store does not know it. */
 bool issue_guest_runs(const struct config *config, enum guest_kind kind, uint32_t vmid,

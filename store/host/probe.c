@@ -111,20 +111,20 @@ static int probe_fail_step(int code, const char *what, struct error *error)
 
 /* --- the connection --- */
 
-static struct sockaddr_in reachable_address(const struct sockaddr_in *listening)
+static struct sockaddr_in reachable_address(const struct probe *probe)
 {
-    struct sockaddr_in address = *listening;
-    if (address.sin_addr.s_addr == htonl(INADDR_ANY))
+    struct sockaddr_in address = probe->listening;
+    if (!probe->from_guest && address.sin_addr.s_addr == htonl(INADDR_ANY))
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return address;
 }
 
 /* Opens a socket and binds it to a port of its own. Closing it sends a reset. */
-static int probe_open_socket(struct client *client, const struct sockaddr_in *address,
+static int probe_open_socket(struct client *client, struct in_addr address,
                              struct sockaddr_in *ret_own, struct error *error)
 {
     const struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = address->sin_addr};
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = address};
     socklen_t size = sizeof own;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     client->socket.fd = fd;
@@ -256,8 +256,10 @@ static int probe_ask(struct client *client, const struct probe *probe, struct er
 {
     struct sockaddr_in own;
     cleanup_buffer struct buffer answer = BUFFER_EMPTY;
-    const struct sockaddr_in address = reachable_address(&probe->listening);
-    if (probe_open_socket(client, &address, &own, error) < 0 || client_configure(client, error) < 0)
+    const struct sockaddr_in address = reachable_address(probe);
+    const struct in_addr any = {htonl(INADDR_ANY)};
+    if (probe_open_socket(client, probe->from_guest ? any : address.sin_addr, &own, error) < 0 ||
+        client_configure(client, error) < 0)
         return -1;
     if (probe->announce)
         probe->announce(probe->context, &own);

@@ -11,6 +11,7 @@
 #define FELHOM_PROBE_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "schema/agent/pin.h"
@@ -20,6 +21,7 @@ struct probe {
     struct sockaddr_in listening; /* for 0.0.0.0, the probe connects to the loopback address */
     struct pins pins;             /* of the certificate that felhomd must show */
     int64_t timeout_us;           /* for the whole probe */
+    bool from_guest;              /* this process is in a guest's network, not in the host's */
     /* Called with the probe's own address before it connects, and with NULL at the end, while the
      * probe still holds its port. May be NULL. */
     void (*announce)(void *context, const struct sockaddr_in *own);
