@@ -97,7 +97,7 @@ static bool told_by_bootstrap(const struct doctor *doctor, struct told *ret)
 {
     struct error ignored;
     cleanup_buffer struct buffer text = BUFFER_EMPTY;
-    cleanup_json json_t *bootstrap = NULL;
+    json_t *bootstrap = NULL;
     cleanup_free char *path =
         mem_format("%s/%u/bootstrap.json", doctor->config.paths.guests, doctor->guest->vmid);
     if (file_read(path, BOOTSTRAP_LIMIT, &text, &ignored) < 0 ||

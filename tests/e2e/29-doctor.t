@@ -105,10 +105,10 @@ doctor >"$HOST/report"
 is 'everything in order: exit status 0' $? 0
 is 'everything in order: the JSON result is ok' "$(jq -c '[.result, .warnings, .errors]' "$HOST/report")" '["ok",0,0]'
 is 'everything in order: each check has a finding' "$(jq -r '.checks[].id' "$HOST/report" | sort | tr '\n' ' ')" \
-    'answer clock cluster directories endpoint files firewall foreign former guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.nic guest.pin guest.token host identity identity.privacy ports pve-token pve-token.privileges pve-token.secret settings settings.kept snippet state store store.log store.privacy store.record unit '
+    'answer clock cluster directories endpoint files firewall foreign former guest guest.directory guest.enrolment guest.export guest.hook guest.mount guest.nic guest.pin guest.reach guest.token host identity identity.privacy ports pve-token pve-token.privileges pve-token.secret settings settings.kept snippet state store store.log store.privacy store.record unit '
 text=$(ctl doctor --snippets "$HOST/snippets")
 like 'everything in order: the text output' "$text" \
-    $'^host\n  ok       settings .*\nguest 8200\n.*\n34 ok, 0 warnings, 0 errors$'
+    $'^host\n  ok       settings .*\nguest 8200\n.*\n35 ok, 0 warnings, 0 errors$'
 unlike 'the output contains no secret' "$text$(cat "$HOST/report")" \
     "$(cut -c 14-56 "$(token_of 8200)")|$(cut -d= -f2 "$HOST/etc/pve.token")"
 before=$(everything)
@@ -460,7 +460,7 @@ is 'doctor accepts a guest that sees its directory' "$(part guest.sight result 8
 printf 'name: machine\nhookscript: local:snippets/felhom-hook\n' >"$HOST/pve/qemu-server/8500.conf"
 is "doctor checks a virtual machine's hook" \
     "$(doctor 8500 | jq -c '[.checks[] | select(.vmid == 8500) | [.id, .result]]')" \
-    '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"]]'
+    '[["guest","warning"],["guest.enrolment","ok"],["guest.hook","ok"],["guest.reach","error"]]'
 mv /usr/bin/pvesh "$HOST/pvesh"
 printf '#!/bin/sh\necho "ipcc_send_rec failed: Connection refused" >&2\nexit 255\n' >/usr/bin/pvesh
 chmod +x /usr/bin/pvesh

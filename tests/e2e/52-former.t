@@ -24,17 +24,17 @@ copy_of 8205
 copy_of 8206
 shared="net0 +has the address $mac that guest 8204 has as well"
 renew="pct set 8205 --net0 'name=eth0,bridge=vmbr0,ip=dhcp,firewall=1,trunks=5;7,type=veth'"
-like "enroll names the guest with the same address, and the command" "$(enroll 8205)" "warning +$shared.*: $renew"
+like "enroll names the guest with the same address, and the command" "$(enroll 8205)" "warning +reach +$shared.*: $renew"
 unlike "pre-start of the first: no other has started" "$(phase 8204 pre-start 2>&1)" 'as well'
 like "pre-start names the guest with the same address, and the command" "$(phase 8205 pre-start 2>&1)" \
-    "^felhom-hook: $shared, so felhomd may refuse both; to give it another: $renew"
+    "^felhom-hook: $shared, so felhomd may refuse both; to fix it: $renew"
 like "... and its event" "$(sql "SELECT outcome || ': ' || detail FROM event WHERE vmid = 8205 AND kind = 'pre-start'")" \
     "^warning: net0 has the address $mac that guest 8204"
 like "pre-start of the first names the other now" "$(phase 8204 pre-start 2>&1)" 'that guest 8205 has as well'
 for vmid in 8204 8205; do
     is "doctor warns of guest $vmid" "$(finding guest.nic $vmid .result)" warning
     like "doctor names the other" "$(finding guest.nic $vmid .reason)" \
-        "^net0 has the address $mac, which guest $((8204 + 8205 - vmid)) has as well$"
+        "^net0 has the address $mac that guest $((8204 + 8205 - vmid)) has as well, so felhomd may refuse both$"
 done
 is "a copy that is not enrolled is no concern" "$(enroll 8206 >/dev/null; finding guest.nic 8206 .result)|$(ctl unenroll 8206 >/dev/null; sed -i "s/$mac/$(hwaddr_of 8206)/" "$HOST/pve/lxc/8206.conf"; finding guest.nic 8206 .result)" 'warning|ok'
 eval "$(finding guest.nic 8205 .remedy)"
