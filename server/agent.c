@@ -81,7 +81,14 @@ static void agent_log_refused_connection(const struct peer *peer, enum refusal_r
     char hwaddr[HWADDR_TEXT_SIZE];
     struct refusal refusal = {.reason = reason, .detail = "connection"};
     hwaddr_format(&peer->hwaddr, hwaddr);
-    if (reason == REFUSAL_FOREIGN_HWADDR)
+    if (reason == REFUSAL_STRANGER && peer->vmid != 0)
+        (void)snprintf(refusal.detail, sizeof refusal.detail,
+                       "connection; to let it in: felhomctl enroll %u", peer->vmid);
+    else if (reason == REFUSAL_STRANGER)
+        (void)snprintf(refusal.detail, sizeof refusal.detail,
+                       "connection; a guest not enrolled, macvlan or VRRP inside one, or another "
+                       "machine on the link");
+    else if (reason == REFUSAL_FOREIGN_HWADDR)
         (void)snprintf(refusal.detail, sizeof refusal.detail, "connection by %s", hwaddr);
     refusal_log(context->stores, peer, &refusal, count);
 }

@@ -57,7 +57,11 @@ static const struct {
     {"too many requests", 0,
      "have the client send fewer requests, or wait with GET /events; or raise "
      "limits.requests_per_source"},
-    {"stranger", 0, "enroll the guest: felhomctl enroll VMID"},
+    {"stranger", 0,
+     "it came from a machine on the link that is no guest's NIC: of a guest that is not enrolled "
+     "(felhomctl enroll VMID), of docker's macvlan or ipvlan or of VRRP (keepalived) inside a "
+     "guest, which have a MAC of their own (have the client use the guest's own address), or of "
+     "another machine"},
     {"unresolvable", 0,
      "local_api.source_binding: require admits only what comes through a guest's port on this "
      "host"},

@@ -65,7 +65,12 @@ found() {
 }
 # has TEXT PART: without the meaning that signs have in a pattern
 has() { [[ $1 == *"$2"* ]]; }
-reaches() { [ "$(status_of "$1" "$(token_of "$1")" /storage --max-time 30)" = 200 ]; }
+# reaches VMID [CURL_OPTION...]
+reaches() {
+    local vmid=$1
+    shift
+    [ "$(status_of "$vmid" "$(token_of "$vmid")" /storage "$@")" = 200 ]
+}
 
 # agrees WHAT VMID VERDICT REASON [CHECK]: all say so, and it is so. CHECK: where doctor says it, and pre-start does not
 agrees() {
@@ -93,7 +98,7 @@ agrees() {
     fi
     is "$what: doctor" "$(found "$vmid" "$check")" "$grade $TEXT"
     like "$what: doctor --probe" "$(found "$vmid" guest.probe --probe)" '^error from inside the guest, felhomd does not answer: '
-    not_ok "$what: and so it is" reaches "$vmid"
+    not_ok "$what: and so it is" reaches "$vmid" --connect-timeout 5
 }
 daemon_start || exit 1
 
@@ -316,6 +321,20 @@ echo "$inner" >"$HOST/cgroup/lxc/8217/cgroup.procs"
 in_guest 8217 ip link set lo up
 wire 8217 0 vmbr0 192.168.0.37/24
 agrees 'a guest in which docker runs' 8217 yes on-link
+
+# --- strangers, of whom only the events say what they may be ---
+strangers() { sql "SELECT count(*) FROM event WHERE detail LIKE 'stranger: $1%'" | grep -qv '^0$'; }
+guest 8218 bridge=vmbr0,ip=dhcp
+wire 8218 0 vmbr0 192.168.0.38/24
+in_guest 8218 curl -sk -o /dev/null --max-time 30 "https://$ENDPOINT/healthz"
+ok 'a guest that is not enrolled' eventually strangers 'connection; to let it in: felhomctl enroll 8218'
+guest 8219 bridge=vmbr0,ip=dhcp
+wire 8219 0 vmbr0 192.168.0.39/24
+ip link set veth8219i0 down
+ip link set veth8219i0 name other
+ip link set other up
+in_guest 8219 curl -sk -o /dev/null --max-time 30 "https://$ENDPOINT/healthz"
+ok 'a machine without a port' eventually strangers 'connection; a guest not enrolled, macvlan or VRRP inside one'
 
 # --- the words of the verb ---
 like 'doctor --help has --probe' "$(ctl doctor --help)" '  --probe +connect to felhomd from inside'
