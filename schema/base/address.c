@@ -110,9 +110,7 @@ void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE])
     (void)snprintf(text, CIDR_TEXT_SIZE, "%s/%u", address, cidr->prefix);
 }
 
-/* Makes a network that holds this one address. An IPv4-mapped IPv6 address becomes IPv4. False for
- * any other family. */
-static bool cidr_of(const struct sockaddr *address, struct cidr *ret)
+bool cidr_of_address(const struct sockaddr *address, struct cidr *ret)
 {
     *ret = (struct cidr){.family = address->sa_family};
     if (address->sa_family == AF_INET) {
@@ -133,14 +131,25 @@ static bool cidr_of(const struct sockaddr *address, struct cidr *ret)
     return false;
 }
 
+bool cidr_is_single(const struct cidr *cidr)
+{
+    return cidr->prefix == 8 * address_size(cidr->family);
+}
+
+bool cidr_holds(const struct cidr *outer, const struct cidr *inner)
+{
+    struct cidr widened = *inner;
+    if (outer->family != inner->family || outer->prefix > inner->prefix)
+        return false;
+    widened.prefix = outer->prefix;
+    cidr_mask(&widened);
+    return !memcmp(&widened.address, &outer->address, address_size(outer->family));
+}
+
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address)
 {
     struct cidr other;
-    if (!cidr_of(address, &other) || other.family != cidr->family)
-        return false;
-    other.prefix = cidr->prefix;
-    cidr_mask(&other);
-    return !memcmp(&other.address, &cidr->address, address_size(cidr->family));
+    return cidr_of_address(address, &other) && cidr_holds(cidr, &other);
 }
 
 bool endpoint_parse(const char *text, struct sockaddr_in *ret)

@@ -38,6 +38,16 @@ void cidr_format(const struct cidr *cidr, char text[CIDR_TEXT_SIZE]);
 /* Clears the bits beyond the prefix. */
 void cidr_mask(struct cidr *cidr);
 
+/* Sets *ret to the network that holds this one address. An IPv4-mapped IPv6 address becomes IPv4.
+ * Returns false for any other family. */
+bool cidr_of_address(const struct sockaddr *address, struct cidr *ret);
+
+/* Returns true if the network holds one address alone. */
+bool cidr_is_single(const struct cidr *cidr);
+
+/* Returns true if each address of the inner network lies in the outer one. */
+bool cidr_holds(const struct cidr *outer, const struct cidr *inner);
+
 /* Returns true if the address lies in the network. An IPv4-mapped IPv6 address counts as IPv4. */
 bool cidr_contains(const struct cidr *cidr, const struct sockaddr *address);
 

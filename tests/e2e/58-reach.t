@@ -300,7 +300,7 @@ phase 8215 pre-start >/dev/null 2>&1
 is 'a NIC that the host cannot judge: guest' "$(verdict 8215)" 'unknown other-kind'
 like 'a NIC that the host cannot judge: doctor' "$(found 8215 guest.reach)" '^warning lxc.net.0 is on no bridge'
 is 'its remedy is to try' "$(said 8215 remedy)" 'felhomctl doctor --probe 8215'
-like 'which says that it is good' "$($(said 8215 remedy) 2>/dev/null)" 'ok +guest.probe +from inside .*ok +guest.reach +the guest has just reached felhomd, though lxc.net.0'
+like 'which says that it is good' "$(eval "$(said 8215 remedy)" 2>/dev/null)" 'ok +guest.probe +from inside .*ok +guest.reach +the guest has just reached felhomd, though lxc.net.0'
 
 # Only a process of docker's is found in the cgroup, in a network and a namespace of processes of its own: its ancestor
 # is the guest's init.
