@@ -93,7 +93,7 @@ check-trixie: | build/.packages-chroot
 # Networks that not every machine's kernel can make, with a kernel of Debian's.
 check-vm: | build/.packages-build build/.packages-check build/.packages-vm
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(HARNESS)
-	tools/in-vm env BIN=$(abspath $(BUILD)) prove --timer $(wildcard tests/e2e/$(or $(T),54)*.t)
+	tools/in-vm env BIN=$(abspath $(BUILD)) prove --timer $(foreach t,$(or $(T),54 58),$(wildcard tests/e2e/$(t)*.t))
 
 demo: | build/.packages-build build/.packages-demo
 	@$(MAKE) --no-print-directory programs

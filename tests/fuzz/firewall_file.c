@@ -25,6 +25,9 @@ static void check_as_it_is(const char *text)
         demand(strcasestr(text, "accept") && strchr(text, '['));
     if (firewall_file_switch(text) != FIREWALL_UNSAID)
         demand(strcasestr(text, "enable:") && strcasestr(text, "[options]"));
+    if (firewall_file_drops_out(text, PORT))
+        demand(firewall_file_switch(text) == FIREWALL_ON &&
+               (strcasestr(text, "drop") || strcasestr(text, "reject")));
 }
 
 static void check_with(const char *text)

@@ -46,6 +46,26 @@ static uint64_t read_notices(const uint8_t *data, size_t size, int beyond)
     return sum;
 }
 
+/* Adds up what the addresses are. */
+static uint64_t read_addresses(const uint8_t *data, size_t size, int beyond)
+{
+    uint64_t sum = 0;
+    size_t at = 0;
+    enum netlink_item item;
+    struct netlink_address address;
+    struct netlink_answer answer = {.length = size};
+    memset(answer.bytes, beyond, sizeof answer.bytes);
+    memcpy(answer.bytes, data, size);
+    while ((item = netlink_answer_next_address(&answer, &at, &address)) == NETLINK_ADDRESS) {
+        char text[CIDR_TEXT_SIZE];
+        cidr_format(&address.address, text);
+        sum = sum * 31 + address.link + address.is_of_link;
+        for (const char *c = text; *c; c++)
+            sum = sum * 31 + (unsigned char)*c;
+    }
+    return sum * 31 + item;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int interfaces[2] = {0};
@@ -56,6 +76,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (first != second || interfaces[0] != interfaces[1])
         abort();
     if (read_notices(data, size, 0x00) != read_notices(data, size, 0xFF))
+        abort();
+    if (read_addresses(data, size, 0x00) != read_addresses(data, size, 0xFF))
         abort();
     return 0;
 }

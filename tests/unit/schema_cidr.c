@@ -204,9 +204,54 @@ static void other_endpoints_are_refused(void **state)
     assert_int_equal(endpoint.sin_port, 7);
 }
 
+static void networks_in_networks(void **state)
+{
+    static const struct {
+        const char *outer;
+        const char *inner;
+        bool holds;
+    } pairs[] = {
+        {"10.0.0.0/8", "10.1.0.0/16", true},
+        {"10.0.0.0/8", "10.0.0.0/8", true},
+        {"10.1.0.0/16", "10.0.0.0/8", false},
+        {"10.0.0.0/8", "11.0.0.0/16", false},
+        {"0.0.0.0/0", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.1/32", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"2001:db8::/32", "2001:db8:7::/48", true},
+        {"2001:db8::/48", "2001:db8:7::/48", false},
+        {"::/0", "10.0.0.1", false},
+        {"0.0.0.0/0", "2001:db8::1", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        const struct cidr outer = network(pairs[i].outer);
+        const struct cidr inner = network(pairs[i].inner);
+        if (cidr_holds(&outer, &inner) != pairs[i].holds)
+            fail_msg("%s in %s", pairs[i].inner, pairs[i].outer);
+    }
+}
+
+static void networks_of_one_address(void **state)
+{
+    (void)state;
+    struct cidr cidr = network("10.0.0.1");
+    assert_true(cidr_is_single(&cidr));
+    cidr.prefix = 8;
+    cidr_mask(&cidr);
+    const struct cidr masked = network("10.0.0.0/8");
+    assert_memory_equal(&cidr.address.v4, &masked.address.v4, sizeof cidr.address.v4);
+    assert_false(cidr_is_single(&cidr));
+    cidr = network("2001:db8::1");
+    assert_true(cidr_is_single(&cidr));
+    cidr = network("2001:db8::/32");
+    assert_false(cidr_is_single(&cidr));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks_in_networks),     cmocka_unit_test(networks_of_one_address),
         cmocka_unit_test(networks_are_read),        cmocka_unit_test(anything_else_is_refused),
         cmocka_unit_test(bits_beyond_the_prefix),   cmocka_unit_test(addresses_are_found),
         cmocka_unit_test(a_mapped_address_is_ipv4), cmocka_unit_test(other_families_are_nowhere),

@@ -450,6 +450,27 @@ static void test_a_nic_without_its_address(void **state)
     assert_renewed(GUEST_LXC, "lxc.net.0.hwaddr: BC:24:11:00:00:01\n", NULL);
 }
 
+static void assert_changed(const char *text, const char *key, const char *value,
+                           const char *expected)
+{
+    struct guest_config config;
+    parse(GUEST_LXC, text, &config);
+    cleanup_free char *changed = nic_changed(&config.nics[0], GUEST_LXC, key, value);
+    assert_string_equal(changed, expected);
+    guest_config_free(&config);
+}
+
+static void test_a_nic_with_another_property(void **state)
+{
+    (void)state;
+    assert_changed("net0: name=eth0,bridge=vnet7,tag=5\n", "bridge", "vmbr0",
+                   "name=eth0,bridge=vmbr0,tag=5,type=veth");
+    assert_changed("net0: name=eth0,bridge=vmbr0\n", "gw", "10.0.0.1",
+                   "name=eth0,bridge=vmbr0,type=veth,gw=10.0.0.1");
+    assert_changed("net0: name=eth0,bridge=vmbr0\n", "link_down", NULL,
+                   "name=eth0,bridge=vmbr0,type=veth");
+}
+
 static void test_pending_changes(void **state)
 {
     (void)state;
@@ -565,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_qemu_keeps_what_was_good_before),
         cmocka_unit_test(test_qemu_stops_at_any_section),
         cmocka_unit_test(test_a_nic_without_its_address),
+        cmocka_unit_test(test_a_nic_with_another_property),
         cmocka_unit_test(test_pending_changes),
         cmocka_unit_test(test_nics_of_raw_lines),
         cmocka_unit_test(test_json),

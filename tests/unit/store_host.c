@@ -2,9 +2,11 @@
 /* Where the local API listens; bridges and host names are set up in the test's own namespaces. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 
 #include "store/host/host.h"
+#include "store/host/netlink.h"
 #include "tests/unit/scratch.h"
 
 static struct error error;
@@ -102,6 +104,85 @@ static int resolve_bridges(void)
     return 0;
 }
 
+/* The kernel gives lo no address before it is up; that of vmbr7's link alone comes by itself. */
+static int list_addresses(void)
+{
+    cleanup_free struct netlink_address *list = NULL;
+    char text[CIDR_TEXT_SIZE];
+    cleanup_buffer struct buffer found = BUFFER_EMPTY;
+    size_t count = 99;
+    EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(host_addresses(&list, &count, &error) == 0);
+    EXPECT(count == 0);
+    EXPECT(ip("link add vmbr7 type bridge && ip address add 198.51.100.77/26 dev vmbr7 && "
+              "ip address add 192.0.2.1 peer 192.0.2.2/31 dev vmbr7 && "
+              "ip -6 address add 2001:db8::7/64 dev vmbr7 nodad && "
+              "ip -6 address add fe80::7/64 dev vmbr7 nodad") == 0);
+    unsigned int link = if_nametoindex("vmbr7");
+    EXPECT(host_addresses(&list, &count, &error) == 0);
+    for (size_t i = 0; i < count; i++) {
+        cidr_format(&list[i].address, text);
+        buffer_add_format(&found, "%s%s ", text, list[i].is_of_link ? "(link)" : "");
+        EXPECT(list[i].link == link);
+    }
+    EXPECT(strcmp(buffer_text(&found), "198.51.100.77/26 192.0.2.1/31 2001:db8::7/64 "
+                                       "fe80::7/64(link) ") == 0);
+    return 0;
+}
+
+static void test_addresses(void **state)
+{
+    (void)state;
+    needs_root();
+    in_child(list_addresses);
+}
+
+/* A host has hundreds of addresses: more than one message holds. */
+static int list_many_addresses(void)
+{
+    cleanup_free struct netlink_address *list = NULL;
+    size_t count = 0;
+    EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(ip("link add vmbr7 type bridge && for i in $(seq 250); do ip address add 10.0.$i.1/24 "
+              "dev vmbr7; done") == 0);
+    EXPECT(host_addresses(&list, &count, &error) == 0);
+    EXPECT(count == 250);
+    EXPECT(ntohl(list[249].address.address.v4.s_addr) == 0x0a00fa01);
+    return 0;
+}
+
+static void test_many_addresses(void **state)
+{
+    (void)state;
+    needs_root();
+    in_child(list_many_addresses);
+}
+
+static int find_routes(void)
+{
+    int link = 0;
+    struct in_addr address;
+    EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(ip("link add vmbr7 type bridge && ip link set vmbr7 up && "
+              "ip address add 198.51.100.77/26 dev vmbr7 && "
+              "ip route add 203.0.113.0/24 via 198.51.100.65") == 0);
+    EXPECT(inet_pton(AF_INET, "198.51.100.99", &address) == 1);
+    EXPECT(host_route_link(address, 0, &link, &error) == 0);
+    EXPECT((unsigned int)link == if_nametoindex("vmbr7"));
+    EXPECT(inet_pton(AF_INET, "203.0.113.9", &address) == 1);
+    EXPECT(host_route_link(address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
+    EXPECT(inet_pton(AF_INET, "192.0.2.9", &address) == 1);
+    EXPECT(host_route_link(address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
+    return 0;
+}
+
+static void test_routes(void **state)
+{
+    (void)state;
+    needs_root();
+    in_child(find_routes);
+}
+
 static void test_bridges(void **state)
 {
     (void)state;
@@ -190,6 +271,8 @@ int main(void)
         test(test_no_such_bridge), test(test_bridges),
         test(test_network),        test(test_describe_host),
         test(test_host_name),      test(test_host_name_where_local_is_no_link),
+        test(test_addresses),      test(test_many_addresses),
+        test(test_routes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
