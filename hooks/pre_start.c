@@ -79,7 +79,7 @@ static void report_shared_address(struct reaction *reaction, const struct issue 
 static void report_reach(struct reaction *reaction, const struct issue *issue)
 {
     struct error ignored;
-    cleanup(reach_facts_free) struct reach_facts facts = {.socket = -1};
+    cleanup(reach_facts_free) struct reach_facts facts = {.socket = -1, .netlink = -1};
     const struct reach_guest guest = {reaction->vmid, &issue->guest};
     if (issue->guest.template || reach_facts_load(reaction->config, &facts, &ignored) < 0)
         return;

@@ -64,7 +64,7 @@ static void complete_nic(void *context, struct reach_nic *nic)
     nic->shared_is_up = nic->shared_with && reach_facts_guest_is_up(nic->shared_with);
 }
 
-struct guest_reach node_reach_judge(const struct node_reach *reach, uint32_t vmid,
+struct guest_reach node_reach_judge(struct node_reach *reach, uint32_t vmid,
                                     const struct guest_config *guest)
 {
     struct judged judged = {.reach = reach, .vmid = vmid};

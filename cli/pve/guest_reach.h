@@ -29,7 +29,7 @@ void node_reach_free(struct node_reach *reach);
 
 /* Judges the guest's NICs; only while is_loaded. The caller frees the result with guest_reach_free,
  * before the guest's configuration. */
-struct guest_reach node_reach_judge(const struct node_reach *reach, uint32_t vmid,
+struct guest_reach node_reach_judge(struct node_reach *reach, uint32_t vmid,
                                     const struct guest_config *guest);
 
 /* Reads Proxmox's firewall file PVE/NAME; *ret stays empty if there is none. */

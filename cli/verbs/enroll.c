@@ -78,9 +78,9 @@ static const struct verb_option options[] = {
 /* One guest that is being enrolled. */
 struct enrolling {
     const struct invocation *invocation;
-    struct session *session;        /* borrowed */
-    struct node_nics *nics;         /* of all guests here; borrowed */
-    const struct node_reach *reach; /* borrowed */
+    struct session *session;  /* borrowed */
+    struct node_nics *nics;   /* of all guests here; borrowed */
+    struct node_reach *reach; /* borrowed */
     uint32_t vmid;
     struct guest_config guest;
     struct enrolment_plan plan;
@@ -500,7 +500,7 @@ static json_t *enroll_report(const struct enrolling *enrolling, bool enrolled)
 }
 
 static int enroll_one(const struct invocation *invocation, struct session *session,
-                      struct node_nics *nics, const struct node_reach *reach, struct error *error)
+                      struct node_nics *nics, struct node_reach *reach, struct error *error)
 {
     cleanup(enrolling_free) struct enrolling enrolling = {
         .invocation = invocation,
@@ -520,7 +520,7 @@ struct enroll_run {
     const struct invocation *invocation;
     struct session *session;
     struct node_nics *nics;
-    const struct node_reach *reach;
+    struct node_reach *reach;
     json_t *guests;
     struct vmids failed;
 };
@@ -568,7 +568,7 @@ static void enroll_listed(struct enroll_run *run, uint32_t vmid)
 
 /* A failure for one guest does not keep the others from being enrolled. */
 static int enroll_several(const struct invocation *invocation, struct session *session,
-                          struct node_nics *nics, const struct node_reach *reach,
+                          struct node_nics *nics, struct node_reach *reach,
                           const struct vmids *guests, struct error *error)
 {
     cleanup(enroll_run_free) struct enroll_run run = {
@@ -585,7 +585,7 @@ static int enroll_several(const struct invocation *invocation, struct session *s
 }
 
 static int enroll_all(const struct invocation *invocation, struct session *session,
-                      struct node_nics *nics, const struct node_reach *reach, struct error *error)
+                      struct node_nics *nics, struct node_reach *reach, struct error *error)
 {
     cleanup(vmids_free) struct vmids guests = {0};
     if (node_containers_list(&session->config, &guests, error) < 0)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 #include "schema/host/syn.h"
 #include "server/base/lock.h"
@@ -168,7 +169,10 @@ bool arrivals_confirm(struct arrivals *arrivals, int socket, size_t size)
 int arrival_is_routed(const struct arrival *arrival, struct in_addr address, struct error *error)
 {
     int found = 0;
-    if (host_route_link(address, arrival->interface, &found, error) == 0)
+    cleanup_close int fd = -1;
+    if (host_netlink_open(&fd, error) < 0)
+        return -1;
+    if (host_route_link(fd, address, arrival->interface, &found, error) == 0)
         return 0;
     return error->kind == ERROR_MISSING ? 1 : -1;
 }

@@ -11,15 +11,22 @@
 #include "schema/base/cleanup.h"
 #include "schema/base/memory.h"
 
-/* Sends a request to the kernel, and leaves the socket from which its answer is read. */
-static int netlink_ask(const void *request, size_t length, int *ret_fd, struct error *error)
+/* Where the kernel has strict checks (4.20), it lists the addresses of one device alone. */
+int host_netlink_open(int *ret_fd, struct error *error)
 {
-    struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+    const int on = 1;
     cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&kernel, sizeof kernel) < 0 ||
-        send(fd, request, length, 0) < 0)
+    if (fd < 0)
         return fail_errno(error, errno, "cannot query the kernel's routes");
+    (void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
     *ret_fd = steal_fd(&fd);
+    return 0;
+}
+
+static int netlink_ask(int fd, const void *request, size_t length, struct error *error)
+{
+    if (send(fd, request, length, 0) < 0)
+        return fail_errno(error, errno, "cannot query the kernel's routes");
     return 0;
 }
 
@@ -42,8 +49,8 @@ struct address_request {
     struct ifaddrmsg address;
 };
 
-static int addresses_receive(int fd, struct netlink_address **list, size_t *count,
-                             struct error *error)
+static int addresses_receive(int fd, unsigned int link, struct netlink_address **list,
+                             size_t *count, struct error *error)
 {
     enum netlink_item item = NETLINK_MORE;
     while (item == NETLINK_MORE) {
@@ -53,6 +60,8 @@ static int addresses_receive(int fd, struct netlink_address **list, size_t *coun
         if (netlink_receive(fd, &answer, error) < 0)
             return -1;
         while ((item = netlink_answer_next_address(&answer, &at, &address)) == NETLINK_ADDRESS) {
+            if (link != 0 && address.link != link)
+                continue;
             *list = mem_grow(*list, *count, sizeof **list);
             (*list)[(*count)++] = address;
         }
@@ -62,19 +71,19 @@ static int addresses_receive(int fd, struct netlink_address **list, size_t *coun
                : fail(error, ERROR_SYSTEM, "the kernel does not say which addresses it has");
 }
 
-int host_addresses(struct netlink_address **ret, size_t *ret_count, struct error *error)
+int host_addresses(int fd, unsigned int link, struct netlink_address **ret, size_t *ret_count,
+                   struct error *error)
 {
-    cleanup_close int fd = -1;
     cleanup_free struct netlink_address *list = NULL;
     size_t count = 0;
     const struct address_request request = {
         .header = {.nlmsg_len = sizeof request,
                    .nlmsg_type = RTM_GETADDR,
                    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .address = {.ifa_family = AF_UNSPEC},
+        .address = {.ifa_family = AF_UNSPEC, .ifa_index = link},
     };
-    if (netlink_ask(&request, sizeof request, &fd, error) < 0 ||
-        addresses_receive(fd, &list, &count, error) < 0)
+    if (netlink_ask(fd, &request, sizeof request, error) < 0 ||
+        addresses_receive(fd, link, &list, &count, error) < 0)
         return -1;
     *ret = steal(list);
     *ret_count = count;
@@ -92,9 +101,8 @@ struct route_request {
     int interface;
 };
 
-int host_route_link(struct in_addr address, int interface, int *ret, struct error *error)
+int host_route_link(int fd, struct in_addr address, int interface, int *ret, struct error *error)
 {
-    cleanup_close int fd = -1;
     struct netlink_answer answer = {.length = 0};
     struct route_request request = {
         .header = {.nlmsg_len = sizeof request,
@@ -109,7 +117,7 @@ int host_route_link(struct in_addr address, int interface, int *ret, struct erro
     /* Without an interface the host's own choice is asked for. */
     if (interface == 0)
         request.header.nlmsg_len = offsetof(struct route_request, interface_header);
-    if (netlink_ask(&request, request.header.nlmsg_len, &fd, error) < 0 ||
+    if (netlink_ask(fd, &request, request.header.nlmsg_len, error) < 0 ||
         netlink_receive(fd, &answer, error) < 0)
         return -1;
     return netlink_answer_link(&answer, ret, error);

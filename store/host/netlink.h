@@ -10,11 +10,16 @@
 #include "schema/base/error.h"
 #include "schema/host/netlink_answer.h"
 
-/* Lists the host's addresses of both families. The caller frees *ret with free(). */
-int host_addresses(struct netlink_address **ret, size_t *ret_count, struct error *error);
+/* Opens a socket for the queries below, which the caller closes. */
+int host_netlink_open(int *ret_fd, struct error *error);
+
+/* Lists the addresses of both families that a device has, or the whole host (link 0). The caller
+ * frees *ret with free(). */
+int host_addresses(int fd, unsigned int link, struct netlink_address **ret, size_t *ret_count,
+                   struct error *error);
 
 /* Sets *ret to the device on whose link the address is; interface: the device by which it is asked
  * for, 0: any. ERROR_MISSING if the address is behind a router, or there is no route to it. */
-int host_route_link(struct in_addr address, int interface, int *ret, struct error *error);
+int host_route_link(int fd, struct in_addr address, int interface, int *ret, struct error *error);
 
 #endif

@@ -21,100 +21,6 @@
 #define VLAN_LIST_LIMIT ((size_t)1 << 20)
 #define NICS_MAX        32 /* of a guest, in Proxmox */
 
-/* --- the host --- */
-
-/* Addresses of a link alone (fe80::1) are no guest's way to felhomd. */
-static int load_addresses(struct reach_facts *facts, struct error *error)
-{
-    cleanup_free struct netlink_address *list = NULL;
-    size_t count = 0;
-    size_t taken = 0;
-    if (host_addresses(&list, &count, error) < 0)
-        return -1;
-    facts->addresses = mem_new_array(count, sizeof *facts->addresses);
-    for (size_t i = 0; i < count; i++) {
-        struct reach_address *address = &facts->addresses[taken];
-        if (list[i].is_of_link)
-            continue;
-        *address = (struct reach_address){list[i].link, list[i].address, list[i].address};
-        address->address.prefix = address->address.family == AF_INET ? 32 : 128;
-        cidr_mask(&address->network);
-        taken++;
-    }
-    facts->host.addresses = facts->addresses;
-    facts->host.address_count = taken;
-    return 0;
-}
-
-/* Returns the device that has the address; 0 if none has. */
-static unsigned int find_link(const struct reach_facts *facts, struct in_addr address)
-{
-    for (size_t i = 0; i < facts->host.address_count; i++) {
-        const struct reach_address *one = &facts->addresses[i];
-        if (one->address.family == AF_INET && one->address.address.v4.s_addr == address.s_addr)
-            return one->link;
-    }
-    return 0;
-}
-
-/* felhomd listens on one IPv4 address, and takes what comes in by any device. */
-static void load_listeners(const struct config *config, struct reach_facts *facts)
-{
-    struct error error = {.message = ""};
-    struct sockaddr_in endpoint;
-    char text[INET_ADDRSTRLEN];
-    facts->listeners = mem_new(struct reach_listener);
-    facts->host.listeners = facts->listeners;
-    if (host_endpoint(config, &endpoint, &error) < 0) {
-        facts->problem = mem_copy_text(error.message);
-        return;
-    }
-    unsigned int link = find_link(facts, endpoint.sin_addr);
-    if (link == 0 && endpoint.sin_addr.s_addr != htonl(INADDR_ANY)) {
-        (void)inet_ntop(AF_INET, &endpoint.sin_addr, text, sizeof text);
-        facts->problem = mem_format("local_api.listen: this host has no address %s", text);
-        return;
-    }
-    memcpy(&facts->listeners->address, &endpoint, sizeof endpoint);
-    facts->listeners->link = link;
-    if (link != 0 && !if_indextoname(link, facts->listeners->link_name))
-        facts->listeners->link_name[0] = '\0';
-    facts->host.listener_count = 1;
-}
-
-int reach_facts_load(const struct config *config, struct reach_facts *ret, struct error *error)
-{
-    *ret = (struct reach_facts){.socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-    ret->host = (struct reach_host){
-        .allow = config->local_api.allow,
-        .allow_count = config->local_api.allow_count,
-        .binding = config->local_api.source_binding,
-        .settings = config_file_path(),
-        .pve = config->paths.pve,
-    };
-    if (load_addresses(ret, error) < 0) {
-        reach_facts_free(ret);
-        return -1;
-    }
-    load_listeners(config, ret);
-    bool is_elsewhere = config->local_api.has_listen && ret->listeners->link_name[0];
-    ret->bridge =
-        mem_copy_text(is_elsewhere ? ret->listeners->link_name : config->local_api.bridge);
-    ret->host.bridge = ret->bridge;
-    ret->host.problem = ret->problem ? ret->problem : "";
-    return 0;
-}
-
-void reach_facts_free(struct reach_facts *facts)
-{
-    cleanup_close_fn(&facts->socket);
-    free(facts->listeners);
-    free(facts->addresses);
-    free(facts->problem);
-    free(facts->bridge);
-    *facts = (struct reach_facts){.socket = -1};
-}
-
 /* --- devices --- */
 
 /* Returns the device's number; 0 if there is none. */
@@ -135,6 +41,125 @@ static unsigned int device_find(const struct reach_facts *facts, const char *nam
 static bool device_is_there(const char *name)
 {
     return if_nametoindex(name) > 0;
+}
+
+/* --- the host --- */
+
+/* Addresses of a link alone (fe80::1) are no guest's way to felhomd. */
+static void add_address(struct reach_facts *facts, const struct netlink_address *found)
+{
+    struct reach_address address = {found->link, found->address, found->address};
+    if (found->is_of_link)
+        return;
+    address.address.prefix = address.address.family == AF_INET ? 32 : 128;
+    cidr_mask(&address.network);
+    facts->addresses =
+        mem_grow(facts->addresses, facts->host.address_count, sizeof *facts->addresses);
+    facts->addresses[facts->host.address_count++] = address;
+    facts->host.addresses = facts->addresses;
+}
+
+/* Asks for the addresses of the device, or of all (0), unless they are known. */
+static int load_addresses(struct reach_facts *facts, unsigned int link, struct error *error)
+{
+    cleanup_free struct netlink_address *list = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < facts->asked_count; i++)
+        if (facts->asked[i] == link || facts->asked[i] == 0)
+            return 0;
+    if (host_addresses(facts->netlink, link, &list, &count, error) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        add_address(facts, &list[i]);
+    facts->asked = mem_grow(facts->asked, facts->asked_count, sizeof *facts->asked);
+    facts->asked[facts->asked_count++] = link;
+    return 0;
+}
+
+/* Returns the device that has the address; 0 if none has. */
+static unsigned int find_link(const struct reach_facts *facts, struct in_addr address)
+{
+    for (size_t i = 0; i < facts->host.address_count; i++) {
+        const struct reach_address *one = &facts->addresses[i];
+        if (one->address.family == AF_INET && one->address.address.v4.s_addr == address.s_addr)
+            return one->link;
+    }
+    return 0;
+}
+
+static void listener_set_name(struct reach_facts *facts, const struct config *config)
+{
+    struct reach_listener *listener = facts->listeners;
+    if (!config->local_api.has_listen)
+        (void)snprintf(listener->link_name, IF_NAMESIZE, "%s", config->local_api.bridge);
+    else if (listener->link != 0 && !if_indextoname(listener->link, listener->link_name))
+        listener->link_name[0] = '\0';
+}
+
+/* felhomd listens on one IPv4 address, and takes what comes in by any device. */
+static int load_listeners(const struct config *config, struct reach_facts *facts,
+                          struct error *error)
+{
+    struct error problem = {.message = ""};
+    struct sockaddr_in endpoint;
+    char text[INET_ADDRSTRLEN];
+    bool ignored;
+    facts->listeners = mem_new(struct reach_listener);
+    facts->host.listeners = facts->listeners;
+    if (host_endpoint(config, &endpoint, &problem) < 0) {
+        facts->problem = mem_copy_text(problem.message);
+        return 0;
+    }
+    /* Any device may have an address that agent.yaml names. */
+    unsigned int link =
+        config->local_api.has_listen ? 0 : device_find(facts, config->local_api.bridge, &ignored);
+    if (load_addresses(facts, link, error) < 0)
+        return -1;
+    facts->listeners->link = find_link(facts, endpoint.sin_addr);
+    if (facts->listeners->link == 0 && endpoint.sin_addr.s_addr != htonl(INADDR_ANY)) {
+        (void)inet_ntop(AF_INET, &endpoint.sin_addr, text, sizeof text);
+        facts->problem = mem_format("local_api.listen: this host has no address %s", text);
+        return 0;
+    }
+    memcpy(&facts->listeners->address, &endpoint, sizeof endpoint);
+    listener_set_name(facts, config);
+    facts->host.listener_count = 1;
+    return 0;
+}
+
+int reach_facts_load(const struct config *config, struct reach_facts *ret, struct error *error)
+{
+    *ret = (struct reach_facts){
+        .socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        .netlink = -1,
+        .host = {.allow = config->local_api.allow,
+                 .allow_count = config->local_api.allow_count,
+                 .binding = config->local_api.source_binding,
+                 .settings = config_file_path(),
+                 .pve = config->paths.pve},
+    };
+    if (host_netlink_open(&ret->netlink, error) < 0 || load_listeners(config, ret, error) < 0) {
+        reach_facts_free(ret);
+        return -1;
+    }
+    bool is_elsewhere = config->local_api.has_listen && ret->listeners->link_name[0];
+    ret->bridge =
+        mem_copy_text(is_elsewhere ? ret->listeners->link_name : config->local_api.bridge);
+    ret->host.bridge = ret->bridge;
+    ret->host.problem = ret->problem ? ret->problem : "";
+    return 0;
+}
+
+void reach_facts_free(struct reach_facts *facts)
+{
+    cleanup_close_fn(&facts->socket);
+    cleanup_close_fn(&facts->netlink);
+    free(facts->listeners);
+    free(facts->addresses);
+    free(facts->asked);
+    free(facts->problem);
+    free(facts->bridge);
+    *facts = (struct reach_facts){.socket = -1, .netlink = -1};
 }
 
 /* --- VLANs: Proxmox gives a NIC with a tag its VLAN on a bridge that knows VLANs, and on any other
@@ -233,34 +258,51 @@ static bool is_in_vrf(const char *bridge)
     return access(path, F_OK) == 0;
 }
 
-/* Returns the device on whose link the host finds the NIC's static address; 0 if it has none. */
-static unsigned int find_route(const struct nic *nic, const struct reach_nic *known)
+static bool is_in_own_network(const struct reach_facts *facts, unsigned int link,
+                              const struct cidr *address)
+{
+    for (size_t i = 0; i < facts->host.address_count; i++)
+        if (facts->addresses[i].link == link && cidr_holds(&facts->addresses[i].network, address))
+            return true;
+    return false;
+}
+
+/* Returns the device on whose link the host finds the NIC's static address; 0 if it has none. The
+ * kernel has a route to each network of its own. */
+static unsigned int find_route(const struct reach_facts *facts, const struct reach_nic *known)
 {
     struct error ignored;
-    struct in_addr address;
+    struct cidr address;
     int link = 0;
-    cleanup_free char *text = mem_copy_text_n(nic->ip, strcspn(nic->ip, "/"));
-    if (inet_pton(AF_INET, text, &address) != 1)
+    const char *ip = known->nic->ip;
+    cleanup_free char *text = mem_copy_text_n(ip, strcspn(ip, "/"));
+    if (!cidr_parse_host(text, &address) || address.family != AF_INET)
         return 0;
-    if (host_route_link(address, 0, &link, &ignored) < 0)
+    if (is_in_own_network(facts, known->link, &address))
+        return known->link;
+    if (host_route_link(facts->netlink, address.address.v4, 0, &link, &ignored) < 0)
         return is_in_vrf(known->link_name) ? known->link : 0;
     return (unsigned int)link;
 }
 
-static struct reach_nic reach_facts_nic(const struct reach_facts *facts,
-                                        const struct reach_guest *guest, const struct nic *nic)
+static struct reach_nic reach_facts_nic(struct reach_facts *facts, const struct reach_guest *guest,
+                                        const struct nic *nic)
 {
     struct reach_nic known = {.nic = nic, .has_port = nic_has_port(guest->vmid, nic)};
+    struct error unknown;
     bool ignored;
     known.bridge = device_find(facts, nic->bridge, &known.bridge_is_up);
     find_link_name(nic, known.link_name);
-    known.link = device_find(facts, known.link_name, &ignored);
-    known.route = find_route(nic, &known);
+    known.link = strcmp(known.link_name, nic->bridge) == 0
+                     ? known.bridge
+                     : device_find(facts, known.link_name, &ignored);
+    if (known.link != 0)
+        (void)load_addresses(facts, known.link, &unknown);
+    known.route = find_route(facts, &known);
     return known;
 }
 
-struct guest_reach reach_facts_judge(const struct reach_facts *facts,
-                                     const struct reach_guest *guest,
+struct guest_reach reach_facts_judge(struct reach_facts *facts, const struct reach_guest *guest,
                                      void (*complete)(void *context, struct reach_nic *nic),
                                      void *context)
 {

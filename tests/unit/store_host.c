@@ -107,24 +107,31 @@ static int resolve_bridges(void)
 /* The kernel gives lo no address before it is up; that of vmbr7's link alone comes by itself. */
 static int list_addresses(void)
 {
+    cleanup_close int fd = -1;
     cleanup_free struct netlink_address *list = NULL;
     char text[CIDR_TEXT_SIZE];
     cleanup_buffer struct buffer found = BUFFER_EMPTY;
     size_t count = 99;
     EXPECT(unshare(CLONE_NEWNET) == 0);
-    EXPECT(host_addresses(&list, &count, &error) == 0);
+    EXPECT(host_netlink_open(&fd, &error) == 0);
+    EXPECT(host_addresses(fd, 0, &list, &count, &error) == 0);
     EXPECT(count == 0);
     EXPECT(ip("link add vmbr7 type bridge && ip address add 198.51.100.77/26 dev vmbr7 && "
               "ip address add 192.0.2.1 peer 192.0.2.2/31 dev vmbr7 && "
               "ip -6 address add 2001:db8::7/64 dev vmbr7 nodad && "
               "ip -6 address add fe80::7/64 dev vmbr7 nodad") == 0);
     unsigned int link = if_nametoindex("vmbr7");
-    EXPECT(host_addresses(&list, &count, &error) == 0);
+    EXPECT(host_addresses(fd, 0, &list, &count, &error) == 0);
     for (size_t i = 0; i < count; i++) {
         cidr_format(&list[i].address, text);
         buffer_add_format(&found, "%s%s ", text, list[i].is_of_link ? "(link)" : "");
         EXPECT(list[i].link == link);
     }
+    free(list);
+    list = NULL;
+    EXPECT(ip("link add vmbr8 type bridge && ip address add 10.0.0.1/8 dev vmbr8") == 0);
+    EXPECT(host_addresses(fd, link, &list, &count, &error) == 0);
+    EXPECT(count == 4 && list[0].link == link);
     EXPECT(strcmp(buffer_text(&found), "198.51.100.77/26 192.0.2.1/31 2001:db8::7/64 "
                                        "fe80::7/64(link) ") == 0);
     return 0;
@@ -140,12 +147,14 @@ static void test_addresses(void **state)
 /* A host has hundreds of addresses: more than one message holds. */
 static int list_many_addresses(void)
 {
+    cleanup_close int fd = -1;
     cleanup_free struct netlink_address *list = NULL;
     size_t count = 0;
     EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(host_netlink_open(&fd, &error) == 0);
     EXPECT(ip("link add vmbr7 type bridge && for i in $(seq 250); do ip address add 10.0.$i.1/24 "
               "dev vmbr7; done") == 0);
-    EXPECT(host_addresses(&list, &count, &error) == 0);
+    EXPECT(host_addresses(fd, 0, &list, &count, &error) == 0);
     EXPECT(count == 250);
     EXPECT(ntohl(list[249].address.address.v4.s_addr) == 0x0a00fa01);
     return 0;
@@ -160,19 +169,21 @@ static void test_many_addresses(void **state)
 
 static int find_routes(void)
 {
+    cleanup_close int fd = -1;
     int link = 0;
     struct in_addr address;
     EXPECT(unshare(CLONE_NEWNET) == 0);
+    EXPECT(host_netlink_open(&fd, &error) == 0);
     EXPECT(ip("link add vmbr7 type bridge && ip link set vmbr7 up && "
               "ip address add 198.51.100.77/26 dev vmbr7 && "
               "ip route add 203.0.113.0/24 via 198.51.100.65") == 0);
     EXPECT(inet_pton(AF_INET, "198.51.100.99", &address) == 1);
-    EXPECT(host_route_link(address, 0, &link, &error) == 0);
+    EXPECT(host_route_link(fd, address, 0, &link, &error) == 0);
     EXPECT((unsigned int)link == if_nametoindex("vmbr7"));
     EXPECT(inet_pton(AF_INET, "203.0.113.9", &address) == 1);
-    EXPECT(host_route_link(address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
+    EXPECT(host_route_link(fd, address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
     EXPECT(inet_pton(AF_INET, "192.0.2.9", &address) == 1);
-    EXPECT(host_route_link(address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
+    EXPECT(host_route_link(fd, address, 0, &link, &error) == -1 && error.kind == ERROR_MISSING);
     return 0;
 }
 
