@@ -58,8 +58,8 @@ void doctor_check_guest_reach(struct doctor *doctor)
         return;
     else if (reach.whole.verdict == REACH_NO)
         doctor_fail(doctor, remedy, "%s", words);
-    else
-        doctor_warn(doctor, remedy, "%s", words);
+    else /* the remedy is to try, which --probe has done */
+        doctor_warn(doctor, doctor->probes ? NULL : remedy, "%s", words);
 }
 
 /* --- trying --- */

@@ -249,7 +249,6 @@ static const struct output_column reach[] = {
     {"NIC", "nic", SHAPE_PLAIN},
     {"REACHES FELHOMD", "verdict", SHAPE_PLAIN},
     {"WHY", "text", SHAPE_PLAIN},
-    {"REMEDY", "remedy", SHAPE_PLAIN},
 };
 static const struct output_column tokens[] = {
     {"TOKEN", "id", SHAPE_PLAIN},           {"GEN", "token_generation", SHAPE_PLAIN},
@@ -272,8 +271,25 @@ static const struct {
     {"tokens", tokens, ARRAY_SIZE(tokens)}, {"events", events, ARRAY_SIZE(events)},
 };
 
+/* As text, a remedy follows its reason: both are too long for columns of their own. */
+static void join_remedies(const json_t *whole)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(whole, "reach"), i, row)
+    {
+        const char *remedy = json_get_text(row, "remedy", NULL);
+        if (!remedy)
+            continue;
+        cleanup_free char *text =
+            mem_format("%s; remedy: %s", json_get_text(row, "text", ""), remedy);
+        output_put_text(row, "text", text);
+    }
+}
+
 static void print_text(FILE *out, const json_t *whole)
 {
+    join_remedies(whole);
     output_fields(out, fields, ARRAY_SIZE(fields), whole);
     for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
         output_section(out, tables[i].columns, tables[i].count,

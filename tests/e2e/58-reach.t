@@ -108,13 +108,14 @@ wire 8200 0 vmbr0 192.168.0.20/24
 agrees 'on the bridge' 8200 yes on-link
 like 'felhomctl guest has a line for each NIC' "$(ctl guest 8200)" 'REACHES FELHOMD.*net0 +yes +net0 reaches felhomd \(192.168.0.162:8443\) on vmbr0'
 ctl doctor 8200 --probe >/dev/null 2>&1
-without=$?
+with=$?
 ctl doctor 8200 >/dev/null 2>&1
-is 'a try that succeeds changes nothing about the exit status' $without $?
+is 'a try that succeeds changes nothing about the exit status' $with $?
 
 # --- no NIC ---
 guest 8201 -
 agrees 'no NIC' 8201 no no-nic
+like 'felhomctl guest has a line for it, too' "$(ctl guest 8201)" 'REACHES FELHOMD.*- +no +the guest has no NIC.*; remedy: pct set 8201 --net0'
 status=0
 ctl doctor 8201 --probe >/dev/null 2>&1 || status=$?
 is 'and doctor ends with 4' $status 4
