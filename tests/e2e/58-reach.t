@@ -6,6 +6,7 @@
 . tests/lib/tap.sh
 world_enter "$0" "$@"
 world_host
+mount -t sysfs sysfs /sys # it shows the network devices of this world now
 echo 2 >/proc/sys/net/ipv4/conf/all/rp_filter
 mkdir -p "$HOST/tools" "$HOST/pve/firewall" "$HOST/pve/local"
 echo 'dir: local' >"$HOST/pve/storage.cfg"
@@ -65,11 +66,11 @@ found() {
 }
 # has TEXT PART: without the meaning that signs have in a pattern
 has() { [[ $1 == *"$2"* ]]; }
-# reaches VMID [CURL_OPTION...]
-reaches() {
+# answer VMID [CURL_OPTION...]: 200 if it reaches felhomd, 000 if not
+answer() {
     local vmid=$1
     shift
-    [ "$(status_of "$vmid" "$(token_of "$vmid")" /storage "$@")" = 200 ]
+    status_of "$vmid" "$(token_of "$vmid")" /storage "$@"
 }
 
 # agrees WHAT VMID VERDICT REASON [CHECK]: all say so, and it is so. CHECK: where doctor says it, and pre-start does not
@@ -85,7 +86,7 @@ agrees() {
         is "$what: nor pre-start" "$started" ''
         is "$what: doctor" "$(found "$vmid" guest.reach)" "ok $TEXT"
         like "$what: doctor --probe" "$(found "$vmid" guest.probe --probe)" '^ok from inside the guest, felhomd answers at '
-        ok "$what: and so it is" reaches "$vmid"
+        is "$what: and so it is" "$(answer "$vmid")" 200
         return
     fi
     ok "$what: enroll warns" has "$enrolled" "$TEXT; to fix it: $REMEDY"
@@ -98,7 +99,7 @@ agrees() {
     fi
     is "$what: doctor" "$(found "$vmid" "$check")" "$grade $TEXT"
     like "$what: doctor --probe" "$(found "$vmid" guest.probe --probe)" '^error from inside the guest, felhomd does not answer: '
-    not_ok "$what: and so it is" reaches "$vmid" --connect-timeout 5
+    is "$what: and so it is" "$(answer "$vmid" --connect-timeout 5)" 000
 }
 daemon_start || exit 1
 
