@@ -114,6 +114,13 @@ is "the controller sees its configuration and the bootstrap directory" \
 not_ok 'the controller cannot write to the bootstrap directory' lxc_in 8200 docker exec felhom-controller /bin/busybox \
     touch /etc/felhom-bootstrap/x 2>/dev/null
 
+# probed VMID: what doctor --probe says of it
+probed() {
+    ctl doctor "$1" --probe --output-format json | jq -r '.checks[] | select(.id == "guest.probe") | "\(.result) \(.reason)"'
+}
+is 'felhomctl doctor --probe enters the guest, with containers inside, and reaches felhomd from there' "$(probed 8200)" \
+    "ok from inside the guest, felhomd answers at $ENDPOINT"
+
 # --- there is no secret in any other place ---
 # holders SECRET_FILE: lists the files of the guest that contain the secret
 holders() {
@@ -308,6 +315,7 @@ is "own id mapping: on the host the files belong to the guest's mapped root" \
     "$(stat -c '%u:%g %a' "$(token_of 8300)")" "$LXC_OTHER_ID:$LXC_OTHER_ID 600"
 is 'own id mapping: inside the guest the files belong to root' \
     "$(lxc_in 8300 stat -c '%U:%G %a' /etc/felhom-bootstrap/token)" 'root:root 600'
+is 'own id mapping: felhomctl doctor --probe enters the guest' "$(probed 8300)" "ok from inside the guest, felhomd answers at $ENDPOINT"
 is 'own id mapping: the token is valid' "$(inside 8300 "$(pin_of 8300)" /etc/felhom-bootstrap/token)" '200 0'
 lxc_stop 8300
 tap_done
