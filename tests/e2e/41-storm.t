@@ -18,6 +18,9 @@ limits: {handshake: 60s}'
 ENDPOINT=127.0.0.1:8443
 ctl init >/dev/null
 
+# The guests here are addresses of the host's own: that no other guest could reach it there is said each time.
+without_reach() { grep -v 'guests are told that felhomd is at 127\.0\.0\.1:8443, which for each of them is itself'; }
+
 # storm PHASE FIRST LAST: all at once; what each said is in $HOST/out.VMID and $HOST/err.VMID
 storm() {
     local vmid
@@ -59,7 +62,7 @@ for vmid in range(first, last + 1):
 # all_well WHAT FIRST LAST
 all_well() {
     is "$1: no hook fails" "$(find "$HOST" -maxdepth 1 -name 'failed.*')" ""
-    is "$1: no guest is told otherwise" "$(cat "$HOST"/err.* | sort | uniq -c | head -n 5)" ""
+    is "$1: no guest is told otherwise" "$(cat "$HOST"/err.* | without_reach | sort | uniq -c | head -n 5)" ""
     is "$1: each mints a token" "$(cat "$HOST"/out.* | grep -c minted)" $(($3 - $2 + 1))
     is "$1: each guest has its identity" "$(lacking "$2" "$3")" ""
 }
@@ -93,7 +96,7 @@ for _ in $(seq 20); do
     busy+=($!)
 done
 before=$(md5sum "$LOCK")
-said=$(phase 1000 pre-start 2>&1)
+said=$(set -o pipefail && phase 1000 pre-start 2>&1 | without_reach)
 like "beside twenty busy processes a guest gets its identity" "$? $said" '^0 felhom: 1000 pre-start: token gen 3 minted'
 unlike "its hook has noted for others that it got on" "$(md5sum "$LOCK")" "^${before%% *}"
 kill "${busy[@]}"
