@@ -190,19 +190,26 @@ static void choose_endpoint(void)
     (void)snprintf(local.url, sizeof(local.url), "https://%s", local.endpoint);
 }
 
+/* Another process may have taken the port since it was chosen. */
 static int local_socket(void)
 {
     struct error error;
-    if (local.socket == 0)
-        assert_int_equal(listening_open(&local.address, &local.socket, &error), 0);
+    for (int i = 0; local.socket == 0 && listening_open(&local.address, &local.socket, &error) < 0;
+         i++) {
+        const struct in_addr host = local.address.sin_addr;
+        assert_true(i < 100);
+        choose_endpoint();
+        local.address.sin_addr = host;
+    }
     return local.socket;
 }
 
 static struct listener_options local_options(void)
 {
+    int socket = local_socket();
     return (struct listener_options){
         .address = local.address,
-        .socket = local_socket(),
+        .socket = socket,
         .pem_file = local.pem,
         .threads = THREADS,
         .handshake_ms = HANDSHAKE_MS,
