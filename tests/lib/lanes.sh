@@ -38,7 +38,8 @@ lanes_tell() {
 
 lanes_end() {
     trap - EXIT
+    # Without -r, the bash of Debian 13 lists those that have ended, too, whose numbers may be others' by now.
     # shellcheck disable=SC2046
-    kill $(jobs -p) 2>/dev/null
+    kill $(jobs -pr) 2>/dev/null
     rm -rf "$LANES"
 }

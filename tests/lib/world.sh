@@ -74,7 +74,7 @@ world_end() {
     set +e
     cd /
     # shellcheck disable=SC2046
-    kill $(jobs -p) 2>/dev/null
+    kill $(jobs -pr) 2>/dev/null
     umount -l "$HOST"/run/export/* 2>/dev/null
     umount -R -l "$HOST" 2>/dev/null
     rm -rf --one-file-system "$HOST"
