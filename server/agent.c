@@ -193,19 +193,6 @@ int agent_open(struct agent *agent, struct error *error)
 
 /* --- the store as a whole --- */
 
-static struct file_mark file_mark_of(const char *path)
-{
-    struct stat status = {0};
-    (void)stat(path, &status);
-    return (struct file_mark){status.st_ino, status.st_ctim};
-}
-
-static bool file_mark_equals(const struct file_mark *one, const struct file_mark *other)
-{
-    return one->inode == other->inode && one->changed_at.tv_sec == other->changed_at.tv_sec &&
-           one->changed_at.tv_nsec == other->changed_at.tv_nsec;
-}
-
 static struct file_mark database_mark_of(const struct config *config)
 {
     cleanup_free char *database = mem_format("%s/db/agent.db", config->paths.state);

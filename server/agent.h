@@ -17,14 +17,9 @@
 #include "server/base/context.h"
 #include "server/events/wakeup.h"
 #include "server/systemd/handover.h"
+#include "store/files/file.h"
 
 struct exporter;
-
-/* By what a change of a file is noticed; all zero: there was none. */
-struct file_mark {
-    ino_t inode;
-    struct timespec changed_at;
-};
 
 /* The files of which an audit of the store compares the contents. */
 struct store_mark {
@@ -52,8 +47,8 @@ struct agent {
     int64_t missing_us;        /* since when there has been no store; 0: there is one */
     struct checkpointer checkpointer;
     bool host_unsaved; /* the pins or the configuration could not be written to the store yet */
-    struct identity_mark identity; /* of the certificate at agent_follow_identity's last look */
-    bool identity_failed;          /* that one could not be shown */
+    struct file_mark identity; /* of the certificate at agent_follow_identity's last look */
+    bool identity_failed;      /* that one could not be shown */
 };
 
 /*

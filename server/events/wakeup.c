@@ -2,7 +2,6 @@
 #include "server/events/wakeup.h"
 
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "schema/base/cleanup.h"
@@ -24,17 +23,11 @@ void wakeup_workers(const struct context *context)
     registry_wake(context->registry);
 }
 
-bool identity_mark_moved(struct identity_mark *mark, const char *state_dir)
+bool identity_mark_moved(struct file_mark *mark, const char *state_dir)
 {
-    struct stat status;
     cleanup_free char *path = mem_format("%s/tls/agent.crt", state_dir);
-    if (lstat(path, &status) < 0) {
-        *mark = (struct identity_mark){0};
-        return false;
-    }
-    const struct identity_mark now = {status.st_ino, status.st_ctim};
-    bool moved = now.inode != mark->inode || now.changed_at.tv_sec != mark->changed_at.tv_sec ||
-                 now.changed_at.tv_nsec != mark->changed_at.tv_nsec;
+    const struct file_mark now = file_mark_of(path);
+    bool moved = now.inode != 0 && !file_mark_equals(&now, mark);
     *mark = now;
     return moved;
 }

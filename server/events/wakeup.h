@@ -17,6 +17,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "store/files/file.h"
+
 struct context;
 
 /* The signal on which the main thread looks at STATE/tls. */
@@ -26,15 +28,9 @@ struct context;
  * Any thread may call it. */
 void wakeup_workers(const struct context *context);
 
-/* Which certificate file was there at the last look. Zero-initialise. */
-struct identity_mark {
-    ino_t inode;
-    struct timespec changed_at;
-};
-
 /* True if STATE/tls/agent.crt is another file than at the last call, or was changed since. False
- * if there is no such file; the mark's inode is then 0. */
-bool identity_mark_moved(struct identity_mark *mark, const char *state_dir);
+ * if there is no such file; the mark's inode is then 0. Before the first call the mark is zero. */
+bool identity_mark_moved(struct file_mark *mark, const char *state_dir);
 
 #define WAKEUP_NEVER INT64_MAX
 
@@ -46,7 +42,7 @@ struct wakeup {
     int64_t receive_us; /* when to watch for nudges again; WAKEUP_NEVER: epoll watches already */
     int64_t wake_us;    /* when to wake the workers; WAKEUP_NEVER: no nudge has come */
     int64_t woke_us;    /* when the workers were last woken */
-    struct identity_mark identity;
+    struct file_mark identity;
 };
 
 /* Has epoll_fd, which is borrowed, report nudges. If nudges cannot be received, the log says so.

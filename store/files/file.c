@@ -454,3 +454,16 @@ int file_lock_until(int fd, const char *path, int64_t deadline_us, struct error 
     }
     return 0;
 }
+
+struct file_mark file_mark_of(const char *path)
+{
+    struct stat status = {0};
+    (void)lstat(path, &status);
+    return (struct file_mark){status.st_ino, status.st_ctim};
+}
+
+bool file_mark_equals(const struct file_mark *one, const struct file_mark *other)
+{
+    return one->inode == other->inode && one->changed_at.tv_sec == other->changed_at.tv_sec &&
+           one->changed_at.tv_nsec == other->changed_at.tv_nsec;
+}

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "schema/base/buffer.h"
 #include "schema/base/cleanup.h"
@@ -125,5 +126,14 @@ struct owned_directory {
 /* Closes the directory and frees the path. */
 void owned_directory_close(struct owned_directory *directory);
 #define cleanup_owned_directory cleanup(owned_directory_close)
+
+/* By what it is noticed that a file is another one or was changed; all zero: there is none, or it
+ * cannot be looked at. A symbolic link is not followed. */
+struct file_mark {
+    ino_t inode;
+    struct timespec changed_at;
+};
+struct file_mark file_mark_of(const char *path);
+bool file_mark_equals(const struct file_mark *one, const struct file_mark *other);
 
 #endif

@@ -3,11 +3,11 @@
 #include "server/events/wakeup.h"
 #include "tests/unit/scratch.h"
 
-static struct identity_mark mark;
+static struct file_mark mark;
 
 static int make(void **state)
 {
-    mark = (struct identity_mark){0};
+    mark = (struct file_mark){0};
     if (scratch_make(state) != 0)
         return -1;
     shell("mkdir tls; echo one >tls/agent.crt");
